@@ -66,11 +66,11 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
 @option("--subset", "subsets", multiple=True, metavar="NAME", group=_INPUT,
         help="Subset to take, repeatable; all of them by default. Built in: IBUG and IBUG_Flip.")  # fmt: skip
 @option("--flip/--no-flip", default=True, show_default=True, group=_INPUT,
-        help="Take the mirrored _Flip subsets along.")  # fmt: skip
+        help="Include the mirrored _Flip subsets.")  # fmt: skip
 @option("--list", "list_path", type=EXISTING_FILE, group=_INPUT,
-        help="Text file of sample names, one a line; only these are taken.")  # fmt: skip
+        help="Text file of sample names, one per line; only these are taken.")  # fmt: skip
 @option("--exclude", "exclude_path", type=EXISTING_FILE, group=_INPUT,
-        help="Text file of sample names, one a line; these are left out, as marked in a report.")  # fmt: skip
+        help="Text file of sample names, one per line; these are left out, as marked in a report.")  # fmt: skip
 @option("--limit", type=click.IntRange(min=1), metavar="N", group=_INPUT, help="Take the first N samples only.")
 @option(
     "-o", "--out", type=PATH_OR_URL, required=True, group=_OUTPUT, help="Folder or URL for the shards and dataset.json."
@@ -89,18 +89,19 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
 @option("--image-codec", type=click.Choice(["raw", "jpeg"]), default="raw", show_default=True, group=_OUTPUT,
         help="How crops are stored.")  # fmt: skip
 @option("--jpeg-quality", type=click.IntRange(1, 100), default=95, show_default=True, group=_OUTPUT,
-        help="Of crops stored as JPEG.")  # fmt: skip
+        help="Quality of crops stored as JPEG.")  # fmt: skip
 @option("--compression", type=click.Choice(["none", "gzip"]), default="none", show_default=True,
-        group=_OUTPUT, help="Of raw crops and maps; reading gets slower.")  # fmt: skip
+        group=_OUTPUT, help="Compression of raw crops and maps; makes reading slower.")  # fmt: skip
 @option("--shard-size", type=click.IntRange(min=1), default=256, show_default=True, group=_OUTPUT,
-        help="Samples a shard (0.6 MB each at 256).")  # fmt: skip
+        help="Samples per shard (0.6 MB each at 256).")  # fmt: skip
 @option("--jitter", type=click.FloatRange(0, 1, max_open=True), default=0.1, show_default=True, group=_LABELS,
         help="Random shift and size change of the crop, as shares of the face's extent; 0 is off.")  # fmt: skip
 @option(
     "--seed", type=int, default=0, show_default=True, group=_LABELS, help="Random seed for crop jitter and --augment."
 )
 @option("--convention", type=click.Choice(["exact", "face3d"]), default="exact", show_default=True, group=_LABELS,
-        help="Pixel convention; face3d: of old label sets, one pixel right and up of the annotated point.")  # fmt: skip
+        help="Pixel convention; face3d: one pixel to the right and one up of the annotated points, as in older "
+             "label sets.")  # fmt: skip
 @option("--keep", type=NameList(), metavar="LIST", default=(), group=_LABELS,
         help="What else to store of each .mat, separated by commas: tex, illum, color.")  # fmt: skip
 @option("--max-nme", type=click.FloatRange(0, min_open=True), default=None, metavar="PERCENT", group=_LABELS,
@@ -173,8 +174,8 @@ def command(
       uvgen build --maps-from posmaps/ --model bfm.h5 --out shards/
       uvgen build --data photos/ --meshes meshes/ --cameras cameras/ --model bfm.h5 --out shards/
 
-    Afterwards it says how far the labels are from the annotated landmarks in the same files, and what is probably
-    wrong where they are far.
+    Afterwards, it reports how far the labels are from the annotated landmarks in the same files and, if they are far,
+    the probable cause.
 
     \b
     Exit status: 0 all written, 3 some samples skipped, 1 failed or no sample can be used, 2 wrong usage,

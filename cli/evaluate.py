@@ -94,7 +94,7 @@ def command(
       uvgen evaluate --pred points.npy --truth test.configs/ --protocol 3ddfa
       uvgen evaluate --pred predictions/ --truth shards/ --protocol prnet --scale 281.6 --out scores/
 
-    Faces without a usable prediction are in no mean: they are counted, named, and change the exit status.
+    Faces without a usable prediction are left out of all means. They are counted and named, and the exit status is 3.
 
     \b
     Exit status: 0 all faces compared (doubts included), 1 failed, 2 wrong usage, 3 compared but for some faces (each is
@@ -146,6 +146,8 @@ def command(
         print_json(result.to_plain())
     elif not quiet:
         _show(result)
+        if out is not None:
+            click.echo(f"\n{printable(str(out))}: {', '.join(sorted(path.name for path in out.iterdir()))}")
     if not result.complete:
         sys.exit(3)
 
@@ -188,7 +190,7 @@ def _show_problems(result: Any, *, quiet: bool) -> None:
         click.echo(printable(f"warning: {doubt}"), err=True)
     left = len(result.missing) + len(result.not_finite) + len(result.unread)
     if left:
-        click.echo(f"{left} of {count(result.faces, 'face')} in no mean; see above", err=True)
+        click.echo(f"{left} of {count(result.faces, 'face')} left out of all means; see above", err=True)
 
 
 def _show(result: Any) -> None:

@@ -41,9 +41,9 @@ from uvgen.wording import count
 @click.option("--convention", type=click.Choice(["reshow", "exact", "face3d"]),
               help="Where reshow's labels lie: as its program puts them, 1 px to the right, or elsewhere.  "
                    "[default: reshow]")  # fmt: skip
-@click.option("--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of the JPEG crops.")
+@click.option("--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Quality of JPEG crops.")
 @workers_option
-@click.option("--list", "list_path", type=EXISTING_FILE, help="Samples to write, a name a line; others are not.")
+@click.option("--list", "list_path", type=EXISTING_FILE, help="Text file of the samples to write, one name per line.")
 @click.option("--split", metavar="NAME", help="Write the samples of this part of splits.json.")
 @overwrite_option("an export")
 @untrusted_option

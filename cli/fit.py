@@ -44,9 +44,9 @@ _WHAT, _HOW, _OUTPUT = "What goes in", "How faces are fitted", "What comes out"
     default="auto",
     show_default=True,
     group=_WHAT,
-    help="Finds landmarks where no file has them; auto: the first one installed.",
+    help="Finds landmarks of images that no file has landmarks for; auto: the first one installed.",
 )
-@option("--detector-model", type=EXISTING_FILE, group=_WHAT, help="The detector's weights, where it brings none.")
+@option("--detector-model", type=EXISTING_FILE, group=_WHAT, help="Weights of a detector that comes without any.")
 @option("--faces", type=click.Choice(["largest", "all"]), default="largest", show_default=True, group=_WHAT,
         help="Which faces of a photograph.")  # fmt: skip
 @option("--exif", type=click.Choice(["apply", "ignore"]), default="apply", show_default=True, group=_WHAT,
@@ -75,8 +75,7 @@ _WHAT, _HOW, _OUTPUT = "What goes in", "How faces are fitted", "What comes out"
     help="Bring faces closer to their photographs, by the model's colors. Look at the report with and without.",
 )
 @option("--max-residual", type=click.FloatRange(0, min_open=True), metavar="PERCENT", group=_HOW,
-        help="Leave out faces whose landmarks are farther off, in percent of the face's size.  "
-             "[default: 15, above which it is no face]")  # fmt: skip
+        help="Leave out faces whose residual is larger, in percent of the face's size.  [default: 15]")  # fmt: skip
 @workers_option
 @overwrite_option("fitted samples")
 @untrusted_option
@@ -157,7 +156,7 @@ def command(
 
 
 def _check_usage(images: Path | None, video: Path | None, *, same_person: bool, refine: bool, faces: str) -> None:
-    """Raise UsageError where options exclude each other."""
+    """Raise UsageError if options exclude each other."""
     if images is None and video is None:
         raise click.UsageError("missing photographs: a folder of them, or --video")
     if images is not None and video is not None:
@@ -199,7 +198,9 @@ def _summarize(out: Path, result: Any) -> None:
     worst = sorted(result.faces, key=lambda face: -np.nan_to_num(face.residual, nan=-1))[:2]
     residuals = np.array([face.residual for face in result.faces])
     residuals = residuals[np.isfinite(residuals)]
-    found = f", landmarks by {result.detector}" if result.detector else ""
+    n_found = sum(face.source == result.detector for face in result.faces)
+    of = f" of {n_found}" if n_found < len(result.faces) else ""
+    found = f", landmarks{of} by {result.detector}" if result.detector else ""
     click.echo(
         f"{out}: {count(len(result.faces), 'face')}{found}, {len(result.skipped)} skipped; this run "
         f"{count(result.new_faces, 'face')} in {waited(result.seconds):.1f} s"

@@ -151,6 +151,8 @@ def _as_sentence(error: click.ClickException) -> str:
     if isinstance(error, click.MissingParameter):
         param = error.param
         expected = getattr(param, "help", None) if isinstance(param, click.Option) else None
+        if expected and isinstance(param.type, click.Choice):  # type: ignore[union-attr]
+            expected = f"one of {', '.join(map(str, param.type.choices))}"  # type: ignore[union-attr]
         return f"missing {_label(param)}{f' ({_first_words(expected)})' if expected else ''}"
     if isinstance(error, click.BadOptionUsage):
         return f"{error.option_name}: {_lowered(error.message.partition('requires ')[2] or error.message, 'expected ')}"
@@ -177,7 +179,7 @@ def _label(param: click.Parameter | None) -> str:
 def _first_words(text: str) -> str:
     words = " ".join(text.replace("\b", "").split())
     first = re.split(r"(?<=[^.])[.;:](?:\s|$)", words)[0]
-    return f"{first[:1].lower()}{first[1:]}" if first[1:2].islower() else first
+    return f"{first[:1].lower()}{first[1:]}" if first[1:2].islower() or first[1:2] == " " else first
 
 
 def _bad_value(error: click.BadParameter) -> str:

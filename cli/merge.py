@@ -24,7 +24,7 @@ _WHAT = "What is copied"
 @click.command("merge", cls=GroupedCommand)
 @click.argument("shards", type=PATH_OR_URL, nargs=-1, required=True)
 @option("-o", "--out", type=PATH_OR_URL, required=True, group=_WHAT, help="Folder for the new shards and dataset.json.")
-@option("--list", "list_path", type=EXISTING_FILE, group=_WHAT, help="Samples to copy, a name a line; others are not.")
+@option("--list", "list_path", type=EXISTING_FILE, group=_WHAT, help="Text file of samples to copy, one name per line.")
 @option("--split", metavar="NAME", group=_WHAT, help="Copy the samples of this part of each folder's splits.json.")
 @workers_option
 @overwrite_option()

@@ -111,6 +111,7 @@ def convert(
     """
     from uvgen import convert_model
     from uvgen.models.doubts import model_doubts
+    from uvgen.storage.names import printable
 
     _check_new(out, overwrite)
     _check_suffix(out, MODEL_SUFFIXES)
@@ -128,7 +129,8 @@ def convert(
         ).model  # fmt: skip
     click.echo(
         f"{out}: {count(model.n_vertices, 'vertex')}, {model.n_shape} shape + "
-        f"{count(model.n_expression, 'expression component')}, {shown_size(out.stat().st_size, digits=0)}"
+        f"{count(model.n_expression, 'expression component')}, {shown_size(out.stat().st_size, digits=0)} "
+        f"({printable(model.name)})"
     )
     show_warnings(model_doubts(model))
 
@@ -257,11 +259,11 @@ def export(model_path: Path | str, file_format: str, out: Path, overwrite: bool,
 @option("--scans", type=EXISTING_FOLDER, group=_FROM,
         help="Folder of registered scans, meshes with MESH's vertices and triangles: their principal components "
              "become the shape basis.")  # fmt: skip
-@option("--components", type=click.IntRange(min=1), metavar="N", group=_FROM, help="At most so many components.")
+@option("--components", type=click.IntRange(min=1), metavar="N", group=_FROM, help="Largest number of components.")
 @option("--landmarks", "landmarks_path", type=EXISTING_FILE, group=_FROM,
         help="Text file of the 68 iBUG landmarks' vertices, counted from 0; a mesh's model needs them.")  # fmt: skip
 @option("--unit", type=click.Choice(["um", "mm", "cm", "m"]), default="mm", show_default=True, group=_FROM,
-        help="Of a mesh's coordinates.")  # fmt: skip
+        help="Unit of the mesh's coordinates.")  # fmt: skip
 @option("--asymmetric", is_flag=True, group=_FROM, help="Do not ask for left-right symmetry.")
 @option("-o", "--out", type=ANY_PATH, required=True, group=_TO,
         help="A model (.h5), the UV alone (.npy, or .mat as BFM_UV.mat), or the mesh with UV (.obj).")  # fmt: skip

@@ -156,7 +156,7 @@ def read_augmentation(preset: str, path: Path | None = None) -> Any:
 
 
 def check_maps(config: Any, model: Any, where: Path) -> None:
-    """Raise InputError where a data set of this configuration stores no maps, and no model makes them."""
+    """Raise InputError if a data set of this configuration stores no maps, and no model makes them."""
     from uvgen.datasets.open import makes_own_maps
     from uvgen.errors import InputError
 
@@ -195,9 +195,11 @@ HOW_IT_RUNS = "How it runs"
 
 _OPTIONS_OF_WORKERS = (
     option("-j", "--workers", type=click.IntRange(min=1), metavar="N", group=HOW_IT_RUNS,
-           help="Worker processes; 1 works in the command's own, which cannot survive a crash.  [default: one a core]"),
+           help="Number of worker processes; with 1, the command's own process does the work, and a crash ends the "
+                "run.  [default: one per core]"),
     option("--retries", type=click.IntRange(0, 100), metavar="N", default=2, show_default=True, group=HOW_IT_RUNS,
-           help="Tries after a task's process died or took too long, before the task's parts are tried alone."),
+           help="How often a task is tried again after its process died or took too long; then its parts are tried "
+                "one by one."),
     option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", group=HOW_IT_RUNS,
            help="Time limit of a process for one task: a shard, a video, a scan, or a few samples. It is killed after "
                 "that, and counts as died.  [default: no limit]"),
@@ -253,7 +255,7 @@ def on_error_option(what: str) -> Callable[[Decorated], Decorated]:
 
 untrusted_option = option(
     "--untrusted", is_flag=True, group=HOW_IT_RUNS,
-    help="Read HDF5 files (shards, models) in a child process: for files from strangers, which may break HDF5.",
+    help="Read HDF5 files (shards, models) in a child process, so that a hostile file cannot crash the command.",
 )  # fmt: skip
 
 

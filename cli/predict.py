@@ -44,9 +44,9 @@ _NETWORK, _FACES, _OUTPUT = "The network", "Where faces are", "What comes out"
 @option("--channels", type=click.Choice(["rgb", "bgr"]), default="rgb", show_default=True, group=_NETWORK,
         help="Order of its images' channels.")  # fmt: skip
 @option("--layout", type=click.Choice(["auto", "NCHW", "NHWC"]), default="auto", show_default=True, group=_NETWORK,
-        help="Of its images; auto: told by the axis of 3.")  # fmt: skip
+        help="Order of its images' axes; auto: recognized by the axis of length 3.")  # fmt: skip
 @option("--size", type=click.IntRange(16, 4096), metavar="PX", group=_NETWORK,
-        help="Of its crops, where the file leaves it open.  [default: 256]")  # fmt: skip
+        help="Side of its crops, if the file does not state it.  [default: 256]")  # fmt: skip
 @option("--output", metavar="NAME", group=_NETWORK, help="The output that is the map.  [default: the first]")
 @option("--model", "model_path", type=MODEL, default="builtin", show_default=True, group=_NETWORK,
         help="Model that it was trained with: whose UV its maps have.")  # fmt: skip
@@ -57,8 +57,8 @@ _NETWORK, _FACES, _OUTPUT = "The network", "Where faces are", "What comes out"
         help="CSV of boxes instead: image, left, top, right, bottom (or x, y, width, height).")  # fmt: skip
 @option("--detector", type=click.Choice(["auto", "none", "mediapipe", "dlib", "face-alignment"]), default="auto",
         show_default=True, group=_FACES,
-        help="Finds landmarks where no file has them; auto: the first one installed.")  # fmt: skip
-@option("--detector-model", type=EXISTING_FILE, group=_FACES, help="The detector's weights, where it brings none.")
+        help="Finds landmarks of images that no file has landmarks for; auto: the first one installed.")  # fmt: skip
+@option("--detector-model", type=EXISTING_FILE, group=_FACES, help="Weights of a detector that comes without any.")
 @option("--faces", type=click.Choice(["largest", "all"]), default="largest", show_default=True, group=_FACES,
         help="Which faces of a photograph.")  # fmt: skip
 @option("--crop", type=click.Choice(["auto", "training", "prnet", "prnet-detector", "whole"]), default="auto",

@@ -37,8 +37,8 @@ def command() -> None:
         help="Landmark files named as the images, or a table for all. Of files with five points, 68 come from the "
              "detector.")  # fmt: skip
 @option("--detector", type=click.Choice(["mediapipe", "dlib", "face-alignment"]), group=_WHAT,
-        help="Finds landmarks where no file has them.")  # fmt: skip
-@option("--detector-model", type=EXISTING_FILE, group=_WHAT, help="The detector's weights, where it brings none.")
+        help="Finds landmarks of images that no file has landmarks for.")  # fmt: skip
+@option("--detector-model", type=EXISTING_FILE, group=_WHAT, help="Weights of a detector that comes without any.")
 @option("--exif", type=click.Choice(["apply", "ignore"]), default="apply", show_default=True, group=_WHAT,
         help="Turn photographs upright as their EXIF orientation says, or take them as stored.")  # fmt: skip
 @option("-o", "--out", type=ANY_PATH, required=True, group=_OUTPUT, help="Folder to make.")

@@ -1,4 +1,4 @@
-"""How commands say how far they are: one display for all; and the summary of commands that make shards."""
+"""The progress display of all commands, and the closing summary of the commands that make shards."""
 
 import contextlib
 import os
@@ -18,20 +18,22 @@ from uvgen.storage.names import printable
 from uvgen.wording import count, shown_size
 
 STARTED = "uvgen.started"
-"""Where the context of `uvgen` notes when the command began."""
+"""Key of the time at which the command began, in the context of `uvgen`."""
 
 _SECONDS_BETWEEN_LINES = 5.0
 _SECONDS_BETWEEN_LOOKS = _SECONDS_OF_A_PHASE = 0.5
+_SLOW = 0.1  # samples per second: slower work is told in seconds per sample
 _PHASE = "{desc} {elapsed}"
 _COUNTED = "{desc} {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} samples, {elapsed}{postfix}"
 
 
 class Progress:
-    """What the work says of itself (`uvgen.progress`), on stderr: a bar on a terminal, lines elsewhere.
+    """Shows progress (`uvgen.progress`) on stderr: as a bar on a terminal, as lines elsewhere.
 
-    The bar's clock runs from the first half second, whatever the work is doing. Lines name a phase that takes longer
-    than that, and count every few seconds; where `verbose`, there is one for each shard. Nothing is shown where
-    `quiet`. The thread that lets the clock run writes nothing while nobody reads: a thread that waits cannot be ended.
+    The clock of the bar starts within half a second, whatever the work is doing. A line names each phase that takes
+    longer than that, and a line every few seconds states the count; with `verbose`, each shard has a line too. With
+    `quiet`, nothing is shown. A thread updates the clock. It writes only if stderr can take a line, because a thread
+    that is blocked in a write cannot be stopped.
 
     Parameters
     ----------
@@ -61,7 +63,7 @@ class Progress:
                 self._thread.start()
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Stop the display and clear its line."""
         self._closed.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -96,7 +98,7 @@ class Progress:
         self._check()
 
     def shard_finished(self, result: Any) -> None:
-        """A line for a `ShardResult`, where there are lines for each."""
+        """Print a line for a `ShardResult` with `verbose`."""
         if not self._verbose:
             return
         skipped = f", {len(result.skipped)} skipped" if result.skipped else ""
@@ -105,7 +107,7 @@ class Progress:
             self._say(printable(f"skipped {skip.name}: {skip.reason}"))
 
     def line(self, text: str) -> None:
-        """A line, where there are lines for each thing that is done."""
+        """Print a line with `verbose`."""
         if self._verbose:
             self._say(printable(text))
 
@@ -120,7 +122,7 @@ class Progress:
                     self._speaking.release()
 
     def look(self) -> None:
-        """Let the clock run, and say now and then how far the work is."""
+        """Update the clock, and print a line every few seconds."""
         now = time.perf_counter()
         if self._quiet:
             return
@@ -132,10 +134,11 @@ class Progress:
             self._say(f"{self._first}{of if self._first == self._what else ''} ...")
         elif self._done and now - self._spoke >= _SECONDS_BETWEEN_LINES:
             of = "" if self._total is None else f" of {self._total}"
-            self._say(f"{self._what}: {self._done}{of}{self._rate()}")
+            so_far = self._rate() or f", {_clock(now - self._began)}"  # without a rate, the same line again otherwise
+            self._say(f"{self._what}: {self._done}{of}{so_far}")
 
     def _rate(self) -> str:
-        """Samples per second since the first were done: starting up does not count."""
+        """Samples per second since the first were done, so that the start-up does not count."""
         if self._total is not None and self._done >= self._total:
             return ", finishing"  # what is left to do is not counted: "0:00 left" would be wrong
         if self._counted is None:
@@ -146,6 +149,8 @@ class Progress:
             return ""
         rate = (self._done - first) / seconds
         left = "" if self._total is None else f", {_clock((self._total - self._done) / rate)} left"
+        if rate < _SLOW:
+            return f", {1 / rate:.0f} s per {self._of}{left}"
         shown = f"{rate:,.0f}" if rate >= 99.5 else f"{rate:.3g}"
         return f", {shown} {self._of}s/s{left}"
 
@@ -156,14 +161,14 @@ class Progress:
 
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
-        """Be the only one that writes, once somebody reads; a signal ends the wait."""
+        """Wait until stderr can take a line, and keep other threads from writing meanwhile. A signal ends the wait."""
         with self._speaking:
             takes_a_line(sys.stderr, None)
             yield
 
 
 def _has_room() -> bool:
-    """Whether stderr is a terminal that can show a bar: some say no width, or cannot go back in a line."""
+    """Whether stderr is a terminal that can show a bar: it must have a width and be able to rewrite a line."""
     if sys.stderr is None or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         return False
     with contextlib.suppress(OSError, ValueError):
@@ -173,7 +178,7 @@ def _has_room() -> bool:
 
 @contextlib.contextmanager
 def clock_on_terminal(what: str) -> Iterator[None]:
-    """Show what goes on within the block and for how long, on a terminal: for work of some seconds, not counted."""
+    """Show a phase and its clock on a terminal while the block runs: for work of some seconds that is not counted."""
     from uvgen.progress import begin
 
     with reported(quiet=not _has_room()):
@@ -236,19 +241,19 @@ def waited(seconds: float) -> float:
 
 
 def show_quality(quality: Any) -> None:
-    """Print how far labels are from annotations, where the data set has some."""
+    """Print how far labels are from annotations, if the data set has annotations."""
     if quality is not None:
         click.echo(printable(quality.summary()))
 
 
 def show_warnings(warnings: Any) -> None:
-    """Print what is probably wrong, on stderr, also where only errors are asked for: labels may be useless."""
+    """Print warnings on stderr, with `--quiet` too, because the labels may be useless."""
     for text in warnings:
         click.echo(f"warning: {as_typed(printable(text))}", err=True)
 
 
 def cores() -> int:
-    """Processors this process may use: how many workers a command takes where it is not told."""
+    """Number of processors that this process may use: the default number of workers."""
     return _count_cores()
 
 

@@ -24,7 +24,7 @@ from uvgen.wording import count
 _WHICH, _RESULT, _RUN = "Which samples", "What comes out (one of them)", HOW_IT_RUNS
 
 _OPTIONS = (
-    option("--list", "list_path", type=EXISTING_FILE, group=_WHICH, help="Those that a text file names, one a line."),
+    option("--list", "list_path", type=EXISTING_FILE, group=_WHICH, help="Those that a text file names, one per line."),
     option("--split", metavar="NAME", group=_WHICH, help="Those of a part in splits.json."),
     option("--subset", "subsets", multiple=True, metavar="NAME", group=_WHICH, help="Those of a subset; repeatable."),
     option("--min-nme", type=click.FloatRange(0), metavar="PERCENT", group=_WHICH,
@@ -44,7 +44,7 @@ _OPTIONS = (
     option("--copy", "copy_to", type=ANY_PATH, metavar="FOLDER", group=_RESULT, help="A data set of its own."),
     option("--overwrite", is_flag=True, group=_RUN, help="Replace a part, a list or a data set that is there."),
     option("-j", "--workers", type=click.IntRange(min=1), metavar="N", group=_RUN,
-           help="Processes that copy.  [default: one a core]"),
+           help="Number of processes that copy.  [default: one per core]"),
     untrusted_option,
     json_option,
     option("-q", "--quiet", is_flag=True, group=_RUN, help="Print errors and warnings only."),

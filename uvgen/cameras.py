@@ -40,7 +40,7 @@ class PerspectiveCamera:
         Raises
         ------
         InputError
-            Where the shape is another, or a point lies in the camera's plane or behind it.
+            If the shape is another, or a point lies in the camera's plane or behind it.
         """
         given = float64_array(points, "points", (..., -1, 3))
         check_finite(given, "points")
@@ -83,7 +83,7 @@ CAMERA_KINDS = ("image", "orthographic", "perspective")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageCamera:
-    """A camera anywhere, without lens distortion, that takes a mesh's points into an image.
+    """A camera without lens distortion, in any position, that projects the points of a mesh into an image.
 
     Its own frame is OpenCV's: x to the image's right, y down, z away from the camera. `uvgen.read_camera` reads the
     conventions of other programs into it.
@@ -135,7 +135,7 @@ class ImageCamera:
         Raises
         ------
         InputError
-            Where the shape is another, a value is not finite, or a perspective camera has a point in its plane or
+            If the shape is another, a value is not finite, or a perspective camera has a point in its plane or
             behind it.
         """
         given = float64_array(points, "points", ("n", 3))

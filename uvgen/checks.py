@@ -206,7 +206,7 @@ def bool_mask(value: ArrayLike, name: str, shape: Sequence[Any]) -> NDArray[np.b
 
 
 def check_finite(array: NDArray[Any], name: str) -> None:
-    """Raise InputError where an array of real numbers holds NaN or infinity, naming the first place."""
+    """Raise InputError if an array of real numbers holds NaN or infinity, naming the first place."""
     good = np.isfinite(array)
     if not good.all():
         first = np.argwhere(~good)[0].tolist()

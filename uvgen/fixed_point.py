@@ -43,7 +43,7 @@ class FixedPoint(NamedTuple):
 
     @classmethod
     def of_attributes(cls, attributes: Mapping[str, Any]) -> "FixedPoint | None":
-        """The codes that a stored field's attributes describe; None where it holds the values themselves."""
+        """The codes that a stored field's attributes describe; None if it holds the values themselves."""
         if "scale_factor" not in attributes:
             return None
         return cls(float(attributes["scale_factor"]), float(attributes["add_offset"]))
@@ -114,7 +114,7 @@ def decode(array: NDArray[Any], attributes: Mapping[str, Any]) -> NDArray[Any]:
     Raises
     ------
     InputError
-        Where codes are no NumPy array of numbers.
+        If codes are no NumPy array of numbers.
     """
     codes = FixedPoint.of_attributes(attributes)
     return array if codes is None else codes.decode(array)

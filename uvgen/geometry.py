@@ -35,7 +35,7 @@ AFLW_MIRROR.setflags(write=False)
 
 
 def check_convention(convention: str) -> None:
-    """Raise InputError where there is no such pixel convention."""
+    """Raise InputError if there is no such pixel convention."""
     choice(convention, "convention", CONVENTIONS)
 
 
@@ -55,7 +55,7 @@ def rotation_matrices(angles_rad: ArrayLike) -> NDArray[np.float64]:
     Raises
     ------
     InputError
-        Where the shape is not (B, 3), or these are no real numbers.
+        If the shape is not (B, 3), or these are no real numbers.
     """
     angles = float64_array(angles_rad, "angles_rad", ("B", 3), note="pitch, yaw, roll")
     (sp, sy, sr), (cp, cy, cr) = np.sin(angles.T), np.cos(angles.T)
@@ -109,7 +109,7 @@ def pose_to_image(pose: ArrayLike, image_height: ArrayLike, convention: str = "e
     Raises
     ------
     InputError
-        Where shapes do not agree, arguments are no real numbers, or `convention` is unknown.
+        If shapes do not agree, arguments are no real numbers, or `convention` is unknown.
     """
     check_convention(convention)
     pose = float64_array(pose, "pose", ("B", 7), note="pitch, yaw, roll, tx, ty, tz, f")
@@ -146,7 +146,7 @@ def affine_to_pose(affine: ArrayLike, image_height: ArrayLike, convention: str =
     Raises
     ------
     InputError
-        Where shapes do not agree, arguments are no real numbers, or `convention` is unknown.
+        If shapes do not agree, arguments are no real numbers, or `convention` is unknown.
     """
     check_convention(convention)
     affine = float64_array(affine, "affine", ("B", 3, 4))
@@ -188,7 +188,7 @@ def crop_affine(affine: ArrayLike, similarity: ArrayLike) -> NDArray[np.float64]
     Raises
     ------
     InputError
-        Where shapes do not agree, arguments are no real numbers, or a matrix is not a proper similarity (last row,
+        If shapes do not agree, arguments are no real numbers, or a matrix is not a proper similarity (last row,
         shear, mirror or zero scale).
     """
     affine = float64_array(affine, "affine", ("B", 3, 4))
@@ -217,7 +217,7 @@ def similarity_scale(similarity: ArrayLike) -> NDArray[np.float64]:
     Raises
     ------
     InputError
-        Where a matrix shears, mirrors, collapses, is projective or holds NaN, or the shape is another.
+        If a matrix shears, mirrors, collapses, is projective or holds NaN, or the shape is another.
     """
     similarity = float64_array(similarity, "similarity")
     if similarity.shape == (3, 3):  # plain numbers are several times faster than arrays of one
@@ -260,7 +260,7 @@ def transform_points(points: ArrayLike, similarity: ArrayLike) -> NDArray[np.flo
     Raises
     ------
     InputError
-        Where shapes do not agree, arguments are no real numbers, or a matrix is not a proper similarity.
+        If shapes do not agree, arguments are no real numbers, or a matrix is not a proper similarity.
     """
     points, similarity = float64_array(points, "points"), float64_array(similarity, "similarity")
     if points.ndim < 2 or points.shape[-1] not in (2, 3):
@@ -277,7 +277,7 @@ def transform_points(points: ArrayLike, similarity: ArrayLike) -> NDArray[np.flo
 
 
 def crop_to_image(points: ArrayLike, similarity: ArrayLike) -> NDArray[np.floating[Any]]:
-    """What a network says in a crop, brought to the image that the crop was taken from: maps, landmarks, vertices.
+    """Transform a network's output (maps, landmarks or vertices) from a crop to the image that the crop was taken from.
 
     Parameters
     ----------
@@ -297,7 +297,7 @@ def crop_to_image(points: ArrayLike, similarity: ArrayLike) -> NDArray[np.floati
     Raises
     ------
     InputError
-        Where shapes do not agree, arguments are no real numbers, or a matrix is not a proper similarity.
+        If shapes do not agree, arguments are no real numbers, or a matrix is not a proper similarity.
 
     Examples
     --------

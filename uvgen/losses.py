@@ -49,7 +49,7 @@ def weighted_mse(predicted: Array, target: Array, weights: Array) -> Array:
     Raises
     ------
     InputError
-        Where shapes do not agree, arguments are not real numbers of one library, or weights are negative, not finite
+        If shapes do not agree, arguments are not real numbers of one library, or weights are negative, not finite
         or all 0. The values of weights that lie on a GPU are not looked at on the CPU, for that would wait for the
         GPU at each step: there the loss is NaN instead.
     """
@@ -113,7 +113,7 @@ def ssim(
     Raises
     ------
     InputError
-        Where shapes do not agree, a side is below 11, arguments are not real numbers of one library, `data_range`
+        If shapes do not agree, a side is below 11, arguments are not real numbers of one library, `data_range`
         is not a number above 0, or weights are negative, not finite, or all 0 where a window fits (on a GPU the result
         is NaN then, as for `weighted_mse`).
     """
@@ -168,7 +168,7 @@ def symmetry_loss(texture: Array, seen: Array | None = None) -> Array:
     Raises
     ------
     InputError
-        Where shapes do not agree, or arguments are not real numbers of one library.
+        If shapes do not agree, or arguments are not real numbers of one library.
     """
     texture, seen, channel = _textures(texture, seen)
     axis = -1 if channel == -3 else -2
@@ -222,7 +222,7 @@ def landmark_loss(predicted: Array, target: Array, weights: Array | None = None)
     Raises
     ------
     InputError
-        Where shapes do not agree, or arguments are not real numbers of one library.
+        If shapes do not agree, or arguments are not real numbers of one library.
     """
     check_same_library(predicted=predicted, target=target, **({} if weights is None else {"weights": weights}))
     check_array(target, "target", (..., -1, 2), (..., -1, 3))
@@ -256,7 +256,7 @@ def prior_loss(coefficients: Array, weights: Array | None = None) -> Array:
     Raises
     ------
     InputError
-        Where shapes do not agree, or arguments are not real numbers of one library.
+        If shapes do not agree, or arguments are not real numbers of one library.
     """
     check_same_library(coefficients=coefficients, **({} if weights is None else {"weights": weights}))
     check_array(coefficients, "coefficients", (..., "k"))

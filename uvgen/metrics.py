@@ -48,7 +48,7 @@ def nme_2d(predicted: Array, truth: Array) -> Array:
     Raises
     ------
     InputError
-        Where shapes do not agree, arguments are not real numbers of one library, or a box is empty.
+        If shapes do not agree, arguments are not real numbers of one library, or a box is empty.
     """
     predicted, truth = _points(predicted, truth, (2, 3))
     error: Array = _mean_distance(predicted[..., :2], truth[..., :2]) / _box_size(truth)
@@ -71,7 +71,7 @@ def nme_3d(predicted: Array, truth: Array) -> Array:
     Raises
     ------
     InputError
-        Where shapes do not agree, arguments are not real numbers of one library, or a box is empty.
+        If shapes do not agree, arguments are not real numbers of one library, or a box is empty.
     """
     predicted, truth = _points(predicted, truth, (3,))
     error: Array = _centred_distance(predicted, truth) / _box_size(truth)
@@ -113,7 +113,7 @@ def nme_dense(
     Raises
     ------
     InputError
-        Where shapes do not agree, arguments are not real numbers of one library, or a box is empty.
+        If shapes do not agree, arguments are not real numbers of one library, or a box is empty.
     """
     choice(box, "box", ("landmarks", "dense"))
     choice(dimensions, "dimensions", (2, 3))
@@ -156,7 +156,7 @@ def by_yaw(errors: Array, yaw_deg: Array) -> ByYaw:
     Raises
     ------
     InputError
-        Where shapes do not agree, arguments are not real numbers of one library, or a yaw is not finite.
+        If shapes do not agree, arguments are not real numbers of one library, or a yaw is not finite.
     """
     check_same_library(errors=errors, yaw_deg=yaw_deg)
     check_array(errors, "errors", ("n",), note="one per sample")

@@ -41,7 +41,7 @@ IMAGE_NORMALIZATIONS = ("unit", "imagenet", "standardize", None)
 """Of images, see `Normalization.of_image`."""
 
 AUTO = "auto"
-"""Of images: "unit", or None where maps stay in px."""
+"""Of images: "unit", or None if maps stay in px."""
 
 _SHARES = {"size": 1.0, "prnet": 1.1, "reshow": 280 / 256}  # of the crop's side, that maps are divided by
 _IMAGENET = (
@@ -54,7 +54,7 @@ _GRAY = 255.0
 
 @dataclass(frozen=True, slots=True)
 class Normalization:
-    """An affine map of values, the same for each channel or one for each: ``value = normalized * scale + offset``.
+    """An affine map of values, the same for all channels or one per channel: ``value = normalized * scale + offset``.
 
     Attributes
     ----------
@@ -95,7 +95,7 @@ class Normalization:
         Raises
         ------
         InputError
-            Where the name is unknown or the size no number of pixels.
+            If the name is unknown or the size no number of pixels.
         """
         if isinstance(name, Normalization):
             return name
@@ -129,7 +129,7 @@ class Normalization:
         Raises
         ------
         InputError
-            Where the name is unknown, or the number is not above 0.
+            If the name is unknown, or the number is not above 0.
         """
         check_scale(scale)
         if not isinstance(scale, str):
@@ -153,7 +153,7 @@ class Normalization:
         Raises
         ------
         InputError
-            Where there is no map, a map is not finite, or an axis has no extent.
+            If there is no map, a map is not finite, or an axis has no extent.
         """
         low, high = np.full(3, np.inf), np.full(3, -np.inf)
         for position_map in maps:
@@ -185,7 +185,7 @@ class Normalization:
         Raises
         ------
         InputError
-            Where the name is unknown, or the image of another shape.
+            If the name is unknown, or the image of another shape.
         """
         choice(name, "image_normalize", IMAGE_NORMALIZATIONS)
         if name == "standardize":
@@ -242,7 +242,7 @@ class Normalization:
 
 
 def check_scale(scale: str | float) -> None:
-    """Raise InputError where a scale is none that `Normalization.of_scale` knows."""
+    """Raise InputError if a scale is none that `Normalization.of_scale` knows."""
     if isinstance(scale, str):
         choice(scale, "scale", MAP_SCALES)
     elif not number_in(scale, "scale", 0, 1e6) > 0:
@@ -263,7 +263,7 @@ def image_choice(image_normalize: Any, normalize: Any) -> str | None:
 
 
 def denormalize(values: Any, scale: Any, offset: Any) -> Any:
-    """px, or gray levels, of normalized maps or images: ``values * scale + offset``, for arrays and tensors alike.
+    """Convert normalized maps or images to px or gray levels: ``values * scale + offset``. Takes arrays and tensors.
 
     Parameters
     ----------
@@ -281,7 +281,7 @@ def denormalize(values: Any, scale: Any, offset: Any) -> Any:
     Raises
     ------
     InputError
-        Where shapes do not agree, or something is not a real number.
+        If shapes do not agree, or something is not a real number.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""How far the work is: said by whatever does it, shown by whoever wants to see it.
+"""Progress: reported by the code that does the work, and shown by a display that the caller chooses.
 
-Work says `begin` and `advance`, and does not know who listens: a command's display, nobody, or, in a worker process,
-the process that it works for. What is shown never changes what is made.
+The work calls `begin` and `advance`. These reach the display that `shown_on` has set: that of a command or, in a worker
+process, that of the process which started it. Without a display, they do nothing.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,10 +16,11 @@ class Display(Protocol):
     """Where progress is shown."""
 
     def begin(self, what: str, total: int | None, first: str, of: str) -> None:
-        """A phase begins: "building", of so many samples, or `of`, where known; until one is done, it is `first`."""
+        """A phase `what` begins, such as "building". It has `total` samples (or other things, see `of`), if that is
+        known. Until the first is done, the phase is called `first`."""
 
     def advance(self, n: int) -> None:
-        """So many samples more are done; fewer than none where work was lost and is done again."""
+        """`n` more samples are done. Negative if work was lost and has to be done again."""
 
 
 _display: ContextVar[Display | None] = ContextVar("_display", default=None)
@@ -27,7 +28,7 @@ _display: ContextVar[Display | None] = ContextVar("_display", default=None)
 
 @contextmanager
 def shown_on(display: Display | None) -> Iterator[None]:
-    """Within the block, progress is shown there."""
+    """Show progress on this display within the block."""
     token = _display.set(display)
     try:
         yield
@@ -36,18 +37,18 @@ def shown_on(display: Display | None) -> Iterator[None]:
 
 
 def begin(what: str, total: int | None = None, *, first: str = "", of: str = "sample") -> None:
-    """Say that a phase of the work begins.
+    """Report that a phase of the work begins.
 
     Parameters
     ----------
     what : str
-        "reading a few samples".
+        What is done, such as "reading a few samples".
     total : int, optional
-        Samples to come, where they are counted.
+        Number of samples, if they are counted.
     first : str
-        What goes on until the first of them is done, where that is something else: "starting".
+        What is done until the first sample is finished, if it has another name: "starting".
     of : str
-        What one of those that are counted is.
+        The noun for one of the things that are counted.
     """
     display = _display.get()
     if display is not None:
@@ -55,14 +56,14 @@ def begin(what: str, total: int | None = None, *, first: str = "", of: str = "sa
 
 
 def advance(n: int) -> None:
-    """Say that so many samples more are done."""
+    """Report that `n` more samples are done."""
     display = _display.get()
     if display is not None:
         display.advance(n)
 
 
 def counted(batches: Iterable[tuple[int, Batch]]) -> Iterator[Batch]:
-    """Batches of something, each with how many samples it is; they count as done when the next one is asked for."""
+    """Yield the batches of pairs (number of samples, batch); a batch counts as done when the next one is requested."""
     for n, batch in batches:
         yield batch
         advance(n)

@@ -50,7 +50,7 @@ def align_points(
     Raises
     ------
     InputError
-        Where shapes do not agree, a value is not finite, all points lie in one place, or weights are negative.
+        If shapes do not agree, a value is not finite, all points lie in one place, or weights are negative.
     """
     source = float64_array(source, "source", ("n", 3), note="points")
     target = float64_array(target, "target", (len(source), 3), note="the points of source")

@@ -33,6 +33,10 @@ def test_evaluate_prints_tables_and_writes_a_folder(uvgen, shards, predictions, 
     for words in ("truth: landmarks (9 faces", "truth: annotation", "NME 68, 2D (%)", "NME dense, 3D, dense box (%)",
                   "divided by: √(w·h) of the true face texels' box", "100 draws of"):  # fmt: skip
         assert words in done.stdout
+    assert "(9 faces; |yaw| 0 to 30°: " in done.stdout
+    assert done.stdout.splitlines()[-1] == (
+        f"{tmp_path / 'scores'}: curve.png, curve.svg, faces.csv, scores.json, table.md"
+    )
     assert (tmp_path / "scores/table.md").read_text().startswith("# predictions against shards")
     again = uvgen("evaluate", "--pred", predictions, "--truth", shards, "--out", tmp_path / "scores")
     assert again.exit_code == 1 and "holds an evaluation already" in again.stderr and "--overwrite" in again.stderr
@@ -57,7 +61,7 @@ def test_evaluate_names_what_is_left_out_and_exits_with_3(uvgen, shards, predict
     assert f"no prediction: {names[0]}" in done.stderr
     assert f"NaN or infinity in the prediction: {names[1]}" in done.stderr
     assert f"not usable: {names[2]} (" in done.stderr and "a map of 24 texels a side" in done.stderr
-    assert "3 of 9 faces in no mean" in done.stderr
+    assert "3 of 9 faces left out of all means" in done.stderr
     assert "NME 68, 2D (%)                6" in done.stdout
 
 

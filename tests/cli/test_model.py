@@ -14,7 +14,7 @@ import scipy.io as sio
 from support.builds import make
 from support.formats import kept_vertices, with_rig, write_tddfa, write_tddfa_parts, write_whole
 from support.other_models import write_statismo
-from support.toy import N_EXPRESSION, N_SHAPE, toy_model, write_tree
+from support.toy import N_EXPRESSION, N_SHAPE, face3d_files, toy_model, write_tree
 
 from uvgen import MorphableModel, load_model, save_model
 from uvgen.meshes.read import read_mesh
@@ -88,7 +88,7 @@ def test_convert_of_distributed_files_gives_a_model_that_builds(
     result = uvgen("model", "convert", *distributed(files), "--out", out)
     assert (result.exit_code, result.stderr) == (0, "")
     megabytes = out.stat().st_size / 1e6
-    assert result.stdout == f"{out}: 1681 vertices, 10 shape + 5 expression components, {megabytes:.1f} MB\n"
+    assert result.stdout == f"{out}: 1681 vertices, 10 shape + 5 expression components, {megabytes:.1f} MB (BFM 2009)\n"
     found = load_model(out)
     np.testing.assert_array_equal(found.basis, model.basis)
     np.testing.assert_array_equal(found.triangles, model.triangles)
@@ -377,3 +377,22 @@ def test_build_with_a_foreign_model_without_landmarks_names_the_option(uvgen: An
 def test_info_prints_joints(uvgen: Any, tmp_path: Path) -> None:
     save_model(with_rig(toy_model()), tmp_path / "a.h5")
     assert "joints        neck, jaw" in uvgen("model", "info", tmp_path / "a.h5").stdout
+
+
+@pytest.mark.parametrize("names", [["01_MorphableModel.mat"], ["model_info.mat", "01_MorphableModel.mat"]])
+def test_convert_of_some_of_the_distributed_files_names_the_others(
+    uvgen: Any, files: Path, tmp_path: Path, names: list[str]
+) -> None:
+    result = uvgen("model", "convert", *(files / name for name in names), "--out", tmp_path / "x.h5")
+    assert result.exit_code == 1 and not (tmp_path / "x.h5").exists()
+    wanted = ("01_MorphableModel.mat", "Model_Expression.mat", "model_info.mat", "BFM_UV.mat")
+    lacking = ", ".join(name for name in wanted if name not in names)
+    assert f"{names[-1]}: not all files of the Basel Face Model 2009, expected {lacking} too" in result.stderr
+
+
+def test_face3d_without_its_info_says_what_is_lost(uvgen: Any, model: MorphableModel, tmp_path: Path) -> None:
+    path = face3d_files(model, tmp_path)
+    path.with_name("BFM_info.mat").unlink(missing_ok=True)
+    result = uvgen("model", "convert", "--face3d", path, "--out", tmp_path / "x.h5")
+    assert result.exit_code == 0
+    assert "warning: BFM_info.mat: not found beside BFM.mat, expected for mirror pairs and regions" in result.stderr

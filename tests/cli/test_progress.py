@@ -142,6 +142,19 @@ def test_lines_name_a_phase_that_takes_long_and_count_with_a_rate_without_the_st
         clock.now += 9
         display.look()
         assert stream.getvalue().splitlines()[-1] == "building: 1000 of 1000, finishing"
+        display.begin("registering", 9, "starting", "scan")
+        display.advance(1)
+        clock.now += 60
+        display.look()
+        clock.now += 5
+        display.look()
+        assert stream.getvalue().splitlines()[-1] == "registering: 1 of 9, 1:05"  # no rate yet: time that passes
+        display.advance(2)
+        display.look()
+        assert stream.getvalue().splitlines()[-1] == "registering: 1 of 9, 1:05"  # said a moment ago
+        clock.now += 35
+        display.look()
+        assert stream.getvalue().splitlines()[-1] == "registering: 3 of 9, 50 s per scan, 5:00 left"
         display.begin("comparing labels with annotations", None, "comparing labels with annotations", "sample")
         clock.now += 1
         display.look()
@@ -216,6 +229,8 @@ def test_misspelled_commands_and_options_are_answered_in_one_line(uvgen) -> None
         (("build", "--subsets", "IBUG"), "no option --subsets; did you mean --subset? see `uvgen build --help`"),
         (("build", "--nonsense"), "no option --nonsense; see `uvgen build --help`"),
         (("build",), "missing --out (folder or URL for the shards and dataset.json); see `uvgen build --help`"),
+        (("export", "shards", "-o", "x"), "missing --to (one of webdataset, npy, prnet, reshow, deep3d, stn, hugg"),
+        (("evaluate", "--pred", "x"), "missing --truth (a data set, AFLW2000-3D's folder"),
         (("build", "--out"), "--out: expected an argument; see `uvgen build --help`"),
         (("model", "convert", "-o"), "-o: expected an argument; see `uvgen model convert --help`"),
         (("build", "-o", "x", "--copies", "2"), "--copies goes with --augment; see `uvgen build --help`"),

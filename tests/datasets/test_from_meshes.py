@@ -43,7 +43,7 @@ from uvgen import (
 )
 from uvgen.cameras import apply_camera
 from uvgen.cli.main import main
-from uvgen.errors import DatasetError, InputError, SampleError
+from uvgen.errors import DatasetError, InputError, SampleError, SettingsError
 from uvgen.geometry import rotation_matrices, similarity_scale, transform_points
 from uvgen.storage.files import sha256_file
 
@@ -371,6 +371,25 @@ def test_files_that_changed_after_their_shard_are_named(
     os.utime(camera, (later, later))
     said = import_meshes(tree, folder, tmp_path / "out", cameras=camera, **how).warnings
     assert said and said[0].startswith("AFW/AFW_000_1_0 and 1 more: ")
+
+
+def test_other_meshes_of_the_same_names_are_refused(
+    tmp_path: Path, tree: Path, model: MorphableModel, meshes: Path
+) -> None:
+    how: dict[str, Any] = {"model": model, "config": CONFIG, "subsets": ["AFW"]}
+    folder, out = Path(shutil.copytree(meshes, tmp_path / "m")), tmp_path / "out"
+    import_meshes(tree, folder, out, **how)
+    before = file_hashes(out)
+    files = sorted((folder / "AFW").glob("*.npy"))
+    np.save(files[0], np.load(files[0]) + 1)
+    import_meshes(tree, folder, out, **how)  # a mesh that changed is not another set
+    for file in files[1:]:
+        np.save(file, np.load(file) + 1)
+    with pytest.raises(SettingsError, match=r"out: holds AFW/AFW_00\S+ with other values of \w+ than .*\.npy"):
+        import_meshes(tree, folder, out, **how)
+    assert file_hashes(out) == before
+    import_meshes(tree, folder, out, overwrite=True, **how)
+    assert file_hashes(out) != before
 
 
 @pytest.mark.slow  # processes start

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,14 @@ from uvgen import (
     build_shards,
     find_samples,
     fit_photographs,
+    fit_video,
     load_model,
     read_annotation,
     render_faces,
     save_model,
 )
 from uvgen._version import __version__
+from uvgen.cli.fit import _summarize
 from uvgen.datasets.config import BuildConfig
 from uvgen.errors import DatasetError, DependencyError, InputError, OutputError, SettingsError, to_install
 from uvgen.fitting import folder as fitting
@@ -305,6 +308,13 @@ def test_other_folders_are_refused_before_any_work(photos: Path, tmp_path: Path)
         fit_photographs(tmp_path / "nowhere", tmp_path / "new")
     with pytest.raises(DatasetError, match=r"mine: a file, expected a folder of photographs"):
         fit_photographs(tmp_path / "out/mine", tmp_path / "new")
+    (tmp_path / "clip.MP4").write_bytes(b"frames")
+    with pytest.raises(
+        DatasetError, match=r"clip\.MP4: a video, expected a folder .*; `uvgen fit --video` takes videos"
+    ):
+        fit_photographs(tmp_path / "clip.MP4", tmp_path / "new")
+    with pytest.raises(DatasetError, match=r"jpg: an image, expected a video, or a folder of frames"):
+        fit_video(next(photos.rglob("*.jpg")), tmp_path / "new")
     (tmp_path / "out/dataset.json").write_text("{}")
     with pytest.raises(DatasetError, match=r"out: a data set, expected a folder of photographs; it was built already"):
         fit_photographs(tmp_path / "out", tmp_path / "new")
@@ -534,3 +544,13 @@ def test_the_output_folder_may_be_a_link_and_no_folder_in_it(tmp_path: Path) -> 
     (tmp_path / "new/anna").symlink_to(tmp_path / "disk")
     with pytest.raises(OutputError, match=r"new/anna: is a link, expected a folder of .*new; remove it"):
         fit_photographs(tmp_path / "people", tmp_path / "new", overwrite=True)
+
+
+def test_the_summary_says_of_how_many_faces_a_detector_found_the_landmarks(capsys) -> None:
+    faces = [SimpleNamespace(name=f"{k}", residual=0.01, source="dlib" if k else "0.txt") for k in range(3)]
+    result = SimpleNamespace(faces=faces, skipped=(), detector="dlib", new_faces=3, seconds=1.0)
+    _summarize(Path("out"), result)
+    assert capsys.readouterr().out.startswith("out: 3 faces, landmarks of 2 by dlib, 0 skipped; this run 3 faces in")
+    result.faces = faces[1:]
+    _summarize(Path("out"), result)
+    assert capsys.readouterr().out.startswith("out: 2 faces, landmarks by dlib, 0 skipped")

@@ -108,6 +108,10 @@ def test_check_same_states_the_first_difference(tmp_path: Path) -> None:
         check_same(tmp_path, {"hash": "x"}, {"hash": "y"}, {"hash": "another model"})
     with pytest.raises(OutputError, match="c = 1, now it is None"):
         check_same(tmp_path, {"c": 1}, {}, {})
+    with pytest.raises(OutputError, match="was made with meshes, now without; choose"):
+        check_same(tmp_path, {"meshes": True}, {}, {})
+    with pytest.raises(OutputError, match="was made without meshes, now with; choose"):
+        check_same(tmp_path, {"meshes": None}, {"meshes": True}, {})
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,22 @@ def files(untouched: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(untouched, tmp_path, dirs_exist_ok=True))
 
 
+def test_vertices_of_no_triangle_keep_their_numbers(files, head) -> None:
+    """As in meshes that `uvgen register` made with the built-in model: the inside of its mouth has no skin triangle."""
+    write_obj(files / "whole.obj", head.mean / 1e3, head.triangles, frame="raw")
+    np.savetxt(files / "numbers.txt", head.landmarks, fmt="%d")
+    model = model_from_mesh(files / "whole.obj", files / "numbers.txt")
+    used, _ = skin(head)
+    assert len(used) < head.n_vertices == model.n_vertices
+    np.testing.assert_array_equal(model.triangles, head.triangles)
+    alone = model_from_mesh(files / "mean.obj", files / "landmarks.txt")
+    np.testing.assert_array_equal(model.uv[used], alone.uv)
+    assert alone.mirror is not None and model.mirror is not None
+    np.testing.assert_array_equal(model.mirror[used] >= 0, alone.mirror >= 0)
+    loose = np.setdiff1d(np.arange(head.n_vertices), used)
+    assert (model.mirror[loose] == -1).all() and np.isin(model.uv[loose], alone.uv).all()
+
+
 def test_parameterize_of_mesh_and_scans_makes_a_model_that_spans_them(uvgen, files, head) -> None:
     arguments = ("--landmarks", files / "landmarks.txt", "--scans", files / "scans", "--out", files / "own.h5")
     result = uvgen("model", "parameterize", files / "mean.obj", *arguments)

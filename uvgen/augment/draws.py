@@ -55,15 +55,15 @@ class Occluder:
 
 @dataclass(frozen=True, slots=True)
 class AugmentationDraw:
-    """What is done to one sample, in plain numbers. Made by `Augmentation.draw`.
+    """The changes to one sample, in plain numbers. Made by `Augmentation.draw`.
 
-    The face is turned out of the plane by `yaw_deg` and `pitch_deg` in the whole photograph first, see
-    `uvgen.augment.profile`; what is done to a crop does not know of it.
-    Geometry: the crop is turned by `rotation_deg` (clockwise as seen) and scaled by `scale` about its center, moved
-    by `translation` (shares of its side, x right, y down), and mirrored where `flip` says so; then come `occluders`
-    (frame of the finished crop), colors, blur (σ, px), noise (σ, gray levels) and JPEG (quality, 0 is none).
-    `brightness` is a share of 255. `seed` stands for the noise, `other` in [0, 1) for which image an occluder shows.
-    `size` is the crop's side, px.
+    First, the face is turned out of the plane by `yaw_deg` and `pitch_deg` in the whole photograph, see
+    `uvgen.augment.profile`; all other changes are made to the crop and do not depend on this one. The crop is turned by
+    `rotation_deg` (clockwise as seen) and scaled by `scale` about its center, moved by `translation` (shares of its
+    side, x right, y down), and mirrored if `flip` is true. Then `occluders` (frame of the finished crop), colors,
+    blur (σ, px), noise (σ, gray levels) and JPEG (quality, 0 for none) are applied. `brightness` is a share of 255.
+    `seed` determines the noise, and `other` in [0, 1) the image that an occluder shows. `size` is the side of the
+    crop, px.
     """
 
     size: int
@@ -108,7 +108,7 @@ class AugmentationDraw:
         return any(occluder.fill == "image" for occluder in self.occluders)
 
     def other_sample(self, number: int, n: int) -> int | None:
-        """Which of n samples the "image" occluders over sample `number` show: another one, None where there is none."""
+        """Which of n samples the "image" occluders over sample `number` show: another one, None if there is none."""
         if not self.needs_other or n < 2:
             return None
         other = int(self.other * (n - 1))
@@ -135,7 +135,7 @@ class AugmentationDraw:
         Raises
         ------
         InputError
-            Where the text is something else.
+            If the text is something else.
         """
         try:
             values = parse_json(text)

@@ -78,10 +78,10 @@ def apply(
     Raises
     ------
     InputError
-        Where shapes or dtypes do not agree, a map is to be flipped without `mirror`, the draw turns the face out of the
+        If shapes or dtypes do not agree, a map is to be flipped without `mirror`, the draw turns the face out of the
         plane, or there is no such filter.
     SampleError
-        Where `map_out` holds codes and a value has none.
+        If `map_out` holds codes and a value has none.
     """
     if draw.turns:
         raise InputError(
@@ -138,7 +138,7 @@ def crop_augmented(
     Raises
     ------
     InputError
-        Where a shape or dtype is wrong, the matrix is not a similarity, or there is no such filter.
+        If a shape or dtype is wrong, the matrix is not a similarity, or there is no such filter.
     """
     check_bytes(image, "image", ("h", "w", 3))
     if out is not None and np.may_share_memory(image, out):

@@ -102,7 +102,7 @@ class FaceTurner:
         Raises
         ------
         InputError
-            Where the face lies outside the image.
+            If the face lies outside the image.
         """
         with self._borrowed_scratch() as scratch:
             return self._turn(image, vertices, pose, new_pose, scratch)

@@ -37,34 +37,36 @@ _TURNS = ("pitch_deg", "unseen", "yaw_deg")  # not stated where nothing turns: s
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """What may be done to a sample: ranges, from which `draw` takes uniformly. By default nothing.
+    """Ranges of augmentations, from which `draw` draws uniformly. The defaults change nothing.
 
     Attributes
     ----------
     rotation_deg, translation, scale : (low, high)
-        In-plane rotation; shift along each axis as a share of the crop's side; size.
+        In-plane rotation in degrees; shift along each axis as a share of the crop's side; scale factor.
     flip : float
-        How often the sample is mirrored, 0 to 1. Maps need a `uvgen.maps.mirror.TexelMirror` for that.
+        Probability that the sample is mirrored, 0 to 1. To mirror maps, a `uvgen.maps.mirror.TexelMirror` is needed.
     occlusion : float
-        How often there are occluders, 0 to 1.
+        Probability that there are occluders, 0 to 1.
     n_occluders, occluder_size : (low, high)
-        How many (1 to 4), and their width and height as shares of the crop's side.
+        Number of occluders (1 to 4), and their width and height as shares of the crop's side.
     occluder_shapes, occluder_fills : tuple of str
-        What to choose from: "rectangle", "blob"; "noise", "color", "image" (other samples' content).
+        Shapes and fills to choose from: "rectangle", "blob"; "noise", "color", "image" (content of other samples).
     channel_gain : (low, high)
         Factor of each color channel.
     brightness, contrast, saturation, hue_deg : (low, high)
-        Term, as a share of 255; factor about mid-gray; factor about each pixel's luminance; rotation of colors.
+        Added value, as a share of 255; factor about mid-gray; factor about each pixel's luminance; rotation of colors
+        in degrees.
     blur, noise : (low, high)
         Standard deviations: of a Gaussian, px, and of noise, gray levels.
     jpeg : (low, high) or None
         JPEG quality, 1 to 100.
     yaw_deg, pitch_deg : (low, high)
-        What is added to the pose's yaw and pitch: the face is turned out of the plane in the whole photograph, before
-        all else, as `uvgen.augment.turn_face` does; at most to 90° in all. Only builds can do that.
+        Angles that are added to the yaw and pitch of the pose. The face is turned out of the plane in the whole
+        photograph, before all other changes, as by `uvgen.augment.turn_face`, and at most to a yaw or pitch of 90°.
+        Only builds can do this.
     unseen : {"mirror", "mark"}
-        What a turned face shows where the photograph does not show it: the other half of the face, or gray. Samples of
-        builds that mark have a field `unseen`.
+        How to fill parts of a turned face that the photograph does not show: with the other half of the face, or with
+        gray. With "mark", samples have a field `unseen`.
     """
 
     rotation_deg: Bounds = (0.0, 0.0)
@@ -112,7 +114,7 @@ class Augmentation:
         return any(self.yaw_deg) or any(self.pitch_deg)
 
     def check_crops(self) -> None:
-        """Raise InputError where this cannot be done to crops."""
+        """Raise InputError if this cannot be done to crops."""
         if self.turns:
             raise InputError(
                 "augmentation: yaw_deg and pitch_deg turn faces in whole photographs, expected ranges of (0, 0) for "
@@ -194,7 +196,7 @@ class Augmentation:
         Raises
         ------
         InputError
-            Where there is no such preset.
+            If there is no such preset.
         """
         return PRESETS[choice(name, "augmentation: preset", sorted(PRESETS))]
 
@@ -242,7 +244,7 @@ class Augmentation:
         Raises
         ------
         InputError
-            Where the text is not such an object, a field is unknown or a value out of range.
+            If the text is not such an object, a field is unknown or a value out of range.
         """
         try:
             values = parse_json(text)

@@ -86,12 +86,12 @@ def augment_shards(
     Raises
     ------
     DatasetError
-        Where the source is damaged, unfinished or augmented already, or the output cannot be written or holds
+        If the source is damaged, unfinished or augmented already, or the output cannot be written or holds
         something else.
     ModelError
-        Where the model is not the source's.
+        If the model is not the source's.
     InputError
-        Where an argument is out of range, or the model is needed and missing.
+        If an argument is out of range, or the model is needed and missing.
     SampleError
         For a bad copy with ``on_error="fail"``.
 
@@ -174,7 +174,7 @@ def hash_of_source(index: Index) -> str:
 
 
 def check_source_shards(source: Path, index: Index, config: DatasetConfig) -> None:
-    """Raise DatasetError where a set cannot be augmented: it is augmented already, unfinished or obviously damaged."""
+    """Raise DatasetError if a set cannot be augmented: it is augmented already, unfinished or obviously damaged."""
     if config.augmentation is not None:
         raise DatasetError(f"{source}: is augmented already; augment the set that it was made from")
     for entry in index.shards if url_of(source) is None else ():  # a store's are looked at as they are fetched

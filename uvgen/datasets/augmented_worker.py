@@ -249,7 +249,7 @@ def _moved_targets(
 def _flipped_maps(
     mapper: PositionMapper, samples: Sequence[dict[str, Any]], draws: Sequence[AugmentationDraw], like: NDArray[Any]
 ) -> dict[int, NDArray[Any] | None]:
-    """Maps of the samples that are flipped, made anew, of the stored maps' type; None where a value has no code."""
+    """Maps of the samples that are flipped, made anew, of the stored maps' type; None if a value has no code."""
     which = [i for i, draw in enumerate(draws) if draw.flip]
     if not which:
         return {}
@@ -265,7 +265,7 @@ def _flipped_maps(
 
 
 def _check_floats(position_map: NDArray[Any]) -> None:
-    """Raise SampleError where a map of floats holds what no image has."""
+    """Raise SampleError if a map of floats holds what no image has."""
     if position_map.dtype.kind == "f" and not np.abs(position_map).max() <= MOST:  # NaN is not
         raise SampleError(f"an augmented map holds NaN, or more than {MOST:g} px")
 

@@ -110,14 +110,14 @@ def build_shards(
     Raises
     ------
     DatasetError
-        Where the data cannot be read or no sample of it used, or the folder cannot be written or holds a data set made
+        If the data cannot be read or no sample of it used, or the folder cannot be written or holds a data set made
         with other settings.
     ModelError
-        Where the model cannot be read.
+        If the model cannot be read.
     SampleError
         For a bad sample with ``on_error="fail"``.
     InputError
-        Where an argument is out of range.
+        If an argument is out of range.
 
     Examples
     --------

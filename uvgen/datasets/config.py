@@ -31,7 +31,7 @@ MAX_COPIES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class BuildConfig:
-    """Everything that the bytes of a data set depend on, besides the samples, the model and the weight mask.
+    """Settings of a build. Together with the samples, the model and the weight mask, they determine every byte.
 
     Attributes
     ----------
@@ -44,47 +44,47 @@ class BuildConfig:
     seed : int
         Random seed of the crops' jitter and of the augmentation.
     jitter : float
-        See `uvgen.crop_similarity`; 0 is none.
+        Random shift and size change of the crops, see `uvgen.crop_similarity`; 0 for none.
     posmap_dtype : {"uint16", "float32"}
-        Fixed point (1/64 px at 256) or exact.
+        Type of the stored maps: fixed point (steps of 1/64 px at 256 px) or exact.
     maps : {"stored", "none"}
         Whether maps are stored, or left to readers to make from the parameters.
     image_codec : {"raw", "jpeg"}
         How crops are stored.
     jpeg_quality : int
-        1 to 100, for JPEG.
+        Quality of JPEG crops, 1 to 100.
     compression : {None, "gzip"}
-        Of raw images and maps.
+        Compression of raw crops and maps.
     convention : {"exact", "face3d"}
         Pixel convention, see `uvgen.geometry.pose_to_image`.
     keep : tuple of str
-        What else to store of each sample's file, see `uvgen.samples.read.EXTRAS`: "tex", "illum", "color".
+        Further fields of each sample's file to store: "tex", "illum", "color", see `uvgen.samples.read.EXTRAS`.
     max_nme : float or None
         Leave out samples whose `label_nme` is larger: 0.05 is 5 %.
     implausible : {"skip", "keep"}
-        What becomes of samples with a face far too large or too small for its image, or with parameters many standard
-        deviations out, see `uvgen.datasets.plausible`.
+        Whether to skip or keep samples whose face is far too large or too small for its image, or whose parameters are
+        many standard deviations from the mean, see `uvgen.datasets.plausible`.
     exif : {"ignore", "apply"}
         Whether images are turned as their EXIF orientation says.
     augmentation : Augmentation or None
-        Crops are augmented as they are sampled from the image.
+        Augmentation of the crops, which is applied while they are sampled from the image.
     copies : int
-        Augmented samples from each image.
+        Number of augmented samples per image.
     filter : {"area", "bilinear"}
         How images are sampled where crops shrink them, see `uvgen.warp_image`.
     decode : {"reduced", "full"}
-        Whether large JPEG photographs are decoded no finer than crops that shrink them by 2 or more need, see
-        `uvgen.images.picture`. It concerns the filter "area" alone, and no build that turns faces.
+        Whether to decode large JPEG photographs at a reduced size if the crop shrinks them by 2 or more, see
+        `uvgen.images.picture`. Used only with the filter "area", and not by builds that turn faces.
     maps_from : str or None
-        Crops and maps are another program's, in this layout of `uvgen.samples.map_files`; samples have no shape and
-        expression parameters then.
+        Layout of crops and maps that another program made, see `uvgen.samples.map_files`. Such samples have no shape
+        and expression parameters.
     maps_scale, maps_offset : float
-        What leads from such maps' values to px: ``value * maps_scale + maps_offset``.
+        Conversion of the values of such maps to px: ``value * maps_scale + maps_offset``.
     targets : tuple of str
         Per-pixel targets to store beside the map, see `uvgen.maps.targets.TARGETS`.
     meshes : bool
-        Labels come from registered meshes and their cameras, see `uvgen.import_meshes`; samples have no shape and
-        expression parameters then.
+        Whether labels come from registered meshes and their cameras, see `uvgen.import_meshes`. Such samples have no
+        shape and expression parameters.
     """
 
     size: int = 256
@@ -153,7 +153,7 @@ class BuildConfig:
         return cls(**values)
 
     def check(self) -> None:
-        """Raise InputError where a value is out of range."""
+        """Raise InputError if a value is out of range."""
         for name, low, high in (
             ("size", SMALLEST_SIDE, LARGEST_SIDE),
             ("uv_size", SMALLEST_SIDE, LARGEST_SIDE),
@@ -230,7 +230,7 @@ class CopyConfig:
 
 @dataclass(frozen=True, slots=True)
 class DatasetConfig:
-    """What a data set was made with, as `dataset.json` states it.
+    """The settings that a data set was made with, as `dataset.json` states them.
 
     Attributes
     ----------

@@ -10,8 +10,10 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from uvgen.cameras import ImageCamera
 from uvgen.datasets.build import about_unread, constants_of, describe_plan, hash_of_weights, mirror_of
@@ -22,6 +24,7 @@ from uvgen.datasets.mesh_worker import MeshJob, MeshReader
 from uvgen.datasets.output_folder import check_output, output_folder
 from uvgen.datasets.plan import ShardTask, plan_shards
 from uvgen.datasets.record import ShardResult, check_begun
+from uvgen.datasets.same_samples import check_same_samples
 from uvgen.datasets.survey import Survey, SurveyJob, probes_of
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.jobs.run import RETRIES, check_run, results, same_workers
@@ -63,7 +66,7 @@ def import_meshes(
     Parameters
     ----------
     data : path-like or None
-        Folder of images, or of folders of them; None where the images are beside the meshes.
+        Folder of images, or of folders of them; None if the images are beside the meshes.
     meshes : path-like
         Folder of meshes: ``NAME.obj`` (``.ply``, ``.off``, ``.glb``, ``.npy``) for each image ``NAME.jpg``; further
         faces are ``NAME-face2.obj`` or ``NAME.1.obj``. Each has the model's vertices in the model's order.
@@ -87,16 +90,16 @@ def import_meshes(
     Raises
     ------
     DatasetError
-        Where there are no meshes, none of them can be used, the cameras cannot be read, or the output folder cannot be
+        If there are no meshes, none of them can be used, the cameras cannot be read, or the output folder cannot be
         written or holds something else.
     ModelError
-        Where the model cannot be read.
+        If the model cannot be read.
     SampleError
         For a bad sample with ``on_error="fail"``.
     InputError
-        Where an argument is out of range, or there is no model.
+        If an argument is out of range, or there is no model.
     DependencyError
-        Where a PLY or OFF is to be read and trimesh is not installed.
+        If a PLY or OFF is to be read and trimesh is not installed.
 
     Examples
     --------
@@ -124,6 +127,9 @@ def import_meshes(
     check_model_has(model, config.targets)
     if not overwrite:
         check_begun(out, config, model, describe_plan(samples, config.copies))
+        if config.augmentation is None:  # which changes poses
+            placed = partial(_placed, reader=MeshReader(model, config.convention, config.implausible), exif=config.exif)
+            check_same_samples(out, samples, config, placed, some_may_differ=True)
     with same_workers(workers, timeout):
         _survey(samples, model, config, workers=workers, retries=retries, timeout=timeout)
         begin("laying out the map")
@@ -148,6 +154,12 @@ def import_meshes(
             progress=progress,
         )
     return replace(result, warnings=(*result.warnings, *_about_later(tasks, out, cameras)))
+
+
+def _placed(sample: MeshSample, reader: MeshReader, exif: str) -> dict[str, NDArray[Any]]:
+    """What a sample's files say of fields that are stored, to tell it from another of the same name."""
+    face, _ = reader.place(sample, reader.read(sample), read_image(sample, exif=exif).shape)
+    return {name: np.asarray(getattr(face, name)) for name in ("camera", "pose")}
 
 
 def _about_later(tasks: Sequence[ShardTask], out: Path, cameras: str | os.PathLike[str] | None) -> list[str]:
@@ -211,7 +223,7 @@ def _survey(
     samples: Sequence[MeshSample], model: MorphableModel, config: BuildConfig, *, workers: int, retries: int,
     timeout: float | None,
 ) -> None:  # fmt: skip
-    """Raise DatasetError where no sample can be used, for example because all meshes are of another topology."""
+    """Raise DatasetError if no sample can be used, for example because all meshes are of another topology."""
     begin("reading a few meshes")
     errors = list[str]()
     look = partial(_doubts, model=model, config=config)

@@ -103,13 +103,13 @@ def import_maps(
     Raises
     ------
     DatasetError
-        Where there are no maps, none of them can be used, or the folder cannot be written or holds something else.
+        If there are no maps, none of them can be used, or the folder cannot be written or holds something else.
     ModelError
-        Where the model cannot be read.
+        If the model cannot be read.
     SampleError
         For a bad sample with ``on_error="fail"``.
     InputError
-        Where an argument is out of range, or `originals` fit none of the scales and conventions.
+        If an argument is out of range, or `originals` fit none of the scales and conventions.
 
     Examples
     --------

@@ -25,7 +25,7 @@ YAW_STEP_DEG = 15
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DatasetInfo:
-    """What a data set holds.
+    """A description of a data set.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ class DatasetInfo:
 
 
 def describe_shards(path: str | os.PathLike[str], *, untrusted: bool = False) -> DatasetInfo:
-    """Say what a data set holds.
+    """Describe a data set.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def describe_shards(path: str | os.PathLike[str], *, untrusted: bool = False) ->
     Raises
     ------
     DatasetError
-        Where the folder is not a data set, or a shard cannot be read.
+        If the folder is not a data set, or a shard cannot be read.
 
     Examples
     --------

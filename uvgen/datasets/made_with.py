@@ -27,12 +27,12 @@ def model_of_samples(folder: str | os.PathLike[str], *, untrusted: bool = False)
     Returns
     -------
     MorphableModel or None
-        None where the folder does not say it: 300W-LP's does not.
+        None if the folder does not say it: 300W-LP's does not.
 
     Raises
     ------
     InputError
-        Where it says a model that is not there any more, or has changed.
+        If it says a model that is not there any more, or has changed.
     """
     stated = _stated(folder)
     if stated is None:

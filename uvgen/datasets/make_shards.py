@@ -29,7 +29,7 @@ Unit = TypeVar("Unit", bound=ShardUnit)
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """What `uvgen.build_shards` or `uvgen.augment_shards` did, and what the folder now holds.
+    """The result of `uvgen.build_shards` or `uvgen.augment_shards`: what the run did, and what the folder now contains.
 
     Attributes
     ----------
@@ -131,7 +131,7 @@ def make_shards(
     Raises
     ------
     DatasetError
-        Where the folder cannot be written or holds a data set made with other settings, or no sample could be used.
+        If the folder cannot be written or holds a data set made with other settings, or no sample could be used.
     """
     started = time.perf_counter()
     record = ShardRecord(

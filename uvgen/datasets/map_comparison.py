@@ -73,7 +73,7 @@ def compare_maps(
     Raises
     ------
     InputError
-        Where no sample has an original, none of the scales and conventions gives the crops, or others than those named.
+        If no sample has an original, none of the scales and conventions gives the crops, or others than those named.
     """
     conventions: Sequence[str] = CONVENTIONS
     if layout == "reshow" and convention is None:

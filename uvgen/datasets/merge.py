@@ -122,7 +122,7 @@ def merge_shards(
     untrusted: bool = False,
     progress: Callable[[ShardResult], object] | None = None,
 ) -> BuildResult:
-    """Make a data set of samples that others hold: several put together, or a part of one.
+    """Make a data set from the samples of others: join several, or copy a part of one.
 
     Parameters
     ----------
@@ -152,9 +152,9 @@ def merge_shards(
     Raises
     ------
     DatasetError
-        Where a source is damaged or unfinished, or the output cannot be written or holds something else.
+        If a source is damaged or unfinished, or the output cannot be written or holds something else.
     InputError
-        Where the sources were made otherwise than each other, two have a sample of the same name, or a name is in none.
+        If the sources were made otherwise than each other, two have a sample of the same name, or a name is in none.
 
     Examples
     --------

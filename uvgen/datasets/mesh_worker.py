@@ -92,7 +92,7 @@ class MeshReader:
     def place(self, sample: MeshSample, face: MeshFace, shape: tuple[int, ...]) -> tuple[MeshFace, NDArray[np.float64]]:
         """The mesh placed in its image of shape (h, w, …), and its landmarks (68, 3) there, px.
 
-        Raises SampleError where the camera cannot be used, or the mesh does not show a face in the image.
+        Raises SampleError if the camera cannot be used, or the mesh does not show a face in the image.
         """
         camera = camera_of_sample(sample, shape)
         where = sample.camera if not isinstance(sample.camera, ImageCamera) else f"{sample.parameters}: its camera"
@@ -116,7 +116,7 @@ class MeshReader:
     def _check_size(
         self, sample: MeshSample, landmarks: NDArray[np.float64], shape: tuple[int, ...], kind: str
     ) -> None:
-        """Raise SampleError where a face is far too small or large for its image."""
+        """Raise SampleError if a face is far too small or large for its image."""
         face, most = float(np.ptp(landmarks[:, :2], axis=0).max()), LARGEST_FACE * max(shape[:2])
         if (self._implausible == "keep" and face > 0) or SMALLEST_FACE_PX <= face <= most:
             return
@@ -132,7 +132,7 @@ class MeshReader:
     ) -> NDArray[np.float32]:
         """The pose of the mean face, aligned with landmarks (68, 3), px.
 
-        Raises SampleError where the landmarks are not a face's, are mirrored, or are of a face turned away.
+        Raises SampleError if the landmarks are not a face's, are mirrored, or are of a face turned away.
         """
         affine, distance = lay_on(self._mean, landmarks)
         _, mirrored = lay_on(self._mean * [-1, 1, 1], landmarks)

@@ -59,7 +59,7 @@ def open_shards(
         `uvgen.Normalization.of_maps`; None: px. Samples then have ``posmap_scale`` and ``posmap_offset``, for
         `uvgen.denormalize`.
     image_normalize : {"auto", "unit", "imagenet", "standardize", None}
-        Of the images, see `uvgen.Normalization.of_image`; "auto" is "unit", or None where `normalize` is None. None:
+        Of the images, see `uvgen.Normalization.of_image`; "auto" is "unit", or None if `normalize` is None. None:
         uint8 as they are. Otherwise float32, with ``image_scale`` and ``image_offset``.
 
     Returns
@@ -70,11 +70,11 @@ def open_shards(
     Raises
     ------
     DatasetError
-        Where the index is missing or damaged, or there is no usable ``splits.json``.
+        If the index is missing or damaged, or there is no usable ``splits.json``.
     ModelError
-        Where the model is another than that of the set.
+        If the model is another than that of the set.
     InputError
-        Where a name or the split is not in the set, or both are given; or where a normalization is unknown.
+        If a name or the split is not in the set, or both are given; or where a normalization is unknown.
 
     Examples
     --------

@@ -60,7 +60,7 @@ def check_store(out: Path) -> None:
 
 
 def _check_foreign(out: Path, *, overwrite: bool) -> None:
-    """Raise OutputError where a folder without an index holds files of the names that a data set has."""
+    """Raise OutputError if a folder without an index holds files of the names that a data set has."""
     named = [out / CONSTANTS, *named_like_shards(out)] if out.is_dir() else []
     with reading_in_child(overwrite):  # files of anybody's
         for path in sorted(named):

@@ -36,7 +36,7 @@ _UNITS = {1e-3: "1000 times too large, as if it were in px/mm", 1e3: "1000 times
 
 
 def check_counts(sample: Sample, annotation: Annotation, model: MorphableModel) -> None:
-    """Raise SampleError where a sample has other numbers of parameters than the model has components."""
+    """Raise SampleError if a sample has other numbers of parameters than the model has components."""
     for what, found, expected in (
         ("shape", len(annotation.shape), model.n_shape),
         ("expression", len(annotation.expression), model.n_expression),
@@ -49,7 +49,7 @@ def check_counts(sample: Sample, annotation: Annotation, model: MorphableModel) 
 
 
 def check_pose(sample: Sample, pose: NDArray[np.floating[Any]]) -> None:
-    """Raise SampleError where the scale is not positive, or the angles are none that a fit gives."""
+    """Raise SampleError if the scale is not positive, or the angles are none that a fit gives."""
     scale, angles = float(pose[6]), pose[:3].astype(np.float64)
     if scale <= 0:
         raise SampleError(
@@ -75,7 +75,7 @@ def check_pose(sample: Sample, pose: NDArray[np.floating[Any]]) -> None:
 
 
 def check_labels(sample: Sample, *labels: NDArray[Any]) -> None:
-    """Raise SampleError where a number of a sample's labels is larger than any that a face has, or is none."""
+    """Raise SampleError if a number of a sample's labels is larger than any that a face has, or is none."""
     most = max(float(np.abs(values).max()) for values in labels)  # NaN where one is
     if not all((np.abs(values) <= MOST).all() for values in labels):
         raise SampleError(f"{sample.parameters}: labels of up to {most:.3g} px come of it, expected {MOST:g} at most")
@@ -91,7 +91,7 @@ def deviations(values: NDArray[np.floating[Any]], std: NDArray[np.floating[Any]]
 
 
 def check_deviations(sample: Sample, what: str, values: NDArray[Any], std: NDArray[Any]) -> None:
-    """Raise SampleError where a parameter lies many standard deviations out."""
+    """Raise SampleError if a parameter lies many standard deviations out."""
     out = deviations(values, std)
     if len(out) and out.max() > MOST_DEVIATIONS:
         k = int(out.argmax())
@@ -102,7 +102,7 @@ def check_deviations(sample: Sample, what: str, values: NDArray[Any], std: NDArr
 
 
 def check_face_size(sample: Sample, landmarks: NDArray[np.float64], image_shape: tuple[int, ...]) -> None:
-    """Raise SampleError where a face, its landmarks (68, 2) in image px, is far too small or large for its image."""
+    """Raise SampleError if a face, its landmarks (68, 2) in image px, is far too small or large for its image."""
     face, most = float(np.ptp(landmarks, axis=0).max()), LARGEST_FACE * max(image_shape[:2])
     if SMALLEST_FACE_PX <= face <= most:
         return
@@ -117,7 +117,7 @@ def check_face_size(sample: Sample, landmarks: NDArray[np.float64], image_shape:
 def check_inside(
     sample: Sample, low: NDArray[np.float64], high: NDArray[np.float64], image_shape: tuple[int, ...], advice: str
 ) -> None:
-    """Raise SampleError where the box of a face's landmarks, from `low` to `high`, (2,) px, is beside its image."""
+    """Raise SampleError if the box of a face's landmarks, from `low` to `high`, (2,) px, is beside its image."""
     height, width = image_shape[:2]
     if high.min() < 0 or low[0] > width - 1 or low[1] > height - 1:
         raise SampleError(

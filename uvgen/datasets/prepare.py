@@ -58,7 +58,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class PreparedFaces:
-    """What `uvgen.prepare_deep3d` made.
+    """The result of `uvgen.prepare_deep3d`.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class PreparedFaces:
     skipped : tuple of Skipped
         Photographs that they do not name, each with the reason.
     notice : str
-        What a user of the detector has to know; "" where there is nothing.
+        What a user of the detector has to know; "" if there is nothing.
     seconds : float
         What it took.
     """
@@ -95,7 +95,7 @@ def prepare_deep3d(
     overwrite: bool = False,
     progress: Callable[[int], object] | None = None,
 ) -> PreparedFaces:
-    """Make Deep3DFaceRecon's training folder of photographs, see `uvgen.datasets.export.deep3d`.
+    """Make a training folder for Deep3DFaceRecon from photographs, see `uvgen.datasets.export.deep3d`.
 
     Parameters
     ----------
@@ -128,11 +128,11 @@ def prepare_deep3d(
     Raises
     ------
     InputError
-        Where neither detections nor a detector are given, or an argument is out of range.
+        If neither detections nor a detector are given, or an argument is out of range.
     DependencyError
-        Where the detector's package is not installed.
+        If the detector's package is not installed.
     DatasetError
-        Where there are no photographs, none of them can be used, or `out` cannot be written.
+        If there are no photographs, none of them can be used, or `out` cannot be written.
 
     Examples
     --------

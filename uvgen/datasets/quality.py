@@ -56,7 +56,7 @@ class LabelQuality:
     warnings : tuple of str
         What is probably wrong with the whole set.
     repeated : str
-        The one of them that says how many photographs have one annotation for all turned versions; "" where none has.
+        The one of them that says how many photographs have one annotation for all turned versions; "" if none has.
     """
 
     n_samples: int
@@ -113,9 +113,9 @@ def label_quality(reader: ShardReader, model: MorphableModel | None = None) -> L
     Raises
     ------
     DatasetError
-        Where a shard cannot be read.
+        If a shard cannot be read.
     ModelError
-        Where the model is not the set's.
+        If the model is not the set's.
     """
     if model is not None:
         check_model(model, reader.folder, reader.config)

@@ -46,7 +46,7 @@ class ShardUnit(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ShardResult:
-    """What came of a shard: its entry in the index, the samples left out, and what was noticed of others.
+    """The result of making one shard: its entry in the index, the skipped samples, and remarks on others.
 
     `remarks` are pairs of what it is ("exif" for an orientation, else landmarks that cannot be used) and the sample.
     """
@@ -132,7 +132,7 @@ class ShardRecord:
         self._journal.remove()  # what it says is in the index now
 
     def _check_places(self) -> None:
-        """Raise OutputError where something that no run made is in the place of a shard that is still to be made."""
+        """Raise OutputError if something that no run made is in the place of a shard that is still to be made."""
         paths = [self._folder / unit.file for unit in self._units if unit.file not in self._listed]
         with reading_in_child(True):
             for path in paths:
@@ -247,7 +247,7 @@ class ShardRecord:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """What two names of one file have in common; None where there is none."""
+    """What two names of one file have in common; None if there is none."""
     try:
         status = path.stat()
     except OSError:

@@ -37,7 +37,7 @@ from uvgen.wording import are, count
 
 @dataclass(frozen=True, slots=True)
 class RepairResult:
-    """What `uvgen.repair_shards` did.
+    """The result of `uvgen.repair_shards`.
 
     Attributes
     ----------
@@ -104,12 +104,12 @@ def repair_shards(
     Raises
     ------
     DatasetError
-        Where `dataset.json` is missing or damaged, the set is unfinished or was made by another version of uvgen, or
+        If `dataset.json` is missing or damaged, the set is unfinished or was made by another version of uvgen, or
         the samples or source shards are not those that it was made of.
     ModelError
-        Where the model is not the set's.
+        If the model is not the set's.
     InputError
-        Where something is damaged, and what it was made of is not given.
+        If something is damaged, and what it was made of is not given.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Whether a set that a build is to go on with holds the samples that it is given, or others of the same names."""
+"""Check that an unfinished set was made from the samples that are given now, not from others with the same names."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -28,9 +28,11 @@ def parameters_of(sample: Sample) -> dict[str, NDArray[Any]]:
 
 def check_same_samples(
     out: Path,
-    samples: Sequence[Sample],
+    samples: Sequence[Any],
     config: BuildConfig,
-    stated_of: Callable[[Sample], Mapping[str, NDArray[Any]]] = parameters_of,
+    stated_of: Callable[[Any], Mapping[str, NDArray[Any]]] = parameters_of,
+    *,
+    some_may_differ: bool = False,
 ) -> None:
     """Raise SettingsError, before any work, where a set holds samples of these names with other parameters.
 
@@ -47,6 +49,8 @@ def check_same_samples(
         What it is made with.
     stated_of : callable
         What a sample's files say of fields that are stored as they are.
+    some_may_differ : bool
+        Whether the samples must all differ for the set to be refused; otherwise one is enough.
     """
     if url_of(out) is not None or not (out / DATASET_INDEX).exists():
         return
@@ -64,6 +68,7 @@ def check_same_samples(
         return
     ending = "-0" if config.augmentation is not None else ""
     known = [sample for sample in samples if f"{sample.name}{ending}" in there]
+    refusal = ""
     for k in np.unique(np.linspace(0, len(known) - 1, min(_N_COMPARED, len(known))).astype(int)):
         sample = known[k]
         try:
@@ -71,10 +76,16 @@ def check_same_samples(
             stored = reader.gather([there[f"{sample.name}{ending}"]], stated)
         except (SampleError, DatasetError):
             continue
-        if odd := [name for name in stated if not np.array_equal(stored[name][0], stated[name])]:
-            raise SettingsError(
+        odd = [name for name in stated if not np.array_equal(stored[name][0], stated[name])]
+        if not odd and some_may_differ:
+            return
+        if odd:
+            refusal = refusal or (
                 f"{out}: holds {brief(sample.name)} with other values of {odd[0]} than {sample.stated_in}: it is of "
-                "another "
-                "folder whose samples have the same names, or was changed since; choose another output folder, or "
-                "overwrite this one"
+                "another folder whose samples have the same names, or was changed since; choose another output "
+                "folder, or overwrite this one"
             )
+        if refusal and not some_may_differ:
+            break
+    if refusal:
+        raise SettingsError(refusal)

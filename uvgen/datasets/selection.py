@@ -20,23 +20,23 @@ from uvgen.wording import count
 
 @dataclass(frozen=True, slots=True)
 class Criteria:
-    """What samples are chosen by: they must meet all that is given.
+    """Criteria for the choice of samples. A sample is chosen if it meets all that are given.
 
     Attributes
     ----------
     names : iterable of str or path-like, optional
-        They are among these, or those that a text file lists.
+        Names of samples, or a text file that lists them.
     split : str, optional
-        They are in this part of ``splits.json``.
+        A part of ``splits.json``.
     subsets : sequence of str
-        Their subset is one of these; each as it is named, ``IBUG`` without ``IBUG_Flip``.
+        Names of subsets. ``IBUG`` does not include ``IBUG_Flip``.
     min_nme, max_nme : float, optional
-        Their `label_nme` is known and in this range, ends included; 0.05 is 5 %. That of a sample with the annotation
-        of another version of its photograph counts as not known.
+        Range of `label_nme`, ends included; 0.05 is 5 %. Samples whose `label_nme` is not known are not chosen, and
+        neither are samples that have the annotation of another version of their photograph.
     min_yaw_deg, max_yaw_deg : float, optional
-        The absolute yaw, as the picture shows it, is in this range, ends included.
+        Range of the absolute yaw, as the picture shows it, ends included.
     flipped : bool, optional
-        An augmentation mirrored them, or did not.
+        Whether an augmentation mirrored the sample.
     """
 
     names: Iterable[str] | str | os.PathLike[str] | None = None
@@ -82,9 +82,9 @@ def select_names(
     Raises
     ------
     InputError
-        Where a name, a subset or the split is not in the set, a range is empty, or the set has no such field.
+        If a name, a subset or the split is not in the set, a range is empty, or the set has no such field.
     DatasetError
-        Where the folder is not a data set, or a shard cannot be read.
+        If the folder is not a data set, or a shard cannot be read.
     """
     reader = open_shards(path, untrusted=untrusted)
     names = reader.names

@@ -17,7 +17,7 @@ _CHUNKED = ("image", "posmap", *TARGETS, COVERED)
 
 
 def check_source_hash(path: Path, entry: ShardEntry) -> None:
-    """Raise DatasetError where a source shard is not what its index lists: what is made of it would pass for sound."""
+    """Raise DatasetError if a source shard is not what its index lists: what is made of it would pass for sound."""
     try:
         stat = path.stat()
         found = _hash(path, stat.st_size, stat.st_mtime_ns)
@@ -37,7 +37,7 @@ def _hash(path: Path, size: int, time_ns: int) -> str:
 
 
 def check_source(path: Path, entry: ShardEntry, source: OpenShard, config: Mapping[str, Any]) -> None:
-    """Raise DatasetError where an open source shard is of another set than its index says: copies would not show it."""
+    """Raise DatasetError if an open source shard is of another set than its index says: copies would not show it."""
     if wrong := source.other_origin({**source.config, **config}):  # what this version does not know is not compared
         raise DatasetError(f"{path}: {wrong[0]}; run `uvgen verify {typed(path.parent)}`")
     source.check_names(entry.names)

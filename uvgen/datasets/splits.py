@@ -68,7 +68,7 @@ _VAL_SHARE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class SplitResult:
-    """What `uvgen.split_shards` made.
+    """The result of `uvgen.split_shards`.
 
     Attributes
     ----------
@@ -136,9 +136,9 @@ def split_shards(
     Raises
     ------
     InputError
-        Where a name or fraction is out of range, the expression matches nothing in a name, or a part would be empty.
+        If a name or fraction is out of range, the expression matches nothing in a name, or a part would be empty.
     DatasetError
-        Where the folder is not a data set, the file holds something else, or it cannot be written.
+        If the folder is not a data set, the file holds something else, or it cannot be written.
 
     Examples
     --------
@@ -194,7 +194,7 @@ def check_split_name(name: str) -> None:
 
 
 def group_samples(names: Sequence[str], by: str = PHOTOGRAPH, *, copies: bool = False) -> dict[str, list[str]]:
-    """Samples that belong together, by what they have in common.
+    """Group samples by the photograph, or other text in their names, that they have in common.
 
     Parameters
     ----------
@@ -212,7 +212,7 @@ def group_samples(names: Sequence[str], by: str = PHOTOGRAPH, *, copies: bool = 
     Raises
     ------
     InputError
-        Where `by` is no regular expression, or does not match a name.
+        If `by` is no regular expression, or does not match a name.
     """
     try:
         pattern = None if by in (PHOTOGRAPH, SAMPLE) else re.compile(by)
@@ -269,7 +269,7 @@ def read_splits(path: Path) -> dict[str, Split]:
     Raises
     ------
     DatasetError
-        Where it is missing or holds something else.
+        If it is missing or holds something else.
     """
     try:
         content = parse_json(read_text(path, _WHAT, most_bytes=max_bytes()))
@@ -321,9 +321,9 @@ def write_splits(path: Path, splits: Iterable[Split], *, overwrite: bool = False
     Raises
     ------
     SettingsError
-        Where a part is there with other samples, or the file cannot be written.
+        If a part is there with other samples, or the file cannot be written.
     DatasetError
-        Where the file holds something else.
+        If the file holds something else.
     """
     folder = path.absolute().parent
     if not folder.exists():

@@ -100,7 +100,7 @@ def survey_samples(
     Raises
     ------
     DatasetError
-        Where there are no samples, no sample can be used with this model, or their folder has vanished.
+        If there are no samples, no sample can be used with this model, or their folder has vanished.
     """
     begin("reading a few samples")
     tasks = probes_of(samples)

@@ -7,9 +7,9 @@ from uvgen.models.morphable import MorphableModel
 
 
 def target_maker(model: MorphableModel | None, config: BuildConfig) -> TargetMaker | None:
-    """Of a set of this configuration; None where it has no targets.
+    """Of a set of this configuration; None if it has no targets.
 
-    Raises InputError where there is no model to make them with, and ModelError where it lacks what a target shows.
+    Raises InputError if there is no model to make them with, and ModelError where it lacks what a target shows.
     """
     if not config.targets:
         return None

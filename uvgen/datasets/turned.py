@@ -60,7 +60,7 @@ class SampleTurner:
     ) -> TurnedSample:
         """Turn a sample's face as its draw says, as far as 90° in all; the draw that comes back says how far.
 
-        Raises SampleError where the photograph or its parameters do not allow it.
+        Raises SampleError if the photograph or its parameters do not allow it.
         """
         yaw, pitch = possible_turn(annotation.pose, draw.yaw_deg, draw.pitch_deg)
         draw = dataclasses.replace(draw, yaw_deg=yaw, pitch_deg=pitch)

@@ -38,7 +38,7 @@ _SAMPLES_PER_PROCESS = 1000  # at least: a process takes as long to start as hun
 
 @dataclass(frozen=True, slots=True)
 class VerifyResult:
-    """What `uvgen.verify_shards` checked and found.
+    """The result of `uvgen.verify_shards`: what was checked, and the problems that were found.
 
     Attributes
     ----------
@@ -120,9 +120,9 @@ def verify_shards(
     Raises
     ------
     DatasetError
-        Where there is no readable index.
+        If there is no readable index.
     ModelError
-        Where the model is not the one that the set was built with.
+        If the model is not the one that the set was built with.
 
     Examples
     --------

@@ -29,7 +29,7 @@ class Check(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A check that found something.
+    """Something that a check found.
 
     Attributes
     ----------

@@ -17,7 +17,7 @@ MACHINE, DATA_SET, SAMPLES, MODEL = "machine", "data set", "samples", "model"
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What `uvgen.diagnose` found.
+    """The result of `uvgen.diagnose`.
 
     Attributes
     ----------
@@ -105,9 +105,9 @@ def diagnose(
     Raises
     ------
     InputError
-        Where the path does not exist, or a model is given with nothing to use it for.
+        If the path does not exist, or a model is given with nothing to use it for.
     ModelError
-        Where that model cannot be read.
+        If that model cannot be read.
     """
     from uvgen.errors import InputError
     from uvgen.models.load import BUILTIN, load_model

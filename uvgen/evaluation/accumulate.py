@@ -26,7 +26,7 @@ class EvaluationResult:
     names : tuple of str
         Of the faces, in the order in which they came.
     yaw_deg : (n,) float64 or None
-        None where it was not given for all.
+        None if it was not given for all.
     values : dict of str to (n,) float64
         A score's key → its values; NaN for a face whose prediction or truth has not what the score needs, or is not
         finite. Keys of `uvgen.evaluation.scores.SCORES`; those that no face has are left out.
@@ -72,7 +72,7 @@ class Evaluation:
     Raises
     ------
     InputError
-        Where there is no such score, or a number is out of range.
+        If there is no such score, or a number is out of range.
 
     Examples
     --------
@@ -129,7 +129,7 @@ class Evaluation:
         Raises
         ------
         InputError
-            Where shapes do not agree, maps come without `mask` or `landmark_weights`, a truth is not finite, or a score
+            If shapes do not agree, maps come without `mask` or `landmark_weights`, a truth is not finite, or a score
             cannot be measured: all points in one place, or too far away for a number. Then none of the batch counts.
         """
         self._measured(predicted, truth, names=names, yaw_deg=yaw_deg)()

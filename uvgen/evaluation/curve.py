@@ -98,7 +98,7 @@ def curve_svg(curves: list[Curve], title: str, label: str = "NME (%)", *, most: 
     Raises
     ------
     InputError
-        Where there is no finite error.
+        If there is no finite error.
     """
     plot = _plot(curves, title, label, most)
     bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT

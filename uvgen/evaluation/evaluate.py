@@ -39,18 +39,18 @@ ALL = "all"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EvaluationReport:
-    """What `uvgen.evaluate_predictions` found.
+    """The result of `uvgen.evaluate_predictions`.
 
     Attributes
     ----------
     predictions, truth : Path
-        What was compared.
+        The predictions and the truth that were compared.
     protocol : str or None
-        Whose table.
+        The protocol whose scores were computed.
     faces : int
-        Of the truth.
+        Number of faces in the truth.
     results : dict of str to EvaluationResult
-        By the truth's name; the first is the default one.
+        The scores for each truth, by its name; the first is the default one.
     missing : tuple of str
         Faces without a prediction.
     unread : tuple of (str, str)
@@ -58,11 +58,12 @@ class EvaluationReport:
     not_finite : tuple of str
         Faces whose prediction holds NaN or infinity.
     unexpected : tuple of str
-        Predictions for no face.
+        Predictions without a face in the truth.
     doubts : tuple of str
-        How predictions may be counted otherwise than the truth, and which scores some of the faces have not.
+        Warnings: probable differences in convention between predictions and truth, and scores that some faces lack.
     partial : dict of str to tuple of str
-        A truth's name → compared faces that have some of its 68 points, and no score by it: the box is that of all.
+        For each truth, by its name: faces that have only some of its 68 points, and therefore no score by it, because
+        the box is that of all points.
     visible : dict of str to int
         By name, how many of AFLW's 21 points are visible in each face that is compared with the truth ``aflw21``.
     landmarks : dict of str to (68, 2 or 3) float32
@@ -160,7 +161,7 @@ def evaluate_predictions(
     seed: int = 0,
     untrusted: bool = False,
 ) -> EvaluationReport:
-    """Compare predictions with the truth by the field's definitions.
+    """Compare predictions with the truth by the error measures of the literature.
 
     Parameters
     ----------
@@ -193,11 +194,11 @@ def evaluate_predictions(
     Raises
     ------
     DatasetError
-        Where the truth cannot be opened, there are no predictions, or none that can be used.
+        If the truth cannot be opened, there are no predictions, or none that can be used.
     InputError
-        Where an option is none, or they exclude each other.
+        If an option is none, or they exclude each other.
     ModelError
-        Where the model is not the truth's.
+        If the model is not the truth's.
 
     Examples
     --------

@@ -37,7 +37,7 @@ class Faces:
         Raises
         ------
         InputError
-            Where it is neither, no real numbers, or a map comes and there is no `reading` for maps of its size.
+            If it is neither, no real numbers, or a map comes and there is no `reading` for maps of its size.
         """
         if isinstance(value, Faces):
             return value

@@ -42,7 +42,7 @@ _EXPECTED_OUTPUT = "a position map, (1, 3, U, U), (1, U, U, 3) or (1, U², 3)"
 
 @dataclass(frozen=True, slots=True)
 class NetworkOptions:
-    """What is to be known of a network beside its file.
+    """Properties of a network that its file does not state.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class NetworkOptions:
     convention: str = "exact"
 
     def check(self) -> None:
-        """Raise InputError where a value is none of those that it may be."""
+        """Raise InputError if a value is none of those that it may be."""
         choice(self.pixels, "pixels", PIXELS)
         choice(self.channels, "channels", CHANNELS)
         choice(self.layout, "layout", LAYOUTS)
@@ -116,7 +116,7 @@ class Network:
     def __call__(self, crop: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The position map (U, U, 3), px of a crop (size, size, 3) in RGB.
 
-        Raises SampleError where it fails, or its map is not finite or in another unit.
+        Raises SampleError if it fails, or its map is not finite or in another unit.
         """
         check_bytes(crop, "crop", (self.size, self.size, 3))
         with np.errstate(over="ignore", invalid="ignore"):

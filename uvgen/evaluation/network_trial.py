@@ -53,13 +53,13 @@ def try_network(path: Path, sha256: str, options: NetworkOptions, timeout: float
     Raises
     ------
     InputError
-        Where it is not a network, its shapes do not fit, or its process was killed or took too long.
+        If it is not a network, its shapes do not fit, or its process was killed or took too long.
     DependencyError
-        Where onnxruntime is not installed.
+        If onnxruntime is not installed.
     WorkerError
-        Where no process can be started.
+        If no process can be started.
     DatasetError
-        Where the folder for temporary files cannot be written.
+        If the folder for temporary files cannot be written.
     """
     check_network_file(path)
     tried = sha256, replace(options, scale="px", convention="exact")  # these only change what is done with its output

@@ -51,9 +51,9 @@ def write_evaluation(report: EvaluationReport, out: str | os.PathLike[str], *, o
     Raises
     ------
     OutputError
-        Where something else is there.
+        If something else is there.
     DatasetError
-        Where it cannot be written.
+        If it cannot be written.
     """
     check_output(out, overwrite=overwrite)
     folder = Path(os.path.abspath(out))

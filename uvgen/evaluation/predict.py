@@ -35,7 +35,7 @@ _CALLED_LIKE_INDEX = f"its pose would be {INDEX.file}, which lists all faces of 
 
 @dataclass(frozen=True, slots=True)
 class PredictResult:
-    """What `uvgen.predict_photographs` did, and what the folder now holds.
+    """The result of `uvgen.predict_photographs`: what the run did, and what the folder now contains.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class PredictResult:
     detector : str or None
         What found faces, where files did not have them.
     notice : str
-        What a user of that detector has to know; "" where there is nothing.
+        What a user of that detector has to know; "" if there is nothing.
     crop_size, uv_size : int
         The network's.
     seconds : float
@@ -142,13 +142,13 @@ def predict_photographs(
     Raises
     ------
     InputError
-        Where an argument is out of range, the network's shapes do not fit, or nothing says where faces are.
+        If an argument is out of range, the network's shapes do not fit, or nothing says where faces are.
     DependencyError
-        Where onnxruntime or the detector's package is not installed.
+        If onnxruntime or the detector's package is not installed.
     DatasetError
-        Where there are no photographs, none of them can be used, or the output folder holds something else.
+        If there are no photographs, none of them can be used, or the output folder holds something else.
     ModelError
-        Where the model cannot be read.
+        If the model cannot be read.
 
     Examples
     --------

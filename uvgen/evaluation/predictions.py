@@ -78,7 +78,7 @@ class Reading:
     convention: str | None = None
 
     def check(self) -> None:
-        """Raise InputError where there is no such scale, frame or convention."""
+        """Raise InputError if there is no such scale, frame or convention."""
         check_scale(self.scale)
         choice(self.frame, "frame", (None, *FRAMES))
         choice(self.convention, "convention", (None, *SHIFTS))
@@ -110,9 +110,9 @@ class Predictions:
     Raises
     ------
     DatasetError
-        Where nothing is there, or nothing that belongs to a face.
+        If nothing is there, or nothing that belongs to a face.
     InputError
-        Where the reading is none.
+        If the reading is none.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class Predictions:
         Raises
         ------
         UvgenError
-            Where the file cannot be read, has another shape or size than expected, leads too far away, or needs a model
+            If the file cannot be read, has another shape or size than expected, leads too far away, or needs a model
             that is missing.
         """
         faces = self._read(face)
@@ -294,14 +294,14 @@ class Predictions:
             if self._truth.reading is None:
                 raise SampleError(f"{where}: parameters or a mesh, expected 68 points where the truth is no data set")
             if self._model is None:
-                raise SampleError(f"{where}: parameters or a mesh, expected the model too, which makes maps of them")
+                raise SampleError(f"{where}: parameters or a mesh, expected the model too (--model)")
             size, convention = self._truth.reading.size, self._truth.convention
             self._mapper = PositionMapper(self._model, size, convention, crop_size=self._truth.crop_size)
         return self._mapper
 
 
 def _crop_change(row: dict[str, Any], face: TrueFace) -> NDArray[np.float64] | None:
-    """(3, 3): what takes x, y in the crop of a sample of shards to the truth's crop; None where it is the same one."""
+    """(3, 3): what takes x, y in the crop of a sample of shards to the truth's crop; None if it is the same one."""
     if not face.row:
         return None
     if bool(row.get("flipped", False)) != bool(face.row.get("flipped", False)):

@@ -31,7 +31,7 @@ class Surface(NamedTuple):
     """What holds for the maps of all faces."""
 
     mask: NDArray[np.bool_] | None
-    """(U, U): texels of the face; None where there are no maps."""
+    """(U, U): texels of the face; None if there are no maps."""
     crop_size: int
     """px; the range of the maps' values."""
 

@@ -88,9 +88,9 @@ def write_dad3dheads(
     Raises
     ------
     DatasetError
-        Where there are no predictions, or the file cannot be written.
+        If there are no predictions, or the file cannot be written.
     InputError
-        Where predictions are no maps, or two samples have one name.
+        If predictions are no maps, or two samples have one name.
 
     Notes
     -----
@@ -155,9 +155,9 @@ def write_realy(
     Raises
     ------
     DatasetError
-        Where there are no predictions, or the folder cannot be made.
+        If there are no predictions, or the folder cannot be made.
     InputError
-        Where the key points are no such file, or the template is no mesh of the model.
+        If the key points are no such file, or the template is no mesh of the model.
     """
     model = as_model(model)
     truth, found = as_predictions(predictions, shards, model=model, **reading)

@@ -55,7 +55,7 @@ class Summary:
     n : int
         Faces that have the score.
     mean, median, std : float or None
-        Over all of them, each counting once; None where there are none. `std` is that of the faces.
+        Over all of them, each counting once; None if there are none. `std` is that of the faces.
     balanced_mean, balanced_std : float or None
         Mean and standard deviation of the bins' means, whatever their sizes: the field's "mean". None without yaw.
     bins : tuple of YawBin

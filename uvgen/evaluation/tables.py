@@ -39,7 +39,8 @@ def text_table(report: EvaluationReport) -> str:
         rows = [_HEAD, *rows_of(result)]
         widths = [max(len(row[k]) for row in rows) for k in range(len(_HEAD))]
         counts = [one.n for one in next((s.bins for s in result.summaries.values() if s.bins), ())]
-        faces = f", {counts[0]}, {counts[1]} and {counts[2]} by yaw" if counts else ""
+        by_yaw = [f"{label}°: {n}" for n, label in zip(counts, _HEAD[2:5], strict=True)] if counts else []
+        faces = f"; |yaw| {', '.join(by_yaw)}" if counts else ""
         lines.append(f"truth: {name} ({count(len(result.names), 'face')}{faces})")
         for row in rows:
             lines.append(

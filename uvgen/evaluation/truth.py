@@ -139,7 +139,7 @@ def open_truth(
     Raises
     ------
     DatasetError
-        Where it is none of them.
+        If it is none of them.
     """
     folder = local_path(path)
     if url_of(folder) or folder.name == DATASET_INDEX or (folder / DATASET_INDEX).exists():

@@ -36,7 +36,7 @@ def landmark_doubts(
     model: MorphableModel,
     image_size: NDArray[np.integer],
 ) -> list[str]:
-    """What is probably wrong with the landmarks of each face; "" where nothing is.
+    """What is probably wrong with the landmarks of each face; "" if nothing is.
 
     Parameters
     ----------

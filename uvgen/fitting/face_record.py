@@ -139,7 +139,7 @@ def unfitted(content: Any) -> Unfitted:
 
 
 def check_face_name(name: str, photograph: Any) -> None:
-    """Raise ValueError where a face of a photograph is not called as those of it are."""
+    """Raise ValueError if a face of a photograph is not called as those of it are."""
     if not isinstance(photograph, str) or (
         name != photograph and not name.startswith((f"{photograph}-face", f"{photograph}/frame_"))
     ):

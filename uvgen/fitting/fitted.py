@@ -87,7 +87,7 @@ class FittedBatch:
 
 
 def usable_points(face: FaceLandmarks, size: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
-    """A face's 68 landmarks (68, 2) and their weights (68,); why they are none, "" where they are.
+    """A face's 68 landmarks (68, 2) and their weights (68,); why they are none, "" if they are.
 
     `size` is the width and height of the image, px.
     """
@@ -106,7 +106,7 @@ def usable_points(face: FaceLandmarks, size: tuple[int, int]) -> tuple[NDArray[n
 
 
 def rejection(fit: LandmarkFit, max_residual: float | None, doubt: str) -> str:
-    """Why a face that was fitted is left out; "" where it is not."""
+    """Why a face that was fitted is left out; "" if it is not."""
     residual = float(fit.residual[0])
     numbers = [fit.shape[0], fit.expression[0], fit.pose[0]]
     if not all(np.isfinite(values).all() for values in numbers):

@@ -37,7 +37,7 @@ AUTO = "auto"
 
 @dataclass(frozen=True, slots=True)
 class FitResult:
-    """What `uvgen.fit_photographs` did, and what the folder now holds.
+    """The result of `uvgen.fit_photographs`: what the run did, and what the folder now contains.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class FitResult:
     detector : str or None
         What found landmarks, where files did not have them.
     notice : str
-        What a user of that detector has to know; "" where there is nothing.
+        What a user of that detector has to know; "" if there is nothing.
     seconds : float
         What this run took.
     """
@@ -145,13 +145,13 @@ def fit_photographs(
     Raises
     ------
     InputError
-        Where an argument is out of range, or there are neither landmarks nor a detector.
+        If an argument is out of range, or there are neither landmarks nor a detector.
     DependencyError
-        Where the detector's package is not installed.
+        If the detector's package is not installed.
     DatasetError
-        Where there are no photographs, none of them can be used, or the output folder holds something else.
+        If there are no photographs, none of them can be used, or the output folder holds something else.
     ModelError
-        Where the model cannot be read.
+        If the model cannot be read.
 
     Examples
     --------

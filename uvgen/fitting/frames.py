@@ -46,7 +46,7 @@ class Frame(NamedTuple):
     suffix: str
     """File suffix of what `picture` returns."""
     problem: str = ""
-    """Why the frame has no pixels; "" where it has."""
+    """Why the frame has no pixels; "" if it has."""
 
     def picture(self) -> bytes:
         """Content of the picture to write: the frame's file, or a JPEG."""
@@ -75,9 +75,9 @@ def frames_of(job: FaceJob, video: Photograph, rate: float | None) -> Iterator[F
     Raises
     ------
     InputError
-        Where a file is not a readable video, or is damaged: then after the last frame before the damage.
+        If a file is not a readable video, or is damaged: then after the last frame before the damage.
     DependencyError
-        Where a file has to be decoded and PyAV is not installed.
+        If a file has to be decoded and PyAV is not installed.
     """
     if video.path.is_dir():
         return _of_folder(job, video, rate or _USUAL_RATE)
@@ -169,7 +169,7 @@ def _decoded(av: Any, file: BinaryIO, job: FaceJob, video: Photograph, rate: flo
 
 
 def _check_size(stream: Any) -> None:
-    """Raise ValueError where pictures are too large, before one is decoded."""
+    """Raise ValueError if pictures are too large, before one is decoded."""
     check_picture_size(stream.codec_context.width, stream.codec_context.height)
 
 

@@ -113,7 +113,7 @@ def fit_landmarks(
     Raises
     ------
     InputError
-        Where shapes do not agree, scores are out of range, or a face has fewer than 6 points or all in one place.
+        If shapes do not agree, scores are out of range, or a face has fewer than 6 points or all in one place.
     """
     choice(jaw, "jaw", JAWS)
     marked = checked(points, image_height, scores)

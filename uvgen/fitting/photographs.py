@@ -37,8 +37,12 @@ def find_photographs(root: Path, out: Path, faces: str = "largest") -> list[Phot
     """The images in a folder and the folders in it, by name, but not in `out` or in results of fit and predict.
 
     Hidden ones are passed over; a folder that several links lead to counts once. `faces` is as for
-    `uvgen.fit_photographs`. Raises DatasetError where the folder is missing or unreadable, or holds no images.
+    `uvgen.fit_photographs`. Raises DatasetError if the folder is missing or unreadable, or holds no images.
     """
+    from uvgen.fitting.videos import VIDEO_SUFFIXES
+
+    if root.is_file() and root.suffix.lower() in VIDEO_SUFFIXES:
+        raise DatasetError(f"{root}: a video, expected a folder of photographs; `uvgen fit --video` takes videos")
     paths = files_below(root, out, IMAGE_SUFFIXES, "a folder of photographs")
     if (not paths or folder_kind(root) in (REPORT, EXPORT)) and (
         found_instead := instead(root, wanted=SAMPLES, expected="a folder of photographs")

@@ -52,7 +52,7 @@ INDEX = FaceIndex(FIT_INDEX, "fit", (*IMAGE_SUFFIXES, ".mat"), _face, plain_face
 
 
 def check_kind(out: Path, *, video: bool, overwrite: bool) -> None:
-    """Raise SettingsError where a folder holds samples of videos and would get some of photographs, or the reverse."""
+    """Raise SettingsError if a folder holds samples of videos and would get some of photographs, or the reverse."""
     if not overwrite and (out / FIT_INDEX).exists():
         kinds = "photographs", "videos"
         if (of := bool(INDEX.read(out / FIT_INDEX).get("video"))) != video:

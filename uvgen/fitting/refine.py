@@ -119,7 +119,7 @@ def refine_fit(
     Raises
     ------
     InputError
-        Where the model has no albedo.
+        If the model has no albedo.
     """
     surface = _surface(model)
     affine = pose_to_image(fit.pose, image_height)[0]
@@ -165,7 +165,7 @@ def _refined(
     model: MorphableModel,
     surface: _Surface,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Parameters in standard deviations, and the way into the image; None where it shows too little."""
+    """Parameters in standard deviations, and the way into the image; None if it shows too little."""
     known = np.isfinite(points).all(axis=1) & (weights > 0)
     target, trust = np.where(known[:, None], points, 0), np.where(known, weights, 0)
     slides = fit.slides[0]  # these say where the outline is, which the photograph says too

@@ -49,7 +49,7 @@ class Registration:
     similarity : Similarity
         From the model's frame, mm, to the scan's frame and unit.
     unit : str or None
-        Unit of the scan: "um", "mm", "cm" or "m". None where its face does not have a person's size in any of them; it
+        Unit of the scan: "um", "mm", "cm" or "m". None if its face does not have a person's size in any of them; it
         is then taken to be as large as the model's.
     mm_per_unit : float
         Millimeters in one unit of the scan.
@@ -111,10 +111,10 @@ def register_scan(
     Raises
     ------
     InputError
-        Where a shape or a choice is wrong, there are too few landmarks or points, the landmarks are mirrored or are not
+        If a shape or a choice is wrong, there are too few landmarks or points, the landmarks are mirrored or are not
         a face's, the face does not have a person's size in the given unit, or too little of it has a counterpart.
     ModelError
-        Where the model cannot be read.
+        If the model cannot be read.
 
     Examples
     --------

@@ -59,7 +59,7 @@ def fit_to_landmarks(template: Template, landmarks: NDArray[np.float64]) -> Fitt
     Raises
     ------
     InputError
-        Where they are too few, in one line, mirrored, or no face's.
+        If they are too few, in one line, mirrored, or no face's.
     """
     known = known_landmarks(landmarks)
     found, residual = _to_landmarks(template, landmarks, known)

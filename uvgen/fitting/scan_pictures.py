@@ -49,7 +49,7 @@ def detected_landmarks(
     Raises
     ------
     InputError
-        Where the scan is a point cloud, or there is no face in any of its pictures.
+        If the scan is a point cloud, or there is no face in any of its pictures.
     """
     kept, corners = cleaned_scan(points, triangles)
     if not len(corners):
@@ -95,7 +95,7 @@ def _views(points: NDArray[np.float64]) -> Iterator[Similarity]:
 def _found_in(
     points: NDArray[np.float64], triangles: NDArray[np.int32], view: Similarity, find: Find
 ) -> NDArray[np.float64] | None:
-    """The landmarks (68, 3) of the largest face in a picture of the scan, on the scan; None where there is no face."""
+    """The landmarks (68, 3) of the largest face in a picture of the scan, on the scan; None if there is no face."""
     there = view.apply(points) * [1, -1, 1] + [_SIZE / 2, _SIZE / 2, 0]
     fragments = rasterize(there, triangles, (_SIZE, _SIZE))
     covered = fragments.triangle >= 0

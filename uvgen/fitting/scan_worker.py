@@ -231,7 +231,7 @@ def _registered(
 
 
 def _check_precision(job: RegisterJob, scan: ScanFile, found: Registration) -> None:
-    """Raise InputError where float32, in which meshes are written, is too coarse so far from the origin."""
+    """Raise InputError if float32, in which meshes are written, is too coarse so far from the origin."""
     farthest = float(np.abs(framed_vertices(found, job.frame)).max())
     step_mm = float(np.spacing(np.float32(farthest))) * (found.mm_per_unit if job.frame == "scan" else 1)
     if step_mm > _COARSEST_MM:

@@ -34,7 +34,7 @@ _SAME_NAME = "another scan has the same name, expected names that differ in more
 
 @dataclass(frozen=True, slots=True)
 class RegisterResult:
-    """What `uvgen.register_scans` did, and what the folder now holds.
+    """The result of `uvgen.register_scans`: what the run did, and what the folder now contains.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class RegisterResult:
     new_scans : int
         How many scans this run registered.
     notice : str
-        What users of the detector must know, such as its license; "" where there is nothing.
+        What users of the detector must know, such as its license; "" if there is nothing.
     seconds : float
         How long this run took.
     """
@@ -129,14 +129,14 @@ def register_scans(
     Raises
     ------
     InputError
-        Where an argument is out of range.
+        If an argument is out of range.
     DependencyError
-        Where the detector's package is not installed.
+        If the detector's package is not installed.
     DatasetError
-        Where there are no scans, none of them can be used, or the output folder holds something else or cannot be
+        If there are no scans, none of them can be used, or the output folder holds something else or cannot be
         written.
     ModelError
-        Where the model cannot be read.
+        If the model cannot be read.
 
     Examples
     --------

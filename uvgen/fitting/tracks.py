@@ -98,7 +98,7 @@ def fit_track(
     Raises
     ------
     InputError
-        Where times do not ascend, their number is wrong, or `smoothness` is negative.
+        If times do not ascend, their number is wrong, or `smoothness` is negative.
     """
     number_in(smoothness, "smoothness", 0)
     at = float64_array(times, "times", (len(alone.faces.size),))

@@ -34,7 +34,7 @@ from uvgen.wording import count
 
 @dataclass(frozen=True, slots=True)
 class VideoResult:
-    """What `uvgen.fit_video` did, and what the folder now holds.
+    """The result of `uvgen.fit_video`: what the run did, and what the folder now contains.
 
     Attributes
     ----------
@@ -47,9 +47,9 @@ class VideoResult:
     new_faces : int
         How many samples this run made.
     detector : str or None
-        The detector that found landmarks; None where all came from files.
+        The detector that found landmarks; None if all came from files.
     notice : str
-        What users of that detector must know, such as its license; "" where there is nothing.
+        What users of that detector must know, such as its license; "" if there is nothing.
     seconds : float
         How long this run took.
     """
@@ -139,13 +139,13 @@ def fit_video(
     Raises
     ------
     InputError
-        Where an argument is out of range, or there are neither landmarks nor a detector.
+        If an argument is out of range, or there are neither landmarks nor a detector.
     DependencyError
-        Where PyAV or the detector's package is not installed.
+        If PyAV or the detector's package is not installed.
     DatasetError
-        Where there are no videos, none of them can be used, or the output folder holds something else.
+        If there are no videos, none of them can be used, or the output folder holds something else.
     ModelError
-        Where the model cannot be read.
+        If the model cannot be read.
 
     Examples
     --------

@@ -38,7 +38,7 @@ def write_file(path: Path, data: bytes) -> None:
 def replace_folder(scratch: Path, folder: Path) -> None:
     """Rename a video's hidden folder to its final name, and replace the folder that an earlier run made.
 
-    Raises OutputError where the final name belongs to a link or to files that uvgen did not make, and DatasetError
+    Raises OutputError if the final name belongs to a link or to files that uvgen did not make, and DatasetError
     where the folder cannot be written.
     """
     try:

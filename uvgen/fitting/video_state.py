@@ -39,7 +39,7 @@ def landmarks_of_frame(job: VideoFaceJob, table: LandmarkTable | None, path: Pat
 
 
 def _place(job: VideoFaceJob, folder: Path) -> Path | None:
-    """The folder of the landmark files for frames in `folder`; None where they are beside the frames."""
+    """The folder of the landmark files for frames in `folder`; None if they are beside the frames."""
     if job.landmarks is None:
         return None
     return job.landmarks / folder.relative_to(job.root) if job.several else job.landmarks

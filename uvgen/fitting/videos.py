@@ -27,8 +27,11 @@ _DIGITS = re.compile(r"(\d+)")
 def find_videos(root: Path, out: Path) -> tuple[Path, list[Photograph]]:
     """The videos at a path: a video file, a folder of frames, or a folder of such files and folders.
 
-    Returns the folder that contains the videos, and the videos sorted by name. Raises DatasetError where there is none.
+    Returns the folder that contains the videos, and the videos sorted by name. Raises DatasetError if there is none,
+    or the path is an image.
     """
+    if root.is_file() and root.suffix.lower() in IMAGE_SUFFIXES:
+        raise DatasetError(f"{root}: an image, expected a video, or a folder of frames; name the folder of the image")
     if root.is_file():
         return root.parent, [Photograph(root, folder_name((os.path.splitext(root.name)[0],)))]
     paths = files_below(root, out, (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES), "a folder of videos")
@@ -59,7 +62,7 @@ def frame_name(number: int) -> str:
 def frame_files(folder: Path) -> tuple[list[tuple[int, Path]], list[tuple[Path, str]]]:
     """The frames in a folder, sorted by number, and the pictures that have no usable number, each with the reason.
 
-    See `frame_numbers`. Raises OSError where the folder cannot be read.
+    See `frame_numbers`. Raises OSError if the folder cannot be read.
     """
     names = sorted(n for n in os.listdir(folder) if n.lower().endswith(IMAGE_SUFFIXES) and not n.startswith("."))
     numbers = frame_numbers([os.path.splitext(name)[0] for name in names])
@@ -80,7 +83,7 @@ def frame_files(folder: Path) -> tuple[list[tuple[int, Path]], list[tuple[Path, 
 
 
 def frame_numbers(stems: Sequence[str]) -> list[int | None]:
-    """The numbers of frames by their names without suffix; None where a name has no number.
+    """The numbers of frames by their names without suffix; None if a name has no number.
 
     Where names hold several numbers, the one that differs most from name to name counts, the last one of several such.
     """

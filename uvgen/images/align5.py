@@ -52,7 +52,7 @@ def crop_from_points5(
     Raises
     ------
     InputError
-        Where the points are not finite, in one place or mirrored, or another argument is out of range.
+        If the points are not finite, in one place or mirrored, or another argument is out of range.
 
     Notes
     -----

@@ -123,7 +123,7 @@ def _n_scans(data: Any) -> int:
 
 
 def _check_density(width: int, height: int, n_bytes: int, most: int) -> None:
-    """Raise ValueError where a file states more pixels than its format can put into its bytes."""
+    """Raise ValueError if a file states more pixels than its format can put into its bytes."""
     if width * height > _FREE_PIXELS + n_bytes * most:
         raise ValueError(f"{n_bytes} bytes cannot hold the {width} × {height} pixels that they state; it is damaged")
 
@@ -144,7 +144,7 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
     Raises
     ------
     ValueError
-        Where it is of another kind, animated, has more than 8 bits per channel, or a JPEG is damaged. A few stray
+        If it is of another kind, animated, has more than 8 bits per channel, or a JPEG is damaged. A few stray
         bytes before a JPEG's end marker are no damage: every pixel is there.
     Exception
         Pillow's decoders raise a dozen kinds on damaged files, not all of them documented.
@@ -350,7 +350,7 @@ def decode_gray(data: bytes) -> NDArray[np.uint8]:
     Raises
     ------
     ValueError
-        Where it is of another kind, has 16 bits, colors, or transparent pixels.
+        If it is of another kind, has 16 bits, colors, or transparent pixels.
     Exception
         As for `decode_image`.
     """
@@ -384,9 +384,9 @@ def save_picture(picture: NDArray[np.uint8], path: Path) -> None:
     Raises
     ------
     InputError
-        Where the name ends otherwise, or the picture has another dtype or shape.
+        If the name ends otherwise, or the picture has another dtype or shape.
     DatasetError
-        Where the folder cannot be written.
+        If the folder cannot be written.
     """
     check_picture_name(path)
     check_bytes(picture, "picture", ("h", "w", 3))

@@ -51,7 +51,7 @@ def crop_similarity(
     Raises
     ------
     InputError
-        Where the landmarks are not finite or all in one point, or another argument is out of range.
+        If the landmarks are not finite or all in one point, or another argument is out of range.
     """
     check_convention(convention)
     number_in(size, "size", 2, unit="px")
@@ -95,7 +95,7 @@ def crop_from_box(box: ArrayLike, size: int, method: str = "prnet-detector") -> 
     Raises
     ------
     InputError
-        Where the box is not finite, turned about or empty, or another argument is out of range.
+        If the box is not finite, turned about or empty, or another argument is out of range.
 
     Examples
     --------
@@ -148,7 +148,7 @@ def crop_from_landmarks(landmarks: ArrayLike, size: int, method: str = "training
     Raises
     ------
     InputError
-        Where landmarks are not finite or all in one point, or another argument is out of range.
+        If landmarks are not finite or all in one point, or another argument is out of range.
     """
     choice(method, "method", CROP_METHODS[:2])
     points = float64_array(landmarks, "landmarks", (-1, 2), (-1, 3))[:, :2]

@@ -66,7 +66,7 @@ def bicubic_blur(factor: float, block: int) -> float | None:
     -------
     float or None
         B of the kernels of Mitchell and Netravali (1988) with C = (1 - B) / 2, which keep straight slopes as they are;
-        0 to 0.5. None where bilinear samples have no more variance than is needed: `area_grid` is taken.
+        0 to 0.5. None if bilinear samples have no more variance than is needed: `area_grid` is taken.
     """
     missing = (factor * factor + 2) / (block * block) - 1  # 12 times the variance to be added, px² of squares
     return max(missing / 4, 0.0) if missing < 12 * _BILINEAR else None  # the kernels' variance is B / 3

@@ -53,7 +53,7 @@ def warp_image(
     Raises
     ------
     InputError
-        Where a shape or dtype is wrong, the matrix is not a similarity, or there is no such filter.
+        If a shape or dtype is wrong, the matrix is not a similarity, or there is no such filter.
     """
     choice(filter, "filter", FILTERS)
     image = as_array(image, "image")

@@ -35,7 +35,7 @@ _engine: ContextVar[Engine | None] = ContextVar("_engine", default=None)
 
 @contextmanager
 def running_on(backend: str = "local", address: str | None = None, *, workers: int | None = None) -> Iterator[None]:
-    """Within the block, functions that take `workers` run on a cluster; the bytes are the same.
+    """Run functions that take `workers` on a cluster within the block; the bytes are the same.
 
     Each task runs in a process of its own there, as on this machine: a process that is killed or hangs costs one try of
     its task, and a machine that is lost costs one try of each task that it was working on. All machines must see the
@@ -55,11 +55,11 @@ def running_on(backend: str = "local", address: str | None = None, *, workers: i
     Raises
     ------
     InputError
-        Where `backend` is unknown, `workers` is below 1, or an address is given for "local".
+        If `backend` is unknown, `workers` is below 1, or an address is given for "local".
     DependencyError
-        Where the engine is not installed.
+        If the engine is not installed.
     WorkerError
-        Where no scheduler answers, or a machine of the cluster cannot take part.
+        If no scheduler answers, or a machine of the cluster cannot take part.
 
     Examples
     --------
@@ -132,9 +132,9 @@ class ClusterWorkers(Generic[Work]):
         Raises
         ------
         WorkerError
-            Where a machine has other versions, does not see the folder, or has other content in one of the files.
+            If a machine has other versions, does not see the folder, or has other content in one of the files.
         DatasetError
-            Where nothing can be written into the folder.
+            If nothing can be written into the folder.
         """
         token = None
         try:
@@ -238,7 +238,7 @@ class ClusterWorkers(Generic[Work]):
     def _wait_for_workers(self) -> Sequence[Event]:
         """Wait until the cluster has a worker or says something, and return what it said.
 
-        Raises WorkerError where it has had no worker for a while.
+        Raises WorkerError if it has had no worker for a while.
         """
         while not self._engine.slots():
             now = time.monotonic()

@@ -49,7 +49,7 @@ class Machine(NamedTuple):
     name: str
     versions: dict[str, str]
     sees: bool  # whether the token file is there
-    files: dict[str, str]  # SHA-256 of files, by path; "" where one cannot be read
+    files: dict[str, str]  # SHA-256 of files, by path; "" if one cannot be read
 
 
 def versions() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Running tasks on any number of processes, and going on where an earlier run stopped.
+"""Running tasks on any number of processes, and resuming interrupted runs.
 
 A job is a value that travels to each worker process once and is opened there; what it makes is noted in a record, which
 knows which units are finished. Build and augment (`datasets/record.py`), synth (`synth/folder.py`) and export
@@ -26,7 +26,7 @@ from uvgen.storage.locks import exclusive, scratch_folder
 from uvgen.storage.objects import url_of
 
 RETRIES = 2
-"""How often a task is tried again whose process died, by default."""
+"""How often a task is tried again after its process died, by default."""
 
 Unit = TypeVar("Unit")
 Unit_contra = TypeVar("Unit_contra", contravariant=True)
@@ -38,11 +38,12 @@ Result_contra = TypeVar("Result_contra", contravariant=True)
 
 
 class Job(Protocol[Task_contra, Result_co]):
-    """What every process needs to make tasks. It must be picklable; a model that has a file is pickled as its path.
+    """Everything that a process needs to carry out tasks. It must be picklable; a model with a file is pickled as its
+    path.
 
-    It may have two more methods, for tasks at which processes die: ``parts(task)``, tasks that each try a part (one
-    sample) and leave nothing behind; and ``without(task, causes)``, the task without the parts of these numbers, each
-    with what became of its process.
+    A job may have two more methods, which are used if processes die at a task: ``parts(task)`` returns tasks that each
+    try one part (one sample) and leave nothing behind; ``without(task, causes)`` returns the task without the parts
+    whose numbers are in `causes`, which says for each how its process ended.
     """
 
     def open(self) -> Callable[[Task_contra], Result_co]:
@@ -50,7 +51,7 @@ class Job(Protocol[Task_contra, Result_co]):
 
 
 class Record(Protocol[Unit_contra, Result_contra]):
-    """What a folder says about the work that is finished in it."""
+    """A folder's record of the units that are finished in it."""
 
     def resume(self) -> None:
         """Read what the folder holds; SettingsError where it was made with other settings."""
@@ -114,10 +115,10 @@ def run(
     Raises
     ------
     DatasetError
-        Where the folder cannot be written or vanishes, another process is at work in it (`BusyError`), or it was made
+        If the folder cannot be written or vanishes, another process is at work in it (`BusyError`), or it was made
         with other settings (`SettingsError`).
     WorkerError
-        Where processes cannot be started, or die at a task again and again, and no part of it is the cause.
+        If processes cannot be started, or die at a task again and again, and no part of it is the cause.
     """
     with nullcontext(_nothing) if locked else exclusive(folder) as check_folder:
         record.resume()
@@ -300,7 +301,7 @@ def _alone(make: Callable[[Task], Result], task: Task) -> Result:
 
 
 def check_run(workers: int, on_error: str = "skip", *, retries: int = RETRIES, timeout: float | None = None) -> None:
-    """Raise InputError where how to run is out of range."""
+    """Raise InputError if how to run is out of range."""
     if workers < 1:
         raise InputError(f"workers: {workers}, expected 1 or more")
     if retries < 0:
@@ -314,7 +315,7 @@ def check_run(workers: int, on_error: str = "skip", *, retries: int = RETRIES, t
 
 
 def check_same(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any], names: Mapping[str, str]) -> None:
-    """Raise SettingsError where what a folder holds was made otherwise than it would be now.
+    """Raise SettingsError if what a folder holds was made otherwise than it would be now.
 
     Parameters
     ----------
@@ -327,8 +328,12 @@ def check_same(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any], nam
     """
     for key in {**new, **old}:
         if old.get(key) != new.get(key):
-            what = names.get(key, "{key} = {old}, now it is {new}").format(key=key, old=old.get(key), new=new.get(key))
-            what = re.sub(r"^1 samples\b", "1 sample", what)
+            how = f"with {names.get(key, '{key} = {old}, now it is {new}')}"
+            values = old.get(key), new.get(key)
+            if key not in names and all(value is None or isinstance(value, bool) for value in values):
+                how = "with {key}, now without" if old.get(key) else "without {key}, now with"
+            how = how.format(key=key, old=old.get(key), new=new.get(key))
+            how = re.sub(r"^with 1 samples\b", "with 1 sample", how)
             raise SettingsError(
-                f"{folder}: was made with {what}; choose another output folder, or overwrite this one to start anew"
+                f"{folder}: was made {how}; choose another output folder, or overwrite this one to start anew"
             )

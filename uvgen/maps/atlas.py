@@ -91,7 +91,7 @@ def texel_coordinates(uv: NDArray[np.float64], size: int) -> NDArray[np.float64]
 
 
 def build_atlas(model: MorphableModel, size: int, convention: str = "exact") -> UvAtlas:
-    """The atlas of a model, found on the first call and kept as long as the model.
+    """The UV atlas of a model. It is computed on the first call and cached as long as the model exists.
 
     Parameters
     ----------
@@ -110,9 +110,9 @@ def build_atlas(model: MorphableModel, size: int, convention: str = "exact") -> 
     Raises
     ------
     InputError
-        Where the size or `convention` is out of range.
+        If the size or `convention` is out of range.
     ModelError
-        Where no texel lies on the mesh.
+        If no texel lies on the mesh.
     """
     number_in(size, "size", 16, 4096, "texels", whole=True)
     check_convention(convention)

@@ -63,9 +63,9 @@ def move_map(
     Raises
     ------
     InputError
-        Where shapes or dtypes do not agree, or a map is to be flipped without `mirror`.
+        If shapes or dtypes do not agree, or a map is to be flipped without `mirror`.
     SampleError
-        Where `out` holds codes and a value has none.
+        If `out` holds codes and a value has none.
     """
     check_map("position_map", position_map, None)
     if out is None:

@@ -162,7 +162,7 @@ def aflw_texels(model: "MorphableModel", size: int) -> NDArray[np.int32]:
     Raises
     ------
     InputError
-        Where the size is out of range.
+        If the size is out of range.
     """
     _check(model, size)
     of_68 = closest_texels(model, size)
@@ -212,7 +212,7 @@ def landmark_weights(model: "MorphableModel", size: int, convention: str = "exac
     Raises
     ------
     InputError
-        Where the size or `convention` is out of range.
+        If the size or `convention` is out of range.
 
     Notes
     -----
@@ -246,7 +246,7 @@ def _landmark_weights(model: "MorphableModel", size: int, convention: str) -> La
 
 
 def read_landmarks(maps: Array, weights: LandmarkWeights) -> Array:
-    """The 68 landmarks of position maps, of a data set's or a network's, for NumPy arrays and PyTorch tensors alike.
+    """Read the 68 landmarks from position maps of a data set or a network. Takes NumPy arrays and PyTorch tensors.
 
     Parameters
     ----------
@@ -263,7 +263,7 @@ def read_landmarks(maps: Array, weights: LandmarkWeights) -> Array:
     Raises
     ------
     InputError
-        Where the maps are not floats, or of another size.
+        If the maps are not floats, or of another size.
 
     Examples
     --------

@@ -48,7 +48,7 @@ def read_weights(path: Path, size: int) -> NDArray[np.float32]:
     Raises
     ------
     InputError
-        Where the file is unreadable, an image of another kind (16 bits, colors, transparent, JPEG), of another size, or
+        If the file is unreadable, an image of another kind (16 bits, colors, transparent, JPEG), of another size, or
         holds negative or non-finite weights.
     """
     try:

@@ -29,7 +29,7 @@ _SAME = 1e-3  # texels that two places may be apart and count as one
 def mirror_vertices(model: MorphableModel) -> NDArray[np.int32]:
     """(n,) int32: each vertex's mirror vertex, -1 where it has none, or one whose own is another.
 
-    Raises ModelError where the model does not say which vertices mirror each other.
+    Raises ModelError if the model does not say which vertices mirror each other.
     """
     if model.mirror is None:
         raise ModelError(
@@ -58,7 +58,7 @@ def mirrored_texels(model: MorphableModel, size: int, convention: str) -> Mirror
     """What an atlas shows of a mirrored face: `build_atlas`, which has the arguments, over the mirrored mesh.
 
     A mirrored mesh is the face's own: vertex i is where the mirror image of its mirror vertex is. So its map is exact,
-    whatever the UV, once x is mirrored too. Raises ModelError where the model has no mirror pairs.
+    whatever the UV, once x is mirrored too. Raises ModelError if the model has no mirror pairs.
     """
     atlas, pairs = build_atlas(model, size, convention), mirror_vertices(model)
     vertices, weights = pairs[atlas.vertices], atlas.weights
@@ -73,7 +73,7 @@ def mirrored_texels(model: MorphableModel, size: int, convention: str) -> Mirror
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TexelMirror:
-    """How the texels of a map change places when the face is mirrored: opposite columns, but for some.
+    """How texels change places when a face is mirrored: most with the texel of the opposite column, some with another.
 
     Attributes
     ----------
@@ -137,7 +137,7 @@ class TexelMirror:
         Raises
         ------
         ModelError
-            Where the model does not say which vertices mirror each other.
+            If the model does not say which vertices mirror each other.
         """
         mirror_vertices(model)
         build_atlas(model, size, convention)  # checks them
@@ -201,7 +201,7 @@ class ComponentMirror(NamedTuple):
 
 @once_per_model
 def component_mirror(model: MorphableModel) -> ComponentMirror | None:
-    """How a model's parameters change where the face is mirrored; None where some component has no mirror image."""
+    """How a model's parameters change where the face is mirrored; None if some component has no mirror image."""
     mirror = model.mirror
     if mirror is None or mirror.min() < 0:
         return None

@@ -36,9 +36,9 @@ class PositionMapper:
     Raises
     ------
     InputError
-        Where the size or `convention` is out of range.
+        If the size or `convention` is out of range.
     ModelError
-        Where the model's UV do not cover a texel.
+        If the model's UV do not cover a texel.
     """
 
     def __init__(
@@ -100,10 +100,10 @@ class PositionMapper:
         Raises
         ------
         InputError
-            Where shapes do not agree, a value is not finite, an angle is beyond ±2π, f is not positive, or a sample is
+            If shapes do not agree, a value is not finite, an angle is beyond ±2π, f is not positive, or a sample is
             flipped and `crop_size` was not given.
         ModelError
-            Where a sample is flipped and the model does not say which vertices mirror each other.
+            If a sample is flipped and the model does not say which vertices mirror each other.
         """
         return self.maps_and_landmarks(shape, expression, pose, similarity, image_height, flipped=flipped, out=out)[0]
 
@@ -150,9 +150,9 @@ class PositionMapper:
         Raises
         ------
         InputError
-            Where the shape is another, a value is not finite, or a face is flipped and `crop_size` was not given.
+            If the shape is another, a value is not finite, or a face is flipped and `crop_size` was not given.
         ModelError
-            Where a face is flipped and the model does not say which vertices mirror each other.
+            If a face is flipped and the model does not say which vertices mirror each other.
         """
         points = float64_array(vertices, "vertices", ("B", self.model.n_vertices, 3), note=f"of {self.model.name}")
         check_finite(points, "vertices")
@@ -205,7 +205,7 @@ class PositionMapper:
         Raises
         ------
         InputError
-            Where shapes do not agree, a value is not finite, an angle is beyond ±2π, or f is not positive.
+            If shapes do not agree, a value is not finite, an angle is beyond ±2π, or f is not positive.
         """
         faces = self._checked(shape, expression, pose, image_height)
         out = out_buffer(out, (len(faces[0]), self.size, self.size, 3), np.uint16)
@@ -230,7 +230,7 @@ class PositionMapper:
         Raises
         ------
         InputError
-            Where shapes do not agree, a value is not finite, an angle is beyond ±2π, or f is not positive.
+            If shapes do not agree, a value is not finite, an angle is beyond ±2π, or f is not positive.
         """
         return self._landmarks(*self._checked(shape, expression, pose, image_height))
 
@@ -358,7 +358,7 @@ class PositionMapper:
 
 
 def _check_pose(pose: NDArray[np.float64]) -> None:
-    """Raise InputError where a pose (B, 7) has a scale or angle that no fit gives."""
+    """Raise InputError if a pose (B, 7) has a scale or angle that no fit gives."""
     if (pose[:, 6] <= 0).any():
         k = int(np.flatnonzero(pose[:, 6] <= 0)[0])
         raise InputError(f"pose: f is {pose[k, 6]:.4g} px/µm in row {k}, expected more than 0")

@@ -26,7 +26,7 @@ PARTS = ("face", "covered", "all")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeadPose:
-    """Where the model's mean face goes to lie nearest to a face.
+    """The pose of a head: the similarity transform that moves the model's mean face nearest to the face.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ def map_to_mesh(
     Raises
     ------
     InputError
-        Where the map has another shape or is not finite in that part, or `part` is unknown.
+        If the map has another shape or is not finite in that part, or `part` is unknown.
     """
     choice(part, "part", PARTS)
     values = _checked(position_map)
@@ -109,7 +109,7 @@ def map_to_landmarks(position_map: Any, model: MorphableModel) -> Any:
     Raises
     ------
     InputError
-        Where the maps have another shape, are no floats, or are arrays that are not finite at the landmarks. Those of
+        If the maps have another shape, are no floats, or are arrays that are not finite at the landmarks. Those of
         tensors are then NaN: to look would be to wait for the device.
     """
     array = position_map if hasattr(position_map, "dtype") else as_array(position_map, "position_map")
@@ -124,7 +124,7 @@ def map_to_landmarks(position_map: Any, model: MorphableModel) -> Any:
 
 
 def map_to_pose(position_map: ArrayLike, model: MorphableModel) -> HeadPose:
-    """The similarity that takes the model's mean face nearest to a face, and its angles.
+    """The similarity transform that moves the model's mean face nearest to a face, and its angles.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def map_to_pose(position_map: ArrayLike, model: MorphableModel) -> HeadPose:
     Raises
     ------
     InputError
-        Where the map has another shape, is not finite, or its face is a point.
+        If the map has another shape, is not finite, or its face is a point.
 
     Notes
     -----

@@ -33,7 +33,7 @@ def deep3d_vertices(model: MorphableModel, coefficients: deep3d.Deep3dCoefficien
     Raises
     ------
     InputError
-        Where the model has other components, parts are of unlike numbers of faces or not finite, a face lies behind
+        If the model has other components, parts are of unlike numbers of faces or not finite, a face lies behind
         the camera, or landmarks that are among the coefficients do not agree with the model.
     """
     points = _vertices(model, coefficients.identity, coefficients.expression)
@@ -106,7 +106,7 @@ def tddfa_maps(
     Raises
     ------
     InputError
-        Where shapes do not agree, or the model has other components.
+        If shapes do not agree, or the model has other components.
     """
     affine = tddfa.affines_of(parameters, roi_box)
     _, shape, expression = tddfa.split_parameters(parameters)

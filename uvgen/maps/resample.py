@@ -39,7 +39,7 @@ def resample_model(model: MorphableModel, size: int) -> MorphableModel:
     Raises
     ------
     InputError
-        Where the size is too small for the landmarks to have texels where they lie.
+        If the size is too small for the landmarks to have texels where they lie.
     """
     n = len(model.mean)
     triangles = np.concatenate([model.triangles, model.mouth_triangles])

@@ -30,7 +30,7 @@ _BATCH = 32  # faces whose vertices are held at once
 
 
 def check_model_has(model: MorphableModel, names: Iterable[str]) -> None:
-    """Raise ModelError where a model lacks what a target shows."""
+    """Raise ModelError if a model lacks what a target shows."""
     if "parts" in names and model.regions is None:
         raise ModelError(
             f"{model.name}: has no regions, expected labels of its vertices for the target parts; leave parts out"
@@ -115,9 +115,9 @@ class TargetMaker:
     Raises
     ------
     InputError
-        Where a name is unknown or a size out of range.
+        If a name is unknown or a size out of range.
     ModelError
-        Where the model lacks what a target shows.
+        If the model lacks what a target shows.
 
     Attributes
     ----------

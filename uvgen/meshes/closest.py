@@ -36,7 +36,7 @@ class ClosestPoints:
     Raises
     ------
     InputError
-        Where shapes or values are wrong.
+        If shapes or values are wrong.
     """
 
     def __init__(self, vertices: NDArray[np.floating], triangles: NDArray[np.integer]) -> None:
@@ -81,7 +81,7 @@ class ClosestPoints:
         Raises
         ------
         InputError
-            Where a shape is wrong, a point is not finite, or `farthest` is negative or NaN.
+            If a shape is wrong, a point is not finite, or `farthest` is negative or NaN.
         """
         points = np.ascontiguousarray(float64_array(points, "points", ("k", 3)))
         check_finite(points, "points")

@@ -38,7 +38,7 @@ def read_textured_obj(
     Raises
     ------
     MeshFileError
-        Where the file is missing, damaged, no OBJ, or a corner has no texture coordinates.
+        If the file is missing, damaged, no OBJ, or a corner has no texture coordinates.
     """
     path = Path(path)
     vertices, triangles = read_mesh(path)
@@ -82,7 +82,7 @@ def read_obj_vertices(path: str | os.PathLike[str]) -> NDArray[np.float64]:
     Raises
     ------
     MeshFileError
-        Where the file is missing, damaged, or has no vertices.
+        If the file is missing, damaged, or has no vertices.
     """
     path = Path(path)
     try:

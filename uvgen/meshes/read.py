@@ -58,9 +58,9 @@ def read_mesh(path: str | os.PathLike[str], *, surface: bool = True, finite: boo
     Raises
     ------
     MeshFileError
-        Where the file is missing, damaged, of another kind, or holds no triangles that `surface` asks for.
+        If the file is missing, damaged, of another kind, or holds no triangles that `surface` asks for.
     DependencyError
-        Where a PLY or OFF is to be read and trimesh is not installed.
+        If a PLY or OFF is to be read and trimesh is not installed.
     """
     path = Path(path)
     if not path.exists():

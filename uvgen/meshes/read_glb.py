@@ -42,7 +42,7 @@ def read_glb(path: Path, data: bytes) -> tuple[NDArray[np.float64], NDArray[np.i
     Raises
     ------
     MeshFileError
-        Where it is no such file, or has no mesh, more than one, or one of several pieces.
+        If it is no such file, or has no mesh, more than one, or one of several pieces.
     """
     try:
         content, binary = _chunks(data)

@@ -65,9 +65,9 @@ def read_registered(path: Path, topology: Topology) -> NDArray[np.float64]:
     Raises
     ------
     MeshFileError
-        Where the file is missing, damaged, of another kind, holds NaN, or a mesh of another topology.
+        If the file is missing, damaged, of another kind, holds NaN, or a mesh of another topology.
     DependencyError
-        Where a PLY or OFF is to be read and trimesh is not installed.
+        If a PLY or OFF is to be read and trimesh is not installed.
     """
     suffix, n = path.suffix.lower(), topology.n_vertices
     triangles: NDArray[np.integer] = np.empty((0, 3), np.int64)

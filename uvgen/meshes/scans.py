@@ -51,9 +51,9 @@ def read_scan(path: str | os.PathLike[str]) -> Mesh:
     Raises
     ------
     MeshFileError
-        Where the file is missing, damaged or of another kind.
+        If the file is missing, damaged or of another kind.
     DependencyError
-        Where trimesh is not installed, which reads all formats but OBJ and ``.npy``.
+        If trimesh is not installed, which reads all formats but OBJ and ``.npy``.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -108,7 +108,7 @@ def cleaned_scan(points: NDArray[Any], triangles: NDArray[Any] | None = None) ->
     Raises
     ------
     InputError
-        Where shapes or indices are wrong, or fewer than `FEWEST` points are left.
+        If shapes or indices are wrong, or fewer than `FEWEST` points are left.
     """
     points = float64_array(points, "points", ("n", 3), note="of a scan")
     corners = np.zeros((0, 3), np.int64)

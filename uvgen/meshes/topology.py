@@ -94,7 +94,7 @@ def boundary_loops(triangles: np.ndarray, *, strict: bool = True) -> list[np.nda
     Raises
     ------
     InputError
-        Where two loops touch at a vertex and `strict` is true.
+        If two loops touch at a vertex and `strict` is true.
     """
     edges = directed_edges(triangles)
     low_high = np.sort(edges, axis=1).astype(np.int64)
@@ -202,7 +202,7 @@ def find_mirror(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     Raises
     ------
     InputError
-        Where no seed's match spreads over the mesh.
+        If no seed's match spreads over the mesh.
     """
     n = len(vertices)
     edges = directed_edges(triangles)

@@ -41,7 +41,7 @@ def transfer_expressions(
     Raises
     ------
     InputError
-        Where indices are out of range or repeated, shapes differ, or nothing on the surface is known.
+        If indices are out of range or repeated, shapes differ, or nothing on the surface is known.
     """
     v, t = np.ascontiguousarray(vertices, np.float64), np.asarray(triangles)
     on_mesh = _vertices_of(v, t)

@@ -86,7 +86,7 @@ def parameterize(
     Raises
     ------
     InputError
-        Where the mesh is no connected manifold with a boundary, the outer boundary is ambiguous, a requested
+        If the mesh is no connected manifold with a boundary, the outer boundary is ambiguous, a requested
         symmetry is missing, or the map folds with every kind of weights allowed.
     """
     choice(weights, "weights", ("auto", "conformal", "mean-value"))
@@ -129,7 +129,7 @@ def parameterize(
     n_replaced = int(replaced[: len(v)].sum())
     if folded:
         _log.warning(
-            "conformal weights fold %d triangles of %d: %d of %d vertices take mean-value weights",
+            "UV: conformal weights would turn over %d of %d triangles; %d of %d vertices take mean-value weights",
             folded,
             len(t),
             n_replaced,

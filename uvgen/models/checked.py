@@ -41,7 +41,7 @@ def check_once(path: Path, stated: str, content_hash: Callable[[], str]) -> None
     Raises
     ------
     ModelError
-        Where they differ.
+        If they differ.
     """
     key = _key(path, stated)
     if key in _checked:
@@ -83,7 +83,7 @@ def remember_file(model: "MorphableModel", state: FileState | None) -> None:
 
 
 def check_unchanged(model: "MorphableModel") -> None:
-    """Raise ModelError where the file that a model is mapped from was written to since, and holds something else.
+    """Raise ModelError if the file that a model is mapped from was written to since, and holds something else.
 
     A new file of its name does not matter: the old one stays mapped.
     """

@@ -68,9 +68,9 @@ def completed(assembled: AssembledModel, supplements: Supplements | None = None)
     Raises
     ------
     ModelError
-        Where nothing brings landmarks or UV, or parts do not fit; the message names the option that brings them.
+        If nothing brings landmarks or UV, or parts do not fit; the message names the option that brings them.
     InputError
-        Where a file of `supplements` cannot be read or does not fit.
+        If a file of `supplements` cannot be read or does not fit.
     """
     given = supplements or Supplements()
     n, source = len(assembled.mean), assembled.source
@@ -205,7 +205,7 @@ def _kept_vertices(assembled: AssembledModel, given: Supplements) -> NDArray[np.
 
 
 def _check_edges(assembled: AssembledModel, larger: MorphableModel, kept: NDArray[np.int32], where: str) -> None:
-    """Raise InputError where triangles have another form in the larger model than in this one, all in all.
+    """Raise InputError if triangles have another form in the larger model than in this one, all in all.
 
     Of the Basel model's meshes, edges differ by 1 % where one of two means has a mean expression in it; with numbers
     that are one too large, by 750 %, since the rows of vertices end elsewhere.

@@ -51,7 +51,7 @@ def deep3d_of_300wlp(
     Raises
     ------
     InputError
-        Where shapes do not agree, values are not finite, or the models' identities are not the same.
+        If shapes do not agree, values are not finite, or the models' identities are not the same.
     """
     given = float64_array(shape, "shape", ("B", bfm.n_shape), note=f"components of {bfm.name}")
     moved = float64_array(expression, "expression", (len(given), bfm.n_expression), note=f"components of {bfm.name}")

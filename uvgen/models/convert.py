@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from uvgen.storage.isolated import reading_in_child
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ConvertResult:
-    """What `uvgen.convert_model` wrote: the model, its file, and the seconds that it took."""
+    """The result of `uvgen.convert_model`: the model, its file, and the seconds that it took."""
 
     model: MorphableModel
     file: Path
@@ -85,11 +85,11 @@ def convert_model(
     Raises
     ------
     InputError
-        Where files are missing, given beside `face3d` or twice, or arguments do not go together.
+        If files are missing, given beside `face3d` or twice, or arguments do not go together.
     ModelError
-        Where a file is missing, damaged or of another kind.
+        If a file is missing, damaged or of another kind.
     OutputError
-        Where the file exists and `overwrite` is false, or it cannot be written.
+        If the file exists and `overwrite` is false, or it cannot be written.
 
     Examples
     --------
@@ -106,14 +106,15 @@ def convert_model(
     parts = {name: Path(path) for name, path in given.items() if path is not None}
     supplements = {"uv_from": uv_from, "indices": indices, "landmarks": landmarks}
     with reading_in_child(untrusted):
-        if len(files) > 1:
+        of_parts = len(files) > 1 or (len(files) == 1 and _part_of(Path(files[0])) != "")
+        if of_parts:
             parts |= _told_apart([Path(path) for path in files], parts)
         if face3d is not None:
             if files or parts:
                 raise InputError("face3d: given with other files, expected it alone or the others")
             _refuse("face3d", supplements | {"keep_all": keep_all or None})
             model = load_model(face3d, untrusted=untrusted)
-        elif len(files) == 1:
+        elif files and not of_parts:
             if set(parts) - {"uv"}:
                 raise InputError(f"{min(set(parts) - {'uv'})}: given with {files[0]}, expected one model's files")
             model = _foreign(Path(files[0]), parts.get("uv"), supplements, keep_all, untrusted)
@@ -121,19 +122,36 @@ def convert_model(
             _refuse("bfm", supplements)
             missing = [name for name in _PARTS if name not in parts]
             if missing:
-                raise InputError(f"{missing[0]}: none, expected {', '.join(_PARTS)}, or face3d alone")
+                raise InputError(_missing(missing, files))
             read: Callable[..., MorphableModel] = bfm_whole.read if keep_all else bfm2009.read
             model = read(*(parts[name] for name in _PARTS), parts.get("mouth"))
     save_model(model, out)
     return ConvertResult(model, out, time.perf_counter() - started)
 
 
-_PARTS = ("bfm", "expression", "info", "uv")
-"""Arguments that the Basel model needs."""
+_PARTS = {
+    "bfm": "01_MorphableModel.mat", "expression": "Model_Expression.mat", "info": "model_info.mat", "uv": "BFM_UV.mat"
+}  # fmt: skip
+"""Arguments that the Basel model needs, and the names of their files."""
+
+
+def _missing(names: Sequence[str], files: Sequence[object]) -> str:
+    """An error that names the files of the Basel model that were not given."""
+    if not files:
+        return f"{names[0]}: none, expected {', '.join(_PARTS)}, or face3d alone"
+    found, lacking = ", ".join(str(file) for file in files), ", ".join(_PARTS[name] for name in names)
+    return f"{found}: not all files of the Basel Face Model 2009, expected {lacking} too"
+
+
+def _part_of(path: Path) -> str:
+    """The argument that takes a file as one of the Basel model's; "" if it is none of them."""
+    found = known.recognize(path) if path.is_file() else None
+    name = "" if found is None else found[1].removeprefix("--")
+    return name if name in (*_PARTS, "mouth") else ""
 
 
 def _refuse(what: str, unwanted: Mapping[str, object]) -> None:
-    """Raise InputError where something is given that does not go with the model's files."""
+    """Raise InputError if something is given that does not go with the model's files."""
     found = next((name for name, value in unwanted.items() if value is not None), None)
     if found is not None:
         raise InputError(f"{found}: given with {what}, expected it with the file of another model alone")
@@ -143,9 +161,8 @@ def _told_apart(files: list[Path], parts: Mapping[str, Path]) -> dict[str, Path]
     """The Basel model's files by the arguments that take them, told by their variables."""
     found: dict[str, Path] = {}
     for path in files:
-        known_as = known.recognize(path) if path.is_file() else None
-        name = known_as[1].removeprefix("--") if known_as is not None else ""
-        if name not in (*_PARTS, "mouth"):
+        name = _part_of(path)
+        if not name:
             advice = known.advice(path) if path.is_file() else ""
             raise InputError(
                 f"{path}: not one of the files of the Basel Face Model 2009, expected these, or one model's file or "

@@ -22,11 +22,21 @@ def model_doubts(model: MorphableModel) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        A sentence each: landmarks on no face or outside their regions, mirror pairs that are not each other's inverse
-        or do not agree with the landmarks, a mean face in another unit or orientation than the model frame, and UV
-        that fold over themselves, lie upside down or are mirrored.
+        A sentence each: face3d's model without its ``BFM_info.mat``, landmarks on no face or outside their regions,
+        mirror pairs that are not each other's inverse or do not agree with the landmarks, a mean face in another unit
+        or orientation than the model frame, and UV that fold over themselves, lie upside down or are mirrored.
     """
-    return (*_about_landmarks(model), *_about_mirror(model), *_about_frame(model), *_about_uv(model))
+    looks = (_about_sources, _about_landmarks, _about_mirror, _about_frame, _about_uv)
+    return tuple(doubt for look in looks for doubt in look(model))
+
+
+def _about_sources(model: MorphableModel) -> list[str]:
+    if "BFM.mat" not in model.sources or "BFM_info.mat" in model.sources or model.mirror is not None:
+        return []
+    return [
+        "BFM_info.mat: not found beside BFM.mat, expected for mirror pairs and regions; without it, augmentation "
+        "cannot flip maps, and the weight mask is drawn around the landmarks"
+    ]
 
 
 def _about_landmarks(model: MorphableModel) -> list[str]:

@@ -89,7 +89,7 @@ def _ears(triangles: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def found_mirror(mean: NDArray[np.float64], triangles: NDArray[Any]) -> NDArray[np.int32] | None:
-    """(n,) mirror images by the mesh's connectivity, or else by place; None where most vertices have none."""
+    """(n,) mirror images by the mesh's connectivity, or else by place; None if most vertices have none."""
     try:
         return find_mirror(mean, triangles).astype(np.int32)
     except InputError:

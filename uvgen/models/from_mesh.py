@@ -41,7 +41,7 @@ def with_new_uv(model: MorphableModel, *, symmetric: bool = True) -> MorphableMo
     Raises
     ------
     InputError
-        Where the mesh is no disk with holes, or not symmetric where that is asked for.
+        If the mesh is no disk with holes, or not symmetric where that is asked for.
     """
     there = {tuple(corners) for corners in np.sort(model.triangles, axis=1).tolist()}
     closing = [tuple(sorted(corners)) not in there for corners in model.mouth_triangles.tolist()]
@@ -86,9 +86,9 @@ def model_from_mesh(
     Raises
     ------
     ModelError
-        Where a file cannot be read or does not fit the others.
+        If a file cannot be read or does not fit the others.
     InputError
-        Where the mesh cannot be parameterized.
+        If the mesh cannot be parameterized.
     """
     vertices, triangles = _read_mesh(mesh, unit)
     mean, basis = vertices, np.zeros((len(vertices), 3, 0))
@@ -104,7 +104,7 @@ def model_from_mesh(
             [_read_scan(p, unit, len(vertices), triangles, extent) for p in paths], components
         )
         used += paths
-    found = parameterize(mean, triangles, symmetric=symmetric)
+    uv, mirror = _uv_of(mean, triangles, symmetric=symmetric)
     return make_model(
         source=str(mesh),
         name=mesh.stem,
@@ -114,11 +114,32 @@ def model_from_mesh(
         expression_std=np.ones(0),
         triangles=triangles,
         mouth_triangles=np.empty((0, 3), np.int32),
-        uv=found.uv,
+        uv=uv,
         landmarks=np.zeros(68, np.int32) if landmarks is None else read_landmarks(landmarks),
-        mirror=found.mirror,
+        mirror=mirror,
         sources={path.name: sha256_file(path) for path in used},
     )
+
+
+def _uv_of(
+    mean: NDArray[np.float64], triangles: NDArray[np.int32], *, symmetric: bool
+) -> tuple[NDArray[np.float64], NDArray[np.int32] | None]:
+    """UV (n, 2) and mirror pairs. Vertices of no triangle, as registered meshes may have, keep their numbers: no texel
+    shows them, and they get the UV of the nearest vertex of the mesh."""
+    used = np.unique(triangles)
+    if len(used) in (0, len(mean)) or used[-1] >= len(mean):
+        found = parameterize(mean, triangles, symmetric=symmetric)
+        return found.uv, found.mirror
+    from scipy.spatial import cKDTree
+
+    found = parameterize(mean[used], np.searchsorted(used, triangles), symmetric=symmetric)
+    uv = found.uv[cKDTree(mean[used]).query(mean)[1]]
+    uv[used] = found.uv
+    if found.mirror is None:
+        return uv, None
+    mirror = np.full(len(mean), -1, np.int32)
+    mirror[used] = np.where(found.mirror >= 0, used[found.mirror], -1)
+    return uv, mirror
 
 
 def _read_mesh(path: Path, unit: str) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
@@ -179,7 +200,7 @@ def write_model(model: MorphableModel, path: Path) -> None:
     Raises
     ------
     DatasetError, MeshFileError
-        Where the file cannot be written.
+        If the file cannot be written.
     """
     kind = path.suffix.lower()
     if kind in (".h5", ".hdf5"):

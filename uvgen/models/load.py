@@ -41,9 +41,9 @@ def load_model(path: str | PathLike[str], *, untrusted: bool = False) -> Morphab
     Raises
     ------
     InputError
-        Where `path` is no path.
+        If `path` is no path.
     ModelError
-        Where the file is missing, of another kind, or damaged; the message says what it is and what takes it. Where
+        If the file is missing, of another kind, or damaged; the message says what it is and what takes it. Where
         it brings no landmarks, or nothing of which UV are found: the message names the option of ``uvgen model
         convert``.
 
@@ -86,7 +86,7 @@ def _load(path: Path, *, untrusted: bool) -> MorphableModel:
 
 
 def read_foreign(path: Path) -> AssembledModel | None:
-    """What a file or folder of one of `uvgen.models.formats.FORMATS` brings; None where it is of none of them."""
+    """What a file or folder of one of `uvgen.models.formats.FORMATS` brings; None if it is of none of them."""
     found = format_of(path)
     if found is None:
         return None

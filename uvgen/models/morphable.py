@@ -200,7 +200,7 @@ def make_model(*, source: str, **arrays: Any) -> MorphableModel:
     Raises
     ------
     ModelError
-        Where shapes do not agree, an index is out of range, UV leave [0, 1] or a value is not finite.
+        If shapes do not agree, an index is out of range, UV leave [0, 1] or a value is not finite.
     """
     for key in DTYPES:
         if arrays.get(key) is not None:
@@ -280,7 +280,7 @@ def read_model(path: str | PathLike[str], untrusted: bool = False) -> MorphableM
     Raises
     ------
     ModelError
-        Where the file is not such a file, of another version, or damaged.
+        If the file is not such a file, of another version, or damaged.
     """
     from uvgen.storage.isolated import reading_in_child
 
@@ -338,7 +338,7 @@ def _read(path: Path) -> tuple[MorphableModel, str]:
 
 
 def _rig(file: "Hdf5File", arrays: dict[str, Any]) -> Rig | None:
-    """The joints in a model file; None where it has none."""
+    """The joints in a model file; None if it has none."""
     if not arrays:
         return None
     if missing := [key for key in _RIG_DATASETS if key not in arrays]:
@@ -373,7 +373,7 @@ def _texts(file: "Hdf5File") -> tuple[str, dict[str, str], str]:
 
 
 def save_model(model: MorphableModel, path: str | PathLike[str]) -> None:
-    """Write a model as uvgen's own file, through a temporary name, so that a broken run leaves nothing.
+    """Write a model in uvgen's own format. The file appears when it is complete; an interrupted run leaves nothing.
 
     Parameters
     ----------
@@ -385,7 +385,7 @@ def save_model(model: MorphableModel, path: str | PathLike[str]) -> None:
     Raises
     ------
     DatasetError
-        Where the folder cannot be written, or the name or the sources are longer than HDF5 can keep.
+        If the folder cannot be written, or the name or the sources are longer than HDF5 can keep.
     """
     with interrupts_deferred(), replaced_on_success(Path(path)) as temporary, new_hdf5(temporary) as file:
         stated = {"name": model.name, "sources": json.dumps(dict(model.sources), sort_keys=True)}

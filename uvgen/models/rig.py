@@ -108,7 +108,7 @@ def pose(rig: Rig, vertices: ArrayLike, rotations: ArrayLike, parameters: ArrayL
     Raises
     ------
     InputError
-        Where an array has another shape, or is not finite.
+        If an array has another shape, or is not finite.
     """
     n_joints = len(rig.parents)
     bind, turns = np.asarray(vertices, np.float64), np.asarray(rotations, np.float64)
@@ -160,7 +160,7 @@ def jaw_components(rig: Rig, mean: ArrayLike) -> NDArray[Any]:
     Raises
     ------
     InputError
-        Where the rig has no jaw, or the mean another shape.
+        If the rig has no jaw, or the mean another shape.
     """
     if JAW not in rig.names:
         raise InputError(f"rig: joints {', '.join(rig.names)[:200] or 'without names'}, expected one named {JAW}")

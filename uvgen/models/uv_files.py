@@ -30,7 +30,7 @@ class FileUv(NamedTuple):
     repeated: NDArray[np.int32]
     """(k,) the vertex that each one from n on repeats."""
     triangles: NDArray[np.int32] | None
-    """(m, 3) of the file, with the repeated vertices; None where it has none, or no seams."""
+    """(m, 3) of the file, with the repeated vertices; None if it has none, or no seams."""
 
 
 def read_uv(path: Path, triangles: NDArray[Any], n: int, kept: NDArray[np.int32] | None = None) -> FileUv:
@@ -56,7 +56,7 @@ def read_uv(path: Path, triangles: NDArray[Any], n: int, kept: NDArray[np.int32]
     Raises
     ------
     InputError
-        Where the file cannot be read, is of another number of vertices or another mesh, or UV leave [0, 1].
+        If the file cannot be read, is of another number of vertices or another mesh, or UV leave [0, 1].
     """
     suffix = path.suffix.lower()
     if suffix == ".obj":

@@ -45,7 +45,7 @@ def converted(values: Any, name: str, source: str) -> NDArray[Any]:
     Raises
     ------
     ModelError
-        Where the values are no real numbers, or no whole ones for a field of indices or labels.
+        If the values are no real numbers, or no whole ones for a field of indices or labels.
     """
     given, dtype = np.asanyarray(values), DTYPES[name]  # a map stays one
     if given.dtype.kind not in "fiub":
@@ -58,7 +58,7 @@ def converted(values: Any, name: str, source: str) -> NDArray[Any]:
 
 
 def check_structure(model: "MorphableModel", source: str) -> None:
-    """Raise ModelError where shapes do not agree, an index is out of range, or a value is not usable; see `make_model`.
+    """Raise ModelError if shapes do not agree, an index is out of range, or a value is not usable; see `make_model`.
 
     The bases' values, which may be mapped and large, are checked by `check_bases`.
     """
@@ -125,7 +125,7 @@ def check_structure(model: "MorphableModel", source: str) -> None:
 
 
 def check_bases(model: "MorphableModel", source: str) -> None:
-    """Raise ModelError where a basis, read to its end, holds what is not finite or larger than any face."""
+    """Raise ModelError if a basis, read to its end, holds what is not finite or larger than any face."""
     _check_numbers(model.basis, "bases", source, _LARGEST)
     if model.albedo_basis is not None:
         _check_numbers(model.albedo_basis, "albedo_basis", source, _LARGEST)

@@ -36,7 +36,7 @@ def read_landmarks(path: Path) -> NDArray[np.int32]:
     Raises
     ------
     InputError
-        Where it cannot be read, holds something else, or another number of them.
+        If it cannot be read, holds something else, or another number of them.
     """
     numbers = read_vertex_numbers(path)
     if len(numbers) != 68:
@@ -61,7 +61,7 @@ def read_vertex_numbers(path: Path) -> NDArray[np.int32]:
     Raises
     ------
     InputError
-        Where it cannot be read, or holds something else.
+        If it cannot be read, or holds something else.
     """
     suffix = path.suffix.lower()
     if suffix == ".mat":

@@ -41,9 +41,9 @@ class DaskEngine:
     Raises
     ------
     DependencyError
-        Where Dask is not installed.
+        If Dask is not installed.
     WorkerError
-        Where no scheduler answers.
+        If no scheduler answers.
     """
 
     def __init__(self, address: str | None, workers: int | None) -> None:
@@ -227,7 +227,7 @@ def _client(**where: Any) -> Any:
 
 
 def _check_file(path: Path) -> None:
-    """Raise ValueError where a scheduler's file states no address, for which Dask's client would wait."""
+    """Raise ValueError if a scheduler's file states no address, for which Dask's client would wait."""
     with open(path, "rb") as file:
         data = file.read(_MOST_BYTES)
     try:

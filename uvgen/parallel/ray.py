@@ -32,9 +32,9 @@ class RayEngine:
     Raises
     ------
     DependencyError
-        Where Ray is not installed.
+        If Ray is not installed.
     WorkerError
-        Where no cluster answers.
+        If no cluster answers.
     """
 
     def __init__(self, address: str | None, workers: int | None) -> None:
@@ -152,7 +152,7 @@ class RayEngine:
 
 
 def check_answers(address: str) -> None:
-    """Raise OSError where nothing listens at ``HOST:PORT``, with or without ``ray://``: Ray would try for minutes."""
+    """Raise OSError if nothing listens at ``HOST:PORT``, with or without ``ray://``: Ray would try for minutes."""
     if found := _ADDRESS.fullmatch(address):
         socket.create_connection((found["host"].strip("[]"), int(found["port"])), timeout=_CONNECT_S).close()
 

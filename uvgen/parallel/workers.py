@@ -117,7 +117,7 @@ class Workers(Generic[Work]):
         Raises
         ------
         WorkerError
-            Where processes cannot be started.
+            If processes cannot be started.
         Exception
             What the function raised in a process.
         """

@@ -112,7 +112,7 @@ def draw_alignment(
     Raises
     ------
     InputError
-        Where shapes, dtypes or `kind` are others, or the face is not finite or leads far away.
+        If shapes, dtypes or `kind` are others, or the face is not finite or leads far away.
 
     Examples
     --------
@@ -144,7 +144,7 @@ def alignment_gif(
     seconds: float = 0.4,
     model: MorphableModel | str | os.PathLike[str] = BUILTIN,
 ) -> Path:
-    """Write an animated GIF of one picture with a face that changes: how a network learned it, epoch by epoch.
+    """Write an animated GIF that shows a face over its picture at several stages, such as the epochs of a training run.
 
     Parameters
     ----------
@@ -168,9 +168,9 @@ def alignment_gif(
     Raises
     ------
     InputError
-        Where there are no frames, or not as many captions; and as `draw_alignment`.
+        If there are no frames, or not as many captions; and as `draw_alignment`.
     DatasetError
-        Where the file cannot be written.
+        If the file cannot be written.
     """
     target = Path(path)
     if target.suffix.lower() != ".gif":

@@ -70,7 +70,7 @@ class ContactSheet:
 
 @dataclass(frozen=True, slots=True)
 class PreviewResult:
-    """What `uvgen.render_preview` drew.
+    """The result of `uvgen.render_preview`.
 
     Attributes
     ----------
@@ -135,12 +135,12 @@ def render_preview(
     Raises
     ------
     InputError
-        Where a number is out of range, or the picture's name ends otherwise.
+        If a number is out of range, or the picture's name ends otherwise.
     DatasetError
-        Where the set is damaged, empty, holds no maps and there is no model, or lacks a named sample; or the picture
+        If the set is damaged, empty, holds no maps and there is no model, or lacks a named sample; or the picture
         cannot be written.
     ModelError
-        Where maps are to be made and the model is not the set's.
+        If maps are to be made and the model is not the set's.
 
     Examples
     --------
@@ -199,9 +199,9 @@ def contact_sheet(
     Raises
     ------
     InputError
-        Where a number is out of range.
+        If a number is out of range.
     DatasetError
-        Where the set is empty, holds no maps and was opened without a model, or lacks a named sample or the targets.
+        If the set is empty, holds no maps and was opened without a model, or lacks a named sample or the targets.
     """
     number_in(n_samples, "n_samples", 1, MOST, whole=True)
     number_in(len(names), "names", 0, MOST, "samples")

@@ -67,7 +67,7 @@ def prediction_sheet(
     Raises
     ------
     InputError
-        Where shapes do not agree, a map is not finite, or there are no true maps.
+        If shapes do not agree, a map is not finite, or there are no true maps.
     """
     constants = reader.constants
     size, n = len(constants["coverage"]), len(indices)
@@ -111,7 +111,7 @@ def render_predictions(
     seed: int = 0,
     untrusted: bool = False,
 ) -> PreviewResult:
-    """Draw what a network predicts of a data set's samples, beside what is true, into a file.
+    """Draw a network's predictions for samples of a data set beside the truth, into a file.
 
     Parameters
     ----------
@@ -139,9 +139,9 @@ def render_predictions(
     Raises
     ------
     InputError
-        Where an argument is out of range.
+        If an argument is out of range.
     DatasetError
-        Where the set is damaged, or holds no maps and there is no model; no sample, or not a named one, has a
+        If the set is damaged, or holds no maps and there is no model; no sample, or not a named one, has a
         prediction; or a prediction cannot be read, is not finite or of another size.
     """
     started = time.perf_counter()

@@ -17,7 +17,7 @@ _MOST_CROPS = 100.0
 
 
 def check_map(position_map: NDArray[np.floating[Any]], crop_size: int, name: str) -> None:
-    """Raise DatasetError where a map cannot be drawn: it is not finite, or leads hundreds of crops away."""
+    """Raise DatasetError if a map cannot be drawn: it is not finite, or leads hundreds of crops away."""
     reach = float(np.abs(position_map).max(initial=0))
     if not reach < _MOST_CROPS * crop_size:
         what = f"leads {reach:g} px away" if np.isfinite(reach) else "holds NaN or infinity"
@@ -47,7 +47,7 @@ class SampleView:
     angles_rad : (3,) float
         Pitch, yaw and roll of the head as the crop shows it, turned and mirrored as it is: `crop_pose`'s.
     annotated : (68, 2) float32 or None
-        The annotated landmarks in px of a panel, NaN where there is none; None where the set has no annotations.
+        The annotated landmarks in px of a panel, NaN where there is none; None if the set has no annotations.
     """
 
     crop: NDArray[np.uint8]
@@ -73,7 +73,7 @@ class SampleView:
 
         `triangles` are those of `rasterize.mesh_from_map` for the coverage, the same for all samples of a set.
 
-        Raises DatasetError where the map is not finite, or leads far from the crop.
+        Raises DatasetError if the map is not finite, or leads far from the crop.
         """
         crop, position_map = sample["image"], sample["posmap"]
         check_map(position_map, crop.shape[0], sample["name"])

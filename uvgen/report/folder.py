@@ -45,9 +45,9 @@ def report_on_success(out: Path, *, overwrite: bool) -> Iterator[Path]:
     Raises
     ------
     BusyError
-        Where another process makes the same report.
+        If another process makes the same report.
     DatasetError
-        Where it cannot be written.
+        If it cannot be written.
     """
     old = _is_report(out) and overwrite
     target = beside(out) if old else out

@@ -96,7 +96,7 @@ def describe(
     n_pictured: int,
     n_pages: int,
 ) -> Overview:
-    """The first view of a set; `verified` is None where that was not asked for, and `quality` is the labels'."""
+    """The first view of a set; `verified` is None if that was not asked for, and `quality` is the labels'."""
     names = Counter(table.subset.tolist())
     reasons = Counter(_kind(skip.reason, skip.name) for skip in index.skipped)
     n_annotated = int(np.isfinite(table.nme).sum())

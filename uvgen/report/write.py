@@ -45,7 +45,7 @@ _ASSETS = ("report.js", "report.css", "LICENSES.txt")
 
 @dataclass(frozen=True, slots=True)
 class ReportResult:
-    """What `uvgen.write_report` wrote.
+    """The result of `uvgen.write_report`.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ def write_report(
     overwrite: bool = False,
     progress: Callable[[int], object] | None = None,
 ) -> ReportResult:
-    """Write pages that show a data set, for people to see whether its labels are right.
+    """Write HTML pages that show a data set, to check its labels.
 
     Parameters
     ----------
@@ -134,12 +134,12 @@ def write_report(
     Raises
     ------
     DatasetError
-        Where the set is damaged, empty or lacks images, or maps and there is no model; or the folder holds something
+        If the set is damaged, empty or lacks images, or maps and there is no model; or the folder holds something
         else or cannot be written.
     ModelError
-        Where the model is not the set's.
+        If the model is not the set's.
     InputError
-        Where a number is out of range, or a name is not in the set.
+        If a number is out of range, or a name is not in the set.
 
     Examples
     --------

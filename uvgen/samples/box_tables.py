@@ -41,7 +41,7 @@ def read_boxes(path: Path) -> LandmarkTable:
     Raises
     ------
     InputError
-        Where it cannot be read, or has other columns or no rows. A row whose box is none is its image's error alone.
+        If it cannot be read, or has other columns or no rows. A row whose box is none is its image's error alone.
     """
     try:
         text = read_text(path, _WHAT)

@@ -71,7 +71,7 @@ def read_camera(path: str | os.PathLike[str]) -> ImageCamera:
     Raises
     ------
     InputError
-        Where the file cannot be read or is not JSON, a key is missing or unknown, a value is not a number, the rotation
+        If the file cannot be read or is not JSON, a key is missing or unknown, a value is not a number, the rotation
         matrix is not a rotation, or there is lens distortion.
 
     Examples
@@ -126,7 +126,7 @@ def camera_of(content: Any) -> ImageCamera:
 
 
 def check_undistorted(key: str, value: Any) -> None:
-    """Raise InputError where a coefficient of a lens, or a list of them, is not zero."""
+    """Raise InputError if a coefficient of a lens, or a list of them, is not zero."""
     values = value if isinstance(value, list) else [value]
     if any(not _is_number(one) for one in values):
         raise InputError(f"{key}: {brief(value)}, expected numbers")

@@ -57,7 +57,7 @@ def read_reconstruction(folder: Path) -> dict[str, ImageCamera | str]:
     Raises
     ------
     DatasetError
-        Where a file is missing, cannot be read, or has a line that is not in COLMAP's format.
+        If a file is missing, cannot be read, or has a line that is not in COLMAP's format.
     """
     if not all((folder / name).is_file() for name in COLMAP_FILES):
         raise DatasetError(

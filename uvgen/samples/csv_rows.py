@@ -35,7 +35,7 @@ def scan_csv(
     Raises
     ------
     InputError
-        Where a cell is longer than 128 kB, as where a quote is not closed.
+        If a cell is longer than 128 kB, as where a quote is not closed.
     """
     lines = text.split("\n")
     delimiter = max(",;\t", key=lines[0].count)

@@ -70,7 +70,7 @@ def split_coefficients(coefficients: ArrayLike) -> Deep3dCoefficients:
     Raises
     ------
     InputError
-        Where the shape is another.
+        If the shape is another.
     """
     rows = float64_array(coefficients, "coefficients", ("B", N_COEFFICIENTS))
     ends = np.cumsum(list(_PARTS.values()))
@@ -83,7 +83,7 @@ def join_coefficients(parts: Deep3dCoefficients) -> NDArray[np.float64]:
     Raises
     ------
     InputError
-        Where a part has another shape.
+        If a part has another shape.
     """
     n = len(parts.identity)
     return np.concatenate(
@@ -106,7 +106,7 @@ def read_coefficients(path: Path) -> Deep3dCoefficients:
     Raises
     ------
     SampleError
-        Where the file is missing, damaged, of another kind, or a variable has another shape.
+        If the file is missing, damaged, of another kind, or a variable has another shape.
     """
     what = "Deep3DFaceRecon's results: id, exp, tex, angle, gamma, trans"
     if not path.exists():
@@ -142,7 +142,7 @@ def rotations(angles_rad: ArrayLike) -> NDArray[np.float64]:
     Raises
     ------
     InputError
-        Where the shape is another.
+        If the shape is another.
     """
     angles = float64_array(angles_rad, "angles_rad", ("B", 3), note="about x, y, z")
     (sx, sy, sz), (cx, cy, cz) = np.sin(angles.T), np.cos(angles.T)
@@ -170,7 +170,7 @@ def crop_of(trans_params: ArrayLike) -> NDArray[np.float64]:
     Raises
     ------
     InputError
-        Where the shape is another, a number is not finite, or a size or the scale is not above 0.
+        If the shape is another, a number is not finite, or a size or the scale is not above 0.
     """
     width, height, scale, x, y = np.ravel(finite64_array(trans_params, "trans_params", (5,), (1, 5))).tolist()
     if not min(width, height, scale) > 0 or max(width, height) * scale > _MOST_PX:

@@ -63,11 +63,11 @@ def check_machine(error: BaseException) -> None:
     Raises
     ------
     MemoryError
-        Where memory ran out.
+        If memory ran out.
     DatasetError
-        Where there are too many open files.
+        If there are too many open files.
     WorkerError
-        Where it is one: no process could be started.
+        If it is one: no process could be started.
     """
     if isinstance(error, WorkerError):  # no process to read it in
         raise error
@@ -82,7 +82,7 @@ def check_machine(error: BaseException) -> None:
 
 
 def check_source(sample: Sample, error: BaseException) -> None:
-    """Raise DatasetError where a sample cannot be read because its whole folder has vanished; and as `check_machine`.
+    """Raise DatasetError if a sample cannot be read because its whole folder has vanished; and as `check_machine`.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def check_source(sample: Sample, error: BaseException) -> None:
 
 
 def check_still_there(folder: Path) -> None:
-    """Raise DatasetError where a folder that held files is not there any more, cannot be read, or is empty."""
+    """Raise DatasetError if a folder that held files is not there any more, cannot be read, or is empty."""
     why = "is empty now"
     try:
         with os.scandir(folder) as entries:

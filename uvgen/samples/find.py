@@ -32,7 +32,7 @@ _MOST_COMPARED = 10_000  # names, with one that is not among them: a second
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One sample, not read yet; a file of the pair may be missing, which reading it reports.
+    """A sample that has not been read yet. If one of its two files is missing, reading it raises an error.
 
     Attributes
     ----------
@@ -89,7 +89,7 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
     Raises
     ------
     DatasetError
-        Where the folder is missing or unreadable, holds no images or a copy of itself, a named subset is not there
+        If the folder is missing or unreadable, holds no images or a copy of itself, a named subset is not there
         (the message lists those that are), or nothing is left to take.
     """
     root = Path(os.path.abspath(local_path(root)))  # workers may have another working folder
@@ -259,7 +259,7 @@ def select_samples(samples: Iterable[Sample], names: Names) -> list[Sample]:
     Raises
     ------
     InputError
-        Where a name is not among the samples, or there is none.
+        If a name is not among the samples, or there is none.
     """
     samples = list(samples)
     return [samples[k] for k in find_names([sample.name for sample in samples], names)]
@@ -298,7 +298,7 @@ def find_names(there: Sequence[str], names: Names) -> list[int]:
     Raises
     ------
     InputError
-        Where a name is not among them, or none is given.
+        If a name is not among them, or none is given.
     """
     if not (found := _numbers(there, names)):
         raise InputError(f"{_origin(names)}names none, expected one or more, a name a line")

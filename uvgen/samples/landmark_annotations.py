@@ -141,7 +141,7 @@ def _id(value: Any) -> str:
 
 
 def _size(width: Any, height: Any) -> tuple[int, int] | None:
-    """Width and height that a table states of an image, px; None where it does not, as where it has 0."""
+    """Width and height that a table states of an image, px; None if it does not, as where it has 0."""
     stated = [int(v) if isinstance(v, str) and v.isascii() and v.isdecimal() and len(v) < 10 else v
               for v in (width, height)]  # fmt: skip
     whole = [int(v) for v in stated if isinstance(v, int | float) and 0 < v < _MOST_PX and v == int(v)]

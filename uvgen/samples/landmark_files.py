@@ -57,7 +57,7 @@ def find_landmarks(
     Raises
     ------
     InputError
-        Where `where` is neither a folder nor a table that can be read.
+        If `where` is neither a folder nor a table that can be read.
     """
     paths = [Path(image) for image in images]
     if where is None or Path(where).is_dir():
@@ -92,7 +92,7 @@ def read_landmarks(path: str | os.PathLike[str]) -> list[FaceLandmarks]:
     Raises
     ------
     InputError
-        Where it cannot be read, or holds another number of points than a scheme's, or no marked one.
+        If it cannot be read, or holds another number of points than a scheme's, or no marked one.
     """
     path = Path(path)
     reader = _READERS.get(path.suffix.lower())
@@ -106,7 +106,7 @@ def read_landmarks(path: str | os.PathLike[str]) -> list[FaceLandmarks]:
 
 
 def has_landmarks(image: Path, folder: Path | None = None) -> bool:
-    """Whether there is a file for an image, whatever is in it; see `find_landmarks`."""
+    """Whether there is a landmark file for an image, even an unreadable one; see `find_landmarks`."""
     return bool(own_files(image, folder)[0])
 
 

@@ -39,7 +39,7 @@ class FaceLandmarks:
     points : (n, 2) float64
         Image frame, px: pixel centers at integers, first pixel (0, 0), y down. NaN for a point that is not marked.
     scores : (n,) float64 or None
-        How sure each point is, 0 to 1; None where nothing says it.
+        How sure each point is, 0 to 1; None if nothing says it.
     scheme : str
         One of `SCHEMES`' values, or "106-insightface": see this file's table.
     box : (4,) float64 or None
@@ -211,7 +211,7 @@ def to_68(landmarks: FaceLandmarks) -> tuple[NDArray[np.float64], NDArray[np.flo
     Raises
     ------
     InputError
-        Where the number of points is not the scheme's.
+        If the number of points is not the scheme's.
     """
     points, n = landmarks.points, len(landmarks.points)
     scheme = landmarks.scheme

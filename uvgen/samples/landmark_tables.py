@@ -105,7 +105,7 @@ def read_table(path: Path) -> LandmarkTable:
     Raises
     ------
     InputError
-        Where the file cannot be read, is of no known layout or has no entry.
+        If the file cannot be read, is of no known layout or has no entry.
     """
     try:
         text = xml_text(path) if path.suffix.lower() == ".xml" else read_text(path, "a table of landmarks")

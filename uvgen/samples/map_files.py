@@ -92,7 +92,7 @@ def find_maps(root: str | os.PathLike[str], layout: str | None = None) -> tuple[
     Raises
     ------
     DatasetError
-        Where the folder cannot be read, holds no map of the layout, or maps of two layouts and none is named.
+        If the folder cannot be read, holds no map of the layout, or maps of two layouts and none is named.
     """
     root = Path(os.path.abspath(root))
     files = sorted(files_below(root, "position maps"))
@@ -107,7 +107,7 @@ def find_maps(root: str | os.PathLike[str], layout: str | None = None) -> tuple[
 
 
 def _check_alone(root: Path, files: list[Path], samples: list[Sample], layout: str) -> None:
-    """Raise DatasetError where a folder holds crops with maps of another layout too, which would be left out."""
+    """Raise DatasetError if a folder holds crops with maps of another layout too, which would be left out."""
     taken = {sample.parameters for sample in samples}
     for name, other in LAYOUTS.items():
         pairs = _of_layout(root, files, other) if other.map_ending != LAYOUTS[layout].map_ending else []
@@ -125,7 +125,7 @@ def exported_convention(root: str | os.PathLike[str]) -> str | None:
 
     It is a key of `IMAGE_SHIFTS`.
 
-    Raises DatasetError where what the export says of itself cannot be read.
+    Raises DatasetError if what the export says of itself cannot be read.
     """
     root = Path(root)
     for mark in (root / EXPORT_MARK, root.absolute().parent / EXPORT_MARK):
@@ -228,7 +228,7 @@ def read_map(sample: Sample, layout: str, scale: float = 1.0, offset: float = 0.
     Raises
     ------
     SampleError
-        Where the file is missing, no ``.npy``, of another shape, holds NaN, infinity or more than 1e6 px,
+        If the file is missing, no ``.npy``, of another shape, holds NaN, infinity or more than 1e6 px,
         or was divided by something else.
     """
     path = sample.parameters
@@ -292,6 +292,6 @@ def _image_to_crop(path: Path) -> NDArray[np.float64]:
 
 
 def check_layout(layout: str | None) -> None:
-    """Raise InputError where there is no such layout."""
+    """Raise InputError if there is no such layout."""
     if layout is not None and layout not in LAYOUTS:
         raise InputError(f"layout: {layout!r}, expected one of {', '.join(LAYOUTS)}")

@@ -43,7 +43,7 @@ class MeshSample(Sample):
     Attributes
     ----------
     camera : Path, ImageCamera or None
-        Its file, or the camera itself where many samples share a file; None where it is missing: `problem` says so.
+        Its file, or the camera itself where many samples share a file; None if it is missing: `problem` says so.
     """
 
     camera: Path | ImageCamera | None = None
@@ -90,9 +90,9 @@ def find_meshes(
     Raises
     ------
     DatasetError
-        Where a folder cannot be read, there are no images or no meshes, or the cameras cannot be read.
+        If a folder cannot be read, there are no images or no meshes, or the cameras cannot be read.
     InputError
-        Where `data` is a list of images.
+        If `data` is a list of images.
     """
     if is_list(data):
         raise InputError(f"{data}: a list of images, expected their folder: meshes are found by the images' names")
@@ -216,7 +216,7 @@ def _with_camera(sample: MeshSample, given: _Cameras, key: str, image_key: str, 
 def camera_of_sample(sample: MeshSample, image_shape: tuple[int, ...]) -> ImageCamera:
     """A sample's camera for its image of shape (h, w, …).
 
-    Raises SampleError where its file cannot be used, or states another size than the image has.
+    Raises SampleError if its file cannot be used, or states another size than the image has.
     """
     camera = sample.camera
     if camera is None or sample.problem:

@@ -47,7 +47,7 @@ class Annotation:
         Pitch, yaw, roll (rad), tx, ty, tz (px), f (px/µm).
     landmarks_2d : (68, 2) float64 or None
         The annotated points (`pt2d`), 0-based image px, in iBUG order also for flipped samples; NaN for points that
-        are not marked. None where the file has none or another number of them.
+        are not marked. None if the file has none or another number of them.
     landmarks_3d : (68, 3) float64 or None
         AFLW2000-3D's `pt3d_68`: x and y as above, z as the pose puts it.
     landmarks_21 : (21, 2) float64 or None
@@ -98,7 +98,7 @@ def read_annotation(sample: Sample, extras: tuple[str, ...] = ()) -> Annotation:
     Raises
     ------
     SampleError
-        Where the file is missing, not a MATLAB file, lacks a key, or holds wrong counts, NaN or infinity.
+        If the file is missing, not a MATLAB file, lacks a key, or holds wrong counts, NaN or infinity.
     """
     path = sample.parameters
     if sample.problem:
@@ -243,9 +243,9 @@ def read_image(sample: Sample, *, exif: str = "ignore") -> NDArray[np.uint8]:
     Raises
     ------
     SampleError
-        Where the file is missing, unreadable, truncated, or has more than 8 bits a channel.
+        If the file is missing, unreadable, truncated, or has more than 8 bits a channel.
     InputError
-        Where `exif` is something else.
+        If `exif` is something else.
     """
     return read_oriented_image(sample, exif=exif)[0]
 

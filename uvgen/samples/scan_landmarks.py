@@ -39,7 +39,7 @@ def landmark_file(scan: Path, folder: Path | None = None) -> Path | None:
     Raises
     ------
     InputError
-        Where there are two.
+        If there are two.
     """
     stem = scan.stem
     names = [f"{stem}{MARK}{suffix}" for suffix in READERS]
@@ -80,7 +80,7 @@ def read_scan_landmarks(path: Path) -> NDArray[np.float64]:
     Raises
     ------
     InputError
-        Where it cannot be read, or holds something else.
+        If it cannot be read, or holds something else.
     """
     reader = READERS.get(path.suffix.lower())
     if reader is None:

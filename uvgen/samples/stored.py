@@ -82,7 +82,7 @@ def at_hand(samples: Sequence[AnySample]) -> Iterator[tuple[Sequence[AnySample],
     Raises
     ------
     DatasetError
-        Where a file cannot be fetched. One that is gone is missing when its sample is read.
+        If a file cannot be fetched. One that is gone is missing when its sample is read.
     """
     stored = {path for sample in samples for path in (sample.image, sample.parameters) if path and url_of(path)}
     if not stored:

@@ -28,7 +28,7 @@ def split_parameters(
     Raises
     ------
     InputError
-        Where the shape is another, or a number is not finite.
+        If the shape is another, or a number is not finite.
     """
     rows = finite64_array(parameters, "parameters", ("B", N_PARAMETERS))
     return rows[:, :12].reshape(-1, 3, 4), rows[:, 12 : 12 + N_SHAPE], rows[:, 12 + N_SHAPE :]
@@ -67,7 +67,7 @@ def affines_of(parameters: ArrayLike, roi_box: ArrayLike) -> NDArray[np.float64]
     Raises
     ------
     InputError
-        Where shapes do not agree, a number is not finite, or a box is empty.
+        If shapes do not agree, a number is not finite, or a box is empty.
     """
     matrix = split_parameters(parameters)[0]
     left, top, scale_x, scale_y = _boxes(roi_box, len(matrix))
@@ -106,7 +106,7 @@ def poses_of(
     Raises
     ------
     InputError
-        Where shapes do not agree, a number is not finite, a box is empty or not square, or A is no rotation at all.
+        If shapes do not agree, a number is not finite, a box is empty or not square, or A is no rotation at all.
     """
     affine, (_, shape, expression) = affines_of(parameters, roi_box), split_parameters(parameters)
     _, _, scale_x, scale_y = _boxes(roi_box, len(affine))
@@ -126,7 +126,7 @@ def parameters_of(
     Raises
     ------
     InputError
-        Where shapes do not agree, a number is not finite, or a box is empty.
+        If shapes do not agree, a number is not finite, or a box is empty.
     """
     affine = pose_to_image(pose, image_height)
     n = len(affine)
@@ -149,7 +149,7 @@ def box_of_landmarks(landmarks: ArrayLike) -> NDArray[np.float64]:
     Raises
     ------
     InputError
-        Where the shape is another, or a number is not finite.
+        If the shape is another, or a number is not finite.
     """
     points = finite64_array(landmarks, "landmarks", ("B", -1, 2))
     low, high = points.min(axis=1), points.max(axis=1)
@@ -162,7 +162,7 @@ def box_of_detection(detection: ArrayLike) -> NDArray[np.float64]:
     Raises
     ------
     InputError
-        Where the shape is another, or a number is not finite.
+        If the shape is another, or a number is not finite.
     """
     left, top, right, bottom = finite64_array(detection, "detection", ("B", 4)).T
     old = (right - left + bottom - top) / 2

@@ -72,7 +72,7 @@ def read_constants(folder: str | os.PathLike[str], size: int) -> dict[str, NDArr
 
 
 def _check_values(arrays: Mapping[str, NDArray[Any]], size: int) -> None:
-    """Raise ValueError where values cannot be what they stand for: readers use them as indices."""
+    """Raise ValueError if values cannot be what they stand for: readers use them as indices."""
     for name, stop in (("landmark_texels", size), ("landmark_indices", size * size)):
         if not ((arrays[name] >= 0) & (arrays[name] < stop)).all():
             raise ValueError(f"{name} holds numbers outside 0 to {stop - 1}, expected those of texels")

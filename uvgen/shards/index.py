@@ -29,12 +29,12 @@ class ShardEntry:
     file: str
     samples: int
     size_bytes: int
-    sha256: str | None  # None where every sample was skipped: there is no file
+    sha256: str | None  # None if every sample was skipped: there is no file
     names: str | None = None  # of its samples, a line each; None in sets of older versions
 
     @property
     def sample_names(self) -> list[str] | None:
-        """The names of its samples; None where the index does not have them."""
+        """The names of its samples; None if the index does not have them."""
         if self.names is None or not self.samples:
             return None if self.samples else []
         names = self.names.split("\n")
@@ -98,7 +98,7 @@ class Index:
                 temporary.write_bytes(data)
 
     def check(self, n_samples: int) -> None:
-        """Raise ValueError where a value is none that uvgen writes; `n_samples` is what is stated of all shards."""
+        """Raise ValueError if a value is none that uvgen writes; `n_samples` is what is stated of all shards."""
         numbers = [n_samples, self.plan["samples"]]
         texts = [self.uvgen, *(text for skip in self.skipped for text in (skip.name, skip.shard, skip.reason))]
         hashes = [entry.sha256 for entry in self.shards if entry.samples] + [self.constants_sha256 or ""]

@@ -244,9 +244,9 @@ class ShardReader:
         Raises
         ------
         DatasetError
-            Where the shard is missing or damaged.
+            If the shard is missing or damaged.
         InputError
-            Where `out` is of another shape or dtype.
+            If `out` is of another shape or dtype.
         """
         shard, row = self._locate(key)
         if out is not None and ((out.shape, out.dtype) != shard.layouts[name] or not out.flags.c_contiguous):
@@ -270,7 +270,7 @@ class ShardReader:
         Raises
         ------
         DatasetError
-            Where a shard is missing or damaged.
+            If a shard is missing or damaged.
         """
         places = [self._locate(key) for key in keys]
         result: dict[str, Any] = {}
@@ -291,7 +291,7 @@ class ShardReader:
 
     @property
     def shard_samples(self) -> tuple[int, ...]:
-        """How many samples each shard has, in the order of the samples."""
+        """Number of samples in each shard, in the order of the samples."""
         return tuple(np.diff(self._ends, prepend=0).tolist())
 
     @property
@@ -378,7 +378,7 @@ class ShardReader:
         Raises
         ------
         DatasetError
-            Where a shard is missing or damaged.
+            If a shard is missing or damaged.
         """
         return self.columns((name,), max_bytes=max_bytes)[name]
 

@@ -60,7 +60,7 @@ class OpenShard:
     Raises
     ------
     DatasetError
-        Where the file is no such shard; see `uvgen.storage.hdf5_reading` for what is refused.
+        If the file is no such shard; see `uvgen.storage.hdf5_reading` for what is refused.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class OpenShard:
                 raise self._file.refused(f"{name} takes {row} bytes a sample, more than {most}")
 
     def check_names(self, listed: str | None) -> None:
-        """Raise DatasetError where the index lists other names, a line each: what goes by them would mix samples up."""
+        """Raise DatasetError if the index lists other names, a line each: what goes by them would mix samples up."""
         if listed is not None and listed != "\n".join(self.texts("name")):
             raise self._file.refused(f"its samples have other names than {DATASET_INDEX} says")
 
@@ -148,7 +148,7 @@ class OpenShard:
         ]
 
     def check_layouts(self, expected: Mapping[str, Layout]) -> None:
-        """Raise DatasetError where fields are not as they are known to be."""
+        """Raise DatasetError if fields are not as they are known to be."""
         for name, layout in expected.items():
             if name in self.layouts and (wrong := layout.differs(*self.layouts[name])):
                 raise self._file.refused(f"{name} holds {wrong}")

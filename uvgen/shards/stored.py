@@ -30,7 +30,7 @@ def mirror_set(folder: Path) -> None:
     Raises
     ------
     DatasetError
-        Where the store cannot be reached or holds no data set there.
+        If the store cannot be reached or holds no data set there.
     """
     remove_leftovers(folder)
     try:
@@ -43,7 +43,7 @@ def mirror_set(folder: Path) -> None:
 
 
 def fetch_index(folder: Path) -> Index | None:
-    """Fetch a data set's index; None where what is there is none that can be read, also when it is fetched again.
+    """Fetch a data set's index; None if what is there is none that can be read, also when it is fetched again.
 
     DatasetError where it cannot be fetched, `MissingError` where there is none.
     """
@@ -88,7 +88,7 @@ def shard_path(folder: Path, entry: ShardEntry) -> Path:
     Raises
     ------
     DatasetError
-        Where it cannot be fetched, or the store holds another content under its name.
+        If it cannot be fetched, or the store holds another content under its name.
     """
     path = folder / entry.file
     if entry.sha256 is None or url_of(folder) is None:

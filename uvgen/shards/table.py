@@ -66,7 +66,7 @@ class ShardTable(Sequence[ShardEntry]):
         return ShardEntry(self._files.text(k), samples, size_bytes, self._hashes.text(k) or None)
 
     def names_digest(self, k: int) -> bytes | None:
-        """The `names_digest` of a shard's names; None where the index does not list them."""
+        """The `names_digest` of a shard's names; None if the index does not list them."""
         digest = self._names[k].tobytes()
         return None if digest == _UNKNOWN else digest
 

@@ -135,7 +135,7 @@ def write_shard(
     Raises
     ------
     DatasetError
-        Where it cannot be written.
+        If it cannot be written.
     """
     how = (fields, compression, batches, attributes)
     if url_of(path):

@@ -1,9 +1,9 @@
 """A claim on a folder of a store: an object that names the run that writes there, as stores have no locks.
 
-The run refreshes it; one that was not refreshed for `STALE_S` is taken over, and so is that of a dead process of this
-machine. The object is made on condition that there is none, where the store knows conditions; where it does not, and
-where a stale one is taken over, it is read again after a pause: of two runs, the one that wrote last goes on. A run
-that loses its claim notices when it refreshes it, lists no further shards and fails.
+The run refreshes its claim. Another run takes over a claim that was not refreshed for `STALE_S`, or whose process ran
+on this machine and has ended. If the store supports conditional writes, the object is only made if there is none.
+Otherwise, and when a stale claim is taken over, the object is read again after a pause: of two runs, the one that wrote
+last continues. A run that lost its claim finds out at the next refresh, lists no further shards and fails.
 """
 
 import json
@@ -26,10 +26,10 @@ CLAIM = f"{TEMPORARY_PREFIX}claim.json"
 """The object's name in the folder."""
 
 STALE_S = 300.0
-"""Seconds after which a claim that was not refreshed counts for nothing."""
+"""Seconds after which a claim that was not refreshed is stale."""
 
 STALE_COMMIT_S = 7200.0
-"""The same where each refresh is a commit, in a Hugging Face repository, and so is made less often."""
+"""The same for Hugging Face repositories, where each refresh is a commit and is therefore made less often."""
 
 _BEAT_S, _COMMIT_BEAT_S = 30.0, 1800.0
 _SETTLE_S = 1.0  # until another run's write, begun at the same time, has arrived
@@ -47,14 +47,14 @@ def claimed(folder: Path) -> Iterator[Callable[[], None]]:
     Yields
     ------
     callable
-        Raises BusyError where another run has taken the claim over.
+        Raises BusyError if another run has taken the claim over.
 
     Raises
     ------
     BusyError
-        Where another run holds it.
+        If another run holds it.
     DatasetError
-        Where the store cannot be reached. One that may not be written to is not claimed: what is written says so.
+        If the store cannot be reached. One that may not be written to is not claimed: what is written says so.
     """
     place = folder / CLAIM
     mine = {"uvgen": secrets.token_hex(8), "host": platform.node(), "pid": os.getpid(), "where": _where(),
@@ -126,7 +126,7 @@ def _take(place: Path, mine: dict[str, Any]) -> None:
 
 
 def _read(place: Path) -> dict[str, Any] | None:
-    """What a claim says; None where there is none, or what is there is none."""
+    """What a claim says; None if there is none, or what is there is none."""
     data = get_bytes(place)
     with suppress(ValueError, TypeError, KeyError):
         found = json.loads(data or b"")
@@ -143,7 +143,7 @@ def stale_s(place: Path) -> float:
 
 
 def _is_stale(claim: dict[str, Any], place: Path) -> bool:
-    """Whether its run is dead, as far as can be told from here."""
+    """Whether the run that made the claim has ended, as far as this machine can know."""
     if time.time() - claim["seen"] > stale_s(place):
         return True
     if claim["where"] != _where():

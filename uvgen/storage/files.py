@@ -1,4 +1,4 @@
-"""Files and folders that are written whole or not at all: readers never see a partial one."""
+"""Atomic writes of files and folders: readers never see a partial one."""
 
 import errno
 import hashlib
@@ -27,18 +27,20 @@ def replaced_on_success(
 ) -> Iterator[Path]:
     """Give a temporary name beside `path`; rename it to `path` if the body succeeds, remove it if not.
 
-    The temporary file is locked while its process lives, so that `remove_leftovers` can tell what a dead one left.
+    The temporary file is locked while its process runs, so that `remove_leftovers` recognizes files of ended processes.
 
     Parameters
     ----------
     path : Path
-        The file to make; what stands there is replaced at once, never half.
+        The file to make. An existing file is replaced atomically.
     folder : Path, optional
-        Of the temporary file, on the same file system; that of `path` by default.
+        Folder of the temporary file, on the same file system; by default that of `path`.
     flush : bool
-        Whether the content is on disk before the name is: a crash of the machine then leaves no empty file.
+        Whether to write the content to disk before the file is renamed, so that a crash of the machine leaves no empty
+        file.
     make_folder : bool
-        Whether to make the folder of `path` where it is missing; false where it was there, and may have vanished.
+        Whether to make the folder of `path` if it is missing. Pass False if it existed before: if it was removed since,
+        that is an error.
 
     Yields
     ------
@@ -48,7 +50,7 @@ def replaced_on_success(
     Raises
     ------
     DatasetError
-        Where the folder cannot be written or is full; it names the file.
+        If the folder cannot be written or is full; it names the file.
     """
     check_no_url(path)
     temporary, handle = None, -1
@@ -76,7 +78,7 @@ def replaced_on_success(
 
 
 def temporary_name(name: str) -> str:
-    """A new name for the temporary file of a file; its end shows whose it is."""
+    """A new name for the temporary file of a file. It ends in the name of that file."""
     return f"{TEMPORARY_PREFIX}tmp-{secrets.token_hex(6)}-{name[-50:]}"
 
 
@@ -87,16 +89,16 @@ def new_temporary(folder: Path, name: str) -> tuple[Path, int]:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         if lock_handle(handle, path):
             return path, handle
-        os.close(handle)  # another process took it for a leftover, in the moment before it was locked
+        os.close(handle)  # another process removed it as a leftover, before it was locked
 
 
 def folds_case(folder: Path) -> bool:
-    """Whether ``A`` and ``a`` are one name where a folder is, or will be, as on most disks of macOS."""
+    """Whether the file system of a folder ignores letter case, as most disks of macOS do. The folder may be missing."""
     while not folder.is_dir() and folder != folder.parent:
         folder = folder.parent
     try:
         path, handle = new_temporary(folder, "case")
-    except OSError:  # who is to write there says so
+    except OSError:  # the later write reports it
         return False
     try:
         return path.with_name(path.name.swapcase()).exists()
@@ -106,7 +108,8 @@ def folds_case(folder: Path) -> bool:
 
 
 def share_lock(handle: int) -> None:
-    """Before a temporary file gets its name: who opens it then may lock it too, as HDF5 does, but not remove it."""
+    """Share the lock of a temporary file before the file is renamed: a reader, such as HDF5, can then lock it too, but
+    other processes do not remove it."""
     import fcntl
 
     with suppress(OSError):  # a file system without locks
@@ -114,9 +117,10 @@ def share_lock(handle: int) -> None:
 
 
 def lock_handle(handle: int, path: Path) -> bool:
-    """Lock an open file or folder, if nobody else has; True where that is done, or its file system has no locks.
+    """Lock an open file or folder. Returns True if this process has the lock, or the file system has no locks.
 
-    False also where `path` is not that file any more: who removes a file locks it before.
+    Returns False if another process has the lock, and if `path` is no longer that file: a process that removes a file
+    locks it first.
     """
     import fcntl
 
@@ -133,7 +137,7 @@ def lock_handle(handle: int, path: Path) -> bool:
 
 
 def remove_leftovers(folder: Path, name: str = "") -> None:
-    """Remove the temporary files in a folder whose processes are dead: those that nobody holds the lock of.
+    """Remove temporary files that ended processes left in a folder: those that no process has locked.
 
     Parameters
     ----------
@@ -184,7 +188,7 @@ def check_folder(folder: Path, path: Path | None = None) -> None:
 
 
 def check_no_url(path: Path) -> None:
-    """Raise OutputError where a path was made of a URL by what takes none: no folder is to be called ``s3:``."""
+    """Raise OutputError if a path was made of a URL by what takes none: no folder is to be called ``s3:``."""
     if scheme := next((part for part in path.parts if part.endswith(":") and part[:-1] in (*SCHEMES, "file")), None):
         raise OutputError(
             f"{scheme}//{'/'.join(path.parts[path.parts.index(scheme) + 1 :])}: a URL, expected a path on this "
@@ -274,9 +278,9 @@ def folder_on_success(folder: Path) -> Iterator[Path]:
     Raises
     ------
     OutputError
-        Where the folder exists and is not empty.
+        If the folder exists and is not empty.
     DatasetError
-        Where it cannot be written, or the disk is full.
+        If it cannot be written, or the disk is full.
     """
     check_no_url(folder)
     draft = draft_of(folder)
@@ -353,7 +357,7 @@ def sha256_file(path: Path) -> str:
     Raises
     ------
     OSError
-        Where it cannot be read, or is no regular file.
+        If it cannot be read, or is no regular file.
     """
     with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # it has readinto

@@ -1,4 +1,4 @@
-"""What a folder is, by the names in it: so that an error can name the folder that was given in place of the right one.
+"""Recognizing a folder by the names in it, so that errors can say which kind of folder was given instead.
 
 Only names are looked at, of the folder and of those directly in it.
 """
@@ -86,7 +86,7 @@ def instead(path: str | os.PathLike[str], *, wanted: str, expected: str) -> str:
     Returns
     -------
     str
-        ``"a report, expected a folder of photographs"``; "" where it is not recognized, or is what was wanted.
+        ``"a report, expected a folder of photographs"``; "" if it is not recognized, or is what was wanted.
     """
     path = Path(path)
     if not path.is_dir():

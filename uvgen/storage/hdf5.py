@@ -32,7 +32,7 @@ def write_attributes(owner: Any, values: Mapping[str, Any]) -> None:
     Raises
     ------
     OutputError
-        Where a value takes more than `MAX_ATTRIBUTE_BYTES`; nothing is written of it.
+        If a value takes more than `MAX_ATTRIBUTE_BYTES`; nothing is written of it.
     """
     import h5py
 

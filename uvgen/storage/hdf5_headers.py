@@ -35,7 +35,7 @@ def layout_classes(read: Read, address: int) -> set[int]:
     Raises
     ------
     ValueError
-        Where there is no object header; whatever `read` raises.
+        If there is no object header; whatever `read` raises.
     """
     return {_layout_class(body) for kind, body in _messages(read, address) if kind == _LAYOUT}
 

@@ -219,7 +219,7 @@ class Hdf5File:
         return now is not None and self._written is not None and now[0] == self._written[0] and now != self._written
 
     def _last_written(self) -> tuple[tuple[int, int], int, int] | None:
-        """Which file it is, its size and the time of its last change; None where that cannot be told."""
+        """Which file it is, its size and the time of its last change; None if that cannot be told."""
         try:
             stat = self.path.stat() if self._descriptor is None else os.fstat(self._descriptor)
         except OSError:
@@ -534,5 +534,5 @@ def _unpadded(text: bytes, padding: int) -> bytes:
 
 
 def _reason(error: Exception) -> str:
-    """What an exception says, in one line; its kind where it says nothing."""
+    """The message of an exception in one line, or its type if it has no message."""
     return " ".join(str(error).split())[:300] or type(error).__name__

@@ -52,7 +52,7 @@ class _EndedError(Exception):
 
 @contextmanager
 def reading_in_child(untrusted: bool) -> Iterator[None]:
-    """Where files are not trusted, read all HDF5 inside by one process, which ends with the block.
+    """If files are not trusted, read all HDF5 files within the block in one child process, which ends with the block.
 
     Only for what is read whole there: see `Hdf5Process` for files that stay open.
     """
@@ -68,7 +68,7 @@ def reading_in_child(untrusted: bool) -> Iterator[None]:
 
 
 class Hdf5Process:
-    """A process that reads HDF5 files for this one; it starts with the first request, and again after it has died."""
+    """A child process that reads HDF5 files. It is started by the first request, and again if it has crashed."""
 
     def __init__(self, max_seconds: float | None = None) -> None:
         self._lock, self._max_seconds = threading.Lock(), MAX_SECONDS if max_seconds is None else max_seconds
@@ -109,7 +109,7 @@ class Hdf5Process:
         return answer, data
 
     def _exchanged(self, path: Path, request: dict[str, Any]) -> tuple[Any, bytearray]:
-        """The process's answer; _EndedError where it dies, hangs, or answers what cannot be."""
+        """The answer of the process; _EndedError if it crashes, hangs, or sends an invalid answer."""
         try:
             child = self._started()
         except OSError as error:  # no more processes, files or memory

@@ -20,7 +20,7 @@ from uvgen.errors import DatasetError, UvgenError
 from uvgen.storage.hdf5_reading import Hdf5Dataset, Hdf5File, open_hdf5, safe_dataset
 
 MAX_SECONDS = 120.0
-"""How long a request may take before the process is taken for hung and ended."""
+"""How long a request may take before the process counts as hung and is killed."""
 
 READY = "ready"
 """The first answer, before any request."""
@@ -119,7 +119,7 @@ def _give_up_rights() -> None:
 
 
 def _shortage(error: BaseException) -> int | None:
-    """What the machine is short of where that is why a file cannot be read, as an errno."""
+    """The resource that the machine lacks, as an errno, if that is why a file cannot be read."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, MemoryError):
@@ -144,7 +144,7 @@ def send(pipe: Any, value: Any, array: NDArray[Any] | None = None) -> None:
 
 
 def receive(pipe: Any) -> tuple[Any, bytearray]:
-    """The next message of a pipe; GoneError where it has ended, OSError where the lengths cannot be."""
+    """The next message of a pipe; GoneError if it has ended, OSError if the lengths cannot be."""
     lengths = pipe.read(16)
     if len(lengths) < 16:
         raise GoneError("the other process has ended")

@@ -1,4 +1,4 @@
-"""A file of lines that is only ever appended to: what is finished, before there is time to say it better."""
+"""A journal: an append-only file of lines that records what is finished until `dataset.json` is written."""
 
 import hashlib
 import json

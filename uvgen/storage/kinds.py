@@ -1,4 +1,4 @@
-"""What a file is, by its content: so that an error can name the file that was given in place of the right one.
+"""Recognizing a file by its content, so that errors can say which kind of file was given instead.
 
 Only the first bytes are looked at, and of ZIP and pickle files, which hide what they are, names inside. Nothing is
 unpacked or executed. HDF5 files are opened with h5py for the names in them, and any failure is caught.
@@ -188,7 +188,7 @@ def _describe_text(head: bytes, size: int) -> str | None:
 
 def unmarked_utf16(data: bytes) -> str | None:
     """The encoding of UTF-16 text without a byte-order mark: of its characters, half or more are Latin letters,
-    digits and marks, whose one byte is zero, always the same of the two. None where the bytes are something else.
+    digits and marks, whose one byte is zero, always the same of the two. None if the bytes are something else.
     """
     even, odd = data[::2].count(0), data[1::2].count(0)
     if (even == 0) == (odd == 0) or max(even, odd) < len(data) / 4:
@@ -197,7 +197,7 @@ def unmarked_utf16(data: bytes) -> str | None:
 
 
 def _decoded(head: bytes) -> str | None:
-    """The text that a file begins with, or None where it is binary."""
+    """The text that a file begins with, or None if it is binary."""
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return head[: len(head) // 2 * 2].decode("utf-16", errors="replace")
     encoding = unmarked_utf16(head)

@@ -36,9 +36,9 @@ def locked(path: Path, *, wait: bool) -> Iterator[int]:
     Raises
     ------
     BlockingIOError
-        Where another process holds it and `wait` is false.
+        If another process holds it and `wait` is false.
     OSError
-        Where the path cannot be opened.
+        If the path cannot be opened.
     """
     import fcntl
 
@@ -68,15 +68,15 @@ def exclusive(folder: Path) -> Iterator[Callable[[], None]]:
     Yields
     ------
     callable
-        To be called now and then: raises DatasetError where the folder was deleted, unmounted or replaced, or another
+        To be called now and then: raises DatasetError if the folder was deleted, unmounted or replaced, or another
         run has claimed a store's.
 
     Raises
     ------
     BusyError
-        Where another process is at work in it.
+        If another process is at work in it.
     OutputError
-        Where it cannot be made.
+        If it cannot be made.
     """
     with ExitStack() as stack:
         try:
@@ -118,12 +118,12 @@ def _is_there(handle: int, folder: Path) -> bool:
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A folder in TMPDIR, locked while this process lives; those of dead processes are removed.
+    """A new folder in TMPDIR, locked while this process runs. Folders that ended processes left are removed.
 
     Raises
     ------
     DatasetError
-        Where none can be made.
+        If none can be made.
     """
     place = Path(tempfile.gettempdir())
     _remove_dead_scratch(place)
@@ -133,7 +133,7 @@ def scratch_folder() -> Iterator[Path]:
                 folder = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=place))
                 try:
                     handle = os.open(folder, os.O_RDONLY)
-                except FileNotFoundError:  # another run took it for a dead one's, not being locked yet
+                except FileNotFoundError:  # another run removed it as a leftover, before it was locked
                     continue
                 if lock_handle(handle, folder):
                     break

@@ -1,4 +1,4 @@
-"""MATLAB 5 to 7 files, read so that no damage can do harm and no lie about a size takes memory.
+"""MATLAB 5 to 7 files, read safely: damaged files raise errors, and memory is only taken for data that is there.
 
 SciPy reads these files too, but some damaged ones end the whole process, and some small ones take gigabytes; here every
 offset and count is checked before anything is made. Measured with SciPy 1.17.1 and one file of 300W-LP, four changes to
@@ -82,7 +82,7 @@ def read_numeric(data: bytes, names: Collection[str]) -> dict[str, NDArray[Any] 
     Raises
     ------
     ValueError
-        Where the bytes are not a MATLAB 5 to 7 file (the message says what they are), or are damaged.
+        If the bytes are not a MATLAB 5 to 7 file (the message says what they are), or are damaged.
     """
     order = {b"IM": "<", b"MI": ">"}.get(data[126:128])
     if order is None or data[:10] == b"MATLAB 7.3":
@@ -125,9 +125,9 @@ def read_variables(
     Raises
     ------
     ValueError
-        Where it is no such file, is damaged, or unpacks to more than `max_bytes` or 64 times its size.
+        If it is no such file, is damaged, or unpacks to more than `max_bytes` or 64 times its size.
     OSError
-        Where it cannot be read.
+        If it cannot be read.
     """
     with open_regular(path) as file:
         size = file.seek(0, 2)

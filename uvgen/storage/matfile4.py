@@ -19,7 +19,7 @@ _LONGEST_NAME = 255
 
 
 def read_version_4(file: BinaryIO, size: int, names: Collection[str] | None) -> dict[str, NDArray[Any]] | None:
-    """Full real matrices of a MATLAB 4 file; None where it is none.
+    """Full real matrices of a MATLAB 4 file; None if it is none.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def read_version_4(file: BinaryIO, size: int, names: Collection[str] | None) -> 
     Raises
     ------
     ValueError
-        Where it is damaged behind its first header.
+        If it is damaged behind its first header.
     """
     found: dict[str, NDArray[Any]] = {}
     position = 0

@@ -1,4 +1,4 @@
-"""NumPy's ``.npy`` files, read so that no memory is taken before the header is known to be true."""
+"""NumPy's ``.npy`` files. No memory is taken for the array before the header was compared with the file's size."""
 
 import io
 import math
@@ -73,7 +73,7 @@ def read_npy(data: bytes) -> NDArray[Any]:
     Raises
     ------
     ValueError
-        Where it is damaged, cut short, followed by more, or holds objects, text, records or complex numbers.
+        If it is damaged, cut short, followed by more, or holds objects, text, records or complex numbers.
     """
     stream = io.BytesIO(data)
     try:

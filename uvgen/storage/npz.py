@@ -63,9 +63,9 @@ def read_npz(path: str | os.PathLike[str], required: Iterable[str], optional: It
     Raises
     ------
     ValueError
-        Where it is damaged, lacks a required array, or one holds objects or records; the message names the array.
+        If it is damaged, lacks a required array, or one holds objects or records; the message names the array.
     OSError
-        Where it cannot be opened.
+        If it cannot be opened.
     """
     path = Path(path)
     required, optional = list(required), list(optional)

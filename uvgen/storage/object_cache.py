@@ -76,7 +76,7 @@ def cached_file(place: Path, sha256: str, size: int) -> Path:
     Raises
     ------
     DatasetError
-        Where it cannot be fetched, has another content in the store, or the disk is full.
+        If it cannot be fetched, has another content in the store, or the disk is full.
     """
     path = cached(sha256, place.suffix)
     if is_cached(sha256, place.suffix, size):
@@ -138,7 +138,7 @@ def draft(name: str) -> Iterator[Draft]:
     Raises
     ------
     DatasetError
-        Where it cannot be written.
+        If it cannot be written.
     """
     place = objects_folder() / name
     try:
@@ -228,7 +228,7 @@ def _look_at(folder: Path) -> tuple[_Look, int]:
 
 
 def _noted(folder: Path) -> int | None:
-    """How many bytes the cache holds, as processes have noted it; None where that is not known."""
+    """How many bytes the cache holds, as processes have noted it; None if that is not known."""
     with suppress(OSError, ValueError):
         return max(int((folder / _HELD).read_text()), 0)
     return None

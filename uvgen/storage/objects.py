@@ -51,7 +51,7 @@ def local_path(path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     InputError
-        Where a URL names no store, holds credentials, or is none that can be a path.
+        If a URL names no store, holds credentials, or is none that can be a path.
     """
     text = os.fspath(path)
     found = _URL.fullmatch(text) if isinstance(text, str) else None
@@ -87,7 +87,7 @@ def url_of(path: str | os.PathLike[str]) -> str | None:
 
 
 def said(path: str | os.PathLike[str]) -> str:
-    """A path as people are told it: its URL, where it stands for one."""
+    """A path as it is shown in messages: its URL, if it stands for one."""
     return url_of(path) or os.fspath(path)
 
 
@@ -97,7 +97,7 @@ def writes_are_commits(path: str | os.PathLike[str]) -> bool:
 
 
 def refuse_url(path: str | os.PathLike[str], what: str, advice: str) -> None:
-    """Raise InputError where a path stands for a URL, or is one."""
+    """Raise InputError if a path stands for a URL, or is one."""
     if url := url_of(local_path(path)):
         raise InputError(f"{url}: a URL, expected {what} on this machine; {advice}")
 
@@ -117,9 +117,9 @@ def fetch(path: Path, to: Path | None = None, *, sha256: str | None = None, size
     Raises
     ------
     MissingError
-        Where the store has no such file.
+        If the store has no such file.
     DatasetError
-        Where it cannot be had.
+        If it cannot be had.
     """
     url, target = _url(path), to or path
 
@@ -184,7 +184,7 @@ def upload(path: Path, source: Path | None = None) -> None:
     Raises
     ------
     DatasetError
-        Where that cannot be done.
+        If that cannot be done.
     """
     url, source = _url(path), source or path
     size = source.stat().st_size
@@ -200,7 +200,7 @@ def upload(path: Path, source: Path | None = None) -> None:
 
 
 def get_bytes(path: Path) -> bytes | None:
-    """The content of a small file of a store, by the path of its place in the mirror; None where it is not there."""
+    """The content of a small file of a store, by the path of its place in the mirror; None if it is not there."""
     url = _url(path)
 
     def get() -> bytes:

@@ -1,4 +1,4 @@
-"""What a pickle may name: the few functions that make arrays and plain containers, each with its arguments checked."""
+"""The functions that a pickle may call: the few that make arrays and plain containers, with checked arguments."""
 
 import math
 from collections import OrderedDict
@@ -36,7 +36,7 @@ class PickledType:
 
 
 def check_objects(items: Any, shape: Any) -> None:
-    """Raise ValueError where a list is not what an array of a few objects holds."""
+    """Raise ValueError if a list is not what an array of a few objects holds."""
     if not isinstance(shape, tuple) or any(type(n) is not int or not 0 <= n <= _MOST_OBJECTS for n in shape):
         raise ValueError("an array of objects of a damaged shape, or of very many")
     if type(items) is not list or len(items) != math.prod(shape) or len(shape) > _MOST_DIMENSIONS:

@@ -60,7 +60,7 @@ def load_plain_pickle(data: bytes, *, object_arrays: bool = False) -> Any:
     Raises
     ------
     ValueError
-        Where it is damaged, or holds something else; the message names it.
+        If it is damaged, or holds something else; the message names it.
     """
     try:
         result = _Machine(data, object_arrays).run()
@@ -71,7 +71,7 @@ def load_plain_pickle(data: bytes, *, object_arrays: bool = False) -> Any:
 
 
 def _check_result(result: Any) -> None:
-    """Raise ValueError where a result holds what is no plain value, itself, or too many items."""
+    """Raise ValueError if a result holds what is no plain value, itself, or too many items."""
     counts: dict[int, int] = {}  # of what is finished; 0 for what is being looked at
     work: list[tuple[Any, int, bool]] = [(result, 0, False)]
     while work:

@@ -1,4 +1,4 @@
-"""JSON that others wrote: one meaning, and nothing in it that another program would choke on."""
+"""JSON from other programs. Documents that parsers would read differently, or not at all, are refused."""
 
 import json
 import math
@@ -28,7 +28,7 @@ def parse_json(text: str) -> Any:
     Raises
     ------
     ValueError
-        Where it is no JSON, names a field twice, holds NaN, infinity, a number that no float64 holds or half a
+        If it is no JSON, names a field twice, holds NaN, infinity, a number that no float64 holds or half a
         surrogate pair, which cannot be printed or written, or is nested more than 64 deep.
     """
     try:

@@ -41,7 +41,7 @@ def _stated(variable: str, default: int) -> int:
 
 
 def check_picture_size(width: int, height: int) -> None:
-    """Raise ValueError where a picture is larger than `max_pixels`; to be called before its pixels are made."""
+    """Raise ValueError if a picture is larger than `max_pixels`; to be called before its pixels are made."""
     if width * height > (limit := max_pixels()):
         raise ValueError(
             f"{width} × {height} pixels, more than the {limit} that are decoded; set UVGEN_MAX_PIXELS to allow more"
@@ -71,7 +71,7 @@ def open_regular(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     Raises
     ------
     OSError
-        Where it cannot be opened, or is a folder, pipe, socket or device; `strerror` says which.
+        If it cannot be opened, or is a folder, pipe, socket or device; `strerror` says which.
     """
     handle, _ = _opened(path)
     try:

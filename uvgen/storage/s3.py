@@ -36,7 +36,7 @@ class WrongSizeError(Exception):
 
 
 def client_of(system: Any, options: Mapping[str, Any]) -> Any | None:
-    """A client of botocore that does what an fsspec file system does; None where it is not S3's, or not known whether.
+    """A client of botocore that does what an fsspec file system does; None if it is not S3's, or not known whether.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def download(client: Any, bucket: str, key: str, handle: int, size: int | None, 
     Raises
     ------
     WrongSizeError
-        Where it has another size.
+        If it has another size.
     OSError
         Of the kinds that s3fs raises.
     """

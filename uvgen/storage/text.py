@@ -1,4 +1,4 @@
-"""Text files as people's editors write them: the one place that reads text.
+"""Text files in the encodings that editors write. All text is read here.
 
 UTF-8 with or without a byte-order mark, UTF-16 and UTF-32 with one, UTF-16 without one where its zero bytes give it
 away, and what is none of these as Windows-1252, of which Latin-1's printable characters are a part. Lines end in LF,
@@ -48,9 +48,9 @@ def read_text(path: str | os.PathLike[str], what: str, *, most_bytes: int = MOST
     Raises
     ------
     InputError
-        Where it is binary, of another kind, or too large; the message names the file and what it is.
+        If it is binary, of another kind, or too large; the message names the file and what it is.
     OSError
-        Where it cannot be read.
+        If it cannot be read.
     """
     path = Path(path)
     try:
@@ -96,7 +96,7 @@ def decode_text(data: bytes, *, strict: bool = True) -> str:
     Raises
     ------
     ValueError
-        Where it is no text; the message says what it is, "a PNG image".
+        If it is no text; the message says what it is, "a PNG image".
     """
     marked = next(((mark, name) for mark, name in _MARKS if data.startswith(mark)), None)
     if marked is None and (kind := describe_non_text(data[:HEAD_BYTES])) is not None:

@@ -34,7 +34,7 @@ class NoBucketError(FileNotFoundError):
 
 
 class WrongContentError(Exception):
-    """What came is not what was asked for."""
+    """The content that was received is not what was requested."""
 
 
 def patience_s() -> float:
@@ -46,7 +46,7 @@ def patience_s() -> float:
 
 
 def watched(call: Callable[[], Result], grown: Callable[[], int], patience: float | None) -> Result:
-    """What a call returns, made in a thread of its own, which is given up where nothing moves for too long.
+    """The result of a call that runs in a thread of its own, which is abandoned if there is no progress.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def watched(call: Callable[[], Result], grown: Callable[[], int], patience: floa
 
 
 def tried(call: Callable[[], Result], url: str, done: str) -> Result:
-    """What a call returns, made again, `TRIES` times in all, where it fails for a reason that may pass.
+    """The result of a call, which is repeated after temporary errors, `TRIES` times in all.
 
     Parameters
     ----------
@@ -97,11 +97,11 @@ def tried(call: Callable[[], Result], url: str, done: str) -> Result:
     Raises
     ------
     MissingError
-        Where the store has no such file.
+        If the store has no such file.
     DatasetError
-        Where all tries fail, rights are missing, or there is no such bucket.
+        If all tries fail, rights are missing, or there is no such bucket.
     OSError
-        Where this machine is short of something, such as disk space.
+        If this machine is short of something, such as disk space.
     """
     for number in range(1, TRIES + 1):
         try:
@@ -144,7 +144,7 @@ def _lacks_bucket(error: BaseException | None) -> bool:
 
 
 def store_code(error: BaseException) -> str | None:
-    """S3's code of an error, or of its cause, such as ``NoSuchBucket``; None where it has none."""
+    """S3's code of an error, or of its cause, such as ``NoSuchBucket``; None if it has none."""
     for one in (error, error.__cause__):
         response = getattr(one, "response", None)
         if isinstance(response, dict):

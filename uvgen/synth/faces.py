@@ -111,7 +111,7 @@ class FaceSource:
 
     @cached_property
     def components(self) -> ComponentMirror | None:
-        """How parameters change in the mirror image; None where the model's shapes or its albedo are not symmetric."""
+        """How parameters change in the mirror image; None if the model's shapes or its albedo are not symmetric."""
         model, mirror = self.model, self.model.mirror
         if mirror is None or model.albedo_basis is None or model.albedo_mean is None:
             return None

@@ -38,7 +38,7 @@ _OURS = re.compile(rf"({'|'.join(SUBSETS)})_image_\d{{4,}}_\d+\.(jpg|mat)")
 
 @dataclass(frozen=True, slots=True)
 class SynthResult:
-    """What `uvgen.render_faces` did.
+    """The result of `uvgen.render_faces`.
 
     Attributes
     ----------
@@ -122,9 +122,9 @@ def render_faces(
     Raises
     ------
     InputError
-        Where an argument is out of range.
+        If an argument is out of range.
     DatasetError
-        Where the folder holds something else, was made otherwise, or cannot be written.
+        If the folder holds something else, was made otherwise, or cannot be written.
 
     Examples
     --------

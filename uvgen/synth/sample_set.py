@@ -40,7 +40,7 @@ def builtin_samples() -> Path:
     Raises
     ------
     DatasetError
-        Where the cache folder cannot be written.
+        If the cache folder cannot be written.
     """
     folder = cache_folder() / f"samples-{_fingerprint()}"
     if _is_whole(folder):

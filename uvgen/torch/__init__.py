@@ -1,4 +1,4 @@
-"""What PyTorch training code imports: data sets, their order, maps made on the device, unwrapped textures.
+"""For PyTorch training code: data sets, samplers, maps that are made on the device, unwrapped textures.
 
 Needs PyTorch, which uvgen itself does not require: ``pip install torch``. Losses and metrics, in
 `uvgen.losses` and `uvgen.metrics`, take NumPy arrays and tensors alike. The room stands on `datasets`; networks do not

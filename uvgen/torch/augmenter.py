@@ -1,4 +1,4 @@
-"""What `ShardDataset` does to a sample's image and labels: uvgen's augmentation, or anybody's."""
+"""Augmentation of samples in `ShardDataset`, by uvgen or by an object that the user passes."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ from uvgen.shards.reader import ShardReader
 
 
 class AugmentationLike(Protocol):
-    """What `ShardDataset` asks of an augmentation: `uvgen.augment.Augmentation`, or an object with `apply` too."""
+    """An augmentation as `ShardDataset` uses it. One that is no `uvgen.augment.Augmentation` has `apply` too."""
 
     def draw(self, seed: int, name: str, epoch: int, size: int) -> Any:
         """Random numbers for one sample with a crop of `size` px.
@@ -31,11 +31,12 @@ class AugmentationLike(Protocol):
     def apply(
         self, draw: Any, image: NDArray[np.uint8], position_map: NDArray[np.float32] | None, landmarks: Any
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None, NDArray[np.float32]]:
-        """Image (R, R, 3) uint8, map (U, U, 3) float32 px or None, and landmarks (68, 3) float32 px, changed alike."""
+        """Apply the same change to an image (R, R, 3) uint8, a map (U, U, 3) float32 px or None, and landmarks (68, 3)
+        float32 px."""
 
 
 class Changed(NamedTuple):
-    """An augmented sample: image, position map in px (None where there is none) and landmarks."""
+    """An augmented sample: image, position map in px (None if there is none) and landmarks."""
 
     image: NDArray[np.uint8]
     position_map: NDArray[np.float32] | None
@@ -43,7 +44,7 @@ class Changed(NamedTuple):
 
 
 class Augmenter:
-    """An augmentation with what it needs to know of a data set.
+    """An augmentation together with the properties of the data set that it needs.
 
     Parameters
     ----------
@@ -68,7 +69,7 @@ class Augmenter:
     Raises
     ------
     InputError, DatasetError, ModelError
-        Where `source` cannot be used, or maps are to be flipped without a model that says how.
+        If `source` cannot be used, or maps are to be flipped without a model that says how.
     """
 
     def __init__(
@@ -99,13 +100,13 @@ class Augmenter:
             self.mirror = TexelMirror.of_model(model, reader.config.build.uv_size, reader.config.build.convention)
 
     def draw(self, name: str, epoch: int) -> Any:
-        """What to do to a sample in an epoch."""
+        """The random numbers for a sample in an epoch."""
         return self._augmentation.draw(self._seed, name, epoch, self.size)
 
     def image(
         self, stored: Callable[[], NDArray[np.uint8]], row: Mapping[str, Any], draw: Any
     ) -> tuple[NDArray[np.uint8], NDArray[np.float64], int]:
-        """What to sample a crop from, the similarity that leads to the crop that labels belong to, and its reduction.
+        """The image to sample a crop from, the similarity to the crop that labels belong to, and the image's reduction.
 
         That is the stored crop itself, or the original image (h, w, 3) that the sample's field `source` names, decoded
         as finely as the crop needs: see `uvgen.images.picture`.
@@ -161,7 +162,7 @@ class Augmenter:
         return composed, flipped != bool(getattr(draw, "flip", False))
 
     def _checked(self, changed: Any, position_map: NDArray[Any] | None) -> Changed:
-        """What somebody else's augmentation returned, where the rest can work with it."""
+        """The return value of an augmentation that is not uvgen's, after checking it."""
         expected = {
             "image": ((self.size, self.size, 3), np.uint8),
             "position map": (None if position_map is None else position_map.shape, np.float32),

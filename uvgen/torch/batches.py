@@ -1,4 +1,5 @@
-"""Samples and batches on their way from a data set to whoever trains: read late, all at once, sent without copies."""
+"""Samples and batches between a data set and a training loop: read on first access, a batch at a time, and passed
+between processes without copies."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
@@ -12,7 +13,7 @@ from uvgen.torch.memory import Parcel
 
 
 def as_tensors(large: dict[str, torch.Tensor], rows: dict[str, Any], interleaved: bool) -> dict[str, Any]:
-    """What users see of a batch, or of one sample: all as tensors, but for texts, and the channels' axis in front."""
+    """A batch or a sample as users see it: tensors with the channel axis first, and texts."""
     result: dict[str, Any] = {
         name: torch.from_numpy(values) if isinstance(values, np.ndarray) else values for name, values in rows.items()
     }
@@ -75,7 +76,7 @@ class PackedBatch(LateDict):
 
 
 class LazySamples(Sequence[MutableMapping[str, Any]]):
-    """The samples of a batch, read all at once by `default_collate`, or one by one by whoever looks into them.
+    """The samples of a batch. `default_collate` reads them all at once; a sample that is accessed is read by itself.
 
     Parameters
     ----------
@@ -94,7 +95,7 @@ class LazySamples(Sequence[MutableMapping[str, Any]]):
         self._samples = [_Sample(index, read_one) for index in indices]
 
     def batch(self) -> Any:
-        """The batch, with what was changed in its samples."""
+        """The batch, including changes that were made to its samples."""
         if any(sample.is_read for sample in self._samples):
             return default_collate([dict(sample) for sample in self._samples])
         return self._read_all(self._indices)
@@ -113,7 +114,7 @@ class LazySamples(Sequence[MutableMapping[str, Any]]):
 
 
 class _Sample(LateDict):
-    """A sample of `LazySamples`; its type tells `default_collate` whom to ask."""
+    """A sample of `LazySamples`. Its type makes `default_collate` use `LazySamples` to make the batch."""
 
     def __init__(self, index: int, read: Callable[[int], dict[str, Any]]) -> None:
         self._index, self._read = index, read

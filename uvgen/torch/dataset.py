@@ -84,7 +84,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
         See `uvgen.Normalization.of_maps`. Values outside its usual range are not clipped, also where an augmentation
         moved them there.
     image_normalize : {"auto", "unit", "imagenet", "standardize", None}
-        Of the image: "unit" (None, where `normalize` is None); / 255; ImageNet's mean and deviation; each channel of
+        Of the image: "unit" (None, if `normalize` is None); / 255; ImageNet's mean and deviation; each channel of
         each image by its own mean and deviation, which undoes channel gains of an augmentation; 0 to 255. See
         `uvgen.Normalization.of_image`.
     compact : bool
@@ -105,11 +105,11 @@ class ShardDataset(Dataset[dict[str, Any]]):
     Raises
     ------
     DatasetError
-        Where the folder is not a data set; on reading, where a shard is missing or damaged.
+        If the folder is not a data set; on reading, where a shard is missing or damaged.
     ModelError
-        Where the model is not the set's, or does not say which vertices mirror each other and the augmentation flips.
+        If the model is not the set's, or does not say which vertices mirror each other and the augmentation flips.
     InputError
-        Where a normalization, a name or the split is unknown, the set has no images, `source` cannot be used, or maps
+        If a normalization, a name or the split is unknown, the set has no images, `source` cannot be used, or maps
         are to be flipped, or per-pixel targets augmented, without a model.
 
     Attributes
@@ -179,12 +179,12 @@ class ShardDataset(Dataset[dict[str, Any]]):
 
     @property
     def mirror(self) -> "TexelMirror | None":
-        """How maps are flipped, where the augmentation does: `mirror.error_px` says how exactly."""
+        """The mirror that flips maps, if the augmentation flips; `mirror.error_px` is its accuracy."""
         return None if self._augmenter is None else self._augmenter.mirror
 
     @property
     def shard_samples(self) -> tuple[int, ...]:
-        """How many samples each shard has, in the order of the samples."""
+        """Number of samples in each shard, in the order of the samples."""
         return self.reader.shard_samples
 
     def __repr__(self) -> str:
@@ -213,7 +213,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
         )
 
     def __getitems__(self, indices: Sequence[int]) -> LazySamples:
-        """What a `DataLoader` asks for: samples that its `collate_fn` makes a batch of."""
+        """The samples of a batch, as a `DataLoader` requests them for its `collate_fn`."""
         read_all = self.batch if get_worker_info() is None else self._packed
         return LazySamples([operator.index(index) for index in indices], self.__getitem__, read_all)
 
@@ -231,7 +231,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
         self._epoch.share_memory_()  # a copy is no worker's: it may have workers of its own
 
     def set_epoch(self, epoch: int) -> None:
-        """Let augmentations of the next samples be those of this epoch, in all workers; call it before iterating."""
+        """Set the epoch, on which augmentations depend, in all workers. Call it before iterating."""
         self._epoch.fill_(epoch)
 
     def read_ahead(self, indices: Iterable[int]) -> ReadAhead | None:
@@ -253,13 +253,13 @@ class ShardDataset(Dataset[dict[str, Any]]):
         Raises
         ------
         IndexError
-            Where there is no such sample.
+            If there is no such sample.
         DatasetError
-            Where a shard is missing or damaged.
+            If a shard is missing or damaged.
         SampleError
-            Where a sample's original image (`source`) cannot be used.
+            If a sample's original image (`source`) cannot be used.
         InputError
-            Where there are no indices.
+            If there are no indices.
         """
         return as_tensors(*self._filled(indices), self._values.interleaved)
 
@@ -274,7 +274,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
         return PackedBatch(parcel, rows, self._values.interleaved)
 
     def _layout(self, n: int) -> Layout:
-        """Shapes of a batch's images, maps and masks as they lie in memory."""
+        """Shapes of a batch's images, maps and masks in memory."""
         if n == 0:
             raise InputError("indices: none, expected one or more")
         result: dict[str, tuple[tuple[int, ...], torch.dtype]] = {}
@@ -403,5 +403,5 @@ class ShardDataset(Dataset[dict[str, Any]]):
 
 @cache
 def _limit_threads() -> None:
-    """One BLAS thread for this worker process, as PyTorch allows itself: more would take the other workers' cores."""
+    """Limit BLAS to one thread in this worker process, as PyTorch limits itself: more would slow the other workers."""
     threadpool_limits(1, user_api="blas")

@@ -55,9 +55,9 @@ class PositionMapLayer(nn.Module):
     Raises
     ------
     InputError
-        Where the size or `convention` is out of range.
+        If the size or `convention` is out of range.
     ModelError
-        Where the model cannot be read, or has no mirror pairs and `crop_size` is given.
+        If the model cannot be read, or has no mirror pairs and `crop_size` is given.
     """
 
     basis: Tensor
@@ -104,7 +104,7 @@ class PositionMapLayer(nn.Module):
             self.register_buffer(name, torch.from_numpy(array), persistent=False)
 
     def extra_repr(self) -> str:
-        """What `repr` says of it."""
+        """The text of the layer in `repr`."""
         crop = "" if self.crop_size is None else f", crop_size={self.crop_size}"
         return (
             f"size={self.size}, convention={self.convention!r}{crop}, n_shape={self.n_shape}, "
@@ -112,7 +112,7 @@ class PositionMapLayer(nn.Module):
         )
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "PositionMapLayer":
-        """What every conversion and move of a module goes through: numbers stay in float32 or wider, indices int64."""
+        """Called for every conversion and move of the module: keeps numbers in float32 or wider, indices in int64."""
 
         def move(tensor: Tensor) -> Tensor:
             moved = fn(tensor)
@@ -144,9 +144,9 @@ class PositionMapLayer(nn.Module):
         Raises
         ------
         InputError
-            Where `data` is another thing.
+            If `data` is another thing.
         ModelError
-            Where the model cannot be read, or is not the set's.
+            If the model cannot be read, or is not the set's.
         """
         reader = data.reader if isinstance(data, ShardDataset) else data
         if not isinstance(reader, ShardReader):
@@ -173,7 +173,7 @@ class PositionMapLayer(nn.Module):
         Raises
         ------
         InputError
-            Where a field is missing or not a tensor of real numbers, shapes do not agree, or a sample is mirrored and
+            If a field is missing or not a tensor of real numbers, shapes do not agree, or a sample is mirrored and
             this layer cannot.
         """
         if not isinstance(batch, Mapping):
@@ -227,7 +227,7 @@ class PositionMapLayer(nn.Module):
         Raises
         ------
         InputError
-            Where shapes do not agree, an argument is not a tensor of real numbers or not on the layer's device, or
+            If shapes do not agree, an argument is not a tensor of real numbers or not on the layer's device, or
             `flipped` is given and `crop_size` was not.
         """
         if flipped is not None and self.crop_size is None:
@@ -282,7 +282,7 @@ class PositionMapLayer(nn.Module):
         return maps.view(n, 3, self.size, self.size)
 
     def _mirror(self, linear: Tensor, shift: Tensor, flips: Tensor) -> tuple[Tensor, Tensor]:
-        """What `_to_crop` found, with x mirrored for the faces that are flipped."""
+        """The result of `_to_crop`, with x mirrored for faces that are flipped."""
         sign = 1 - 2 * flips.to(linear.dtype)[:, None]
         sign = torch.cat([sign, torch.ones_like(shift[:, 1:])], dim=1)
         across = torch.stack([((self.crop_size or 0) - 1) * flips, *[torch.zeros_like(flips)] * 2], dim=1)
@@ -342,7 +342,7 @@ class PositionMapLayer(nn.Module):
 
 
 def _height(value: Any, n: int, beside: Tensor) -> Tensor | float:
-    """An image height as it is used: a number stays one, because a copy of it to a GPU would be waited for."""
+    """An image height for the computation. A number stays a number, because copying it to a GPU would block."""
     try:
         if isinstance(value, int | float | np.integer | np.floating):
             return float(value)

@@ -1,4 +1,4 @@
-"""Memory for batches, used again: in one process, and between a data loader's worker and the process it works for.
+"""Memory for batches that is reused, within a process and between a data loader's worker and the training process.
 
 A batch's fresh memory costs a page fault every 4 kB, together as long as reading the samples; fresh shared memory
 costs several times that, and every tensor in it a connection between the processes. Where the system has memory
@@ -48,7 +48,7 @@ Layout = Mapping[str, tuple[tuple[int, ...], torch.dtype]]
 
 
 class Buffers:
-    """Memory of this process, used again once nobody holds the tensors made of it."""
+    """Memory of this process that is reused when the tensors made from it are gone."""
 
     def __init__(self) -> None:
         self._spare: deque[NDArray[np.uint8]] = deque(maxlen=_SPARE)  # its methods are safe in threads
@@ -89,7 +89,7 @@ class Buffers:
 
 
 class Slots:
-    """Shared memory of a worker, used again once the process that it was sent to holds no tensor made of it.
+    """Shared memory of a worker that is reused when the receiving process has dropped the tensors made from it.
 
     The receiver maps the same memory and clears the slot's first byte when it is done with it. A process forked from
     the receiver must not use what it inherits: it cannot tell when the receiver lets go of it.
@@ -103,7 +103,7 @@ class Slots:
         return Slots, ()  # each process has its own
 
     def take(self, layout: Layout) -> "Parcel":
-        """A parcel to fill and send; its memory is free again where it is dropped before it was sent."""
+        """A parcel to fill and send. If it is dropped before it is sent, its memory is free again."""
         if not self._cleared_at_exit:
             if multiprocessing.parent_process() is not None:
                 end_after_parent()  # PyTorch's own check lets workers live for five seconds more
@@ -146,7 +146,7 @@ _NAMELESS = hasattr(os, "memfd_create") and hasattr(multiprocessing.reduction, "
 
 
 class _Nameless:
-    """Memory that other processes get by a descriptor and no name: the last of them to end frees it."""
+    """Memory without a name, passed to other processes by its descriptor, and freed when the last of them ends."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -177,7 +177,7 @@ class Parcel:
         self._memory, self._places, self._file = memory, places, file
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """The arrays; not to be touched once the parcel is sent or gone."""
+        """The arrays. Do not use them after the parcel was sent or dropped."""
         return {name: place.of(self._memory) for name, place in self._places.items()}
 
     def __reduce__(self) -> Any:  # in whatever thread pickles it; until then, the parcel itself keeps the slot

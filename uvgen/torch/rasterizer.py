@@ -53,9 +53,9 @@ def rasterize(
     Raises
     ------
     InputError
-        Where shapes, dtypes or devices are others, an option is unknown, or an index is out of range.
+        If shapes, dtypes or devices are others, an option is unknown, or an index is out of range.
     DependencyError
-        Where Warp is not installed, or cannot use the device.
+        If Warp is not installed, or cannot use the device.
 
     Notes
     -----
@@ -105,9 +105,9 @@ def interpolate(
     Raises
     ------
     InputError
-        Where shapes, dtypes or devices are others, or an index is out of range.
+        If shapes, dtypes or devices are others, or an index is out of range.
     DependencyError
-        Where Warp is not installed, or cannot use the device.
+        If Warp is not installed, or cannot use the device.
 
     Notes
     -----
@@ -275,7 +275,7 @@ def _add_up(out: Tensor, triangle: Tensor, corners: Tensor, parts: Tensor) -> No
 
 
 def _in_eager_mode(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function that `torch.compile` leaves alone: it is a break in its graph."""
+    """Call a function that `torch.compile` does not compile; this breaks its graph."""
     if torch.compiler.is_compiling():
         return _undisturbed(function, *arguments)
     return function(*arguments)

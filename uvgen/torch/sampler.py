@@ -15,11 +15,11 @@ from uvgen.wording import count
 
 
 class HasShards(Protocol):
-    """What a sampler asks of a data set."""
+    """The interface of a data set that a sampler needs."""
 
     @property
     def shard_samples(self) -> Sequence[int]:
-        """How many samples each shard has, in the order of the samples."""
+        """Number of samples in each shard, in the order of the samples."""
 
 
 class ShardSampler(Sampler[int]):
@@ -60,7 +60,7 @@ class ShardSampler(Sampler[int]):
     Raises
     ------
     InputError
-        Where a number is out of range, or `data` does not say what its shards are.
+        If a number is out of range, or `data` does not say what its shards are.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class ShardSampler(Sampler[int]):
         return f"<ShardSampler of {count(sum(self._shards), 'sample')} in {shards}, {order}{rank}>"
 
     def __len__(self) -> int:
-        """How many samples the next iteration gives."""
+        """Number of samples in the next iteration."""
         return self._share(sum(self._shards)) - self._start
 
     def _share(self, n: int) -> int:
@@ -145,7 +145,7 @@ class ShardSampler(Sampler[int]):
         self.epoch, self._given = epoch, self._start
 
     def state_dict(self, n_used: int | None = None) -> dict[str, Any]:
-        """Where the epoch stands.
+        """The position within the epoch.
 
         Parameters
         ----------
@@ -161,7 +161,7 @@ class ShardSampler(Sampler[int]):
         Raises
         ------
         InputError
-            Where `n_used` is negative.
+            If `n_used` is negative.
         """
         position = self._given if n_used is None else n_used
         if position < 0:
@@ -169,7 +169,7 @@ class ShardSampler(Sampler[int]):
         return {**self._identity(), "epoch": self.epoch, "position": position}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where `state_dict` was taken: the next iteration gives the rest of that epoch.
+        """Continue from a `state_dict`: the next iteration gives the rest of that epoch.
 
         Parameters
         ----------
@@ -179,7 +179,7 @@ class ShardSampler(Sampler[int]):
         Raises
         ------
         InputError
-            Where the state belongs to another order, or is none.
+            If the state belongs to another order, or is none.
         """
         if not isinstance(state, Mapping):
             raise InputError(f"sampler state: {state!r}, expected what `state_dict` returned")
@@ -203,7 +203,7 @@ class ShardSampler(Sampler[int]):
 
 
 def _read_ahead(data: Any, indices: NDArray[np.int64]) -> Any:
-    """What fetches the shards of samples before they are read, in this order; None where nothing needs to be."""
+    """The function that fetches the shards of samples ahead, in this order; None if no shard needs to be fetched."""
     if isinstance(data, Subset):
         return _read_ahead(data.dataset, np.asarray(data.indices, np.int64).reshape(-1)[indices])
     return data.read_ahead(indices) if hasattr(data, "read_ahead") else None

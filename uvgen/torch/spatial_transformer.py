@@ -49,7 +49,7 @@ def axis_angle_to_matrix(axis_angle: Tensor) -> Tensor:
     Raises
     ------
     InputError
-        Where the shape is not (..., 3), or these are no floats.
+        If the shape is not (..., 3), or these are no floats.
     """
     _check("axis_angle", axis_angle, (..., 3))
     square = (axis_angle * axis_angle).sum(dim=-1)
@@ -83,7 +83,7 @@ def euler_to_matrix(angles: Tensor) -> Tensor:
     Raises
     ------
     InputError
-        Where the shape is not (B, 3), or these are no floats.
+        If the shape is not (B, 3), or these are no floats.
     """
     _check("angles", angles, ("B", 3))
     (sp, sy, sr), (cp, cy, cr) = angles.sin().unbind(1), angles.cos().unbind(1)
@@ -119,7 +119,7 @@ def linear_model(mean: Tensor, basis: Tensor, coefficients: Tensor) -> Tensor:
     Raises
     ------
     InputError
-        Where shapes do not agree, or these are no floats.
+        If shapes do not agree, or these are no floats.
     """
     _check("basis", basis, (-1, 3, "k"))
     _check("mean", mean, (len(basis), 3))
@@ -164,7 +164,7 @@ def log_scale_to_scale(log_scale: Tensor, convention: str = "exact") -> Tensor:
     Raises
     ------
     InputError
-        Where the shape is not (B,), these are no floats, or the convention is unknown.
+        If the shape is not (B,), these are no floats, or the convention is unknown.
     """
     _check("log_scale", log_scale, ("B",))
     if choice(convention, "convention", SAMPLERS) == "exact":
@@ -212,7 +212,7 @@ def sampling_grid(places: Tensor, size: tuple[int, int], convention: str = "exac
     Raises
     ------
     InputError
-        Where the last axis is not of 2, these are no floats, the size is none, or the convention is unknown.
+        If the last axis is not of 2, these are no floats, the size is none, or the convention is unknown.
     """
     _check("places", places, (..., 2))
     choice(convention, "convention", SAMPLERS)
@@ -247,7 +247,7 @@ def sample_bilinear(image: Tensor, grid: Tensor) -> Tensor:
     Raises
     ------
     InputError
-        Where shapes do not agree, or these are no floats.
+        If shapes do not agree, or these are no floats.
     """
     _check("image", image, ("B", -1, -1, -1))
     _check("grid", grid, (len(image), -1, -1, 2))
@@ -272,7 +272,7 @@ def vertex_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
     Raises
     ------
     InputError
-        Where shapes do not agree, or dtypes are others.
+        If shapes do not agree, or dtypes are others.
     """
     _check("vertices", vertices, ("B", -1, 3))
     check_tensor(triangles, "triangles")
@@ -322,7 +322,7 @@ def visible_by_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
     Raises
     ------
     InputError
-        Where shapes do not agree, or dtypes are others.
+        If shapes do not agree, or dtypes are others.
     """
     check_tensor(vertices, "vertices")
     with torch.no_grad():
@@ -348,7 +348,7 @@ def visible_by_depth(position_map: Tensor, size: tuple[int, int], tolerance: flo
     Raises
     ------
     InputError
-        Where the shape is another, these are no floats, or another argument is out of range.
+        If the shape is another, these are no floats, or another argument is out of range.
     """
     from uvgen.torch.texture import seen_texels  # it stands on `sampling_grid`
 

@@ -48,7 +48,7 @@ def to_float(
     Raises
     ------
     InputError
-        Where a normalization is unknown, there is a map without its image, or what is to be converted is missing or not
+        If a normalization is unknown, there is a map without its image, or what is to be converted is missing or not
         a tensor of real numbers.
     """
     if not isinstance(batch, Mapping):
@@ -190,7 +190,7 @@ class Values:
         return coded if self._compact or layout.codes is None else torch.float32
 
     def target_numbers(self, layout: TargetLayout) -> FixedPoint | None:
-        """Scale and offset that lead from a target's tensor to its values; None where it has the values."""
+        """Scale and offset that lead from a target's tensor to its values; None if it has the values."""
         return layout.codes if self._compact else None
 
     def write_target(self, codes: NDArray[Any], layout: TargetLayout, out: NDArray[Any]) -> None:

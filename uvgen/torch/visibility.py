@@ -31,7 +31,7 @@ def visible_vertices(vertices: Tensor, triangles: Tensor, size: tuple[int, int],
     Raises
     ------
     InputError
-        As `rasterize`, or where the tolerance is negative.
+        As `rasterize`, or if the tolerance is negative.
     DependencyError
         As `rasterize`.
     """

@@ -60,7 +60,7 @@ def kernels(device: torch.device, dtype: torch.dtype, kind: str = "raster") -> A
     Raises
     ------
     DependencyError
-        Where Warp is not installed, or cannot use the device.
+        If Warp is not installed, or cannot use the device.
     """
     key = dtype, str(device), kind
     if (found := _loaded.get(key)) is not None:

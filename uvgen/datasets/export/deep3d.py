@@ -65,7 +65,7 @@ def key(name: str) -> str:
 
 
 def check_set(reader: ShardReader, out: Path, *, data: Path | str) -> None:
-    """Raise InputError where there are no images, the samples are augmented copies, or `out` is named in the way."""
+    """Raise InputError if there are no images, the samples are augmented copies, or `out` is named in the way."""
     if not folder_of(data).is_dir():
         raise InputError(f"data: {data} is not there, expected the folder of images that the set was built from")
     if reader.config.augmentation is not None:
@@ -77,7 +77,7 @@ def check_set(reader: ShardReader, out: Path, *, data: Path | str) -> None:
 
 
 def check_out(out: Path) -> None:
-    """Raise InputError where the name of the folder breaks the paths that the trainer makes."""
+    """Raise InputError if the name of the folder breaks the paths that the trainer makes."""
     if "mask" in out.name:
         raise InputError(
             f"out: {out.name}, expected a name without 'mask', which Deep3D's data set replaces in all of a path"

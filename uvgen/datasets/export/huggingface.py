@@ -33,7 +33,7 @@ _GROUP_BYTES = 16 << 20  # of a row group: what a reader holds at a time
 
 
 def check_packages() -> None:
-    """Raise DependencyError where pyarrow is missing."""
+    """Raise DependencyError if pyarrow is missing."""
     try:
         import pyarrow.parquet  # noqa: F401
     except ImportError as error:

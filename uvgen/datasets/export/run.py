@@ -80,7 +80,7 @@ _MOST_OF_NAMES = 1 << 28  # characters of all names, as NumPy keeps them: each a
 
 @dataclass(frozen=True, slots=True)
 class ExportResult:
-    """What `uvgen.export_shards` wrote.
+    """The result of `uvgen.export_shards`.
 
     Attributes
     ----------
@@ -167,14 +167,14 @@ def export_shards(
     Raises
     ------
     InputError
-        Where `to` is unknown, needs `model` or `data` and does not get it, the data set lacks images or maps, or two
+        If `to` is unknown, needs `model` or `data` and does not get it, the data set lacks images or maps, or two
         samples would get the same file.
     DependencyError
-        Where the target needs a package that is not installed.
+        If the target needs a package that is not installed.
     ModelError
-        Where the model is not the set's.
+        If the model is not the set's.
     DatasetError
-        Where the data set is damaged, or `out` cannot be written, holds something else, or an export that may not be
+        If the data set is damaged, or `out` cannot be written, holds something else, or an export that may not be
         overwritten.
 
     Examples
@@ -253,7 +253,7 @@ def is_whole(to: str) -> bool:
 
 
 def check_packages(to: str) -> None:
-    """Raise DependencyError where a target needs a package that is not installed."""
+    """Raise DependencyError if a target needs a package that is not installed."""
     if hasattr(TARGETS[to], "check_packages"):
         TARGETS[to].check_packages()
 
@@ -322,7 +322,7 @@ def _finish(reader: ShardReader, job: ExportJob, skipped: list[Skipped]) -> int:
 
 
 def _check_names(reader: ShardReader, target: ModuleType, out: Path) -> None:
-    """Raise InputError where two samples would be written to the same file, or names would fill the memory."""
+    """Raise InputError if two samples would be written to the same file, or names would fill the memory."""
     names = reader.names
     if (longest := max(map(len, names), default=0)) > _LONGEST_NAME and longest * len(names) > _MOST_OF_NAMES:
         raise InputError(f"a sample's name of {count(longest, 'character')}, expected {_LONGEST_NAME} at most")

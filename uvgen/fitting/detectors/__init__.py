@@ -32,7 +32,7 @@ class Detector(Protocol):
     name : str
         One of `DETECTORS`.
     notice : str
-        What a user has to know before the first use, such as the license of weights; "" where there is nothing.
+        What a user has to know before the first use, such as the license of weights; "" if there is nothing.
     """
 
     name: str
@@ -60,9 +60,9 @@ def open_detector(name: str, model: Path | None = None) -> Detector:
     Raises
     ------
     InputError
-        Where there is no such detector, or its weights are missing or no weights.
+        If there is no such detector, or its weights are missing or no weights.
     DependencyError
-        Where its package is not installed, or cannot be used; the message says what to install.
+        If its package is not installed, or cannot be used; the message says what to install.
     """
     choice(name, "detector", tuple(DETECTORS))
     detector: Detector = import_module(f"{__name__}.{DETECTORS[name]}").open_detector(model)

@@ -46,7 +46,7 @@ def builtin_model(n_vertices: int = DEFAULT_VERTICES) -> MorphableModel:
     Raises
     ------
     InputError
-        Where `n_vertices` is out of range.
+        If `n_vertices` is out of range.
     """
     number_in(n_vertices, "n_vertices", 4_000, 70_000)
     mesh = head_mesh(density_scale(n_vertices))

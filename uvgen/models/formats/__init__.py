@@ -50,5 +50,5 @@ FOLDERS = tuple(item.folder for item in FORMATS if item.folder)
 
 
 def format_of(path: Path) -> ModelFormat | None:
-    """The first format whose module recognizes a file or folder; None where none does."""
+    """The first format whose module recognizes a file or folder; None if none does."""
     return next((item for item in FORMATS if item.load().recognizes(path)), None)

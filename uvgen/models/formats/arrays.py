@@ -30,7 +30,7 @@ def read_pickle(path: Path, what: str) -> Any:
     Raises
     ------
     ModelError
-        Where it is missing, no pickle, damaged, or holds something else.
+        If it is missing, no pickle, damaged, or holds something else.
     """
     data = read_bytes(path, what)
     try:

@@ -42,7 +42,7 @@ def read(bfm: Path, expression: Path, info: Path, uv: Path, mouth: Path | None =
     Raises
     ------
     ModelError
-        Where a file is missing, damaged, lacks a variable, or does not fit the others.
+        If a file is missing, damaged, lacks a variable, or does not fit the others.
     """
     basel = matlab.load(bfm, "shapeMU", "shapePC", "shapeEV")
     additions = matlab.load(expression, "mu_exp", "w_exp", "sigma_exp")

@@ -42,7 +42,7 @@ def read(bfm: Path, expression: Path, info: Path, uv: Path, mouth: Path | None =
     Raises
     ------
     ModelError
-        Where a file is missing, damaged, lacks a variable, or does not fit the others.
+        If a file is missing, damaged, lacks a variable, or does not fit the others.
     """
     from uvgen.models.formats import bfm2009
 

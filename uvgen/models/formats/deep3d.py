@@ -67,7 +67,7 @@ def read(path: Path) -> AssembledModel:
     Raises
     ------
     ModelError
-        Where a file is missing, damaged, or does not fit the others.
+        If a file is missing, damaged, or does not fit the others.
     """
     if path.is_dir() and not (path / FILE).exists():
         return _read_folder(path)
@@ -180,7 +180,7 @@ def _index(path: Path, name: str, n: int) -> NDArray[np.int32]:
 
 
 def _uv_beside(folder: Path, n: int) -> tuple[NDArray[Any] | None, list[Path]]:
-    """UV (n, 2) of BFM_UV.mat and the index files in a folder, and these files; None where one is missing."""
+    """UV (n, 2) of BFM_UV.mat and the index files in a folder, and these files; None if one is missing."""
     paths = [folder / name for name in (_TRIM, _FRONT, _UV)]
     if not all(path.exists() for path in paths):
         return None, []

@@ -38,7 +38,7 @@ def read(path: Path) -> MorphableModel:
     Raises
     ------
     ModelError
-        Where a file is missing, damaged or lacks a field.
+        If a file is missing, damaged or lacks a field.
     """
     model = matlab.load(path, "shapeMU", "shapePC", "shapeEV", "expMU", "expPC", "expEV", "tri", "kpt_ind",
                         struct="model")  # fmt: skip
@@ -102,7 +102,7 @@ def write(model: MorphableModel, folder: Path) -> None:
     Raises
     ------
     DatasetError
-        Where the folder cannot be written.
+        If the folder cannot be written.
     """
     n = model.n_vertices
     record: dict[str, Any] = {

@@ -73,7 +73,7 @@ def read(path: Path, *, jaw: bool = True, landmarks: Path | None = None) -> Asse
     Raises
     ------
     ModelError
-        Where a file is missing, damaged, lacks a part, or is of another family; the message names the part.
+        If a file is missing, damaged, lacks a part, or is of another family; the message names the part.
     """
     found = _Arrays(path, _content(path))
     mean = found.get("v_template", (None, 3)) * _UM_PER_M
@@ -162,7 +162,7 @@ def landmarks_of_embedding(path: Path, triangles: NDArray[Any]) -> NDArray[np.in
     Raises
     ------
     ModelError
-        Where the file is missing, damaged, holds something else, or other landmarks than the 68.
+        If the file is missing, damaged, holds something else, or other landmarks than the 68.
     """
     content = _embedding(path)
     keys = next((pair for pair in _EMBEDDINGS if all(key in content for key in pair)), None)

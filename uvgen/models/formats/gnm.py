@@ -86,9 +86,9 @@ def read(path: Path, *, parts: str = "all") -> AssembledModel:
     Raises
     ------
     ModelError
-        Where the file is missing, damaged, or lacks a part; the message names it.
+        If the file is missing, damaged, or lacks a part; the message names it.
     InputError
-        Where `parts` is none of those.
+        If `parts` is none of those.
     """
     choice(parts, "parts", ("all", "skin"))
     found = _read(path)
@@ -206,7 +206,7 @@ def _group(found: dict[str, NDArray[Any]], name: str) -> NDArray[np.bool_] | Non
 
 
 def _parts(found: dict[str, NDArray[Any]], n: int, path: Path) -> NDArray[np.int32] | None:
-    """The mesh that each vertex belongs to, 0 for the skin; None where the file does not say."""
+    """The mesh that each vertex belongs to, 0 for the skin; None if the file does not say."""
     if not all(key in found for key in _PART_KEYS):
         return None
     names = sorted(found["mesh_component_names"].tolist(), key=lambda name: name != _SKIN)

@@ -84,9 +84,9 @@ def read(path: Path, *, parts: str = "face") -> AssembledModel:
     Raises
     ------
     ModelError
-        Where a mesh is missing, damaged, or unlike the neutral one; the message names it.
+        If a mesh is missing, damaged, or unlike the neutral one; the message names it.
     InputError
-        Where `parts` is none of those.
+        If `parts` is none of those.
     """
     choice(parts, "parts", ("face", "all"))
     folder = _folder(path)

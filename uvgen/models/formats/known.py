@@ -53,7 +53,7 @@ _BY_KIND = {
 
 
 def recognize(path: Path) -> tuple[str, str] | None:
-    """What a model's MATLAB file is, and its option of `uvgen model convert` ("" for none); None where unknown."""
+    """What a model's MATLAB file is, and its option of `uvgen model convert` ("" for none); None if unknown."""
     names = variables(path)
     return next(((what, option) for wanted, what, option in _BY_VARIABLES if wanted <= names), None)
 

@@ -44,7 +44,7 @@ def load(path: Path, *required: str, struct: str | None = None) -> dict[str, Any
     Raises
     ------
     ModelError
-        Where the file is missing, not a MATLAB file, or lacks a variable.
+        If the file is missing, not a MATLAB file, or lacks a variable.
     """
     if not path.exists():
         raise ModelError(f"{path}: no such file")
@@ -222,14 +222,14 @@ def mirror(pairs: NDArray[Any], n: int, name: str = "symlist") -> NDArray[np.int
 
 
 def mirror_of(content: dict[str, Any], path: Path, n: int) -> NDArray[np.int32] | None:
-    """`mirror` of the variable symlist, or None where there is none."""
+    """`mirror` of the variable symlist, or None if there is none."""
     if "symlist" not in content:
         return None
     return mirror(pairs(content, "symlist", path), n, f"{path}: symlist")
 
 
 def trim_of(content: dict[str, Any], path: Path) -> NDArray[np.int32] | None:
-    """The variable trimIndex, which vertices of the whole model are kept, 0-based; None where there is none."""
+    """The variable trimIndex, which vertices of the whole model are kept, 0-based; None if there is none."""
     if "trimIndex" not in content:
         return None
     trim = indices(vector(content, "trimIndex", path))

@@ -55,7 +55,7 @@ def read(path: Path) -> AssembledModel:
     Raises
     ------
     ModelError
-        Where the file is missing, damaged, or lacks a part.
+        If the file is missing, damaged, or lacks a part.
     """
     with open_hdf5(path, ModelError, _HINT) as file:
         mean, shape_basis = _model(file, "shape")

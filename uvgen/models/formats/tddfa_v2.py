@@ -57,7 +57,7 @@ def read(path: Path) -> AssembledModel:
     Raises
     ------
     ModelError
-        Where a file is missing, damaged, holds objects, or does not fit the others.
+        If a file is missing, damaged, holds objects, or does not fit the others.
     """
     if path.is_dir() and not (path / FILE).exists():
         return _read_parts(path)
@@ -70,7 +70,7 @@ def read_statistics(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64
     Raises
     ------
     ModelError
-        Where the file is missing, damaged, or holds something else.
+        If the file is missing, damaged, or holds something else.
     """
     what = f"3DDFA_V2's {STATISTICS}: a dict of mean and std"
     content = arrays.read_pickle(path, what)
