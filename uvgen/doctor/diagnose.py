@@ -158,10 +158,10 @@ def diagnose(
 
 
 def _of_model(model: "MorphableModel | None") -> list[Finding]:
-    """What is doubtful in the model of a data set or of samples."""
-    from uvgen.models.doubts import model_doubts
+    """What makes labels wrong in the model of a data set or of samples."""
+    from uvgen.models.doubts import model_warnings
 
-    return [] if model is None else [Finding("UV402", f"{model.name}: {text}") for text in model_doubts(model)]
+    return [] if model is None else [Finding("UV402", text) for text in model_warnings(model)]
 
 
 def _sorted(findings: list[Finding]) -> tuple[Finding, ...]:

@@ -101,7 +101,7 @@ def _built(path: Path, samples: Sequence[Sample], model: MorphableModel) -> tupl
         except DatasetError as error:
             return None, [Finding("UV306", str(error).removeprefix(f"{Path(scratch, 'trial')}: "))]
     findings = few("UV306", [skip.reason for skip in result.skipped])
-    of_model = model_warnings(model)  # `diagnose` says more of it
+    of_model = model_warnings(model)  # `diagnose` says it
     findings += [Finding("UV307", f"{path}: {text}") for text in result.warnings if text not in of_model]
     if result.quality is None:
         return None, findings
