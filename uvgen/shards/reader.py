@@ -22,11 +22,12 @@ from uvgen.shards.index import Index, ShardEntry
 from uvgen.shards.shard import OpenShard
 from uvgen.shards.stored import ReadAhead, shard_path
 from uvgen.shards.table import ShardTable, names_digest
-from uvgen.storage.files import sha256_file
+from uvgen.storage.files import has_sha256, sha256_file
 from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.hdf5_reading import MAX_INFLATED_BYTES
 from uvgen.storage.isolated import Hdf5Process
 from uvgen.storage.names import brief
+from uvgen.storage.object_cache import forget
 from uvgen.storage.objects import url_of
 from uvgen.wording import count
 
@@ -380,8 +381,13 @@ class ShardReader:
                 shard = OpenShard(path, entry.samples, self._expected, self._process, required=self._required)
                 return path, shard
             except DatasetError:
-                if last or path.parent == self.folder or path.exists():
-                    raise  # else another process needed its room in the cache, in the moment before it was opened
+                if last or path.parent == self.folder:
+                    raise
+                if not path.exists():  # another process needed its room in the cache, in the moment before
+                    continue
+                if entry.sha256 is None or has_sha256(path, entry.sha256):
+                    raise
+                forget(entry.sha256, path.suffix)  # it was damaged in the cache
         raise AssertionError
 
     def _check_names(self, number: int, shard: OpenShard) -> None:
