@@ -136,6 +136,8 @@ def test_exclude_samples_leaves_what_select_samples_does_not_take(tree: Path) ->
 def test_select_samples_unknown_name_is_refused_with_an_example(tree: Path) -> None:
     with pytest.raises(InputError, match=r"1 listed .*AFW/nobody.*AFW/AFW_000_1_0"):
         select_samples(find_samples(tree), ["AFW/nobody", "AFW/AFW_000_1_0"])
+    with pytest.raises(InputError, match=r"1 listed .*afw/afw_000_1_0; did you mean AFW/AFW_000_1_0\?"):
+        select_samples(find_samples(tree), ["afw/afw_000_1_0"])
 
 
 # Names and folders as they come

@@ -345,8 +345,9 @@ def like_names(name: str, there: Sequence[str]) -> str:
     stem = key.rpartition("/")[2]
     near = [known for known in there if _same(known).rpartition("/")[2] == stem][:3]
     if not near:
-        keys = {_same(known): known for known in there}
-        near = [keys[found] for found in difflib.get_close_matches(key, list(keys)[:_MOST_COMPARED], n=1, cutoff=0.9)]
+        keys = {_same(known).casefold(): known for known in there}
+        close = difflib.get_close_matches(key.casefold(), list(keys)[:_MOST_COMPARED], n=1, cutoff=0.9)
+        near = [keys[found] for found in close]
     if near:
         return f"did you mean {' or '.join(map(brief, near))}?"
     return f"names look like {brief(there[0]) if there else 'none'}"
