@@ -29,6 +29,14 @@ print(rasterize.rasterize(triangle, np.array([[0, 1, 2]]), (5, 5)).covered.sum(a
 """
 
 
+def test_variables_that_numba_does_not_take_are_named() -> None:
+    environment = {**os.environ, "NUMBA_NUM_THREADS": "0"}
+    run = subprocess.run(
+        [sys.executable, "-c", "import uvgen.compiled"], capture_output=True, text=True, env=environment
+    )
+    assert "DependencyError: numba cannot be imported (Number of threads specified must be > 0.)" in run.stderr
+
+
 @pytest.mark.slow
 def test_rasterize_without_a_folder_for_numbas_cache_draws_and_warns_once() -> None:
     run = subprocess.run([sys.executable, "-W", "always", "-c", WITHOUT_CACHE], capture_output=True, text=True)

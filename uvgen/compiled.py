@@ -24,9 +24,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numba
-from numba import njit
-from numba.core.serialize import dumps
+from uvgen.errors import DependencyError
+
+try:
+    import numba
+    from numba import njit
+    from numba.core.serialize import dumps
+except ValueError as error:  # as of NUMBA_NUM_THREADS=0
+    raise DependencyError(
+        f"numba cannot be imported ({error}), expected variables NUMBA_… of the environment that it takes"
+    ) from error
 
 _said = False
 _DIGEST_BYTES = 32

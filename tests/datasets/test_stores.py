@@ -128,6 +128,31 @@ def test_open_shards_of_a_store_refuses_a_shard_of_another_content(stored: Path,
         open_shards(URL)[0]
 
 
+@pytest.mark.parametrize("check", [False, True])
+def test_open_shards_of_a_store_fetches_again_what_was_damaged_in_the_cache(
+    stored: Path, store: FolderStore, check: bool
+) -> None:
+    whole = list(open_shards(URL))
+    before = store.calls["get"]
+    for number, path in enumerate(sorted(objects_folder().glob("*.h5"))):
+        size = path.stat().st_size
+        path.write_bytes(bytes(size) if number % 2 or not check else path.read_bytes()[:-1] + b"?")
+    for left, right in zip(whole, open_shards(URL, check=check), strict=True):
+        assert_equal_samples(left, right)
+    assert store.calls["get"] == before + 2 + len(listed_shards(stored))  # the index, and no splits
+
+
+def test_a_cache_that_cannot_be_made_is_not_blamed_on_the_store(
+    stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("UVGEN_CACHE", str(tmp_path / "file"))
+    with pytest.raises(
+        DatasetError, match=rf"{tmp_path}/file: the cache for {URL} cannot be written \(Not a dir.*UVGEN_"
+    ):
+        open_shards(URL)
+
+
 def test_open_shards_of_a_store_goes_on_where_a_transfer_fails(stored: Path, store: FolderStore) -> None:
     store.faults += [failing(2, ConnectionError("reset"), name=".h5"), changing(1, lambda path: path.write_bytes(b""))]
     assert len(list(open_shards(URL))) == len(open_shards(URL))

@@ -1,6 +1,7 @@
 """Networks in ONNX files: what they are given, what is made of what they say, and what does not fit."""
 
 import hashlib
+import os
 import sys
 from pathlib import Path
 
@@ -147,11 +148,13 @@ def test_maps_that_are_none_are_refused(tmp_path: Path, factor, message) -> None
 def test_files_that_are_no_networks_raise(tmp_path: Path) -> None:
     (tmp_path / "n.onnx").write_bytes(b"\x08no network")
     (tmp_path / "read.me").write_bytes(b"no network")
+    os.mkfifo(tmp_path / "pipe.onnx")
     for path, message in (
         (tmp_path / "read.me", "read.me: text, expected an ONNX network"),
         (tmp_path / "n.onnx", "onnxruntime cannot open it .*, expected an ONNX network"),
         (tmp_path / "none.onnx", "no such file, expected an ONNX network"),
         (tmp_path, "a folder, expected an ONNX network"),
+        (tmp_path / "pipe.onnx", "a named pipe, expected an ONNX network"),
     ):
         with pytest.raises(InputError, match=message):
             Network(path, NetworkOptions())

@@ -148,11 +148,13 @@ def test_a_file_that_cannot_be_used_is_named_with_its_reason(shards, predict, ar
     assert report.result.summaries["nme_dense_3d"].n == 8
 
 
-def test_nan_in_a_prediction_is_named(shards, predict) -> None:
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_nan_or_infinity_in_a_prediction_is_named(shards, predict, value: float) -> None:
     folder = predict()
     name = open_shards(shards).names[4]
     broken = np.load(folder / f"{name}.npy")
-    broken[0, 0, 0] = np.nan
+    broken[0, 0, 0] = value
     np.save(folder / f"{name}.npy", broken)
     report = evaluate_predictions(folder, shards)
     assert report.not_finite == (name,) and not report.complete

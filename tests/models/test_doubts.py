@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support.models import builtin_model
 
-from uvgen.models.doubts import model_doubts
+from uvgen.models.doubts import label_doubts, model_doubts
 from uvgen.models.morphable import REGIONS, MorphableModel, make_model
 
 
@@ -48,6 +48,18 @@ def loose_vertex() -> dict[str, Any]:
     return {"triangles": triangles}
 
 
+def repeated_corners() -> dict[str, Any]:
+    triangles = np.array(builtin_model().triangles)
+    triangles[::3, 1] = triangles[::3, 0]
+    return {"triangles": triangles}
+
+
+def half_on_a_line() -> dict[str, Any]:
+    uv = np.array(builtin_model().uv)
+    uv[uv[:, 0] < 0.5, 0] = 0.25
+    return {"uv": uv}
+
+
 def shuffled_uv() -> Any:
     uv = builtin_model().uv
     return uv[np.random.default_rng(0).permutation(len(uv))]
@@ -67,6 +79,10 @@ FAULTS = {
     "UV of another order": (lambda: {"uv": shuffled_uv()}, r"UV: \d\d% of the triangles are turned over"),
     "v down": (lambda: {"uv": [0, 1] + builtin_model().uv * [1, -1]}, "UV: the eyes lie below the mouth, expected v"),
     "u left": (lambda: {"uv": [1, 0] + builtin_model().uv * [-1, 1]}, "UV: the right eye lies to the right of the"),
+    "repeated corners": (
+        repeated_corners, r"triangles: 667\d of 20020 have no area in UV, 667\d of which name a vertex twice, expected"
+    ),
+    "UV on a line": (half_on_a_line, r"triangles: \d+ of 20020 have no area in UV, expected 1% at most"),
     "x mirrored": (lambda: {"mean": builtin_model().mean * [-1, 1, 1]}, "its right eye lies to the right of its left"),
 }  # fmt: skip
 
@@ -76,6 +92,37 @@ def test_model_doubts_names_each_fault(kind: str) -> None:
     change, message = FAULTS[kind]
     doubts = model_doubts(changed(**change()))
     assert any(re.search(message, doubt) for doubt in doubts), doubts
+
+
+def test_model_doubts_lets_a_few_triangles_without_area_pass() -> None:
+    triangles = np.array(builtin_model().triangles)
+    triangles[::200, 1] = triangles[::200, 0]
+    assert model_doubts(changed(triangles=triangles)) == ()
+
+
+def test_label_doubts_are_those_that_change_labels() -> None:
+    model = changed(**eyes_elsewhere(), **repeated_corners(), **with_entry("mirror", 40, 41))
+    (doubt,) = label_doubts(model)
+    assert doubt.startswith("triangles: ") and len(model_doubts(model)) == 3
+
+
+def test_build_and_doctor_say_once_that_the_model_makes_labels_wrong(
+    uvgen: Any, tree: Any, tmp_path: Any, model: MorphableModel
+) -> None:
+    from uvgen.models.morphable import save_model
+
+    fields = {f.name: getattr(model, f.name) for f in dataclasses.fields(model)}
+    triangles = np.array(model.triangles)
+    triangles[::2, 1] = triangles[::2, 0]
+    flat = make_model(source="flat", **{**fields, "path": None, "name": "flat", "triangles": triangles})
+    save_model(flat, tmp_path / "flat.h5")
+    how = ("--model", tmp_path / "flat.h5")
+    sizes = ("--size", 32, "--uv-size", 48, "--workers", 1, "--quiet")
+    stderr = uvgen("build", "--data", tree, *how, "--out", tmp_path / "shards", *sizes).stderr
+    assert len(re.findall(r"warning: model flat: triangles: \d+ of \d+ have no area in UV", stderr)) == 1, stderr
+    for path in (tree, tmp_path / "shards"):
+        stdout = uvgen("doctor", path, *how).stdout
+        assert stdout.count("UV402") == stdout.count("model flat: triangles: ") == 1, stdout
 
 
 def test_model_doubts_of_the_stand_in_are_its_eyes_and_ten_pairs(stand_in_model: MorphableModel) -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 from support.toy import HEIGHT, WIDTH, picture, write_sample
 
 from uvgen.errors import DatasetError, InputError, SampleError
-from uvgen.samples.find import Sample, exclude_samples, find_samples, select_samples
+from uvgen.samples.find import Sample, exclude_samples, find_samples, select_samples, unread_folders
 from uvgen.samples.read import read_annotation, read_image
 
 
@@ -136,6 +136,8 @@ def test_exclude_samples_leaves_what_select_samples_does_not_take(tree: Path) ->
 def test_select_samples_unknown_name_is_refused_with_an_example(tree: Path) -> None:
     with pytest.raises(InputError, match=r"1 listed .*AFW/nobody.*AFW/AFW_000_1_0"):
         select_samples(find_samples(tree), ["AFW/nobody", "AFW/AFW_000_1_0"])
+    with pytest.raises(InputError, match=r"1 listed .*afw/afw_000_1_0; did you mean AFW/AFW_000_1_0\?"):
+        select_samples(find_samples(tree), ["afw/afw_000_1_0"])
 
 
 # Names and folders as they come
@@ -204,6 +206,21 @@ def test_find_samples_in_an_archive_unpacked_into_itself_is_refused(tmp_path: Pa
         write_sample(tmp_path / folder, "a")
     with pytest.raises(DatasetError, match=r"holds 1 image of the same names as .*unpacked into itself"):
         find_samples(tmp_path / "AFLW2000")
+
+
+@pytest.mark.parametrize("root", ["set", "link to the set"])
+def test_find_samples_takes_a_folder_once_however_many_links_lead_to_it(tmp_path: Path, root: str) -> None:
+    for folder in ("set", "set/AFW", "set/IBUG", "elsewhere/LFPW"):
+        write_sample(tmp_path / folder, "a")
+    for link, target in (
+        ("AFW_again", "AFW"), ("0_before_AFW", "AFW"), ("self", "."), ("set", "."), ("AFW/self", "."),
+        ("IBUG/up", ".."), ("LFPW", "../elsewhere/LFPW"), ("LFPW_again", "../elsewhere/LFPW"),
+    ):  # fmt: skip
+        (tmp_path / "set" / link).symlink_to(target)
+    (tmp_path / "link to the set").symlink_to("set")
+    assert sorted(names(find_samples(tmp_path / root))) == ["AFW/a", "IBUG/a", "LFPW/a", "a"]
+    assert unread_folders(tmp_path / root) == []
+    assert names(find_samples(tmp_path / root, ["AFW_again"])) == ["AFW_again/a"]
 
 
 def test_find_samples_one_level_too_high_says_where_the_images_are(tmp_path: Path) -> None:

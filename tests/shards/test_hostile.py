@@ -513,6 +513,14 @@ def test_read_constants_of_a_hostile_file_is_refused(tmp_path: Path, content: by
         read_constants(tmp_path, U)
 
 
+def test_read_constants_names_what_is_there_as_it_can_be_printed(tmp_path: Path) -> None:
+    (tmp_path / "constants.npz").write_bytes(npz({"a\x1b[31m\n.npy": b""}))
+    with pytest.raises(
+        DatasetError, match=r"constants\.npz: cannot be read \(holds a\\x1b\[31m\\n, expected weight_mask"
+    ):
+        read_constants(tmp_path, U)
+
+
 def test_read_constants_reads_what_numpy_does(built: Path, tmp_path: Path) -> None:
     with np.load(built / "constants.npz") as expected:
         found = read_constants(built, U)

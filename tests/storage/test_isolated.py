@@ -170,7 +170,7 @@ def test_process_that_cannot_be_started_is_the_machine_s_fault(
 
     process = Hdf5Process()
     with monkeypatch.context() as patch:
-        owner, name = (subprocess, "Popen") if what == "process" else (threading.Timer, "start")
+        owner, name = (subprocess, "Popen") if what == "process" else (threading.Thread, "start")
         patch.setattr(owner, name, fail)
         with pytest.raises(WorkerError, match=r"a\.h5: no process can be started to read it in \(.*ulimit -a") as found:
             process.open(path)
@@ -237,6 +237,22 @@ def test_process_that_ends_before_it_serves_is_the_machine_s_fault(path: Path) -
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers on this system")
+def test_time_that_this_process_was_stopped_does_not_count_as_a_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it is stopped (Ctrl-Z), a wait goes on; it counts as long as it was to be."""
+    child, hung, answered, waits = subprocess.Popen(["sleep", "1000"]), threading.Event(), threading.Event(), []
+
+    def stopped_once(seconds: float) -> bool:
+        waits.append(seconds)
+        assert child.poll() is None
+        return len(waits) == 4  # the answer comes
+
+    monkeypatch.setattr(answered, "wait", stopped_once)
+    isolated._end_hung(child, hung, answered, 3.5)
+    assert waits == [1, 1, 1, 0.5] and not hung.is_set()
+    isolated._end_hung(child, hung, answered, 3.5)
+    assert hung.is_set() and child.wait() == -signal.SIGKILL
+
+
 def test_process_that_hangs_ends_without_its_owner(path: Path) -> None:
     """The owner may have been killed, and HDF5 hears no pipe that closes."""
     process = Other("m.MAX_SECONDS = m._SPARE_SECONDS = 0.2\ndef hang(*_):\n    while True: pass\nm._answer = hang")

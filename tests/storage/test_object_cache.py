@@ -86,6 +86,44 @@ def test_cached_file_that_was_cut_short_here_is_fetched_again(store: FolderStore
     assert take(0).read_bytes() == CONTENTS[0]
 
 
+@pytest.mark.parametrize("make", [lambda path: os.mkfifo(path), lambda path: path.symlink_to(path.name)])
+def test_cached_file_that_is_no_file_any_more_is_fetched_again(
+    store: FolderStore, make: Callable[[Path], object]
+) -> None:
+    path = take(0)
+    path.unlink()
+    make(path)
+    assert take(0).read_bytes() == CONTENTS[0]
+
+
+def test_cached_file_whose_place_is_taken_by_a_folder_is_not_blamed_on_the_store(store: FolderStore) -> None:
+    (objects_folder() / f"{HASHES[0]}.h5").mkdir(parents=True)
+    with pytest.raises(DatasetError, match=r"^/[^:]*/objects: cannot be written \(Is a directory\)"):
+        take(0)
+
+
+def test_cached_file_of_a_cache_that_cannot_be_written_is_used(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(0)
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(object_cache.os, "utime", refuse)
+    assert take(0).read_bytes() == CONTENTS[0] and store.calls["get"] == 1
+
+
+def test_locks_of_the_cache_that_are_links_are_not_written_through(store: FolderStore, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text("a user's")
+    objects_folder().mkdir(parents=True)
+    (objects_folder() / ".lock-room").symlink_to(other)
+    with pytest.raises(DatasetError, match=r"objects: cannot be written .*UVGEN_CACHE to another folder"):
+        take(0)
+    assert other.read_text() == "a user's"
+
+
 def test_cached_file_of_another_content_in_the_store_is_refused_and_not_kept(store: FolderStore) -> None:
     store.faults.append(changing(99, lambda path: path.write_bytes(CONTENTS[1])))
     with pytest.raises(DatasetError, match=r"s3://bucket/0\.h5: its SHA-256 is not the one in the index"):

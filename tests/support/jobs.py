@@ -92,6 +92,16 @@ class DeadlyToOpen(DeadlyWhole):
         os._exit(9)
 
 
-def sleeper(path: Path) -> Callable[[object], None]:
-    """Opens any job; its tasks take ten minutes."""
-    return lambda _: time.sleep(600)
+def pair_of_tasks(job: Path) -> Callable[[str], str]:
+    """For `Workers`: "quick" ends once "slow" has begun, which takes a while longer."""
+    begun = job.with_name("begun")
+
+    def make(task: str) -> str:
+        if task == "slow":
+            begun.touch()
+            time.sleep(2)
+        while not begun.exists():
+            time.sleep(0.01)
+        return task
+
+    return make

@@ -17,6 +17,7 @@ from uvgen.described import described
 from uvgen.errors import DatasetError
 from uvgen.jobs.run import Job, run
 from uvgen.maps.mirror import TexelMirror
+from uvgen.models.doubts import model_warnings
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
 from uvgen.shards.index import Index, SkippedSample
@@ -114,7 +115,8 @@ def make_shards(
     mirror : TexelMirror or None
         For the result.
     model : MorphableModel, optional
-        The set's, to find out why labels are far from the annotations.
+        The set's, to find out why labels are far from the annotations; what makes them wrong is in the result's
+        warnings.
     warnings : sequence of str
         For the result.
     state : callable, optional
@@ -156,6 +158,8 @@ def make_shards(
             *warnings,
             f"labels were not compared with annotations: `uvgen info {typed(said(out))}` fetches the shards",
         ]
+    if model is not None:
+        warnings = [*warnings, *model_warnings(model)]
     warnings = [*warnings, *_noticed(record.remarks, config.build.exif)]
     paths = [out / entry.file for entry in sorted(index.shards, key=lambda entry: entry.file) if entry.samples]
     files = tuple(path if url_of(out) is None else said(path) for path in paths)

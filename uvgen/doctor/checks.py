@@ -270,7 +270,7 @@ CHECKS = {
     ),
     "UV402": Check(
         WARNING, "the model is doubtful",
-        "Maps can be made with it, but its landmarks, mirror pairs or units look wrong.",
+        "Maps can be made with it, but its landmarks, triangles, UV, mirror pairs or units look wrong.",
         "Look at labels with `uvgen synth --model FILE` and `uvgen preview` before using it.",
     ),
     "UV403": Check(

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from uvgen.described import described
 from uvgen.doctor.checks import CHECKS, ERROR, NOTE, WARNING, Finding
@@ -11,6 +11,9 @@ from uvgen.doctor.machine import check_machine
 from uvgen.storage.folders import DATA_SET as A_DATA_SET
 from uvgen.storage.folders import DATASET_INDEX, REMAINS, SHARD_NAME, folder_kind
 from uvgen.wording import count
+
+if TYPE_CHECKING:
+    from uvgen.models.morphable import MorphableModel
 
 MACHINE, DATA_SET, SAMPLES, MODEL = "machine", "data set", "samples", "model"
 
@@ -140,7 +143,7 @@ def diagnose(
         from uvgen.doctor.shards import check_shards
 
         checked, found = check_shards(folder, of_data, deep=deep, untrusted=untrusted)
-        return Diagnosis(DATA_SET, os.fspath(path), facts, _sorted(found), checked)
+        return Diagnosis(DATA_SET, os.fspath(path), facts, _sorted([*_of_model(of_data), *found]), checked)
     from uvgen.datasets.made_with import model_of_samples
     from uvgen.doctor.samples import check_samples
 
@@ -151,7 +154,14 @@ def diagnose(
         except InputError as error:
             unread = [Finding("UV401", str(error))]
     checked, found = check_samples(folder, of_data, deep=deep)
-    return Diagnosis(SAMPLES, os.fspath(path), facts, _sorted([*unread, *found]), checked)
+    return Diagnosis(SAMPLES, os.fspath(path), facts, _sorted([*unread, *_of_model(of_data), *found]), checked)
+
+
+def _of_model(model: "MorphableModel | None") -> list[Finding]:
+    """What makes labels wrong in the model of a data set or of samples."""
+    from uvgen.models.doubts import model_warnings
+
+    return [] if model is None else [Finding("UV402", text) for text in model_warnings(model)]
 
 
 def _sorted(findings: list[Finding]) -> tuple[Finding, ...]:

@@ -12,6 +12,7 @@ from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.survey import versions_of
 from uvgen.doctor.checks import Finding, few
 from uvgen.errors import DatasetError, InputError, OutputError, SampleError
+from uvgen.models.doubts import model_warnings
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.files import check_machine
 from uvgen.samples.find import Sample, find_samples, unread_folders
@@ -100,7 +101,8 @@ def _built(path: Path, samples: Sequence[Sample], model: MorphableModel) -> tupl
         except DatasetError as error:
             return None, [Finding("UV306", str(error).removeprefix(f"{Path(scratch, 'trial')}: "))]
     findings = few("UV306", [skip.reason for skip in result.skipped])
-    findings += [Finding("UV307", f"{path}: {text}") for text in result.warnings]
+    of_model = model_warnings(model)  # `diagnose` says it
+    findings += [Finding("UV307", f"{path}: {text}") for text in result.warnings if text not in of_model]
     if result.quality is None:
         return None, findings
     for text in result.quality.warnings:

@@ -19,6 +19,7 @@ from uvgen.samples.map_files import IMAGE_SHIFTS
 from uvgen.storage.files import sha256_file
 from uvgen.storage.kinds import describe_file
 from uvgen.storage.names import brief
+from uvgen.storage.reading import irregular
 from uvgen.wording import count
 
 PIXELS = ("unit", "bytes", "imagenet", "standardize")
@@ -290,7 +291,7 @@ def check_network_file(path: Path) -> Any:
 
     A network's own has no mark to know it by.
     """
-    found = describe_file(path) if path.is_file() else "a folder" if path.is_dir() else "no such file"
+    found = (irregular(path.stat().st_mode) or describe_file(path)) if path.exists() else "no such file"
     if found != "a file of unknown kind":
         raise InputError(f"{path}: {found}, expected an ONNX network (.onnx)")
     try:

@@ -312,8 +312,9 @@ def _crop_change(row: dict[str, Any], face: TrueFace) -> NDArray[np.float64] | N
 
 def _moved(points: NDArray[Any], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """(..., 2 or 3) points after a matrix of x and y; z by its scale."""
-    plane = points[..., :2] @ matrix[:2, :2].T + matrix[:2, 2]
-    return np.concatenate([plane, points[..., 2:] * np.sqrt(abs(np.linalg.det(matrix[:2, :2])))], axis=-1)
+    with np.errstate(invalid="ignore"):  # infinity and NaN are counted later
+        plane = points[..., :2] @ matrix[:2, :2].T + matrix[:2, 2]
+        return np.concatenate([plane, points[..., 2:] * np.sqrt(abs(np.linalg.det(matrix[:2, :2])))], axis=-1)
 
 
 def _all_faces(path: Path, n: int) -> NDArray[Any]:

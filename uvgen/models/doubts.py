@@ -1,6 +1,7 @@
 """What is doubtful in a model that can be read: the files of a model are made by hand, and few programs look."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.models.morphable import REGIONS, MorphableModel
@@ -8,6 +9,8 @@ from uvgen.wording import are, count
 
 _EYES, _NOSE_TIP, _MOUTH, _JAW = slice(36, 48), 30, slice(48, 68), slice(0, 17)
 _MOST_TURNED = 0.25  # triangles of the other orientation in UV
+_MOST_FLAT = 0.01  # triangles without an area in UV: decimated meshes have a few, in which nothing is lost
+_FLAT = 1e-12  # area in UV, of which a texel of the finest grid has 6e-8
 _SIZE_MM = (60.0, 400.0)  # of the box around a face's landmarks, its longer side
 
 
@@ -22,12 +25,37 @@ def model_doubts(model: MorphableModel) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        A sentence each: face3d's model without its ``BFM_info.mat``, landmarks on no face or outside their regions,
-        mirror pairs that are not each other's inverse or do not agree with the landmarks, a mean face in another unit
-        or orientation than the model frame, and UV that fold over themselves, lie upside down or are mirrored.
+        A sentence each: what `label_doubts` says, face3d's model without its ``BFM_info.mat``, landmarks outside their
+        regions, and mirror pairs that are not each other's inverse or do not agree with the landmarks.
     """
-    looks = (_about_sources, _about_landmarks, _about_mirror, _about_frame, _about_uv)
+    looks = (_about_sources, _about_landmarks, _about_regions, _about_mirror, _about_maps)
     return tuple(doubt for look in looks for doubt in look(model))
+
+
+def label_doubts(model: MorphableModel) -> tuple[str, ...]:
+    """What makes the labels of a data set wrong, however it is used, as far as its model tells.
+
+    Parameters
+    ----------
+    model : MorphableModel
+        Any model.
+
+    Returns
+    -------
+    tuple of str
+        A sentence each: landmarks on no face, a mean face in another unit or orientation than the model frame, and UV
+        that fold over themselves, leave holes, lie upside down or are mirrored.
+    """
+    return (*_about_landmarks(model), *_about_maps(model))
+
+
+def model_warnings(model: MorphableModel) -> list[str]:
+    """`label_doubts` as warnings of a data set, which name the model."""
+    return [f"model {model.name}: {doubt}" for doubt in label_doubts(model)]
+
+
+def _about_maps(model: MorphableModel) -> list[str]:
+    return [*_about_frame(model), *_about_area(model), *_about_uv(model)]
 
 
 def _about_sources(model: MorphableModel) -> list[str]:
@@ -47,6 +75,11 @@ def _about_landmarks(model: MorphableModel) -> list[str]:
         found.append(f"landmarks {_listed(loose)}: their vertices belong to no triangle, expected points of the mesh")
     if (twice := 68 - len(np.unique(model.landmarks))) > 0:
         found.append(f"landmarks: {twice} share a vertex with another, expected 68 different vertices")
+    return found
+
+
+def _about_regions(model: MorphableModel) -> list[str]:
+    found: list[str] = []
     if model.regions is None:
         return found
     labels = model.regions[model.landmarks]
@@ -98,10 +131,29 @@ def _about_frame(model: MorphableModel) -> list[str]:
     return found
 
 
+def _area_in_uv(model: MorphableModel) -> NDArray[np.float64]:
+    """(m,): of each triangle, twice; below 0 where it is turned over."""
+    a, b, c = (model.uv[model.triangles[:, k]].astype(np.float64) for k in range(3))
+    area: NDArray[np.float64] = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
+    return area
+
+
+def _about_area(model: MorphableModel) -> list[str]:
+    flat = np.abs(_area_in_uv(model)) <= 2 * _FLAT
+    if flat.mean() <= _MOST_FLAT:
+        return []
+    corners = np.sort(model.triangles, axis=1)
+    twice = int((corners[:, :-1] == corners[:, 1:]).any(axis=1).sum())
+    why = f", {twice} of which name a vertex twice" if twice else ""
+    return [
+        f"triangles: {flat.sum()} of {len(flat)} have no area in UV{why}, expected {_MOST_FLAT:.0%} at most: what they "
+        "leave open in maps takes the nearest texel's values"
+    ]
+
+
 def _about_uv(model: MorphableModel) -> list[str]:
     found = []
-    a, b, c = (model.uv[model.triangles[:, k]].astype(np.float64) for k in range(3))
-    area = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
+    area = _area_in_uv(model)
     turned = min((area > 0).sum(), (area < 0).sum()) / max((area != 0).sum(), 1)
     if turned > _MOST_TURNED:
         return [

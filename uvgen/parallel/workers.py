@@ -33,7 +33,7 @@ _ONE_THREAD = {
     "VECLIB_MAXIMUM_THREADS": "1",
 }
 _MOST_FAILED_STARTS = 3
-_LONGEST_WAIT_S = 3600.0  # at a time: the system takes 24 days at most
+_LONGEST_WAIT_S = 1.0  # at a time, where there is a limit: a longer wait is one in which this process was stopped
 _FIRST_START_S = 120.0  # that the first process may take to open its job, where tasks have a limit
 _SLOWER_START = 10.0  # times what the slowest start took so far, ...
 _SHORTEST_LIMIT_S = 20.0  # ... but not less than this: the others'
@@ -221,11 +221,10 @@ class Workers(Generic[Work]):
         patience = None if not limits else min(max(0.0, min(limits) - before), _LONGEST_WAIT_S)
         heard = set(map(id, wait([worker.pipe for worker in busy], patience)))
         now = time.monotonic()
-        if patience is not None and now - before > patience + 1 and not heard:  # stopped (Ctrl-Z), and going on
-            late_by = now - before - patience
+        if patience is not None and now - before > patience + 1:  # stopped (Ctrl-Z), and going on
             for worker in busy:
-                worker.started += late_by
-                worker.deadline = None if worker.deadline is None else worker.deadline + late_by
+                worker.started += now - before
+                worker.deadline = None if worker.deadline is None else worker.deadline + now - before
         late = [w for w in busy if w.deadline is not None and w.deadline <= now]
         return [w for w in busy if id(w.pipe) in heard] + [w for w in late if id(w.pipe) not in heard]
 

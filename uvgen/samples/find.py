@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from uvgen.errors import DatasetError, InputError
-from uvgen.samples.image_folders import IMAGE_SUFFIXES, folders_in, has_images, subset_folders, unlisted
+from uvgen.samples.image_folders import IMAGE_SUFFIXES, each_once, folders_in, has_images, subset_folders, unlisted
 from uvgen.samples.parameter_list import is_list, open_list, place_of
 from uvgen.samples.photographs import unflipped
 from uvgen.samples.stored import list_store, stored_entries
@@ -84,7 +84,8 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
     Returns
     -------
     list of Sample
-        Also images without ``.mat`` and the reverse, so that reading can report them.
+        Also images without ``.mat`` and the reverse, so that reading can report them. A folder that links lead to again
+        counts once.
 
     Raises
     ------
@@ -116,7 +117,8 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
         raise DatasetError(
             f"{root}: holds mirrored images alone ({', '.join(there)}), which are not to be taken; take them along"
         )
-    chosen = sorted((folder for folder in folders if printable(folder.name) in wanted), key=lambda folder: folder.name)
+    chosen = each_once([folder for folder in folders if printable(folder.name) in wanted])
+    chosen.sort(key=lambda folder: folder.name)
     with _without_collector():
         samples = [sample for folder in chosen for sample in _pair(folder, flat=folder == root)]
     if len({sample.name for sample in samples}) == len(samples):
@@ -174,7 +176,10 @@ def unread_folders(root: str | os.PathLike[str]) -> list[Path]:
     root = Path(os.path.abspath(local_path(root)))
     if url_of(root) is None and is_list(root):
         return []
-    return [inner for folder in folders_in(root) for inner in folders_in(folder) if has_images(inner)]
+    read = each_once([root, *folders_in(root)])
+    taken = set(map(os.path.realpath, read))
+    below = each_once([inner for folder in read if folder != root for inner in folders_in(folder)])
+    return [folder for folder in below if os.path.realpath(folder) not in taken and has_images(folder)]
 
 
 def _same(name: str) -> str:
@@ -340,8 +345,9 @@ def like_names(name: str, there: Sequence[str]) -> str:
     stem = key.rpartition("/")[2]
     near = [known for known in there if _same(known).rpartition("/")[2] == stem][:3]
     if not near:
-        keys = {_same(known): known for known in there}
-        near = [keys[found] for found in difflib.get_close_matches(key, list(keys)[:_MOST_COMPARED], n=1, cutoff=0.9)]
+        keys = {_same(known).casefold(): known for known in there}
+        close = difflib.get_close_matches(key.casefold(), list(keys)[:_MOST_COMPARED], n=1, cutoff=0.9)
+        near = [keys[found] for found in close]
     if near:
         return f"did you mean {' or '.join(map(brief, near))}?"
     return f"names look like {brief(there[0]) if there else 'none'}"

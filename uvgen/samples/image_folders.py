@@ -1,7 +1,7 @@
 """Folders of images, here or in an object store: which of a tree's hold some, and what to say where none does."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -68,12 +68,22 @@ def subset_folders(root: Path) -> list[Path]:
             raise DatasetError(f"{root}: {found_instead}")
         raise DatasetError(f"{root}: no images in it or in its folders, expected {expected}{hint}")
     twice = root / root.name
-    if root in found and twice in found and (same := _stems(root) & _stems(twice)):
+    if root in found and twice in each_once(found) and (same := _stems(root) & _stems(twice)):
         raise DatasetError(
             f"{twice}: holds {count(len(same), 'image')} of the same names as {root}, expected each image once; was "
             "the archive unpacked into itself? Give the inner folder, or move it away"
         )
     return found
+
+
+def each_once(folders: Sequence[Path]) -> list[Path]:
+    """Folders in their order, without links to others of them, or to the same as another link."""
+    if not any(folder.is_symlink() for folder in folders):  # nor in an object store
+        return [*folders]
+    kept: dict[str, Path] = {}
+    for folder in sorted(folders, key=Path.is_symlink):  # folders themselves before links, each by name
+        kept.setdefault(os.path.realpath(folder), folder)
+    return [folder for folder in folders if folder in kept.values()]
 
 
 def folders_in(folder: Path) -> list[Path]:

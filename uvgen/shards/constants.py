@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError
 from uvgen.storage.files import replaced_on_success, same_content
+from uvgen.storage.names import printable
 from uvgen.storage.reading import open_regular
 from uvgen.wording import typed
 
@@ -68,7 +69,8 @@ def read_constants(folder: str | os.PathLike[str], size: int) -> dict[str, NDArr
     except MemoryError:
         raise
     except Exception as error:  # zipfile and NumPy raise many kinds on damaged files
-        raise DatasetError(f"{path}: cannot be read ({error}); run `uvgen verify {typed(path.parent)}`") from error
+        why = printable(str(error))  # which names what is in the file
+        raise DatasetError(f"{path}: cannot be read ({why}); run `uvgen verify {typed(path.parent)}`") from error
 
 
 def _check_values(arrays: Mapping[str, NDArray[Any]], size: int) -> None:

@@ -15,8 +15,9 @@ from uvgen.shards.index import ShardEntry
 from uvgen.shards.shard import OpenShard
 from uvgen.shards.stored import shard_path
 from uvgen.shards.table import ShardTable, names_digest
-from uvgen.storage.files import sha256_file
+from uvgen.storage.files import has_sha256, sha256_file
 from uvgen.storage.isolated import Hdf5Process
+from uvgen.storage.object_cache import forget
 
 _MAX_OPEN = 64  # files a pool keeps open
 
@@ -130,8 +131,13 @@ class ShardPool:
                 expected, required = dict(self.demands.layouts), self.demands.required
                 return path, OpenShard(path, entry.samples, expected, self.process, required=required)
             except DatasetError:
-                if last or path.parent == self.folder or path.exists():
-                    raise  # else another process needed its room in the cache, in the moment before it was opened
+                if last or path.parent == self.folder:
+                    raise
+                if not path.exists():  # another process needed its room in the cache, in the moment before
+                    continue
+                if entry.sha256 is None or has_sha256(path, entry.sha256):
+                    raise
+                forget(entry.sha256, path.suffix)  # it was damaged in the cache
         raise AssertionError
 
     def _check_names(self, number: int, shard: OpenShard) -> None:

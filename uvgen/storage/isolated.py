@@ -36,6 +36,7 @@ from uvgen.storage.isolated_server import MAX_SECONDS, READY, GoneError, receive
 from uvgen.storage.names import printable
 
 _MAX_MESSAGE = 2000  # characters of an error
+_SECONDS_BETWEEN_LOOKS = 1.0
 _FROM_OUTSIDE = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP} if os.name == "posix" else set()
 
 
@@ -114,11 +115,10 @@ class Hdf5Process:
             child = self._started()
         except OSError as error:  # no more processes, files or memory
             raise _not_started(path, error) from error
-        hung = threading.Event()
-        timer = threading.Timer(self._max_seconds, _end_hung, (child, hung))
-        timer.daemon = True
+        hung, answered = threading.Event(), threading.Event()
+        watch = threading.Thread(target=_end_hung, args=(child, hung, answered, self._max_seconds), daemon=True)
         try:
-            timer.start()
+            watch.start()
         except RuntimeError as error:  # no more threads
             self._end()
             raise _not_started(path, error) from error
@@ -146,7 +146,7 @@ class Hdf5Process:
             self._end()
             raise
         finally:
-            timer.cancel()
+            answered.set()
 
     def _started(self) -> "subprocess.Popen[bytes]":
         if self._child is None or self._child.poll() is not None:
@@ -194,7 +194,16 @@ def _state(path: Path) -> tuple[str, int, int]:
     return str(path), stat.st_size, stat.st_mtime_ns
 
 
-def _end_hung(child: "subprocess.Popen[bytes]", hung: threading.Event) -> None:
+def _end_hung(
+    child: "subprocess.Popen[bytes]", hung: threading.Event, answered: threading.Event, seconds: float
+) -> None:
+    """Kill the process if it does not answer in time; while this one is stopped (Ctrl-Z), no time passes."""
+    left = seconds
+    while left > 0:
+        look = min(left, _SECONDS_BETWEEN_LOOKS)
+        if answered.wait(look):
+            return
+        left -= look
     hung.set()
     child.kill()
 

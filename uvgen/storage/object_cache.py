@@ -7,6 +7,7 @@ deleted where the limit is reached; a process that has one open goes on reading 
 import errno
 import os
 import shutil
+import stat
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -55,11 +56,13 @@ def is_cached(sha256: str, suffix: str, size: int) -> bool:
     """Whether it is there; that counts as a use."""
     path = cached(sha256, suffix)
     try:
-        if path.stat().st_size != size:
-            return False
-        os.utime(path)
+        status = path.lstat()
     except OSError:
         return False
+    if not stat.S_ISREG(status.st_mode) or status.st_size != size:
+        return False
+    with suppress(OSError):  # a read-only cache, or another user's
+        os.utime(path)
     return True
 
 
@@ -236,7 +239,9 @@ def _noted(folder: Path) -> int | None:
 
 def _note(folder: Path, held: int) -> None:
     with suppress(OSError):  # on a full disk it is empty then, and the next process looks itself
-        (folder / _HELD).write_text(str(held))
+        handle = os.open(folder / _HELD, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW)
+        with open(handle, "w", encoding="ascii") as file:
+            file.write(str(held))
 
 
 class _DoneError(Exception):
@@ -261,7 +266,7 @@ def _alone(name: str) -> Iterator[None]:
     folder = objects_folder()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f".lock-{name}"
-    path.touch(exist_ok=True)
+    os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666))
     with locked(path, wait=True):
         yield
 

@@ -136,7 +136,10 @@ def fetch(path: Path, to: Path | None = None, *, sha256: str | None = None, size
             if digest != sha256:
                 raise WrongContentError("its SHA-256 is not the one in the index")
             share_lock(handle)
-            os.replace(draft, target)
+            try:
+                os.replace(draft, target)
+            except OSError as error:
+                raise _unwritable(target.parent, error) from error
         finally:
             with suppress(OSError):
                 draft.unlink()
@@ -168,7 +171,13 @@ def _received(url: str, draft: Path, handle: int, size: int | None, *, hashed: b
 
 
 def _unwritable(folder: Path, error: OSError) -> DatasetError:
-    return DatasetError(f"{folder}: cannot be written ({error.strerror or error}); check free space, permissions")
+    why = error.strerror or error
+    if url := url_of(folder):  # of which the cache holds the small files
+        return DatasetError(
+            f"{cache_folder()}: the cache for {url} cannot be written ({why}); check free space, permissions, or "
+            "set UVGEN_CACHE to another folder"
+        )
+    return DatasetError(f"{folder}: cannot be written ({why}); check free space, permissions")
 
 
 def upload(path: Path, source: Path | None = None) -> None:
