@@ -97,12 +97,12 @@ def test_dataset_of_relative_paths_works_in_a_worker_elsewhere(sets, model_path,
     assert_close(batch, dataset.batch(range(9)), atol=0)
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize(("method", "workers"), [("fork", 2), ("spawn", 1)])  # a spawned one imports PyTorch anew
 @pytest.mark.slow
-def test_dataset_makes_maps_in_workers(sets, model_path, method) -> None:
+def test_dataset_makes_maps_in_workers(sets, model_path, method, workers) -> None:
     dataset = ShardDataset(sets[1], model=model_path, augmentation=FLIP)
     here = list(DataLoader(dataset, batch_size=4))
-    there = list(DataLoader(dataset, batch_size=4, num_workers=2, multiprocessing_context=method))
+    there = list(DataLoader(dataset, batch_size=4, num_workers=workers, multiprocessing_context=method))
     for left, right in zip(here, there, strict=True):
         assert_close(left, right, atol=1e-5)  # BLAS with one thread, and with more
 

@@ -70,15 +70,15 @@ def test_sampler_of_a_subset_fetches_its_shards_alone(store: FolderStore) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("context", ["fork", "spawn"])
-def test_data_loader_reads_an_epoch_from_s3(context: str, local: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("context", "workers"), [("fork", 2), ("spawn", 1)])  # a spawned one imports PyTorch anew
+def test_data_loader_reads_an_epoch_from_s3(context: str, workers: int, local: Path, tmp_path: Path) -> None:
     pytest.importorskip("s3fs", reason="s3fs is not installed: pip install '.[stores]'")
     pytest.importorskip("moto.server", reason="moto is not installed: pip install 'moto[server]'")
     with s3_store(tmp_path, f"training-{context}") as bucket:
         put(local, f"{bucket}/shards")
         data = ShardDataset(f"{bucket}/shards")
         sampler = ShardSampler(data, seed=1)
-        loader = DataLoader(data, batch_size=2, sampler=sampler, num_workers=2, multiprocessing_context=context)
+        loader = DataLoader(data, batch_size=2, sampler=sampler, num_workers=workers, multiprocessing_context=context)
         for epoch in range(2):
             sampler.set_epoch(epoch)
             assert sorted(names_of(loader)) == sorted(data.reader.names)

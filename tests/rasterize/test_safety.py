@@ -270,13 +270,13 @@ def test_rasterize_from_eight_threads_gives_the_same_pictures():
 
 
 @pytest.mark.skipif(not JIT, reason="workers would not share the setting's purpose")
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize(("method", "workers"), [("fork", 2), ("spawn", 1), ("forkserver", 1)])
 @pytest.mark.slow
-def test_rasterize_in_worker_processes_gives_the_same_pictures(method):
+def test_rasterize_in_worker_processes_gives_the_same_pictures(method, workers):
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"this system cannot {method}")
     wanted = [picture_hash(r.rasterize(*scene(i), (40, 37))) for i in range(4)]  # and the parent has used it
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(method)) as pool:
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context(method)) as pool:
         jobs = [pool.submit(r.rasterize, *scene(i), (40, 37)) for i in range(4)]
         assert [picture_hash(job.result()) for job in jobs] == wanted
 
