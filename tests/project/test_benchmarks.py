@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from support.builds import make
+from support.builds import have
 from support.toy import write_tree
 
 from uvgen import BuildConfig
@@ -21,7 +21,7 @@ STARTED = [path for path in BENCHMARKS if path.stem not in ("timing", "history")
 @pytest.mark.slow
 def test_read_benchmark_times_a_network_its_feed_and_both(model_path: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    make(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "shards", BuildConfig(size=32, uv_size=48))
+    have(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "shards", BuildConfig(size=32, uv_size=48))
     (script,) = (path for path in BENCHMARKS if path.stem == "read")
     command = [
         sys.executable,

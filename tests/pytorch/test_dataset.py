@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.builds import make
+from support.builds import have
 from support.toy import N_EXPRESSION, N_SHAPE, write_tree
 from support.training_augmentations import Fails, Shifts
 
@@ -46,7 +46,7 @@ def build(folder: Path, model_path: Path, kind: str) -> Path:
     compression = "gzip" if kind == "gzip" else None
     dtype = "float32" if kind == "float32" else "uint16"
     config = BuildConfig(size=R, uv_size=U, shard_size=2, posmap_dtype=dtype, compression=compression)
-    make(write_tree(folder / "300W_LP"), model_path, folder / "shards", config)
+    have(write_tree(folder / "300W_LP"), model_path, folder / "shards", config)
     return folder / "shards"
 
 

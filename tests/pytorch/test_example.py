@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from support.builds import make
+from support.builds import have
 from support.toy import write_tree
 
 import uvgen
@@ -28,7 +28,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples/train_minimal.py"
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
     folder = tmp_path_factory.mktemp("example")
-    make(write_tree(folder / "300W_LP"), model_path, folder / "shards", BuildConfig(size=32, uv_size=48, shard_size=2))
+    have(write_tree(folder / "300W_LP"), model_path, folder / "shards", BuildConfig(size=32, uv_size=48, shard_size=2))
     return folder / "shards"
 
 
@@ -40,7 +40,7 @@ def shards(plain: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def without_maps(tmp_path: Path, model_path: Path) -> Path:
     config = BuildConfig(size=32, uv_size=48, shard_size=2, maps="none")
-    make(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "lean", config)
+    have(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "lean", config)
     return tmp_path / "lean"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.builds import PATIENCE_S, make
+from support.builds import PATIENCE_S, have
 from support.hostile import CRASHES, break_readers, readers_alive
 from support.toy import write_tree
 
@@ -24,7 +24,7 @@ from uvgen.torch import ShardDataset  # noqa: E402
 @pytest.fixture(scope="module")
 def built(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("untrusted")
-    make(write_tree(folder / "300W_LP", 2), model_path, folder / "shards")
+    have(write_tree(folder / "300W_LP", 2), model_path, folder / "shards")
     return folder / "shards"
 
 
