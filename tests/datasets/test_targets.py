@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from support.builds import SMALL, edit_index, file_hashes, make
+from support.builds import SMALL, edit_index, file_hashes, have, make
 from support.toy import toy_model, write_tree
 
 from uvgen import (
@@ -75,7 +75,7 @@ def test_build_with_targets_stores_what_the_parameters_give(
 def test_build_without_targets_has_the_bytes_that_it_had_beside_them(
     tree: Path, model_path: Path, tmp_path: Path
 ) -> None:
-    make(tree, model_path, tmp_path / "plain")
+    have(tree, model_path, tmp_path / "plain")
     make(tree, model_path, tmp_path / "again", dataclasses.replace(SMALL, targets=()))
     assert file_hashes(tmp_path / "plain") == file_hashes(tmp_path / "again")
     content = json.loads((tmp_path / "plain" / "dataset.json").read_text(encoding="utf-8"))
