@@ -46,8 +46,9 @@ def have(tree: Path, model_path: Path, out: Path, config: BuildConfig = SMALL) -
     kept = _kept() / key.hexdigest()
     if not kept.exists():
         make(tree, model_path, out, config)
-        draft = shutil.copytree(out, kept.with_name("draft"))
-        draft.rename(kept)
+        draft = kept.with_name("draft")
+        shutil.rmtree(draft, ignore_errors=True)  # of a test that let writing fail
+        shutil.copytree(out, draft).rename(kept)
     else:
         shutil.copytree(kept, out)
 
