@@ -41,6 +41,25 @@ def test_kernels_without_a_folder_for_numbas_cache_run_and_warn_once() -> None:
     assert "RuntimeWarning" in warnings[0] and "NUMBA_CACHE_DIR" in warnings[0]
 
 
+AS_KEPT = """
+import sys
+import numpy as np
+from uvgen import rasterize
+
+triangle = np.array([[0, 0, 0], [4, 0, 0], [0, 4, 0.0]])
+print(rasterize.vertex_normals(triangle, np.array([[0, 1, 2]])).tolist())
+print([name for name in ("numba.np.npyimpl", "numba.cpython.mathimpl") if name in sys.modules])
+"""
+
+
+def test_kernel_that_was_kept_runs_without_what_only_compiling_needs() -> None:
+    command = [sys.executable, "-c", AS_KEPT]
+    subprocess.run(command, check=True, capture_output=True)  # now it is kept
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 0 and not run.stderr, run.stderr
+    assert run.stdout == f"{[[0.0, 0.0, 1.0]] * 3}\n[]\n"
+
+
 MODULE = """
 import numpy as np
 from uvgen.compiled import kernel
