@@ -26,7 +26,7 @@ from typing import Any
 
 import numba
 from numba import njit
-from numba.core.runtime import rtsys
+from numba.core.runtime.nrt import rtsys
 from numba.core.serialize import dumps
 
 _said = False
