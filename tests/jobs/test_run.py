@@ -182,7 +182,7 @@ def test_tasks_in_this_process_have_one_blas_thread_and_libraries_are_looked_for
             return lambda _: len(looked)
 
     before = threads()
-    assert before and list(results(Threads(), range(2), 1)) == [[1] * len(before)] * 2 and threads() == before
+    assert list(results(Threads(), range(2), 1)) == [[1] * len(before)] * 2 and threads() == before
     _libraries.cache_clear()
     monkeypatch.setattr(threadpoolctl.ThreadpoolController, "__init__", look)
     assert list(results(Looks(), range(3), 1)) == [1, 1, 1]
