@@ -26,10 +26,13 @@ settings.register_profile("uvgen", deadline=None, derandomize=True, suppress_hea
 settings.register_profile("explore", settings.get_profile("uvgen"), derandomize=False)
 settings.load_profile("uvgen")
 
+LONGEST = ("test_notebook.py", "test_fuzz.py")
+
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs the reference data or PyTorch."""
+    """Mark what needs the reference data or PyTorch; begin with the longest: no process is left alone with one."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
     for item in items:
         if "reference" in getattr(item, "fixturenames", ()):
             item.add_marker("reference")
@@ -65,6 +68,14 @@ def no_progress() -> Iterator[None]:
     """Commands in this process show no progress: what they would show depends on how fast the machine is."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(progress, "_SECONDS_BETWEEN_LOOKS", 3600.0)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_disks() -> Iterator[None]:
+    """This process does not wait until what it writes is on the disk: that tells after a loss of power alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
         yield
 
 

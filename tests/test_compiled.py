@@ -4,9 +4,11 @@ import ast
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.forks import Forks
 
 import uvgen
 
@@ -25,7 +27,7 @@ import numpy as np
 from uvgen import rasterize
 
 triangle = np.array([[0, 0, 0], [4, 0, 0], [0, 4, 0.0]])
-print(rasterize.rasterize(triangle, np.array([[0, 1, 2]]), (5, 5)).covered.sum(axis=1).tolist())
+print(rasterize.vertex_normals(triangle, np.array([[0, 1, 2]])).tolist())
 """
 
 
@@ -38,13 +40,32 @@ def test_variables_that_numba_does_not_take_are_named() -> None:
 
 
 @pytest.mark.slow
-def test_rasterize_without_a_folder_for_numbas_cache_draws_and_warns_once() -> None:
+def test_kernels_without_a_folder_for_numbas_cache_run_and_warn_once() -> None:
     run = subprocess.run([sys.executable, "-W", "always", "-c", WITHOUT_CACHE], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    assert run.stdout == "[4, 3, 2, 1, 0]\n"
+    assert run.stdout == f"{[[0.0, 0.0, 1.0]] * 3}\n"
     warnings = [line for line in run.stderr.splitlines() if "Warning: " in line]
     assert len(warnings) == 1, run.stderr
     assert "RuntimeWarning" in warnings[0] and "NUMBA_CACHE_DIR" in warnings[0]
+
+
+AS_KEPT = """
+import sys
+import numpy as np
+from uvgen import rasterize
+
+triangle = np.array([[0, 0, 0], [4, 0, 0], [0, 4, 0.0]])
+print(rasterize.vertex_normals(triangle, np.array([[0, 1, 2]])).tolist())
+print([name for name in ("numba.np.npyimpl", "numba.cpython.mathimpl") if name in sys.modules])
+"""
+
+
+def test_kernel_that_was_kept_runs_without_what_only_compiling_needs() -> None:
+    command = [sys.executable, "-c", AS_KEPT]
+    subprocess.run(command, check=True, capture_output=True)  # now it is kept
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 0 and not run.stderr, run.stderr
+    assert run.stdout == f"{[[0.0, 0.0, 1.0]] * 3}\n[]\n"
 
 
 MODULE = """
@@ -79,25 +100,45 @@ import module
 """
 
 
-def run_module(folder: Path, factor: int, code: str = "import module") -> subprocess.CompletedProcess[str]:
-    """Run a module whose kernel multiplies by `factor`, the compiled code kept in a folder."""
-    (folder / "module.py").write_text(MODULE.replace("FACTOR", str(factor)) + "# changed\n" * factor)  # another size
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(folder / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-c", code]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+Run = Callable[[Path, str], "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Run]:
+    """Runs Python code in a process of its own and in a folder, in which compiled code is kept too."""
+    forks = Forks()
+
+    def run_in(folder: Path, code: str) -> "subprocess.CompletedProcess[str]":
+        kept = {"NUMBA_CACHE_DIR": str(folder / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
+        return forks.run(code, folder, {**os.environ, **kept})
+
+    yield run_in
+    forks.close()
+
+
+@pytest.fixture
+def run_module(run: Run, tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Runs a module whose kernel multiplies by a factor."""
+
+    def run_it(factor: int, code: str = "import module") -> "subprocess.CompletedProcess[str]":
+        content = MODULE.replace("FACTOR", str(factor)) + "# changed\n" * factor  # another size
+        (tmp_path / "module.py").write_text(content)
+        return run(tmp_path, code)
+
+    return run_it
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_kernel_whose_code_could_not_be_kept_does_not_run_that_of_an_older_source(tmp_path, fault) -> None:
-    assert run_module(tmp_path, 2).stdout == TWOFOLD
-    run = run_module(tmp_path, 3, AT_REPLACING.format(fault=FAULTS[fault]))
+def test_kernel_whose_code_could_not_be_kept_does_not_run_that_of_an_older_source(run_module, fault) -> None:
+    assert run_module(2).stdout == TWOFOLD
+    done = run_module(3, AT_REPLACING.format(fault=FAULTS[fault]))
     if "disk" in fault:
-        assert run.stdout == THREEFOLD and run.returncode == 0
-        assert run.stderr.count("Warning: ") == 1 and "(No space left on device)" in run.stderr
+        assert done.stdout == THREEFOLD and done.returncode == 0
+        assert done.stderr.count("Warning: ") == 1 and "(No space left on device)" in done.stderr
     else:
-        assert run.returncode == 9
-    assert run_module(tmp_path, 3).stdout == THREEFOLD
-    assert run_module(tmp_path, 2).stdout == TWOFOLD
+        assert done.returncode == 9
+    assert run_module(3).stdout == THREEFOLD
+    assert run_module(2).stdout == TWOFOLD
 
 
 DAMAGED = """
@@ -113,15 +154,15 @@ for damaged in (b"", whole[:20], whole[:-1], bytes(flipped), integers.read_bytes
 """
 
 
-def test_kernel_whose_files_are_damaged_or_exchanged_is_compiled_again(tmp_path) -> None:
-    run = run_module(tmp_path, 2, DAMAGED)
-    assert run.stdout == TWOFOLD * 6 and not run.stderr
+def test_kernel_whose_files_are_damaged_or_exchanged_is_compiled_again(run_module) -> None:
+    done = run_module(2, DAMAGED)
+    assert done.stdout == TWOFOLD * 6 and not done.stderr
 
 
-def test_kernel_is_read_from_its_file_by_the_next_process(tmp_path) -> None:
-    run_module(tmp_path, 2)
+def test_kernel_is_read_from_its_file_by_the_next_process(run_module) -> None:
+    run_module(2)
     code = "import module; print(sum(module.scaled.stats.cache_hits.values()), module.scaled.stats.cache_misses)"
-    assert run_module(tmp_path, 2, code).stdout.endswith("2 Counter()\n")
+    assert run_module(2, code).stdout.endswith("2 Counter()\n")
 
 
 PARTS = """
@@ -143,19 +184,15 @@ print(times(7), sum(times.stats.cache_hits.values()))
 """
 
 
-def test_kernel_whose_intrinsics_in_another_file_have_changed_is_compiled_anew(tmp_path: Path) -> None:
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
+def test_kernel_whose_intrinsics_in_another_file_have_changed_is_compiled_anew(run: Run, tmp_path: Path) -> None:
     (tmp_path / "pack").mkdir()
     (tmp_path / "pack" / "kernels.py").write_text(WITH_PARTS)
     found = []
     for factor in ("3", "3", "5"):
         (tmp_path / "pack" / "parts.py").write_text(PARTS.replace("FACTOR", factor))
-        run = subprocess.run(
-            [sys.executable, "-c", "import pack.kernels"],
-            cwd=tmp_path, env=environment, capture_output=True, text=True,
-        )  # fmt: skip
-        assert run.returncode == 0, run.stderr
-        found.append(run.stdout.split())
+        done = run(tmp_path, "import pack.kernels")
+        assert done.returncode == 0, done.stderr
+        found.append(done.stdout.split())
     assert found == [["21", "0"], ["21", "1"], ["35", "0"]]
 
 
@@ -179,18 +216,15 @@ print(times(NAME(FACTOR), 7), sum(times.stats.cache_hits.values()))
 
 
 @pytest.mark.slow
-def test_kernel_whose_kept_code_names_a_class_that_is_gone_is_compiled_anew(tmp_path: Path) -> None:
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
+def test_kernel_whose_kept_code_names_a_class_that_is_gone_is_compiled_anew(run: Run, tmp_path: Path) -> None:
     found = []
     for name, factor in (("First", "3"), ("First", "3"), ("Other", "5"), ("Other", "5")):
         content = WITH_A_BUNDLE.replace("NAME", name).replace("FACTOR", factor)
         if not found or len(found) == 2:
             (tmp_path / "bundled.py").write_text(content)
-        run = subprocess.run(
-            [sys.executable, "-c", "import bundled"], cwd=tmp_path, env=environment, capture_output=True, text=True
-        )
-        assert run.returncode == 0, run.stderr
-        found.append(run.stdout.split())
+        done = run(tmp_path, "import bundled")
+        assert done.returncode == 0, done.stderr
+        found.append(done.stdout.split())
     assert found == [["21", "0"], ["21", "1"], ["35", "0"], ["35", "1"]]
 
 

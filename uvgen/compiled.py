@@ -29,6 +29,7 @@ from uvgen.errors import DependencyError
 try:
     import numba
     from numba import njit
+    from numba.core.runtime.nrt import rtsys
     from numba.core.serialize import dumps
 except ValueError as error:  # as of NUMBA_NUM_THREADS=0
     raise DependencyError(
@@ -160,6 +161,14 @@ class _KernelCache:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cache, name)
+
+    def load_overload(self, signature: Any, target: Any) -> Any:
+        """As numba's, but without all that only compiling needs: to import it takes a third of a second.
+
+        numba does it before it looks into the cache, and again before it compiles.
+        """
+        rtsys.initialize(target)  # counts references to arrays
+        return self._cache._load_overload(signature, target)
 
     def save_overload(self, signature: Any, data: Any) -> None:
         try:

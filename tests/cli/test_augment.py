@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from support.builds import SMALL, by_name, edit_index, file_hashes, make, start
+from support.builds import SMALL, by_name, edit_index, file_hashes, have, make, start
 from support.toy import MIRROR_PX, toy_model, write_sample, write_tree
 
 from uvgen import open_shards, verify_shards
@@ -125,7 +125,7 @@ def test_augment_that_skips_some_copies_keeps_the_others_whole(shards, model, tm
 
 
 def test_augment_states_how_far_codes_are_rounded(model_path, model, tmp_path) -> None:
-    make(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "in", dataclasses.replace(SMALL, size=256))
+    have(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "in", dataclasses.replace(SMALL, size=256))
     augment_shards(tmp_path / "in", tmp_path / "out", Augmentation(rotation_deg=(30, 60), scale=(1.2, 1.2)))
     assert (
         verify_shards(tmp_path / "out", model=model).problems == ()
@@ -135,7 +135,7 @@ def test_augment_states_how_far_codes_are_rounded(model_path, model, tmp_path) -
 def test_augment_image_occluders_show_any_sample_of_the_shard(model_path, tmp_path) -> None:
     for k in range(50):
         write_sample(tmp_path / "300W_LP/IBUG", f"IBUG_{k:03d}", seed=k)
-    make(tmp_path / "300W_LP", model_path, tmp_path / "in", dataclasses.replace(SMALL, shard_size=64))
+    have(tmp_path / "300W_LP", model_path, tmp_path / "in", dataclasses.replace(SMALL, shard_size=64))
     shows = Augmentation(occlusion=1, occluder_size=(1, 1), occluder_shapes=("rectangle",), occluder_fills=("image",))
     augment_shards(tmp_path / "in", tmp_path / "out", shows)
     before = list(open_shards(tmp_path / "in"))
@@ -152,7 +152,7 @@ def test_augment_of_jpeg_crops_keeps_their_quality(model_path, tmp_path) -> None
     sizes = []
     for quality in (20, 95):
         config = dataclasses.replace(SMALL, size=64, image_codec="jpeg", jpeg_quality=quality, maps="none")
-        make(write_tree(tmp_path / f"tree{quality}"), model_path, tmp_path / f"in{quality}", config)
+        have(write_tree(tmp_path / f"tree{quality}"), model_path, tmp_path / f"in{quality}", config)
         augment_shards(tmp_path / f"in{quality}", tmp_path / f"out{quality}", Augmentation(rotation_deg=(10, 20)))
         with h5py.File(tmp_path / f"out{quality}/AFW-00000.h5") as file:
             sizes.append(len(file["image_data"]))
@@ -161,7 +161,7 @@ def test_augment_of_jpeg_crops_keeps_their_quality(model_path, tmp_path) -> None
 
 def test_augment_of_shards_without_maps_leaves_maps_to_the_reader(uvgen, model, model_path, config, tmp_path) -> None:
     small = dataclasses.replace(SMALL, maps="none", image_codec="jpeg", jpeg_quality=100)
-    make(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "shards", small)
+    have(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "shards", small)
     config.write_text('{"flip": 0.5}')
     result = uvgen("augment", tmp_path / "shards", "--out", tmp_path / "out", "--model", model_path,
                    "--config", config, "--workers", 1)  # fmt: skip
@@ -322,7 +322,7 @@ def test_augment_of_a_damaged_shard_fails_in_one_line(run, uvgen, shards, tmp_pa
 @pytest.mark.parametrize("codec", ["raw", "jpeg"])
 def test_augment_of_a_changed_sample_is_refused(uvgen, model_path, tmp_path, codec) -> None:
     config = dataclasses.replace(SMALL, image_codec=codec)
-    make(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "in", config)
+    have(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "in", config)
     path = tmp_path / "in/AFW-00000.h5"
     with h5py.File(path) as file:
         place = file["image" if codec == "raw" else "posmap"].id.get_chunk_info(0).byte_offset

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from support.builds import make
+from support.builds import have
 
 from uvgen import render_faces, split_shards
 
@@ -17,7 +17,7 @@ def test_doctor_of_the_machine_prints_facts_and_a_verdict(uvgen) -> None:
 
 
 def test_doctor_status_and_json_say_whether_there_are_errors(uvgen, tree, model_path, tmp_path) -> None:
-    make(tree, model_path, tmp_path / "shards")
+    have(tree, model_path, tmp_path / "shards")
     sound = uvgen("doctor", tmp_path / "shards")
     checked, verdict = sound.stdout.splitlines()
     assert checked.startswith("checked: 9 samples in 6 shards, ") and checked.endswith("--deep reads all")
@@ -65,7 +65,7 @@ def test_doctor_gives_advice_that_findings_share_once(uvgen, tree, model_path, t
     said = uvgen("doctor", tree).stdout
     assert "UV304" in said and "Remove or rename the wrong one." in said
     assert said.count("rename") == 1 and "; " not in said[said.index("UV304") : said.index("Remove or rename")]
-    make(tree, model_path, tmp_path / "shards")
+    have(tree, model_path, tmp_path / "shards")
     split_shards(tmp_path / "shards", {"train": 1.0})
     path = tmp_path / "shards/splits.json"
     path.write_text(path.read_text().replace('"samples": [', '"samples": [ "gone",'))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.builds import make
+from support.builds import have
 from support.toy import write_tree
 
 from uvgen import open_shards
@@ -14,7 +14,7 @@ from uvgen.rasterize import write_obj
 
 @pytest.fixture
 def shards(tmp_path: Path, model_path: Path) -> Path:
-    make(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "shards")
+    have(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "shards")
     return tmp_path / "shards"
 
 

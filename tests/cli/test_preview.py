@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 from PIL import Image
-from support.builds import SMALL, make
+from support.builds import SMALL, have
 from support.toy import toy_model, write_tree
 
 from uvgen import open_shards
@@ -19,7 +19,7 @@ from uvgen.models.morphable import make_model, save_model
 @pytest.fixture(scope="module")
 def shards(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("preview")
-    make(write_tree(folder / "300W_LP"), model_path, folder / "shards")
+    have(write_tree(folder / "300W_LP"), model_path, folder / "shards")
     return folder / "shards"
 
 
@@ -58,7 +58,7 @@ def test_preview_replaces_an_older_sheet(uvgen: Any, shards: Path, tmp_path: Pat
 
 
 def test_preview_prints_what_is_certainly_wrong(uvgen: Any, model_path: Path, tmp_path: Path) -> None:
-    make(write_tree(tmp_path / "300W_LP", 1), model_path, tmp_path / "shards")
+    have(write_tree(tmp_path / "300W_LP", 1), model_path, tmp_path / "shards")
     with h5py.File(tmp_path / "shards" / "IBUG-00000.h5", "r+") as file:
         file["posmap"][0] = file["posmap"][0][:, ::-1]
     result = uvgen("preview", tmp_path / "shards", "--out", tmp_path / "sheet.png")
@@ -100,7 +100,7 @@ def test_preview_with_bad_arguments_says_which(
 
 
 def test_preview_of_a_set_without_maps_takes_them_from_the_model(uvgen: Any, model_path: Path, tmp_path: Path) -> None:
-    make(write_tree(tmp_path / "300W_LP", 1), model_path, tmp_path / "shards", dataclasses.replace(SMALL, maps="none"))
+    have(write_tree(tmp_path / "300W_LP", 1), model_path, tmp_path / "shards", dataclasses.replace(SMALL, maps="none"))
     result = uvgen("preview", tmp_path / "shards", "--out", tmp_path / "a.png")
     assert result.exit_code == 1 and "stores no maps" in result.stderr and "--model" in result.stderr
     result = uvgen("preview", tmp_path / "shards", "--out", tmp_path / "a.png", "--model", model_path)

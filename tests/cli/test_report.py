@@ -8,7 +8,7 @@ from typing import Any
 
 import h5py
 import pytest
-from support.builds import SMALL, make
+from support.builds import SMALL, have
 from support.toy import write_tree
 
 from uvgen import open_shards, write_report
@@ -18,7 +18,7 @@ from uvgen.errors import InputError
 @pytest.fixture(scope="module")
 def shards(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
-    make(write_tree(folder / "300W_LP"), model_path, folder / "shards")
+    have(write_tree(folder / "300W_LP"), model_path, folder / "shards")
     return folder / "shards"
 
 
@@ -133,7 +133,7 @@ def test_report_with_bad_arguments_says_which(
 
 
 def test_report_of_a_set_without_maps_takes_them_from_the_model(uvgen: Any, model_path: Path, tmp_path: Path) -> None:
-    make(write_tree(tmp_path / "300W_LP", 1), model_path, tmp_path / "shards", dataclasses.replace(SMALL, maps="none"))
+    have(write_tree(tmp_path / "300W_LP", 1), model_path, tmp_path / "shards", dataclasses.replace(SMALL, maps="none"))
     result = uvgen("report", tmp_path / "shards", "--out", tmp_path / "report")
     assert result.exit_code == 1 and "stores no maps, expected --model with the file of toy" in result.stderr
     arguments = ("--model", model_path, "--workers", 1, "--quiet")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.builds import PATIENCE_S, SMALL, make
+from support.builds import PATIENCE_S, SMALL, have
 from support.toy import write_tree
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
@@ -37,7 +37,7 @@ PLACES = {
 def files(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("files")
     shutil.copy(model_path, folder / "toy.h5")
-    make(write_tree(folder / "data"), model_path, folder / "shards", SMALL)
+    have(write_tree(folder / "data"), model_path, folder / "shards", SMALL)
     return folder
 
 

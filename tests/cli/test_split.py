@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import scipy.io as sio
-from support.builds import make
+from support.builds import have
 from support.toy import parameters, write_sample, write_tree
 
 from uvgen import describe_shards, open_shards
@@ -19,7 +19,7 @@ from uvgen.samples.photographs import source_photograph
 @pytest.fixture(scope="module")
 def built(model_path, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("built")
-    make(write_tree(folder / "300W_LP"), model_path, folder / "shards")
+    have(write_tree(folder / "300W_LP"), model_path, folder / "shards")
     return folder / "shards"
 
 
@@ -154,7 +154,7 @@ def test_info_says_what_a_set_holds(uvgen, shards) -> None:
 def test_info_json_holds_the_same_and_counts_yaws_and_reasons(uvgen, tree, model_path, tmp_path) -> None:
     (tree / "AFW" / "AFW_001_1_0.jpg").write_bytes(b"no image")
     (tree / "IBUG" / "IBUG_002_1_0.jpg").write_bytes(b"no image either")
-    make(tree, model_path, tmp_path / "shards")
+    have(tree, model_path, tmp_path / "shards")
     content = json.loads(uvgen("info", tmp_path / "shards", "--json").stdout)
     assert content["samples"] == 7 == sum(content["subsets"].values()) == sum(content["yaw_deg"].values())
     assert list(content["skipped"].values()) == [2], content["skipped"]
@@ -174,7 +174,7 @@ def test_select_by_label_nme_of_a_set_without_annotations_says_why_none_is_chose
         content = {key: value for key, value in parameters(k).items() if key.endswith("_Para")}
         write_sample(tmp_path / "data", f"a{k}", k)
         sio.savemat(tmp_path / f"data/a{k}.mat", content)
-    make(tmp_path / "data", model_path, tmp_path / "out")
+    have(tmp_path / "data", model_path, tmp_path / "out")
     result = uvgen("select", tmp_path / "out", "--max-nme", 5, "--out", "-")
     assert result.exit_code == 1 and "none of 3 samples has a label NME, their files hold no landmarks" in result.stderr
     result = uvgen("select", tmp_path / "out", "--out", "-")
@@ -205,7 +205,7 @@ def test_list_is_named_with_the_sample_that_was_meant(uvgen, shards, tmp_path) -
 def test_info_shows_empty_yaw_bins_and_says_what_has_no_shape(uvgen, tmp_path, model_path) -> None:
     for k, yaw in enumerate((-0.7, -0.7, 0.7)):
         write_sample(tmp_path / "data", f"a{k}", k, **parameters(k, yaw=yaw))
-    make(tmp_path / "data", model_path, tmp_path / "out")
+    have(tmp_path / "data", model_path, tmp_path / "out")
     text = uvgen("info", tmp_path / "out").stdout
     assert re.search(r"-15 to   \+0 0\n", text) and "label_nme (number)" in text and " name (text)" in text
     assert text.count("label NME") == 1

@@ -47,7 +47,7 @@ def test_pipe_takes_a_line_unless_it_is_full(tmp_path: Path) -> None:
 )
 def test_command_whose_output_nobody_reads_is_ended_by_a_signal(tmp_path, verbose, number, status) -> None:
     out = tmp_path / "out"
-    arguments = ("synth", "--count", 100_000, "--subset", "AFW", "--size", 64, "--workers", 2, "--out", out, *verbose)
+    arguments = ("synth", "--count", 5000, "--subset", "AFW", "--size", 64, "--workers", 2, "--out", out, *verbose)
     with unread_pipe() as full:
         process = start(*arguments, stdout=full, stderr=full)
         wait_for(lambda: len(list(out.glob("AFW/*.mat"))) > 20, process)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 import pytest
-from support.builds import make
+from support.builds import have
 from support.hostile import CRASHES, HANGS, as_shard, break_readers
 from support.toy import write_tree
 
@@ -71,7 +71,7 @@ def test_command_of_a_shard_that_breaks_hdf5_fails_with_status_1(
 ) -> None:
     if mark == HANGS:
         monkeypatch.setattr(isolated, "MAX_SECONDS", 1.0)
-    make(places["tree"], model_path, tmp_path / "whole")
+    have(places["tree"], model_path, tmp_path / "whole")
     file = sorted((tmp_path / "whole").glob("*.h5"))[0]
     as_shard(file.read_bytes() + mark, tmp_path / "whole", tmp_path / "shards")
     arguments = [part.format(**places, shards=tmp_path / "shards") for part in OF_SHARDS[name]]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Uvgen
-from support.builds import make
+from support.builds import have
 from support.stores import FolderStore, folder_store
 from support.toy import write_tree
 
@@ -17,7 +17,7 @@ URL = "s3://bucket/shards"
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
     folder = tmp_path_factory.mktemp("local")
-    make(write_tree(folder / "300W_LP"), model_path, folder / "shards")
+    have(write_tree(folder / "300W_LP"), model_path, folder / "shards")
     return folder / "shards"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from support.builds import SMALL, edit_index, make
+from support.builds import SMALL, edit_index, have
 from support.toy import toy_model, write_tree
 
 from uvgen.models.morphable import make_model, save_model
@@ -22,7 +22,7 @@ from uvgen.shards.constants import constants_bytes, write_constants
 def untouched(request: pytest.FixtureRequest, model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("built")
     config = dataclasses.replace(SMALL, posmap_dtype=getattr(request, "param", "uint16"))
-    make(write_tree(folder / "300W_LP"), model_path, folder / "shards", config)
+    have(write_tree(folder / "300W_LP"), model_path, folder / "shards", config)
     return folder / "shards"
 
 

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from support.builds import SMALL, by_name, file_hashes, make
+from support.builds import SMALL, by_name, file_hashes, have, make
 from support.toy import MIRROR_PX
 
 from uvgen import (
@@ -42,7 +42,7 @@ def test_build_augmented_samples_the_source_image_once_and_labels_agree(tree, mo
 
 
 def test_build_augmented_crop_is_the_plain_one_followed_by_the_draw(tree, model_path, tmp_path) -> None:
-    make(tree, model_path, tmp_path / "plain")
+    have(tree, model_path, tmp_path / "plain")
     make(tree, model_path, tmp_path / "out", CONFIG)
     plain = by_name(tmp_path / "plain")
     for name, sample in by_name(tmp_path / "out").items():
@@ -56,7 +56,7 @@ def test_build_augmented_crop_is_the_plain_one_followed_by_the_draw(tree, model_
 def test_build_augmented_with_flips_verifies_and_mirrors_image_and_label(tree, model_path, tmp_path, change) -> None:
     flips = dataclasses.replace(CONFIG, augmentation=Augmentation(flip=0.5), **change)
     make(tree, model_path, tmp_path / "out", flips)
-    make(tree, model_path, tmp_path / "plain", dataclasses.replace(SMALL, **change))
+    have(tree, model_path, tmp_path / "plain", dataclasses.replace(SMALL, **change))
     assert verify_shards(tmp_path / "out", model=load_model(model_path)).problems == ()
     plain = {s["name"]: s for s in open_shards(tmp_path / "plain", model=model_path)}
     samples = list(open_shards(tmp_path / "out", model=model_path))

@@ -19,6 +19,7 @@ from support.builds import (
     SMALL,
     edit_index,
     file_hashes,
+    have,
     listed_shards,
     make,
     start,
@@ -111,7 +112,7 @@ def test_build_run_again_changes_nothing(
     tree: Path, model_path: Path, tmp_path: Path, expected: dict[str, str]
 ) -> None:
     out = tmp_path / "out"
-    make(tree, model_path, out)
+    have(tree, model_path, out)
     before = times(out)
     result = make(tree, model_path, out, workers=2)
     assert (result.samples, result.new_samples) == (9, 0)
@@ -124,7 +125,7 @@ def test_build_run_again_makes_damaged_shards_alone(
     tree: Path, model_path: Path, tmp_path: Path, expected: dict[str, str], damage: str
 ) -> None:
     out = tmp_path / "out"
-    make(tree, model_path, out)
+    have(tree, model_path, out)
     before = times(out)
     bad = out / "IBUG-00000.h5"
     if damage == "missing":
@@ -199,7 +200,7 @@ def test_build_of_another_folder_whose_samples_are_called_alike_is_refused(
 
 def test_build_of_samples_that_were_fitted_again_is_refused(tree: Path, model_path: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    make(tree, model_path, out)
+    have(tree, model_path, out)
     for k, path in enumerate(sorted(tree.rglob("*.mat"))):
         write_sample(path.parent, path.stem, k + 50)
     with pytest.raises(SettingsError, match="or was changed since; choose another output folder, or overwrite"):
@@ -240,7 +241,7 @@ CHANGES = {
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("built")
-    make(write_tree(folder / "300W_LP"), model_path, folder / "shards")
+    have(write_tree(folder / "300W_LP"), model_path, folder / "shards")
     return folder / "300W_LP", folder / "shards"
 
 
@@ -297,7 +298,7 @@ def test_build_with_other_samples_is_refused(built: tuple[Path, Path], model_pat
 def test_build_overwrite_starts_anew(tree: Path, model_path: Path, tmp_path: Path, index: str) -> None:
     """Whatever state the folder is in: afterwards it is as if it had been empty, but for the user's own files."""
     out, config = tmp_path / "out", dataclasses.replace(SMALL, shard_size=100, seed=1)
-    make(tree, model_path, out)
+    have(tree, model_path, out)
     if index == "damaged":
         (out / "dataset.json").write_text("{half")
         with pytest.raises(DatasetError, match=r"dataset\.json"):
@@ -312,7 +313,7 @@ def test_build_overwrite_starts_anew(tree: Path, model_path: Path, tmp_path: Pat
 
 
 def test_build_overwrite_deletes_nothing_outside_the_folder(tree: Path, model_path: Path, tmp_path: Path) -> None:
-    make(tree, model_path, tmp_path / "out")
+    have(tree, model_path, tmp_path / "out")
     (tmp_path / "mine.h5").write_text("mine")
     edit_index(tmp_path / "out", lambda content: content["shards"][0].update(file="../mine.h5"))
     with contextlib.suppress(DatasetError):
@@ -353,7 +354,7 @@ def test_build_beside_a_journal_that_uvgen_did_not_write_ignores_it(
     edit_index(out, lambda content: content.update(shards=[], n_samples=0))
     about = [index["uvgen"], index["config"], index["plan"]]
     (out / ".uvgen-journal").write_bytes(b"".join(map(journal_line, [about, *JOURNALS[kind]])))
-    make(tree, model_path, out)
+    have(tree, model_path, out)
     assert file_hashes(out) == expected
 
 
@@ -361,7 +362,7 @@ def test_build_where_the_index_says_that_samples_are_missing_makes_their_shards(
     tree: Path, model_path: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    make(tree, model_path, out)
+    have(tree, model_path, out)
     expected = file_hashes(out)
 
     def change(content: dict[str, Any]) -> None:
@@ -378,7 +379,7 @@ def test_build_where_the_index_says_that_samples_are_missing_makes_their_shards(
 
 def test_build_run_again_does_not_replace_a_file_that_no_run_made(tree: Path, model_path: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    make(tree, model_path, out)
+    have(tree, model_path, out)
     expected = file_hashes(out)
 
     def change(content: dict[str, Any]) -> None:

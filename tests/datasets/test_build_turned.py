@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from support.builds import SMALL, by_name, file_hashes, make
+from support.builds import SMALL, by_name, file_hashes, have, make
 
 from uvgen import (
     Augmentation,
@@ -46,7 +46,7 @@ def test_build_turned_crop_is_made_after_the_turn_and_is_followed_by_the_rest(tr
     """The crop lies around the turned landmarks; what else is drawn is what would have been without a turn."""
     rest = dataclasses.replace(CONFIG, augmentation=dataclasses.replace(TURN, rotation_deg=(-40, 40), flip=0.5))
     make(tree, model_path, tmp_path / "turned", dataclasses.replace(CONFIG, jitter=0.0))
-    make(tree, model_path, tmp_path / "rest", dataclasses.replace(rest, jitter=0.0))
+    have(tree, model_path, tmp_path / "rest", dataclasses.replace(rest, jitter=0.0))
     assert verify_shards(tmp_path / "rest", model=load_model(model_path)).problems == ()
     turned = by_name(tmp_path / "turned")
     for name, sample in by_name(tmp_path / "rest").items():
@@ -115,7 +115,7 @@ def _built(tree, model_path, out, config) -> list:
 
 
 def test_augment_refuses_to_turn_crops_and_says_where_faces_are_turned(tree, model_path, tmp_path) -> None:
-    make(tree, model_path, tmp_path / "plain")
+    have(tree, model_path, tmp_path / "plain")
     with pytest.raises(
         InputError, match=r"yaw_deg and pitch_deg turn faces in whole photographs.*uvgen build --augment"
     ):

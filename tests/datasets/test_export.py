@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from support.builds import SMALL, edit_index, file_hashes, make
+from support.builds import SMALL, edit_index, file_hashes, have
 from support.exports import needs_package
 from support.toy import write_tree
 
@@ -35,7 +35,7 @@ JPEG_ERROR = 3.0
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
     folder = tmp_path_factory.mktemp("built")
-    make(write_tree(folder / "300W_LP"), model_path, folder / "shards")
+    have(write_tree(folder / "300W_LP"), model_path, folder / "shards")
     MODELS[:] = [Path(shutil.copy(model_path, folder / "model.h5"))]
     return folder / "shards"
 
@@ -118,7 +118,7 @@ def test_export_prnet_is_read_the_way_prnet_pytorch_does(built: Path, reader: Sh
 
 def test_export_of_shards_without_maps_makes_them(built: Path, tmp_path: Path, model_path: Path) -> None:
     lean = dataclasses.replace(SMALL, maps="none")
-    make(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "lean", lean)
+    have(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "lean", lean)
     with pytest.raises(InputError, match="lean: stores no maps; give the model that it was built with"):
         export_shards(tmp_path / "lean", tmp_path / "out", "npy")
     export_shards(tmp_path / "lean", tmp_path / "out", "npy", model=model_path)

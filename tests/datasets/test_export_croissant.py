@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from support.builds import SMALL, make
+from support.builds import SMALL, have
 from support.toy import write_tree
 
 from uvgen import describe_shards, open_shards, verify_shards
@@ -23,7 +23,7 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("built")
     lean = dataclasses.replace(SMALL, maps="none", image_codec="jpeg")
     config = lean if request.param == "lean" else SMALL
-    make(write_tree(folder / "300W_LP"), model_path, folder / "shards", config)
+    have(write_tree(folder / "300W_LP"), model_path, folder / "shards", config)
     return folder / "shards"
 
 

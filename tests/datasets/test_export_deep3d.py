@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from support.builds import SMALL, make
+from support.builds import SMALL, have
 from support.toy import write_tree
 
 from uvgen import Augmentation, export_shards, open_shards, prepare_deep3d, split_shards
@@ -28,7 +28,7 @@ JPEG_ERROR = 3.0  # of 255
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
     folder = tmp_path_factory.mktemp("faces")
-    make(write_tree(folder / "300W_LP"), model_path, folder / "shards")
+    have(write_tree(folder / "300W_LP"), model_path, folder / "shards")
     return folder / "shards"
 
 
@@ -117,7 +117,7 @@ def test_deep3d_landmarks_of_face3d_s_convention_are_put_where_the_image_has_the
     built: Path, exported: Path, tmp_path: Path, model_path: Path
 ) -> None:
     data = built.with_name("300W_LP")
-    make(data, model_path, tmp_path / "shards", dataclasses.replace(SMALL, convention="face3d"))
+    have(data, model_path, tmp_path / "shards", dataclasses.replace(SMALL, convention="face3d"))
     export_shards(tmp_path / "shards", tmp_path / "out", "deep3d", data=data)
     for path in (tmp_path / "out/landmarks").iterdir():
         np.testing.assert_allclose(np.loadtxt(path), np.loadtxt(exported / "landmarks" / path.name), atol=1e-2)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from support.builds import SMALL, make
+from support.builds import SMALL, have
 from support.glb import read_glb
 from support.toy import write_tree
 
@@ -23,7 +23,7 @@ from uvgen.meshes.grid import mesh_from_map
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
     folder = tmp_path_factory.mktemp("built")
-    make(write_tree(folder / "300W_LP", n=1), model_path, folder / "shards")
+    have(write_tree(folder / "300W_LP", n=1), model_path, folder / "shards")
     return folder / "shards"
 
 
@@ -139,7 +139,7 @@ def test_refined_map_lies_on_the_mesh_of_the_map() -> None:
 
 def test_exported_texture_has_the_crop_s_resolution_where_the_map_is_smaller(tmp_path: Path, model_path: Path) -> None:
     config = dataclasses.replace(SMALL, size=96, uv_size=32)
-    make(write_tree(tmp_path / "300W_LP", n=1), model_path, tmp_path / "shards", config)
+    have(write_tree(tmp_path / "300W_LP", n=1), model_path, tmp_path / "shards", config)
     export_shards(tmp_path / "shards", tmp_path / "out", "obj")
     sample = uvgen.open_shards(tmp_path / "shards")[0]
     path = tmp_path / "out" / f"{sample['name']}.obj"

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.builds import SMALL, make
+from support.builds import SMALL, have
 from support.exports import needs_package, parse_example, read_mds, read_tfrecord
 from support.toy import toy_model, write_tree
 
@@ -196,7 +196,7 @@ def test_export_huggingface_without_pyarrow_says_what_to_install(
 
 def test_shards_without_maps_are_exported_as_rows_with_the_model(tmp_path: Path, model_path: Path) -> None:
     lean = dataclasses.replace(SMALL, maps="none", image_codec="jpeg")
-    make(write_tree(tmp_path / "300W_LP", n=1), model_path, tmp_path / "lean", lean)
+    have(write_tree(tmp_path / "300W_LP", n=1), model_path, tmp_path / "lean", lean)
     export_shards(tmp_path / "lean", tmp_path / "out", "mds", model=model_path)
     for row, sample in zip(read_mds(tmp_path / "out"), open_shards(tmp_path / "lean", model_path), strict=True):
         assert_same_bits(row["posmap"], sample["posmap"], "posmap")

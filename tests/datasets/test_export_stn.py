@@ -11,7 +11,7 @@ import pytest
 import scipy.io as sio
 from numpy.typing import NDArray
 from PIL import Image
-from support.builds import SMALL, make
+from support.builds import SMALL, have
 from support.toy import write_tree
 
 from uvgen import Augmentation, BuildConfig, build_shards, export_shards, open_shards
@@ -39,7 +39,7 @@ FLIP = np.array([6, 5, 4, 3, 2, 1, 12, 11, 10, 9, 8, 7, 17, 16, 15, 14, 13, 20, 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
     folder = tmp_path_factory.mktemp("stn")
-    make(write_tree(folder / "300W_LP"), model_path, folder / "shards")
+    have(write_tree(folder / "300W_LP"), model_path, folder / "shards")
     return folder / "shards"
 
 

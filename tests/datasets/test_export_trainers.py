@@ -8,7 +8,7 @@ import pytest
 import scipy.io as sio
 from numpy.typing import NDArray
 from PIL import Image
-from support.builds import SMALL, make
+from support.builds import SMALL, have
 from support.toy import write_tree
 
 import uvgen
@@ -26,7 +26,7 @@ U = SMALL.uv_size
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
     folder = tmp_path_factory.mktemp("trainers")
-    make(write_tree(folder / "300W_LP"), model_path, folder / "shards")
+    have(write_tree(folder / "300W_LP"), model_path, folder / "shards")
     return folder / "shards"
 
 
@@ -125,7 +125,7 @@ def sets(tmp_path: Path, model_path: Path, model: MorphableModel) -> dict[str, P
     found = {}
     for convention in ("exact", "face3d"):
         out = tmp_path / convention
-        make(tree, model_path, out, replace(SMALL, convention=convention, posmap_dtype="float32"))
+        have(tree, model_path, out, replace(SMALL, convention=convention, posmap_dtype="float32"))
         turned = Augmentation(rotation_deg=(-60, 60), flip=0.5)
         augment_shards(out, tmp_path / f"{convention}_turned", turned, model=model)
         found |= {convention: out, f"{convention}_turned": tmp_path / f"{convention}_turned"}
@@ -222,7 +222,7 @@ def test_reshow_keeps_annotated_landmarks_in_three_dimensions_as_matlab_counts(
     for path in tree.rglob("*.mat"):
         content = {k: v for k, v in sio.loadmat(path).items() if not k.startswith("__")}
         sio.savemat(path, {**content, "pt3d_68": marks})
-    make(tree, model_path, tmp_path / "shards")
+    have(tree, model_path, tmp_path / "shards")
     for convention, first in (("reshow", 1), ("exact", 0)):
         export_shards(tmp_path / "shards", tmp_path / convention, "reshow", convention=convention)
         for path in (tmp_path / convention).rglob("*_bbox_info.mat"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import h5py
 import pytest
-from support.builds import SMALL, assert_equal_samples, by_name, edit_index, file_hashes, make
+from support.builds import SMALL, assert_equal_samples, by_name, edit_index, file_hashes, have, make
 from support.toy import write_tree
 
 from uvgen import (
@@ -41,14 +41,14 @@ def tree(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module", params=CONFIGS)
 def built(request, tree, model_path, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("built") / "shards"
-    make(tree, model_path, out, CONFIGS[request.param])
+    have(tree, model_path, out, CONFIGS[request.param])
     return out
 
 
 @pytest.fixture(scope="module")
 def plain(tree, model_path, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("built") / "shards"
-    make(tree, model_path, out)
+    have(tree, model_path, out)
     return out
 
 
@@ -83,7 +83,7 @@ def test_merge_of_the_parts_holds_every_sample_as_it_was(built, model_path, tmp_
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["raw", "flips"])
 def test_merge_by_workers_gives_the_same_bytes(tree, model_path, tmp_path, kind) -> None:
-    make(tree, model_path, tmp_path / "in", CONFIGS[kind])
+    have(tree, model_path, tmp_path / "in", CONFIGS[kind])
     names = open_shards(tmp_path / "in").names[::2]
     for workers in (1, 2):
         merge_shards(tmp_path / "in", tmp_path / f"{workers}", names=names, workers=workers)
@@ -150,7 +150,7 @@ def _interrupt(_: object) -> None:
 )
 def test_merge_refuses_sets_of_other_settings(plain, tree, model_path, tmp_path, change, message) -> None:
     shutil.copytree(plain, tmp_path / "plain")
-    make(tree, model_path, tmp_path / "other", dataclasses.replace(SMALL, **change))
+    have(tree, model_path, tmp_path / "other", dataclasses.replace(SMALL, **change))
     with pytest.raises(InputError, match=message):
         merge_shards([tmp_path / "plain", tmp_path / "other"], tmp_path / "out")
     assert not (tmp_path / "out").exists()

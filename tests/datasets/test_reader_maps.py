@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from support.builds import SMALL, make
+from support.builds import SMALL, have, make
 from support.toy import toy_model
 
 from uvgen import load_model, open_shards, save_model, verify_shards
@@ -20,8 +20,8 @@ HALF_STEP = SMALL.size / 2**14 / 2
 
 @pytest.fixture
 def sets(tree: Path, model_path: Path, tmp_path: Path) -> tuple[Path, Path]:
-    make(tree, model_path, tmp_path / "stored")
-    make(tree, model_path, tmp_path / "lean", LEAN)
+    have(tree, model_path, tmp_path / "stored")
+    have(tree, model_path, tmp_path / "lean", LEAN)
     return tmp_path / "stored", tmp_path / "lean"
 
 
@@ -67,7 +67,7 @@ def test_verify_checks_sets_without_maps(sets, model_path) -> None:
     "config", [dataclasses.replace(SMALL, image_codec="jpeg"), dataclasses.replace(SMALL, maps="none")]
 )
 def test_build_with_one_of_the_two_reads_and_verifies(tree, model_path, tmp_path, config) -> None:
-    make(tree, model_path, tmp_path / "out", config)
+    have(tree, model_path, tmp_path / "out", config)
     assert verify_shards(tmp_path / "out", model=load_model(model_path)).problems == ()
     assert open_shards(tmp_path / "out", model=model_path)[0]["posmap"].shape == (48, 48, 3)
 
@@ -82,4 +82,4 @@ def test_build_with_jpeg_of_lower_quality_is_smaller(tree, model_path, tmp_path)
 
 def test_build_with_quality_out_of_range_is_refused(tree, model_path, tmp_path) -> None:
     with pytest.raises(InputError, match="jpeg_quality: 101, expected 1 to 100"):
-        make(tree, model_path, tmp_path / "out", dataclasses.replace(LEAN, jpeg_quality=101))
+        have(tree, model_path, tmp_path / "out", dataclasses.replace(LEAN, jpeg_quality=101))

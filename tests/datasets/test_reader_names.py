@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.builds import make
+from support.builds import have
 from support.toy import write_tree
 
 import uvgen
@@ -17,7 +17,7 @@ from uvgen.errors import InputError
 def shards(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
     folder = tmp_path_factory.mktemp("names")
     config = BuildConfig(size=16, uv_size=24, shard_size=2)
-    make(write_tree(folder / "300W_LP"), model_path, folder / "shards", config)
+    have(write_tree(folder / "300W_LP"), model_path, folder / "shards", config)
     return folder / "shards"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.builds import SMALL, edit_index, file_hashes, make
+from support.builds import SMALL, edit_index, file_hashes, have, make
 from support.toy import toy_model, write_sample, write_tree
 
 from uvgen import (
@@ -33,8 +33,8 @@ def untouched(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     folder = tmp_path_factory.mktemp("sets")
     tree = write_tree(folder / "data")
     (tree / "IBUG/IBUG_001_1_0.jpg").write_bytes(b"no image")
-    make(tree, model_path, folder / "built")
-    make(tree, model_path, folder / "built-augmented", AUGMENTED)
+    have(tree, model_path, folder / "built")
+    have(tree, model_path, folder / "built-augmented", AUGMENTED)
     flips = replace(Augmentation.preset("prnet"), flip=0.5)
     augment_shards(folder / "built", folder / "copies", flips, copies=2, model=model_path)
     return folder

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.builds import SMALL, file_hashes, make
+from support.builds import SMALL, file_hashes, have
 from support.stores import s3_store
 from support.toy import write_tree
 
@@ -27,7 +27,7 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
     folder = tmp_path_factory.mktemp("local")
-    make(write_tree(folder / "300W_LP"), model_path, folder / "shards")
+    have(write_tree(folder / "300W_LP"), model_path, folder / "shards")
     return folder
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.builds import assert_equal_samples, by_name, file_hashes, make
+from support.builds import assert_equal_samples, by_name, file_hashes, have, make
 from support.toy import write_sample
 
 from uvgen import Augmentation, augment_shards, open_shards, select_names, split_shards, verify_shards
@@ -35,7 +35,7 @@ def tree(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def built(tree, model_path, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("built") / "shards"
-    make(tree, model_path, out)
+    have(tree, model_path, out)
     return out
 
 
@@ -255,7 +255,7 @@ def test_verify_accepts_splits_and_finds_those_of_another_set(shards) -> None:
 
 
 def test_rerun_keeps_splits_and_changes_nothing(tree, model_path, tmp_path) -> None:
-    make(tree, model_path, tmp_path / "out")
+    have(tree, model_path, tmp_path / "out")
     split_shards(tmp_path / "out", HALVES)
     before = file_hashes(tmp_path / "out")
     assert make(tree, model_path, tmp_path / "out").new_samples == 0

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.builds import SMALL, assert_equal_samples, edit_index, file_hashes, listed_shards, make
+from support.builds import SMALL, assert_equal_samples, edit_index, file_hashes, have, listed_shards, make
 from support.stores import FolderStore, changing, failing, folder_store
 
 from uvgen import (
@@ -41,7 +41,7 @@ def local(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
     from support.toy import write_tree
 
     folder = tmp_path_factory.mktemp("local")
-    make(write_tree(folder / "300W_LP"), model_path, folder / "shards")
+    have(write_tree(folder / "300W_LP"), model_path, folder / "shards")
     return folder
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from support.builds import SMALL, edit_index, file_hashes, make
-from support.toy import toy_model
+from support.builds import SMALL, edit_index, file_hashes, have, make
+from support.toy import toy_model, write_tree
 
 from uvgen import (
     Augmentation,
@@ -75,7 +75,7 @@ def test_build_with_targets_stores_what_the_parameters_give(
 def test_build_without_targets_has_the_bytes_that_it_had_beside_them(
     tree: Path, model_path: Path, tmp_path: Path
 ) -> None:
-    make(tree, model_path, tmp_path / "plain")
+    have(tree, model_path, tmp_path / "plain")
     make(tree, model_path, tmp_path / "again", dataclasses.replace(SMALL, targets=()))
     assert file_hashes(tmp_path / "plain") == file_hashes(tmp_path / "again")
     content = json.loads((tmp_path / "plain" / "dataset.json").read_text(encoding="utf-8"))
@@ -95,9 +95,8 @@ def test_build_with_some_targets_stores_them_alone_in_one_order(tree: Path, mode
 
 
 @pytest.mark.parametrize("maps", ["stored", "none"])
-def test_augmented_targets_are_drawn_where_the_sample_moved_to(
-    tree: Path, labeled: Path, tmp_path: Path, maps: str
-) -> None:
+def test_augmented_targets_are_drawn_where_the_sample_moved_to(labeled: Path, tmp_path: Path, maps: str) -> None:
+    tree = write_tree(tmp_path / "300W_LP", 1)
     config = dataclasses.replace(ALL, maps=maps)
     make(tree, labeled, tmp_path / "built", dataclasses.replace(config, augmentation=TURN, copies=2))
     make(tree, labeled, tmp_path / "plain", config)
@@ -106,7 +105,7 @@ def test_augmented_targets_are_drawn_where_the_sample_moved_to(
         assert_made_of_parameters(tmp_path / folder, labeled)
         assert verify_shards(tmp_path / folder, model=labeled).problems == ()
         samples = [*open_shards(tmp_path / folder)]
-        assert len(samples) == 18 and 0 < sum(bool(sample["flipped"]) for sample in samples) < 18
+        assert len(samples) == 6 and 0 < sum(bool(sample["flipped"]) for sample in samples) < 6
 
 
 def test_augment_of_a_set_with_targets_needs_its_model(tree: Path, model_path: Path, tmp_path: Path) -> None:

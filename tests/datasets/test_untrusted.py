@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.builds import assert_equal_samples, file_hashes, make
+from support.builds import assert_equal_samples, file_hashes, have
 from support.hostile import CRASHES, HANGS, as_shard, break_readers
 from support.toy import write_tree
 
@@ -21,7 +21,7 @@ from uvgen.storage import isolated
 @pytest.fixture(scope="module")
 def built(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("untrusted")
-    make(write_tree(folder / "300W_LP", 1), model_path, folder / "shards")
+    have(write_tree(folder / "300W_LP", 1), model_path, folder / "shards")
     return folder / "shards"
 
 

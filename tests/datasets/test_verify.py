@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from support.builds import make
+from support.builds import have
 from support.toy import write_tree
 
 from uvgen import verify_shards
@@ -13,7 +13,7 @@ from uvgen.shards.index import Index
 
 @pytest.fixture
 def shards(tmp_path: Path, model_path: Path) -> Path:
-    make(write_tree(tmp_path / "tree"), model_path, tmp_path / "shards")
+    have(write_tree(tmp_path / "tree"), model_path, tmp_path / "shards")
     return tmp_path / "shards"
 
 

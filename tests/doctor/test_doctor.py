@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.builds import SMALL, edit_index, make
+from support.builds import SMALL, edit_index, have, make
 from support.toy import annotation, face3d_files, parameters, picture, toy_model, write_bfm_files, write_sample
 
 from uvgen import augment_shards, diagnose, open_shards, save_model, split_shards
@@ -35,7 +35,7 @@ def built(model_path, tmp_path_factory) -> Path:
     for k in range(4):
         for version in range(2):
             write_sample(root / "300W_LP/IBUG", f"IBUG_image_{k:03d}_1_{version}", seed=10 * k + version)
-    make(root / "300W_LP", model_path, root / "shards")
+    have(root / "300W_LP", model_path, root / "shards")
     return root / "shards"
 
 
@@ -158,7 +158,7 @@ def test_data_set_with_a_fault_is_told_its_code(shards, code, change) -> None:
 
 def test_data_set_whose_samples_were_skipped_is_told_the_share_and_the_first_reason(tree, model_path, tmp_path) -> None:
     (tree / "IBUG/IBUG_001_1_0.jpg").write_bytes(b"none")
-    make(tree, model_path, tmp_path / "shards")
+    have(tree, model_path, tmp_path / "shards")
     (finding,) = diagnose(tmp_path / "shards").findings
     assert finding.code == "UV206" and re.search(r"1 of 9, first IBUG/IBUG_001_1_0: .*IBUG_001_1_0.jpg", finding.text)
 
@@ -177,14 +177,14 @@ def test_data_set_of_many_small_compressed_shards_is_told_so(tree, model_path, t
     import dataclasses
 
     monkeypatch.setattr("uvgen.doctor.shards._MANY_SHARDS", 4)
-    make(tree, model_path, tmp_path / "shards", dataclasses.replace(SMALL, compression="gzip"))
+    have(tree, model_path, tmp_path / "shards", dataclasses.replace(SMALL, compression="gzip"))
     assert codes(tmp_path / "shards") == {"UV209", "UV212"}
 
 
 def test_data_set_with_labels_far_from_annotations_is_told_so(model_path, tmp_path) -> None:
     for k in range(6):
         write_sample(tmp_path / "tree/AFW", f"AFW_{k:03d}_1_0", seed=k, pt2d=np.full((2, 68), 60.0) + np.arange(68) % 9)
-    make(tmp_path / "tree", model_path, tmp_path / "shards")
+    have(tmp_path / "tree", model_path, tmp_path / "shards")
     assert codes(tmp_path / "shards") == {"UV210"}
 
 
@@ -295,7 +295,7 @@ def test_one_annotation_of_all_turned_versions_is_a_note_of_its_own(model_path, 
     assert (
         codes(tmp_path / "tree", model=model_path) == codes(tmp_path / "tree", model=model_path, deep=True) == {"UV309"}
     )
-    make(tmp_path / "tree", model_path, tmp_path / "out")
+    have(tmp_path / "tree", model_path, tmp_path / "out")
     assert codes(tmp_path / "out") == codes(tmp_path / "out", model=model_path) == {"UV215"}
 
 

@@ -17,9 +17,9 @@ from uvgen.evaluation.scores import SCORES
 from uvgen.evaluation.tables import markdown, per_face, text_table
 
 
-@pytest.fixture
-def report(shards, predict):
-    folder = predict(lambda m: m + np.random.default_rng(0).normal(0, 0.5, m.shape), skip=1)
+@pytest.fixture(scope="module")
+def report(shards, predict_once):
+    folder = predict_once(lambda m: m + np.random.default_rng(0).normal(0, 0.5, m.shape), skip=1)
     return evaluate_predictions(folder, shards, scores="all")
 
 

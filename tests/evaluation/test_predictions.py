@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.builds import SMALL, make
+from support.builds import SMALL, have
 from support.toy import write_tree
 
 from uvgen import crop_to_image, load_model, open_shards
@@ -251,8 +251,8 @@ def test_scores_that_some_faces_have_not_are_named(shards, predict) -> None:
 
 def test_predictions_in_shards_of_other_crops_are_moved_to_the_truths(tmp_path, model_path) -> None:
     tree = write_tree(tmp_path / "300W_LP")
-    make(tree, model_path, tmp_path / "true")
-    make(tree, model_path, tmp_path / "others", replace(SMALL, size=64, seed=5))
+    have(tree, model_path, tmp_path / "true")
+    have(tree, model_path, tmp_path / "others", replace(SMALL, size=64, seed=5))
     report = evaluate_predictions(tmp_path / "others", tmp_path / "true")
     assert report.complete and report.doubts == ()
     assert mean(report) < 1e-3 and mean(report, "nme_dense_2d") < 1e-3  # maps are stored to 1/500 px and more

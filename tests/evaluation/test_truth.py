@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.builds import make
+from support.builds import have
 from support.oracles import nme_21
 from support.toy import HEIGHT, parameters, write_sample
 
@@ -129,7 +129,7 @@ def test_points_in_3d_are_a_truth_in_3d_of_shards(tmp_path: Path, model_path: Pa
         affine = pose_to_image(content["Pose_Para"], HEIGHT)[0]
         points = vertices @ affine[:, :3].T + affine[:, 3] + [1, 1, 0]  # as MATLAB counts
         write_sample(tmp_path / "AFLW2000", f"image0000{k}", k, **content, pt3d_68=points.T)
-    make(tmp_path / "AFLW2000", model_path, tmp_path / "shards")
+    have(tmp_path / "AFLW2000", model_path, tmp_path / "shards")
     reader = open_shards(tmp_path / "shards")
     folder = tmp_path / "predictions"
     folder.mkdir()

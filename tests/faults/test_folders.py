@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.builds import SMALL, file_hashes, listed_shards, make
+from support.builds import SMALL, file_hashes, have, listed_shards, make
 from support.faults import faulty_environment, finish, start, write_samples
 from support.toy import write_sample, write_tree
 
@@ -40,7 +40,7 @@ def spoil(path: Path, how: str) -> bytes:
 )
 def test_build_takes_a_sample_that_was_mended(model_path: Path, tmp_path: Path, how: str, suffix: str) -> None:
     tree = write_tree(tmp_path / "data")
-    make(tree, model_path, tmp_path / "expected")
+    have(tree, model_path, tmp_path / "expected")
     path = tree / f"IBUG/IBUG_001_1_0{suffix}"
     content = spoil(path, how)
     out = tmp_path / "out"
@@ -59,7 +59,7 @@ def test_build_takes_a_sample_that_was_mended(model_path: Path, tmp_path: Path, 
 
 def test_build_takes_a_shard_of_which_all_samples_were_skipped(model_path: Path, tmp_path: Path) -> None:
     tree = write_tree(tmp_path / "data")
-    make(tree, model_path, tmp_path / "expected")
+    have(tree, model_path, tmp_path / "expected")
     path = tree / "AFW/AFW_002_1_0.jpg"  # alone in its shard
     content = spoil(path, "text")
     make(tree, model_path, tmp_path / "out")
@@ -77,7 +77,7 @@ def test_build_takes_a_shard_of_which_all_samples_were_skipped(model_path: Path,
 
 def test_build_whose_samples_vanish_stops(model_path: Path, tmp_path: Path) -> None:
     tree = write_tree(tmp_path / "data", 9)
-    make(tree, model_path, tmp_path / "expected")
+    have(tree, model_path, tmp_path / "expected")
     for how in ("deleted", "emptied"):
         out = tmp_path / f"out {how}"
 
@@ -115,7 +115,7 @@ def test_build_with_one_missing_file_skips_it(model_path: Path, tmp_path: Path) 
 )
 def test_output_that_vanishes_ends_the_run(model_path: Path, tmp_path: Path, how: str, job: str) -> None:
     tree = write_tree(tmp_path / "data", 5)
-    make(tree, model_path, tmp_path / "shards")
+    have(tree, model_path, tmp_path / "shards")
     out = tmp_path / "out"
 
     def vanish(_: object) -> None:
@@ -233,7 +233,7 @@ def test_index_is_written_now_and_then_and_the_journal_says_the_rest(
 def test_build_goes_on_from_the_journal_alone(model_path: Path, tmp_path: Path) -> None:
     """As it is left by a process that was killed after the seventh shard; its last line may be torn."""
     tree = write_tree(tmp_path / "data", 9)
-    make(tree, model_path, tmp_path / "expected")
+    have(tree, model_path, tmp_path / "expected")
     out, copy = tmp_path / "out", tmp_path / "copy"
 
     def keep(_: ShardResult) -> None:
@@ -252,7 +252,7 @@ def test_build_goes_on_from_the_journal_alone(model_path: Path, tmp_path: Path) 
 
 
 def test_index_with_a_flipped_bit_is_refused(model_path: Path, tmp_path: Path) -> None:
-    make(write_tree(tmp_path / "data"), model_path, tmp_path / "out")
+    have(write_tree(tmp_path / "data"), model_path, tmp_path / "out")
     path = tmp_path / "out/dataset.json"
     text = path.read_bytes()
     assert b'"names_sha256": "' in text
@@ -265,7 +265,7 @@ def test_names_come_from_the_index_and_from_shards_where_it_has_none(model_path:
     from support.builds import edit_index
 
     out = tmp_path / "out"
-    make(write_tree(tmp_path / "data"), model_path, out)
+    have(write_tree(tmp_path / "data"), model_path, out)
     names = [sample["name"] for sample in open_shards(out)]
     edit_index(out, lambda content: content["shards"][1].pop("names"))
     assert open_shards(out).names == names and verify_shards(out).sound
@@ -305,7 +305,7 @@ def test_build_under_a_narrow_limit_is_finished_or_says_why(
 @pytest.mark.slow
 def test_build_on_a_full_disk_says_so_and_goes_on_later(model_path: Path, tmp_path: Path) -> None:
     data, out = write_samples(tmp_path / "data", 8), tmp_path / "out"
-    make(data, model_path, tmp_path / "expected")
+    have(data, model_path, tmp_path / "expected")
     size = max(path.stat().st_size for path in (tmp_path / "expected").glob("*.h5"))
     command = ("build", "--data", data, "--model", model_path, "--out", out, "--size", 32, "--uv-size", 48,
                "--shard-size", SMALL.shard_size, "--quiet")  # fmt: skip

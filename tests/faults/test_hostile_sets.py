@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
-from support.builds import SMALL, edit_index, make
+from support.builds import SMALL, edit_index, have, make
 from support.toy import write_tree
 
 from uvgen import (
@@ -37,7 +37,7 @@ from uvgen.storage.files import draft_of
 @pytest.fixture(scope="module")
 def built(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("built")
-    make(write_tree(root / "300W_LP"), model_path, root / "shards")
+    have(write_tree(root / "300W_LP"), model_path, root / "shards")
     return root / "shards"
 
 
@@ -49,7 +49,7 @@ def shards(built: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def built_of_six(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("six")
-    make(write_tree(root / "300W_LP", 2), model_path, root / "shards")
+    have(write_tree(root / "300W_LP", 2), model_path, root / "shards")
     return root / "shards"
 
 
@@ -75,10 +75,10 @@ def seal(folder: Path, change: Callable[[dict[str, Any]], object] | None = None)
 
 
 COMMANDS = {
-    "info": [], "doctor": [], "verify": [], "preview": ["--out", "sheet.png"], "report": ["--out", "report", "-j", "1"],
-    "merge": ["--out", "merged", "-j", "1"], "augment": ["--out", "copies", "-j", "1"],
-    "export": ["--to", "webdataset", "--out", "tars", "-j", "1"], "select": ["--subset", "IBUG", "--out", "-"],
-    "split": ["--fractions", "a=0.5"],
+    "info": [], "doctor": [], "verify": [], "preview": ["--samples", "2", "--out", "sheet.png"],
+    "report": ["--out", "report", "-j", "1"], "merge": ["--out", "merged", "-j", "1"],
+    "augment": ["--out", "copies", "-j", "1"], "export": ["--to", "webdataset", "--out", "tars", "-j", "1"],
+    "select": ["--subset", "IBUG", "--out", "-"], "split": ["--fractions", "a=0.5"],
 }  # fmt: skip
 
 
@@ -244,7 +244,7 @@ def test_verify_with_the_model_does_not_take_the_shard_s_word_for_its_tolerance(
 @pytest.mark.parametrize("value", [1e9, -3e38, np.inf, np.nan])
 def test_preview_of_a_map_that_leads_far_away_says_so(model_path, tmp_path, uvgen, value) -> None:
     config = dataclasses.replace(SMALL, posmap_dtype="float32")
-    make(write_tree(tmp_path / "tree"), model_path, tmp_path / "shards", config)
+    have(write_tree(tmp_path / "tree"), model_path, tmp_path / "shards", config)
     for path in (tmp_path / "shards").glob("*.h5"):
         with h5py.File(path, "r+") as file:
             file["posmap"][:, ::3] = value
@@ -256,7 +256,7 @@ def test_preview_of_a_map_that_leads_far_away_says_so(model_path, tmp_path, uvge
 @pytest.mark.parametrize("value", [1e9, np.nan])
 def test_augment_of_a_map_that_leads_far_away_leaves_its_copies_out(model_path, tmp_path, uvgen, value) -> None:
     config = dataclasses.replace(SMALL, posmap_dtype="float32")
-    make(write_tree(tmp_path / "tree"), model_path, tmp_path / "shards", config)
+    have(write_tree(tmp_path / "tree"), model_path, tmp_path / "shards", config)
     with h5py.File(tmp_path / "shards/IBUG-00000.h5", "r+") as file:
         file["posmap"][0, 3] = value
     seal(tmp_path / "shards")

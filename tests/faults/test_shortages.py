@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import Result
-from support.builds import make
+from support.builds import have, make
 from support.photographs import write_photographs
 from support.toy import write_bfm_files, write_tree
 
@@ -45,7 +45,7 @@ def test_build_without_memory_for_an_image_stops_and_names_it(
     model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tree = write_tree(tmp_path / "data")
-    make(tree, model_path, tmp_path / "expected")
+    have(tree, model_path, tmp_path / "expected")
     for at in range(4, 9):  # the first are probes
         with monkeypatch.context() as patch:
             patch.setattr(picture, "decode_image", failing(MemoryError(), picture.decode_image, at))

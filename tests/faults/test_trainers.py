@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.builds import make
+from support.builds import have
 from support.faults import children, is_alive, wait_until
 from support.toy import write_tree
 
@@ -44,7 +44,7 @@ if __name__ == "__main__":
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
     folder = tmp_path_factory.mktemp("trainers")
-    make(write_tree(folder / "data"), model_path, folder / "shards", BuildConfig(size=32, uv_size=48, shard_size=2))
+    have(write_tree(folder / "data"), model_path, folder / "shards", BuildConfig(size=32, uv_size=48, shard_size=2))
     (folder / "trainer.py").write_text(TRAINER)
     return folder / "shards"
 

@@ -11,7 +11,7 @@ from fuzz.readers import READERS, Reader
 from fuzz.run import complaint, damaged, prepare
 
 CORPUS = Path(__file__).parent / "corpus"
-N = 50  # `make fuzz` gives each reader more
+N = 30  # `make fuzz` gives each reader more
 BY_NAME = {reader.name: reader for reader in READERS}
 
 

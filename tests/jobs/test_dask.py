@@ -84,18 +84,26 @@ def test_build_on_dask_without_its_scheduler_says_what_was_lost(dask: DaskCluste
     assert "Traceback" not in errors
 
 
-@pytest.mark.parametrize("address", ["http://127.0.0.1:9", "tls://127.0.0.1:9", "a.json", "b.json", "c.json"])
 def test_dask_engine_of_what_is_no_scheduler_is_an_error_at_once(
-    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    addresses = ["http://127.0.0.1:9", "tls://127.0.0.1:9", "a.json", "b.json", "c.json"]
     for name, content in (("a", "[" * 9), ("b", '{"address": 5}'), ("c", '{"address": "inproc://1:1"}')):
         Path(f"{name}.json").write_text(content)
-    code = (
-        f"from uvgen.parallel.dask import DaskEngine\ntry: DaskEngine({address!r}, 1)\nexcept Exception as e: print(e)"
-    )
+    code = f"""
+from uvgen.parallel.dask import DaskEngine
+for address in {addresses}:
+    try:
+        DaskEngine(address, 1)
+    except Exception as error:
+        print(error)
+"""
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert f"{address}: no Dask scheduler answers (" in done.stdout and not done.stderr
+    said = done.stdout.splitlines()
+    assert len(said) == len(addresses) and not done.stderr
+    for address, text in zip(addresses, said, strict=True):
+        assert f"{address}: no Dask scheduler answers (" in text
 
 
 @pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:9"])

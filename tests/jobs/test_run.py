@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import threadpoolctl
 from support.jobs import BrokenToOpen, DeadlySum, DeadlyTogether, DeadlyToOpen, DeadlyWhole, Multiply, WithoutMemory
 
 from uvgen.errors import DatasetError, InputError, OutputError, SampleError, WorkerError
-from uvgen.jobs.run import check_run, check_same, results, run
+from uvgen.jobs.run import _libraries, check_run, check_same, results, run
 from uvgen.parallel.child import packed
 
 
@@ -161,6 +162,36 @@ def test_processes_that_say_why_they_cannot_open_the_job_and_take_a_while_to_end
 def test_processes_without_memory_for_blas_are_no_task_s_fault(tmp_path: Path) -> None:
     with pytest.raises(WorkerError, match="worker processes cannot be started: "):
         list(results(WithoutMemory(), [[1]], 2, retries=0))
+
+
+def test_tasks_in_this_process_have_one_blas_thread_and_libraries_are_looked_for_after_imports_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[int] = []
+    look_for = threadpoolctl.ThreadpoolController.__init__
+
+    def threads() -> list[int]:
+        return [found["num_threads"] for found in threadpoolctl.threadpool_info() if found["user_api"] == "blas"]
+
+    def look(self: threadpoolctl.ThreadpoolController) -> None:
+        looked.append(1)
+        look_for(self)
+
+    class Threads:
+        def open(self) -> Callable[[int], list[int]]:
+            return lambda _: threads()
+
+    class Looks:
+        def open(self) -> Callable[[int], int]:
+            return lambda _: len(looked)
+
+    before = threads()
+    assert list(results(Threads(), range(2), 1)) == [[1] * len(before)] * 2 and threads() == before
+    _libraries.cache_clear()
+    monkeypatch.setattr(threadpoolctl.ThreadpoolController, "__init__", look)
+    assert list(results(Looks(), range(3), 1)) == [1, 1, 1]
+    monkeypatch.setitem(sys.modules, "imported meanwhile", sys)
+    assert list(results(Looks(), range(2), 1)) == [2, 2]
 
 
 @pytest.mark.parametrize("at", ["traceback.format_exception", "pickle.dumps"])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from support.builds import SMALL, make
+from support.builds import SMALL, have
 from support.toy import annotation, parameters, write_sample, write_tree
 
 from uvgen import (
@@ -40,7 +40,7 @@ from uvgen.shards.reader import ShardReader
 @pytest.fixture(scope="module")
 def shards(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("preview")
-    make(write_tree(folder / "300W_LP"), model_path, folder / "shards", dataclasses.replace(SMALL, size=64))
+    have(write_tree(folder / "300W_LP"), model_path, folder / "shards", dataclasses.replace(SMALL, size=64))
     return folder / "shards"
 
 
@@ -264,7 +264,7 @@ def test_contact_sheet_of_a_set_without_maps_needs_its_model(
     model_path: Path, reader: ShardReader, tmp_path: Path
 ) -> None:
     config = dataclasses.replace(SMALL, size=64, maps="none", image_codec="jpeg")
-    make(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "shards", config)
+    have(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "shards", config)
     with pytest.raises(DatasetError, match=r"stores no maps, expected maps or a model; open it with"):
         contact_sheet(open_shards(tmp_path / "shards"))
     sheet = contact_sheet(open_shards(tmp_path / "shards", model_path), 2)
@@ -300,7 +300,7 @@ def test_label_problems_of_right_labels_are_none_at_any_size(model_path: Path, t
     tree = write_tree(tmp_path / "tree")
     for size, uv_size in ((64, 256), (256, 64), (128, 17)):
         config = dataclasses.replace(SMALL, size=size, uv_size=uv_size, shard_size=9)
-        make(tree, model_path, tmp_path / f"{size}", config)
+        have(tree, model_path, tmp_path / f"{size}", config)
         reader = open_shards(tmp_path / f"{size}")
         for k, sample in enumerate(reader):
             assert not label_problems(
@@ -613,7 +613,7 @@ def test_sheet_leaves_out_annotations_of_another_version(model_path: Any, tmp_pa
         for step, yaw in enumerate((0.0, 0.8)):
             content = {**parameters(photograph, yaw=yaw), "pt2d": annotation(first)}
             write_sample(tmp_path / "data/AFW", f"AFW_{photograph}_1_{step}", photograph, **content)
-    make(tmp_path / "data", model_path, tmp_path / "out")
+    have(tmp_path / "data", model_path, tmp_path / "out")
     reader = open_shards(tmp_path / "out")
     assert reader.column("label_nme").max() > 0.05
     sheet = contact_sheet(reader)

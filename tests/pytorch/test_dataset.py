@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.builds import make
+from support.builds import have
 from support.toy import N_EXPRESSION, N_SHAPE, write_tree
 from support.training_augmentations import Fails, Shifts
 
@@ -46,7 +46,7 @@ def build(folder: Path, model_path: Path, kind: str) -> Path:
     compression = "gzip" if kind == "gzip" else None
     dtype = "float32" if kind == "float32" else "uint16"
     config = BuildConfig(size=R, uv_size=U, shard_size=2, posmap_dtype=dtype, compression=compression)
-    make(write_tree(folder / "300W_LP"), model_path, folder / "shards", config)
+    have(write_tree(folder / "300W_LP"), model_path, folder / "shards", config)
     return folder / "shards"
 
 
@@ -270,10 +270,10 @@ def test_dataset_augmented_parameters_give_the_augmented_map(plain: Path, model:
 
 
 @pytest.mark.parametrize(
-    ("method", "workers"),  # more workers than batches once: each that is not forked imports PyTorch anew
+    ("method", "workers"),  # more workers than batches once; one where each imports PyTorch anew
     [
         (m, n)
-        for m, n in (("fork", 2), ("fork", 4), ("spawn", 2), ("forkserver", 2))
+        for m, n in (("fork", 2), ("fork", 4), ("spawn", 1), ("forkserver", 1))
         if m in multiprocessing.get_all_start_methods()
     ],
 )

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from support.builds import make
+from support.builds import have
+from support.programs import Runner
 from support.toy import write_tree
 
 import uvgen
@@ -28,7 +29,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples/train_minimal.py"
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
     folder = tmp_path_factory.mktemp("example")
-    make(write_tree(folder / "300W_LP"), model_path, folder / "shards", BuildConfig(size=32, uv_size=48, shard_size=2))
+    have(write_tree(folder / "300W_LP"), model_path, folder / "shards", BuildConfig(size=32, uv_size=48, shard_size=2))
     return folder / "shards"
 
 
@@ -40,8 +41,13 @@ def shards(plain: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def without_maps(tmp_path: Path, model_path: Path) -> Path:
     config = BuildConfig(size=32, uv_size=48, shard_size=2, maps="none")
-    make(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "lean", config)
+    have(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "lean", config)
     return tmp_path / "lean"
+
+
+@pytest.fixture
+def run_here(capsys: pytest.CaptureFixture[str]) -> Runner:
+    return Runner(capsys)
 
 
 def run(*arguments: object) -> Any:
@@ -140,12 +146,14 @@ def test_example_takes_the_parts_that_a_set_has_and_prints_as_it_goes(
 
 
 @pytest.mark.slow
-def test_example_says_what_is_missing_in_one_line(shards: Path, without_maps: Path, tmp_path: Path) -> None:
-    done = run(shards, "--split", "frontal", "--out", tmp_path / "run")
-    assert done.returncode == 1 and done.stderr.count("\n") == 1
+def test_example_says_what_is_missing_in_one_line(
+    run_here: Runner, shards: Path, without_maps: Path, tmp_path: Path
+) -> None:
+    done = run_here(EXAMPLE, shards, "--split", "frontal", "--out", tmp_path / "run", status=1)
+    assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("train_minimal.py: ") and "splits.json" in done.stderr
-    done = run(without_maps, "--out", tmp_path / "run")
-    assert done.returncode == 1 and "stores no maps: give the --model" in done.stderr
+    done = run_here(EXAMPLE, without_maps, "--out", tmp_path / "run", status=1)
+    assert "stores no maps: give the --model" in done.stderr
 
 
 @pytest.mark.slow
@@ -158,8 +166,8 @@ def test_example_without_pytorch_says_how_to_install_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_example_help_explains_every_option_and_says_its_default() -> None:
-    text = run("--help").stdout.split("options:")[1]
+def test_example_help_explains_every_option_and_says_its_default(run_here: Runner) -> None:
+    text = run_here(EXAMPLE, "--help").stdout.split("options:")[1]
     options = re.split(r"\n  (?=--|-h)", text)[1:]
     assert len(options) == 11
     for one in options:
@@ -172,7 +180,7 @@ def test_example_is_short_enough_to_read() -> None:
 
 
 @pytest.mark.slow
-def test_exported_network_predicts_as_the_trained_one(plain: Path, tmp_path: Path, monkeypatch) -> None:
+def test_exported_network_predicts_as_the_trained_one(run_here: Runner, tmp_path: Path, monkeypatch) -> None:
     """A network with the example's layers, not trained: `uvgen predict` opens its file, and gives what PyTorch does."""
     for package in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(package, reason=f"{package} is not installed: pip install onnx onnxscript onnxruntime")
@@ -182,9 +190,9 @@ def test_exported_network_predicts_as_the_trained_one(plain: Path, tmp_path: Pat
     net = runpy.run_path(str(EXAMPLE))["network"]()
     net.crop_size.fill_(64)  # as training does
     torch.save(net.state_dict(), tmp_path / "network.pt")
-    command = [sys.executable, EXAMPLE.with_name("export_onnx.py"), tmp_path / "network.pt"]
-    done = subprocess.run([*map(str, command), "--out", str(tmp_path / "n.onnx")], capture_output=True, text=True)
-    assert done.returncode == 0 and "maps in crop sizes (--scale size)" in done.stdout, done.stderr
+    program = EXAMPLE.with_name("export_onnx.py")
+    done = run_here(program, tmp_path / "network.pt", "--out", tmp_path / "n.onnx")
+    assert "maps in crop sizes (--scale size)" in done.stdout
     network = Network(tmp_path / "n.onnx", uvgen.NetworkOptions(scale=1e3))  # before training, its maps are small
     assert (network.size, network.uv_size, network.layout) == (64, 64, "NCHW")
     crop = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.builds import make
+from support.builds import have
 from support.toy import write_tree
 
 from uvgen import open_shards
@@ -14,7 +14,7 @@ grain = pytest.importorskip("grain", reason="Grain is not installed: pip install
 
 @pytest.mark.slow
 def test_grain_workers_read_every_sample_once(tmp_path: Path, model_path: Path) -> None:
-    make(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "shards")
+    have(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "shards")
     reader = open_shards(tmp_path / "shards")
     order = grain.samplers.IndexSampler(
         len(reader), shuffle=True, seed=3, num_epochs=2, shard_options=grain.sharding.NoSharding()

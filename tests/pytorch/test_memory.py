@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.builds import make
+from support.builds import have
 from support.toy import write_tree
 from support.training_augmentations import Shifts
 
@@ -136,7 +136,7 @@ def test_slot_stays_lent_when_a_forked_process_drops_what_it_inherited() -> None
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
     folder = tmp_path_factory.mktemp("memory")
-    make(write_tree(folder / "300W_LP"), model_path, folder / "shards", BuildConfig(size=32, uv_size=48, shard_size=2))
+    have(write_tree(folder / "300W_LP"), model_path, folder / "shards", BuildConfig(size=32, uv_size=48, shard_size=2))
     return folder / "shards"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.augmentations import ALL
-from support.builds import SMALL, make
+from support.builds import SMALL, have, make
 from support.toy import MIRROR_PX, toy_model, write_tree
 from support.training_augmentations import Shifts
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -36,8 +36,8 @@ def sets(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> tuple[Pa
     """The same samples with maps, and without."""
     folder = tmp_path_factory.mktemp("sets")
     tree = write_tree(folder / "300W_LP")
-    make(tree, model_path, folder / "stored")
-    make(tree, model_path, folder / "lean", dataclasses.replace(SMALL, maps="none"))
+    have(tree, model_path, folder / "stored")
+    have(tree, model_path, folder / "lean", dataclasses.replace(SMALL, maps="none"))
     return folder / "stored", folder / "lean"
 
 
@@ -97,12 +97,12 @@ def test_dataset_of_relative_paths_works_in_a_worker_elsewhere(sets, model_path,
     assert_close(batch, dataset.batch(range(9)), atol=0)
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize(("method", "workers"), [("fork", 2), ("spawn", 1)])  # a spawned one imports PyTorch anew
 @pytest.mark.slow
-def test_dataset_makes_maps_in_workers(sets, model_path, method) -> None:
+def test_dataset_makes_maps_in_workers(sets, model_path, method, workers) -> None:
     dataset = ShardDataset(sets[1], model=model_path, augmentation=FLIP)
     here = list(DataLoader(dataset, batch_size=4))
-    there = list(DataLoader(dataset, batch_size=4, num_workers=2, multiprocessing_context=method))
+    there = list(DataLoader(dataset, batch_size=4, num_workers=workers, multiprocessing_context=method))
     for left, right in zip(here, there, strict=True):
         assert_close(left, right, atol=1e-5)  # BLAS with one thread, and with more
 
@@ -198,7 +198,7 @@ def test_dataset_with_another_model_is_refused(sets, tmp_path) -> None:
         ShardDataset(sets[1], model=tmp_path / "other.h5")
     assert not open_shards(sets[1]).made
     save_model(dataclasses.replace(toy_model(), mirror=None), tmp_path / "mute.h5")
-    make(write_tree(tmp_path / "300W_LP"), tmp_path / "mute.h5", tmp_path / "out", SMALL)
+    have(write_tree(tmp_path / "300W_LP"), tmp_path / "mute.h5", tmp_path / "out", SMALL)
     with pytest.raises(ModelError, match="no mirror pairs"):
         ShardDataset(tmp_path / "out", model=tmp_path / "mute.h5", augmentation=FLIP)
 
@@ -274,7 +274,7 @@ def test_dataset_flips_maps_of_either_convention_as_the_reader_and_verify_do(mod
     for convention in ("exact", "face3d"):
         for maps in ("stored", "none"):
             source, out = tmp_path / f"{convention} {maps}", tmp_path / f"{convention} {maps} flipped"
-            make(tree, tmp_path / "skewed.h5", source, dataclasses.replace(SMALL, convention=convention, maps=maps))
+            have(tree, tmp_path / "skewed.h5", source, dataclasses.replace(SMALL, convention=convention, maps=maps))
             augment_shards(source, out, Augmentation(flip=1.0), model=skewed)
             assert verify_shards(out, model=load_model(tmp_path / "skewed.h5")).problems == ()
             loop = ShardDataset(source, model=skewed, augmentation=Augmentation(flip=1.0), normalize=None)

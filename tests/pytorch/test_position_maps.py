@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from support.builds import make
+from support.builds import have
 from support.programs import Done, Runner
 from support.toy import write_tree
 
@@ -50,7 +50,7 @@ networks, recipes, checkpoint = module("networks"), module("recipes"), module("c
 def shards(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
     """Nine toy faces, whose maps are larger than the crops."""
     folder = tmp_path_factory.mktemp("position_maps")
-    make(write_tree(folder / "300W_LP"), model_path, folder / "shards", BuildConfig(size=32, uv_size=48, shard_size=2))
+    have(write_tree(folder / "300W_LP"), model_path, folder / "shards", BuildConfig(size=32, uv_size=48, shard_size=2))
     return folder / "shards"
 
 

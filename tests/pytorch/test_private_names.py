@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.builds import make
+from support.builds import have
 from support.toy import write_tree
 
 from uvgen.datasets.config import BuildConfig
@@ -50,7 +50,7 @@ torch.save(found, sys.argv[2])
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
     folder = tmp_path_factory.mktemp("private")
-    make(write_tree(folder / "300W_LP"), model_path, folder / "shards", BuildConfig(size=32, uv_size=48, shard_size=2))
+    have(write_tree(folder / "300W_LP"), model_path, folder / "shards", BuildConfig(size=32, uv_size=48, shard_size=2))
     return folder / "shards"
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support.builds import make
+from support.builds import have
 from support.toy import write_tree
 from support.training_augmentations import Shifts
 
@@ -26,14 +26,14 @@ CONFIG = BuildConfig(size=32, uv_size=48, shard_size=4)
 @pytest.fixture
 def folders(tmp_path: Path, model_path: Path) -> tuple[Path, Path]:
     tree = write_tree(tmp_path / "300W_LP")
-    make(tree, model_path, tmp_path / "shards", CONFIG)
+    have(tree, model_path, tmp_path / "shards", CONFIG)
     return tree, tmp_path / "shards"
 
 
 def test_dataset_from_source_samples_the_original_image_as_the_set_was(folders, model_path, tmp_path) -> None:
     tree, _ = folders
     plain = dataclasses.replace(CONFIG, filter="bilinear")
-    make(tree, model_path, tmp_path / "bilinear", plain)
+    have(tree, model_path, tmp_path / "bilinear", plain)
     dataset = ShardDataset(tmp_path / "bilinear", augmentation=TURN, source=tree, normalize=None)
     sample, stored = dataset[2], open_shards(tmp_path / "bilinear")[2]
     image = read_image(next(s for s in find_samples(tree) if s.name == stored["name"]))
@@ -86,6 +86,6 @@ def test_dataset_source_that_cannot_be_used_is_refused(folders, model_path, tmp_
     with pytest.raises(DatasetError, match="no such folder, expected the folder of images"):
         ShardDataset(shards, augmentation=TURN, source=tree / "none")
     augmented = BuildConfig(size=32, uv_size=48, shard_size=4, augmentation=TURN)
-    make(tree, model_path, tmp_path / "augmented", augmented)
+    have(tree, model_path, tmp_path / "augmented", augmented)
     with pytest.raises(InputError, match="augmented already"):
         ShardDataset(tmp_path / "augmented", augmentation=TURN, source=tree)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from support.builds import make
+from support.builds import have
 from support.programs import beside
 from support.toy import write_tree
 
@@ -42,8 +42,8 @@ def run_example() -> None:
 def shards(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
     folder = tmp_path_factory.mktemp("stn_example")
     config = BuildConfig(size=32, uv_size=24, shard_size=9)
-    make(write_tree(folder / "300W_LP"), model_path, folder / "shards", config)
-    make(folder / "300W_LP", model_path, folder / "without_maps", replace(config, maps="none"))
+    have(write_tree(folder / "300W_LP"), model_path, folder / "shards", config)
+    have(folder / "300W_LP", model_path, folder / "without_maps", replace(config, maps="none"))
     return folder / "shards"
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.builds import make
+from support.builds import have
 from support.stores import FolderStore, folder_store, s3_store
 from support.toy import write_tree
 from torch.utils.data import DataLoader, Subset
@@ -18,7 +18,7 @@ from uvgen.torch import ShardDataset, ShardSampler
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
     folder = tmp_path_factory.mktemp("local")
-    make(write_tree(folder / "300W_LP"), model_path, folder / "shards")
+    have(write_tree(folder / "300W_LP"), model_path, folder / "shards")
     return folder / "shards"
 
 
@@ -70,15 +70,15 @@ def test_sampler_of_a_subset_fetches_its_shards_alone(store: FolderStore) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("context", ["fork", "spawn"])
-def test_data_loader_reads_an_epoch_from_s3(context: str, local: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("context", "workers"), [("fork", 2), ("spawn", 1)])  # a spawned one imports PyTorch anew
+def test_data_loader_reads_an_epoch_from_s3(context: str, workers: int, local: Path, tmp_path: Path) -> None:
     pytest.importorskip("s3fs", reason="s3fs is not installed: pip install '.[stores]'")
     pytest.importorskip("moto.server", reason="moto is not installed: pip install 'moto[server]'")
     with s3_store(tmp_path, f"training-{context}") as bucket:
         put(local, f"{bucket}/shards")
         data = ShardDataset(f"{bucket}/shards")
         sampler = ShardSampler(data, seed=1)
-        loader = DataLoader(data, batch_size=2, sampler=sampler, num_workers=2, multiprocessing_context=context)
+        loader = DataLoader(data, batch_size=2, sampler=sampler, num_workers=workers, multiprocessing_context=context)
         for epoch in range(2):
             sampler.set_epoch(epoch)
             assert sorted(names_of(loader)) == sorted(data.reader.names)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.builds import SMALL, make
+from support.builds import SMALL, have
 from support.toy import toy_model, write_tree
 
 from uvgen import Augmentation, load_model, open_shards, save_model
@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     labels = (np.arange(toy_model().n_vertices) // 50 % len(REGIONS)).astype(np.uint8)
     save_model(dataclasses.replace(toy_model(), regions=labels), place / "model.h5")
     write_tree(place / "data", 2)
-    make(place / "data", place / "model.h5", place / "out", dataclasses.replace(SMALL, targets=TARGETS))
+    have(place / "data", place / "model.h5", place / "out", dataclasses.replace(SMALL, targets=TARGETS))
     return place
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.builds import make
+from support.builds import have
 from support.reports import BIGGER, Browsers, browser_page, started_browsers
 from support.toy import write_tree
 
@@ -15,7 +15,7 @@ from uvgen import write_report
 @pytest.fixture(scope="session")
 def report(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pages")
-    make(write_tree(folder / "300W_LP", 20), model_path, folder / "shards", BIGGER)
+    have(write_tree(folder / "300W_LP", 20), model_path, folder / "shards", BIGGER)
     write_report(folder / "shards", folder / "report", worst=40)
     return folder / "report"
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.builds import make
+from support.builds import have
 from support.reports import WEIRD, open_report, rows, shown_names, wait_for_count
 from support.toy import write_sample, write_tree
 
@@ -20,7 +20,7 @@ def test_marks_are_kept_and_exported_as_build_takes_them(page: Any, model_path: 
     for k, name in enumerate(WEIRD):
         write_sample(tmp_path / "300W_LP/AFW", name.replace("/", "∕"), seed=k)
     write_sample(tmp_path / "300W_LP/AFW", "plain", seed=9)
-    make(tmp_path / "300W_LP", model_path, tmp_path / "shards")
+    have(tmp_path / "300W_LP", model_path, tmp_path / "shards")
     write_report(tmp_path / "shards", tmp_path / "report")
     open_report(page, tmp_path / "report", "#gallery")
     samples = find_samples(tmp_path / "300W_LP")
@@ -67,7 +67,7 @@ def test_marks_of_augmented_copies_are_exported_as_the_samples_that_they_are_of(
     page: Any, model_path: Path, tmp_path: Path
 ) -> None:
     tree = write_tree(tmp_path / "300W_LP", 1)
-    make(tree, model_path, tmp_path / "shards")
+    have(tree, model_path, tmp_path / "shards")
     augment_shards(tmp_path / "shards", tmp_path / "copies", "prnet", copies=2, model=load_model(model_path))
     write_report(tmp_path / "copies", tmp_path / "report")
     open_report(page, tmp_path / "report", "#gallery")

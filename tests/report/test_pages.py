@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from support.builds import make
+from support.builds import have
 from support.reports import (
     BIGGER,
     WEIRD,
@@ -183,7 +183,7 @@ def test_mesh_seen_from_the_front_shows_the_crop(page: Any, model_path: Path, tm
     image = np.zeros((120, 160, 3), np.uint8)
     image[:, :80, 0] = image[:, 80:, 1] = 200
     Image.fromarray(image).save(tree / "AFW_000_1_0.jpg", quality=95)
-    make(tree.parent, model_path, tmp_path / "shards", dataclasses.replace(BIGGER, jitter=0))
+    have(tree.parent, model_path, tmp_path / "shards", dataclasses.replace(BIGGER, jitter=0))
     write_report(tmp_path / "shards", tmp_path / "report")
     open_report(page, tmp_path / "report", "#sample=AFW/AFW_000_1_0")
     page.wait_for_selector("canvas[data-turn]")
@@ -207,7 +207,7 @@ def test_without_webgl_a_message_stands_in_the_place_of_the_mesh(report: Path, b
 def test_sample_without_a_page_gives_the_commands_that_make_one(page: Any, model_path: Path, tmp_path: Path) -> None:
     for k, name in enumerate(WEIRD):
         write_sample(tmp_path / "300W_LP/AFW", name.replace("/", "∕"), seed=k)
-    make(tmp_path / "300W_LP", model_path, tmp_path / "my shards")
+    have(tmp_path / "300W_LP", model_path, tmp_path / "my shards")
     write_report(tmp_path / "my shards", tmp_path / "report", worst=1)
     names = rows(tmp_path / "report")["names"]
     open_report(page, tmp_path / "report")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.builds import make
+from support.builds import have
 from support.reports import BIGGER, picture, rows, script_arguments
 from support.toy import write_tree
 
@@ -15,7 +15,7 @@ from uvgen.report.table import BIT
 
 @pytest.fixture
 def shards(tmp_path: Path, model_path: Path) -> Path:
-    make(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "shards", BIGGER)
+    have(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "shards", BIGGER)
     return tmp_path / "shards"
 
 
@@ -76,7 +76,7 @@ def test_dots_are_where_the_prediction_is(shards, predictions, tmp_path) -> None
 
 def test_report_with_predictions_of_another_set_is_an_error(shards, predictions, tmp_path, model_path) -> None:
     evaluation = evaluate_predictions(predictions, shards)
-    make(write_tree(tmp_path / "other/300W_LP"), model_path, tmp_path / "other/shards", BIGGER)
+    have(write_tree(tmp_path / "other/300W_LP"), model_path, tmp_path / "other/shards", BIGGER)
     for k, entry in enumerate(evaluation.result.names):
         evaluation.landmarks[f"other {k}"] = evaluation.landmarks.pop(entry)
     with pytest.raises(InputError, match="evaluation: none of its 8 faces with nme_68_2d is in the set"):

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io as sio
-from support.builds import SMALL, make
+from support.builds import SMALL, have
 from support.reports import BIGGER, WEIRD, picture, rows, script_arguments
 from support.toy import write_sample, write_tree
 
@@ -29,7 +29,7 @@ from uvgen.storage.locks import exclusive
 @pytest.fixture(scope="module")
 def shards(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
-    make(write_tree(folder / "300W_LP"), model_path, folder / "shards", BIGGER)
+    have(write_tree(folder / "300W_LP"), model_path, folder / "shards", BIGGER)
     return folder / "shards"
 
 
@@ -70,7 +70,7 @@ def test_report_puts_corrupted_labels_first(model_path: Path, tmp_path: Path) ->
     bad = {"AFW/AFW_003_1_0": 9.0, "IBUG/IBUG_000_1_0": -14.0, "IBUG_Flip/IBUG_007_1_0": 6.0}
     for name, px in bad.items():
         move(tree / f"{name}.mat", px)
-    make(tree, model_path, tmp_path / "shards", BIGGER)
+    have(tree, model_path, tmp_path / "shards", BIGGER)
     write_report(tmp_path / "shards", tmp_path / "report", worst=0)
     found = rows(tmp_path / "report")
     assert set(found["names"][:3]) == set(bad)
@@ -130,7 +130,7 @@ def test_report_with_thumbnails_has_one_of_each_sample(shards: Path, tmp_path: P
 
 
 def test_report_of_all_has_a_page_of_each_in_files_of_sixteen(model_path: Path, tmp_path: Path) -> None:
-    make(write_tree(tmp_path / "300W_LP", 6), model_path, tmp_path / "shards")
+    have(write_tree(tmp_path / "300W_LP", 6), model_path, tmp_path / "shards")
     result = write_report(tmp_path / "shards", tmp_path / "report", worst=None)
     assert (result.samples, result.pages, result.pictured) == (18, 18, 18)
     counts = [len(script_arguments(tmp_path / "report" / thumbs_file(k))[1]) for k in (0, 1)]
@@ -155,7 +155,7 @@ def test_report_gives_the_same_bytes_on_any_number_of_processes(shards: Path, re
 
 @pytest.mark.slow
 def test_report_of_two_processes_is_that_of_one(model_path: Path, tmp_path: Path) -> None:
-    make(write_tree(tmp_path / "300W_LP", 12), model_path, tmp_path / "shards")
+    have(write_tree(tmp_path / "300W_LP", 12), model_path, tmp_path / "shards")
     counted: list[int] = []
     for workers in (1, 2):
         write_report(tmp_path / "shards", tmp_path / str(workers), workers=workers, progress=counted.append)
@@ -178,7 +178,7 @@ def test_report_overview_says_what_the_set_is(shards: Path, report: Path) -> Non
 def test_report_overview_links_flags_subsets_and_warnings_to_their_samples(model_path: Path, tmp_path: Path) -> None:
     tree = write_tree(tmp_path / "300W_LP", 8)
     move(tree / "AFW/AFW_003_1_0.mat", 20)
-    make(tree, model_path, tmp_path / "shards", dataclasses.replace(BIGGER, jitter=0))
+    have(tree, model_path, tmp_path / "shards", dataclasses.replace(BIGGER, jitter=0))
     write_report(tmp_path / "shards", tmp_path / "report", worst=1)
     page = (tmp_path / "report/index.html").read_text(encoding="utf-8")
     assert 'href="#gallery?subset=IBUG_Flip"' in page
@@ -191,7 +191,7 @@ def test_report_overview_links_flags_subsets_and_warnings_to_their_samples(model
 
 def test_report_states_numbers_that_do_not_vary_instead_of_drawing_them(model_path: Path, tmp_path: Path) -> None:
     tree = write_tree(tmp_path / "300W_LP", 2)
-    make(tree, model_path, tmp_path / "shards")
+    have(tree, model_path, tmp_path / "shards")
     write_report(tmp_path / "shards", tmp_path / "report", worst=0)
     heights = open_shards(tmp_path / "shards").column("image_height")
     (about,) = script_arguments(tmp_path / "report/data/overview.js")
@@ -202,7 +202,7 @@ def test_report_states_numbers_that_do_not_vary_instead_of_drawing_them(model_pa
 def test_report_page_has_angles_in_radians_nowhere_and_those_of_the_image_where_they_differ(
     model_path: Path, tmp_path: Path
 ) -> None:
-    make(write_tree(tmp_path / "300W_LP", 1), model_path, tmp_path / "shards")
+    have(write_tree(tmp_path / "300W_LP", 1), model_path, tmp_path / "shards")
     augment_shards(tmp_path / "shards", tmp_path / "copies", "prnet", copies=2, model=load_model(model_path))
     write_report(tmp_path / "copies", tmp_path / "report", worst=None)
     reader = open_shards(tmp_path / "copies")
@@ -230,7 +230,7 @@ def test_report_histogram_counts_in_the_bins_that_it_states(shards: Path, report
 def test_report_names_skipped_samples_and_their_reasons(model_path: Path, tmp_path: Path) -> None:
     tree = write_tree(tmp_path / "300W_LP", 2)
     (tree / "AFW/AFW_000_1_0.mat").write_bytes(b"no mat file <i>")
-    make(tree, model_path, tmp_path / "shards")
+    have(tree, model_path, tmp_path / "shards")
     write_report(tmp_path / "shards", tmp_path / "report", worst=1)
     text = text_of(tmp_path / "report")
     assert "Why samples were skipped" in text and "AFW/AFW_000_1_0" in text
@@ -257,7 +257,7 @@ def test_report_shows_what_verify_finds(shards: Path, tmp_path: Path) -> None:
 
 def test_report_of_a_map_that_is_not_finite_says_so_and_shows_the_rest(model_path: Path, tmp_path: Path) -> None:
     config = dataclasses.replace(SMALL, posmap_dtype="float32")
-    make(write_tree(tmp_path / "300W_LP", 1), model_path, tmp_path / "shards", config)
+    have(write_tree(tmp_path / "300W_LP", 1), model_path, tmp_path / "shards", config)
     with h5py.File(tmp_path / "shards/AFW-00000.h5", "r+") as file:
         file["posmap"][0, 3, 3, 0] = np.nan
     write_report(tmp_path / "shards", tmp_path / "report")
@@ -269,7 +269,7 @@ def test_report_of_a_map_that_is_not_finite_says_so_and_shows_the_rest(model_pat
 def test_report_of_numbers_that_are_not_finite_shows_such_samples_first(model_path: Path, tmp_path: Path) -> None:
     for k in range(5):
         write_sample(tmp_path / "flat", f"image{k:05d}", seed=k, pt2d=np.full((2, 68), -1.0))
-    make(tmp_path / "flat", model_path, tmp_path / "shards")
+    have(tmp_path / "flat", model_path, tmp_path / "shards")
     (shard,) = (path for path in (tmp_path / "shards").glob("*00001.h5"))
     with h5py.File(shard, "r+") as file:  # image00002 and image00003
         file["pose"][1, 1] = np.nan
@@ -301,7 +301,7 @@ def test_report_with_the_model_compares_labels_with_parameters(shards: Path, mod
     {"maps": "none", "image_codec": "jpeg"}, {"image_codec": "jpeg"}, {"posmap_dtype": "float32"}, {"uv_size": 128},
 ])  # fmt: skip
 def test_report_of_any_storage_shows_pictures(model_path: Path, tmp_path: Path, change: dict[str, Any]) -> None:
-    make(write_tree(tmp_path / "300W_LP", 1), model_path, tmp_path / "shards", dataclasses.replace(SMALL, **change))
+    have(write_tree(tmp_path / "300W_LP", 1), model_path, tmp_path / "shards", dataclasses.replace(SMALL, **change))
     result = write_report(tmp_path / "shards", tmp_path / "report", worst=1, thumbnails=True, model=model_path)
     assert (result.pages, result.pictured) == (1, 3)
     _, content = script_arguments(tmp_path / "report" / sample_file(0))
@@ -311,7 +311,7 @@ def test_report_of_any_storage_shows_pictures(model_path: Path, tmp_path: Path, 
 def test_report_without_annotations_orders_by_oddity(model_path: Path, tmp_path: Path) -> None:
     for k in range(12):
         write_sample(tmp_path / "flat", f"image{k:05d}", seed=k, pt2d=np.full((2, 68), -1.0))
-    make(tmp_path / "flat", model_path, tmp_path / "shards", BIGGER)
+    have(tmp_path / "flat", model_path, tmp_path / "shards", BIGGER)
     write_report(tmp_path / "shards", tmp_path / "report", worst=1)
     found = rows(tmp_path / "report")
     assert np.isnan(found["nme"]).all() and (np.diff(found["oddity"]) <= 0).all()
@@ -334,7 +334,7 @@ def test_report_of_augmented_copies_flags_mirrored_ones(shards: Path, model_path
 def test_report_of_weird_names_keeps_them_out_of_markup_and_paths(model_path: Path, tmp_path: Path) -> None:
     for k, name in enumerate(WEIRD):
         write_sample(tmp_path / "300W_LP/AFW", name.replace("/", "∕"), seed=k)
-    make(tmp_path / "300W_LP", model_path, tmp_path / "shards")
+    have(tmp_path / "300W_LP", model_path, tmp_path / "shards")
     write_report(tmp_path / "shards", tmp_path / "report")
     found = rows(tmp_path / "report")
     assert set(found["names"]) == {f"AFW/{name.replace('/', '∕')}" for name in WEIRD}
@@ -423,6 +423,6 @@ def test_report_with_bad_arguments_says_which(
 
 
 def test_report_of_a_set_without_maps_asks_for_the_model(model_path: Path, tmp_path: Path) -> None:
-    make(write_tree(tmp_path / "300W_LP", 1), model_path, tmp_path / "shards", dataclasses.replace(SMALL, maps="none"))
+    have(write_tree(tmp_path / "300W_LP", 1), model_path, tmp_path / "shards", dataclasses.replace(SMALL, maps="none"))
     with pytest.raises(DatasetError, match="stores no maps"):
         write_report(tmp_path / "shards", tmp_path / "report")

@@ -9,7 +9,7 @@ import pytest
 import scipy.io as sio
 from hypothesis import given
 from hypothesis import strategies as st
-from support.builds import SMALL, make
+from support.builds import SMALL, have
 from support.reports import BIGGER
 from support.toy import write_sample
 
@@ -37,7 +37,7 @@ def test_table_of_turned_versions_with_one_annotation_ignores_it(model_path: Pat
     first = sio.loadmat(tmp_path / "300W_LP/AFW/AFW_1_1_0.mat")["pt2d"]
     for version in (1, 2):
         write_sample(tmp_path / "300W_LP/AFW", f"AFW_1_1_{version}", seed=1 + version, pt2d=first)
-    make(tmp_path / "300W_LP", model_path, tmp_path / "shards")
+    have(tmp_path / "300W_LP", model_path, tmp_path / "shards")
     table = SampleTable.of(open_shards(tmp_path / "shards"))
     np.testing.assert_array_equal(np.isnan(table.nme), [False, True, True])
     np.testing.assert_array_equal(table.flags & BIT["repeated"] > 0, [False, True, True])
@@ -51,7 +51,7 @@ def test_table_flags_parameters_that_build_would_have_left_out(
     shape = np.zeros((10, 1))
     shape[2] = 11 * model.shape_std[2]
     write_sample(tmp_path / "300W_LP/AFW", "AFW_1_1_0", seed=1, Shape_Para=shape)
-    make(tmp_path / "300W_LP", model_path, tmp_path / "shards", dataclasses.replace(BIGGER, implausible="keep"))
+    have(tmp_path / "300W_LP", model_path, tmp_path / "shards", dataclasses.replace(BIGGER, implausible="keep"))
     table = SampleTable.of(open_shards(tmp_path / "shards"), model)
     np.testing.assert_array_equal(table.flags & BIT["implausible"] > 0, [False, True])
 

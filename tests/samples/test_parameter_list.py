@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.io as sio
-from support.builds import SMALL, by_name, make
+from support.builds import SMALL, by_name, have
 from support.toy import parameters, toy_model, write_tree
 
 from uvgen import build_shards, diagnose, find_samples, read_annotation, read_image, save_model, verify_shards
@@ -112,7 +112,7 @@ def test_build_of_a_list_gives_the_maps_of_the_mats(tmp_path: Path) -> None:
     tree, rows = tree_and_rows(tmp_path, row_of)
     save_model(toy_model(), tmp_path / "model.h5")
     write_csv(tree / "list.csv", rows)
-    make(tree, tmp_path / "model.h5", tmp_path / "a")
+    have(tree, tmp_path / "model.h5", tmp_path / "a")
     result = build_shards(tree / "list.csv", tmp_path / "b", model=tmp_path / "model.h5", config=SMALL)
     assert result.samples == len(rows) and not result.skipped
     keys = ("image", "posmap", "pose", "shape", "landmarks", "source")

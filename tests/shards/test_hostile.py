@@ -17,7 +17,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from support.builds import SMALL, assert_equal_samples, edit_index, make
+from support.builds import SMALL, assert_equal_samples, edit_index, have
 from support.hostile import as_shard, mutated, outcomes
 from support.toy import write_tree
 
@@ -34,7 +34,7 @@ WAYS = ("set", "command")
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
     folder = tmp_path_factory.mktemp("built")
-    make(write_tree(folder / "300W_LP"), model_path, folder / "shards")
+    have(write_tree(folder / "300W_LP"), model_path, folder / "shards")
     return folder / "shards"
 
 
@@ -42,7 +42,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
 def jpegs(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
     folder = tmp_path_factory.mktemp("jpegs")
     config = BuildConfig(size=R, uv_size=U, shard_size=2, image_codec="jpeg", compression="gzip")
-    make(write_tree(folder / "300W_LP"), model_path, folder / "shards", config)
+    have(write_tree(folder / "300W_LP"), model_path, folder / "shards", config)
     return folder / "shards"
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.builds import SMALL, assert_equal_samples, edit_index, make, read_all
+from support.builds import SMALL, assert_equal_samples, edit_index, have, read_all
 from support.toy import N_EXPRESSION, N_SHAPE, write_tree
 
 import uvgen
@@ -39,7 +39,7 @@ CONFIG = DatasetConfig(BuildConfig(), "toy", "0" * 64, "0" * 64).to_plain()
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
     folder = tmp_path_factory.mktemp("built")
-    make(write_tree(folder / "300W_LP"), model_path, folder / "shards")
+    have(write_tree(folder / "300W_LP"), model_path, folder / "shards")
     return folder / "shards"
 
 
@@ -290,7 +290,7 @@ def test_reader_many_shards_keeps_few_open(plain: Path) -> None:
 
 
 def test_reader_of_many_shards_serves_threads(tree: Path, model_path: Path, tmp_path: Path, monkeypatch) -> None:
-    make(tree, model_path, tmp_path / "out", dataclasses.replace(SMALL, shard_size=1))
+    have(tree, model_path, tmp_path / "out", dataclasses.replace(SMALL, shard_size=1))
     reader = open_shards(tmp_path / "out")
     monkeypatch.setattr("uvgen.shards.pool._MAX_OPEN", 2)
     expected = [sample["posmap"].sum(dtype=np.float64) for sample in reader]

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support.builds import make
+from support.builds import have
 
 from uvgen import export_shards, write_report
 from uvgen.storage.folders import (
@@ -24,7 +24,7 @@ from uvgen.storage.folders import (
 @pytest.fixture
 def folders(tree, model_path, tmp_path) -> dict[str, Path]:
     made = {kind: tmp_path / str(number) for number, kind in enumerate((DATA_SET, REPORT, EXPORT, REMAINS, EMPTY))}
-    make(tree, model_path, made[DATA_SET])
+    have(tree, model_path, made[DATA_SET])
     write_report(made[DATA_SET], made[REPORT], worst=0, verify=False)
     export_shards(made[DATA_SET], made[EXPORT], "npy")
     shutil.copytree(made[DATA_SET], made[REMAINS])
@@ -78,7 +78,7 @@ def test_each_kind_of_folder_is_told_and_is_not_taken_for_another(folders, uvgen
 
 @pytest.mark.parametrize("command", [("info",), ("verify",), ("doctor",)])
 def test_shard_in_place_of_its_folder_is_told_from_other_files(tree, model_path, tmp_path, uvgen, command) -> None:
-    make(tree, model_path, tmp_path / "out")
+    have(tree, model_path, tmp_path / "out")
     result = uvgen(*command, tmp_path / "out/AFW-00000.h5")
     assert result.exit_code == 1
     assert f"a shard of a data set; give the folder {tmp_path / 'out'}" in result.stderr

@@ -1,12 +1,16 @@
 """What tests of whole data sets share: making one, comparing folders, running the command as a process."""
 
+import atexit
 import hashlib
 import json
+import os
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from subprocess import PIPE, Popen
 from typing import Any
@@ -27,6 +31,39 @@ def make(tree: Path, model_path: Path, out: Path, config: BuildConfig = SMALL, *
     """Build all of a tree in this process."""
     model = _model_of(model_path, model_path.stat().st_mtime_ns)
     return build_shards(find_samples(tree), out, model=model, config=config, root=tree, **options)
+
+
+def have(tree: Path, model_path: Path, out: Path, config: BuildConfig = SMALL) -> None:
+    """What `make` makes, for tests of what is done with it: a copy where this process has made the same before."""
+    if out.exists():
+        make(tree, model_path, out, config)
+        return
+    key = hashlib.sha256(repr((tree.name, config)).encode())
+    for path in (model_path, *sorted(tree.rglob("*"))):
+        if path.is_file():
+            key.update(f"{path.relative_to(tree) if path != model_path else ''}\0".encode())
+            key.update(hashlib.sha256(path.read_bytes()).digest())
+    kept = _kept() / key.hexdigest()
+    if not kept.exists():
+        make(tree, model_path, out, config)
+        draft = kept.with_name("draft")
+        shutil.rmtree(draft, ignore_errors=True)  # of a test that let writing fail
+        shutil.copytree(out, draft).rename(kept)
+    else:
+        shutil.copytree(kept, out)
+
+
+@cache
+def _kept() -> Path:
+    """A folder of data sets that were made once; this process deletes it in the end."""
+    folder = Path(tempfile.mkdtemp(prefix="uvgen-tests-"))
+    atexit.register(_forget, folder, os.getpid())
+    return folder
+
+
+def _forget(folder: Path, process: int) -> None:
+    if os.getpid() == process:  # and not one that was forked
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @lru_cache(maxsize=4)

@@ -53,6 +53,8 @@ class Runner:
                 runpy.run_path(str(program), run_name="__main__")
             except SystemExit as ended:
                 found = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+                if isinstance(ended.code, str):  # as Python does at the end of a process
+                    sys.stderr.write(f"{ended.code}\n")
             finally:
                 for number, handler in handlers.items():
                     signal.signal(number, handler)

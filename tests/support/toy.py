@@ -1,5 +1,6 @@
 """A small made-up face model and a tree of samples, so that the suite needs no reference data."""
 
+import io
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -115,11 +116,30 @@ def picture(seed: int = 0, height: int = HEIGHT, width: int = WIDTH) -> NDArray[
 def write_sample(folder: Path, stem: str, seed: int = 0, **changes: NDArray[Any]) -> None:
     """An image and its `.mat` in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture(seed)).save(folder / f"{stem}.jpg", quality=92)
+    flipped = folder.name.endswith("_Flip")
+    (folder / f"{stem}.jpg").write_bytes(_jpeg(seed))
+    (folder / f"{stem}.mat").write_bytes(_mat(seed, changes, flipped) if changes else _usual_mat(seed, flipped))
+
+
+@cache
+def _jpeg(seed: int) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(picture(seed)).save(file, "JPEG", quality=92)
+    return file.getvalue()
+
+
+def _mat(seed: int, changes: Mapping[str, NDArray[Any]], flipped: bool) -> bytes:
     content = parameters(seed, yaw=-1.2 + 0.4 * (seed % 7)) | changes
     if "pt2d" not in changes and not isinstance(content["Shape_Para"], str):
-        content["pt2d"] = annotation(content, flipped=folder.name.endswith("_Flip"))
-    sio.savemat(folder / f"{stem}.mat", content)
+        content["pt2d"] = annotation(content, flipped=flipped)
+    file = io.BytesIO()
+    sio.savemat(file, content)
+    return file.getvalue()
+
+
+@cache
+def _usual_mat(seed: int, flipped: bool) -> bytes:
+    return _mat(seed, {}, flipped)
 
 
 _toy_model = cache(toy_model)

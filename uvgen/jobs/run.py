@@ -8,10 +8,11 @@ knows which units are finished. Build and augment (`datasets/record.py`), synth 
 import math
 import os
 import re
+import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -294,10 +295,16 @@ def open_job(path: Path) -> Callable[[Any], Any]:
 
 
 def _alone(make: Callable[[Task], Result], task: Task) -> Result:
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1, user_api="blas"):  # more would be slower, and would change the last bits
+    with _libraries(len(sys.modules)).limit(limits=1, user_api="blas"):  # more is slower, and changes the last bits
         return make(task)
+
+
+@lru_cache(maxsize=1)
+def _libraries(n_modules: int) -> Any:
+    """The libraries that this process has loaded; looked for again, which takes milliseconds, after imports alone."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def check_run(workers: int, on_error: str = "skip", *, retries: int = RETRIES, timeout: float | None = None) -> None:
