@@ -4,14 +4,14 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.augment.draws import AugmentationDraw
 from uvgen.augment.sample import crop_augmented
-from uvgen.datasets.annotations import annotated_in_crop
+from uvgen.datasets.annotated_rows import Kept, add_annotations, near_annotations, nme_of
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.fields import MAP_PARAMETERS, build_fields, shard_attributes, while_unchanged
 from uvgen.datasets.plan import ShardTask
@@ -33,7 +33,7 @@ from uvgen.geometry import similarity_scale
 from uvgen.images.codecs import encode_jpeg
 from uvgen.images.crop import crop_similarity
 from uvgen.images.warp import warp_image
-from uvgen.maps.labels import crop_pose, label_nme, mirror_landmarks
+from uvgen.maps.labels import crop_pose, mirror_landmarks
 from uvgen.maps.mirror import TexelMirror
 from uvgen.maps.position_mapper import PositionMapper
 from uvgen.maps.target_layouts import range_error
@@ -43,7 +43,6 @@ from uvgen.progress import counted
 from uvgen.randomness import keyed_generator
 from uvgen.samples.files import check_machine, check_source, files_sha256
 from uvgen.samples.find import Sample
-from uvgen.samples.photographs import photograph_of
 from uvgen.samples.read import EXTRAS, Annotation, read_annotation, read_image, read_picture
 from uvgen.samples.stored import at_hand
 from uvgen.shards.index import ShardEntry, SkippedSample
@@ -93,18 +92,6 @@ class BuildJob:
     def without(self, task: ShardTask, causes: Mapping[int, str]) -> ShardTask:
         """A shard without the samples at which processes die."""
         return task.without(causes)
-
-
-class Kept(NamedTuple):
-    """A sample that can be used: what it says, and where its crop is from."""
-
-    sample: Sample
-    annotation: Annotation
-    image_height: int
-    similarity: NDArray[np.float64]
-    landmarks: NDArray[np.float64]  # of the label, (68, 3) image px
-    unseen: NDArray[np.bool_] | None = None  # texels
-    first_nme: float | None = None  # of the photograph, where its face is turned
 
 
 class Builder:
@@ -174,7 +161,7 @@ class Builder:
                 if self.augmentation is not None:
                     draw = self.augmentation.draw(config.seed, sample.name, copy, config.size)
                 if self.turner is not None and vertices is not None and draw is not None:
-                    nme = float(_nme(landmarks[None], [annotation])[0][0])
+                    nme = float(nme_of(landmarks[None], [annotation])[0][0])
                     turned = self.turner.turn(sample, picture.pixels, annotation, vertices, draw)
                     annotation, landmarks = self._in_image(sample, turned.annotation, picture.shape)
                     draw = turned.draw
@@ -246,10 +233,10 @@ class Builder:
         rows["crop_pose"] = crop_pose(
             rows["pose"], rows["image_to_crop"], rows["image_height"], config.size, config.convention, flipped
         )
-        self._add_annotations(kept, rows)
+        add_annotations(rows, kept, self.job.survey)
         for k in np.flatnonzero(flipped).tolist():
             rows["annotated_landmarks"][k] = mirror_landmarks(rows["annotated_landmarks"][k], config.size)
-        close = self._near_annotations(kept, rows["label_nme"], skip)
+        close = near_annotations(kept, rows["label_nme"], config.max_nme, repeated=self.job.survey.repeated, skip=skip)
         for k in np.flatnonzero(~in_range & close).tolist():
             skip(kept[k].sample, _range_error(kept[k].sample, config))
         for k in np.flatnonzero(in_range & close & ~has_codes).tolist():
@@ -292,39 +279,6 @@ class Builder:
             skip(sample, error)
             return False
         return True
-
-    def _add_annotations(self, kept: Sequence[Kept], rows: dict[str, Any]) -> None:
-        """Annotated landmarks, not mirrored yet, how far the labels' are from them, and what else the files hold."""
-        survey = self.job.survey
-        annotated = np.empty((len(kept), 68, survey.dimensions), np.float32)
-        for k, one in enumerate(kept):
-            z_shift = rows["landmarks"][k, 0, 2] - one.landmarks[0, 2] * similarity_scale(one.similarity)
-            annotated[k] = annotated_in_crop(one.annotation.landmarks, one.similarity, z_shift, survey.dimensions)
-        rows["annotated_landmarks"] = annotated
-        found = _nme(np.stack([one.landmarks for one in kept]), [one.annotation for one in kept])
-        rows["label_nme"], rows["label_nme_jaw"] = found
-        for name, n in survey.extras:
-            rows[f"{name}_parameters"] = np.full((len(kept), n), np.nan, np.float32)
-            for k, one in enumerate(kept):
-                if one.annotation.extras and name in one.annotation.extras:
-                    rows[f"{name}_parameters"][k] = one.annotation.extras[name]
-
-    def _near_annotations(
-        self, kept: Sequence[Kept], nme: NDArray[np.float32], skip: Callable[[Sample, Exception], None]
-    ) -> NDArray[np.bool_]:
-        """Which samples are not too far from their annotations; the others are skipped."""
-        most = self.job.config.max_nme
-        nme = np.array(
-            [value if one.first_nme is None else one.first_nme for one, value in zip(kept, nme, strict=True)]
-        )
-        near = np.ones(len(kept), bool) if most is None else ~(nme > most)  # NaN: not annotated
-        if self.job.survey.repeated:  # turned versions have the annotation of another
-            near |= np.array([(photograph_of(one.sample.name) or ("", 0))[1] > 0 for one in kept])
-        for k in np.flatnonzero(~near).tolist():
-            skip(kept[k].sample, SampleError(
-                f"{kept[k].sample.stated_in}: a label NME of {nme[k]:.2%}, expected {most:.2%} at most (max_nme)"
-            ))  # fmt: skip
-        return near
 
     def _other(self, samples: Sequence[Sample], number: int, draw: AugmentationDraw) -> NDArray[np.uint8] | None:
         """What an occluder over a sample shows: the image of another one of its batch that can be read."""
@@ -398,13 +352,6 @@ class Builder:
             return crop_similarity(landmarks, config.size, draw, jitter=config.jitter, convention=config.convention)
         except InputError as error:
             raise SampleError(f"{sample.stated_in}: {error}") from error
-
-
-def _nme(
-    landmarks: NDArray[np.float64], faces: Sequence[Annotation]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Label NME, and that of the jaw, of faces whose label's landmarks (b, 68, 3) are in the image frame."""
-    return label_nme(landmarks, np.stack([annotated_in_crop(face.landmarks, np.eye(3), 0, 2) for face in faces]))
 
 
 def _range_error(sample: Sample, config: BuildConfig) -> SampleError:
