@@ -390,7 +390,8 @@ def test_convert_of_files_in_any_order_is_that_of_named_ones(tmp_path: Path, lar
 @pytest.mark.parametrize(
     ("files", "options", "message"),
     [
-        (["BFM_UV.mat", "model_info.mat"], {}, "bfm: none, expected bfm, expression, info, uv, or face3d alone"),
+        (["BFM_UV.mat", "model_info.mat"], {},
+         "model_info.mat: not all files of the Basel Face Model 2009, expected 01_MorphableModel.mat"),
         (["BFM_UV.mat", "BFM_UV.mat"], {}, "a second file for --uv, expected one beside .*BFM_UV.mat"),
         (["model_info.mat", "BFM_UV.mat"], {"uv": "BFM_UV.mat"}, "a second file for --uv"),
         (["bfm_noneck_v3.pkl", "BFM_UV.mat"], {}, "bfm_noneck_v3.pkl: not one of the files of the Basel Face Model"),
