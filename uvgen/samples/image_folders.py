@@ -83,7 +83,8 @@ def each_once(folders: Sequence[Path]) -> list[Path]:
     kept: dict[str, Path] = {}
     for folder in sorted(folders, key=Path.is_symlink):  # folders themselves before links, each by name
         kept.setdefault(os.path.realpath(folder), folder)
-    return [folder for folder in folders if folder in kept.values()]
+    chosen = set(kept.values())
+    return [folder for folder in folders if folder in chosen]
 
 
 def folders_in(folder: Path) -> list[Path]:
