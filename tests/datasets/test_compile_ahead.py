@@ -62,26 +62,34 @@ def test_argument_types_of_scalars_arrays_and_bundles(monkeypatch: pytest.Monkey
     )
 
 
-def test_compile_ahead_with_one_worker_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ahead, "_is_missing", lambda unit: True)
-    monkeypatch.setattr(subprocess, "Popen", _refuse)
-    ahead.compile_ahead(1, for_samples=True)()
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What processes were asked for: none can be started."""
+    found: list[object] = []
 
-
-def test_compile_ahead_where_all_is_compiled_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ahead, "_is_missing", lambda unit: False)
-    monkeypatch.setattr(subprocess, "Popen", _refuse)
-    ahead.compile_ahead(8, for_samples=True)()
-
-
-def test_compile_ahead_where_no_process_can_be_started_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ahead, "_is_missing", lambda unit: True)
-
-    def no_more(*_: object, **__: object) -> None:
+    def no_more(command: object, **_: object) -> None:
+        found.append(command)
         raise OSError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr(subprocess, "Popen", no_more)
+    return found
+
+
+@pytest.mark.parametrize(("workers", "is_missing"), [(1, True), (8, False)])
+def test_compile_ahead_with_one_worker_or_where_all_is_compiled_starts_nothing(
+    monkeypatch: pytest.MonkeyPatch, asked: list[object], workers: int, is_missing: bool
+) -> None:
+    monkeypatch.setattr(ahead, "_is_missing", lambda unit: is_missing)
+    ahead.compile_ahead(workers, for_samples=True)()
+    assert asked == []
+
+
+def test_compile_ahead_where_no_process_can_be_started_goes_on(
+    monkeypatch: pytest.MonkeyPatch, asked: list[object]
+) -> None:
+    monkeypatch.setattr(ahead, "_is_missing", lambda unit: True)
     ahead.compile_ahead(8, for_samples=True)()
+    assert asked
 
 
 def test_compile_ahead_where_numba_compiles_nothing_starts_nothing() -> None:
@@ -111,10 +119,6 @@ def test_compile_ahead_shares_units_out_and_waits(monkeypatch: pytest.MonkeyPatc
     assert sorted(started[0] + started[1]) == sorted(
         name for unit in ahead.UNITS if not unit.for_samples for name in unit.kernels
     )
-
-
-def _refuse(*_: object, **__: object) -> None:
-    raise AssertionError("a process was started")
 
 
 @pytest.mark.slow

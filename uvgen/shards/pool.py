@@ -64,13 +64,13 @@ class ShardPool:
     def __init__(self, folder: Path, entries: Sequence[ShardEntry], demands: ShardDemands) -> None:
         self.folder, self.entries, self.demands = folder, entries, demands
         self._layout: dict[str, tuple[tuple[int, ...], str]] | None = None  # that all shards have
+        self._changed: set[int] = set()  # shards that were written to while open, or only touched: their hash tells
         self._forget()
 
     def _forget(self) -> None:
         """Leave what belongs to another process: handles, lock, child."""
         self.process: Hdf5Process | None = None
         self._open: OrderedDict[int, OpenShard] = OrderedDict()
-        self._changed: set[int] = set()  # shards that were written to while open, or only touched: their hash tells
         self._lock, self._pid = threading.Lock(), os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -79,6 +79,7 @@ class ShardPool:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self._changed = set()
         self._forget()
 
     def subset(self, numbers: Sequence[int]) -> "ShardPool":
@@ -98,9 +99,7 @@ class ShardPool:
     def __getitem__(self, number: int) -> OpenShard:
         """A shard, open and checked; DatasetError where it is missing, damaged, or another than the index states."""
         if self._pid != os.getpid():
-            changed = self._changed
             self._forget()
-            self._changed = changed
         with self._lock:
             shard = self._open.get(number)
             if shard is not None and shard.has_changed():

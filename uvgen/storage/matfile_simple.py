@@ -1,4 +1,4 @@
-"""The MATLAB files that datasets hold one of per sample, read in a tenth of the time that `matfile.py` takes.
+"""The MATLAB files that datasets hold one of per sample, read in a third of the time that `matfile.py` takes.
 
 A file of this kind holds a few small, real, full matrices of numbers, each with the parts and counts that MATLAB and
 SciPy write, and nothing else, as those of 300W-LP and AFLW2000-3D do. Every size, type and count is checked as in
