@@ -19,7 +19,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 import uvgen
-from uvgen.fitting import tracks
+from uvgen.fitting.video import tracks
 from uvgen.geometry import pose_to_image
 from uvgen.maps.labels import label_nme
 from uvgen.models.morphable import REGIONS

@@ -25,9 +25,9 @@ from .evaluation.network import NetworkOptions
 from .evaluation.predict import PredictResult, predict_photographs
 from .fitting.folder import FitResult, fit_photographs
 from .fitting.landmarks import LandmarkFit, fit_landmarks
-from .fitting.registration import Registration, register_scan
-from .fitting.scans import RegisterResult, register_scans
-from .fitting.video import VideoResult, fit_video
+from .fitting.scans.folder import RegisterResult, register_scans
+from .fitting.scans.registration import Registration, register_scan
+from .fitting.video.folder import VideoResult, fit_video
 from .geometry import AFLW_MIRROR, LANDMARK_MIRROR, crop_to_image
 from .images.align5 import crop_from_points5
 from .images.crop import crop_from_box, crop_from_landmarks, crop_similarity

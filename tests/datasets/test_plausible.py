@@ -13,7 +13,7 @@ from support.builds import SMALL, make
 from support.toy import HEIGHT, N_EXPRESSION, N_SHAPE, WIDTH, parameters, write_sample
 
 from uvgen import open_shards
-from uvgen.datasets import plausible
+from uvgen.datasets.quality import plausible
 from uvgen.errors import SampleError
 from uvgen.samples.find import Sample
 

@@ -27,11 +27,11 @@ from uvgen import (
     render_preview,
     verify_shards,
 )
-from uvgen.datasets.annotations import annotated_in_crop
-from uvgen.datasets.causes import find_cause
 from uvgen.datasets.config import BuildConfig
-from uvgen.datasets.label_columns import label_columns
-from uvgen.datasets.quality import label_quality
+from uvgen.datasets.quality.annotations import annotated_in_crop
+from uvgen.datasets.quality.causes import find_cause
+from uvgen.datasets.quality.label_columns import label_columns
+from uvgen.datasets.quality.summary import label_quality
 from uvgen.datasets.selection import Criteria, select_names
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.maps.labels import label_nme
@@ -642,15 +642,15 @@ def test_real_samples_with_made_up_bases_are_reported(
 
 
 def test_cause_that_is_found_among_some_of_the_samples_says_of_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    from uvgen.datasets import quality
-    from uvgen.datasets.causes import Cause
+    from uvgen.datasets.quality import summary
+    from uvgen.datasets.quality.causes import Cause
 
     reader: Any = SimpleNamespace(config=SimpleNamespace(build=SimpleNamespace(convention="exact")))
-    monkeypatch.setattr(quality, "_sampled", lambda *_: ({}, None, None))
-    monkeypatch.setattr(quality, "find_cause", lambda *_: Cause("degrees", 0.0596, 0.01, False))
+    monkeypatch.setattr(summary, "_sampled", lambda *_: ({}, None, None))
+    monkeypatch.setattr(summary, "find_cause", lambda *_: Cause("degrees", 0.0596, 0.01, False))
     known, names = np.arange(6), [f"AFW/{k}" for k in range(6)]
-    text, _ = quality._far(reader, known, known[:5], 0.0558, names, None)
+    text, _ = summary._far(reader, known, known[:5], 0.0558, names, None)
     assert "5.58% of the face's size" in text and "instead of 5.96%" in text
     assert "probable cause, of the 5 of 6 samples that are more than 5% away: degrees" in text
-    text, _ = quality._far(reader, known, known, 0.0596, names, None)
+    text, _ = summary._far(reader, known, known, 0.0596, names, None)
     assert "; probable cause: degrees" in text

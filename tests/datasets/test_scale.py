@@ -20,9 +20,9 @@ from uvgen.datasets import merge, record
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.open import open_shards, reader_of
 from uvgen.datasets.plan import ShardTask, plan_shards
+from uvgen.datasets.quality.survey import probes_of, versions_of
 from uvgen.datasets.selection import Criteria
 from uvgen.datasets.splits import group_samples, train_and_val
-from uvgen.datasets.survey import probes_of, versions_of
 from uvgen.errors import DatasetError
 from uvgen.jobs.run import run
 from uvgen.samples import find

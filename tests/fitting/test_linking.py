@@ -1,10 +1,10 @@
-"""Which frames of a video are one track: `uvgen.fitting.linking`, and frames' numbers by their names."""
+"""Which frames of a video are one track: `uvgen.fitting.video.linking`, and frames' numbers by their names."""
 
 import numpy as np
 import pytest
 
-from uvgen.fitting.linking import Places, linked, thumbnail_of
-from uvgen.fitting.videos import frame_numbers
+from uvgen.fitting.video.find import frame_numbers
+from uvgen.fitting.video.linking import Places, linked, thumbnail_of
 from uvgen.geometry import rotation_matrices
 
 N = 20

@@ -15,9 +15,9 @@ from support.toy import grid, toy_model
 
 from uvgen import Registration, register_scan
 from uvgen.errors import InputError
-from uvgen.fitting import registration
-from uvgen.fitting.registration import register, unit_of
-from uvgen.fitting.template import Smoother, Template, bending
+from uvgen.fitting.scans import registration
+from uvgen.fitting.scans.registration import register, unit_of
+from uvgen.fitting.scans.template import Smoother, Template, bending
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.meshes.harmonic import laplacian
 from uvgen.models.morphable import MorphableModel

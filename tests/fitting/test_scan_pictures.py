@@ -14,10 +14,10 @@ from support.toy import toy_model
 
 from uvgen import register_scans
 from uvgen.errors import DatasetError, InputError
-from uvgen.fitting import scan_pictures, scan_worker, scans
 from uvgen.fitting.detectors import open_detector
-from uvgen.fitting.scan_pictures import detected_landmarks
-from uvgen.fitting.template import Template
+from uvgen.fitting.scans import folder, pictures, worker
+from uvgen.fitting.scans.pictures import detected_landmarks
+from uvgen.fitting.scans.template import Template
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.landmark_schemes import FaceLandmarks
 from uvgen.similarity import Similarity
@@ -34,13 +34,13 @@ def model() -> MorphableModel:
 def finder(model: MorphableModel, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Makes detectors that find a face where it is upright and seen from the front, and say where its marks are."""
     seen: list[Similarity] = []
-    look = scan_pictures._found_in
+    look = pictures._found_in
 
     def spy(points: Any, triangles: Any, view: Similarity, find: Any) -> Any:
         seen.append(view)
         return look(points, triangles, view, find)
 
-    monkeypatch.setattr(scan_pictures, "_found_in", spy)
+    monkeypatch.setattr(pictures, "_found_in", spy)
 
     def make(marks: NDArray[np.float64], rotation: NDArray[np.float64], most: int = 2) -> Any:
         found: list[int] = []
@@ -74,7 +74,7 @@ def test_points_beside_the_scan_are_not_marked() -> None:
     covered[:, :100] = True
     flat = np.array([[50.2, 7.0], [101.0, 20.0], [110.0, 20.0], [-1e9, 3.0], [np.nan, 1.0], [-1.0, 4.0]])
     places = np.stack([*np.meshgrid(np.arange(512.0), np.arange(512.0)), np.zeros((512, 512))], axis=2)
-    found = scan_pictures._lifted(flat, covered, places.astype(np.float32))
+    found = pictures._lifted(flat, covered, places.astype(np.float32))
     np.testing.assert_array_equal(found[[0, 1, 5]], [[50, 7, 0], [99, 20, 0], [0, 4, 0]])
     assert np.isnan(found[2:5]).all()
 
@@ -98,7 +98,7 @@ def test_folders_take_a_detector_for_scans_without_landmarks(
     write_obj(tmp_path / "scans/a.obj", face, model.triangles, frame="raw")
     find = finder(face[model.landmarks], np.eye(3))
     find.notice = "for research only"
-    for module in (scans, scan_worker):
+    for module in (folder, worker):
         monkeypatch.setattr(module, "open_detector", lambda name, weights: find)
     result = register_scans(tmp_path / "scans", tmp_path / "out", model=model, detector="dlib")
     assert result.scans[0].landmarks == "dlib" and result.notice == "for research only"

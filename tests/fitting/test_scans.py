@@ -12,7 +12,7 @@ from support.scans import write_scans
 
 from uvgen import register_scans
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
-from uvgen.fitting import scan_worker
+from uvgen.fitting.scans import worker
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.meshes.read import read_mesh
 from uvgen.models.morphable import MorphableModel
@@ -198,12 +198,12 @@ def test_overwriting_removes_what_is_listed_alone(
 
 
 def test_scans_at_which_processes_die_are_tried_alone(model: MorphableModel, tmp_path: Path) -> None:
-    job = scan_worker.RegisterJob(tmp_path, tmp_path, model, None, None, None, None, "npy", "scan", "auto", None)
-    task = scan_worker.RegisterTask(scan_worker.ScanFile(tmp_path / "a.npy", "a"))
+    job = worker.RegisterJob(tmp_path, tmp_path, model, None, None, None, None, "npy", "scan", "auto", None)
+    task = worker.RegisterTask(worker.ScanFile(tmp_path / "a.npy", "a"))
     (part,) = job.parts(task)
     assert part.trial and task.name == "a"
     result = job.open()(job.without(task, {0: "its process died"}))
-    assert isinstance(result, scan_worker.RejectedScan) and result.reason.endswith("a.npy: its process died")
+    assert isinstance(result, worker.RejectedScan) and result.reason.endswith("a.npy: its process died")
 
 
 def test_command_says_the_error_and_what_was_left_out(

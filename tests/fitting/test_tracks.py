@@ -1,4 +1,4 @@
-"""`uvgen.fitting.tracks`: one shape for a person in motion, and motion that is smooth."""
+"""`uvgen.fitting.video.tracks`: one shape for a person in motion, and motion that is smooth."""
 
 import runpy
 from pathlib import Path
@@ -9,8 +9,8 @@ import pytest
 from support.models import builtin_model
 
 from uvgen.errors import InputError
-from uvgen.fitting import tracks
-from uvgen.fitting.tracks import Alone, fit_alone, fit_track
+from uvgen.fitting.video import tracks
+from uvgen.fitting.video.tracks import Alone, fit_alone, fit_track
 
 ROOT = Path(__file__).parents[2]
 N = 12

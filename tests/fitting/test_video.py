@@ -27,9 +27,9 @@ from uvgen import (
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.splits import group_samples
 from uvgen.errors import DatasetError, DependencyError, InputError, OutputError, SettingsError
-from uvgen.fitting import frames, video_worker
-from uvgen.fitting.frames import Frame, frames_of
-from uvgen.fitting.video_record import videos_of
+from uvgen.fitting.video import frames, worker
+from uvgen.fitting.video.frames import Frame, frames_of
+from uvgen.fitting.video.record import videos_of
 from uvgen.fitting.worker import FaceTools, Photograph
 from uvgen.samples.photographs import source_photograph
 
@@ -127,7 +127,7 @@ def test_landmarks_that_were_found_before_an_interruption_are_not_sought_again(
     clips, fitted, tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sought = []
-    face_of = video_worker._face_of
+    face_of = worker._face_of
 
     def interrupted(tools: FaceTools[Any], frame: Frame, *rest: Any) -> Any:
         if frame.number == 6 and len(sought) == 6:
@@ -136,8 +136,8 @@ def test_landmarks_that_were_found_before_an_interruption_are_not_sought_again(
         sought.append(frame.number)
         return face_of(tools, frame, *rest)
 
-    monkeypatch.setattr(video_worker, "_face_of", interrupted)
-    monkeypatch.setattr(video_worker, "_NOTED", 2)
+    monkeypatch.setattr(worker, "_face_of", interrupted)
+    monkeypatch.setattr(worker, "_NOTED", 2)
     with pytest.raises(KeyboardInterrupt):
         fit(clips / "nod", tmp_path / "out")
     assert not (tmp_path / "out/nod").exists()
@@ -216,7 +216,7 @@ def test_gaps_and_another_size_are_named_and_begin_no_video(images, points, tmp_
 
 
 def test_tracks_that_are_too_long_are_fitted_in_pieces(clip, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(video_worker, "_LONGEST", 3)
+    monkeypatch.setattr(worker, "_LONGEST", 3)
     result = fit(clip, tmp_path / "out")
     assert [face.track for face in result.faces] == [0, 0, 0, 1, 1] and result.videos[0].cuts == (3,)
 
@@ -261,9 +261,9 @@ def test_folders_without_videos_and_with_other_things_are_refused(clip, tmp_path
         (tmp_path / "out/clip/diary.txt").write_text("mine")
         return face_of(tools, frame, *rest)
 
-    face_of = video_worker._face_of
+    face_of = worker._face_of
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(video_worker, "_face_of", meddle)
+        patch.setattr(worker, "_face_of", meddle)
         with pytest.raises(OutputError, match=r"holds something else \(diary.txt\)"):
             fit(clip, tmp_path / "out")
     assert (tmp_path / "out/clip/diary.txt").read_text() == "mine"

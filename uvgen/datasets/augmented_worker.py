@@ -16,7 +16,7 @@ from uvgen.augment.draws import AugmentationDraw
 from uvgen.augment.sample import apply
 from uvgen.datasets.config import CopyConfig, DatasetConfig
 from uvgen.datasets.fields import MAP_PARAMETERS, augmented_fields, known_layouts, required_fields
-from uvgen.datasets.plausible import MOST
+from uvgen.datasets.quality.plausible import MOST
 from uvgen.datasets.record import ShardResult
 from uvgen.datasets.source import check_source, check_source_hash
 from uvgen.datasets.targets import remaking_targets

@@ -18,9 +18,9 @@ from uvgen.datasets.made_with import model_of_samples
 from uvgen.datasets.make_shards import BuildResult, make_shards
 from uvgen.datasets.output_folder import check_output, output_folder
 from uvgen.datasets.plan import ShardTask, plan_shards
+from uvgen.datasets.quality.survey import survey_samples
 from uvgen.datasets.record import ShardResult, check_begun
 from uvgen.datasets.same_samples import check_same_samples
-from uvgen.datasets.survey import survey_samples
 from uvgen.datasets.turned import SampleTurner
 from uvgen.datasets.worker import BuildJob
 from uvgen.errors import InputError

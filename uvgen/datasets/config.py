@@ -63,7 +63,7 @@ class BuildConfig:
         Leave out samples whose `label_nme` is larger: 0.05 is 5 %.
     implausible : {"skip", "keep"}
         Whether to skip or keep samples whose face is far too large or too small for its image, or whose parameters are
-        many standard deviations from the mean, see `uvgen.datasets.plausible`.
+        many standard deviations from the mean, see `uvgen.datasets.quality.plausible`.
     exif : {"ignore", "apply"}
         Whether images are turned as their EXIF orientation says.
     augmentation : Augmentation or None

@@ -19,7 +19,7 @@ from uvgen.shards.format import Field, Layout
 from uvgen.shards.shard import OpenShard
 
 if TYPE_CHECKING:  # readers of stored maps need neither numba nor Pillow
-    from uvgen.datasets.survey import Survey
+    from uvgen.datasets.quality.survey import Survey
 
 AUGMENTED = {
     "augmentation": Field("str", (), attributes={"content": "what was done, JSON"}),

@@ -23,9 +23,9 @@ from uvgen.datasets.make_shards import BuildResult, make_shards
 from uvgen.datasets.mesh_worker import MeshJob, MeshReader
 from uvgen.datasets.output_folder import check_output, output_folder
 from uvgen.datasets.plan import ShardTask, plan_shards
+from uvgen.datasets.quality.survey import Survey, SurveyJob, probes_of
 from uvgen.datasets.record import ShardResult, check_begun
 from uvgen.datasets.same_samples import check_same_samples
-from uvgen.datasets.survey import Survey, SurveyJob, probes_of
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.jobs.run import RETRIES, check_run, results, same_workers
 from uvgen.maps.targets import check_model_has

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.fields import build_fields, shard_attributes, while_unchanged
 from uvgen.datasets.plan import ShardTask
+from uvgen.datasets.quality.survey import Survey
 from uvgen.datasets.record import ShardResult
-from uvgen.datasets.survey import Survey
 from uvgen.errors import SampleError, UvgenError
 from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import affine_to_pose

@@ -12,7 +12,7 @@ import numpy as np
 
 from uvgen.datasets.config import DatasetConfig
 from uvgen.datasets.open import reader_of
-from uvgen.datasets.quality import LabelQuality, label_quality
+from uvgen.datasets.quality.summary import LabelQuality, label_quality
 from uvgen.datasets.splits import SPLITS, group_samples, read_splits
 from uvgen.described import described
 from uvgen.shards.index import Index, data_folder

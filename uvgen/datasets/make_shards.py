@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from uvgen._version import __version__
 from uvgen.datasets.config import DatasetConfig
 from uvgen.datasets.open import reader_of
-from uvgen.datasets.quality import LabelQuality, label_quality
+from uvgen.datasets.quality.summary import LabelQuality, label_quality
 from uvgen.datasets.record import ShardRecord, ShardResult, ShardUnit
 from uvgen.described import described
 from uvgen.errors import DatasetError

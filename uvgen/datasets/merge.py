@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 from uvgen.datasets.config import UNSTATED, DatasetConfig
 from uvgen.datasets.fields import known_layouts, required_fields
-from uvgen.datasets.label_columns import REPEATED, repeated_names, stated_repeated
 from uvgen.datasets.make_shards import BuildResult, make_shards
 from uvgen.datasets.open import reader_of
 from uvgen.datasets.output_folder import check_output, output_folder
+from uvgen.datasets.quality.label_columns import REPEATED, repeated_names, stated_repeated
 from uvgen.datasets.record import ShardResult
 from uvgen.datasets.source import check_source, check_source_hash, stored_fields
 from uvgen.datasets.splits import split_names

@@ -15,8 +15,8 @@ from uvgen.datasets.build import constants_of, describe_plan, mirror_of
 from uvgen.datasets.config import CopyConfig, DatasetConfig
 from uvgen.datasets.open import check_model
 from uvgen.datasets.plan import ShardTask, plan_shards
+from uvgen.datasets.quality.survey import Survey, survey_samples
 from uvgen.datasets.record import ShardResult
-from uvgen.datasets.survey import Survey, survey_samples
 from uvgen.datasets.worker import BuildJob
 from uvgen.errors import DatasetError, InputError
 from uvgen.jobs.run import Job

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.datasets.label_columns import label_columns
 from uvgen.datasets.open import open_shards
+from uvgen.datasets.quality.label_columns import label_columns
 from uvgen.datasets.splits import group_samples, split_names
 from uvgen.described import described
 from uvgen.errors import InputError

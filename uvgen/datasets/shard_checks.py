@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.augment.draws import AugmentationDraw
-from uvgen.datasets.annotations import in_image
 from uvgen.datasets.config import DatasetConfig
 from uvgen.datasets.fields import MAP_PARAMETERS, known_layouts, odd_codes, odd_targets, required_fields, target_fields
-from uvgen.datasets.plausible import MOST
+from uvgen.datasets.quality.annotations import in_image
+from uvgen.datasets.quality.plausible import MOST
 from uvgen.errors import DatasetError, InputError
 from uvgen.fixed_point import decode
 from uvgen.geometry import pose_to_image

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from uvgen.datasets.config import DatasetConfig
 from uvgen.datasets.open import check_model, open_shards
-from uvgen.datasets.quality import LabelQuality, label_quality
+from uvgen.datasets.quality.summary import LabelQuality, label_quality
 from uvgen.datasets.shard_checks import shard_problems
 from uvgen.datasets.splits import check_splits
 from uvgen.datasets.targets import target_maker

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from uvgen.augment.draws import AugmentationDraw
 from uvgen.augment.sample import crop_augmented
-from uvgen.datasets.annotated_rows import Kept, add_annotations, near_annotations, nme_of
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.fields import MAP_PARAMETERS, build_fields, shard_attributes, while_unchanged
 from uvgen.datasets.plan import ShardTask
-from uvgen.datasets.plausible import (
+from uvgen.datasets.quality.annotated_rows import Kept, add_annotations, near_annotations, nme_of
+from uvgen.datasets.quality.plausible import (
     check_counts,
     check_deviations,
     check_face_size,
@@ -23,8 +23,8 @@ from uvgen.datasets.plausible import (
     check_labels,
     check_pose,
 )
+from uvgen.datasets.quality.survey import Survey
 from uvgen.datasets.record import ShardResult
-from uvgen.datasets.survey import Survey
 from uvgen.datasets.targets import target_maker
 from uvgen.datasets.turned import AT_ONCE, SampleTurner
 from uvgen.errors import InputError, SampleError, UvgenError

@@ -9,7 +9,7 @@ from typing import Any
 
 from uvgen.datasets.build import build_shards
 from uvgen.datasets.config import BuildConfig
-from uvgen.datasets.survey import versions_of
+from uvgen.datasets.quality.survey import versions_of
 from uvgen.doctor.checks import Finding, few
 from uvgen.errors import DatasetError, InputError, OutputError, SampleError
 from uvgen.models.doubts import model_warnings

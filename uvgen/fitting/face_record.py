@@ -16,7 +16,7 @@ from uvgen._version import __version__
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
 from uvgen.fitting.detectors import DETECTORS
 from uvgen.fitting.fitted import Unfitted
-from uvgen.fitting.video_files import remove_emptied
+from uvgen.fitting.video.files import remove_emptied
 from uvgen.fitting.worker import FitTask, Photograph
 from uvgen.jobs.run import check_same
 from uvgen.progress import begin

@@ -39,7 +39,7 @@ def find_photographs(root: Path, out: Path, faces: str = "largest") -> list[Phot
     Hidden ones are passed over; a folder that several links lead to counts once. `faces` is as for
     `uvgen.fit_photographs`. Raises DatasetError if the folder is missing or unreadable, or holds no images.
     """
-    from uvgen.fitting.videos import VIDEO_SUFFIXES
+    from uvgen.fitting.video.find import VIDEO_SUFFIXES
 
     if root.is_file() and root.suffix.lower() in VIDEO_SUFFIXES:
         raise DatasetError(f"{root}: a video, expected a folder of photographs; `uvgen fit --video` takes videos")

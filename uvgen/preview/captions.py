@@ -9,7 +9,7 @@ from PIL import Image
 
 from uvgen.augment.draws import AugmentationDraw
 from uvgen.datasets.config import BuildConfig
-from uvgen.datasets.quality import HIGH_NME, LabelQuality
+from uvgen.datasets.quality.summary import HIGH_NME, LabelQuality
 from uvgen.maps.landmarks import LandmarkWeights, landmark_texels, landmark_weights
 from uvgen.models.morphable import MorphableModel
 from uvgen.preview.layout import Header, Row

@@ -16,9 +16,9 @@ from PIL import Image
 
 from uvgen import rasterize
 from uvgen.checks import number_in
-from uvgen.datasets.label_columns import label_columns
 from uvgen.datasets.open import open_shards, own_model
-from uvgen.datasets.quality import LabelQuality, label_quality
+from uvgen.datasets.quality.label_columns import label_columns
+from uvgen.datasets.quality.summary import LabelQuality, label_quality
 from uvgen.described import described
 from uvgen.errors import DatasetError
 from uvgen.images.codecs import check_picture_name, save_picture

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.datasets.config import DatasetConfig
-from uvgen.datasets.label_columns import REPEATED
-from uvgen.datasets.quality import LabelQuality
+from uvgen.datasets.quality.label_columns import REPEATED
+from uvgen.datasets.quality.summary import LabelQuality
 from uvgen.datasets.verify import VerifyResult
 from uvgen.models.morphable import MorphableModel
 from uvgen.report.table import BIT, FLAGS, SampleTable

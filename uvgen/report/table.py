@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.datasets.label_columns import label_columns
-from uvgen.datasets.plausible import MOST_DEVIATIONS, SMALLEST_FACE_PX
-from uvgen.datasets.quality import HIGH_NME
+from uvgen.datasets.quality.label_columns import label_columns
+from uvgen.datasets.quality.plausible import MOST_DEVIATIONS, SMALLEST_FACE_PX
+from uvgen.datasets.quality.summary import HIGH_NME
 from uvgen.geometry import similarity_scale
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.reader import ShardReader

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from uvgen._version import __version__
 from uvgen.checks import number_in
 from uvgen.datasets.open import check_model, open_shards, own_model
-from uvgen.datasets.quality import LabelQuality, label_quality
+from uvgen.datasets.quality.summary import LabelQuality, label_quality
 from uvgen.datasets.verify import VerifyResult, verify_shards
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError

@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.datasets.annotations import in_image
 from uvgen.datasets.export.common import Part, Skipped, each, path_of
+from uvgen.datasets.quality.annotations import in_image
 from uvgen.datasets.splits import train_and_val
 from uvgen.errors import InputError, SampleError
 from uvgen.images.codecs import encode_jpeg, encode_png

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Protocol
 
 from uvgen.errors import InputError
-from uvgen.fitting.frames import digest_of
-from uvgen.fitting.videos import frame_files
+from uvgen.fitting.video.find import frame_files
+from uvgen.fitting.video.frames import digest_of
 from uvgen.fitting.worker import FaceJob, Photograph
 from uvgen.samples.landmark_files import find_landmarks, own_files
 from uvgen.samples.landmark_schemes import FaceLandmarks
@@ -16,7 +16,7 @@ from uvgen.storage.names import brief
 
 
 class VideoFaceJob(FaceJob, Protocol):
-    """What is needed of a job on videos to find landmarks, see `uvgen.fitting.video_worker.VideoJob`."""
+    """What is needed of a job on videos to find landmarks, see `uvgen.fitting.video.worker.VideoJob`."""
 
     @property
     def several(self) -> bool: ...

@@ -29,12 +29,12 @@ from uvgen.fitting.fitted import (
     source_below,
     usable_points,
 )
-from uvgen.fitting.frames import Frame, frames_of
-from uvgen.fitting.linking import Places, linked, thumbnail_of
-from uvgen.fitting.tracks import Alone, fit_alone, fit_track
-from uvgen.fitting.video_files import SCRATCH, make_scratch, replace_folder, write_file
-from uvgen.fitting.video_state import frames_folder, landmarks_of_frame, state_of_video
-from uvgen.fitting.videos import frame_name
+from uvgen.fitting.video.files import SCRATCH, make_scratch, replace_folder, write_file
+from uvgen.fitting.video.find import frame_name
+from uvgen.fitting.video.frames import Frame, frames_of
+from uvgen.fitting.video.linking import Places, linked, thumbnail_of
+from uvgen.fitting.video.state import frames_folder, landmarks_of_frame, state_of_video
+from uvgen.fitting.video.tracks import Alone, fit_alone, fit_track
 from uvgen.fitting.worker import FaceTools, FitTask, Photograph
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import advance

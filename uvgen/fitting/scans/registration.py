@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from uvgen.checks import check_array, choice, float64_array
 from uvgen.described import described
 from uvgen.errors import InputError
-from uvgen.fitting.scan_fit import OUTLIER_MM, Fitted, fit_to_landmarks, fit_to_surface, matching
-from uvgen.fitting.template import JAW, Smoother, Template, normals_of
+from uvgen.fitting.scans.fit import OUTLIER_MM, Fitted, fit_to_landmarks, fit_to_surface, matching
+from uvgen.fitting.scans.template import JAW, Smoother, Template, normals_of
 from uvgen.meshes.scans import ScanSurface, cleaned_scan
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel

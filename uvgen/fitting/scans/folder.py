@@ -17,9 +17,9 @@ from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
 from uvgen.fitting.detectors import open_detector
 from uvgen.fitting.photographs import files_below, name_key
-from uvgen.fitting.registration import UNITS
-from uvgen.fitting.scan_record import RegisterRecord, check_register_folder, plain_scan
-from uvgen.fitting.scan_worker import FORMATS, FRAMES, RegisteredScan, RegisterJob, RejectedScan, ScanFile
+from uvgen.fitting.scans.record import RegisterRecord, check_register_folder, plain_scan
+from uvgen.fitting.scans.registration import UNITS
+from uvgen.fitting.scans.worker import FORMATS, FRAMES, RegisteredScan, RegisterJob, RejectedScan, ScanFile
 from uvgen.jobs.run import RETRIES, check_run, run
 from uvgen.meshes.scans import SCAN_SUFFIXES
 from uvgen.models.load import BUILTIN, as_model

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import InputError
-from uvgen.fitting.scan_fit import fit_to_landmarks
-from uvgen.fitting.template import JAW, Template
+from uvgen.fitting.scans.fit import fit_to_landmarks
+from uvgen.fitting.scans.template import JAW, Template
 from uvgen.meshes.scans import cleaned_scan, outward_normals
 from uvgen.rasterize import interpolate, rasterize
 from uvgen.samples.landmark_schemes import FaceLandmarks, to_68

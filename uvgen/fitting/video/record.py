@@ -9,9 +9,9 @@ from uvgen.errors import UvgenError
 from uvgen.fitting.face_record import FaceRecord
 from uvgen.fitting.fitted import FittedFace, FittedFrame, Unfitted
 from uvgen.fitting.record import INDEX, check_fit_folder, check_kind
-from uvgen.fitting.video_files import scratch_folders
-from uvgen.fitting.video_state import state_of_video
-from uvgen.fitting.video_worker import VideoJob
+from uvgen.fitting.video.files import scratch_folders
+from uvgen.fitting.video.state import state_of_video
+from uvgen.fitting.video.worker import VideoJob
 from uvgen.fitting.worker import FitTask, Photograph, open_table
 from uvgen.samples.files import check_machine
 

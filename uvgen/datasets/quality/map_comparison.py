@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.datasets.annotations import image_landmarks
-from uvgen.datasets.plausible import check_counts
+from uvgen.datasets.quality.annotations import image_landmarks
+from uvgen.datasets.quality.plausible import check_counts
 from uvgen.errors import InputError, UvgenError
 from uvgen.geometry import CONVENTIONS
 from uvgen.images.warp import warp_image

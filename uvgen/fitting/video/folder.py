@@ -1,7 +1,7 @@
 """Videos to a folder like 300W-LP's: what `uvgen fit --video` does.
 
-A video is one task, because the frames of a track share one shape, see `uvgen.fitting.tracks`. The result depends only
-on the video, its landmarks, the model and the options.
+A video is one task, because the frames of a track share one shape, see `uvgen.fitting.video.tracks`. The result
+depends only on the video, its landmarks, the model and the options.
 """
 
 import os
@@ -16,13 +16,13 @@ from uvgen.described import described
 from uvgen.errors import DatasetError
 from uvgen.fitting.fitted import FittedBatch, FittedFrame, Unfitted
 from uvgen.fitting.folder import AUTO, choose_detector
-from uvgen.fitting.frames import import_av
 from uvgen.fitting.landmarks import JAWS
 from uvgen.fitting.record import INDEX, check_fit_folder, check_kind, plain_face
-from uvgen.fitting.video_record import FittedVideo, VideoRecord, videos_of
-from uvgen.fitting.video_state import marks_of
-from uvgen.fitting.video_worker import VideoJob
-from uvgen.fitting.videos import find_videos
+from uvgen.fitting.video.find import find_videos
+from uvgen.fitting.video.frames import import_av
+from uvgen.fitting.video.record import FittedVideo, VideoRecord, videos_of
+from uvgen.fitting.video.state import marks_of
+from uvgen.fitting.video.worker import VideoJob
 from uvgen.fitting.worker import open_table
 from uvgen.jobs.run import RETRIES, check_run, run
 from uvgen.models.load import BUILTIN, as_model

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from uvgen.datasets.annotations import image_landmarks
 from uvgen.datasets.config import BuildConfig
-from uvgen.datasets.plausible import MOST_DEVIATIONS, check_counts, check_face_size, check_pose, deviations
+from uvgen.datasets.quality.annotations import image_landmarks
+from uvgen.datasets.quality.plausible import MOST_DEVIATIONS, check_counts, check_face_size, check_pose, deviations
 from uvgen.errors import DatasetError, SampleError
 from uvgen.jobs.run import RETRIES, results
 from uvgen.models.morphable import MorphableModel

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.datasets.causes import find_cause
-from uvgen.datasets.label_columns import POINT_FIELDS, image_points, label_columns, stored_of
 from uvgen.datasets.open import check_model
+from uvgen.datasets.quality.causes import find_cause
+from uvgen.datasets.quality.label_columns import POINT_FIELDS, image_points, label_columns, stored_of
 from uvgen.described import described
 from uvgen.maps.labels import label_nme
 from uvgen.models.morphable import MorphableModel

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.datasets.annotations import in_image
+from uvgen.datasets.quality.annotations import in_image
 from uvgen.samples.photographs import photograph_of
 from uvgen.shards.index import Index
 from uvgen.shards.reader import ShardReader

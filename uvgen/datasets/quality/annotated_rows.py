@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.datasets.annotations import annotated_in_crop
-from uvgen.datasets.survey import Survey
+from uvgen.datasets.quality.annotations import annotated_in_crop
+from uvgen.datasets.quality.survey import Survey
 from uvgen.errors import SampleError
 from uvgen.geometry import similarity_scale
 from uvgen.maps.labels import label_nme

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import DependencyError, InputError, UvgenError, to_install
-from uvgen.fitting.videos import frame_files, frame_name
+from uvgen.fitting.video.find import frame_files, frame_name
 from uvgen.fitting.worker import FaceJob, Photograph, read_photograph
 from uvgen.images.codecs import encode_jpeg
 from uvgen.samples.files import check_machine

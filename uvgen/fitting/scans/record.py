@@ -11,7 +11,7 @@ from typing import Any
 
 from uvgen._version import __version__
 from uvgen.errors import InputError, OutputError, SettingsError
-from uvgen.fitting.scan_worker import (
+from uvgen.fitting.scans.worker import (
     FORMATS,
     RegisteredScan,
     RegisterJob,

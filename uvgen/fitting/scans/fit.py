@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import InputError
-from uvgen.fitting.template import JAW, Template, moved, normals_of
+from uvgen.fitting.scans.template import JAW, Template, moved, normals_of
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.meshes.scans import Feet, ScanSurface
 from uvgen.similarity import Similarity, align_points

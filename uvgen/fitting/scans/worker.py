@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from uvgen.errors import InputError, UvgenError
 from uvgen.fitting.detectors import Detector, open_detector
-from uvgen.fitting.registration import Registration, register
-from uvgen.fitting.scan_pictures import detected_landmarks
-from uvgen.fitting.template import Template
+from uvgen.fitting.scans.pictures import detected_landmarks
+from uvgen.fitting.scans.registration import Registration, register
+from uvgen.fitting.scans.template import Template
 from uvgen.meshes.files import write_obj, write_ply
 from uvgen.meshes.glb import write_glb
 from uvgen.meshes.scans import read_scan

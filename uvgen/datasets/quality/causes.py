@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.datasets.annotations import image_landmarks
+from uvgen.datasets.quality.annotations import image_landmarks
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.maps.labels import label_nme
 from uvgen.models.morphable import MorphableModel
