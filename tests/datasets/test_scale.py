@@ -24,6 +24,7 @@ from uvgen.datasets.quality.survey import probes_of, versions_of
 from uvgen.datasets.selection import Criteria
 from uvgen.datasets.splits import group_samples, train_and_val
 from uvgen.errors import DatasetError
+from uvgen.jobs.options import RunOptions
 from uvgen.jobs.run import run
 from uvgen.samples import find
 from uvgen.samples.find import Sample, find_names, find_samples, select_samples, unread_folders
@@ -138,7 +139,7 @@ def few_writes(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_run_and_its_continuation_take_steps_in_proportion_to_the_shards(tmp_path: Path) -> None:
     def step(n: int) -> Callable[[], object]:
         units, kept = a_record(tmp_path / str(n), n)
-        return lambda: run(Skips(), units, kept, tmp_path / str(n), workers=1)
+        return lambda: run(Skips(), units, kept, tmp_path / str(n), RunOptions(1))
 
     assert_proportional(step, 20)
     assert_proportional(step, 20)  # the journal has it all

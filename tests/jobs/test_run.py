@@ -13,7 +13,8 @@ import threadpoolctl
 from support.jobs import BrokenToOpen, DeadlySum, DeadlyTogether, DeadlyToOpen, DeadlyWhole, Multiply, WithoutMemory
 
 from uvgen.errors import DatasetError, InputError, OutputError, SampleError, WorkerError
-from uvgen.jobs.run import _libraries, check_run, check_same, results, run
+from uvgen.jobs.options import RunOptions, check_on_error
+from uvgen.jobs.run import _libraries, check_same, results, run
 from uvgen.parallel.child import packed
 
 
@@ -48,7 +49,7 @@ def job(folder: Path) -> Multiply:
 def test_run_makes_what_is_not_finished_and_notes_each(tmp_path: Path) -> None:
     (tmp_path / "3").write_text("mine")
     record, seen = Files(tmp_path), list[int]()
-    run(job(tmp_path), range(5), record, tmp_path, workers=1, progress=lambda result: seen.append(result[0]))
+    run(job(tmp_path), range(5), record, tmp_path, RunOptions(1), progress=lambda result: seen.append(result[0]))
     assert record.added == seen == [0, 1, 2, 4] and record.ended
     assert (tmp_path / "3").read_text() == "mine" and (tmp_path / "4").read_text() == "20.0"
 
@@ -56,7 +57,7 @@ def test_run_makes_what_is_not_finished_and_notes_each(tmp_path: Path) -> None:
 def test_run_with_nothing_left_opens_no_job(tmp_path: Path) -> None:
     (tmp_path / "0").write_text("")
     one, record = job(tmp_path), Files(tmp_path)
-    run(one, [0], record, tmp_path, workers=3)
+    run(one, [0], record, tmp_path, RunOptions(3))
     assert one.opened == [] and record.ended
 
 
@@ -66,13 +67,13 @@ def test_run_groups_units_into_tasks(tmp_path: Path) -> None:
             return lambda numbers: (sum(numbers), 0, 0)
 
     record = Files(tmp_path)
-    run(Sum(), range(5), record, tmp_path, workers=1, group=lambda todo: [todo[:2], todo[2:]])
+    run(Sum(), range(5), record, tmp_path, RunOptions(1), group=lambda todo: [todo[:2], todo[2:]])
     assert record.added == [1, 9]
 
 
 @pytest.mark.slow
 def test_run_on_workers_opens_the_job_once_in_each(tmp_path: Path) -> None:
-    made = list(results(job(tmp_path), range(8), 2))
+    made = list(results(job(tmp_path), range(8), RunOptions(2)))
     assert sorted(number for number, _, _ in made) == list(range(8))
     assert os.getpid() not in {pid for _, pid, _ in made}
     assert {opened for _, _, opened in made} == {1}
@@ -82,21 +83,21 @@ def test_run_on_workers_opens_the_job_once_in_each(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_run_on_workers_raises_the_task_s_own_error(tmp_path: Path) -> None:
     with pytest.raises(SampleError, match="number -2: below 0"):
-        run(job(tmp_path), [1, -2, 3, 4], Files(tmp_path), tmp_path, workers=2)
+        run(job(tmp_path), [1, -2, 3, 4], Files(tmp_path), tmp_path, RunOptions(2))
 
 
 def test_one_worker_works_in_this_process_and_more_never_do(tmp_path: Path) -> None:
     for workers, timeout in ((1, None), (4, None), (1, 300.0)):
-        ((_, pid, _),) = results(job(tmp_path), [5], workers, timeout=timeout)
+        ((_, pid, _),) = results(job(tmp_path), [5], RunOptions(workers, timeout=timeout))
         assert (pid == os.getpid()) == (workers == 1 and timeout is None)
 
 
 def test_run_in_a_folder_that_another_run_holds_is_refused(tmp_path: Path) -> None:
     def meanwhile(_: object) -> None:
         with pytest.raises(DatasetError, match="another uvgen is writing into it"):
-            run(job(tmp_path), range(3), Files(tmp_path), tmp_path, workers=1)
+            run(job(tmp_path), range(3), Files(tmp_path), tmp_path, RunOptions(1))
 
-    run(job(tmp_path), range(1), Files(tmp_path), tmp_path, workers=1, progress=meanwhile)
+    run(job(tmp_path), range(1), Files(tmp_path), tmp_path, RunOptions(1), progress=meanwhile)
 
 
 def test_check_same_states_the_first_difference(tmp_path: Path) -> None:
@@ -115,24 +116,23 @@ def test_check_same_states_the_first_difference(tmp_path: Path) -> None:
         check_same(tmp_path, {"meshes": None}, {"meshes": True}, {})
 
 
-@pytest.mark.parametrize(
-    ("workers", "on_error", "message"), [(0, "skip", "workers: 0"), (1, "stop", "on_error: 'stop'")]
-)
-def test_check_run_of_a_bad_argument_raises(workers: int, on_error: str, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        check_run(workers, on_error)
+def test_run_options_out_of_range_raise() -> None:
+    with pytest.raises(InputError, match="workers: 0, expected 1 or more"):
+        RunOptions(0)
+    with pytest.raises(InputError, match="on_error: 'stop', expected 'skip' or 'fail'"):
+        check_on_error("stop")
     with pytest.raises(InputError, match="retries: -1, expected 0 or more"):
-        check_run(1, retries=-1)
+        RunOptions(retries=-1)
     for timeout in (0.0, -1.0, float("nan")):
         with pytest.raises(InputError, match=r"timeout: .*, expected seconds above 0, or None for no limit"):
-            check_run(1, timeout=timeout)
+            RunOptions(timeout=timeout)
 
 
 @pytest.mark.slow
 def test_results_leave_out_the_part_at_which_processes_die(tmp_path: Path) -> None:
     deaths: list[int] = []
     tasks = [[1, 2], [3, 13, 4], [5]]
-    made = results(DeadlySum(), tasks, 2, retries=1, after_death=lambda: deaths.append(1))
+    made = results(DeadlySum(), tasks, RunOptions(2, 1), after_death=lambda: deaths.append(1))
     assert sorted(made) == [3, 5, 7]
     assert len(deaths) == 4  # two of the task's processes, and two of the number's
 
@@ -140,28 +140,28 @@ def test_results_leave_out_the_part_at_which_processes_die(tmp_path: Path) -> No
 @pytest.mark.slow
 def test_results_that_no_part_is_the_cause_of_raise(tmp_path: Path) -> None:
     with pytest.raises(WorkerError, match=r"its process ended with status 9, though none at any of its samples alone"):
-        list(results(DeadlyTogether(), [[6, 7]], 2, retries=0))
+        list(results(DeadlyTogether(), [[6, 7]], RunOptions(2, 0)))
     with pytest.raises(WorkerError, match=r"^13: its process ended with status 9, 2 times; out of memory"):
-        list(results(DeadlyWhole(), [[13]], 2, retries=1))
+        list(results(DeadlyWhole(), [[13]], RunOptions(2, 1)))
 
 
 @pytest.mark.slow
 def test_processes_that_cannot_open_the_job_raise(tmp_path: Path) -> None:
     with pytest.raises(WorkerError, match="worker processes cannot be started: one ended with status 9; try fewer"):
-        list(results(DeadlyToOpen(), [[1]], 2))
+        list(results(DeadlyToOpen(), [[1]], RunOptions(2)))
 
 
 @pytest.mark.slow
 def test_processes_that_say_why_they_cannot_open_the_job_and_take_a_while_to_end_raise(tmp_path: Path) -> None:
     with pytest.raises(WorkerError, match=r"cannot be started: OSError: \[Errno 24\] Too many open files; try fewer"):
-        list(results(BrokenToOpen(), [[1]], 2))
+        list(results(BrokenToOpen(), [[1]], RunOptions(2)))
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits address space")
 def test_processes_without_memory_for_blas_are_no_task_s_fault(tmp_path: Path) -> None:
     with pytest.raises(WorkerError, match="worker processes cannot be started: "):
-        list(results(WithoutMemory(), [[1]], 2, retries=0))
+        list(results(WithoutMemory(), [[1]], RunOptions(2, 0)))
 
 
 def test_tasks_in_this_process_have_one_blas_thread_and_libraries_are_looked_for_after_imports_alone(
@@ -186,12 +186,12 @@ def test_tasks_in_this_process_have_one_blas_thread_and_libraries_are_looked_for
             return lambda _: len(looked)
 
     before = threads()
-    assert list(results(Threads(), range(2), 1)) == [[1] * len(before)] * 2 and threads() == before
+    assert list(results(Threads(), range(2), RunOptions(1))) == [[1] * len(before)] * 2 and threads() == before
     _libraries.cache_clear()
     monkeypatch.setattr(threadpoolctl.ThreadpoolController, "__init__", look)
-    assert list(results(Looks(), range(3), 1)) == [1, 1, 1]
+    assert list(results(Looks(), range(3), RunOptions(1))) == [1, 1, 1]
     monkeypatch.setitem(sys.modules, "imported meanwhile", sys)
-    assert list(results(Looks(), range(2), 1)) == [2, 2]
+    assert list(results(Looks(), range(2), RunOptions(1))) == [2, 2]
 
 
 @pytest.mark.parametrize("at", ["traceback.format_exception", "pickle.dumps"])

@@ -21,7 +21,7 @@ from uvgen.datasets.output_folder import check_output, output_folder
 from uvgen.datasets.record import ShardResult
 from uvgen.datasets.targets import remaking_targets
 from uvgen.errors import DatasetError, InputError
-from uvgen.jobs.run import RETRIES, check_run
+from uvgen.jobs.options import RETRIES, RunOptions, check_on_error
 from uvgen.maps.mirror import TexelMirror
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
@@ -101,7 +101,8 @@ def augment_shards(
     >>> result.samples
     """
     source, out = Path(os.path.abspath(data_folder(source))), output_folder(out)
-    check_run(workers, on_error, retries=retries, timeout=timeout)
+    how = RunOptions(workers, retries, timeout)
+    check_on_error(on_error)
     check_output(out, overwrite=overwrite)
     number_in(copies, "copies", 1, MAX_COPIES, whole=True)
     seed_number(seed)
@@ -131,11 +132,9 @@ def augment_shards(
         config,
         plan,
         read_constants(source, built.build.uv_size),
+        how,
         mirror=mirror,
         model=model,
-        workers=workers,
-        retries=retries,
-        timeout=timeout,
         overwrite=overwrite,
         progress=progress,
         doing="augmenting",

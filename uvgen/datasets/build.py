@@ -24,7 +24,8 @@ from uvgen.datasets.same_samples import check_same_samples
 from uvgen.datasets.turned import SampleTurner
 from uvgen.datasets.worker import BuildJob
 from uvgen.errors import InputError
-from uvgen.jobs.run import RETRIES, check_run, same_workers
+from uvgen.jobs.options import RETRIES, RunOptions, check_on_error
+from uvgen.jobs.run import same_workers
 from uvgen.maps.atlas import build_atlas
 from uvgen.maps.landmarks import landmark_texels, landmark_weights
 from uvgen.maps.mask_files import check_weights, read_weights
@@ -130,7 +131,8 @@ def build_shards(
         raise InputError("meshes: True, expected False: uvgen.import_meshes takes registered meshes")
     if not config.has_parameters:
         raise InputError(f"maps_from: {config.maps_from}, expected none: uvgen.import_maps takes finished maps")
-    check_run(workers, on_error, retries=retries, timeout=timeout)
+    how = RunOptions(workers, retries, timeout)
+    check_on_error(on_error)
     out = output_folder(out)
     check_output(out, overwrite=overwrite)
     unread = about_unread(data) if isinstance(data, str | os.PathLike) else []
@@ -146,8 +148,8 @@ def build_shards(
     if not overwrite:
         check_begun(out, config, model, describe_plan(samples, config.copies))
         check_same_samples(out, samples, config)
-    with same_workers(workers, timeout):
-        survey = survey_samples(samples, model, config, workers=workers, retries=retries, timeout=timeout)
+    with same_workers(how):
+        survey = survey_samples(samples, model, config, how)
         begin("laying out the map")
         mirror = mirror_of(model, config)
         constants = constants_of(model, config, weights)
@@ -158,13 +160,11 @@ def build_shards(
             DatasetConfig(config, model.name, model.content_sha256, hash_of_weights(constants)),
             {**describe_plan(samples, config.copies), "annotated_dimensions": survey.dimensions},
             constants,
+            how,
             mirror=mirror,
             model=model,
             warnings=[*survey.warnings, *unread],
             state=_state_of(samples),
-            workers=workers,
-            retries=retries,
-            timeout=timeout,
             overwrite=overwrite,
             progress=progress,
         )

@@ -27,7 +27,8 @@ from uvgen.datasets.quality.survey import Survey, SurveyJob, probes_of
 from uvgen.datasets.record import ShardResult, check_begun
 from uvgen.datasets.same_samples import check_same_samples
 from uvgen.errors import DatasetError, InputError, SampleError
-from uvgen.jobs.run import RETRIES, check_run, results, same_workers
+from uvgen.jobs.options import RETRIES, RunOptions, check_on_error
+from uvgen.jobs.run import results, same_workers
 from uvgen.maps.targets import check_model_has
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
@@ -108,7 +109,8 @@ def import_meshes(
     """
     config = replace(config or BuildConfig(), meshes=True)
     config.check()
-    check_run(workers, on_error, retries=retries, timeout=timeout)
+    how = RunOptions(workers, retries, timeout)
+    check_on_error(on_error)
     out, root = output_folder(out), Path(os.path.abspath(meshes if data is None else data))
     check_output(out, overwrite=overwrite)
     for folder in (root, Path(os.path.abspath(meshes))):
@@ -130,8 +132,8 @@ def import_meshes(
         if config.augmentation is None:  # which changes poses
             placed = partial(_placed, reader=MeshReader(model, config.convention, config.implausible), exif=config.exif)
             check_same_samples(out, samples, config, placed, some_may_differ=True)
-    with same_workers(workers, timeout):
-        _survey(samples, model, config, workers=workers, retries=retries, timeout=timeout)
+    with same_workers(how):
+        _survey(samples, model, config, how)
         begin("laying out the map")
         mirror = mirror_of(model, config)
         constants = constants_of(model, config, weights)
@@ -143,13 +145,11 @@ def import_meshes(
             DatasetConfig(config, model.name, model.content_sha256, hash_of_weights(constants)),
             {**describe_plan(samples, config.copies), "annotated_dimensions": 2},
             constants,
+            how,
             mirror=mirror,
             model=model,
             warnings=[*_about_pairs(samples), *_about_frame(samples, meshes), *about_unread(root)],
             state=_state_of(samples),
-            workers=workers,
-            retries=retries,
-            timeout=timeout,
             overwrite=overwrite,
             progress=progress,
         )
@@ -220,8 +220,7 @@ def _about_frame(samples: Sequence[MeshSample], meshes: str | os.PathLike[str]) 
 
 
 def _survey(
-    samples: Sequence[MeshSample], model: MorphableModel, config: BuildConfig, *, workers: int, retries: int,
-    timeout: float | None,
+    samples: Sequence[MeshSample], model: MorphableModel, config: BuildConfig, how: RunOptions
 ) -> None:  # fmt: skip
     """Raise DatasetError if no sample can be used, for example because all meshes are of another topology."""
     begin("reading a few meshes")
@@ -231,7 +230,7 @@ def _survey(
     if not ready:
         errors = [sample.problem for sample in samples]
     for task in probes_of(ready) if ready else ():
-        (found,) = results(SurveyJob(look), [tuple(task)], workers, retries=retries, timeout=timeout)
+        (found,) = results(SurveyJob(look), [tuple(task)], how)
         if found is None:
             return
         errors += found

@@ -26,7 +26,8 @@ from uvgen.datasets.quality.map_comparison import compare_maps
 from uvgen.datasets.record import ShardResult
 from uvgen.datasets.same_samples import check_same_samples
 from uvgen.errors import DatasetError, InputError, SampleError
-from uvgen.jobs.run import RETRIES, check_run, same_workers
+from uvgen.jobs.options import RETRIES, RunOptions, check_on_error
+from uvgen.jobs.run import same_workers
 from uvgen.maps.landmarks import LandmarkWeights, read_landmarks
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
@@ -116,7 +117,8 @@ def import_maps(
     >>> result = uvgen.import_maps("posmaps/", "shards/", model="bfm.h5", layout="face3d")
     >>> result.samples
     """
-    check_run(workers, on_error, retries=retries, timeout=timeout)
+    how = RunOptions(workers, retries, timeout)
+    check_on_error(on_error)
     check_layout(layout)
     if isinstance(scale, str) and scale in {f"{divisor:g}" for divisor in DIVISORS}:
         scale = float(scale)  # as they were named before numbers were taken
@@ -153,7 +155,7 @@ def import_maps(
         maps_scale=normalization.scale[0], maps_offset=normalization.offset[0], jitter=0.0, maps="stored",
     )  # fmt: skip
     config.check()
-    with same_workers(workers, timeout):
+    with same_workers(how):
         begin("laying out the map")
         constants = constants_of(model, config, weights)
         points = LandmarkWeights.of_constants(constants)
@@ -167,13 +169,11 @@ def import_maps(
             DatasetConfig(config, model.name, model.content_sha256, hash_of_weights(constants)),
             {**describe_plan(samples, 1), "annotated_dimensions": 2},
             constants,
+            how,
             mirror=None,
             model=model,
             warnings=warnings,
             state=_state_of(samples, layout),
-            workers=workers,
-            retries=retries,
-            timeout=timeout,
             overwrite=overwrite,
             progress=progress,
         )

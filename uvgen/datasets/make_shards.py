@@ -15,6 +15,7 @@ from uvgen.datasets.quality.summary import LabelQuality, label_quality
 from uvgen.datasets.record import ShardRecord, ShardResult, ShardUnit
 from uvgen.described import described
 from uvgen.errors import DatasetError
+from uvgen.jobs.options import RunOptions
 from uvgen.jobs.run import Job, run
 from uvgen.maps.mirror import TexelMirror
 from uvgen.models.doubts import model_warnings
@@ -86,14 +87,12 @@ def make_shards(
     config: DatasetConfig,
     plan: Mapping[str, Any],
     constants: Mapping[str, NDArray[Any]],
+    how: RunOptions,
     *,
     mirror: TexelMirror | None,
     model: MorphableModel | None = None,
     warnings: Sequence[str] = (),
     state: Callable[[Unit, str], str | None] | None = None,
-    workers: int,
-    retries: int,
-    timeout: float | None,
     overwrite: bool,
     progress: Callable[[ShardResult], object] | None,
     doing: str = "building",
@@ -112,6 +111,8 @@ def make_shards(
         What the index states; a set that was begun with others is refused.
     constants : mapping of str to ndarray
         Arrays that are the same for all samples.
+    how : RunOptions
+        On how many processes, and what happens if one dies.
     mirror : TexelMirror or None
         For the result.
     model : MorphableModel, optional
@@ -121,7 +122,7 @@ def make_shards(
         For the result.
     state : callable, optional
         What the files of a skipped sample of a unit hold, by name: a shard is made anew where that has changed.
-    workers, retries, timeout, overwrite, progress
+    overwrite, progress
         See `uvgen.build_shards`.
     doing : str
         What it is called where progress is shown.
@@ -139,8 +140,7 @@ def make_shards(
     record = ShardRecord(
         out, Index(__version__, config.to_plain(), dict(plan)), constants, units, state, overwrite=overwrite
     )
-    how: dict[str, Any] = {"workers": workers, "retries": retries, "timeout": timeout, "progress": progress}
-    run(job, units, record, out, **how, doing=doing, count=lambda unit: unit.n_samples)
+    run(job, units, record, out, how, progress=progress, doing=doing, count=lambda unit: unit.n_samples)
     index = record.index
     if not index.n_samples and not index.skipped:
         raise DatasetError(f"{out}: no samples to make it of, expected one or more")

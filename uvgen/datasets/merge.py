@@ -24,7 +24,7 @@ from uvgen.datasets.record import ShardResult
 from uvgen.datasets.source import check_source, check_source_hash, stored_fields
 from uvgen.datasets.splits import split_names
 from uvgen.errors import DatasetError, InputError
-from uvgen.jobs.run import RETRIES, check_run
+from uvgen.jobs.options import RETRIES, RunOptions
 from uvgen.progress import advance
 from uvgen.samples.find import find_names
 from uvgen.shards.constants import CONSTANTS, read_constants
@@ -165,7 +165,7 @@ def merge_shards(
     if not sources:
         raise InputError("sources: none, expected folders of data sets")
     folders = [Path(os.path.abspath(data_folder(source))) for source in sources]
-    check_run(workers, retries=retries, timeout=timeout)
+    how = RunOptions(workers, retries, timeout)
     out = output_folder(out)
     check_output(out, overwrite=overwrite)
     for folder in folders:
@@ -185,8 +185,7 @@ def merge_shards(
         plan[REPEATED] = repeated
     return make_shards(
         MergeJob(out, config, untrusted), _plan(samples, config.build.shard_size), out, config, plan,
-        read_constants(folders[0], config.build.uv_size), mirror=None, workers=workers, retries=retries,
-        timeout=timeout, overwrite=overwrite, progress=progress,
+        read_constants(folders[0], config.build.uv_size), how, mirror=None, overwrite=overwrite, progress=progress,
         doing="copying",
     )  # fmt: skip
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +31,8 @@ from uvgen.fitting.photographs import find_photographs
 from uvgen.fitting.worker import Photograph, open_table
 from uvgen.images.align5 import crop_from_points5
 from uvgen.images.codecs import JPEG_QUALITY
-from uvgen.jobs.run import RETRIES, check_run, run
+from uvgen.jobs.options import RETRIES, RunOptions
+from uvgen.jobs.run import run
 from uvgen.progress import advance
 from uvgen.samples.files import check_machine
 from uvgen.samples.landmark_files import find_landmarks, says_nothing
@@ -139,7 +139,7 @@ def prepare_deep3d(
     >>> uvgen.prepare_deep3d("photos/", "deep3d/", detector="mediapipe").faces
     """
     started = time.perf_counter()
-    check_run(workers, retries=retries, timeout=timeout)
+    how = RunOptions(workers, retries, timeout)
     choice(exif, "exif", EXIF)
     number_in(quality, "quality", 1, 100, whole=True)
     if detections is None and detector is None:
@@ -169,9 +169,10 @@ def prepare_deep3d(
         }  # fmt: skip
         record = ExportRecord(draft, settings, batches, check_there, partial(_finish, draft, photographs))
         counted = None if progress is None else lambda written: progress(len(written.part.photographs))
-        how: dict[str, Any] = {"workers": workers, "retries": retries, "timeout": timeout, "progress": counted}
-        how |= {"count": lambda batch: len(batch.photographs), "locked": True}
-        run(job, batches, record, draft, doing="preparing", **how)
+        run(
+            job, batches, record, draft, how, progress=counted, doing="preparing",
+            count=lambda batch: len(batch.photographs), locked=True,
+        )  # fmt: skip
     skipped = tuple(record.skipped)
     return PreparedFaces(len(photographs) - len(skipped), skipped, notice, time.perf_counter() - started)
 

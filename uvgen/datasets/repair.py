@@ -23,7 +23,8 @@ from uvgen.datasets.record import ShardResult
 from uvgen.datasets.repair_plan import merged_error, plan_build_again, plan_copies_again
 from uvgen.described import described
 from uvgen.errors import DatasetError, SettingsError
-from uvgen.jobs.run import RETRIES, check_run, run, same_workers
+from uvgen.jobs.options import RETRIES, RunOptions
+from uvgen.jobs.run import run, same_workers
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.find import Sample
@@ -117,10 +118,10 @@ def repair_shards(
     (PosixPath('shards/IBUG-00000.h5'),)
     """
     started = time.perf_counter()
-    check_run(workers, retries=retries, timeout=timeout)
+    how = RunOptions(workers, retries, timeout)
     folder = data_folder(path, changes="damaged files in it are made anew").absolute()
     _read(folder)  # before a folder would be made
-    with exclusive(folder), same_workers(workers, timeout):
+    with exclusive(folder), same_workers(how):
         index = _read(folder)
         bad = {entry.file: entry for entry in index.shards if not _is_whole(folder / entry.file, entry.sha256)}
         constants = index.constants_sha256 is None or _is_whole(folder / CONSTANTS, index.constants_sha256)
@@ -129,7 +130,6 @@ def repair_shards(
         config = _config_of(folder, index)
         if bad and "merged_from" in index.plan and config.copied is None:
             raise merged_error(folder, bad)
-        how: dict[str, Any] = {"workers": workers, "retries": retries, "timeout": timeout}
         if model is not None:
             model = as_model(model, untrusted=untrusted)
         if config.copied is not None:
@@ -137,9 +137,9 @@ def repair_shards(
         else:
             plan = plan_build_again(folder, index, config, bad, data, root, model, weights, how)
         record = _Record(folder, index, bad)
-        run(plan.job, plan.tasks, record, folder, progress=progress, doing="repairing", locked=True, **how)
+        run(plan.job, plan.tasks, record, folder, how, progress=progress, doing="repairing", locked=True)
         again = [plan.without(task, skips) for task in plan.tasks if (skips := _skipped(index, task.file))]
-        run(plan.job, again, record, folder, progress=progress, doing="repairing", locked=True, **how)
+        run(plan.job, again, record, folder, how, progress=progress, doing="repairing", locked=True)
         problems = [f"{folder / file}: {why}" for file, why in sorted(record.problems.items())]
         repaired = [folder / file for file in sorted(bad) if file not in record.problems]
         if not constants:

@@ -19,6 +19,7 @@ from uvgen.datasets.quality.survey import Survey, survey_samples
 from uvgen.datasets.record import ShardResult
 from uvgen.datasets.worker import BuildJob
 from uvgen.errors import DatasetError, InputError
+from uvgen.jobs.options import RunOptions
 from uvgen.jobs.run import Job
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
@@ -67,7 +68,7 @@ def plan_build_again(
     root: str | os.PathLike[str] | None,
     model: MorphableModel | None,
     weights: ArrayLike | str | os.PathLike[str] | None,
-    how: Mapping[str, Any],
+    how: RunOptions,
 ) -> RepairPlan:
     """The plan for shards of a set that was built from samples.
 
@@ -79,8 +80,8 @@ def plan_build_again(
         Damaged or missing shards, by file name.
     data, root, model, weights
         See `uvgen.repair_shards`.
-    how : mapping
-        Workers, retries and timeout, as `uvgen.jobs.run.run` takes them.
+    how : RunOptions
+        For what asks the samples before they are built.
 
     Raises
     ------
@@ -116,7 +117,7 @@ def plan_build_again(
         root = folder_of(data) if root is None else root
         data = find_samples(data)
     samples = _samples_of(folder, index, config, data, root)
-    survey = survey_samples(samples, model, build, **how)
+    survey = survey_samples(samples, model, build, how)
     tasks = [
         replace(task, expected=bad[task.file].sha256)
         for task in plan_shards(samples, build.shard_size, build.copies)

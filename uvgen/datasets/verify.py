@@ -16,7 +16,8 @@ from uvgen.datasets.splits import check_splits
 from uvgen.datasets.targets import target_maker
 from uvgen.described import described
 from uvgen.errors import DatasetError, with_urls
-from uvgen.jobs.run import RETRIES, check_run, results
+from uvgen.jobs.options import RETRIES, RunOptions
+from uvgen.jobs.run import results
 from uvgen.maps.position_mapper import PositionMapper
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
@@ -132,7 +133,7 @@ def verify_shards(
     started = time.perf_counter()
     folder = data_folder(path)
     index = Index.read(folder)
-    check_run(workers, retries=retries, timeout=timeout)
+    how = RunOptions(workers, retries, timeout)
     if model is not None:
         model = as_model(model, untrusted=untrusted)
         check_model(model, folder, DatasetConfig.of_index(index, folder))
@@ -166,7 +167,7 @@ def verify_shards(
     found = dict[str, tuple[str, ...]]()
     job = VerifyJob(folder, replace(index, shards=[], skipped=[]), model, untrusted)
     workers = max(1, min(workers, len(tasks), index.n_samples // _SAMPLES_PER_PROCESS))
-    for checked in results(job, tasks, workers, retries=retries, timeout=timeout):
+    for checked in results(job, tasks, how):
         found[checked.entry.file] = checked.problems
         if progress is not None:
             progress(checked.entry.samples)

@@ -22,7 +22,8 @@ from uvgen.fitting.fitted import Unfitted
 from uvgen.fitting.folder import AUTO, FACES, choose_detector, which_are_marked
 from uvgen.fitting.photographs import find_photographs, in_batches, units_of
 from uvgen.fitting.worker import open_table
-from uvgen.jobs.run import RETRIES, check_run, run
+from uvgen.jobs.options import RETRIES, RunOptions
+from uvgen.jobs.run import run
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
@@ -155,7 +156,7 @@ def predict_photographs(
     >>> uvgen.predict_photographs("network.onnx", "photos/", "predicted/", draw=uvgen.draw_alignment).faces[0].yaw_deg
     """
     started = time.perf_counter()
-    check_run(workers, retries=retries, timeout=timeout)
+    how = RunOptions(workers, retries, timeout)
     for value, name, allowed in ((faces, "faces", FACES), (crop, "crop", CROPS), (exif, "exif", EXIF)):
         choice(value, name, allowed)
     for item in write:
@@ -193,8 +194,8 @@ def predict_photographs(
     )  # fmt: skip
     record = PredictRecord(job, photographs, overwrite=overwrite)
     run(
-        job, units_of(photographs, same_person=False), record, target, workers=workers, retries=retries,
-        timeout=timeout, group=in_batches, progress=progress, doing="predicting",
+        job, units_of(photographs, same_person=False), record, target, how, group=in_batches, progress=progress,
+        doing="predicting",
         count=lambda task: len(task.photographs), of="photograph",
     )  # fmt: skip
     if not record.faces:

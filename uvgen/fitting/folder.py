@@ -20,7 +20,8 @@ from uvgen.fitting.landmarks import JAWS
 from uvgen.fitting.photographs import find_photographs, in_batches
 from uvgen.fitting.record import INDEX, FitRecord, check_fit_folder, plain_face
 from uvgen.fitting.worker import FitJob, Photograph, open_table
-from uvgen.jobs.run import RETRIES, check_run, run
+from uvgen.jobs.options import RETRIES, RunOptions
+from uvgen.jobs.run import run
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
@@ -158,7 +159,7 @@ def fit_photographs(
     >>> uvgen.fit_photographs("photos/", "fitted/", detector="dlib", workers=8).faces[0].residual
     """
     started = time.perf_counter()
-    check_run(workers, retries=retries, timeout=timeout)
+    how = RunOptions(workers, retries, timeout)
     choice(faces, "faces", FACES)
     choice(jaw, "jaw", JAWS)
     choice(exif, "exif", EXIF)
@@ -188,7 +189,7 @@ def fit_photographs(
     )  # fmt: skip
     record = FitRecord(job, photographs, same_person=same_person, overwrite=overwrite)
     run(
-        job, record.units, record, out, workers=workers, retries=retries, timeout=timeout, group=in_batches,
+        job, record.units, record, out, how, group=in_batches,
         progress=progress, doing="fitting", count=lambda task: len(task.photographs), of="photograph",
     )  # fmt: skip
     if not record.faces:

@@ -5,7 +5,6 @@ knows which units are finished. Build and augment (`datasets/record.py`), synth 
 (`datasets/export/run.py`) run this way and have a record each.
 """
 
-import math
 import os
 import re
 import sys
@@ -16,8 +15,9 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from uvgen.errors import DatasetError, InputError, SettingsError
+from uvgen.errors import DatasetError, SettingsError
 from uvgen.jobs.cluster import ClusterWorkers, chosen_engine
+from uvgen.jobs.options import RunOptions
 from uvgen.jobs.tries import Pool, Try, after_death_of, settle
 from uvgen.parallel.travel import traveling
 from uvgen.parallel.workers import Death, Workers
@@ -25,9 +25,6 @@ from uvgen.progress import begin
 from uvgen.storage.files import remove_leftovers
 from uvgen.storage.locks import exclusive, scratch_folder
 from uvgen.storage.objects import url_of
-
-RETRIES = 2
-"""How often a task is tried again after its process died, by default."""
 
 Unit = TypeVar("Unit")
 Unit_contra = TypeVar("Unit_contra", contravariant=True)
@@ -75,10 +72,8 @@ def run(
     units: Sequence[Unit],
     record: Record[Unit, Result],
     folder: Path,
+    how: RunOptions,
     *,
-    workers: int,
-    retries: int = RETRIES,
-    timeout: float | None = None,
     group: Callable[[list[Unit]], list[Task]] = list,  # type: ignore[assignment]
     progress: Callable[[Result], object] | None = None,
     doing: str = "working",
@@ -98,8 +93,8 @@ def run(
         Says which of them are finished, and notes each result.
     folder : Path
         Where they go; other processes are kept from writing into it meanwhile.
-    workers, retries, timeout
-        See `results`.
+    how : RunOptions
+        On how many processes, and what happens if one dies.
     group : callable
         Makes tasks of unfinished units; each is a task of its own by default.
     progress : callable, optional
@@ -131,7 +126,7 @@ def run(
         seen = folder if url_of(folder) is None else None  # a store is seen from everywhere
         try:
             with closing(
-                results(job, tasks, workers, retries=retries, timeout=timeout, after_death=tidy, folder=seen)
+                results(job, tasks, how, after_death=tidy, folder=seen)
             ) as made:  # an error here ends the workers before anything else happens
                 for result in made:
                     check_folder()
@@ -168,10 +163,8 @@ def _nothing() -> None:
 def results(
     job: Job[Task, Result],
     tasks: Sequence[Task],
-    workers: int,
+    how: RunOptions,
     *,
-    retries: int = RETRIES,
-    timeout: float | None = None,
     after_death: Callable[[], object] = _nothing,
     folder: Path | None = None,
 ) -> Generator[Result, None, None]:
@@ -186,12 +179,8 @@ def results(
         Makes tasks.
     tasks : sequence
         What to make.
-    workers : int
-        Processes. 1 without `timeout` works in this one, which then dies of whatever would kill a worker.
-    retries : int
-        How often a task or a part is tried again.
-    timeout : float, optional
-        Seconds that a task or a part may take before its process is killed, which counts as its death.
+    how : RunOptions
+        On how many processes, and what happens if one dies.
     after_death : callable
         Called when a process has died.
     folder : Path, optional
@@ -203,12 +192,12 @@ def results(
     """
     if not tasks:
         return
-    if _works_here(workers, timeout):
+    if _works_here(how):
         make = job.open()
         yield from (_alone(make, task) for task in tasks)
         return
     shared = _shared.get()
-    with nullcontext(shared) if shared and not shared.busy else _own_workers(workers, timeout) as pool:
+    with nullcontext(shared) if shared and not shared.busy else _own_workers(how) as pool:
         try:
             pool.open(_dumped(job, pool, folder))
             for task in tasks:
@@ -216,7 +205,7 @@ def results(
             for one, outcome in pool:
                 if isinstance(outcome, Death):
                     after_death()
-                    after_death_of(job, pool, one, outcome.how, retries)
+                    after_death_of(job, pool, one, outcome.how, how.retries)
                 elif one.whole is None:
                     yield outcome
                 else:
@@ -226,21 +215,21 @@ def results(
             raise
 
 
-def _works_here(workers: int, timeout: float | None) -> bool:
+def _works_here(how: RunOptions) -> bool:
     """Whether this process makes the tasks itself."""
-    return workers == 1 and timeout is None and chosen_engine() is None
+    return how.workers == 1 and how.timeout is None and chosen_engine() is None
 
 
 _shared = ContextVar["Pool | None"]("_shared", default=None)
 
 
 @contextmanager
-def same_workers(workers: int, timeout: float | None) -> Iterator[None]:
+def same_workers(how: RunOptions) -> Iterator[None]:
     """Within the block, calls of `results` one after the other use the same processes, which start once."""
-    if _works_here(workers, timeout):
+    if _works_here(how):
         yield
         return
-    with _own_workers(workers, timeout) as pool:
+    with _own_workers(how) as pool:
         token = _shared.set(pool)
         try:
             yield
@@ -249,14 +238,14 @@ def same_workers(workers: int, timeout: float | None) -> Iterator[None]:
 
 
 @contextmanager
-def _own_workers(workers: int, timeout: float | None) -> "Iterator[Pool]":
+def _own_workers(how: RunOptions) -> "Iterator[Pool]":
     engine = chosen_engine()
     with scratch_folder() as folder:
         if engine is None:
-            with Workers[Try](open_job, folder, workers, timeout) as pool:
+            with Workers[Try](open_job, folder, how.workers, how.timeout) as pool:
                 yield pool
         else:
-            with ClusterWorkers[Try](engine, open_job, folder, timeout) as pool:
+            with ClusterWorkers[Try](engine, open_job, folder, how.timeout) as pool:
                 yield pool
 
 
@@ -305,20 +294,6 @@ def _libraries(n_modules: int) -> Any:
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()
-
-
-def check_run(workers: int, on_error: str = "skip", *, retries: int = RETRIES, timeout: float | None = None) -> None:
-    """Raise InputError if how to run is out of range."""
-    if workers < 1:
-        raise InputError(f"workers: {workers}, expected 1 or more")
-    if retries < 0:
-        raise InputError(f"retries: {retries}, expected 0 or more")
-    if timeout is not None and not timeout > 0:
-        raise InputError(f"timeout: {timeout}, expected seconds above 0, or None for no limit")
-    if timeout is not None and math.isinf(timeout):
-        raise InputError("timeout: infinite, expected a number of seconds, or None for no limit")
-    if on_error not in ("skip", "fail"):
-        raise InputError(f"on_error: {on_error!r}, expected 'skip' or 'fail'")
 
 
 def check_same(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any], names: Mapping[str, str]) -> None:

@@ -19,7 +19,8 @@ from uvgen.datasets.verify import VerifyResult, verify_shards
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
 from uvgen.evaluation.evaluate import EvaluationReport
-from uvgen.jobs.run import RETRIES, check_run, results
+from uvgen.jobs.options import RETRIES, RunOptions
+from uvgen.jobs.run import results
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.preview.drawing import LEFT, LINES, MIDDLE, RIGHT, landmark_colors
@@ -149,7 +150,7 @@ def write_report(
     started = time.perf_counter()
     if worst is not None:
         number_in(worst, "worst", 0, whole=True)
-    check_run(workers, retries=retries, timeout=timeout)
+    how = RunOptions(workers, retries, timeout)
     out = Path(os.path.abspath(out))
     check_report_folder(out, overwrite=overwrite)
     reader = open_shards(shards, untrusted=untrusted)
@@ -180,7 +181,7 @@ def write_report(
         ]
         job = PictureJob(reader.folder, model, made, untrusted, draft, predictions)
         begin("drawing", len(shown), first="starting to draw")
-        for drawn in results(job, parts, workers, retries=retries, timeout=timeout):
+        for drawn in results(job, parts, how):
             _note(drawn, table)
             if progress is not None:
                 progress(len(drawn.pictured.samples))

@@ -18,7 +18,8 @@ from uvgen._version import __version__
 from uvgen.checks import number_in, seed_number
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
-from uvgen.jobs.run import RETRIES, check_run, check_same, run
+from uvgen.jobs.options import RETRIES, RunOptions
+from uvgen.jobs.run import check_same, run
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.storage.files import check_folder, replaced_on_success, same_content
@@ -138,13 +139,13 @@ def render_faces(
         of = f"count: {count}" + (f" of {photographs} photographs each" if photographs > 1 else "")
         raise InputError(f"{of}, expected {_MOST_NAMES} photographs at most")
     seed_number(seed)
-    check_run(workers, retries=retries, timeout=timeout)
+    how = RunOptions(workers, retries, timeout)
     out = Path(os.path.abspath(out))  # workers may have another working folder
     check_samples_folder(out)
     model = as_model(model)
     job = SynthJob(out, model, seed, size, flip)
     record = _SynthRecord(job, sample_names(count, subsets, photographs), overwrite=overwrite)
-    run(job, record.names, record, out, workers=workers, retries=retries, timeout=timeout,
+    run(job, record.names, record, out, how,
         group=partial(_in_batches, workers=workers), progress=progress, doing="rendering faces",
         count=lambda name: 1 + flip)  # fmt: skip
     names = [*record.names, *(flipped_name(name) for name in record.names if flip)]

@@ -40,7 +40,8 @@ from uvgen.datasets.open import builtin_of_set, open_shards, own_model
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
 from uvgen.images.codecs import JPEG_QUALITY
-from uvgen.jobs.run import RETRIES, check_run, run
+from uvgen.jobs.options import RETRIES, RunOptions
+from uvgen.jobs.run import run
 from uvgen.shards.index import Index, data_folder
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.files import (
@@ -185,7 +186,7 @@ def export_shards(
     choice(to, "to", tuple(TARGETS))
     check_packages(to)
     number_in(quality, "quality", 1, 100, whole=True)
-    check_run(workers, retries=retries, timeout=timeout)
+    how = RunOptions(workers, retries, timeout)
     target = TARGETS[to]
     if model is None and needs_model(to):
         model = builtin_of_set(shards)
@@ -229,8 +230,10 @@ def export_shards(
         clean = partial(target.clean, reader, draft) if hasattr(target, "clean") else None
         record = ExportRecord(draft, settings, parts, check_there, partial(_finish, reader, job), labels, clean)
         counted = None if progress is None else lambda written: progress(len(written.part.samples))
-        how: dict[str, Any] = {"workers": workers, "retries": retries, "timeout": timeout, "progress": counted}
-        run(job, parts, record, draft, **how, doing="exporting", count=lambda part: len(part.samples), locked=True)
+        run(
+            job, parts, record, draft, how, progress=counted, doing="exporting", count=lambda part: len(part.samples),
+            locked=True,
+        )  # fmt: skip
     files = tuple(sorted(path for path in out.rglob("*") if path.is_file() and path.name != EXPORT_MARK))
     skipped = tuple(record.skipped)
     unwritten = () if getattr(target, "HAS_PIXELS", False) else tuple(pixel_layouts(reader))

@@ -12,7 +12,8 @@ from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.quality.annotations import image_landmarks
 from uvgen.datasets.quality.plausible import MOST_DEVIATIONS, check_counts, check_face_size, check_pose, deviations
 from uvgen.errors import DatasetError, SampleError
-from uvgen.jobs.run import RETRIES, results
+from uvgen.jobs.options import RunOptions
+from uvgen.jobs.run import results
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
 from uvgen.samples.files import check_source
@@ -77,8 +78,7 @@ class SurveyJob:
 
 
 def survey_samples(
-    samples: Sequence[Sample], model: MorphableModel, config: BuildConfig, *, workers: int = 1,
-    retries: int = RETRIES, timeout: float | None = None,
+    samples: Sequence[Sample], model: MorphableModel, config: BuildConfig, how: RunOptions
 ) -> Survey:  # fmt: skip
     """Read a few samples, and others where none of the few can be used until there is one.
 
@@ -90,7 +90,7 @@ def survey_samples(
         The model that their parameters are said to belong to.
     config : BuildConfig
         What to keep.
-    workers, retries, timeout
+    how : RunOptions
         As for the build: where it works in other processes, so does this, in one.
 
     Returns
@@ -107,7 +107,7 @@ def survey_samples(
     errors, found = list[str](), list[Annotation]()
 
     def read(what: Callable[[Sequence[Sample]], Any], task: Sequence[Sample]) -> Any:
-        (made,) = results(SurveyJob(what), [tuple(task)], workers, retries=retries, timeout=timeout)
+        (made,) = results(SurveyJob(what), [tuple(task)], how)
         return made
 
     for task in tasks:  # the second and others only where no sample so far can be used

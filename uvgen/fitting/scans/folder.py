@@ -20,7 +20,8 @@ from uvgen.fitting.photographs import files_below, name_key
 from uvgen.fitting.scans.record import RegisterRecord, check_register_folder, plain_scan
 from uvgen.fitting.scans.registration import UNITS
 from uvgen.fitting.scans.worker import FORMATS, FRAMES, RegisteredScan, RegisterJob, RejectedScan, ScanFile
-from uvgen.jobs.run import RETRIES, check_run, run
+from uvgen.jobs.options import RETRIES, RunOptions
+from uvgen.jobs.run import run
 from uvgen.meshes.scans import SCAN_SUFFIXES
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
@@ -143,7 +144,7 @@ def register_scans(
     >>> uvgen.register_scans("scans/", "meshes/", max_error_mm=1.0, workers=8).scans[0].rms_mm
     """
     started = time.perf_counter()
-    check_run(workers, retries=retries, timeout=timeout)
+    how = RunOptions(workers, retries, timeout)
     choice(format, "format", FORMATS)
     choice(frame, "frame", FRAMES)
     choice(units, "units", UNITS)
@@ -163,7 +164,7 @@ def register_scans(
     job = RegisterJob(root, out, opened, file, where, detector, weights, format, frame, units, max_error_mm)
     record = RegisterRecord(job, found, overwrite=overwrite)
     run(
-        job, record.units, record, out, workers=workers, retries=retries, timeout=timeout, progress=progress,
+        job, record.units, record, out, how, progress=progress,
         doing="registering", count=lambda task: 1, of="scan",
     )  # fmt: skip
     if not record.scans:

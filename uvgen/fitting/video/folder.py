@@ -24,7 +24,8 @@ from uvgen.fitting.video.record import FittedVideo, VideoRecord, videos_of
 from uvgen.fitting.video.state import marks_of
 from uvgen.fitting.video.worker import VideoJob
 from uvgen.fitting.worker import open_table
-from uvgen.jobs.run import RETRIES, check_run, run
+from uvgen.jobs.options import RETRIES, RunOptions
+from uvgen.jobs.run import run
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
@@ -152,7 +153,7 @@ def fit_video(
     >>> uvgen.fit_video("clip.mp4", "fitted/", detector="mediapipe").videos[0].cuts
     """
     started = time.perf_counter()
-    check_run(workers, retries=retries, timeout=timeout)
+    how = RunOptions(workers, retries, timeout)
     choice(jaw, "jaw", JAWS)
     choice(exif, "exif", EXIF)
     number_in(smoothness, "smoothness", 0)
@@ -189,7 +190,7 @@ def fit_video(
     job = replace(job, detector=name)
     record = VideoRecord(job, videos, overwrite=overwrite)
     run(
-        job, record.units, record, out, workers=workers, retries=retries, timeout=timeout, progress=progress,
+        job, record.units, record, out, how, progress=progress,
         doing="fitting", of="frame",
     )  # fmt: skip
     skipped = tuple(record.sorted_skipped())
