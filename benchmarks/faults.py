@@ -5,7 +5,7 @@
 Real processes of `uvgen` are killed, stopped and asked to end at random moments, its disks fill up, are only read or
 vanish, and bits of its files flip. After each fault, everything that bears a final name must be whole; in the end, all
 bytes must be those of a run that nobody disturbed. In full it takes 10 to 20 minutes on two cores; `--share 0.1` does a
-tenth of it. Linux alone. Exit status 1 where anything was lost.
+tenth of it. Linux alone. Exit status 1 if anything was lost.
 """
 
 import argparse
@@ -220,7 +220,7 @@ def signals(bench: Bench) -> None:
 
 @contextlib.contextmanager
 def small_disk(folder: Path) -> Iterator[Callable[[str], bool] | None]:
-    """A tmpfs at a folder, and a function that mounts it with other options; None where that is not allowed."""
+    """A tmpfs at a folder, and a function that mounts it with other options; None if that is not allowed."""
     folder.mkdir()
 
     def mount(options: str) -> bool:
@@ -277,7 +277,7 @@ def vanishing(bench: Bench) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
                 away.rename(folder)
             lost += bench.finish("build", out)
-        bench.row(f"{what} folder moved away", n, f"status 1 ({stopped}), or 0 where all was read; same bytes", lost)
+        bench.row(f"{what} folder moved away", n, f"status 1 ({stopped}), or 0 if all was read; same bytes", lost)
 
 
 def circumstances(bench: Bench) -> None:

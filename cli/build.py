@@ -113,7 +113,7 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
 @option("--exif", type=click.Choice(["ignore", "apply"]), default="ignore", show_default=True, group=_LABELS,
         help="EXIF orientation of images: take pixels as stored, like MATLAB, or turn them, like OpenCV.")  # fmt: skip
 @option("--filter", type=click.Choice(["area", "bilinear"]), default="area", show_default=True, group=_LABELS,
-        help="How images are sampled where crops shrink them by more than 1.5; area: without aliasing. Up to 1.5, both "
+        help="How images are sampled if crops shrink them by more than 1.5; area: without aliasing. Up to 1.5, both "
              "give the same bytes.")  # fmt: skip
 @option("--decode", type=click.Choice(["reduced", "full"]), default="reduced", show_default=True, group=_LABELS,
         help="JPEG photographs of a megapixel or more whose crop shrinks them by 2 or more: decode 2, 4 or 8 times "

@@ -102,7 +102,7 @@ def model_of(path: Path | str | None, data: Path | None, *, untrusted: bool) -> 
 
 
 def check_inputs(data: Path | None, model: Path | str | None) -> None:
-    """Both are the built-in ones where neither is named."""
+    """Both are the built-in ones if neither is named."""
     from uvgen.datasets.made_with import says_its_model
     from uvgen.errors import DatasetError
     from uvgen.storage.objects import url_of

@@ -41,7 +41,7 @@ _WHAT, _COUNTED, _OUTPUT = "What is compared", "How predictions are counted", "W
 @option("--mask", type=EXISTING_FILE, group=_WHAT,
         help="Face texels, as a weight mask's file.  [default: where the set's weight mask is not 0]")  # fmt: skip
 @option("--model", "model_path", type=MODEL, group=_WHAT,
-        help="The set's model: for parameters and meshes, and where the set stores no maps.")  # fmt: skip
+        help="The set's model: for parameters and meshes, and if the set stores no maps.")  # fmt: skip
 @option("--split", metavar="NAME", group=_WHAT, help="Only this part of the data set's splits.json.")
 @option("--scale", type=SCALE, default="px", show_default=True, group=_COUNTED,
         help="What values were divided by: the crop's size, 1.1 times that (PRNet), 280/256 times that (reshow), unit "

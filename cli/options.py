@@ -38,7 +38,7 @@ class AnyPath(click.Path):
 
 
 class ExistingPath(AnyPath):
-    """A file or a folder that is there; where it is not, that is a failure like others of files, not wrong usage."""
+    """A file or a folder that is there; if it is not, that is a failure like others of files, not wrong usage."""
 
     def __init__(self, *, folder: bool | None = False) -> None:  # None: either
         super().__init__()
@@ -82,7 +82,7 @@ MODEL = ModelPath()
 
 
 OUTPUT_OPTION = "uvgen.output_option"
-"""In a context's `meta`: the option that names the output that is checked or written, where it is not ``--out``."""
+"""In a context's `meta`: the option that names the output that is checked or written, if it is not ``--out``."""
 
 
 @contextmanager
@@ -261,7 +261,7 @@ untrusted_option = option(
 
 def overwrite_option(what: str = "a data set") -> Callable[[Decorated], Decorated]:
     """``--overwrite`` of `what` the output folder holds."""
-    return option("--overwrite", is_flag=True, group=HOW_IT_RUNS, help=f"Start anew where --out holds {what} already.")
+    return option("--overwrite", is_flag=True, group=HOW_IT_RUNS, help=f"Start anew if --out holds {what} already.")
 
 
 def verbose_option(

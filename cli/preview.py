@@ -13,7 +13,7 @@ from uvgen.wording import are, count
 @click.command("preview")
 @click.argument("shards", type=PATH_OR_URL)
 @click.option(
-    "-o", "--out", type=ANY_PATH, required=True, help="Picture to write, .png or .jpg; replaced where it exists."
+    "-o", "--out", type=ANY_PATH, required=True, help="Picture to write, .png or .jpg; replaced if it exists."
 )
 @click.option("--samples", "n_samples", type=click.IntRange(1, 24), default=8, show_default=True,
               help="Rows; spread evenly over the set's yaw.")  # fmt: skip
@@ -22,7 +22,7 @@ from uvgen.wording import are, count
 @click.option("--every", type=click.IntRange(min=1), metavar="K",
               help="Every K-th texel is a dot of the dense alignment.  [default: about 42 a side]")  # fmt: skip
 @click.option("--model", "model_path", type=MODEL,
-              help="Take landmarks' places in maps from this model, and maps where the set stores none.")  # fmt: skip
+              help="Take landmarks' places in maps from this model, and maps if the set stores none.")  # fmt: skip
 @click.option("--targets", is_flag=True,
               help="Show the per-pixel targets, of shards built with --targets, in a second line.")  # fmt: skip
 @click.option("--pred", "predictions", type=EXISTING_FOLDER, metavar="FOLDER",

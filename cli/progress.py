@@ -38,7 +38,7 @@ class Progress:
     Parameters
     ----------
     check : callable
-        Called whenever samples are counted: raises where the work is to stop.
+        Called whenever samples are counted: raises if the work is to stop.
     quiet, verbose : bool
         As the options say.
     """
@@ -207,7 +207,7 @@ def reported(*, quiet: bool, verbose: bool = False) -> Iterator[Progress]:
 
 
 def finish(out: Path, result: Any, *, quiet: bool, verbose: bool, as_json: bool = False) -> None:
-    """Name skipped samples, print the closing summary of a `BuildResult`, and exit with 3 where any was skipped."""
+    """Name skipped samples, print the closing summary of a `BuildResult`, and exit with 3 if any was skipped."""
     from uvgen.storage.objects import said
 
     mirror, where = result.mirror, said(out)

@@ -38,7 +38,7 @@ _SHOWN, _PREDICTED, _OUTPUT = "What is shown", "Predictions", "What comes out"
 @option("--thumbnails", is_flag=True, group=_SHOWN,
         help="Thumbnails of all other samples too: 4.4 kB and some milliseconds each.")  # fmt: skip
 @option("--model", "model_path", type=MODEL, group=_SHOWN,
-        help="The set's model: makes maps where the set stores none, and lets labels be checked.")  # fmt: skip
+        help="The set's model: makes maps if the set stores none, and lets labels be checked.")  # fmt: skip
 @option("--verify/--no-verify", default=True, show_default=True, group=_SHOWN,
         help="Check the set as `uvgen verify` does, which reads all of it.")  # fmt: skip
 @option("--pred", "predictions", type=ANY_PATH, metavar="DIR|FILE|SHARDS", group=_PREDICTED,

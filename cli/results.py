@@ -25,7 +25,7 @@ def print_json(content: dict[str, Any]) -> None:
 def name_skipped(skipped: Sequence[Any], listed_in: str, *, quiet: bool = False) -> None:
     """Say on stderr what was left out, each with `name` and `reason`: a line for each of the first.
 
-    Where only errors are asked for, one line says how many there are and names the first: the exit status is 3, and
+    If only errors are asked for, one line says how many there are and names the first: the exit status is 3, and
     people want to know why.
     """
     if quiet and skipped:

@@ -33,12 +33,12 @@ _CHECKS, _REPAIR = "What is checked", "Repairing"
         help="Make damaged and missing files anew, byte for byte, of what the data set was made of; with --model, "
              "unless that is the built-in one.")  # fmt: skip
 @option("--data", type=ANY_PATH, group=_REPAIR,
-        help="The samples that `uvgen build` took; by default the built-in ones, where the set has that "
+        help="The samples that `uvgen build` took; by default the built-in ones, if the set has that "
              "model.")  # fmt: skip
 @option("--source", type=ANY_PATH, group=_REPAIR,
         help="The data set that `uvgen augment` made copies of.")  # fmt: skip
 @option("--weights", "weights_path", type=EXISTING_FILE, group=_REPAIR,
-        help="The weight mask, where `uvgen build` was given one.")  # fmt: skip
+        help="The weight mask, if `uvgen build` was given one.")  # fmt: skip
 @workers_option
 @json_option
 @option("-q", "--quiet", is_flag=True, group=HOW_IT_RUNS, help="Print problems only.")
@@ -58,7 +58,7 @@ def command(
 ) -> None:
     """Check a data set: hashes, shapes, ranges, and with --model that each map agrees with its parameters.
 
-    Says also how far the labels are from the annotated landmarks, where the data set has some: maps may agree with
+    Says also how far the labels are from the annotated landmarks, if the data set has some: maps may agree with
     their parameters, and the parameters not with the picture.
 
     \b

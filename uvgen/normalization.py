@@ -218,7 +218,7 @@ class Normalization:
         Returns
         -------
         array or tensor
-            float32, or float64 where the values are; new memory.
+            float32, or float64 if the values are; new memory.
         """
         values, scale, offset = self._beside(values)
         return (values - offset) / scale
@@ -255,7 +255,7 @@ def standard_deviation(variance: Any) -> Any:
 
 
 def image_choice(image_normalize: Any, normalize: Any) -> str | None:
-    """The images' normalization that is meant beside that of the maps; InputError where it is unknown."""
+    """The images' normalization that is meant beside that of the maps; InputError if it is unknown."""
     if isinstance(image_normalize, str) and image_normalize == AUTO:
         return None if normalize is None else "unit"
     choice(image_normalize, "image_normalize", (AUTO, *IMAGE_NORMALIZATIONS))

@@ -228,7 +228,7 @@ def test_faces_with_some_of_the_points_are_counted_and_named(shards: Path, predi
 def test_scale_of_a_crop_is_refused_where_the_truth_has_no_crops(tmp_path: Path) -> None:
     points = write_benchmark(tmp_path / "truth")
     np.save(tmp_path / "predictions.npy", points)
-    message = "scale: 'size', expected a number where the truth is no data set with crops"
+    message = "scale: 'size', expected a number, since the truth is not a data set with crops"
     with pytest.raises(InputError, match=message):
         evaluate_predictions(tmp_path / "predictions.npy", tmp_path / "truth", scale="size")
     halved = tmp_path / "halved.npy"

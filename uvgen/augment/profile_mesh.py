@@ -43,7 +43,7 @@ class ProfileMesh(NamedTuple):
     triangles: NDArray[np.int32]
     """(m, 3): clockwise in the image frame as seen from outside, mouth and other holes closed."""
     mirror: NDArray[np.int32] | None
-    """(n,): each vertex's mirror vertex, the nearest to it where the model names none; None without mirror pairs."""
+    """(n,): each vertex's mirror vertex, the nearest to it if the model names none; None without mirror pairs."""
     coarse: NDArray[np.int32]
     """(c,): vertices of the coarse mesh."""
     coarse_triangles: NDArray[np.int32]

@@ -216,7 +216,7 @@ class FaceTurner:
 
 
 class _Scratch:
-    """Buffers by name, which grow where they must."""
+    """Buffers by name, which grow if they must."""
 
     def __init__(self) -> None:
         self._buffers: dict[str, NDArray[np.uint8]] = {}

@@ -32,7 +32,7 @@ _N_PLACES = _PLACES["pitch_deg"] + 1
 UNSEEN = ("mirror", "mark")
 """What a turned face shows where the photograph does not show it: the other half of the face, or one color."""
 
-_TURNS = ("pitch_deg", "unseen", "yaw_deg")  # not stated where nothing turns: so sets say what they said before
+_TURNS = ("pitch_deg", "unseen", "yaw_deg")  # not stated if nothing turns: so sets say what they said before
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +235,7 @@ class Augmentation:
         text : str
             A JSON object with any of the fields, and perhaps ``"preset"``, which stands for the others.
         base : Augmentation, optional
-            What stands for the others where there is no ``"preset"``; nothing at all by default.
+            What stands for the others if there is no ``"preset"``; nothing at all by default.
 
         Returns
         -------

@@ -85,7 +85,7 @@ def build_shards(
     limit : int, optional
         Take only the first few.
     root : path-like, optional
-        Folder that the stored source paths are relative to; `data` where that is a folder, else the current one.
+        Folder that the stored source paths are relative to; `data` if that is a folder, else the current one.
     weights : (uv_size, uv_size) array or path-like, optional
         Weight mask to store instead of `uvgen.weight_mask`; a file as `uvgen.maps.mask_files.read_weights` takes it.
     workers : int
@@ -140,7 +140,7 @@ def build_shards(
     samples = exclude_samples(samples, exclude)
     samples = samples[:limit]
     check_model_has(model, config.targets)
-    SampleTurner.of(model, config)  # says so where the model cannot turn faces
+    SampleTurner.of(model, config)  # says so if the model cannot turn faces
     if out == root or (out.exists() and root.exists() and out.samefile(root)):
         raise InputError(f"{out}: holds the samples, expected another folder for the shards")
     if not overwrite:
@@ -171,7 +171,7 @@ def build_shards(
 
 
 def about_unread(data: str | os.PathLike[str]) -> list[str]:
-    """A warning of folders with images that lie too deep to be taken, where there are some."""
+    """A warning of folders with images that lie too deep to be taken, if there are some."""
     folders = unread_folders(data)
     if not folders:
         return []
@@ -232,7 +232,7 @@ def _weights(
 
 
 def mirror_of(model: MorphableModel, config: BuildConfig) -> TexelMirror | None:
-    """The model's, where samples are flipped."""
+    """The model's, if samples are flipped."""
     if config.augmentation is None or not config.augmentation.flip:
         return None
     return TexelMirror.of_model(model, config.uv_size, config.convention)

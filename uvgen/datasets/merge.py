@@ -136,7 +136,7 @@ def merge_shards(
     workers : int
         Processes; 1 works in this one, unless there is a `timeout`.
     retries, timeout
-        As for `uvgen.build_shards`: what happens where processes die or hang.
+        As for `uvgen.build_shards`: what happens if processes die or hang.
     overwrite : bool
         Replace an existing data set in the folder.
     untrusted : bool
@@ -261,7 +261,7 @@ def _samples(
 def _repeated(
     folders: Sequence[Path], indexes: Sequence[Index], samples: Sequence[_Place], *, untrusted: bool
 ) -> list[str]:
-    """The samples whose annotation is another version's, where the new set may not show that by itself."""
+    """The samples whose annotation is another version's, if the new set may not show that by itself."""
     found = list[str]()
     whole = len(samples) == sum(index.n_samples for index in indexes)
     for folder, index in zip(folders, indexes, strict=True):

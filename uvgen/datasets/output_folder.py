@@ -19,7 +19,7 @@ _SHARD = re.compile(r"(?!\.).*-\d{5,}\.h5", re.DOTALL)
 
 
 def check_output(out: Path, *, overwrite: bool = False) -> None:
-    """Raise OutputError, before any work, where a folder cannot take shards: it cannot be written or holds no data set.
+    """Raise OutputError, before any work, if a folder cannot take shards: it cannot be written or holds no data set.
 
     A set that is there may be finished, and on a disk that is only read: nothing is written then.
     """
@@ -46,7 +46,7 @@ def output_folder(out: str | os.PathLike[str]) -> Path:
 
 
 def check_store(out: Path) -> None:
-    """Bring the mirror's index up to that of the store; OutputError where something else than a set is there."""
+    """Bring the mirror's index up to that of the store; OutputError if something else than a set is there."""
     try:
         fetch_index(out)
     except MissingError:
@@ -77,7 +77,7 @@ def named_like_shards(folder: Path) -> list[Path]:
 
 
 def read_begun(folder: Path) -> Index:
-    """The index of a set that is there; SettingsError where it cannot be read, as that of an earlier version."""
+    """The index of a set that is there; SettingsError if it cannot be read, as that of an earlier version."""
     try:
         return Index.read(folder)
     except DatasetError as error:

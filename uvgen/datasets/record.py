@@ -195,11 +195,11 @@ class ShardRecord:
         self._write_seconds = self._written_at - started
 
     def _size(self, file: str) -> int:
-        """Bytes of a shard, where it is; -1 for none."""
+        """Bytes of a shard, if it is; -1 for none."""
         return _size(self._folder / file) if self._sizes is None else self._sizes.get(file, -1)
 
     def _publish(self) -> None:
-        """Write the index, and upload it where that changes what the store holds."""
+        """Write the index, and upload it if that changes what the store holds."""
         self.index.write(self._folder)
         if self._sizes is not None:
             data = _bytes_of(self._folder / DATASET_INDEX)
@@ -208,14 +208,14 @@ class ShardRecord:
                 self._published = data
 
     def pause(self) -> None:
-        """Write the index; where that fails, the journal has it all."""
+        """Write the index; if that fails, the journal has it all."""
         self._journal.close()
         with suppress(DatasetError):
             self._write()
             self._journal.remove()
 
     def finish(self) -> None:
-        """Write the index, also where there was nothing to do, and remove shards that were made again by other names.
+        """Write the index, also if there was nothing to do, and remove shards that were made again by other names.
 
         They have the name of a folder of samples that was renamed since. Those with another content are of another
         folder, whose samples are called alike, and stay.
@@ -236,7 +236,7 @@ class ShardRecord:
         self._journal.remove()
 
     def _check_published(self) -> None:
-        """Put the index again where an older one is there: of a try that was given up, and ended all the same."""
+        """Put the index again if an older one is there: of a try that was given up, and ended all the same."""
         for _ in range(TRIES):
             with draft(DATASET_INDEX) as new:
                 fetch(self._folder / DATASET_INDEX, new.path)
@@ -263,7 +263,7 @@ def _bytes_of(path: Path) -> bytes | None:
 
 
 def _listed_shards(folder: Path) -> list[str]:
-    """Shards that a store's index lists; none where it has none that can be read."""
+    """Shards that a store's index lists; none if it has none that can be read."""
     try:
         return [entry.file for entry in Index.read(folder).shards]
     except DatasetError:
@@ -300,7 +300,7 @@ def _settings(index: Index) -> dict[str, Any]:
 
 
 def check_begun(out: Path, config: BuildConfig, model: MorphableModel | None, plan: Mapping[str, Any]) -> None:
-    """Raise SettingsError, before any work, where a folder holds a set that was begun with other settings.
+    """Raise SettingsError, before any work, if a folder holds a set that was begun with other settings.
 
     Without a model, models are not compared.
     """

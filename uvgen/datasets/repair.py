@@ -1,7 +1,7 @@
 """Making damaged files of a finished data set anew: what `uvgen verify --repair` does.
 
 `dataset.json` says what the bytes of each shard were. A shard is made again as `uvgen build` or `uvgen augment` made
-it, and takes its place only where it has the same SHA-256: nothing has to be guessed.
+it, and takes its place only if it has the same SHA-256: nothing has to be guessed.
 """
 
 import hashlib
@@ -87,13 +87,13 @@ def repair_shards(
     source : path-like, optional
         For copies that ``uvgen augment`` made: the folder of the set that they were made from.
     model : MorphableModel or path-like, optional
-        The set's; may be omitted where that is the built-in one, or not needed.
+        The set's; may be omitted if that is the built-in one, or not needed.
     weights : (uv_size, uv_size) array or path-like, optional
-        The weight mask that the set was built with, where that was not the model's; needed for `constants.npz` alone.
+        The weight mask that the set was built with, if that was not the model's; needed for `constants.npz` alone.
     workers, retries, timeout
         As for `uvgen.build_shards`.
     untrusted : bool
-        Read `source`'s shards, and `model` where it is a file, in child processes: see `uvgen.open_shards`.
+        Read `source`'s shards, and `model` if it is a file, in child processes: see `uvgen.open_shards`.
     progress : callable, optional
         Called with a `ShardResult` for each shard that was made anew.
 
@@ -170,7 +170,7 @@ class _Record:
         return task.file not in self.problems
 
     def add(self, result: ShardResult) -> None:
-        """Note what came of a shard: it is in its place only where it is what it was."""
+        """Note what came of a shard: it is in its place only if it is what it was."""
         file = result.entry.file
         if result.entry.sha256 == self._bad[file].sha256:
             del self.problems[file]
@@ -236,7 +236,7 @@ def _skipped(index: Index, file: str) -> dict[str, str]:
 def _write_constants(
     folder: Path, index: Index, config: DatasetConfig, arrays: Mapping[str, NDArray[Any]]
 ) -> str | None:
-    """Put the constants into place where they are what they were; else say why not."""
+    """Put the constants into place if they are what they were; else say why not."""
     path, data = folder / CONSTANTS, constants_bytes(arrays)
     if hashlib.sha256(data).hexdigest() == index.constants_sha256:
         with replaced_on_success(path, make_folder=False) as temporary:

@@ -188,7 +188,7 @@ class Evaluation:
 
 
 def chosen_scores(keys: Iterable[str] | None) -> tuple[Score, ...]:
-    """Scores by key; those that take little time where None is given. InputError where there is none of the name."""
+    """Scores by key; those that take little time if None is given. InputError if there is none of the name."""
     if keys is None:
         return tuple(score for score in SCORES.values() if not score.slow)
     keys = list(keys)

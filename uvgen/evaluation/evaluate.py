@@ -262,7 +262,7 @@ def as_predictions(
     split: str | None = None,
     untrusted: bool = False,
 ) -> tuple[ShardTruth, Predictions]:
-    """Predictions and the shards that they are for; InputError where the latter are something else."""
+    """Predictions and the shards that they are for; InputError if the latter are something else."""
     truth = open_truth(shards, model=model, split=split, untrusted=untrusted)
     if not isinstance(truth, ShardTruth):
         raise InputError(f"{shards}: no data set of shards, expected one, which says where crops lie")

@@ -46,7 +46,7 @@ class PredictResult:
     new_faces : int
         Made by this run.
     detector : str or None
-        What found faces, where files did not have them.
+        What found faces, if files did not have them.
     notice : str
         What a user of that detector has to know; "" if there is nothing.
     crop_size, uv_size : int
@@ -121,7 +121,7 @@ def predict_photographs(
     crop : {"auto", "training", "prnet", "prnet-detector", "whole"}
         "training" is the training sets' square around the landmarks or box, "prnet" and "prnet-detector" PRNet's, see
         `uvgen.crop_from_box`. "auto": the first around landmarks, the last around boxes. "whole": photographs are crops
-        already, and no face is looked for. Where a face has not all of the 68 landmarks, the model is fitted to those
+        already, and no face is looked for. If a face has not all of the 68 landmarks, the model is fitted to those
         that it has.
     exif : {"apply", "ignore"}
         Whether photographs are turned upright as their EXIF orientation says; results are of what comes of it.

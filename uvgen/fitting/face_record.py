@@ -68,7 +68,7 @@ class FaceIndex(Generic[Face]):
     suffixes : tuple of str
         All that a face's files may have.
     parsed : callable
-        A face of what the index says of it; ValueError, KeyError or TypeError where a value cannot be.
+        A face of what the index says of it; ValueError, KeyError or TypeError if a value cannot be.
     plain : callable
         What the index says of a face.
     """
@@ -85,7 +85,7 @@ class FaceIndex(Generic[Face]):
         return f"uvgen-{self.command}"
 
     def check_folder(self, out: Path) -> None:
-        """Raise OutputError, before any work, where a folder holds something else or cannot be written."""
+        """Raise OutputError, before any work, if a folder holds something else or cannot be written."""
         if not (out / self.file).exists():
             check_folder(out)
             if out.is_dir() and (found := sorted(name for name in os.listdir(out) if not name.startswith("."))):
@@ -95,7 +95,7 @@ class FaceIndex(Generic[Face]):
                 )
 
     def read(self, path: Path) -> dict[str, Any]:
-        """What an index holds; SettingsError where it is none."""
+        """What an index holds; SettingsError if it is none."""
         try:
             content = parse_json(read_text(path, f"what uvgen {self.command} wrote"))
             if not isinstance(content, dict) or content.get("format") != self.format:
@@ -131,7 +131,7 @@ class FaceIndex(Generic[Face]):
 
 
 def unfitted(content: Any) -> Unfitted:
-    """What was left out, as an index or a journal has it; ValueError or TypeError where it cannot be."""
+    """What was left out, as an index or a journal has it; ValueError or TypeError if it cannot be."""
     found = Unfitted(**content)
     if not all(isinstance(text, str) for text in (found.name, found.image, found.reason)):
         raise ValueError("skipped: other values than texts")

@@ -13,7 +13,7 @@ from uvgen.samples.write import parameter_file
 from uvgen.storage.names import printable
 
 NO_FACE = 0.15
-"""Residual above which landmarks are no face's, where no other limit is given."""
+"""Residual above which landmarks are no face's, if no other limit is given."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,7 +158,7 @@ class Fitter:
     def _refined(self, faces: Faces) -> Faces:
         """Pose, shape and expression together; then shape and expression more closely, in the pose found.
 
-        Where a model cannot give the points to their last digit, its shapes give them more closely than they should, at
+        If a model cannot give the points to their last digit, its shapes give them more closely than they should, at
         the cost of the pose: the farther it is from real faces, the more. For the pose, such points are then taken for
         several times as noisy as they seem.
         """
@@ -244,7 +244,7 @@ class Fitter:
         *,
         turns: bool = True,
     ) -> Faces:
-        """One Gauss-Newton step of the pose, where it turns, of some parameters, and of sigma where there are some.
+        """One Gauss-Newton step of the pose, where it turns, of some parameters, and of sigma if there are some.
 
         Parameters are normally distributed a priori, so that landmarks are too, for one pose: the pose follows from
         their covariance, and parameters and sigma from the pose. Matrices are of the size of the landmarks, however

@@ -48,7 +48,7 @@ class FitResult:
     new_faces : int
         Made by this run.
     detector : str or None
-        What found landmarks, where files did not have them.
+        What found landmarks, if files did not have them.
     notice : str
         What a user of that detector has to know; "" if there is nothing.
     seconds : float
@@ -132,9 +132,9 @@ def fit_photographs(
     retries, timeout
         As for `uvgen.build_shards`; `timeout` is of a few photographs.
     overwrite : bool
-        Start anew where the folder holds samples that were fitted otherwise. What is not ours is never touched.
+        Start anew if the folder holds samples that were fitted otherwise. What is not ours is never touched.
     untrusted : bool
-        Read `model`, where it is a file, in a child process: see `uvgen.load_model`.
+        Read `model`, if it is a file, in a child process: see `uvgen.load_model`.
     progress : callable, optional
         Called with what came of every few photographs.
 

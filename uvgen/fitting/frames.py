@@ -22,7 +22,7 @@ from uvgen.storage.reading import check_picture_size, open_regular
 
 _QUALITY = 95  # of frames that are written as JPEG
 _BLOCK = 1 << 20
-_USUAL_RATE = 25.0  # frames per s, where neither the caller nor the file states it
+_USUAL_RATE = 25.0  # frames per s, if neither the caller nor the file states it
 # without playlists and lists of files, which could refer to other files or addresses
 _FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegvideo,mpegts,mpegtsraw,ogg,flv,asf,gif,apng,h264,hevc,av1,ivf,"
@@ -42,7 +42,7 @@ class Frame(NamedTuple):
     image: NDArray[np.uint8]
     """(h, w, 3) RGB."""
     data: bytes
-    """Content of the frame's file where it can be copied unchanged, else empty."""
+    """Content of the frame's file if it can be copied unchanged, else empty."""
     suffix: str
     """File suffix of what `picture` returns."""
     problem: str = ""
@@ -115,7 +115,7 @@ def _of_file(job: FaceJob, video: Photograph, rate: float | None) -> Iterator[Fr
 
 
 def import_av() -> ModuleType:
-    """PyAV; DependencyError where it is not installed."""
+    """PyAV; DependencyError if it is not installed."""
     try:
         import av
     except ModuleNotFoundError as error:
@@ -174,7 +174,7 @@ def _check_size(stream: Any) -> None:
 
 
 def digest_of(path: Path) -> str:
-    """SHA-256 of a file of any size, read in blocks; InputError where it cannot be read."""
+    """SHA-256 of a file of any size, read in blocks; InputError if it cannot be read."""
     digest = hashlib.sha256()
     try:
         with open_regular(path) as file:

@@ -53,7 +53,7 @@ class LandmarkFit:
         more.
     residual : (N,) float32
         Mean distance of the points 17 to 67 from `points`, as a share of √(w·h) of the box around the given points
-        (all 68 where all are known, else the fitted ones); NaN where none of them is given.
+        (all 68 if all are known, else the fitted ones); NaN where none of them is given.
     residual_jaw : (N,) float32
         The same of points 0 to 16.
     slides : (N, 68) bool

@@ -38,7 +38,7 @@ _JOURNAL = ".uvgen-journal"
 
 
 def check_register_folder(out: Path) -> None:
-    """Raise OutputError, before any work, where a folder holds something else or cannot be written."""
+    """Raise OutputError, before any work, if a folder holds something else or cannot be written."""
     if not (out / REGISTER_INDEX).exists():
         check_folder(out)
         if out.is_dir() and (found := sorted(name for name in os.listdir(out) if not name.startswith("."))):
@@ -54,7 +54,7 @@ def plain_scan(scan: RegisteredScan) -> dict[str, Any]:
 
 
 def _parsed(content: Any) -> RegisteredScan:
-    """A scan as an index or a journal has it; ValueError, KeyError or TypeError where a value cannot be."""
+    """A scan as an index or a journal has it; ValueError, KeyError or TypeError if a value cannot be."""
     values = {field.name: content[field.name] for field in fields(RegisteredScan)}
     if not all(isinstance(values[key], str) for key in _TEXTS) or safe_name(values["name"]) != values["name"]:
         raise ValueError(f"name {brief(values['name'])[:60]}, expected that of a mesh in the folder")
@@ -74,7 +74,7 @@ def _number(value: Any) -> Any:
 
 
 def read_register_index(path: Path) -> dict[str, Any]:
-    """What a folder's index holds; SettingsError where it is none."""
+    """What a folder's index holds; SettingsError if it is none."""
     try:
         content = parse_json(read_text(path, "what uvgen register wrote"))
         if not isinstance(content, dict) or content.get("format") != _FORMAT:

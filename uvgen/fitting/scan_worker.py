@@ -36,7 +36,7 @@ _COARSEST_MM = 0.05  # between neighboring numbers of a mesh that is written
 
 @dataclass(frozen=True, slots=True)
 class ScanFile:
-    """A scan to register: its file, its name in the output, and why it cannot be used, where that is known."""
+    """A scan to register: its file, its name in the output, and why it cannot be used, if that is known."""
 
     path: Path
     name: str
@@ -127,7 +127,7 @@ class RegisterJob:
     model_file : str or None
         Where it can be read again: its file, "builtin", or nowhere.
     landmarks : Path or None
-        Folder of landmark files; beside the scans where None.
+        Folder of landmark files; beside the scans if None.
     detector, detector_model : str or None, Path or None
         Finds landmarks in pictures of scans that no file has some of.
     format, frame, units : str
@@ -176,7 +176,7 @@ class _Tools:
 
 
 def state_of(job: RegisterJob, scan: ScanFile) -> str:
-    """Hash of a scan's file and its landmarks'; that of nothing where one cannot be read."""
+    """Hash of a scan's file and its landmarks'; that of nothing if one cannot be read."""
     try:
         marks = landmark_file(scan.path, job.landmarks)
         if marks is None and job.detector is None:
@@ -242,7 +242,7 @@ def _check_precision(job: RegisterJob, scan: ScanFile, found: Registration) -> N
 
 
 def _below(job: RegisterJob, marks: Path | None) -> str:
-    """A landmark file's path below the folder that it came from; the detector's name where there is none."""
+    """A landmark file's path below the folder that it came from; the detector's name if there is none."""
     if marks is None:
         return job.detector or ""
     for folder in (job.landmarks, job.root):

@@ -85,7 +85,7 @@ def frame_files(folder: Path) -> tuple[list[tuple[int, Path]], list[tuple[Path, 
 def frame_numbers(stems: Sequence[str]) -> list[int | None]:
     """The numbers of frames by their names without suffix; None if a name has no number.
 
-    Where names hold several numbers, the one that differs most from name to name counts, the last one of several such.
+    If names hold several numbers, the one that differs most from name to name counts, the last one of several such.
     """
     groups = [_DIGITS.findall(stem) for stem in stems]
     lengths = Counter(len(group) for group in groups if group)

@@ -56,7 +56,7 @@ class Photograph:
 
 @dataclass(frozen=True, slots=True)
 class FitTask:
-    """Photographs to fit at once; where `same_person`, all are one person's. A `trial` writes nothing."""
+    """Photographs to fit at once; if `same_person`, all are one person's. A `trial` writes nothing."""
 
     photographs: tuple[Photograph, ...]
     same_person: bool = False
@@ -81,9 +81,9 @@ class FitJob:
     model_file : str or None
         Where it can be read again: its file, "builtin", or nowhere.
     landmarks : Path or None
-        Folder or table of landmarks; beside the photographs where None.
+        Folder or table of landmarks; beside the photographs if None.
     detector, detector_model : str or None, Path or None
-        Finds landmarks where no file has some.
+        Finds landmarks if no file has some.
     faces : {"largest", "all"}
         Which faces of a photograph.
     jaw : {"contour", "fixed"}
@@ -178,12 +178,12 @@ class _Face:
 
 
 def open_table(landmarks: Path | None) -> LandmarkTable | None:
-    """The table of all photographs' landmarks, where there is one."""
+    """The table of all photographs' landmarks, if there is one."""
     return None if landmarks is None or landmarks.is_dir() else read_table(landmarks)
 
 
 def state_of(job: FaceJob, table: LandmarkTable | None, photograph: Photograph, data: bytes | None = None) -> str:
-    """Hash of a photograph and of what files say of its landmarks; that of nothing where it cannot be read."""
+    """Hash of a photograph and of what files say of its landmarks; that of nothing if it cannot be read."""
     if data is None:
         try:
             data = read_file(photograph.path, _MOST_BYTES)
@@ -273,7 +273,7 @@ def read_photograph(job: FaceJob, path: Path) -> tuple[bytes, NDArray[np.uint8],
 
 
 def open_photograph(job: FaceJob, path: Path, decode: str = "full") -> tuple[bytes, Picture]:
-    """A photograph's file, and what is in it; UvgenError where it cannot be read, also later."""
+    """A photograph's file, and what is in it; UvgenError if it cannot be read, also later."""
     try:
         data = read_file(path, _MOST_BYTES)
     except OSError as error:

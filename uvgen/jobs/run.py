@@ -55,7 +55,7 @@ class Record(Protocol[Unit_contra, Result_contra]):
     """A folder's record of the units that are finished in it."""
 
     def resume(self) -> None:
-        """Read what the folder holds; SettingsError where it was made with other settings."""
+        """Read what the folder holds; SettingsError if it was made with other settings."""
 
     def is_finished(self, unit: Unit_contra) -> bool:
         """Whether an earlier run made this unit, and it is whole."""
@@ -64,7 +64,7 @@ class Record(Protocol[Unit_contra, Result_contra]):
         """Note what a task made."""
 
     def pause(self) -> None:
-        """Record what is finished so far: the run ends early. Where that fails, nothing happens."""
+        """Record what is finished so far: the run ends early. If that fails, nothing happens."""
 
     def finish(self) -> None:
         """Record that all units are finished."""
@@ -109,7 +109,7 @@ def run(
     count : callable, optional
         How many samples a unit has, as the job's processes count them (`uvgen.progress.advance`).
     of : str
-        What one of those is, where it is no sample: "photograph".
+        What one of those is, if it is no sample: "photograph".
     locked : bool
         Whether the caller holds the folder's lock.
 
@@ -263,7 +263,7 @@ def _own_workers(workers: int, timeout: float | None) -> "Iterator[Pool]":
 def _dumped(job: Any, pool: "Pool", out: Path | None) -> str:
     """A job in a file, once for all workers, which map its arrays.
 
-    A model is pickled as its file's path, or as a whole where some machine of a cluster does not have that file.
+    A model is pickled as its file's path, or as a whole if some machine of a cluster does not have that file.
     """
     import joblib
 

@@ -28,7 +28,7 @@ class AssembledModel:
     shape_basis, expression_basis : (n, 3, ks), (n, 3, ke)
         µm per unit of the parameters.
     shape_std, expression_std : (ks,), (ke,)
-        Standard deviations of the parameters: 1 where the bases are scaled already.
+        Standard deviations of the parameters: 1 if the bases are scaled already.
     triangles : (m, 3)
         Counted from 0.
     mouth_triangles, uv, landmarks, regions, mirror, albedo_mean, albedo_basis, albedo_std

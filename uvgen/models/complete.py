@@ -207,7 +207,7 @@ def _kept_vertices(assembled: AssembledModel, given: Supplements) -> NDArray[np.
 def _check_edges(assembled: AssembledModel, larger: MorphableModel, kept: NDArray[np.int32], where: str) -> None:
     """Raise InputError if triangles have another form in the larger model than in this one, all in all.
 
-    Of the Basel model's meshes, edges differ by 1 % where one of two means has a mean expression in it; with numbers
+    Of the Basel model's meshes, edges differ by 1 % if one of two means has a mean expression in it; with numbers
     that are one too large, by 750 %, since the rows of vertices end elsewhere.
     """
     off = _edges_off(assembled, larger, kept)
@@ -264,7 +264,7 @@ def _carried(assembled: AssembledModel, larger: MorphableModel, kept: NDArray[np
 def _carried_std(
     own_std: NDArray[Any], own: NDArray[Any], other: NDArray[Any], other_std: NDArray[Any], kept: NDArray[np.int32]
 ) -> NDArray[Any]:
-    """Standard deviations of components that come without, where they are the larger model's first ones."""
+    """Standard deviations of components that come without, if they are the larger model's first ones."""
     k = len(own_std)
     if not k or not (np.asarray(own_std) == 1).all() or k > other.shape[2]:
         return own_std

@@ -132,7 +132,7 @@ def _about_frame(model: MorphableModel) -> list[str]:
 
 
 def _area_in_uv(model: MorphableModel) -> NDArray[np.float64]:
-    """(m,): of each triangle, twice; below 0 where it is turned over."""
+    """(m,): of each triangle, twice; below 0 if it is turned over."""
     a, b, c = (model.uv[model.triangles[:, k]].astype(np.float64) for k in range(3))
     area: NDArray[np.float64] = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
     return area

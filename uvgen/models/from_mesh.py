@@ -41,7 +41,7 @@ def with_new_uv(model: MorphableModel, *, symmetric: bool = True) -> MorphableMo
     Raises
     ------
     InputError
-        If the mesh is no disk with holes, or not symmetric where that is asked for.
+        If the mesh is no disk with holes, or not symmetric if that is asked for.
     """
     there = {tuple(corners) for corners in np.sort(model.triangles, axis=1).tolist()}
     closing = [tuple(sorted(corners)) not in there for corners in model.mouth_triangles.tolist()]
@@ -61,7 +61,7 @@ def model_from_mesh(
     unit: str = "mm",
     symmetric: bool = True,
 ) -> MorphableModel:
-    """A model from a mesh, and where there are registered scans, their principal components.
+    """A model from a mesh, and if there are registered scans, their principal components.
 
     Parameters
     ----------

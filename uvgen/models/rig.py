@@ -56,7 +56,7 @@ RIG_DTYPES = {
 
 
 def frozen_rig(rig: Rig, source: str) -> Rig:
-    """A rig with read-only arrays of `RIG_DTYPES`, checked; ModelError where shapes do not agree or a value is not
+    """A rig with read-only arrays of `RIG_DTYPES`, checked; ModelError if shapes do not agree or a value is not
     finite."""
     arrays: dict[str, NDArray[Any]] = {}
     for name, dtype in RIG_DTYPES.items():

@@ -86,7 +86,7 @@ class DaskEngine:
         self._topic = f"uvgen-{uuid4().hex}"
         self._client.subscribe_topic(self._topic, self._hear)
         self._futures: dict[int, Any] = {}  # by number
-        self._waiting: deque[tuple[int, Serve, Any, Any, bytes]] = deque()  # held back where `workers` is a limit
+        self._waiting: deque[tuple[int, Serve, Any, Any, bytes]] = deque()  # held back if `workers` is a limit
         self._sent = 0
 
     def slots(self) -> int:
@@ -101,7 +101,7 @@ class DaskEngine:
             return dict(self._client.run(function, *values, on_error="return"))
 
     def send(self, data: bytes) -> Any:
-        """See `Engine`; the bytes are the result of a task, which Dask makes again where their worker is lost."""
+        """See `Engine`; the bytes are the result of a task, which Dask makes again if their worker is lost."""
         self._sent += 1
         with self._answering():
             return self._client.submit(bytes, data, key=f"{self._topic}-job-{self._sent}", pure=False)
@@ -140,7 +140,7 @@ class DaskEngine:
         self._waiting.clear()
         futures, self._futures = [*self._futures.values()], {}
         if futures and self._client.status == "running":
-            with suppress(OSError, TimeoutError):  # where the scheduler is lost, there is nothing to cancel
+            with suppress(OSError, TimeoutError):  # if the scheduler is lost, there is nothing to cancel
                 self._client.cancel(futures, force=True)
 
     def close(self) -> None:
@@ -151,7 +151,7 @@ class DaskEngine:
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
-        """WorkerError where the scheduler is lost within the block."""
+        """WorkerError if the scheduler is lost within the block."""
         try:
             yield
         except (OSError, TimeoutError, RuntimeError) as error:

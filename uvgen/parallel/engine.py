@@ -53,4 +53,4 @@ class Engine(Protocol):
         """Give up all calls and kill the processes that they run."""
 
     def close(self) -> None:
-        """Disconnect from the cluster, or end it where it was started for this run."""
+        """Disconnect from the cluster, or end it if it was started for this run."""

@@ -32,7 +32,7 @@ def files_sha256(sample: Sample, *more: Path) -> str:
     Returns
     -------
     str
-        64 hexadecimal digits; others where a file was mended, added or removed.
+        64 hexadecimal digits; others if a file was mended, added or removed.
     """
     digest = hashlib.sha256()
     for path in (sample.image, sample.parameters, *more):
@@ -53,7 +53,7 @@ def _state(path: Path | None) -> str:
 
 
 def check_machine(error: BaseException) -> None:
-    """Raise where a file cannot be read because the machine is short of something: no sample is to be skipped for that.
+    """Raise if a file cannot be read because the machine is short of something: no sample is to be skipped for that.
 
     Parameters
     ----------

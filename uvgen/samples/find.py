@@ -44,9 +44,9 @@ class Sample:
     image, parameters : Path or None
         The image and its ``.mat``.
     problem : str
-        Why the sample cannot be used, where that was seen when it was found; reading it raises this.
+        Why the sample cannot be used, if that was seen when it was found; reading it raises this.
     row : int or None
-        Where `parameters` is a list of many samples' (see `uvgen.samples.parameter_list`): which row is this one's.
+        If `parameters` is a list of many samples' (see `uvgen.samples.parameter_list`): which row is this one's.
     """
 
     name: str
@@ -76,7 +76,7 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
         Folder with subset folders, or with the images themselves; or a list of images and parameters, CSV or JSON, see
         `uvgen.samples.parameter_list`.
     subsets : sequence of str
-        Which subsets; none means all. ``"IBUG"`` brings ``IBUG_Flip`` along where `flip` is true;
+        Which subsets; none means all. ``"IBUG"`` brings ``IBUG_Flip`` along if `flip` is true;
         ``"IBUG_Flip"`` means that alone.
     flip : bool
         Whether to take the mirrored subsets too.
@@ -273,7 +273,7 @@ def select_samples(samples: Iterable[Sample], names: Names) -> list[Sample]:
 def exclude_samples(samples: Iterable[Sample], names: Names) -> list[Sample]:
     """The samples that a list of names does not name; the list may be empty.
 
-    Parameters and order as for `select_samples`. InputError where a name is not among the samples, or all are named.
+    Parameters and order as for `select_samples`. InputError if a name is not among the samples, or all are named.
     """
     samples = list(samples)
     unwanted = set(_numbers([sample.name for sample in samples], names))

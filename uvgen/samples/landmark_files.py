@@ -7,9 +7,9 @@
 | ``NAME.npy`` | (n, 2) or (n, 3), (2, n) or (3, n), or several faces of it | 0 |
 | ``NAME.mat`` | `pt3d_68`, `pt2d` (300W-LP, AFLW2000-3D), `pts_3d`, `pts_2d`, `pts`, `landmarks` or `points` | 1 |
 
-Tables (CSV, JSON, XML, WFLW's lists) are in `landmark_tables.py`. A point is unmarked where it is NaN, (-1, -1), or
+Tables (CSV, JSON, XML, WFLW's lists) are in `landmark_tables.py`. A point is unmarked if it is NaN, (-1, -1), or
 has a score of 0; (0, 0) counts so in ``.mat`` files, which say it of points that cannot be seen. Of three columns, the
-third is the score where it lies in 0 to 1, and a depth otherwise, which is not used.
+third is the score if it lies in 0 to 1, and a depth otherwise, which is not used.
 """
 
 import os

@@ -55,7 +55,7 @@ class Annotation:
     extras : dict of str to (k,) float32
         `EXTRAS` that were asked for and are there.
     unused : str
-        What the file holds as landmarks that cannot be used, such as ``pt2d (2, 66)``; empty where there is nothing.
+        What the file holds as landmarks that cannot be used, such as ``pt2d (2, 66)``; empty if there is nothing.
     """
 
     shape: NDArray[np.float32]
@@ -157,7 +157,7 @@ def _listed_annotation(sample: Sample, path: Path) -> Annotation:
 
 
 def _advice(error: Exception) -> str:
-    """What to do about an unreadable file, where the error does not say it: it is of another kind then, not damaged."""
+    """What to do about an unreadable file, if the error does not say it: it is of another kind then, not damaged."""
     return "" if any(word in str(error) for word in ("expected", "save it")) else "; copy it again"
 
 
@@ -185,7 +185,7 @@ def _vectors(path: Path | str, arrays: Mapping[str, NDArray[Any] | None]) -> lis
 
 
 def _unused(content: dict[str, NDArray[Any] | None], key: str) -> str:
-    """What a file has under `key` where it is no landmarks, as text."""
+    """What a file has under `key` if it is no landmarks, as text."""
     array = content[key]
     if array is None:
         return f"{key} (no real numbers)"

@@ -59,7 +59,7 @@ def landmark_file(scan: Path, folder: Path | None = None) -> Path | None:
 
 
 def missing_landmarks(scan: Path, folder: Path | None) -> str:
-    """What to say where there is none."""
+    """What to say if there is none."""
     kinds = ", ".join(READERS)
     return f"{scan}: no landmarks in {folder or scan.parent}, expected {printable(scan.stem)}{MARK} with one of {kinds}"
 

@@ -80,7 +80,7 @@ class Index:
         return int(self.plan["samples"]) - self.n_samples - len(self.skipped)
 
     def write(self, folder: Path) -> None:
-        """Replace the folder's `dataset.json` where it differs; entries are sorted, whatever order they came in."""
+        """Replace the folder's `dataset.json` if it differs; entries are sorted, whatever order they came in."""
         content: dict[str, Any] = {
             "format": "uvgen-dataset",
             "version": VERSION,
@@ -130,7 +130,7 @@ class Index:
 
     @classmethod
     def read(cls, folder: Path) -> "Index":
-        """Read a folder's `dataset.json`; DatasetError where it is missing or not one."""
+        """Read a folder's `dataset.json`; DatasetError if it is missing or not one."""
         path = folder / DATASET_INDEX
         try:
             text, whole = _text(path)
@@ -202,7 +202,7 @@ def _is_sealed(data: bytes) -> bool:
 
 
 def plain(entry: ShardEntry | SkippedSample) -> dict[str, Any]:
-    """An entry as JSON has it; fields that are optional stand there only where they are known."""
+    """An entry as JSON has it; fields that are optional stand there only if they are known."""
     return {key: value for key, value in asdict(entry).items() if value is not None or key == "sha256"}
 
 
@@ -216,7 +216,7 @@ def known(kind: type[Entry], values: Mapping[str, Any]) -> Entry:
 def data_folder(path: str | os.PathLike[str], *, changes: str = "") -> Path:
     """The folder of a data set, of which `path` may name the `dataset.json`; DatasetError for another file.
 
-    Of a data set in an object store, its mirror on this machine, with what its index lists now; InputError where a
+    Of a data set in an object store, its mirror on this machine, with what its index lists now; InputError if a
     command changes the set and says how (`changes`).
     """
     path = local_path(path)

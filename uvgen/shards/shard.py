@@ -34,7 +34,7 @@ class OpenShard:
     Attributes
     ----------
     fields : list of str
-        What a sample has; ``image`` also where it is stored as JPEG.
+        What a sample has; ``image`` even if it is stored as JPEG.
     attributes : dict
         HDF5 attributes of each field.
     layouts : dict
@@ -196,7 +196,7 @@ class OpenShard:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """The configuration that it says it was made with, as JSON has it; DatasetError where it says none."""
+        """The configuration that it says it was made with, as JSON has it; DatasetError if it says none."""
         text = self.file_attributes.get("config")
         try:
             content = parse_json(text) if isinstance(text, str) else None
@@ -259,7 +259,7 @@ class OpenShard:
         return self._datasets[name]
 
     def encoded_image(self, row: int) -> bytes:
-        """The JPEG file of one sample's image, where images are stored so."""
+        """The JPEG file of one sample's image, if images are stored so."""
         if self._jpegs is None:
             raise self._file.refused("stores no JPEG files")
         return self._jpeg(self._jpegs, row).tobytes()

@@ -45,7 +45,7 @@ def mirror_set(folder: Path) -> None:
 def fetch_index(folder: Path) -> Index | None:
     """Fetch a data set's index; None if what is there is none that can be read, also when it is fetched again.
 
-    DatasetError where it cannot be fetched, `MissingError` where there is none.
+    DatasetError if it cannot be fetched, `MissingError` if there is none.
     """
     for _ in range(2):
         fetch(folder / DATASET_INDEX)

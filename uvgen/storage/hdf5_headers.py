@@ -14,7 +14,7 @@ _LAYOUT, _CONTINUATION = 0x0008, 0x0010
 _MAX_BLOCKS, _MAX_BLOCK = 1024, 1 << 24
 
 Read = Callable[[int, int], bytes]
-"""Bytes of the file, from an offset on, so many; an error where there are fewer."""
+"""Bytes of the file, from an offset on, so many; an error if there are fewer."""
 
 
 def layout_classes(read: Read, address: int) -> set[int]:

@@ -31,7 +31,7 @@ from uvgen.storage.hdf5_headers import CHUNKED, COMPACT, CONTIGUOUS, layout_clas
 from uvgen.storage.names import brief, printable
 
 MAX_INFLATED_BYTES = 4 << 30
-"""What a compressed dataset may take in memory where it is read whole, unless the caller allows more."""
+"""What a compressed dataset may take in memory if it is read whole, unless the caller allows more."""
 
 _MAX_MEMBERS, _MAX_ATTRIBUTES, _MAX_ELEMENTS, _MAX_TEXT = 1024, 256, 1024, 1 << 24
 _MAX_RATIO = 1100  # deflate reaches 1032
@@ -93,7 +93,7 @@ def open_hdf5(
     Raises
     ------
     UvgenError
-        Of the kind `error`: where the file is missing, not HDF5, or damaged.
+        Of the kind `error`: if the file is missing, not HDF5, or damaged.
     """
     return (_opener.get() or Hdf5File)(path, error, hint, lead, user_block)
 
@@ -115,7 +115,7 @@ def safe_dataset(file: "Hdf5File", name: str) -> "Hdf5Dataset":
     Raises
     ------
     UvgenError
-        Of the file's kind: where a link on the way is not a hard one, or the object is no dataset of plain numbers or
+        Of the file's kind: if a link on the way is not a hard one, or the object is no dataset of plain numbers or
         strings of fixed length that lies in this file.
     """
     return file.dataset(name)
@@ -304,7 +304,7 @@ class Hdf5File:
         return texts if found.shape else texts[0]
 
     def read_bytes(self, offset: int, n: int) -> bytes:
-        """Some of the file's bytes; OSError where there are fewer."""
+        """Some of the file's bytes; OSError if there are fewer."""
         if not 0 <= n <= self.size - offset:
             raise OSError(f"bytes {offset} to {offset + n} of {self.size}")
         buffer = np.empty(n, np.uint8)
@@ -312,7 +312,7 @@ class Hdf5File:
         return buffer.tobytes()
 
     def read_into(self, buffer: NDArray[Any], offset: int) -> None:
-        """Fill a contiguous buffer with the file's bytes from an offset on; OSError where there are fewer."""
+        """Fill a contiguous buffer with the file's bytes from an offset on; OSError if there are fewer."""
         view = memoryview(buffer.reshape(-1).view(np.uint8).data)
         if self._descriptor is None:
             with open(self.path, "rb") as file:
@@ -398,7 +398,7 @@ class Hdf5Dataset:
 
     @property
     def offset(self) -> int | None:
-        """Where its bytes lie in the file, where they do so in one piece and a map may show them."""
+        """Where its bytes lie in the file, if they do so in one piece and a map may show them."""
         return None if self._file.user_block else self._offset
 
     @property
@@ -463,7 +463,7 @@ class Hdf5Dataset:
             target[:, k] = plane
 
     def read(self, max_bytes: int = MAX_INFLATED_BYTES) -> NDArray[Any]:
-        """All of it; where it is compressed and takes more than `max_bytes`, it is refused."""
+        """All of it; if it is compressed and takes more than `max_bytes`, it is refused."""
         if self._filters and self.n_bytes > max_bytes:
             raise self._refused(f"is compressed and takes {self.n_bytes} bytes, more than max_bytes={max_bytes}")
         with self._file.guarded(self.name):
@@ -495,7 +495,7 @@ class Hdf5Dataset:
             return out
 
     def map(self) -> NDArray[Any]:
-        """All of it, mapped from the file where it lies there in one piece, and read otherwise; read-only."""
+        """All of it, mapped from the file if it lies there in one piece, and read otherwise; read-only."""
         if (offset := self.offset) is None or not self.n_bytes or self.dtype.kind not in "fiu":
             return self.read()
         with self._file.guarded(self.name):

@@ -175,7 +175,7 @@ def _not_started(path: Path, error: OSError | RuntimeError) -> WorkerError:
 
 
 def _passed_on(file: "_IsolatedFile", answer: dict[str, Any]) -> Exception:
-    """The error that the process met; where the machine is short of something, with that as its cause."""
+    """The error that the process met; if the machine is short of something, with that as its cause."""
     code = answer.get("errno")
     if code == errno.ENOMEM:
         return MemoryError(f"{file.path}: memory ran out while it was read")

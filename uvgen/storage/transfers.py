@@ -1,4 +1,4 @@
-"""Transfers to and from object stores: watched while they move, tried again, and what is told where they fail."""
+"""Transfers to and from object stores: watched while they move, tried again, and what is told if they fail."""
 
 import errno
 import os

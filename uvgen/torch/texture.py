@@ -43,7 +43,7 @@ def unwrap(
     Returns
     -------
     texture : (B, C, U, U), the image's dtype
-        Bilinear samples, calculated in float32, or in float64 where both arguments are, also under autocast. Up to half
+        Bilinear samples, calculated in float32, or in float64 if both arguments are, also under autocast. Up to half
         a pixel beyond the outer pixel centers, which is where the image ends, the border's values; 0 outside of that,
         and where x or y is not finite.
     visible : (B, 1, U, U) bool

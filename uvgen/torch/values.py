@@ -15,7 +15,7 @@ from uvgen.normalization import AUTO, Normalization, image_choice, standard_devi
 from uvgen.torch import kernels
 
 Numbers = float | NDArray[np.float32]
-"""A scale or an offset: one number, or (3,) where each channel has its own."""
+"""A scale or an offset: one number, or (3,) if each channel has its own."""
 
 
 def to_float(

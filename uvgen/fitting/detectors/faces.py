@@ -22,7 +22,7 @@ _ROOM = 0.5  # of the longer side, added on each side of an image in which no fa
 
 
 def imported(package: str, how: str) -> Any:
-    """A package that a detector needs; DependencyError, which says how to install it, where it cannot be imported."""
+    """A package that a detector needs; DependencyError, which says how to install it, if it cannot be imported."""
     try:
         return import_module(package)
     except Exception as error:  # packages that were compiled for another NumPy fail in ways of their own
@@ -59,7 +59,7 @@ def native_log_without(pattern: bytes) -> Iterator[None]:
 
 
 def weights_file(path: Path, what: str) -> str:
-    """The path of a file with weights; InputError where it is none."""
+    """The path of a file with weights; InputError if it is none."""
     if not path.is_file():
         found = "a folder" if path.is_dir() else "not there"
         raise InputError(f"{path}: {found}, expected {what}")
@@ -69,7 +69,7 @@ def weights_file(path: Path, what: str) -> str:
 def with_room(
     image: NDArray[np.uint8], find: Callable[[NDArray[np.uint8]], list[NDArray[np.float64]]], mode: str
 ) -> list[NDArray[np.float64]]:
-    """What `find` finds in an image, and where that is nothing, in the image with as much again around it.
+    """What `find` finds in an image, and if that is nothing, in the image with as much again around it.
 
     Detectors look for a face with something around it: pictures that a face fills hold none to them. `mode` is NumPy's
     way of padding.
