@@ -198,11 +198,11 @@ _OPTIONS_OF_WORKERS = (
            help="Number of worker processes; with 1, the command's own process does the work, and a crash ends the "
                 "run.  [default: one per core]"),
     option("--retries", type=click.IntRange(0, 100), metavar="N", default=2, show_default=True, group=HOW_IT_RUNS,
-           help="How often a task is tried again after its process died or took too long; then its parts are tried "
-                "one by one."),
+           help="How often a task is tried again after its process died or took too long; after that, its parts are "
+                "tried one by one."),
     option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", group=HOW_IT_RUNS,
-           help="Time limit of a process for one task: a shard, a video, a scan, or a few samples. It is killed after "
-                "that, and counts as died.  [default: no limit]"),
+           help="Time limit for one task: a shard, a video, a scan, or a few samples. A process that exceeds it is "
+                "killed, and the task is tried again (--retries).  [default: no limit]"),
     option("--backend", type=click.Choice(["local", "dask", "ray"]), default="local", show_default=True,
            group=HOW_IT_RUNS, help="Where worker processes run: on this machine, or on a Dask or Ray cluster."),
     option("--address", metavar="ADDRESS", group=HOW_IT_RUNS,
@@ -217,7 +217,7 @@ def workers_option(command: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(command)
     def on_backend(*args: Any, backend: str, address: str | None, workers: int | None, **kwargs: Any) -> Any:
         if backend == "local" and address is not None:
-            raise click.UsageError("--address is of use with --backend dask or ray")
+            raise click.UsageError("--address goes with --backend dask or ray")
         if backend == "local":  # which needs none of what clusters do
             return command(*args, workers=workers, **kwargs)
         from uvgen.jobs.cluster import running_on

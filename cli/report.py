@@ -34,7 +34,7 @@ _SHOWN, _PREDICTED, _OUTPUT = "What is shown", "Predictions", "What comes out"
         help="Pictures of this many samples: the largest label NME first, then the least usual ones.")  # fmt: skip
 @option("--all", "all_samples", is_flag=True, group=_SHOWN, help="Pictures of all samples.")
 @option("--names", "names_path", type=EXISTING_FILE, group=_SHOWN,
-        help="Pictures of the samples in a text file, one name a line.")  # fmt: skip
+        help="Pictures of the samples in a text file, one name per line.")  # fmt: skip
 @option("--thumbnails", is_flag=True, group=_SHOWN,
         help="Thumbnails of all other samples too: 4.4 kB and some milliseconds each.")  # fmt: skip
 @option("--model", "model_path", type=MODEL, group=_SHOWN,
@@ -44,11 +44,11 @@ _SHOWN, _PREDICTED, _OUTPUT = "What is shown", "Predictions", "What comes out"
 @option("--pred", "predictions", type=ANY_PATH, metavar="DIR|FILE|SHARDS", group=_PREDICTED,
         help="Predictions, as for `uvgen evaluate`: drawn on the crops, the worst first.")  # fmt: skip
 @option("--scale", type=SCALE, default="px", show_default=True, group=_PREDICTED,
-        help="What their values were divided by, as for `uvgen evaluate`.")  # fmt: skip
+        help="Divisor of their values, as for `uvgen evaluate`.")  # fmt: skip
 @option("--frame", type=click.Choice(["crop", "image"]), default="crop", show_default=True, group=_PREDICTED,
-        help="Where their x and y are counted.")  # fmt: skip
+        help="Frame of their x and y.")  # fmt: skip
 @option("--convention", type=click.Choice(["exact", "face3d", "reshow", "matlab"]), group=_PREDICTED,
-        help="How their pixels are counted.  [default: as the set counts them]")  # fmt: skip
+        help="Pixel convention of the predictions.  [default: the set's]")  # fmt: skip
 @workers_option
 @overwrite_option("a report")
 @untrusted_option

@@ -122,7 +122,9 @@ class Predictions:
         self.path, self._truth, self._how, self._model = Path(path), truth, reading or Reading(), model
         self._how.check()
         if isinstance(self._how.scale, str) and self._how.scale != "px" and truth.reading is None:
-            raise InputError(f"scale: {self._how.scale!r}, expected a number, since the truth is not a data set with crops")
+            raise InputError(
+                f"scale: {self._how.scale!r}, expected a number, since the truth is not a data set with crops"
+            )
         self._normalization = Normalization.of_scale(self._how.scale, truth.crop_size)
         self._mapper: PositionMapper | None = None
         self._array: NDArray[Any] | None = None
@@ -292,7 +294,7 @@ class Predictions:
             from uvgen.maps.position_mapper import PositionMapper
 
             if self._truth.reading is None:
-                raise SampleError(f"{where}: parameters or a mesh, expected 68 points, since the truth is not a data set")
+                raise SampleError(f"{where}: parameters or a mesh, expected 68 points, since the truth is no data set")
             if self._model is None:
                 raise SampleError(f"{where}: parameters or a mesh, expected the model too (--model)")
             size, convention = self._truth.reading.size, self._truth.convention
