@@ -1,4 +1,4 @@
-"""What comes of faults: a Markdown table of what was done, how often, what came of it, and what was lost.
+"""Fault injection: a Markdown table of each fault, how often it was caused, the outcome, and what was lost.
 
     python benchmarks/faults.py [--share 0.1] [--only kills] [--folder /tmp]
 

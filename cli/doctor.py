@@ -77,7 +77,7 @@ def command(
 
 
 _ADVICE = re.compile(r"; (?:build|copy|make|name|remove|rename|run) [^;]*\Z")
-"""What other commands say with the same error, and a check's cure says in its own words."""
+"""Advice that other commands append to the same error; a check's cure replaces it."""
 
 
 def _shown(findings: list[Any]) -> str:

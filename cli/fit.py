@@ -175,7 +175,7 @@ def _check_usage(images: Path | None, video: Path | None, *, same_person: bool, 
 
 
 def _report(shown: Any, batch: Any) -> None:
-    """Lines for what came of some photographs, if there are lines for each."""
+    """The lines for some photographs, if each gets a line."""
     for face in batch.faces:
         shown.line(f"{face.name}: residual {face.residual:.2%}, yaw {face.yaw_deg:.0f}°")
     for skip in batch.skipped:

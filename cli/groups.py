@@ -145,7 +145,7 @@ def with_option(text: str, command: click.Command | None, arguments: Sequence[st
 
 
 def _as_sentence(error: click.ClickException) -> str:
-    """What click says, as uvgen's other errors read: the option, what was found, what was expected."""
+    """An error of click's in the order of uvgen's other errors: the option, what was found, what was expected."""
     if isinstance(error, click.NoSuchOption):
         return _no_such_option(error)
     if isinstance(error, click.MissingParameter):

@@ -1,4 +1,4 @@
-"""What commands share: an options help in groups, paths, how to run, and augmentations."""
+"""What commands share: help with grouped options, path types, options of how to run, and augmentations."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -87,7 +87,7 @@ OUTPUT_OPTION = "uvgen.output_option"
 
 @contextmanager
 def output_of(name: str) -> Iterator[None]:
-    """While an option's output is checked or written: what is wrong with it is said of that option."""
+    """Attribute errors within the block, in which an option's output is checked or written, to that option."""
     meta = click.get_current_context().meta
     meta[OUTPUT_OPTION] = name
     yield

@@ -168,7 +168,7 @@ def command(
 
 
 def _report(shown: Any, batch: Any) -> None:
-    """Lines for what came of some photographs, if there are lines for each."""
+    """The lines for some photographs, if each gets a line."""
     for face in batch.faces:
         shown.line(f"{face.name}: pitch {face.pitch_deg:.0f}°, yaw {face.yaw_deg:.0f}°, roll {face.roll_deg:.0f}°")
     for skip in batch.skipped:

@@ -1,4 +1,4 @@
-"""`uvgen prepare`: photographs in the layout of other trainers, without a data set between."""
+"""`uvgen prepare`: photographs in the layout of other trainers, without making a data set first."""
 
 import sys
 from pathlib import Path

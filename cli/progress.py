@@ -213,7 +213,7 @@ def finish(out: Path, result: Any, *, quiet: bool, verbose: bool, as_json: bool 
     mirror, where = result.mirror, said(out)
     if mirror is not None and mirror.n_unpaired and not quiet:
         click.echo(
-            f"note: the model says no mirror vertex for a corner of {mirror.n_unpaired} of {mirror.size**2} texels; in "
+            f"note: the model has no mirror vertex for a corner of {mirror.n_unpaired} of {mirror.size**2} texels; in "
             "flipped maps they have the values of the opposite column, all others are exact",
             err=True,
         )

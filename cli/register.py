@@ -124,7 +124,7 @@ def command(
 
 
 def _report(shown: Any, one: Any) -> None:
-    """A line for a scan, if there are lines for each."""
+    """The line for a scan, if each gets a line."""
     if hasattr(one, "reason"):
         shown.line(f"skipped {one.name}: {one.reason}")
     else:

@@ -13,7 +13,7 @@ not needed.
 
 What the last layer gives goes through the tail, `sigmoid` (published) or `linear`; both divide it by 4, since a batch
 norm gives numbers of deviation 1 and texels lie 0.25 crop widths from the middle. The sigmoid opens onto -1.5 to 2.5
-crop widths, all that shards can hold (`normalize="unit"`), so that no texel is out of reach.
+crop widths, all that shards can hold (`normalize="unit"`), so that every texel can be represented.
 """
 
 from collections.abc import Mapping

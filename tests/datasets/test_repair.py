@@ -162,8 +162,8 @@ def test_repair_where_a_sample_has_changed_leaves_its_shard_and_makes_the_others
     assert result.repaired == (folder / "IBUG-00000.h5",)
     assert result.problems == (
         f"{folder / 'AFW-00000.h5'}: made again, its SHA-256 is not the one in the index: other files or another "
-        "machine than when it was made; left as it is; to take what it is now, delete it and run what made the data "
-        "set again",
+        "machine than when it was made; the file is left as it is; to accept the new one, delete it and run what made "
+        "the data set again",
     )
     assert file_hashes(folder) == {**whole, "AFW-00000.h5": damaged["AFW-00000.h5"]}
     (sets / "data/AFW/AFW_000_1_0.jpg").write_bytes(b"no image")
@@ -277,7 +277,7 @@ def test_repair_of_a_set_that_was_made_otherwise_is_refused(
 
 def test_repair_of_a_set_whose_index_is_damaged_says_what_to_do(sets: Path, model_path: Path) -> None:
     flip(sets / "built/dataset.json")
-    pattern = "it cannot be repaired, since it alone says what the shards were: make the data set again"
+    pattern = "it cannot be repaired, since only this file says what the shards were; make the data set again"
     refused(sets, "built", DatasetError, pattern, model=model_path, data=sets / "data")
     (sets / "built/dataset.json").unlink()
     refused(sets, "built", DatasetError, pattern, model=model_path, data=sets / "data")

@@ -227,7 +227,7 @@ def test_build_whose_uploads_fail_lists_whole_shards_alone_and_goes_on(
 
 def test_build_whose_index_cannot_be_uploaded_begins_nothing(store: FolderStore, local: Path, model_path: Path) -> None:
     store.faults.append(failing(99, PermissionError("Access Denied"), "put"))
-    with pytest.raises(DatasetError, match=r"dataset\.json: cannot be written for want of rights \(Access Denied\)"):
+    with pytest.raises(DatasetError, match=r"dataset\.json: cannot be written, permission is denied \(Access Denied\)"):
         build(local, model_path)
     assert not (store.folder / "bucket/sets").exists()
 
@@ -277,7 +277,7 @@ def test_build_into_a_place_with_foreign_shards_is_refused(store: FolderStore, l
     folder.mkdir(parents=True)
     (folder / "A-00000.h5").write_bytes(b"of somebody else")
     for overwrite in (False, True):
-        with pytest.raises(OutputError, match=r"A-00000\.h5: is there, and no dataset\.json that lists it; choose ano"):
+        with pytest.raises(OutputError, match=r"A-00000\.h5: exists, but no dataset\.json lists it; choose ano"):
             build(local, model_path, overwrite=overwrite)
     assert [path.name for path in folder.iterdir()] == ["A-00000.h5"]
 

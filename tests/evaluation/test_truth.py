@@ -248,7 +248,7 @@ def _benchmark(folder: Path, names: str) -> Path:
 
 @pytest.mark.parametrize("names", ["a.jpg a.jpg b.jpg", "a.jpg a.png b.jpg"])
 def test_names_that_stand_twice_in_a_list_are_refused(tmp_path: Path, names: str) -> None:
-    with pytest.raises(DatasetError, match="a stands there twice, expected each face once"):
+    with pytest.raises(DatasetError, match="a is listed twice, expected each face once"):
         open_truth(_benchmark(tmp_path / "truth", names))
 
 

@@ -283,7 +283,7 @@ def test_output_folder_with_files_of_these_names_is_refused_untouched(shards, mo
     out.mkdir()
     for name in (CONSTANTS, "IBUG-00000.h5"):
         (out / name).write_text("the user's own")
-        with pytest.raises(OutputError, match=rf"{name}: is there, and no dataset.json that lists it; choose another"):
+        with pytest.raises(OutputError, match=rf"{name}: exists, but no dataset.json lists it; choose another"):
             {
                 "build": lambda: make(write_tree(tmp_path / "tree"), model_path, out),
                 "merge": lambda: merge_shards(shards, out),

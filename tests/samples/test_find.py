@@ -233,7 +233,7 @@ def test_find_samples_one_level_too_high_says_where_the_images_are(tmp_path: Pat
 
 def test_find_samples_of_mirrored_images_alone_without_flips_is_refused(tmp_path: Path) -> None:
     write_sample(tmp_path / "AFW_Flip", "a")
-    with pytest.raises(DatasetError, match=r"holds mirrored images alone \(AFW_Flip\)"):
+    with pytest.raises(DatasetError, match=r"holds only mirrored images \(AFW_Flip\)"):
         find_samples(tmp_path / "AFW_Flip", flip=False)
 
 

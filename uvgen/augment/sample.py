@@ -85,7 +85,7 @@ def apply(
     """
     if draw.turns:
         raise InputError(
-            f"draw: turns the face by {draw.yaw_deg:.1f}° and {draw.pitch_deg:.1f}°, which takes the whole photograph; "
+            f"draw: turns the face by {draw.yaw_deg:.1f}° and {draw.pitch_deg:.1f}°, which needs the whole photograph; "
             "expected a draw without yaw_deg and pitch_deg; `uvgen build --augment FILE` and turn_face do it"
         )
     check_array(image, "image", (draw.size, draw.size, 3), note="the draw's size")

@@ -188,7 +188,7 @@ class FaceTurner:
 
     @contextmanager
     def _borrowed_scratch(self) -> Iterator["_Scratch"]:
-        """Buffers of one call, kept for the next: fresh pages cost more than the work."""
+        """Buffers of one call, kept for the next: allocating fresh pages costs more than the work."""
         try:
             scratch = self._scratches.pop()
         except IndexError:

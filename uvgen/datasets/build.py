@@ -175,7 +175,7 @@ def about_unread(data: str | os.PathLike[str]) -> list[str]:
     folders = unread_folders(data)
     if not folders:
         return []
-    what = f"{count(len(folders), 'folder')} with images deeper than the subsets' {are(len(folders))} not read"
+    what = f"{count(len(folders), 'folder')} with images below the subsets' folders {are(len(folders))} not read"
     return [f"{what}, first {folders[0]}"]
 
 

@@ -122,17 +122,18 @@ def _moved(rows: Mapping[str, Any], points: Points, annotated: Points) -> dict[s
         return opposite
 
     found = {
-        "y counts from the other edge (y up for y down): turn the annotations or the poses around": upside,
+        "y counts from the other edge (up instead of down): flip y in the annotations or in the poses": upside,
         "ty counts from the top edge, expected from the bottom": from_top,
         "left and right landmarks are exchanged (mirrored order)": mirrored,
-        "images are mirrored, their parameters are not": across(mirrored),
-        "images are mirrored, their parameters and the order of their landmarks are not": across(points),
+        "images are mirrored, but their parameters are not": across(mirrored),
+        "images are mirrored, but their parameters and the order of their landmarks are not": across(points),
         "x and y of the annotated landmarks are exchanged": points[..., ::-1],
     }
     for dx in (-1, 0, 1):
         for dy in (-1, 0, 1):
             if dx or dy:
-                text = f"labels are shifted by ({dx:+d}, {dy:+d}) px: pixels counted from 0 for 1, or --convention"
+                shift = f"labels are shifted by ({dx:+d}, {dy:+d}) px"
+                text = f"{shift}: pixels counted from 0 instead of 1, or another --convention"
                 found[text] = points + np.array([dx, dy], np.float64)
     return found
 

@@ -163,7 +163,7 @@ def _placed(sample: MeshSample, reader: MeshReader, exif: str) -> dict[str, NDAr
 
 
 def _about_later(tasks: Sequence[ShardTask], out: Path, cameras: str | os.PathLike[str] | None) -> list[str]:
-    """A warning if samples have files of a later date than their shard, which a rerun leaves as it is."""
+    """A warning if samples have files newer than their shard, which a rerun leaves as it is."""
     of_all = [] if cameras is None else [Path(cameras), *(Path(cameras) / name for name in COLMAP_FILES)]
     given = _latest([path for path in of_all if path.is_file()])
     later = list[str]()
@@ -177,7 +177,7 @@ def _about_later(tasks: Sequence[ShardTask], out: Path, cameras: str | os.PathLi
     if not later:
         return []
     which = later[0] if len(later) == 1 else f"{later[0]} and {len(later) - 1} more"
-    return [f"{which}: mesh, camera or image have a later date than their shard, which stays; --overwrite starts anew"]
+    return [f"{which}: mesh, camera or image are newer than their shard, which is kept; --overwrite starts anew"]
 
 
 def _latest(paths: Sequence[Path]) -> int:

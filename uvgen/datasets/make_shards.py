@@ -143,7 +143,7 @@ def make_shards(
     run(job, units, record, out, **how, doing=doing, count=lambda unit: unit.n_samples)
     index = record.index
     if not index.n_samples and not index.skipped:
-        raise DatasetError(f"{out}: no samples to make it of, expected one or more")
+        raise DatasetError(f"{out}: no samples for it, expected one or more")
     if not index.n_samples:
         first = min(index.skipped, key=lambda skip: skip.name)
         raise DatasetError(

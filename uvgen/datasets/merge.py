@@ -93,7 +93,7 @@ class MergeJob:
             check_source(path, piece.entry, shard, self.config.to_plain())
             if (found := stored_fields(shard)) != fields:
                 odd = next(name for name in {**fields, **found} if fields.get(name) != found.get(name))
-                raise DatasetError(f"{path}: {odd} is not as in the other shards, expected the same in all of them")
+                raise DatasetError(f"{path}: {odd} differs from the other shards, expected the same in all of them")
             n = held_at_once(fields, _BATCH)
             for first in range(0, len(piece.rows), n):
                 part = piece.rows[first : first + n]

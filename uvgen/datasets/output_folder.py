@@ -54,7 +54,7 @@ def check_store(out: Path) -> None:
         for name in sorted(listed(out)):
             if name == CONSTANTS or _SHARD.fullmatch(name):
                 raise OutputError(
-                    f"{out / name}: is there, and no {DATASET_INDEX} that lists it; choose another place, or delete "
+                    f"{out / name}: exists, but no {DATASET_INDEX} lists it; choose another place, or delete "
                     "what is left of a data set there"
                 ) from None
 
@@ -66,9 +66,7 @@ def _check_foreign(out: Path, *, overwrite: bool) -> None:
         for path in sorted(named):
             if os.path.lexists(path) and not (overwrite and (path.name == CONSTANTS or is_shard(path))):
                 more = "" if overwrite else ", or overwrite what is left of a data set"
-                raise OutputError(
-                    f"{path}: is there, and no {DATASET_INDEX} that lists it; choose another folder{more}"
-                )
+                raise OutputError(f"{path}: exists, but no {DATASET_INDEX} lists it; choose another folder{more}")
 
 
 def named_like_shards(folder: Path) -> list[Path]:

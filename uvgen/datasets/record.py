@@ -138,7 +138,7 @@ class ShardRecord:
             for path in paths:
                 if os.path.lexists(path) and not is_shard(path):
                     raise OutputError(
-                        f"{path}: is no shard of uvgen, and a shard of this name is to be made; move it away, or "
+                        f"{path}: is not a shard of uvgen, but the name of one to write; move it away, or "
                         "choose another output folder"
                     )
 

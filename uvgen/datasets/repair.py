@@ -180,8 +180,8 @@ class _Record:
             "other files or another machine than when it was made"
         )  # fmt: skip
         self.problems[file] = (
-            f"made again, its SHA-256 is not the one in the index: {why}; left as it is; to take what it is now, "
-            "delete it and run what made the data set again"
+            f"made again, but its SHA-256 is not the one in the index: {why}; the file is left as it is; "
+            "to accept the new one, delete it and run what made the data set again"
         )
 
     def pause(self) -> None:
@@ -196,8 +196,8 @@ def _read(folder: Path) -> Index:
         return Index.read(folder)
     except DatasetError as error:
         raise DatasetError(
-            f"{error}; it cannot be repaired, since it alone says what the shards were: make the data set again, into "
-            "another folder, or overwrite this one"
+            f"{error}; it cannot be repaired, since only this file says what the shards were; make the data set again, "
+            "into another folder, or overwrite this one"
         ) from error
 
 

@@ -42,8 +42,8 @@ class RepairPlan(NamedTuple):
 def merged_error(folder: Path, bad: Mapping[str, ShardEntry]) -> DatasetError:
     """The error that says what can make a set's shards again, if that is not in its index."""
     return DatasetError(
-        f"{folder}: was put together by `uvgen merge` (or select, drop), which alone can make {min(bad)} again: "
-        "delete the damaged shards, and run that command again"
+        f"{folder}: was put together by `uvgen merge` (or select, drop), and only that command can make {min(bad)} "
+        "again: delete the damaged shards, and run that command again"
     )
 
 

@@ -294,7 +294,7 @@ def _listed_names(path: Path, n: int, of: str) -> list[str]:
         raise DatasetError(f"{path}: {count(len(listed), 'name')}, expected {n}, those of {of}")
     names = [os.path.splitext(name)[0] for name in listed]
     if twice := [name for name, times in Counter(names).items() if times > 1]:
-        raise DatasetError(f"{path}: {brief(twice[0])} stands there twice, expected each face once")
+        raise DatasetError(f"{path}: {brief(twice[0])} is listed twice, expected each face once")
     return names
 
 

@@ -4,7 +4,7 @@
 where faces end in pictures, `doubts` what is wrong with landmarks that no face fits. `folder` fits a folder of
 photographs: `photographs` lists them, `worker` is one process's share, `record` is `fit.json`. `video` fits videos:
 `videos` lists them, `frames` reads their frames, `linking` finds the cuts, `tracks` fits what is between them,
-`video_worker` and `video_record` are as for photographs, `video_state` and `video_files` what they lean on.
-`detectors/` finds faces with other packages, each optional. The room stands on `maps`, `models`, `samples` and
+`video_worker` and `video_record` are as for photographs, `video_state` and `video_files` hold what these share.
+`detectors/` finds faces with other packages, each optional. It builds on `maps`, `models`, `samples` and
 `rasterize`.
 """

@@ -1,4 +1,4 @@
-"""The photographs in a folder, what their samples are called, and which are fitted together."""
+"""The photographs in a folder, the names of their samples, and which are fitted together."""
 
 import os
 import re
@@ -127,7 +127,7 @@ def folder_name(parts: Sequence[str]) -> str:
 
 
 def name_key(name: str) -> str:
-    """What names have in common that some file systems, or those who list samples, take for one."""
+    """The form in which names are compared: some file systems, and lists of samples, take these names for the same."""
     return unicodedata.normalize("NFC", name).casefold()
 
 

@@ -1,4 +1,4 @@
-"""`fit.json`: what a folder of fitted samples says of how it was made, and of each face in it."""
+"""`fit.json`: the settings that a folder of fitted samples was made with, and an entry for each face in it."""
 
 from collections.abc import Sequence
 from dataclasses import asdict

@@ -1,8 +1,8 @@
-"""A fit made closer by the photograph itself: what `uvgen fit --refine` does.
+"""A fit that is refined with the photograph's colors: what `uvgen fit --refine` does.
 
-Landmarks say little of cheeks, brows and nose between them. Here the color that the model gives each of its vertices,
-albedo times light, is compared with the photograph's where the vertex is seen, and pose, shape and expression are moved
-to bring both together: Gauss-Newton steps on the squares of the differences, of the landmarks' distances, and of the
+Landmarks say little about cheeks, brows and nose. Here the color that the model gives each of its vertices, albedo times
+light, is compared with the photograph's where the vertex is seen, and pose, shape and expression change until both
+agree: Gauss-Newton steps on the squares of the differences, of the landmarks' distances, and of the
 parameters in standard deviations (the analysis by synthesis of Blanz and Vetter, SIGGRAPH 1999, on vertices alone).
 
 Colors are compared as logarithms of linear light, in which light, nine spherical harmonics a channel (Ramamoorthi and
@@ -43,7 +43,7 @@ _MOST_TURN = 0.05  # rad, in one step
 
 
 class _Surface(NamedTuple):
-    """What of a model is compared. v vertices, ka albedo components, k = ks + ke."""
+    """The parts of a model that are compared. v vertices, ka albedo components, k = ks + ke."""
 
     vertices: NDArray[np.int64]
     normals: NDArray[np.float64]
@@ -63,7 +63,7 @@ class _Surface(NamedTuple):
 
 
 class FaceCrop(NamedTuple):
-    """What of a photograph shows a face, made smaller: place p of the photograph is at (p - origin) / factor."""
+    """The part of a photograph that shows a face, scaled down: its point p is at (p - origin) / factor here."""
 
     image: NDArray[np.uint8]
     """(h, w, 3) RGB."""
@@ -114,7 +114,7 @@ def refine_fit(
     Returns
     -------
     LandmarkFit
-        Where it starts, if the photograph shows too little of the face.
+        `fit` itself, if the photograph shows too little of the face.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""`register.json`: what a folder of registered scans says of how it was made, and of each mesh in it."""
+"""`register.json`: the settings that a folder of registered scans was made with, and an entry for each mesh in it."""
 
 import json
 import math
@@ -122,7 +122,7 @@ class RegisterRecord:
                 new = {"uvgen": __version__, **self._stated}
                 check_same(out, {key: old.get(key) for key in new}, new, {"model_sha256": "another model"})
                 self.scans = {scan["name"]: _parsed(scan) for scan in old["scans"]}
-        with suppress(KeyError, TypeError, AttributeError, ValueError):  # a journal of somebody else's
+        with suppress(KeyError, TypeError, AttributeError, ValueError):  # a journal that uvgen did not write
             for line in self._journal.read():
                 self.scans[line["name"]] = _parsed(line)
         if gone := sorted(set(self.scans) - {unit.name for unit in self.units}):
@@ -133,7 +133,7 @@ class RegisterRecord:
         if self.scans:
             begin("comparing scans with what was made of them")
         if not self._path.exists():
-            self._write()  # first: without it, the folder would be somebody else's
+            self._write()  # first: without it, the folder would not count as ours
 
     def _remove(self, name: str) -> None:
         for kind in FORMATS:
@@ -154,7 +154,7 @@ class RegisterRecord:
         return False
 
     def add(self, result: RegisteredScan | RejectedScan) -> None:
-        """Note what came of a scan."""
+        """Note the outcome for a scan."""
         if isinstance(result, RejectedScan):
             self.rejected[result.scan] = result
             return

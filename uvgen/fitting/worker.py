@@ -70,14 +70,14 @@ class FitTask:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FitJob:
-    """What every process that fits photographs needs.
+    """Everything that a process which fits photographs needs.
 
     Attributes
     ----------
     root, out : Path
         Folder of the photographs, and of the samples; absolute.
     model : MorphableModel
-        What is fitted.
+        The model that is fitted.
     model_file : str or None
         Where it can be read again: its file, "builtin", or nowhere.
     landmarks : Path or None
@@ -93,7 +93,7 @@ class FitJob:
     refine : bool
         Whether faces are brought closer to their photographs, see `uvgen.fitting.refine`.
     exif : {"apply", "ignore"}
-        Whether photographs are turned upright as their EXIF orientation says; landmarks are of what comes of it.
+        Whether photographs are turned upright as their EXIF orientation says; landmarks refer to the result.
     disputed : mapping of Path to str
         Photographs whose landmarks are another one's, see `uvgen.samples.landmark_claims`.
     """
@@ -183,7 +183,7 @@ def open_table(landmarks: Path | None) -> LandmarkTable | None:
 
 
 def state_of(job: FaceJob, table: LandmarkTable | None, photograph: Photograph, data: bytes | None = None) -> str:
-    """Hash of a photograph and of what files say of its landmarks; that of nothing if it cannot be read."""
+    """Hash of a photograph and of its landmarks in files; that of nothing if it cannot be read."""
     if data is None:
         try:
             data = read_file(photograph.path, _MOST_BYTES)
@@ -347,7 +347,7 @@ def _written(job: FitJob, face: _Face, fit: LandmarkFit, picture: tuple[str, byt
 
 
 def settings(job: FitJob) -> dict[str, Any]:
-    """What a folder's `fit.json` states of how it was made."""
+    """The settings that a folder's `fit.json` states."""
     return {
         "model": job.model.name, "model_file": job.model_file,
         "model_sha256": job.model.content_sha256,

@@ -1,6 +1,6 @@
 """Running tasks on any number of processes, and resuming interrupted runs.
 
-A job is a value that travels to each worker process once and is opened there; what it makes is noted in a record, which
+A job is a value that travels to each worker process once and is opened there; its results are noted in a record, which
 knows which units are finished. Build and augment (`datasets/record.py`), synth (`synth/folder.py`) and export
 (`datasets/export/run.py`) run this way and have a record each.
 """
@@ -61,7 +61,7 @@ class Record(Protocol[Unit_contra, Result_contra]):
         """Whether an earlier run made this unit, and it is whole."""
 
     def add(self, result: Result_contra) -> None:
-        """Note what a task made."""
+        """Note the result of a task."""
 
     def pause(self) -> None:
         """Record what is finished so far: the run ends early. If that fails, nothing happens."""
@@ -97,7 +97,7 @@ def run(
     record : Record
         Says which of them are finished, and notes each result.
     folder : Path
-        Where they go; other processes are kept from writing into it meanwhile.
+        The folder that is filled; other processes are kept from writing into it meanwhile.
     workers, retries, timeout
         See `results`.
     group : callable
@@ -105,11 +105,11 @@ def run(
     progress : callable, optional
         Called with each result, after it was noted.
     doing : str
-        What it is called where progress is shown: "building".
+        What the progress display calls the work: "building".
     count : callable, optional
         How many samples a unit has, as the job's processes count them (`uvgen.progress.advance`).
     of : str
-        What one of those is, if it is no sample: "photograph".
+        What one of those is called, if it is not a sample: "photograph".
     locked : bool
         Whether the caller holds the folder's lock.
 
@@ -175,7 +175,7 @@ def results(
     after_death: Callable[[], object] = _nothing,
     folder: Path | None = None,
 ) -> Generator[Result, None, None]:
-    """What a job makes of each task, in the order in which they are ready.
+    """The results of all tasks of a job, in the order in which they are ready.
 
     A task at which its process dies is made again by another one. If all of them die, its parts are tried one by one,
     and it is made without those at which processes die: see `Job`.

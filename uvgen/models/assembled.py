@@ -1,4 +1,4 @@
-"""What a model's file brings, before what it lacks is added: the value that readers of formats return.
+"""The contents of a model's file, before missing parts are added: the value that readers of formats return.
 
 A reader gives what is in its files, in uvgen's units and frame, and says nothing of the rest; `uvgen.models.complete`
 adds it.

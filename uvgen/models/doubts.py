@@ -1,4 +1,4 @@
-"""What is doubtful in a model that can be read: the files of a model are made by hand, and few programs look."""
+"""What is doubtful in a model that can be read: model files are made by hand, and few programs check them."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ def model_doubts(model: MorphableModel) -> tuple[str, ...]:
 
 
 def label_doubts(model: MorphableModel) -> tuple[str, ...]:
-    """What makes the labels of a data set wrong, however it is used, as far as its model tells.
+    """Faults of a model that make the labels of every data set wrong.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What can be found of a mesh alone, if a model's files do not say it: UV and mirror pairs."""
+"""What can be derived from a mesh alone, if a model's files lack it: UV and mirror pairs."""
 
 from typing import Any
 

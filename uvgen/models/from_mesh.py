@@ -1,4 +1,4 @@
-"""Models of one's own: UV for any model, and a model from a mesh, its landmarks and registered scans."""
+"""Your own models: UV for any model, and a model from a mesh, its landmarks and registered scans."""
 
 import dataclasses
 from pathlib import Path
@@ -68,13 +68,13 @@ def model_from_mesh(
     mesh : Path
         The mean face: OBJ, PLY or OFF, x to the right, y up, z toward the viewer.
     landmarks : Path, optional
-        File of 68 vertex numbers, see `uvgen.models.vertex_numbers`; without it the model's landmarks mean nothing.
+        File of 68 vertex numbers, see `uvgen.models.vertex_numbers`; without it the model's landmarks are meaningless.
     scans : Path, optional
         Folder of meshes with the same vertices and triangles; hidden files are passed over.
     components : int, optional
         At most so many components; all by default.
     unit : {"um", "mm", "cm", "m"}
-        Of the coordinates.
+        Unit of the coordinates.
     symmetric : bool
         Whether the UV must be symmetric about u = 0.5.
 
@@ -195,7 +195,7 @@ def write_model(model: MorphableModel, path: Path) -> None:
     model : MorphableModel
         What to write.
     path : Path
-        Where to; the suffix, one of `OUTPUTS`, says what.
+        The file to write; its suffix, one of `OUTPUTS`, determines the format.
 
     Raises
     ------

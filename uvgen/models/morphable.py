@@ -1,4 +1,4 @@
-"""`MorphableModel`, the value every other module works with, and uvgen's own model file.
+"""`MorphableModel`, the value that every other module works with, and uvgen's own model file.
 
 A model file is HDF5 with the root attributes ``format = "uvgen-model"``, ``version``, ``name``, ``sources`` (JSON) and
 ``content_sha256`` (see `hash_arrays`), texts of fixed length, and one contiguous, uncompressed dataset for each array
@@ -80,7 +80,7 @@ class MorphableModel:
     albedo_std : (ka,) float32 or None
         Standard deviations of the albedo parameters.
     name : str
-        What to call the model in messages.
+        Name of the model in messages.
     sources : mapping of str to str
         SHA-256 of each file that the model was made from, by file name; of more than 64 files see `make_model`.
     path : Path or None
@@ -380,7 +380,7 @@ def save_model(model: MorphableModel, path: str | PathLike[str]) -> None:
     model : MorphableModel
         What to write.
     path : path-like
-        Where to; an existing file is replaced.
+        The file to write; an existing one is replaced.
 
     Raises
     ------

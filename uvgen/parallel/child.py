@@ -65,7 +65,7 @@ def main(descriptor: str, parent: str, module: str, function: str, folder: str) 
 def _take_blas_memory() -> None:
     """Let BLAS take the memory that it works in; if there is none, it ends the process.
 
-    That is then a process that cannot be started, and no sample's fault.
+    Such a process counts as one that cannot be started; no sample is blamed for it.
     """
     import numpy as np
 

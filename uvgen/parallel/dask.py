@@ -233,7 +233,7 @@ def _check_file(path: Path) -> None:
     try:
         address = json.loads(data)["address"]
     except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise ValueError("the file states no scheduler's address") from error
+        raise ValueError("the file names no scheduler's address") from error
     if not isinstance(address, str) or not _ADDRESS.fullmatch(address):
         raise ValueError(f"the file states {address!r:.60}, which is no address")
 

@@ -1,4 +1,4 @@
-"""What uvgen needs of a cluster: calling a function on its machines, and hearing what came of each call.
+"""What uvgen needs of a cluster: calling a function on its machines, and the outcome of each call.
 
 `dask.py` and `ray.py` implement it. To support another cluster, write a class with the methods of `Engine`.
 """

@@ -1,4 +1,4 @@
-"""Worker processes that may die or hang: whoever gives them work hears of it, and a new process takes the place."""
+"""Worker processes that may die or hang: the caller is told, and a new process replaces each that died."""
 
 import json
 import os

@@ -115,7 +115,7 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
     ]  # fmt: skip
     if not wanted:
         raise DatasetError(
-            f"{root}: holds mirrored images alone ({', '.join(there)}), which are not to be taken; take them along"
+            f"{root}: holds only mirrored images ({', '.join(there)}), which flip=False leaves out; include them (flip)"
         )
     chosen = each_once([folder for folder in folders if printable(folder.name) in wanted])
     chosen.sort(key=lambda folder: folder.name)
@@ -158,7 +158,7 @@ def _listed_samples(path: Path, subsets: Sequence[str], *, flip: bool) -> list[S
     return sorted(
         (
             sample if counts[sample.name] == 1
-            else replace(sample, problem=f"{sample.stated_in}: another row has this name too; name images otherwise")
+            else replace(sample, problem=f"{sample.stated_in}: another row has this name too; rename the images")
             for sample in found
         ),
         key=lambda sample: (sample.subset, sample.name),

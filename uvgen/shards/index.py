@@ -164,11 +164,11 @@ class Index:
         except InputError as error:  # no text
             raise DatasetError(str(error)) from error
         except OSError as error:
-            raise DatasetError(f"{path}: cannot be read ({error.strerror}); rights?") from error
+            raise DatasetError(f"{path}: cannot be read ({error.strerror}); check permissions") from error
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise DatasetError(
-                f"{path}: not a data set's index ({brief(error)}); damaged, edited by hand, or made by an "
-                "earlier uvgen? build the data set again"
+                f"{path}: not a data set's index ({brief(error)}); is it damaged, edited by hand, or made "
+                "by an earlier uvgen? Build the data set again"
             ) from error
 
 

@@ -508,7 +508,8 @@ def _string_type(file: Hdf5File, kind: Any, name: str) -> np.dtype[Any] | None:
         return None
     if kind.is_variable_str():
         raise file.refused(
-            f"{name} is text of variable length, expected a fixed one; made by an earlier uvgen? make the file again"
+            f"{name} is text of variable length, expected a fixed one; was it made by an earlier uvgen? "
+            "Make the file again"
         )
     return np.dtype(f"S{kind.get_size()}")
 

@@ -109,7 +109,7 @@ def tried(call: Callable[[], Result], url: str, done: str) -> Result:
         except FileNotFoundError as error:
             if done == "written" or _lacks_bucket(error):
                 raise DatasetError(
-                    f"{url}: no such bucket, expected one that is there; create it, or mend the URL"
+                    f"{url}: no such bucket, expected one that is there; create it, or correct the URL"
                 ) from error
             raise MissingError(f"{url}: no such file in the store; run what wrote it again") from error
         except (DatasetError, DependencyError):
@@ -119,7 +119,7 @@ def tried(call: Callable[[], Result], url: str, done: str) -> Result:
                 raise
             if _is_denied(error):
                 raise DatasetError(
-                    f"{url}: cannot be {done} for want of rights ({brief(error)}); credentials are taken from the "
+                    f"{url}: cannot be {done}, permission is denied ({brief(error)}); credentials are taken from the "
                     "environment alone, as the store's own tools take them (AWS_PROFILE, AWS_ACCESS_KEY_ID …)"
                 ) from error
             if number == TRIES and isinstance(error, WrongContentError):
