@@ -1,9 +1,9 @@
 """A fit that is refined with the photograph's colors: what `uvgen fit --refine` does.
 
-Landmarks say little about cheeks, brows and nose. Here the color that the model gives each of its vertices, albedo times
-light, is compared with the photograph's where the vertex is seen, and pose, shape and expression change until both
-agree: Gauss-Newton steps on the squares of the differences, of the landmarks' distances, and of the
-parameters in standard deviations (the analysis by synthesis of Blanz and Vetter, SIGGRAPH 1999, on vertices alone).
+Landmarks say little about cheeks, brows and nose. Here the color that the model gives each of its vertices, albedo
+times light, is compared with the photograph's where the vertex is seen, and pose, shape and expression change until
+both agree: Gauss-Newton steps on the squares of the differences, of the landmarks' distances, and of the parameters in
+standard deviations (the analysis by synthesis of Blanz and Vetter, SIGGRAPH 1999, on vertices alone).
 
 Colors are compared as logarithms of linear light, in which light, nine spherical harmonics a channel (Ramamoorthi and
 Hanrahan, SIGGRAPH 2001), and albedo are sums: both are eliminated from each step by linear least squares, so that they
