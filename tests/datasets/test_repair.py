@@ -161,7 +161,7 @@ def test_repair_where_a_sample_has_changed_leaves_its_shard_and_makes_the_others
     result = repaired(sets, "built", model_path)
     assert result.repaired == (folder / "IBUG-00000.h5",)
     assert result.problems == (
-        f"{folder / 'AFW-00000.h5'}: made again, its SHA-256 is not the one in the index: other files or another "
+        f"{folder / 'AFW-00000.h5'}: made again, but its SHA-256 is not the one in the index: other files or another "
         "machine than when it was made; the file is left as it is; to accept the new one, delete it and run what made "
         "the data set again",
     )

@@ -297,7 +297,7 @@ def test_overwrite_takes_shards_without_an_index_and_no_other_file(shards, model
     tree = write_tree(tmp_path / "tree")
     (shards / "dataset.json").unlink()
     (shards / "notes-00000.h5").write_text("no shard")
-    with pytest.raises(OutputError, match=r"notes-00000\.h5: is there"):
+    with pytest.raises(OutputError, match=r"notes-00000\.h5: exists"):
         make(tree, model_path, shards, overwrite=True)
     (shards / "notes-00000.h5").unlink()
     assert make(tree, model_path, shards, overwrite=True).samples == 9
