@@ -161,8 +161,11 @@ def test_open_shards_of_a_store_goes_on_where_a_transfer_fails(stored: Path, sto
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("s3://bucket/none", "s3://bucket/none: no data set, it holds nothing; expected one that `uvgen build` made"),
-        ("s3://bucket", "s3://bucket: no data set, expected one .*; those below it: sets/one"),
+        (
+            "s3://bucket/none",
+            "s3://bucket/none: not a data set, it holds nothing; expected one that `uvgen build`",
+        ),
+        ("s3://bucket", "s3://bucket: not a data set, expected one .*; those below it: sets/one"),
         ("s3://nobody/sets", "s3://nobody/sets/dataset.json: no such bucket"),
     ],
 )

@@ -283,7 +283,7 @@ def read_splits(path: Path) -> dict[str, Split]:
                 raise ValueError(f"{name} has no samples")
             samples, made = entry["samples"], {key: value for key, value in entry.items() if key != "samples"}
             if not isinstance(samples, list) or not all(isinstance(sample, str) for sample in samples):
-                raise ValueError(f"samples of {name} are no list of names")
+                raise ValueError(f"samples of {name} are not a list of names")
             if len(set(samples)) < len(samples):
                 raise ValueError(f"{name} lists a sample twice")
             found[name] = Split(name, tuple(samples), made)

@@ -161,7 +161,7 @@ class Evaluation:
                     found[usable] = as_numpy(score.measure(a, b, self._surface))
                 if (lost := np.flatnonzero(usable & ~np.isfinite(found))).size:
                     raise InputError(
-                        f"predicted: face {lost[0]} is so far from the truth that {score.key} is no number, expected px"
+                        f"predicted: face {lost[0]} is so far off that {score.key} is not a number, expected px"
                     )
 
         def add() -> None:  # when nothing can fail any more, so that a batch counts as a whole or not at all

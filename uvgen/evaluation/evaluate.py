@@ -265,7 +265,7 @@ def as_predictions(
     """Predictions and the shards that they are for; InputError if the latter are something else."""
     truth = open_truth(shards, model=model, split=split, untrusted=untrusted)
     if not isinstance(truth, ShardTruth):
-        raise InputError(f"{shards}: no data set of shards, expected one, which says where crops lie")
+        raise InputError(f"{shards}: not a data set of shards, expected one, which says where crops lie")
     return truth, Predictions(
         predictions, truth, Reading(scale, frame, convention), model=model, untrusted=untrusted
     )  # fmt: skip

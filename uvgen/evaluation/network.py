@@ -190,7 +190,7 @@ class Network:
             raise SampleError(f"{self._path}: fails on a crop of {self.size} px ({brief(error)})") from error
         if not isinstance(found, np.ndarray):  # a sequence, a map of keys, a sparse tensor, nothing
             raise InputError(
-                f"{self._path}: output {self._output!r} is no tensor ({type(found).__name__}), expected "
+                f"{self._path}: output {self._output!r} is not a tensor ({type(found).__name__}), expected "
                 f"{_EXPECTED_OUTPUT}; its outputs are {', '.join(self._names())}"
             )
         return found

@@ -133,7 +133,7 @@ def _decoded(av: Any, file: BinaryIO, job: FaceJob, video: Photograph, rate: flo
         container = av.open(file, options={"format_whitelist": _FORMATS})
     except (av.FFmpegError, ValueError) as error:
         why = getattr(error, "strerror", None) or error  # without numbers of files and what FFmpeg logged
-        raise InputError(f"{path}: no readable video ({brief(why)})") from error
+        raise InputError(f"{path}: not a readable video ({brief(why)})") from error
     with container:
         if not container.streams.video:
             raise InputError(f"{path}: has no pictures, expected a video")
@@ -154,7 +154,7 @@ def _decoded(av: Any, file: BinaryIO, job: FaceJob, video: Photograph, rate: flo
                 check_picture_size(frame.width, frame.height)
                 image = frame.to_ndarray(format="rgb24")
             except (av.FFmpegError, ValueError, MemoryError) as error:
-                where = f"damaged after frame {number - 1}, the last that is used" if number else "no readable video"
+                where = f"damaged after frame {number - 1}, the last that is used" if number else "not a readable video"
                 raise InputError(f"{path}: {where} ({brief(error)})") from error
             if job.exif == "apply":
                 image = np.rot90(image, round(getattr(frame, "rotation", 0) / 90))

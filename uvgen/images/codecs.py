@@ -246,7 +246,7 @@ def _decode_whole_jpeg(data: bytes, colorspace: str, **least: int) -> NDArray[np
         with suppress(ValueError):
             pixels = simplejpeg.decode_jpeg(data[: end - n] + data[end:], colorspace=colorspace, **least)
             return pixels
-    raise ValueError("damaged JPEG data: bytes that are no pixels before the end marker")
+    raise ValueError("damaged JPEG data: bytes that are not pixels before the end marker")
 
 
 @contextmanager

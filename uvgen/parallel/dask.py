@@ -235,7 +235,7 @@ def _check_file(path: Path) -> None:
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise ValueError("the file names no scheduler's address") from error
     if not isinstance(address, str) or not _ADDRESS.fullmatch(address):
-        raise ValueError(f"the file states {address!r:.60}, which is no address")
+        raise ValueError(f"the file states {address!r:.60}, which is not an address")
 
 
 def _call(serve: Serve, assignment: Any, job: bytes, task: bytes, topic: str, number: int) -> tuple[str, bytes, int]:

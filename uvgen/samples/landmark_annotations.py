@@ -30,7 +30,7 @@ def json_entries(path: Path, text: str) -> Iterator[Entry]:
     try:
         content = parse_json(text)
     except ValueError as error:
-        raise InputError(f"{path}: no readable JSON ({brief(error)}), expected landmarks of images") from error
+        raise InputError(f"{path}: not readable JSON ({brief(error)}), expected landmarks of images") from error
     try:
         if isinstance(content, dict) and isinstance(content.get("annotations"), list) and "images" in content:
             yield from _coco(path, content)
@@ -178,7 +178,7 @@ def xml_entries(path: Path, text: str) -> Iterator[Entry]:
     try:
         root = ElementTree.fromstring(text.encode())
     except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise InputError(f"{path}: no readable XML ({brief(error)}), expected CVAT for images 1.1") from error
+        raise InputError(f"{path}: not readable XML ({brief(error)}), expected CVAT for images 1.1") from error
     for image in root.iter("image"):
         name, size = image.get("name", "?"), _size(image.get("width"), image.get("height"))
         for number, shape in enumerate([*image.findall("points"), *image.findall("skeleton")]):

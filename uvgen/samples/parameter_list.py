@@ -183,7 +183,7 @@ def _of_json(path: Path, text: str) -> tuple[tuple[ListedRow, ...], Callable[[in
     try:
         content = parse_json(text)
     except ValueError as error:
-        raise InputError(f"{path}: no readable JSON ({brief(error)}), expected {_WHAT}") from error
+        raise InputError(f"{path}: not readable JSON ({brief(error)}), expected {_WHAT}") from error
     if isinstance(content, dict) and len(content) == 1 and isinstance(next(iter(content.values())), list):
         (content,) = content.values()  # {"samples": [...]}
     if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
@@ -195,7 +195,7 @@ def _of_json(path: Path, text: str) -> tuple[tuple[ListedRow, ...], Callable[[in
         image = next((value for name, value in entry.items() if names_image(name)), "")
         file = entry.get("parameters", "")
         texts = isinstance(image, str) and isinstance(file, str)
-        problem = "" if texts else "image or parameters is no text"
+        problem = "" if texts else "image or parameters is not text"
         if alike:
             problem = f"{brief(alike[0])[:40]} is there twice, in capitals and not, expected it once"
         rows.append(ListedRow(image, file) if not problem else ListedRow("", "", problem))

@@ -107,16 +107,16 @@ class Index:
             numbers += [entry.samples, entry.size_bytes]
             texts += [entry.file] if entry.names is None else [entry.file, entry.names]
         if any(type(number) is not int or not 0 <= number < 1 << 60 for number in numbers):
-            raise ValueError("a count that is no number of samples or bytes")
+            raise ValueError("a count that is not a number of samples or bytes")
         if not all(isinstance(text, str) for text in (*texts, *hashes)):
-            raise ValueError("a name, reason or hash that is no text")
+            raise ValueError("a name, reason or hash that is not text")
         for entry in self.shards:
             name = entry.file
             named_well = _PLAIN_NAME.fullmatch(name) or (
                 name == Path(name).name == printable(name) and len(name.encode()) < 256
             )
             if not name.endswith(".h5") or name.startswith("."):  # hidden: temporary files have such names
-                raise ValueError(f"a shard named {name!r}, expected a name that ends in .h5 and is no temporary one")
+                raise ValueError(f"a shard named {name!r}, expected a name that ends in .h5 and is not a temporary one")
             if entry.samples * LEAST_SAMPLE_BYTES > entry.size_bytes:
                 raise ValueError(f"{count(entry.samples, 'sample')} in the {entry.size_bytes} bytes of {name!r}")
             if not named_well or (entry.sha256 is None) != (entry.samples == 0):
@@ -144,7 +144,7 @@ class Index:
             if not whole:
                 raise ValueError("its content does not have the checksum that is written in it")
             if not isinstance(content["config"], dict) or not isinstance(content["plan"], dict):
-                raise ValueError("config or plan is no object")
+                raise ValueError("config or plan is not an object")
             index = cls(
                 content["uvgen"], content["config"], content["plan"],
                 [known(ShardEntry, entry) for entry in content["shards"]],

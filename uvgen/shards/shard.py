@@ -201,9 +201,9 @@ class OpenShard:
         try:
             content = parse_json(text) if isinstance(text, str) else None
         except ValueError as error:
-            raise self._file.refused(f"attribute config is no JSON ({error})") from error
+            raise self._file.refused(f"attribute config is not JSON ({error})") from error
         if not isinstance(content, dict):
-            raise self._file.refused("attribute config is no JSON object")
+            raise self._file.refused("attribute config is not JSON object")
         return content
 
     @property
@@ -246,7 +246,7 @@ class OpenShard:
         try:
             return value.decode()
         except UnicodeDecodeError as error:
-            raise self._file.refused(f"{name} of sample {row} is no text ({error})") from error
+            raise self._file.refused(f"{name} of sample {row} is not text ({error})") from error
 
     def _column(self, name: str) -> NDArray[Any]:
         if name not in self._rows:

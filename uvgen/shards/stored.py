@@ -77,9 +77,9 @@ def _no_set(folder: Path) -> str:
     sets = sorted({name.rpartition("/")[0] for name in there if name.endswith(f"/{DATASET_INDEX}")})
     expected = f"expected one that `uvgen build` made, with {DATASET_INDEX}"
     if sets:
-        return f"{folder}: no data set, {expected}; those below it: {', '.join(sets[:3])}"
+        return f"{folder}: not a data set, {expected}; those below it: {', '.join(sets[:3])}"
     held = f"holds {count(len(there), 'file')}, but no {DATASET_INDEX}" if there else "holds nothing"
-    return f"{folder}: no data set, it {held}; {expected}"
+    return f"{folder}: not a data set, it {held}; {expected}"
 
 
 def shard_path(folder: Path, entry: ShardEntry) -> Path:

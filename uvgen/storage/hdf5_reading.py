@@ -124,7 +124,7 @@ def safe_dataset(file: "Hdf5File", name: str) -> "Hdf5Dataset":
 def _checked_dataset(file: "Hdf5File", name: str) -> "Hdf5Dataset":
     with file.guarded(name):
         if _checked_type(file, name) != h5o.TYPE_DATASET:
-            raise file.refused(f"{name} is no dataset, expected one")
+            raise file.refused(f"{name} is not a dataset, expected one")
         return Hdf5Dataset(file, name, h5d.open(file.id, name.encode()))
 
 
@@ -135,7 +135,7 @@ def _checked_type(file: "Hdf5File", name: str) -> int:
     for part in groups:
         _check_link(file, group, part)
         if h5o.get_info(group, part.encode()).type != h5o.TYPE_GROUP:
-            raise file.refused(f"{name}: {part} is no group")
+            raise file.refused(f"{name}: {part} is not a group")
         group = h5o.open(group, part.encode())
     _check_link(file, group, last)
     return int(h5o.get_info(group, last.encode()).type)
@@ -253,7 +253,7 @@ class Hdf5File:
     def members(self, name: str) -> list[str]:
         """Names of the members of a group, "" for the file's own; they are not opened."""
         if name and not self.is_group(name):
-            raise self.refused(f"{name} is no group, expected one")
+            raise self.refused(f"{name} is not a group, expected one")
         with self.guarded("the list of datasets"):
             group = h5o.open(self.id, name.encode() or b"/")
             if group.get_num_objs() > _MAX_MEMBERS:

@@ -241,7 +241,7 @@ class _IsolatedFile(Hdf5File):
     def members(self, name: str) -> list[str]:
         found = self._ask("members", name)[0]
         if not isinstance(found, list):
-            raise self.refused("members that are no list")
+            raise self.refused("members that are not a list")
         return [printable(str(member)) for member in found]
 
     @cached_property

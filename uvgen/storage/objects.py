@@ -339,7 +339,7 @@ def _has_bucket(system: Any, root: str) -> bool:
 def _url(path: Path) -> str:
     url = url_of(path)
     if url is None:
-        raise InputError(f"{path}: no path of a store's mirror")
+        raise InputError(f"{path}: not a path of a store's mirror")
     return url
 
 

@@ -216,7 +216,7 @@ def _read_stds(path: Path) -> NDArray[np.float64]:
     try:
         values = np.array([number_of(word) for word in text.split()])
     except ValueError as error:
-        raise ModelError(f"{path}: holds what is no number, expected standard deviations") from error
+        raise ModelError(f"{path}: holds values that are not numbers, expected standard deviations") from error
     if not (np.isfinite(values).all() and (values >= 0).all()):
         raise ModelError(f"{path}: holds {values.min():.3g}, expected finite standard deviations of 0 or more")
     return values

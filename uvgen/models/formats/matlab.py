@@ -234,7 +234,7 @@ def trim_of(content: dict[str, Any], path: Path) -> NDArray[np.int32] | None:
         return None
     trim = indices(vector(content, "trimIndex", path))
     if trim.min(initial=0) < 0:
-        raise ModelError(f"{path}: trimIndex holds what is no vertex, expected whole numbers from 1 on")
+        raise ModelError(f"{path}: trimIndex holds numbers that are not vertices, expected whole numbers from 1 on")
     return trim
 
 
