@@ -307,7 +307,7 @@ def parameterize_(
             model = from_mesh.with_new_uv(load_model(source, untrusted=untrusted), symmetric=not asymmetric)
     else:
         if out.suffix.lower() == ".h5" and landmarks_path is None:
-            raise click.UsageError("a model needs --landmarks, the vertices of the 68 iBUG points")
+            raise click.UsageError("missing --landmarks: the vertices of the 68 iBUG points, which a model needs")
         with clock_on_terminal("finding UV"), reading_in_child(untrusted):  # to say what a file is that is no mesh
             model = from_mesh.model_from_mesh(
                 Path(source), landmarks_path, scans, components, unit=unit, symmetric=not asymmetric

@@ -163,7 +163,7 @@ def test_open_shards_of_a_store_goes_on_where_a_transfer_fails(stored: Path, sto
     [
         (
             "s3://bucket/none",
-            "s3://bucket/none: not a data set, it holds nothing; expected one that `uvgen build`",
+            "s3://bucket/none: not a data set, it holds nothing; expected one that `uvgen build` made",
         ),
         ("s3://bucket", "s3://bucket: not a data set, expected one .*; those below it: sets/one"),
         ("s3://nobody/sets", "s3://nobody/sets/dataset.json: no such bucket"),

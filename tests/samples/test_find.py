@@ -61,7 +61,7 @@ def test_find_samples_with_missing_halves_keeps_both(tree: Path) -> None:
     assert no_mat.parameters is None and no_mat.image is not None
     assert no_image.image is None and no_image.parameters is not None
     assert None not in (whole.image, whole.parameters)
-    with pytest.raises(SampleError, match=r"AFW_000_1_0\.jpg: no \.mat beside it; add"):
+    with pytest.raises(SampleError, match=r"AFW_000_1_0\.jpg: no \.mat beside it, expected"):
         read_annotation(no_mat)
     with pytest.raises(SampleError, match=r"AFW_001_1_0\.mat: no image beside it; add"):
         read_image(no_image)

@@ -244,4 +244,4 @@ def _write_constants(
         return None
     if hash_of_weights(arrays) != config.weight_mask_sha256:
         return f"{path}: the data set was made with another weight mask; left as it is; give weights"
-    return f"{path}: made again, its SHA-256 is not the one in the index: another machine? Left as it is"
+    return f"{path}: made again, but its SHA-256 is not the one in the index: another machine? Left as it is"

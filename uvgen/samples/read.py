@@ -105,7 +105,8 @@ def read_annotation(sample: Sample, extras: tuple[str, ...] = ()) -> Annotation:
         raise SampleError(sample.problem)
     if path is None:
         raise SampleError(
-            f"{sample.image}: no .mat beside it; add it, `uvgen fit` makes one of landmarks, or remove the image"
+            f"{sample.image}: no .mat beside it, expected its parameters; `uvgen fit` makes them from landmarks, or "
+            "remove the image"
         )
     if sample.row is not None or path.suffix.lower() == ".npy":
         return _listed_annotation(sample, path)
@@ -117,7 +118,7 @@ def read_annotation(sample: Sample, extras: tuple[str, ...] = ()) -> Annotation:
     except ValueError as error:
         raise SampleError(f"{path}: not a readable MATLAB file ({error}){_advice(error)}") from error
     if missing := [key for key in _PARAMETERS if key not in content]:
-        raise SampleError(f"{path}: {missing[0]} is missing; expected {', '.join(_PARAMETERS)}")
+        raise SampleError(f"{path}: {missing[0]} is missing, expected {', '.join(_PARAMETERS)}")
     shape, expression, pose = _vectors(path, {key: content[key] for key in ("Shape_Para", "Exp_Para", "Pose_Para")})
     if len(pose) != 7:
         raise SampleError(f"{path}: Pose_Para has {count(len(pose), 'number')}, expected 7 (3 angles, 3 shifts, scale)")
