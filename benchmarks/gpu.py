@@ -283,8 +283,8 @@ def make_maps(time: Timer, model: Any, device: torch.device, n: int, uv_size: in
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="builtin", help="face model, or grid; docs/performance.md: the Basel's")
-    parser.add_argument("--batch", type=int, default=32, help="faces a batch")
-    parser.add_argument("--layer-batch", type=int, default=256, help="faces a batch of PositionMapLayer")
+    parser.add_argument("--batch", type=int, default=32, help="faces per batch")
+    parser.add_argument("--layer-batch", type=int, default=256, help="faces per batch of PositionMapLayer")
     parser.add_argument("--size", type=int, default=256, help="pixels, and texels, a side")
     parser.add_argument("--repeats", type=int, default=50)
     parser.add_argument("--device", default="cuda")

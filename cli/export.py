@@ -69,7 +69,7 @@ def command(
 ) -> None:
     """Write a data set in the layout of another trainer; --out appears once it is complete.
 
-    Running the same command again goes on where an interrupted run stopped.
+    Running the same command again continues an interrupted run.
 
     \b
     Example:

@@ -103,7 +103,7 @@ class _LazyGroup(SpokenGroup):
             elif _nothing_written(ctx.meta[ARGUMENTS]):
                 more = "; nothing is written yet"
             else:
-                more = f"; what is finished is kept, {again} to go on"
+                more = f"; what is finished is kept, {again} to continue"
             with contextlib.suppress(OSError):  # a terminal that was closed
                 click.echo(f"uvgen: interrupted{more}", err=True)
             ctx.exit(exit_status(error))

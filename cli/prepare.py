@@ -63,8 +63,8 @@ def deep3d(
 ) -> None:
     """Make Deep3DFaceRecon's training data: images, detections, landmarks, skin masks and lists.
 
-    Of each photograph the largest face is taken. Running the same command again goes on where an interrupted run
-    stopped.
+    Of each photograph the largest face is taken. Running the same command again continues an interrupted
+    run.
 
     \b
     Example:

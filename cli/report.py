@@ -130,7 +130,7 @@ def command(
         click.echo(as_typed(problem), err=True)
     if problems:
         click.echo(
-            f"{shards}: {count(len(problems), 'problem')}; `uvgen verify --repair` makes damaged files anew", err=True
+            f"{shards}: {count(len(problems), 'problem')}; `uvgen verify --repair` makes damaged files again", err=True
         )
     if result.quality is not None:
         show_warnings(result.quality.warnings)

@@ -92,7 +92,7 @@ def command(
     if as_json:
         print_json(result.to_plain())
     if result.problems:
-        what_to_do = "see above" if repair or url_of(shards) else "--repair makes damaged files anew"
+        what_to_do = "see above" if repair or url_of(shards) else "--repair makes damaged files again"
         click.echo(f"{said(shards)}: {count(len(result.problems), 'problem')}; {what_to_do}", err=True)
         sys.exit(1)
     if result.quality is not None:
@@ -108,7 +108,7 @@ def command(
 
 
 def _repair(shards: Path, quiet: bool, **options: Any) -> None:
-    """Make damaged files anew, and name each that was."""
+    """Make damaged files again, and name each."""
     from uvgen import repair_shards
 
     with reported(quiet=quiet):
@@ -117,6 +117,6 @@ def _repair(shards: Path, quiet: bool, **options: Any) -> None:
         click.echo(as_typed(problem), err=True)
     if not quiet:
         for path in result.repaired:
-            click.echo(as_typed(f"{path}: made anew, as it was"), err=True)
+            click.echo(as_typed(f"{path}: made again, as it was"), err=True)
         if not result.repaired and not result.problems:
             click.echo(f"{shards}: nothing to repair", err=True)

@@ -84,7 +84,7 @@ class _KernelFiles:
 
     Numba's own cache writes an index first, and then the code to a numbered file that the index names. A process that
     ends between the two, a disk that fills up, or two processes that compile for different types at once, leave an
-    index that leads to the code of an older source or of other types, which then runs for ever. A file that was cut
+    index that leads to the code of an older source or of other types, which then runs forever. A file that was cut
     short ends each process with an exception.
     """
 

@@ -368,7 +368,7 @@ def test_build_that_is_interrupted_says_whether_anything_is_kept(
 
         monkeypatch.setattr(record.ShardRecord, "add", note)
     result = run("--shard-size", 2)
-    said = "nothing is written yet" if before else "what is finished is kept, run the command again to go on"
+    said = "nothing is written yet" if before else "what is finished is kept, run the command again to continue"
     assert result.exit_code == 130 and result.stderr.endswith(f"uvgen: interrupted; {said}\n")
     if not before:
         shown = uvgen("preview", tmp_path / "out", "--out", tmp_path / "p.png")

@@ -82,7 +82,7 @@ def test_report_of_a_damaged_set_names_files_as_they_were_typed_and_what_to_do(
     result = uvgen("report", "set", "--out", "report", "--worst", 0)
     assert result.exit_code == 0
     assert "\nset/IBUG-00000.h5: its SHA-256 is not the one in the index" in f"\n{result.stderr}"
-    assert "set: 1 problem; `uvgen verify --repair` makes damaged files anew\n" in result.stderr
+    assert "set: 1 problem; `uvgen verify --repair` makes damaged files again\n" in result.stderr
 
 
 def test_report_of_names_that_are_not_there_reads_nothing(

@@ -296,9 +296,9 @@ def test_verify_repair_ends_with_0_where_all_is_sound_then_and_with_1_where_not(
     command = ("verify", folder, "--repair", "--model", model_path, "--data", sets / "data", "--workers", 1)
     flip(folder / "AFW-00000.h5")
     result = uvgen("verify", folder)
-    assert result.exit_code == 1 and result.stderr.endswith("1 problem; --repair makes damaged files anew\n")
+    assert result.exit_code == 1 and result.stderr.endswith("1 problem; --repair makes damaged files again\n")
     result = uvgen(*command)
-    assert result.exit_code == 0 and f"{folder / 'AFW-00000.h5'}: made anew, as it was\n" in result.stderr
+    assert result.exit_code == 0 and f"{folder / 'AFW-00000.h5'}: made again, as it was\n" in result.stderr
     assert "are sound" in result.stdout
     (folder / "mine.h5").write_bytes(b"mine")
     result = uvgen(*command)

@@ -329,7 +329,7 @@ def test_what_changes_a_data_set_refuses_a_store(stored: Path, tmp_path: Path) -
     advice = "expected the folder of a data set on this machine; .* copy the set, `aws s3 sync`"
     with pytest.raises(InputError, match=f"{URL}: a URL, {advice}".replace(".* ", ".*")):
         split_shards(URL, {"train": 1.0})
-    with pytest.raises(InputError, match="damaged files in it are made anew; copy the set"):
+    with pytest.raises(InputError, match="damaged files in it are made again; copy the set"):
         repair_shards(URL)
     with pytest.raises(InputError, match="describes the files beside it; copy the set"):
         export_shards(URL, tmp_path / "out", "croissant")

@@ -200,9 +200,9 @@ def _sizes(samples: Sequence[Sample], layout: str, scale: str | float) -> tuple[
         if image.shape[0] != image.shape[1]:
             errors.append(f"{sample.image}: {image.shape[1]} × {image.shape[0]} px, expected a square crop")
         elif not SMALLEST_SIDE <= len(image) <= LARGEST_SIDE:
-            errors.append(f"{sample.image}: {len(image)} px a side, expected {SMALLEST_SIDE} to {LARGEST_SIDE}")
+            errors.append(f"{sample.image}: {len(image)} px per side, expected {SMALLEST_SIDE} to {LARGEST_SIDE}")
         elif not SMALLEST_SIDE <= len(position_map) <= LARGEST_SIDE:
-            texels = f"{len(position_map)} texels a side"
+            texels = f"{len(position_map)} texels per side"
             errors.append(f"{sample.parameters}: {texels}, expected {SMALLEST_SIDE} to {LARGEST_SIDE}")
         else:
             sizes[len(image), len(position_map)] += 1

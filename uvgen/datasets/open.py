@@ -43,7 +43,7 @@ def open_shards(
         The model that the set was built with; needed for position maps if they are not stored
         (``--maps none``), which it then makes, a batch at a time for slices and `ShardReader.batch`.
     names : iterable of str, or path-like, optional
-        Read these samples alone, in the order of the set; or those that a text file lists, a name a line.
+        Read these samples alone, in the order of the set; or those that a text file lists, one name per line.
     split : str, optional
         Read the samples of this part of the folder's ``splits.json`` alone, see `uvgen.split_shards`.
     check : bool

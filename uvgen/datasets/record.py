@@ -116,7 +116,7 @@ class ShardRecord:
                 for path in [path for path in named_like_shards(folder) if is_shard(path)]:
                     path.unlink()
             (folder / CONSTANTS).unlink(missing_ok=True)
-            (folder / DATASET_INDEX).unlink(missing_ok=True)  # last: without it, the others would be somebody else's
+            (folder / DATASET_INDEX).unlink(missing_ok=True)  # last: without it, the others count as foreign
         if (folder / DATASET_INDEX).exists():
             index = read_begun(folder)
             check_same(folder, _settings(index), _settings(self.index), _HASHES)
@@ -124,7 +124,7 @@ class ShardRecord:
         self._check_places()
         data = constants_bytes(self._constants)
         self.index.constants_sha256 = hashlib.sha256(data).hexdigest()
-        self._publish()  # first: files without an index that lists them are taken for somebody else's
+        self._publish()  # first: files without an index that lists them are taken for another program's
         write_constants(folder, data)
         if self._sizes is not None:
             remove(folder / name for name in old if name in self._sizes)  # now that no index lists them

@@ -1,4 +1,4 @@
-"""Making damaged files of a finished data set anew: what `uvgen verify --repair` does.
+"""Making damaged files of a finished data set again: what `uvgen verify --repair` does.
 
 `dataset.json` says what the bytes of each shard were. A shard is made again as `uvgen build` or `uvgen augment` made
 it, and takes its place only if it has the same SHA-256: nothing has to be guessed.
@@ -70,7 +70,7 @@ def repair_shards(
     untrusted: bool = False,
     progress: Callable[[ShardResult], object] | None = None,
 ) -> RepairResult:
-    """Make the damaged and missing files of a finished data set anew, byte for byte.
+    """Make the damaged and missing files of a finished data set again, byte for byte.
 
     Files whose SHA-256 is the one in `dataset.json` are not touched, nor are files that it does not list. A file that
     would come out otherwise than it was, because a sample has changed, is left as it is and named.
@@ -95,7 +95,7 @@ def repair_shards(
     untrusted : bool
         Read `source`'s shards, and `model` if it is a file, in child processes: see `uvgen.open_shards`.
     progress : callable, optional
-        Called with a `ShardResult` for each shard that was made anew.
+        Called with a `ShardResult` for each shard that was made again.
 
     Returns
     -------
@@ -118,7 +118,7 @@ def repair_shards(
     """
     started = time.perf_counter()
     check_run(workers, retries=retries, timeout=timeout)
-    folder = data_folder(path, changes="damaged files in it are made anew").absolute()
+    folder = data_folder(path, changes="damaged files in it are made again").absolute()
     _read(folder)  # before a folder would be made
     with exclusive(folder), same_workers(workers, timeout):
         index = _read(folder)

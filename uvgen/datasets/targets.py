@@ -15,7 +15,7 @@ def target_maker(model: MorphableModel | None, config: BuildConfig) -> TargetMak
         return None
     if model is None:
         raise InputError(
-            f"targets: the set has {', '.join(config.targets)}, which are made anew from the parameters when samples "
+            f"targets: the set has {', '.join(config.targets)}, which are made again from the parameters when samples "
             "move; give the set's model"
         )
     return TargetMaker(

@@ -207,7 +207,7 @@ class Network:
         if not is_map or values.dtype.kind != "f":
             raise InputError(
                 f"{self._path}: output {self._output!r} is {found.dtype} {shape}, expected {_EXPECTED_OUTPUT} of "
-                f"{_FEWEST_TEXELS} texels a side or more; its outputs are {', '.join(self._names())}"
+                f"{_FEWEST_TEXELS} texels per side or more; its outputs are {', '.join(self._names())}"
             )
         with np.errstate(over="ignore"):  # infinity is refused later
             return values.astype(np.float32)

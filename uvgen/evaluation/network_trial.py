@@ -1,4 +1,4 @@
-"""A network's first run, in a child process, which is killed if the network loops for ever or takes all memory.
+"""A network's first run, in a child process, which is killed if the network never ends or takes all memory.
 
 An ONNX file is a program. Opening it already runs part of it (constants are folded) in C++ code, which neither Ctrl-C
 nor a time limit in Python can stop.

@@ -105,7 +105,7 @@ def predict_photographs(
         Folder of photographs, also in folders in it.
     out : path-like
         Folder for the results, NAME.obj, .txt, .json, .npy and .png, and `predict.json`. One that an earlier call with
-        the same arguments made is gone on with.
+        the same arguments made is completed.
     options : NetworkOptions, optional
         What is to be known of the network beside its file.
     model : MorphableModel or path-like

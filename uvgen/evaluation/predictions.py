@@ -235,7 +235,7 @@ class Predictions:
         if reading is None:
             raise SampleError(f"{where}: a map, expected 68 points, since the truth is no data set with maps")
         if len(values) != reading.size:
-            raise SampleError(f"{where}: a map of {len(values)} texels a side, expected {reading.size}, the truth's")
+            raise SampleError(f"{where}: a map of {len(values)} texels per side, expected {reading.size}, the truth's")
         maps = np.ascontiguousarray(values, np.float64)[None]
         with np.errstate(invalid="ignore"):
             return Faces(read_landmarks(maps, reading), maps)

@@ -5,7 +5,7 @@ times light, is compared with the photograph's where the vertex is seen, and pos
 both agree: Gauss-Newton steps on the squares of the differences, of the landmarks' distances, and of the parameters in
 standard deviations (the analysis by synthesis of Blanz and Vetter, SIGGRAPH 1999, on vertices alone).
 
-Colors are compared as logarithms of linear light, in which light, nine spherical harmonics a channel (Ramamoorthi and
+Colors are compared as logarithms of linear light, in which light, nine spherical harmonics per channel (Ramamoorthi and
 Hanrahan, SIGGRAPH 2001), and albedo are sums: both are eliminated from each step by linear least squares, so that they
 need not be known. Vertices whose color fits badly (hair, glasses, shadows) count little, by Student's distribution.
 """
@@ -242,7 +242,7 @@ def _sampled(values: NDArray[np.float64], places: NDArray[np.float64]) -> NDArra
 
 
 def _appearance(surface: _Surface, seen: NDArray[np.bool_], rotation: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(v, 3, 27 + ka) how colors move with light, nine harmonics a channel, and with albedo."""
+    """(v, 3, 27 + ka) how colors move with light, nine harmonics per channel, and with albedo."""
     x, y, z = (surface.normals[surface.vertices[seen]] @ rotation.T).T
     harmonics = np.stack([np.ones_like(x), x, y, z, x * y, x * z, y * z, x * x - y * y, 3 * z * z - 1], axis=1)
     found = np.zeros((len(x), 3, 27 + surface.colors.shape[2]))

@@ -76,7 +76,8 @@ def frame_files(folder: Path) -> tuple[list[tuple[int, Path]], list[tuple[Path, 
             bad.append((path, f"number {brief(number)}, expected a frame's"))
         elif counts[number] > 1:
             others = [other for other, n in zip(names, numbers, strict=True) if n == number and other != name]
-            bad.append((path, f"{brief(others[0])} has the number {number} too, expected one file a frame; remove one"))
+            why = f"{brief(others[0])} has the number {number} too, expected one file per frame; remove one"
+            bad.append((path, why))
         else:
             good.append((number, path))
     return sorted(good), bad

@@ -251,7 +251,7 @@ def _decode_whole_jpeg(data: bytes, colorspace: str, **least: int) -> NDArray[np
 
 @contextmanager
 def _opened(data: bytes, formats: tuple[str, ...]) -> Iterator[Any]:
-    """A file's bytes opened by Pillow as one of a few formats, with 8 bits a channel or fewer; ValueError if not.
+    """A file's bytes opened by Pillow as one of a few formats, with 8 bits per channel or fewer; ValueError if not.
 
     Other formats are not even tried: some of Pillow's readers start other programs.
     """
@@ -259,7 +259,7 @@ def _opened(data: bytes, formats: tuple[str, ...]) -> Iterator[Any]:
 
     kind = describe_bytes(data)
     if kind == "a PNG image" and data[24:25] == b"\x10":  # of which Pillow drops the lower half without a word
-        raise ValueError("16 bits a channel, expected 8 bits a channel")
+        raise ValueError("16 bits per channel, expected 8 bits per channel")
     if (size := _stated_size(data, kind)) is not None:
         check_picture_size(*size)
         _check_density(*size, len(data), _most_pixels_per_byte(data, kind))
@@ -273,7 +273,7 @@ def _opened(data: bytes, formats: tuple[str, ...]) -> Iterator[Any]:
         raise ValueError(f"{kind}{damaged}, expected {expected}") from error
     with image:
         if image.mode[0] in "IF":
-            raise ValueError(f"{image.mode} pixels, expected 8 bits a channel")
+            raise ValueError(f"{image.mode} pixels, expected 8 bits per channel")
         if getattr(image, "is_animated", False) and image.format != "MPO":
             raise ValueError("an animation, expected one picture")
         yield image

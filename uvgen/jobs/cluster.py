@@ -246,7 +246,7 @@ class ClusterWorkers(Generic[Work]):
             if now - self._alone_since > _NOBODY_S:
                 raise WorkerError(
                     f"{self._engine.name}: has had no worker for {_NOBODY_S:g} s; start some (`dask worker ADDRESS`, "
-                    "`ray start --address …`), and run the same command again to go on"
+                    "`ray start --address …`), and run the same command again to continue"
                 )
             if heard := self._engine.wait(_WAIT_S):
                 return heard

@@ -65,7 +65,7 @@ class DaskEngine:
             elif "://" not in address and Path(address).is_file():
                 _check_file(Path(address))
                 where = {"scheduler_file": address}
-            elif not _ADDRESS.fullmatch(address):  # Dask's client would try it for ever
+            elif not _ADDRESS.fullmatch(address):  # Dask's client would try it forever
                 raise ValueError("no such file, and no address")
             else:
                 where = {"address": address}
@@ -157,7 +157,7 @@ class DaskEngine:
         except (OSError, TimeoutError, RuntimeError) as error:
             raise WorkerError(
                 f"{self.name} does not answer ({' '.join(str(error).split())[:200]}); start it again, and run the same "
-                "command again to go on"
+                "command again to continue"
             ) from error
 
     def _end_cluster(self) -> None:

@@ -1,6 +1,6 @@
 """A contact sheet of a data set: what `uvgen preview` draws, for people to check their labels with.
 
-One row a sample, one column a kind of picture (see `uvgen.preview.panels`); above each row, what the sample is and
+One row per sample, one column a kind of picture (see `uvgen.preview.panels`); above each row, what the sample is and
 what is wrong with it as far as a program can tell. What it cannot tell, an onlooker can: points beside their features.
 """
 

@@ -43,7 +43,7 @@ def prediction_sheet(
     *,
     title: str = "Predictions",
 ) -> NDArray[np.uint8]:
-    """Draw predicted position maps and the true ones, a row a sample.
+    """Draw predicted position maps and the true ones, a row per sample.
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ def _state(path: Path | None) -> str:
     if path is None:
         return "none "
     try:
-        if not path.is_file():  # of a pipe, reading would wait for ever
+        if not path.is_file():  # of a pipe, reading would wait forever
             return "missing "
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest() + " "
@@ -76,7 +76,7 @@ def check_machine(error: BaseException) -> None:
         if isinstance(cause, MemoryError) or getattr(cause, "errno", None) == errno.ENOMEM:
             raise MemoryError(f"{str(error).split(': ')[0]}: memory ran out while it was read") from error
         if isinstance(cause, OSError) and cause.errno in _SHORT:
-            advice = "" if "(ulimit" in str(error) else "; raise the limit (ulimit -a) or use fewer workers, and go on"
+            advice = "" if "(ulimit" in str(error) else "; raise the limit (ulimit -a) or use fewer workers"
             raise DatasetError(f"{error}{advice}") from error
         cause = cause.__cause__
 

@@ -242,7 +242,7 @@ def _pair(folder: Path, *, flat: bool) -> list[Sample]:
 
 
 Names = Iterable[str] | str | os.PathLike[str]
-"""Names of samples, or a text file of them, one a line."""
+"""Names of samples, or a text file of them, one per line."""
 
 
 def select_samples(samples: Iterable[Sample], names: Names) -> list[Sample]:
@@ -253,7 +253,7 @@ def select_samples(samples: Iterable[Sample], names: Names) -> list[Sample]:
     samples : iterable of Sample
         What to pick from.
     names : iterable of str, or path-like
-        Sample names, with or without a suffix, or a text file of them, one a line; empty lines and those that begin
+        Sample names, with or without a suffix, or a text file of them, one per line; empty lines and those that begin
         with # do not count.
 
     Returns
@@ -306,7 +306,7 @@ def find_names(there: Sequence[str], names: Names) -> list[int]:
         If a name is not among them, or none is given.
     """
     if not (found := _numbers(there, names)):
-        raise InputError(f"{_origin(names)}names none, expected one or more, a name a line")
+        raise InputError(f"{_origin(names)}names none, expected one or more, one name per line")
     return found
 
 
@@ -332,9 +332,9 @@ def _numbers(there: Sequence[str], names: Names) -> list[int]:
 def read_names(path: str | os.PathLike[str]) -> list[str]:
     """The lines of a text file of sample names."""
     try:
-        return read_lines(path, "one sample name a line")
+        return read_lines(path, "one sample name per line")
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}), expected one sample name a line") from error
+        raise InputError(f"{path}: cannot be read ({error.strerror}), expected one sample name per line") from error
 
 
 def like_names(name: str, there: Sequence[str]) -> str:

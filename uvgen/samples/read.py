@@ -244,7 +244,7 @@ def read_image(sample: Sample, *, exif: str = "ignore") -> NDArray[np.uint8]:
     Raises
     ------
     SampleError
-        If the file is missing, unreadable, truncated, or has more than 8 bits a channel.
+        If the file is missing, unreadable, truncated, or has more than 8 bits per channel.
     InputError
         If `exif` is something else.
     """

@@ -64,7 +64,7 @@ def read_constants(folder: str | os.PathLike[str], size: int) -> dict[str, NDArr
             return arrays
     except FileNotFoundError as error:
         raise DatasetError(
-            f"{path}: missing; `uvgen verify --repair` makes it anew, as does the command that made the data set"
+            f"{path}: missing; `uvgen verify --repair` makes it again, as does the command that made the data set"
         ) from error
     except MemoryError:
         raise

@@ -151,7 +151,7 @@ class ShardPool:
         origin = self.demands.origin
         if origin and (wrong := shard.other_origin({**shard.config, **origin})):
             raise DatasetError(
-                f"{path}: {wrong[0]}; was the set made anew since it was opened, or mixed with another? Open it again, "
+                f"{path}: {wrong[0]}; was the set made again while it was open, or mixed with another? Open it again, "
                 f"or run `uvgen verify {self.folder}`"
             )
 

@@ -126,7 +126,7 @@ class OpenShard:
             row = math.prod(data.shape[1:]) * data.dtype.itemsize
             most = _MOST_TEXT_BYTES if data.dtype.kind == "S" else _MOST_ROW_BYTES
             if row > most:
-                raise self._file.refused(f"{name} takes {row} bytes a sample, more than {most}")
+                raise self._file.refused(f"{name} takes {row} bytes per sample, more than {most}")
 
     def check_names(self, listed: str | None) -> None:
         """Raise DatasetError if the index lists other names, a line each: what goes by them would mix samples up."""

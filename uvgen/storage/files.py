@@ -291,7 +291,7 @@ def folder_on_success(folder: Path) -> Iterator[Path]:
             draft.rmdir()  # whoever holds the lock has made it; what a killed run left stays
         raise
     try:
-        if draft.is_symlink():  # what it leads to is somebody else's
+        if draft.is_symlink():  # what it leads to is not ours
             draft.unlink()
         draft.mkdir(parents=True, exist_ok=True)
         made = os.lstat(draft)

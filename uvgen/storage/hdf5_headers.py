@@ -1,6 +1,6 @@
 """The layout that an HDF5 dataset declares, read from the file's bytes: before HDF5 opens the dataset.
 
-To open a virtual dataset, HDF5 reads its sources from a global heap, and version 2.0.0 may look for them for ever. The
+To open a virtual dataset, HDF5 reads its sources from a global heap, and version 2.0.0 may search for them forever. The
 object header's format is section IV.A of the HDF5 File Format Specification, for files with offsets of 8 bytes.
 """
 

@@ -4,7 +4,7 @@ HDF5 can do much that a file of numbers has no use for: links and datasets that 
 loaded as plug-ins, types that hold pointers, sizes that are larger than what is stored. `open_hdf5` refuses all of it,
 by looking at what a file declares before asking HDF5 to follow it. Samples' bytes are then read at the checked places
 by `os.preadv`, not by HDF5. What remains is HDF5's own reading of the file's structure, of attributes and of small
-datasets that are stored in it, all of fixed length: HDF5 2.0.0 may look for ever for a text of variable length in a
+datasets that are stored in it, all of fixed length: HDF5 2.0.0 may search forever for a text of variable length in a
 damaged file. A fault in that cannot be caught here, see SECURITY.md, but in another process: `opened_by`.
 
 This module, and `uvgen.storage.hdf5` and `uvgen.shards.writer` for new files, are the only ones that use h5py.

@@ -13,7 +13,7 @@ from uvgen.storage.reading import read_file
 
 
 class Journal:
-    """Values, one a line, each on disk before `append` returns; a line that was cut short or damaged is not read.
+    """Values, one per line, each on disk before `append` returns; a line that was cut short or damaged is not read.
 
     Parameters
     ----------

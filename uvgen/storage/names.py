@@ -45,7 +45,7 @@ def safe_name(name: str) -> str:
     Parameters
     ----------
     name : str
-        Any text, such as a sample's name in a shard of somebody else's.
+        Any text, such as a sample's name in a shard that somebody else made.
 
     Returns
     -------

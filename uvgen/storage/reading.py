@@ -1,6 +1,6 @@
 """Whole files, read within bounds: the one place that opens a file that a user names.
 
-Only regular files are opened: a named pipe would wait for ever, and a device has no end. The bounds are constants that
+Only regular files are opened: a named pipe would wait forever, and a device has no end. The bounds are constants that
 two environment variables raise: ``UVGEN_MAX_PIXELS`` (a picture's) and ``UVGEN_MAX_BYTES`` (a file's, and of what is
 unpacked from it).
 """

@@ -128,7 +128,7 @@ def tried(call: Callable[[], Result], url: str, done: str) -> Result:
                 again = f" in {number} tries" if number > 1 else ""
                 raise DatasetError(
                     f"{url}: cannot be {done}{again} ({brief(error) or type(error).__name__}); is the store reached "
-                    "from here (AWS_ENDPOINT_URL, proxy)? Run the command again to go on"
+                    "from here (AWS_ENDPOINT_URL, proxy)? Run the command again to continue"
                 ) from error
             time.sleep(_PAUSE_S * 2 ** (number - 1))
     raise AssertionError

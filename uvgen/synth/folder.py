@@ -111,7 +111,8 @@ def render_faces(
     retries, timeout
         As for `uvgen.build_shards`: what happens if processes die or hang. `timeout` is of a few faces.
     overwrite : bool
-        Start anew if the folder holds synthetic samples made otherwise. What is not ours is never touched.
+        Start anew if the folder holds synthetic samples that were made with other settings. Files that uvgen did not
+        make are never touched.
     progress : callable, optional
         Called with the number of samples made, after every few.
 

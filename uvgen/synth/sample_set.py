@@ -47,7 +47,7 @@ def builtin_samples() -> Path:
         return folder
     with _alone(folder):
         if not _is_whole(folder):  # no other process has made it meanwhile
-            if folder.is_symlink():  # what it leads to is somebody else's
+            if folder.is_symlink():  # what it leads to is not ours
                 folder.unlink()
             if folder.is_dir() and not draft_of(folder).exists():
                 os.replace(folder, draft_of(folder))  # damaged: repaired out of sight

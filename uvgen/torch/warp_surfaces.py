@@ -223,7 +223,7 @@ def _texels(
 
 
 def _over_vertices(kernel: Any, vertices: Tensor, mean: Tensor, depth_row: Tensor, *others: Tensor) -> None:
-    """Run a kernel that goes over the depths of vertices (B, n, 3), with more arrays of a number a face."""
+    """Run a kernel that goes over the depths of vertices (B, n, 3), with more arrays of a number per face."""
     vector, _ = warp_runtime.vectors(vertices.dtype)
     n_faces, n = vertices.shape[:2]
     arrays = (vertices, vector), (mean, vector), n, (depth_row, vector), *others
