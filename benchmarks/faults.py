@@ -5,7 +5,7 @@
 Real processes of `uvgen` are killed, stopped and asked to end at random moments, its disks fill up, are only read or
 vanish, and bits of its files flip. After each fault, everything that bears a final name must be whole; in the end, all
 bytes must be those of a run that nobody disturbed. In full it takes 10 to 20 minutes on two cores; `--share 0.1` does a
-tenth of it. Linux alone. Exit status 1 if anything was lost.
+tenth of it. Linux only. Exit status 1 if anything was lost.
 """
 
 import argparse

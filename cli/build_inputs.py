@@ -123,7 +123,7 @@ def check_inputs(data: Path | None, model: Path | str | None) -> None:
                 )
         raise click.UsageError("missing --model: the parameters in --data belong to a model (bfm.h5, or builtin)")
     if data is None and model not in (None, "builtin"):
-        raise click.UsageError("missing --data: the built-in samples belong to the built-in model alone")
+        raise click.UsageError("missing --data: the built-in samples belong only to the built-in model")
 
 
 def samples_of(

@@ -158,7 +158,7 @@ def _about(n_pages: int, n_samples: int, workers: int, *, thumbnails: bool) -> s
     n_thumbnails = n_samples - n_pages if thumbnails else 0
     work = n_pages * _SECONDS_A_PAGE + n_thumbnails * _SECONDS_A_THUMBNAIL
     if not n_pages + n_thumbnails:
-        return f"drawing no pages: the numbers of {count(n_samples, 'sample')} alone"
+        return f"drawing no pages, only the numbers of {count(n_samples, 'sample')}"
     workers = min(workers, max((n_pages + n_thumbnails) // 16, 1))  # as many as have something to do
     seconds = _SECONDS_TO_START + work / workers
     long = f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{5 * round(seconds / 5)} seconds"

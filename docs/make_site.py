@@ -21,7 +21,7 @@ PROJECT_PAGES = {"README": "index", "CONTRIBUTING": "contributing", "SECURITY": 
 
 LIBRARY = {
     "uvgen": "What scripts call: data sets from samples, models, maps, reports.",
-    "uvgen.rasterize": "Triangles to pixels and back; needs numpy and numba alone.",
+    "uvgen.rasterize": "Triangles to pixels and back; needs only numpy and numba.",
     "uvgen.augment": "Augmentation of samples, with exact labels.",
     "uvgen.torch": "PyTorch: data sets, and layers of a 3DMM.",
     "uvgen.losses": "Losses of position maps, landmarks and coefficients, for arrays and tensors.",

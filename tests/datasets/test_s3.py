@@ -79,7 +79,7 @@ def test_s3_without_credentials_says_where_they_are_taken_from(
     fsspec.filesystem("s3").clear_instance_cache()
     try:
         with pytest.raises(
-            DatasetError, match=r"cannot be fetched, permission is denied .*; credentials are taken from the"
+            DatasetError, match=r"cannot be fetched, permission is denied .*; credentials are taken only from"
         ):
             open_shards(stored)
     finally:

@@ -202,7 +202,7 @@ def test_aflws_benchmark_is_a_truth_beside_aflw2000s(tmp_path: Path) -> None:
     np.save(tmp_path / "crops.npy", (points[:, :2] - boxes[:, :2]) / (boxes[:, 2:] - boxes[:, :2]) * 120)
     crops = evaluate_predictions(tmp_path / "crops.npy", folder / "AFLW_GT_pts21.npy", frame="crop")
     assert crops.results["aflw21"].values["nme_21_2d"] == pytest.approx(expected, rel=1e-5)
-    with pytest.raises(InputError, match="has AFLW's 21 points alone, expected nme_21_2d among the scores"):
+    with pytest.raises(InputError, match="has only AFLW's 21 points, expected nme_21_2d among the scores"):
         evaluate_predictions(tmp_path / "points.npy", folder / "AFLW_GT_pts21.npy", scores=["nme_68_2d"])
     np.save(folder / "AFLW_GT_pts68.npy", box[:, :, :60])
     with pytest.raises(DatasetError, match="5 x 3 x 60, expected N x N x 68"):

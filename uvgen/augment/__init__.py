@@ -6,7 +6,7 @@
 
 It builds on `maps`. Another augmentation is a field in `values.py` with its place in the row of random numbers, its
 number in `draws.py`, and its effect in `sample.py` or `colors.py`; `profile.py` turns faces of photographs. Names load
-on first use: `values` needs numpy alone.
+on first use: `values` needs only numpy.
 """
 
 import lazy_loader

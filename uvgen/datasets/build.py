@@ -192,7 +192,7 @@ def _inputs(
         from uvgen.synth.sample_set import builtin_samples
 
         if model not in (None, BUILTIN) and getattr(model, "name", None) != BUILTIN:
-            raise InputError("data: none, expected a folder: the built-in samples belong to the built-in model alone")
+            raise InputError("data: none, expected a folder: the built-in samples belong only to the built-in model")
         data, model = builtin_samples(), model or BUILTIN
     if model is None and isinstance(data, str | os.PathLike):
         model = model_of_samples(data)

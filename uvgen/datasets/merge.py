@@ -253,7 +253,7 @@ def _samples(
     if twice := [name for name, count in counts.items() if count > 1]:
         raise InputError(
             f"sample {brief(twice[0])}: in two of the data sets ({count(len(twice), 'sample')} {are(len(twice))}), "
-            "expected each in one alone"
+            "expected each in only one"
         )
     return sorted(places, key=lambda place: _subset(place.entry))
 

@@ -190,7 +190,7 @@ class _Machine:
             return
         if (module, name) not in FUNCTIONS:
             raise ValueError(
-                f"it needs {brief(module)[:60]}.{brief(name)[:60]}, expected arrays and plain containers alone"
+                f"it needs {brief(module)[:60]}.{brief(name)[:60]}, expected only arrays and plain containers"
             )
         self._push(PickledFunction(name, FUNCTIONS[module, name]))
 

@@ -119,8 +119,8 @@ def tried(call: Callable[[], Result], url: str, done: str) -> Result:
                 raise
             if _is_denied(error):
                 raise DatasetError(
-                    f"{url}: cannot be {done}, permission is denied ({brief(error)}); credentials are taken from the "
-                    "environment alone, as the store's own tools take them (AWS_PROFILE, AWS_ACCESS_KEY_ID …)"
+                    f"{url}: cannot be {done}, permission is denied ({brief(error)}); credentials are taken only from "
+                    "the environment, as the store's own tools take them (AWS_PROFILE, AWS_ACCESS_KEY_ID …)"
                 ) from error
             if number == TRIES and isinstance(error, WrongContentError):
                 raise DatasetError(f"{url}: {error}, in {number} tries; damaged or changed in the store?") from error
