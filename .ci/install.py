@@ -1,8 +1,8 @@
 """Installs packages into the environment of the Python that runs it: `install.py [pip's options] PACKAGE...`.
 
 uv does it, in a fraction of pip's time: it downloads several packages at once and compiles no bytecode that nobody asks
-for. Where uv cannot be had or fails, pip does. Both take the same options; uv does not read pip's settings, so that it
-is given those of indexes and files, and is left out where pip has settings that it could not be given.
+for. If uv cannot be had or fails, pip does. Both take the same options; uv does not read pip's settings, so that it
+is given those of indexes and files, and is left out if pip has settings that it could not be given.
 """
 
 import ast
@@ -43,7 +43,7 @@ def settings(listing: str) -> dict[str, str]:
 
 
 def uv_environment(of_pip: dict[str, str]) -> dict[str, str] | None:
-    """Variables that tell uv pip's settings, or None where it cannot be told all."""
+    """Variables that tell uv pip's settings, or None if it cannot be told all."""
     if not of_pip.keys() <= VARIABLES.keys() | HARMLESS:
         return None
     told = {VARIABLES[key]: value for key, value in of_pip.items() if key in VARIABLES}

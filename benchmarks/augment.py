@@ -2,10 +2,10 @@
 
     python benchmarks/augment.py [--shards shards/] [--size 256] [--repeats 300]
 
-All in this one run, in this process, on one core, in milliseconds a sample: the fastest of the repeats. Crops and maps
-are those of the shards, or made-up ones. The usual way is what public training code does: a warp of a float image, a
-matrix product over the map, a rectangle of noise, a gain for each channel, all in NumPy's floats. Nothing is asserted:
-machines are noisy; read the ratios.
+All in this one run, in this process, on one core, in milliseconds per sample: the fastest of the repeats. Crops and
+maps are those of the shards, or made-up ones. The usual way is what public training code does: a warp of a float image,
+a matrix product over the map, a rectangle of noise, a gain for each channel, all in NumPy's floats. Nothing is
+asserted: machines are noisy; read the ratios.
 """
 
 import argparse

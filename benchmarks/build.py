@@ -7,7 +7,7 @@
 and in full, by the process's own clock, in turns.
 
 Everything is timed in this one run, in this process, on one core (BLAS, OpenCV and the build alike), and printed
-in milliseconds a sample. The floor is JPEG decoding + the model's matrix product in batches of 64 + one bilinear
+in milliseconds per sample. The floor is JPEG decoding + the model's matrix product in batches of 64 + one bilinear
 warp by the fastest library on the machine + writing and flushing the same number of bytes, and shards go to the same
 folder: choose one on a file system that keeps up, or the disk is what is measured. Nothing is asserted: machines are
 noisy; read the ratios.
@@ -143,7 +143,7 @@ def rate(
     workers: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[float, float, list[float]]:
-    """Milliseconds and bytes a sample of a whole build, once every worker has made its first shard.
+    """Milliseconds and bytes per sample of a whole build, once every worker has made its first shard.
 
     Also this process's peak memory, MB, after each shard.
     """
@@ -213,7 +213,7 @@ def show_photographs(options: argparse.Namespace, model: MorphableModel, folder:
     """What decoding only what crops need gains, and what is left."""
     config = BuildConfig(size=options.size, uv_size=options.size, shard_size=options.samples)
     clock = time.process_time
-    print("photographs of 4000×3000 with a face of 800 px, process time, ms a photograph")
+    print("photographs of 4000×3000 with a face of 800 px, process time, ms per photograph")
     print("quality   MB   decode full, 1/2, 1/4, 1/8   crop of full, reduced   build full, reduced")
     for quality in (75, 85, 90, 95):
         data = folder / f"photos{quality}"
@@ -245,7 +245,7 @@ def show_photographs(options: argparse.Namespace, model: MorphableModel, folder:
 
 
 def show(title: str, stages: dict[str, float]) -> float:
-    print(f"{title}, ms a sample")
+    print(f"{title}, ms per sample")
     for name, milliseconds in stages.items():
         print(f"  {name:<36} {milliseconds:7.3f}")
     total = sum(stages.values())
@@ -281,9 +281,9 @@ def main() -> None:
         one, size_bytes, memory = rate(many, model, config, folder / "out", 1)
         more, _, _ = rate(many, model, config, folder / "out", options.workers)
         show_filter(options.size, folder / "out")
-    print(f"whole build: {one:.3f} ms a sample = {one / floor:.2f} × the floor")
-    print(f"with {options.workers} workers: {more:.3f} ms a sample = {one / more:.2f} × one worker's rate")
-    print(f"{size_bytes / 1e3:.1f} kB a sample")
+    print(f"whole build: {one:.3f} ms per sample = {one / floor:.2f} × the floor")
+    print(f"with {options.workers} workers: {more:.3f} ms per sample = {one / more:.2f} × one worker's rate")
+    print(f"{size_bytes / 1e3:.1f} kB per sample")
     print(f"peak memory {memory[0]:.0f} MB after the first shard, {memory[-1]:.0f} MB after {len(many)} samples")
 
 

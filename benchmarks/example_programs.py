@@ -10,7 +10,7 @@ EXAMPLE = Path(__file__).resolve().parents[1] / "examples/position_maps"
 
 
 def run(program: str, *arguments: object, log: Path) -> str:
-    """What a program of the example prints, which is also kept; CalledProcessError where it fails."""
+    """What a program of the example prints, which is also kept; CalledProcessError if it fails."""
     command = [sys.executable, *map(str, (EXAMPLE / program, *arguments))]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     log.write_text(done.stdout)

@@ -1,11 +1,11 @@
-"""What comes of faults: a Markdown table of what was done, how often, what came of it, and what was lost.
+"""Fault injection: a Markdown table of each fault, how often it was caused, the outcome, and what was lost.
 
     python benchmarks/faults.py [--share 0.1] [--only kills] [--folder /tmp]
 
 Real processes of `uvgen` are killed, stopped and asked to end at random moments, its disks fill up, are only read or
 vanish, and bits of its files flip. After each fault, everything that bears a final name must be whole; in the end, all
 bytes must be those of a run that nobody disturbed. In full it takes 10 to 20 minutes on two cores; `--share 0.1` does a
-tenth of it. Linux alone. Exit status 1 where anything was lost.
+tenth of it. Linux only. Exit status 1 if anything was lost.
 """
 
 import argparse
@@ -80,7 +80,7 @@ class Bench:
             assert status == 0, errors
             self.seconds[job] = time.monotonic() - started
             self.whole[job] = hashes(folder / job)
-        print("| fault | times | what came of it | lost |\n| --- | ---: | --- | --- |", flush=True)
+        print("| fault | times | outcome | lost |\n| --- | ---: | --- | --- |", flush=True)
 
     def times(self, n: int) -> int:
         return max(1, round(n * self.share))
@@ -147,7 +147,7 @@ def kills(bench: Bench) -> None:
                 lost += bench.finish(job, out) if job != "export" else int(hashes(out) != bench.whole[job])
                 shutil.rmtree(out, ignore_errors=True)
         lost += bench.finish(job, out)
-        row = f"what had its name was whole; the next run went on; {finished} had just ended; same bytes"
+        row = f"files with final names were complete; the next run continued; {finished} had just ended; same bytes"
         bench.row(f"{job}: all processes killed", n, row, lost)
 
 
@@ -192,7 +192,7 @@ def workers(bench: Bench) -> None:
             if status:
                 print(f"{job}: {errors}", file=sys.stderr)
             shutil.rmtree(out, ignore_errors=True)
-        bench.row(f"a worker {what}", hit, "the run went on by itself; same bytes", lost)
+        bench.row(f"a worker {what}", hit, "the run continued by itself; same bytes", lost)
 
 
 def signals(bench: Bench) -> None:
@@ -220,7 +220,7 @@ def signals(bench: Bench) -> None:
 
 @contextlib.contextmanager
 def small_disk(folder: Path) -> Iterator[Callable[[str], bool] | None]:
-    """A tmpfs at a folder, and a function that mounts it with other options; None where that is not allowed."""
+    """A tmpfs at a folder, and a function that mounts it with other options; None if that is not allowed."""
     folder.mkdir()
 
     def mount(options: str) -> bool:
@@ -247,7 +247,7 @@ def disks(bench: Bench) -> None:
         remount("size=100m")
         status, errors = bench.end(bench.start("build", out))
         lost += status != 0 or hashes(out) != bench.whole["build"]
-        bench.row("disk full", 1, "status 1 and a message; with more space the next run went on; same bytes", lost)
+        bench.row("disk full", 1, "status 1 and a message; with more space the next run continued; same bytes", lost)
         remount("ro")
         status, errors = bench.end(bench.start("build", out))
         lost = status != 0 or not verify_shards(out).sound
@@ -277,7 +277,7 @@ def vanishing(bench: Bench) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
                 away.rename(folder)
             lost += bench.finish("build", out)
-        bench.row(f"{what} folder moved away", n, f"status 1 ({stopped}), or 0 where all was read; same bytes", lost)
+        bench.row(f"{what} folder moved away", n, f"status 1 ({stopped}), or 0 if all was read; same bytes", lost)
 
 
 def circumstances(bench: Bench) -> None:
@@ -298,7 +298,7 @@ def circumstances(bench: Bench) -> None:
     for path in out.iterdir():
         os.utime(path, (4e9, 4e9))
     bench.row(
-        "clock set back (files of the year 2096)", 1, "the next run went on; same bytes", bench.finish("build", out)
+        "clock set back (files of the year 2096)", 1, "the next run continued; same bytes", bench.finish("build", out)
     )
     lost = 0
     for environment in ({"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {}):

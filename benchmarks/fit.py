@@ -1,4 +1,4 @@
-"""Faces that `uvgen.fit_landmarks` fits in a second on one core, detection apart.
+"""How many faces per second `uvgen.fit_landmarks` fits on one core, without detection.
 
     python benchmarks/fit.py --model bfm.h5 --shape 60 --expression 29
 

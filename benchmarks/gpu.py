@@ -2,7 +2,7 @@
 
     python benchmarks/gpu.py [--model bfm.h5] [--batch 32] [--size 256] [--repeats 50] [--only layer]
 
-Draws the model's mean shape at as many angles as the batch has faces. First it compares pictures with the CPU's. Where
+Draws the model's mean shape at as many angles as the batch has faces. First it compares pictures with the CPU's. If
 nvdiffrast or DRTK can be imported they draw the same vertices. Then it measures `PositionMapLayer`: the product in it,
 what is launched, how long that takes, and how long a call does. `--model grid` has the Basel model's sizes, and needs
 no file. Targets on a data-center GPU, with such a model: 1 ms for 32 faces at 256²; `PositionMapLayer` at batch 256 at
@@ -113,7 +113,7 @@ class Timer:
     def launches(self, function: Callable[[], object], calls: int = 5) -> tuple[float, float]:
         """How many kernels and copies a call launches, and the sum of their milliseconds, by PyTorch's profiler.
 
-        On the CPU, where there are none, PyTorch's operators that consist of no others.
+        On the CPU, if there are none, PyTorch's operators that consist of no others.
         """
         from torch.autograd import DeviceType
         from torch.profiler import ProfilerActivity, profile
@@ -181,7 +181,7 @@ def draw(time: Timer, vertices: torch.Tensor, triangles: torch.Tensor, size: tup
 
 
 def draw_with_others(time: Timer, vertices: torch.Tensor, triangles: torch.Tensor, size: tuple[int, int]) -> None:
-    """The same faces drawn by nvdiffrast and DRTK, where they are installed."""
+    """The same faces drawn by nvdiffrast and DRTK, if they are installed."""
     height, width = size
     corners = triangles.int()
     try:
@@ -283,8 +283,8 @@ def make_maps(time: Timer, model: Any, device: torch.device, n: int, uv_size: in
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="builtin", help="face model, or grid; docs/performance.md: the Basel's")
-    parser.add_argument("--batch", type=int, default=32, help="faces a batch")
-    parser.add_argument("--layer-batch", type=int, default=256, help="faces a batch of PositionMapLayer")
+    parser.add_argument("--batch", type=int, default=32, help="faces per batch")
+    parser.add_argument("--layer-batch", type=int, default=256, help="faces per batch of PositionMapLayer")
     parser.add_argument("--size", type=int, default=256, help="pixels, and texels, a side")
     parser.add_argument("--repeats", type=int, default=50)
     parser.add_argument("--device", default="cuda")

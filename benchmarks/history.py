@@ -58,7 +58,7 @@ def processor() -> str:
 
 
 def commit() -> str:
-    """The commit that is measured, with + where files were changed; nothing outside of a checkout."""
+    """The commit that is measured, with + if files were changed; nothing outside of a checkout."""
     command = ["git", "-C", str(HERE), "describe", "--always", "--dirty=+", "--exclude=*"]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     return run.stdout.strip() if run.returncode == 0 else ""

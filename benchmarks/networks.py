@@ -1,4 +1,4 @@
-"""What the networks of `examples/position_maps/` reach in a given time: the table of docs/networks.md.
+"""How good the networks of `examples/position_maps/` become in a given time: the table of docs/networks.md.
 
     python benchmarks/networks.py --faces 20000 --minutes 8 --photos AFLW2000/
     python benchmarks/networks.py --faces 32 --minutes 0.1 --networks lprnet

@@ -5,7 +5,7 @@
     python benchmarks/read.py --shards shards/ --headroom [--device cuda] [--workers 8] [--network prnet --batch 64]
 
 Everything is timed in this one run, on one core, from a warm page cache, in one random order, and printed in
-milliseconds a sample and as a multiple of plain h5py. The alternatives are written from the same shards: gzip and
+milliseconds per sample and as a multiple of plain h5py. The alternatives are written from the same shards: gzip and
 JPEG crops as h5py writes them, and the usual layout, one .npy map and one .jpg a sample, read by the straightforward
 data set below. Rounds of all take turns, and each one's fastest counts. Nothing is asserted: machines are noisy;
 read the ratios. With --model, maps made of parameters are compared with the matrix product they cannot do without, and
@@ -190,7 +190,7 @@ def read_all(shards: Path, folder: Path, order: list[int], repeats: int) -> None
         ".npy + .jpg files to float tensors, scikit-image": each(UsualFiles(folder, n, decode_scikit_image)),
     }
     times = compare(functions, n, repeats)
-    show("reading, one process, ms a sample", times, next(iter(times)))
+    show("reading, one process, ms per sample", times, next(iter(times)))
 
 
 def load_all(shards: Path, folder: Path, n: int, workers: int, repeats: int) -> None:
@@ -223,7 +223,7 @@ def load_all(shards: Path, folder: Path, n: int, workers: int, repeats: int) -> 
     functions["ShardDataset, float, samples one by one; workers: 1"] = run(lean(shards), 1, collate_fn=one_by_one)
     functions[".npy + .jpg files; workers: 1"] = run(UsualFiles(folder, n, decode_simplejpeg), 1)
     times = compare(functions, n, repeats)
-    show("through a data loader, in order, ms a sample", times, "ShardDataset, float; workers: 1")
+    show("through a data loader, in order, ms per sample", times, "ShardDataset, float; workers: 1")
 
 
 def load_made(shards: Path, model: Path, workers: int, repeats: int) -> None:
@@ -243,7 +243,7 @@ def load_made(shards: Path, model: Path, workers: int, repeats: int) -> None:
 
     functions = {f"compact; workers: {count}": run(count) for count in dict.fromkeys((0, 1, workers))}
     times = compare(functions, n, repeats)
-    show("maps made in a data loader, batches of 32, ms a sample", times, "compact; workers: 1")
+    show("maps made in a data loader, batches of 32, ms per sample", times, "compact; workers: 1")
 
 
 def make_maps(shards: Path, model_path: Path, repeats: int) -> None:
@@ -263,7 +263,9 @@ def make_maps(shards: Path, model_path: Path, repeats: int) -> None:
         "PositionMapLayer, CPU": lambda: layer(*inputs),
     }
     show(
-        f"maps made of parameters, batches of {n}, ms a sample", compare(functions, n, repeats), "matrix product, NumPy"
+        f"maps made of parameters, batches of {n}, ms per sample",
+        compare(functions, n, repeats),
+        "matrix product, NumPy",
     )
 
 
@@ -274,7 +276,7 @@ def compact_to_float(shards: Path, repeats: int) -> None:
         "to_float on the CPU": lambda: to_float(batch),
         "to_float on the CPU, channels_last": lambda: to_float(batch, channels_last=True),
     }
-    show("compact batches to float, ms a sample", compare(functions, BATCH, 5 * repeats), "to_float on the CPU")
+    show("compact batches to float, ms per sample", compare(functions, BATCH, 5 * repeats), "to_float on the CPU")
 
 
 def memory(shards: Path) -> None:
@@ -365,7 +367,8 @@ def headroom(options: argparse.Namespace) -> None:
         functions[f"the feed alone, {kind}, workers: {workers}"] = partial(feed, loader)
         functions[f"both, {kind}"] = train(loader)
     times = compare(functions, n_steps * size, max(options.repeats // 2, 2))
-    show(f"training on {device}, batches of {size}, epochs of {n_steps * size}, ms a sample", times, next(iter(times)))
+    epochs = f"epochs of {n_steps * size}"
+    show(f"training on {device}, batches of {size}, {epochs}, ms per sample", times, next(iter(times)))
 
 
 def main() -> None:
@@ -376,7 +379,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--folder", type=Path, help="where to write; 1.5 MB a sample are needed")
+    parser.add_argument("--folder", type=Path, help="where to write; 1.5 MB per sample are needed")
     parser.add_argument("--headroom", action="store_true", help="time a network, its feed, and both; nothing else")
     parser.add_argument("--device", default="cpu", help="of --headroom")
     parser.add_argument("--network", help="of --headroom: prnet, mobilenetv2, resnet18, lprnet; bfloat16 on a GPU")

@@ -94,7 +94,7 @@ def state(beside: list[int]) -> tuple[float, float, int, int]:
 
 
 def build(options: argparse.Namespace, backend: str, workers: int, data: Path, address: str, beside: list[int]) -> None:
-    """Print a row: samples a second once each worker has made a shard, then memory and handles early and late."""
+    """Print a row: samples per second once each worker has made a shard, then memory and handles early and late."""
     config = BuildConfig(size=options.size, uv_size=options.size, shard_size=options.shard_size)
     samples = uvgen.find_samples(data)
     n_shards = -(-len(samples) // config.shard_size)

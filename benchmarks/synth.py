@@ -1,4 +1,4 @@
-"""How long `uvgen synth` takes a face, by stage, and how many faces a second that is.
+"""How long `uvgen synth` takes a face, by stage, and how many faces per second that is.
 
     python benchmarks/synth.py [--model bfm.h5] [--size 450] [--count 256] [--folder /dev/shm]
 
@@ -30,7 +30,7 @@ STAGES = (
     (portrait, "draw_backdrop", "backdrop"),
     (Painter, "_colors", "albedo"),
     (Painter, "_lit", "normals, light and shadow"),
-    (portrait, "rasterize", "rasterizing, two samples a pixel"),
+    (portrait, "rasterize", "rasterizing, two samples per pixel"),
     (portrait.kernels, "draw_fragments", "drawing"),
     (portrait, "photograph", "camera"),
 )
@@ -42,7 +42,7 @@ def painting(model: MorphableModel, size: int, repeats: int) -> None:
     source, painter = FaceSource(model, 0, size), Painter(model, size)
     faces = [source.draw(name) for name in names]
     vertices, albedo = painter.surfaces(faces)
-    print("painting, ms a face")
+    print("painting, ms per face")
     print(f"  {'parameters':<36} {best_ms(lambda: [source.draw(name) for name in names], repeats, 16):7.3f}")
     print(f"  {'vertices, in batches of 16':<36} {best_ms(lambda: painter.surfaces(faces), repeats, 16):7.3f}")
     spent: dict[str, list[float]] = {label: [] for *_, label in STAGES}
@@ -113,7 +113,7 @@ def main() -> None:
         seconds = time.perf_counter() - started
         print(f"uvgen.synth, {options.workers} workers, starting them included: {made / seconds:.1f} images/s")
         size = sum(file.stat().st_size for file in (folder / "all").rglob("*.*"))
-        print(f"{size / made / 1e3:.1f} kB a sample")
+        print(f"{size / made / 1e3:.1f} kB per sample")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python benchmarks/turn.py [--model builtin] [--size 450] [--repeats 100]
 
-All in this one run, in this process, in milliseconds a photograph: the fastest of the repeats, by the clock of this
+All in this one run, in this process, in milliseconds per photograph: the fastest of the repeats, by the clock of this
 thread's own work, for a turn takes longer than a busy machine leaves one process alone. The floor
 is `uvgen.warp_image` of the whole photograph by a shift: what any way of drawing its pixels anew costs. Vertices are
 evaluated for 16 faces at once, as builds do; they are timed apart. Nothing is asserted: machines are noisy; read the
@@ -56,7 +56,7 @@ def main() -> None:
     (points,) = turner.vertices([same])
     shift = np.array([[1, 0, 0.3], [0, 1, 0.3], [0, 0, 1]])
     floor = best_ms(lambda: warp_image(photograph, shift, options.size), options.repeats)
-    print(f"{options.size}², {model.name}, {model.n_vertices} vertices; ms a photograph, times the floor")
+    print(f"{options.size}², {model.name}, {model.n_vertices} vertices; ms per photograph, times the floor")
     print(f"  the floor: one warp of the photograph                      {floor:7.3f}")
     for yaw in (10, 40, 80):
         new = turned_pose(model, same, yaw, 0)

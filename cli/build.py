@@ -52,8 +52,9 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
 @option("--maps-layout", type=click.Choice(["face3d", "prnet_pytorch", "uvgen", "reshow"]), group=_INPUT,
         help="Program that wrote those files.  [default: recognized by their names]")  # fmt: skip
 @option("--maps-scale", type=SCALE, group=_INPUT,
-        help="What those maps' values were divided by: the crop's size, 1.1 times that (PRNet), 280/256 times that "
-             "(reshow), unit as ShardDataset has it; or a number.  [default: px, or as found with --data]")  # fmt: skip
+        help="Divisor of the values in those maps: px (1), size (the crop's size), prnet (1.1 times that), reshow "
+             "(280/256 times that), unit (as in ShardDataset), or a number.  "
+             "[default: px, or as found with --data]")  # fmt: skip
 @option("--meshes", type=ANY_PATH, metavar="DIR", group=_INPUT,
         help="Folder of registered meshes (NAME.obj, .ply, .off, .glb, .npy), one for each face in --data's images, in "
              "place of parameters. Without --data, the images are beside them.")  # fmt: skip
@@ -64,7 +65,7 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
         help="Morphable model: uvgen's .h5 (see `uvgen model convert`), another that docs/models.md lists, or the word "
              "builtin.  [default: the one that `uvgen fit`, `synth` or `register` made the folder with]")  # fmt: skip
 @option("--subset", "subsets", multiple=True, metavar="NAME", group=_INPUT,
-        help="Subset to take, repeatable; all of them by default. Built in: IBUG and IBUG_Flip.")  # fmt: skip
+        help="Subset to take, repeatable; by default all. The built-in samples are IBUG and IBUG_Flip.")  # fmt: skip
 @option("--flip/--no-flip", default=True, show_default=True, group=_INPUT,
         help="Include the mirrored _Flip subsets.")  # fmt: skip
 @option("--list", "list_path", type=EXISTING_FILE, group=_INPUT,
@@ -82,10 +83,10 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
 @option("--posmap-dtype", type=click.Choice(["uint16", "float32"]), default="uint16", show_default=True,
         group=_OUTPUT, help="Fixed point (1/64 px at 256, half the bytes) or exact.")  # fmt: skip
 @option("--maps", type=click.Choice(["stored", "none"]), default="stored", show_default=True, group=_OUTPUT,
-        help="none: crops and parameters alone; readers make the maps (open_shards(path, model=...)).")  # fmt: skip
+        help="none: only crops and parameters; readers make the maps (open_shards(path, model=...)).")  # fmt: skip
 @option("--targets", type=NameList(), metavar="LIST", default=("posmap",), group=_OUTPUT,
         help="What to store for networks to learn, separated by commas: posmap, and per-pixel targets: uv, normals, "
-             "depth, parts, pncc, visibility. Without posmap as with --maps none.  [default: posmap]")  # fmt: skip
+             "depth, parts, pncc, visibility. Without posmap, no maps are stored.  [default: posmap]")  # fmt: skip
 @option("--image-codec", type=click.Choice(["raw", "jpeg"]), default="raw", show_default=True, group=_OUTPUT,
         help="How crops are stored.")  # fmt: skip
 @option("--jpeg-quality", type=click.IntRange(1, 100), default=95, show_default=True, group=_OUTPUT,
@@ -103,23 +104,23 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
         help="Pixel convention; face3d: one pixel to the right and one up of the annotated points, as in older "
              "label sets.")  # fmt: skip
 @option("--keep", type=NameList(), metavar="LIST", default=(), group=_LABELS,
-        help="What else to store of each .mat, separated by commas: tex, illum, color.")  # fmt: skip
+        help="Fields of each .mat to store too, separated by commas: tex, illum, color.")  # fmt: skip
 @option("--max-nme", type=click.FloatRange(0, min_open=True), default=None, metavar="PERCENT", group=_LABELS,
         help="Leave out samples whose label is farther from the annotated landmarks (label NME, percent); 10 is "
              "generous.")  # fmt: skip
 @option("--implausible", type=click.Choice(["skip", "keep"]), default="skip", show_default=True, group=_LABELS,
-        help="Samples whose face is far larger than the image or below 8 px, or whose parameters are more than 10 "
-             "standard deviations out.")  # fmt: skip
+        help="What to do with samples whose face is far larger than the image or below 8 px, or whose parameters are "
+             "more than 10 standard deviations out.")  # fmt: skip
 @option("--exif", type=click.Choice(["ignore", "apply"]), default="ignore", show_default=True, group=_LABELS,
-        help="EXIF orientation of images: take pixels as stored, like MATLAB, or turn them, like OpenCV.")  # fmt: skip
+        help="EXIF orientation of images: ignore it, like MATLAB, or turn images upright, like OpenCV.")  # fmt: skip
 @option("--filter", type=click.Choice(["area", "bilinear"]), default="area", show_default=True, group=_LABELS,
-        help="How images are sampled where crops shrink them by more than 1.5; area: without aliasing. Up to 1.5, both "
+        help="How images are sampled if crops shrink them by more than 1.5; area avoids aliasing. Up to 1.5, both "
              "give the same bytes.")  # fmt: skip
 @option("--decode", type=click.Choice(["reduced", "full"]), default="reduced", show_default=True, group=_LABELS,
-        help="JPEG photographs of a megapixel or more whose crop shrinks them by 2 or more: decode 2, 4 or 8 times "
-             "smaller, which is faster, or all pixels.")  # fmt: skip
+        help="How to decode JPEG photographs of a megapixel or more that the crop shrinks by 2 or more: reduced, to a "
+             "half, quarter or eighth of the size, which is faster; or full.")  # fmt: skip
 @option("--weights", "weights_path", type=EXISTING_FILE, group=_LABELS,
-        help="Own weight mask: gray PNG, 8-bit value / 16 (255 means 16), or .npy of weights; "
+        help="Weight mask of your own: gray PNG, 8-bit value / 16 (255 means 16), or .npy of weights; "
              "--uv-size texels per side.")  # fmt: skip
 @option("--augment", "augment", metavar="PRESET|FILE", group=_LABELS,
         help="Augment crops as they are sampled: prnet; 300wlp, which turns faces out of the plane; or a JSON "
@@ -130,7 +131,7 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
 @on_error_option("What to do with an unusable sample")
 @overwrite_option()
 @untrusted_option
-@option("--dry-run", is_flag=True, group=HOW_IT_RUNS, help="Say what would be done, and stop.")
+@option("--dry-run", is_flag=True, group=HOW_IT_RUNS, help="Print what would be done, and stop.")
 @json_option
 @quiet_option
 @verbose_option()

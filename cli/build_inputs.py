@@ -102,7 +102,7 @@ def model_of(path: Path | str | None, data: Path | None, *, untrusted: bool) -> 
 
 
 def check_inputs(data: Path | None, model: Path | str | None) -> None:
-    """Both are the built-in ones where neither is named."""
+    """Both are the built-in ones if neither is named."""
     from uvgen.datasets.made_with import says_its_model
     from uvgen.errors import DatasetError
     from uvgen.storage.objects import url_of
@@ -123,7 +123,7 @@ def check_inputs(data: Path | None, model: Path | str | None) -> None:
                 )
         raise click.UsageError("missing --model: the parameters in --data belong to a model (bfm.h5, or builtin)")
     if data is None and model not in (None, "builtin"):
-        raise click.UsageError("missing --data: the built-in samples belong to the built-in model alone")
+        raise click.UsageError("missing --data: the built-in samples belong only to the built-in model")
 
 
 def samples_of(

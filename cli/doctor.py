@@ -19,10 +19,10 @@ from uvgen.wording import count, shown_size
 @click.command("doctor")
 @click.argument("path", type=ANY_PATH, required=False)
 @click.option("--model", "model_path", type=MODEL,
-              help="The model of the shards, or of the samples' parameters.  [default: of a folder of samples the one "
-                   "that `uvgen fit` or `uvgen synth` made it with]")  # fmt: skip
-@click.option("--deep", is_flag=True, help="Read everything, not names, sizes and a few samples alone.")
-@click.option("--explain", metavar="CODE", help="Say what a code means, its cause and its cure, and stop.")
+              help="The model of the shards, or of the samples' parameters.  [default: for a folder that `uvgen fit` "
+                   "or `uvgen synth` made, the model that it was made with]")  # fmt: skip
+@click.option("--deep", is_flag=True, help="Read everything, not only names, sizes and a few samples.")
+@click.option("--explain", metavar="CODE", help="Print what a code means, its cause and its cure, and stop.")
 @untrusted_option
 @json_option
 @click.option("-q", "--quiet", is_flag=True, help="Print errors and warnings only.")
@@ -77,7 +77,7 @@ def command(
 
 
 _ADVICE = re.compile(r"; (?:build|copy|make|name|remove|rename|run) [^;]*\Z")
-"""What other commands say with the same error, and a check's cure says in its own words."""
+"""Advice that other commands append to the same error; a check's cure replaces it."""
 
 
 def _shown(findings: list[Any]) -> str:

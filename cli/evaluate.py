@@ -24,7 +24,7 @@ from uvgen.cli.results import json_option, print_json
 from uvgen.storage.names import printable
 from uvgen.wording import count
 
-_WHAT, _COUNTED, _OUTPUT = "What is compared", "How predictions are counted", "What comes out"
+_WHAT, _COUNTED, _OUTPUT = "What is compared", "Units and frames of the predictions", "What comes out"
 
 
 @click.command("evaluate", cls=GroupedCommand)
@@ -35,29 +35,29 @@ _WHAT, _COUNTED, _OUTPUT = "What is compared", "How predictions are counted", "W
         help="A data set, AFLW2000-3D's folder, 3DDFA's folder of AFLW2000-3D.*.npy, or the file "
              "AFLW_GT_pts21.npy in it.")  # fmt: skip
 @option("--protocol", type=click.Choice(["prnet", "3ddfa", "reshow"]), group=_WHAT,
-        help="The scores of one paper's or program's tables alone.")  # fmt: skip
+        help="Only the scores in the tables of one paper or program.")  # fmt: skip
 @option("--scores", metavar="LIST|all", group=_WHAT,
-        help="Scores by their keys in the JSON, with commas; all has also those that take long.")  # fmt: skip
+        help="Scores to compute: their keys in the JSON, separated by commas; all includes slow ones.")  # fmt: skip
 @option("--mask", type=EXISTING_FILE, group=_WHAT,
-        help="Face texels, as a weight mask's file.  [default: where the set's weight mask is not 0]")  # fmt: skip
+        help="Weight mask file that marks the face texels.  [default: the set's weight mask]")  # fmt: skip
 @option("--model", "model_path", type=MODEL, group=_WHAT,
-        help="The set's model: for parameters and meshes, and where the set stores no maps.")  # fmt: skip
+        help="The set's model; needed for parameters and meshes, and if the set stores no maps.")  # fmt: skip
 @option("--split", metavar="NAME", group=_WHAT, help="Only this part of the data set's splits.json.")
 @option("--scale", type=SCALE, default="px", show_default=True, group=_COUNTED,
-        help="What values were divided by: the crop's size, 1.1 times that (PRNet), 280/256 times that (reshow), unit "
-             "as ShardDataset has it; or a number.")  # fmt: skip
+        help="Divisor of the predicted values: px (1), size (the crop's size), prnet (1.1 times that), reshow (280/256 "
+             "times that), unit (as in ShardDataset), or a number.")  # fmt: skip
 @option("--frame", type=click.Choice(["crop", "image"]), group=_COUNTED,
-        help="Where x and y are counted.  [default: as the truth: crop of a data set, image of others]")  # fmt: skip
+        help="Frame of x and y.  [default: the truth's: crop for a data set, image for others]")  # fmt: skip
 @option("--convention", type=click.Choice(["exact", "face3d", "reshow", "matlab"]), group=_COUNTED,
-        help="How pixels are counted.  [default: as the truth]")  # fmt: skip
+        help="Pixel convention of the predictions.  [default: the truth's]")  # fmt: skip
 @option("--draws", type=click.IntRange(min=0), default=100, show_default=True, metavar="N", group=_WHAT,
-        help="Draws of equally many faces of each yaw bin.")  # fmt: skip
-@option("--seed", type=int, default=0, show_default=True, group=_WHAT, help="Which faces are drawn.")
+        help="Random draws of equally many faces from each yaw bin.")  # fmt: skip
+@option("--seed", type=int, default=0, show_default=True, group=_WHAT, help="Random seed of the draws.")
 @option("-o", "--out", type=ANY_PATH, group=_OUTPUT,
         help="Folder to make, with scores.json, table.md, faces.csv, curve.svg and curve.png.")  # fmt: skip
 @option("--submission", "submissions", nargs=2, type=(click.Choice(["dad3dheads", "realy"]), ANY_PATH), multiple=True,
         group=_OUTPUT, metavar="dad3dheads|realy PATH",
-        help="Also write what that benchmark takes, a JSON file or a folder; needs --model, but for sets of the "
+        help="Also write the JSON file or folder that this benchmark takes; needs --model, except for sets of the "
              "built-in model.")  # fmt: skip
 @option("--keypoints", type=ANY_PATH, group=_OUTPUT, metavar="FILE",
         help="REALY's data/BFM09.txt, with BFM09.obj beside it: the 85 key points on the model's mesh.")  # fmt: skip
@@ -97,8 +97,8 @@ def command(
     Faces without a usable prediction are left out of all means. They are counted and named, and the exit status is 3.
 
     \b
-    Exit status: 0 all faces compared (doubts included), 1 failed, 2 wrong usage, 3 compared but for some faces (each is
-    named), 130, 143, 129 interrupted.
+    Exit status: 0 all faces compared (doubts included), 1 failed, 2 wrong usage, 3 some faces could not be compared
+    (each is named), 130, 143, 129 interrupted.
     """
     from uvgen import evaluate_predictions
     from uvgen.datasets.open import builtin_of_set

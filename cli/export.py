@@ -27,7 +27,7 @@ from uvgen.wording import count
                   "webdataset", "npy", "prnet", "reshow", "deep3d", "stn",
                   "huggingface", "tfrecord", "mds", "obj", "ply", "glb", "croissant",
               ]), required=True,
-              help="webdataset: tar shards. npy: a .npy and a .jpg a sample. prnet: PRNet_PyTorch's folders, and the "
+              help="webdataset: tar shards. npy: a .npy and a .jpg per sample. prnet: PRNet_PyTorch's folders, and the "
                    "files of the UV map that it reads. reshow: reshow's folders. deep3d: "
                    "Deep3DFaceRecon's. stn: 3DMMasSTN's. "
                    "huggingface: Parquet files and a card; tfrecord: of TensorFlow; mds: of MosaicML's streaming. "
@@ -35,11 +35,11 @@ from uvgen.wording import count
               )  # fmt: skip
 @click.option("-o", "--out", type=ANY_PATH, required=True, help="Folder to make.")
 @click.option("--model", "model_path", type=MODEL,
-              help="The shards' model; makes maps that are not stored. prnet and stn need it, but for sets of the "
-                   "built-in model.")  # fmt: skip
+              help="The shards' model; makes maps that are not stored. prnet and stn need it, except for sets of "
+                   "the built-in model.")  # fmt: skip
 @click.option("--data", type=ANY_PATH, help="The images that the set was built from, as for build; deep3d needs them.")
 @click.option("--convention", type=click.Choice(["reshow", "exact", "face3d"]),
-              help="Where reshow's labels lie: as its program puts them, 1 px to the right, or elsewhere.  "
+              help="Pixel convention of reshow's labels; reshow: 1 px to the right, as its program writes them.  "
                    "[default: reshow]")  # fmt: skip
 @click.option("--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Quality of JPEG crops.")
 @workers_option
@@ -69,7 +69,7 @@ def command(
 ) -> None:
     """Write a data set in the layout of another trainer; --out appears once it is complete.
 
-    Running the same command again goes on where an interrupted run stopped.
+    Running the same command again continues an interrupted run.
 
     \b
     Example:

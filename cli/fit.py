@@ -46,9 +46,9 @@ _WHAT, _HOW, _OUTPUT = "What goes in", "How faces are fitted", "What comes out"
     group=_WHAT,
     help="Finds landmarks of images that no file has landmarks for; auto: the first one installed.",
 )
-@option("--detector-model", type=EXISTING_FILE, group=_WHAT, help="Weights of a detector that comes without any.")
+@option("--detector-model", type=EXISTING_FILE, group=_WHAT, help="File of weights for the detector.")
 @option("--faces", type=click.Choice(["largest", "all"]), default="largest", show_default=True, group=_WHAT,
-        help="Which faces of a photograph.")  # fmt: skip
+        help="Which faces of a photograph to fit.")  # fmt: skip
 @option("--exif", type=click.Choice(["apply", "ignore"]), default="apply", show_default=True, group=_WHAT,
         help="Turn photographs upright as their EXIF orientation says, or take them as stored.")  # fmt: skip
 @option("--model", "model_path", type=MODEL, default="builtin", show_default=True, group=_HOW,
@@ -62,17 +62,17 @@ _WHAT, _HOW, _OUTPUT = "What goes in", "How faces are fitted", "What comes out"
     help="What points 0 to 16 mark: where the face ends in the picture, or always the same places of the jaw.",
 )
 @option("--smoothness", type=click.FloatRange(0), default=1.0, show_default=True, group=_HOW,
-        help="Smoothness of pose and expression in a video; 0 fits them to each frame by itself.")  # fmt: skip
+        help="Smoothness of pose and expression in a video; 0 fits each frame on its own.")  # fmt: skip
 @option("--fps", type=click.FloatRange(0.001, 100_000), group=_HOW,
         help="Frames per second of a folder of frames, or in place of a video file's own times.  "
              "[default: 25 for folders]")  # fmt: skip
 @option("--same-person", is_flag=True, group=_HOW,
-        help="One shape for all photographs in a folder; not with --faces all.")  # fmt: skip
+        help="Fit one shape to all photographs of the folder; not with --faces all.")  # fmt: skip
 @option(
     "--refine",
     is_flag=True,
     group=_HOW,
-    help="Bring faces closer to their photographs, by the model's colors. Look at the report with and without.",
+    help="Fit the colors of the photographs too. Compare the reports with and without it before you use it.",
 )
 @option("--max-residual", type=click.FloatRange(0, min_open=True), metavar="PERCENT", group=_HOW,
         help="Leave out faces whose residual is larger, in percent of the face's size.  [default: 15]")  # fmt: skip
@@ -175,7 +175,7 @@ def _check_usage(images: Path | None, video: Path | None, *, same_person: bool, 
 
 
 def _report(shown: Any, batch: Any) -> None:
-    """Lines for what came of some photographs, where there are lines for each."""
+    """The lines for some photographs, if each gets a line."""
     for face in batch.faces:
         shown.line(f"{face.name}: residual {face.residual:.2%}, yaw {face.yaw_deg:.0f}°")
     for skip in batch.skipped:

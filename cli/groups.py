@@ -66,7 +66,7 @@ class SpokenGroup(click.Group):
         sys.exit(status if isinstance(status, int) else 0)
 
     def _called(self, args: Any) -> str:
-        """The command that the arguments call; `uvgen` where they call none."""
+        """The command that the arguments call; `uvgen` if they call none."""
         words: list[str] = [*(sys.argv[1:] if args is None else args)]
         called, group = [self.name or ""], self
         while words and isinstance(group, click.Group):
@@ -101,7 +101,7 @@ class SpokenGroup(click.Group):
 
 
 def as_typed(text: str) -> str:
-    """A text with the command line's paths as they stand there, where it has them from the root on.
+    """A text with the command line's paths as they stand there, if it has them from the root on.
 
     The library works with absolute paths, since its processes may have another working folder.
     """
@@ -145,7 +145,7 @@ def with_option(text: str, command: click.Command | None, arguments: Sequence[st
 
 
 def _as_sentence(error: click.ClickException) -> str:
-    """What click says, as uvgen's other errors read: the option, what was found, what was expected."""
+    """An error of click's in the order of uvgen's other errors: the option, what was found, what was expected."""
     if isinstance(error, click.NoSuchOption):
         return _no_such_option(error)
     if isinstance(error, click.MissingParameter):
@@ -204,7 +204,7 @@ def _bad_value(error: click.BadParameter) -> str:
 
 
 def _no_such_option(error: click.NoSuchOption) -> str:
-    """With the option that was meant, where one is near: a prefix of it, or a letter or two off."""
+    """With the option that was meant, if one is near: a prefix of it, or a letter or two off."""
     command = error.ctx.command if error.ctx is not None else None
     there = [name for param in (command.params if command else ()) for name in param.opts if name.startswith("--")]
     name = error.option_name

@@ -65,7 +65,7 @@ class _LazyGroup(SpokenGroup):
         if sys.platform == "win32":  # locks, signals and limits of processes are POSIX
             click.echo("uvgen: Windows, expected Linux or macOS; use the Windows Subsystem for Linux (WSL)", err=True)
             ctx.exit(1)
-        # All work is done with one BLAS thread a process. OpenBLAS starts its threads when it is loaded; where they
+        # All work is done with one BLAS thread a process. OpenBLAS starts its threads when it is loaded; if they
         # cannot be started, it interrupts the process.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         if (least := _memory_limit()) < _LEAST_MB:
@@ -103,7 +103,7 @@ class _LazyGroup(SpokenGroup):
             elif _nothing_written(ctx.meta[ARGUMENTS]):
                 more = "; nothing is written yet"
             else:
-                more = f"; what is finished is kept, {again} to go on"
+                more = f"; what is finished is kept, {again} to continue"
             with contextlib.suppress(OSError):  # a terminal that was closed
                 click.echo(f"uvgen: interrupted{more}", err=True)
             ctx.exit(exit_status(error))
@@ -133,7 +133,7 @@ class _LazyGroup(SpokenGroup):
 
 
 def _memory_limit() -> int:
-    """MB that this process may take, which are infinitely many where nothing limits them."""
+    """MB that this process may take, which are infinitely many if nothing limits them."""
     try:
         import resource
     except ImportError:  # Windows

@@ -21,7 +21,7 @@ from uvgen.cli.progress import clock_on_terminal, show_warnings
 from uvgen.cli.results import json_option, print_json
 from uvgen.wording import count, shown_size
 
-_FROM, _LACKS, _TO = "What goes in", "What a file lacks", "What comes out"
+_FROM, _LACKS, _TO = "What goes in", "What the files lack", "What comes out"
 
 
 _OF_MODELS = (*MODEL_SUFFIXES, ".mat", ".pkl", ".npz")
@@ -65,9 +65,9 @@ def _check_suffix(path: Path, suffixes: tuple[str, ...]) -> None:
 @option("--keep-all", is_flag=True, group=_FROM,
         help="Keep all 53,490 vertices of 01_MorphableModel.mat, as 3DMMasSTN does.")  # fmt: skip
 @option("--uv-from", type=MODEL, group=_LACKS,
-        help="A larger model of the same mesh, of which UV and mouth are taken, and what else is lacking.")  # fmt: skip
+        help="A larger model of the same mesh; UV, mouth and whatever else is missing come from it.")  # fmt: skip
 @option("--indices", type=EXISTING_FILE, group=_LACKS,
-        help="Which vertex of --uv-from, or row of --uv, each vertex is: .npy and text count from 0, .mat from "
+        help="For each vertex, its vertex in --uv-from or row in --uv: .npy and text count from 0, .mat from "
              "1.")  # fmt: skip
 @option("--landmarks", type=EXISTING_FILE, group=_LACKS,
         help="The 68 iBUG landmarks' vertices: text or .npy, counted from 0; .mat, or .anl with comments, from "
@@ -93,9 +93,9 @@ def convert(
 ) -> None:
     """Make a model file from the files that the authors distribute; MATLAB is not needed.
 
-    FILE is one model's file or folder, of any format that docs/models.md lists, told by its content; or the files of
-    the Basel Face Model 2009 in any order, in place of --bfm to --mouth. What a file lacks is taken from --uv,
-    --uv-from and --landmarks, or found.
+    FILE is one model's file or folder, of any format that docs/models.md lists, recognized by its content; or the files
+    of the Basel Face Model 2009 in any order, in place of --bfm to --mouth. What a file lacks is taken from --uv,
+    --uv-from and --landmarks, or derived from the mesh.
 
     The file is private to you: the Basel Face Model's license forbids passing it on.
 
@@ -264,7 +264,7 @@ def export(model_path: Path | str, file_format: str, out: Path, overwrite: bool,
         help="Text file of the 68 iBUG landmarks' vertices, counted from 0; a mesh's model needs them.")  # fmt: skip
 @option("--unit", type=click.Choice(["um", "mm", "cm", "m"]), default="mm", show_default=True, group=_FROM,
         help="Unit of the mesh's coordinates.")  # fmt: skip
-@option("--asymmetric", is_flag=True, group=_FROM, help="Do not ask for left-right symmetry.")
+@option("--asymmetric", is_flag=True, group=_FROM, help="Do not require left-right symmetry.")
 @option("-o", "--out", type=ANY_PATH, required=True, group=_TO,
         help="A model (.h5), the UV alone (.npy, or .mat as BFM_UV.mat), or the mesh with UV (.obj).")  # fmt: skip
 @option("--overwrite", is_flag=True, group=_TO, help="Replace an existing file.")
@@ -307,7 +307,7 @@ def parameterize_(
             model = from_mesh.with_new_uv(load_model(source, untrusted=untrusted), symmetric=not asymmetric)
     else:
         if out.suffix.lower() == ".h5" and landmarks_path is None:
-            raise click.UsageError("a model needs --landmarks, the vertices of the 68 iBUG points")
+            raise click.UsageError("missing --landmarks: the vertices of the 68 iBUG points, which a model needs")
         with clock_on_terminal("finding UV"), reading_in_child(untrusted):  # to say what a file is that is no mesh
             model = from_mesh.model_from_mesh(
                 Path(source), landmarks_path, scans, components, unit=unit, symmetric=not asymmetric

@@ -1,4 +1,4 @@
-"""What commands share: an options help in groups, paths, how to run, and augmentations."""
+"""What commands share: help with grouped options, path types, options of how to run, and augmentations."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -38,7 +38,7 @@ class AnyPath(click.Path):
 
 
 class ExistingPath(AnyPath):
-    """A file or a folder that is there; where it is not, that is a failure like others of files, not wrong usage."""
+    """A file or a folder that is there; if it is not, that is a failure like others of files, not wrong usage."""
 
     def __init__(self, *, folder: bool | None = False) -> None:  # None: either
         super().__init__()
@@ -82,12 +82,12 @@ MODEL = ModelPath()
 
 
 OUTPUT_OPTION = "uvgen.output_option"
-"""In a context's `meta`: the option that names the output that is checked or written, where it is not ``--out``."""
+"""In a context's `meta`: the option that names the output that is checked or written, if it is not ``--out``."""
 
 
 @contextmanager
 def output_of(name: str) -> Iterator[None]:
-    """While an option's output is checked or written: what is wrong with it is said of that option."""
+    """Attribute errors within the block, in which an option's output is checked or written, to that option."""
     meta = click.get_current_context().meta
     meta[OUTPUT_OPTION] = name
     yield
@@ -198,11 +198,11 @@ _OPTIONS_OF_WORKERS = (
            help="Number of worker processes; with 1, the command's own process does the work, and a crash ends the "
                 "run.  [default: one per core]"),
     option("--retries", type=click.IntRange(0, 100), metavar="N", default=2, show_default=True, group=HOW_IT_RUNS,
-           help="How often a task is tried again after its process died or took too long; then its parts are tried "
-                "one by one."),
+           help="How often a task is tried again after its process died or took too long; after that, its parts are "
+                "tried one by one."),
     option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", group=HOW_IT_RUNS,
-           help="Time limit of a process for one task: a shard, a video, a scan, or a few samples. It is killed after "
-                "that, and counts as died.  [default: no limit]"),
+           help="Time limit for one task: a shard, a video, a scan, or a few samples. A process that exceeds it is "
+                "killed, and the task is tried again (--retries).  [default: no limit]"),
     option("--backend", type=click.Choice(["local", "dask", "ray"]), default="local", show_default=True,
            group=HOW_IT_RUNS, help="Where worker processes run: on this machine, or on a Dask or Ray cluster."),
     option("--address", metavar="ADDRESS", group=HOW_IT_RUNS,
@@ -217,7 +217,7 @@ def workers_option(command: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(command)
     def on_backend(*args: Any, backend: str, address: str | None, workers: int | None, **kwargs: Any) -> Any:
         if backend == "local" and address is not None:
-            raise click.UsageError("--address is of use with --backend dask or ray")
+            raise click.UsageError("--address goes with --backend dask or ray")
         if backend == "local":  # which needs none of what clusters do
             return command(*args, workers=workers, **kwargs)
         from uvgen.jobs.cluster import running_on
@@ -261,7 +261,7 @@ untrusted_option = option(
 
 def overwrite_option(what: str = "a data set") -> Callable[[Decorated], Decorated]:
     """``--overwrite`` of `what` the output folder holds."""
-    return option("--overwrite", is_flag=True, group=HOW_IT_RUNS, help=f"Start anew where --out holds {what} already.")
+    return option("--overwrite", is_flag=True, group=HOW_IT_RUNS, help=f"Start anew if --out holds {what} already.")
 
 
 def verbose_option(

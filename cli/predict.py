@@ -24,32 +24,33 @@ from uvgen.cli.progress import cores, reported, show_warnings
 from uvgen.cli.results import json_option, name_skipped, print_json
 from uvgen.wording import count
 
-_NETWORK, _FACES, _OUTPUT = "The network", "Where faces are", "What comes out"
+_NETWORK, _FACES, _OUTPUT = "The network", "How faces are found", "What comes out"
 
 
 @click.command("predict", cls=GroupedCommand)
 @click.argument("network", type=EXISTING_FILE)
 @click.argument("images", type=ANY_PATH)
-@option("-o", "--out", type=ANY_PATH, required=True, group=_OUTPUT, help="Folder to make: files of each face.")
+@option("-o", "--out", type=ANY_PATH, required=True, group=_OUTPUT, help="Folder to make, with files for each face.")
 @option("--scale", type=SCALE, default="px", show_default=True, group=_NETWORK,
-        help="Unit of its maps: px of the crop; 1 is the crop's size, 1.1 times that, 280/256 times that, or unit as "
-             "ShardDataset has it; or what to multiply them by.")  # fmt: skip
+        help="Unit of its maps: px of the crop, size (the crop's size), prnet (1.1 times that), reshow (280/256 times "
+             "that), unit (as in ShardDataset), or a number to multiply them by.")  # fmt: skip
 @option("--convention", type=click.Choice(["exact", "face3d", "reshow"]), default="exact", show_default=True,
         group=_NETWORK,
-        help="How the labels that it was trained with count pixels; face3d for PRNet and sets made with face3d, whose "
-             "labels lie 1 px right and up.")  # fmt: skip
+        help="Pixel convention of the labels that it was trained with; face3d for PRNet and sets made with face3d, "
+             "whose labels lie 1 px right and up.")  # fmt: skip
 @option("--pixels", type=click.Choice(["unit", "bytes", "imagenet", "standardize"]), default="unit", show_default=True,
         group=_NETWORK,
-        help="Its images: 0 to 1; 0 to 255; normalized as for ImageNet; each by its own mean.")  # fmt: skip
+        help="Values of its images: unit (0 to 1), bytes (0 to 255), imagenet (normalized as for ImageNet), or "
+             "standardize (each by its own mean and deviation).")  # fmt: skip
 @option("--channels", type=click.Choice(["rgb", "bgr"]), default="rgb", show_default=True, group=_NETWORK,
-        help="Order of its images' channels.")  # fmt: skip
+        help="Order of its images' color channels.")  # fmt: skip
 @option("--layout", type=click.Choice(["auto", "NCHW", "NHWC"]), default="auto", show_default=True, group=_NETWORK,
         help="Order of its images' axes; auto: recognized by the axis of length 3.")  # fmt: skip
 @option("--size", type=click.IntRange(16, 4096), metavar="PX", group=_NETWORK,
         help="Side of its crops, if the file does not state it.  [default: 256]")  # fmt: skip
-@option("--output", metavar="NAME", group=_NETWORK, help="The output that is the map.  [default: the first]")
+@option("--output", metavar="NAME", group=_NETWORK, help="Name of the output with the map.  [default: the first]")
 @option("--model", "model_path", type=MODEL, default="builtin", show_default=True, group=_NETWORK,
-        help="Model that it was trained with: whose UV its maps have.")  # fmt: skip
+        help="Model that it was trained with, whose UV its maps have.")  # fmt: skip
 @option("--landmarks", type=ANY_PATH, metavar="FOLDER|FILE", group=_FACES,
         help="Landmark files named as the images, or one table for all.  "
              "[default: those beside the images]")  # fmt: skip
@@ -58,17 +59,17 @@ _NETWORK, _FACES, _OUTPUT = "The network", "Where faces are", "What comes out"
 @option("--detector", type=click.Choice(["auto", "none", "mediapipe", "dlib", "face-alignment"]), default="auto",
         show_default=True, group=_FACES,
         help="Finds landmarks of images that no file has landmarks for; auto: the first one installed.")  # fmt: skip
-@option("--detector-model", type=EXISTING_FILE, group=_FACES, help="Weights of a detector that comes without any.")
+@option("--detector-model", type=EXISTING_FILE, group=_FACES, help="File of weights for the detector.")
 @option("--faces", type=click.Choice(["largest", "all"]), default="largest", show_default=True, group=_FACES,
-        help="Which faces of a photograph.")  # fmt: skip
+        help="Which faces of a photograph to take.")  # fmt: skip
 @option("--crop", type=click.Choice(["auto", "training", "prnet", "prnet-detector", "whole"]), default="auto",
         show_default=True, group=_FACES,
-        help="The square around a face: the training sets', or PRNet's around points or a detection; whole: the images "
-             "are crops. auto: training around landmarks, prnet-detector around boxes.")  # fmt: skip
+        help="How a face is cropped: as in training sets, as PRNet does around points or around a detection, or whole "
+             "(images are crops). auto: training around landmarks, prnet-detector around boxes.")  # fmt: skip
 @option("--exif", type=click.Choice(["apply", "ignore"]), default="apply", show_default=True, group=_FACES,
         help="Turn photographs upright as their EXIF orientation says, or take them as stored.")  # fmt: skip
 @option("--write", type=NameList(), default="mesh,landmarks,pose", show_default=True, group=_OUTPUT,
-        help="Files of a face: mesh (.obj), landmarks (.txt), pose (.json), map (.npy).")  # fmt: skip
+        help="Files to write for each face: mesh (.obj), landmarks (.txt), pose (.json), map (.npy).")  # fmt: skip
 @option("--draw", type=click.Choice(["sparse", "dense", "mesh", "depth", "pose", "none"]), default="sparse",
         show_default=True, group=_OUTPUT, help="What is drawn over the photograph (.png).")  # fmt: skip
 @workers_option
@@ -167,7 +168,7 @@ def command(
 
 
 def _report(shown: Any, batch: Any) -> None:
-    """Lines for what came of some photographs, where there are lines for each."""
+    """The lines for some photographs, if each gets a line."""
     for face in batch.faces:
         shown.line(f"{face.name}: pitch {face.pitch_deg:.0f}°, yaw {face.yaw_deg:.0f}°, roll {face.roll_deg:.0f}°")
     for skip in batch.skipped:

@@ -1,4 +1,4 @@
-"""`uvgen prepare`: photographs in the layout of other trainers, without a data set between."""
+"""`uvgen prepare`: photographs in the layout of other trainers, without making a data set first."""
 
 import sys
 from pathlib import Path
@@ -34,16 +34,16 @@ def command() -> None:
 @command.command("deep3d", cls=GroupedCommand)
 @option("--images", type=ANY_PATH, required=True, metavar="DIR", group=_WHAT, help="Folder of photographs.")
 @option("--detections", type=ANY_PATH, metavar="DIR|FILE", group=_WHAT,
-        help="Landmark files named as the images, or a table for all. Of files with five points, 68 come from the "
-             "detector.")  # fmt: skip
+        help="Landmark files named as the images, or a table for all. For files with five points, the detector finds "
+             "the 68.")  # fmt: skip
 @option("--detector", type=click.Choice(["mediapipe", "dlib", "face-alignment"]), group=_WHAT,
         help="Finds landmarks of images that no file has landmarks for.")  # fmt: skip
-@option("--detector-model", type=EXISTING_FILE, group=_WHAT, help="Weights of a detector that comes without any.")
+@option("--detector-model", type=EXISTING_FILE, group=_WHAT, help="File of weights for the detector.")
 @option("--exif", type=click.Choice(["apply", "ignore"]), default="apply", show_default=True, group=_WHAT,
         help="Turn photographs upright as their EXIF orientation says, or take them as stored.")  # fmt: skip
 @option("-o", "--out", type=ANY_PATH, required=True, group=_OUTPUT, help="Folder to make.")
 @option("--quality", type=click.IntRange(1, 100), default=95, show_default=True, group=_OUTPUT,
-        help="Of the masks of JPEG files.")  # fmt: skip
+        help="JPEG quality of the skin masks.")  # fmt: skip
 @workers_option
 @overwrite_option("an export")
 @quiet_option
@@ -63,8 +63,8 @@ def deep3d(
 ) -> None:
     """Make Deep3DFaceRecon's training data: images, detections, landmarks, skin masks and lists.
 
-    Of each photograph the largest face is taken. Running the same command again goes on where an interrupted run
-    stopped.
+    Of each photograph the largest face is taken. Running the same command again continues an interrupted
+    run.
 
     \b
     Example:

@@ -13,23 +13,29 @@ from uvgen.wording import are, count
 @click.command("preview")
 @click.argument("shards", type=PATH_OR_URL)
 @click.option(
-    "-o", "--out", type=ANY_PATH, required=True, help="Picture to write, .png or .jpg; replaced where it exists."
+    "-o", "--out", type=ANY_PATH, required=True, help="Picture to write, .png or .jpg; replaced if it exists."
 )
 @click.option("--samples", "n_samples", type=click.IntRange(1, 24), default=8, show_default=True,
-              help="Rows; spread evenly over the set's yaw.")  # fmt: skip
-@click.option("--name", "names", multiple=True, help="Show this sample, repeatable, instead of a choice.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Which samples of like yaw are chosen.")
+              help="Number of rows, spread evenly over the set's yaw.")  # fmt: skip
+@click.option("--name", "names", multiple=True, help="Show this sample (repeatable), instead of a selection.")
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Random seed: which of the samples with similar yaw are shown.",
+)
 @click.option("--every", type=click.IntRange(min=1), metavar="K",
-              help="Every K-th texel is a dot of the dense alignment.  [default: about 42 a side]")  # fmt: skip
+              help="Every K-th texel is a dot of the dense alignment.  [default: about 42 per side]")  # fmt: skip
 @click.option("--model", "model_path", type=MODEL,
-              help="Take landmarks' places in maps from this model, and maps where the set stores none.")  # fmt: skip
+              help="Take landmarks' places in maps from this model, and maps if the set stores none.")  # fmt: skip
 @click.option("--targets", is_flag=True,
-              help="Show the per-pixel targets, of shards built with --targets, in a second line.")  # fmt: skip
+              help="Show per-pixel targets in a second line, for shards built with --targets.")  # fmt: skip
 @click.option("--pred", "predictions", type=EXISTING_FOLDER, metavar="FOLDER",
-              help="Show predicted maps beside the true ones: NAME.npy as the set names its samples.")  # fmt: skip
+              help="Show predicted maps beside the true ones: files NAME.npy, by the samples' names.")  # fmt: skip
 @click.option("--scale", type=SCALE, default="px", show_default=True,
-              help="Unit of --pred's maps: px of the crop; 1 is the crop's size, 1.1 times that, 280/256 times that, "
-                   "or unit as ShardDataset has it; or what to multiply them by.")  # fmt: skip
+              help="Unit of --pred's maps: px of the crop, size (the crop's size), prnet (1.1 times that), reshow "
+                   "(280/256 times that), unit (as in ShardDataset), or a number to multiply them by.")  # fmt: skip
 @untrusted_option
 @json_option
 @click.option("-q", "--quiet", is_flag=True, help="Print problems only.")
@@ -48,7 +54,7 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Draw a contact sheet: crops, and all that their position maps say, one row a sample.
+    """Draw a contact sheet: crops and what their position maps say, one row per sample.
 
     Points beside their features, a shifted or mirrored map, or a set made with the wrong model show at a glance.
 

@@ -38,7 +38,7 @@ class Progress:
     Parameters
     ----------
     check : callable
-        Called whenever samples are counted: raises where the work is to stop.
+        Called whenever samples are counted: raises if the work is to stop.
     quiet, verbose : bool
         As the options say.
     """
@@ -207,13 +207,13 @@ def reported(*, quiet: bool, verbose: bool = False) -> Iterator[Progress]:
 
 
 def finish(out: Path, result: Any, *, quiet: bool, verbose: bool, as_json: bool = False) -> None:
-    """Name skipped samples, print the closing summary of a `BuildResult`, and exit with 3 where any was skipped."""
+    """Name skipped samples, print the closing summary of a `BuildResult`, and exit with 3 if any was skipped."""
     from uvgen.storage.objects import said
 
     mirror, where = result.mirror, said(out)
     if mirror is not None and mirror.n_unpaired and not quiet:
         click.echo(
-            f"note: the model says no mirror vertex for a corner of {mirror.n_unpaired} of {mirror.size**2} texels; in "
+            f"note: the model has no mirror vertex for a corner of {mirror.n_unpaired} of {mirror.size**2} texels; in "
             "flipped maps they have the values of the opposite column, all others are exact",
             err=True,
         )

@@ -40,7 +40,7 @@ _WHAT, _HOW, _OUTPUT = "What goes in", "How scans are registered", "What comes o
     group=_WHAT,
     help="Finds landmarks of meshes that have no landmark file, in pictures of them; less exact than manual marks.",
 )
-@option("--detector-model", type=EXISTING_FILE, group=_WHAT, help="Weights of a detector that comes without any.")
+@option("--detector-model", type=EXISTING_FILE, group=_WHAT, help="File of weights for the detector.")
 @option("--units", type=click.Choice(["auto", "um", "mm", "cm", "m"]), default="auto", show_default=True, group=_WHAT,
         help="Unit of the scans; auto: for each scan, the one in which its face has a person's size.")  # fmt: skip
 @option("--model", "model_path", type=MODEL, default="builtin", show_default=True, group=_HOW,
@@ -124,7 +124,7 @@ def command(
 
 
 def _report(shown: Any, one: Any) -> None:
-    """A line for a scan, where there are lines for each."""
+    """The line for a scan, if each gets a line."""
     if hasattr(one, "reason"):
         shown.line(f"skipped {one.name}: {one.reason}")
     else:

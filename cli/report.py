@@ -34,21 +34,21 @@ _SHOWN, _PREDICTED, _OUTPUT = "What is shown", "Predictions", "What comes out"
         help="Pictures of this many samples: the largest label NME first, then the least usual ones.")  # fmt: skip
 @option("--all", "all_samples", is_flag=True, group=_SHOWN, help="Pictures of all samples.")
 @option("--names", "names_path", type=EXISTING_FILE, group=_SHOWN,
-        help="Pictures of the samples in a text file, one name a line.")  # fmt: skip
+        help="Pictures of the samples in a text file, one name per line.")  # fmt: skip
 @option("--thumbnails", is_flag=True, group=_SHOWN,
         help="Thumbnails of all other samples too: 4.4 kB and some milliseconds each.")  # fmt: skip
 @option("--model", "model_path", type=MODEL, group=_SHOWN,
-        help="The set's model: makes maps where the set stores none, and lets labels be checked.")  # fmt: skip
+        help="The set's model: makes maps if the set stores none, and lets labels be checked.")  # fmt: skip
 @option("--verify/--no-verify", default=True, show_default=True, group=_SHOWN,
         help="Check the set as `uvgen verify` does, which reads all of it.")  # fmt: skip
 @option("--pred", "predictions", type=ANY_PATH, metavar="DIR|FILE|SHARDS", group=_PREDICTED,
         help="Predictions, as for `uvgen evaluate`: drawn on the crops, the worst first.")  # fmt: skip
 @option("--scale", type=SCALE, default="px", show_default=True, group=_PREDICTED,
-        help="What their values were divided by, as for `uvgen evaluate`.")  # fmt: skip
+        help="Divisor of their values, as for `uvgen evaluate`.")  # fmt: skip
 @option("--frame", type=click.Choice(["crop", "image"]), default="crop", show_default=True, group=_PREDICTED,
-        help="Where their x and y are counted.")  # fmt: skip
+        help="Frame of their x and y.")  # fmt: skip
 @option("--convention", type=click.Choice(["exact", "face3d", "reshow", "matlab"]), group=_PREDICTED,
-        help="How their pixels are counted.  [default: as the set counts them]")  # fmt: skip
+        help="Pixel convention of the predictions.  [default: the set's]")  # fmt: skip
 @workers_option
 @overwrite_option("a report")
 @untrusted_option
@@ -130,7 +130,7 @@ def command(
         click.echo(as_typed(problem), err=True)
     if problems:
         click.echo(
-            f"{shards}: {count(len(problems), 'problem')}; `uvgen verify --repair` makes damaged files anew", err=True
+            f"{shards}: {count(len(problems), 'problem')}; `uvgen verify --repair` makes damaged files again", err=True
         )
     if result.quality is not None:
         show_warnings(result.quality.warnings)
@@ -158,7 +158,7 @@ def _about(n_pages: int, n_samples: int, workers: int, *, thumbnails: bool) -> s
     n_thumbnails = n_samples - n_pages if thumbnails else 0
     work = n_pages * _SECONDS_A_PAGE + n_thumbnails * _SECONDS_A_THUMBNAIL
     if not n_pages + n_thumbnails:
-        return f"drawing no pages: the numbers of {count(n_samples, 'sample')} alone"
+        return f"drawing no pages, only the numbers of {count(n_samples, 'sample')}"
     workers = min(workers, max((n_pages + n_thumbnails) // 16, 1))  # as many as have something to do
     seconds = _SECONDS_TO_START + work / workers
     long = f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{5 * round(seconds / 5)} seconds"

@@ -1,4 +1,4 @@
-"""How commands print what came of them as JSON: one object on stdout, everything else on stderr."""
+"""How commands print their results as JSON: one object on stdout, everything else on stderr."""
 
 import json
 from collections.abc import Sequence
@@ -23,9 +23,9 @@ def print_json(content: dict[str, Any]) -> None:
 
 
 def name_skipped(skipped: Sequence[Any], listed_in: str, *, quiet: bool = False) -> None:
-    """Say on stderr what was left out, each with `name` and `reason`: a line for each of the first.
+    """Print on stderr what was left out, with `name` and `reason`: one line for each of the first few.
 
-    Where only errors are asked for, one line says how many there are and names the first: the exit status is 3, and
+    If only errors are asked for, one line says how many there are and names the first: the exit status is 3, and
     people want to know why.
     """
     if quiet and skipped:

@@ -40,9 +40,11 @@ class Fractions(AnyType):
 @click.argument("shards", type=PATH_OR_URL)
 @click.option("--fractions", type=Fractions(), required=True, metavar="NAME=SHARE,…",
               help="Parts and their shares of the photographs: train=0.9,val=0.1.")  # fmt: skip
-@click.option("--seed", type=int, default=0, show_default=True, help="Another seed, another division.")
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Random seed: another seed gives another division."
+)
 @click.option("--by", default="photograph", show_default=True, metavar="photograph|sample|REGEX",
-              help="What is never divided; REGEX: samples in whose names it matches the same text.")  # fmt: skip
+              help="What stays in one part; REGEX: all samples in whose names it matches the same text.")  # fmt: skip
 @click.option("-o", "--out", type=ANY_PATH, help="File to write.  [default: splits.json in the folder]")
 @click.option("--overwrite", is_flag=True, help="Replace parts of the same names that were divided otherwise.")
 @json_option

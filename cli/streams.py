@@ -1,4 +1,4 @@
-"""Standard streams that nobody reads, such as a full pipe or a stopped terminal: writing to them waits for ever."""
+"""Standard streams that are not read, such as a full pipe or a stopped terminal: writing to them blocks forever."""
 
 import contextlib
 import os
@@ -20,7 +20,7 @@ def takes_a_line(stream: TextIO | None, seconds: float | None = 0.0) -> bool:
 
 
 def leave_unread_streams() -> None:
-    """Let what is still to be said go nowhere, if nobody reads it: the process is to end, and would wait as it does."""
+    """Discard remaining output if the stream is not read: otherwise the process would block when it exits."""
     for number, stream in ((1, sys.stdout), (2, sys.stderr)):
         if not takes_a_line(stream, _SECONDS):
             with contextlib.suppress(OSError):

@@ -24,15 +24,17 @@ _WHAT, _OUTPUT = "Which faces", "What comes out"
 
 @click.command("synth", cls=GroupedCommand)
 @option("--count", type=click.IntRange(min=1), required=True, metavar="N", group=_WHAT,
-        help="Faces, spread over the subsets; each comes with its mirror image besides.")  # fmt: skip
-@option("--seed", type=int, default=0, show_default=True, group=_WHAT, help="Another seed, other faces.")
+        help="Number of faces, spread over the subsets; with --flip, each also gets a mirror image.")  # fmt: skip
+@option(
+    "--seed", type=int, default=0, show_default=True, group=_WHAT, help="Random seed: another seed gives other faces."
+)
 @option("--model", "model_path", type=MODEL, default="builtin", show_default=True, group=_WHAT,
         help="Morphable model: uvgen's .h5, another that docs/models.md lists, or the word builtin.")  # fmt: skip
 @option("--subset", "subsets", type=click.Choice(["AFW", "HELEN", "IBUG", "LFPW"]), multiple=True, group=_WHAT,
-        help="Subset to make, repeatable; all of them by default.")  # fmt: skip
+        help="Subset to make, repeatable; by default all.")  # fmt: skip
 @option("--flip/--no-flip", default=True, show_default=True, group=_WHAT, help="Make the mirrored _Flip subsets too.")
 @option("--photographs", type=click.IntRange(1, 1000), default=1, show_default=True, metavar="K", group=_WHAT,
-        help="Of each face: other poses, expressions, light and backdrops.")  # fmt: skip
+        help="Photographs of each face, in other poses, expressions, light and backdrops.")  # fmt: skip
 @option("-o", "--out", type=ANY_PATH, required=True, group=_OUTPUT, help="Folder to make, like 300W-LP's.")
 @option("--size", type=click.IntRange(64, 4096), default=450, show_default=True, group=_OUTPUT,
         help="Pixels along each side of the images.")  # fmt: skip

@@ -30,15 +30,15 @@ _CHECKS, _REPAIR = "What is checked", "Repairing"
 @option("--model", "model_path", type=MODEL, group=_CHECKS, help="Also compare stored maps with stored parameters.")
 @untrusted_option
 @option("--repair", is_flag=True, group=_REPAIR,
-        help="Make damaged and missing files anew, byte for byte, of what the data set was made of; with --model, "
-             "unless that is the built-in one.")  # fmt: skip
+        help="Make damaged and missing files again, byte for byte, from what the data set was made from; needs "
+             "--model, unless that is the built-in one.")  # fmt: skip
 @option("--data", type=ANY_PATH, group=_REPAIR,
-        help="The samples that `uvgen build` took; by default the built-in ones, where the set has that "
+        help="The samples that `uvgen build` took; by default the built-in ones, if the set has that "
              "model.")  # fmt: skip
 @option("--source", type=ANY_PATH, group=_REPAIR,
         help="The data set that `uvgen augment` made copies of.")  # fmt: skip
 @option("--weights", "weights_path", type=EXISTING_FILE, group=_REPAIR,
-        help="The weight mask, where `uvgen build` was given one.")  # fmt: skip
+        help="The weight mask, if `uvgen build` was given one.")  # fmt: skip
 @workers_option
 @json_option
 @option("-q", "--quiet", is_flag=True, group=HOW_IT_RUNS, help="Print problems only.")
@@ -58,8 +58,8 @@ def command(
 ) -> None:
     """Check a data set: hashes, shapes, ranges, and with --model that each map agrees with its parameters.
 
-    Says also how far the labels are from the annotated landmarks, where the data set has some: maps may agree with
-    their parameters, and the parameters not with the picture.
+    It also reports how far the labels are from the annotated landmarks, if the data set has some: maps can agree with
+    their parameters while the parameters do not fit the picture.
 
     \b
     Example:
@@ -67,8 +67,8 @@ def command(
       uvgen verify shards/ --repair --model bfm.h5 --data 300W_LP/
       uvgen verify augmented/ --repair --model bfm.h5 --source shards/
 
-    With --repair, damaged and missing files are made first, then all are checked. Whole files are not touched, and no
-    file is replaced by another than the one that was there.
+    With --repair, damaged and missing files are made again first, then all files are checked. Intact files are not
+    touched, and a file is put into place only if it has the SHA-256 of the original.
 
     \b
     Exit status: 0 sound (warnings included; with --repair: sound now), 1 problems were found or are left (each is
@@ -92,7 +92,7 @@ def command(
     if as_json:
         print_json(result.to_plain())
     if result.problems:
-        what_to_do = "see above" if repair or url_of(shards) else "--repair makes damaged files anew"
+        what_to_do = "see above" if repair or url_of(shards) else "--repair makes damaged files again"
         click.echo(f"{said(shards)}: {count(len(result.problems), 'problem')}; {what_to_do}", err=True)
         sys.exit(1)
     if result.quality is not None:
@@ -108,7 +108,7 @@ def command(
 
 
 def _repair(shards: Path, quiet: bool, **options: Any) -> None:
-    """Make damaged files anew, and name each that was."""
+    """Make damaged files again, and name each."""
     from uvgen import repair_shards
 
     with reported(quiet=quiet):
@@ -117,6 +117,6 @@ def _repair(shards: Path, quiet: bool, **options: Any) -> None:
         click.echo(as_typed(problem), err=True)
     if not quiet:
         for path in result.repaired:
-            click.echo(as_typed(f"{path}: made anew, as it was"), err=True)
+            click.echo(as_typed(f"{path}: made again, as it was"), err=True)
         if not result.repaired and not result.problems:
             click.echo(f"{shards}: nothing to repair", err=True)

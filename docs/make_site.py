@@ -21,7 +21,7 @@ PROJECT_PAGES = {"README": "index", "CONTRIBUTING": "contributing", "SECURITY": 
 
 LIBRARY = {
     "uvgen": "What scripts call: data sets from samples, models, maps, reports.",
-    "uvgen.rasterize": "Triangles to pixels and back; needs numpy and numba alone.",
+    "uvgen.rasterize": "Triangles to pixels and back; needs only numpy and numba.",
     "uvgen.augment": "Augmentation of samples, with exact labels.",
     "uvgen.torch": "PyTorch: data sets, and layers of a 3DMM.",
     "uvgen.losses": "Losses of position maps, landmarks and coefficients, for arrays and tensors.",
@@ -65,10 +65,16 @@ def write(path: Path, text: str) -> None:
 
 
 def with_site_links(text: str, up: str) -> str:
-    """A page with links to other files of the checkout as links to the site's pages."""
+    """A page with links to other files of the checkout as links to the site's pages, by the pages' titles."""
     for file, page in PROJECT_PAGES.items():
         text = text.replace(f"]({up}{file}.md", f"]({page}.md")
-    return text.replace("](docs/", "](")
+    settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    titles = {page: title for title, page in re.findall(r"^ +- ([^:\n]+): (\S+\.md)$", settings, re.MULTILINE)}
+
+    def titled(link: re.Match[str]) -> str:
+        return f"[{titles[link[1]]}]({link[1]}{link[2]})"  # on GitHub the file's name is what a reader looks for
+
+    return re.sub(r"\[[\w./-]+\.md\]\(([\w-]+\.md)([^)]*)\)", titled, text.replace("](docs/", "]("))
 
 
 def nav_of(pages: dict[str, str]) -> str:

@@ -4,8 +4,8 @@
     python examples/train_minimal.py shards_without_maps/ --model bfm.h5 --out run/ --device cuda --workers 8
 
 It validates on photographs that training never sees, keeps the best network in run/network.pt (a state dict), and draws
-run/validation.png. The parts are those of `uvgen split`; where the set has none, they are made by photographs, in
-run/splits.json. Where the shards have no maps, `PositionMapLayer` makes them of the parameters in each batch.
+run/validation.png. The parts are those of `uvgen split`; if the set has none, they are made by photographs, in
+run/splits.json. If the shards have no maps, `PositionMapLayer` makes them of the parameters in each batch.
 """
 
 import argparse
@@ -155,8 +155,8 @@ def main() -> None:
     parser.add_argument("shards", help="folder that `uvgen build` made")
     parser.add_argument("--out", type=Path, default=Path("run"), help="folder for the network and the picture")
     parser.add_argument("--model", help="file or the word builtin: makes the maps of shards without maps")
-    parser.add_argument("--split", help="part to train on; train, where the set has parts")
-    parser.add_argument("--val", help="part to validate on; val, where the set has parts")
+    parser.add_argument("--split", help="part to train on (train, if the set has parts)")
+    parser.add_argument("--val", help="part to validate on (val, if the set has parts)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda, cuda:1")
     threads = min(4, max(1, (os.cpu_count() or 1) - 2))  # workers need the others
     for name, value, text in (

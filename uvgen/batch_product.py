@@ -39,7 +39,7 @@ def columns_of(parameters: NDArray[np.floating]) -> Columns:
 
 @cache
 def _margin() -> int:
-    """Columns that this machine's BLAS needs on either side; 0 where no number of `_MARGINS` helps."""
+    """Columns that this machine's BLAS needs on either side; 0 if no number of `_MARGINS` helps."""
     random = np.random.default_rng(0)
     basis = random.normal(size=(_ROWS, _PARAMETERS)).astype(np.float32)
     column = random.normal(size=(_PARAMETERS, 1)).astype(np.float32)

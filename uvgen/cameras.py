@@ -101,7 +101,7 @@ class ImageCamera:
     center_px : (float, float)
         Where the optical axis meets the image: x, y in the image frame, pixel centers at integers.
     size : (int, int) or None
-        Width and height of the image that it belongs to, px, where that is known.
+        Width and height of the image that it belongs to, px, if that is known.
     """
 
     kind: str = "image"

@@ -1,6 +1,6 @@
 """Checks and conversions of arguments, the same in every room.
 
-Every message has one order: the argument, what was found, what was expected, and where it is not obvious what to do.
+Every message has one order: the argument, what was found, what was expected, and if it is not obvious what to do.
 Lengths in a shape are numbers; a name such as "B" or None stands for any length, -1 for any but zero, and a leading
 ``...`` for any axes before the others.
 """
@@ -75,7 +75,7 @@ def _fits(have: tuple[int, ...], shape: Sequence[Any]) -> bool:
 
 
 def as_array(value: Any, name: str) -> NDArray[Any]:
-    """`value` as a NumPy array; InputError where NumPy cannot make one of it."""
+    """`value` as a NumPy array; InputError if NumPy cannot make one of it."""
     try:
         return np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:  # a ragged list; a tensor on a device or with a gradient
@@ -119,7 +119,7 @@ def check_color_range(colors: NDArray[Any], name: str) -> None:
 
 
 def float64_array(value: ArrayLike, name: str, *shapes: Sequence[Any], note: str = "") -> NDArray[np.float64]:
-    """Real numbers of any type as float64, not copied where they are; of one of the shapes, if any is given."""
+    """Real numbers of any type as float64, not copied if they are; of one of the shapes, if any is given."""
     array = value if type(value) is np.ndarray else as_array(value, name)
     if array.dtype != np.float64:
         if array.dtype.kind not in _KINDS["real numbers"]:
@@ -224,7 +224,7 @@ def check_buffer(out: Any, shape: tuple[int, ...], dtype: DTypeLike, name: str =
 
 
 def out_buffer(out: NDArray[Any] | None, shape: tuple[int, ...], dtype: DTypeLike, name: str = "out") -> NDArray[Any]:
-    """The caller's buffer after `check_buffer`, or where it is None a new one, not initialized."""
+    """The caller's buffer after `check_buffer`, or if it is None a new one, not initialized."""
     if out is None:
         return np.empty(shape, dtype)
     check_buffer(out, shape, dtype, name)

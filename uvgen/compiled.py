@@ -46,7 +46,7 @@ def kernel(function: Callable[..., Any], **options: Any) -> Any:
     A kernel whose name begins with an underscore is called by kernels of its file alone: numba then makes no entry for
     Python, which takes a tenth of all time spent compiling. Calling one from Python would crash; a test forbids it.
 
-    Where numba finds no folder to keep it in (a read-only installation without a home), or it cannot be written there
+    If numba finds no folder to keep it in (a read-only installation without a home), or it cannot be written there
     (a full disk), the function is compiled anew in each process, and a warning says so once.
     """
     options = {
@@ -84,7 +84,7 @@ class _KernelFiles:
 
     Numba's own cache writes an index first, and then the code to a numbered file that the index names. A process that
     ends between the two, a disk that fills up, or two processes that compile for different types at once, leave an
-    index that leads to the code of an older source or of other types, which then runs for ever. A file that was cut
+    index that leads to the code of an older source or of other types, which then runs forever. A file that was cut
     short ends each process with an exception.
     """
 
@@ -153,7 +153,7 @@ def _source_digest(module: str) -> str:
 
 
 class _KernelCache:
-    """Numba's cache of a function, in `_KernelFiles`; where it cannot be written, the work goes on without it."""
+    """Numba's cache of a function, in `_KernelFiles`; if it cannot be written, the work goes on without it."""
 
     def __init__(self, of_numba: Any) -> None:
         self._cache = of_numba

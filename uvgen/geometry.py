@@ -243,7 +243,7 @@ def similarity_scale(similarity: ArrayLike) -> NDArray[np.float64]:
 
 
 def transform_points(points: ArrayLike, similarity: ArrayLike) -> NDArray[np.float64]:
-    """Apply 2D similarities to points; z, where there is one, scales alike.
+    """Apply 2D similarities to points; z, if there is one, scales alike.
 
     Parameters
     ----------
@@ -290,8 +290,8 @@ def crop_to_image(points: ArrayLike, similarity: ArrayLike) -> NDArray[np.floati
     Returns
     -------
     (..., 2) or (..., 3) float32 or float64
-        Image frame, px; float32 where the points are of float32 or less. z is divided by the similarity's scale, as x
-        and y are; where it is 0 stays as it is, for maps do not say how far the face is away. Points that are not
+        Image frame, px; float32 if the points are of float32 or less. z is divided by the similarity's scale, as x
+        and y are; if it is 0 stays as it is, for maps do not say how far the face is away. Points that are not
         finite are not finite there either.
 
     Raises

@@ -40,7 +40,7 @@ def exit_status(error: KeyboardInterrupt) -> int:
 
 @contextmanager
 def interrupts_deferred() -> Iterator[Callable[[], None]]:
-    """Hold Ctrl-C back, and SIGTERM and SIGHUP where the program handles them; leaving the block lets them through.
+    """Hold Ctrl-C back, and SIGTERM and SIGHUP if the program handles them; leaving the block lets them through.
 
     Yields
     ------

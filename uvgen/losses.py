@@ -107,7 +107,7 @@ def ssim(
     Returns
     -------
     () float, with `each` (...) float
-        1 where both are equal. Wang et al., IEEE TIP 2004: Gaussian window of 11 × 11 with sigma 1.5, K1 = 0.01,
+        1 if both are equal. Wang et al., IEEE TIP 2004: Gaussian window of 11 × 11 with sigma 1.5, K1 = 0.01,
         K2 = 0.03, over the places where the window fits; the mean over the channels.
 
     Raises
@@ -195,7 +195,7 @@ def siamese_loss(texture: Array, seen: Array | None = None) -> Array:
     Raises
     ------
     InputError
-        As for `symmetry_loss`, and where there is no even number of textures.
+        As for `symmetry_loss`, and if there is no even number of textures.
     """
     texture, seen, _ = _textures(texture, seen)
     if texture.ndim != 4 or len(texture) % 2:

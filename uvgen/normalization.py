@@ -218,7 +218,7 @@ class Normalization:
         Returns
         -------
         array or tensor
-            float32, or float64 where the values are; new memory.
+            float32, or float64 if the values are; new memory.
         """
         values, scale, offset = self._beside(values)
         return (values - offset) / scale
@@ -255,7 +255,7 @@ def standard_deviation(variance: Any) -> Any:
 
 
 def image_choice(image_normalize: Any, normalize: Any) -> str | None:
-    """The images' normalization that is meant beside that of the maps; InputError where it is unknown."""
+    """The images' normalization that is meant beside that of the maps; InputError if it is unknown."""
     if isinstance(image_normalize, str) and image_normalize == AUTO:
         return None if normalize is None else "unit"
     choice(image_normalize, "image_normalize", (AUTO, *IMAGE_NORMALIZATIONS))
@@ -271,7 +271,7 @@ def denormalize(values: Any, scale: Any, offset: Any) -> Any:
         One sample's map or image, or a batch: also what a network predicted.
     scale, offset : array, tensor or number
         The fields ``posmap_scale`` and ``posmap_offset``, or ``image_scale`` and ``image_offset``, of the same sample
-        or batch: one number a sample, or one for each of its channels.
+        or batch: one number per sample, or one for each of its channels.
 
     Returns
     -------
@@ -305,7 +305,7 @@ def denormalize(values: Any, scale: Any, offset: Any) -> Any:
         fits = numbers.ndim == 0 or (own in (0, 1) and tuple(numbers.shape[:lead]) == shape[:lead])
         if lead < 0 or not fits or (own == 1 and numbers.ndim and numbers.shape[-1] != 3):
             raise InputError(
-                f"{name}: shape {tuple(numbers.shape)}, expected one number a sample or channel of values {shape}"
+                f"{name}: shape {tuple(numbers.shape)}, expected one number per sample or channel of values {shape}"
             )
         if numbers.ndim == 0:
             found.append(numbers)

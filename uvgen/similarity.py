@@ -60,7 +60,7 @@ def align_points(
             raise InputError(f"{name}: {count(len(points), 'point')} in one place, expected 3 or more that are apart")
     share = np.ones((len(source), 1))
     if weights is not None:
-        given = float64_array(weights, "weights", (len(source),), note="one a point")
+        given = float64_array(weights, "weights", (len(source),), note="one per point")
         check_finite(given, "weights")
         if given.min() < 0 or not given.max() > 0:
             raise InputError(f"weights: {given.min():.4g} to {given.max():.4g}, expected 0 or more, some above 0")

@@ -41,5 +41,5 @@ def shown_size(n_bytes: float, digits: int = 1) -> str:
 
 
 def typed(path: str | os.PathLike[str]) -> str:
-    """A path as it is typed in a shell: in quotes where it has spaces or the like."""
+    """A path as it is typed in a shell: in quotes if it has spaces or the like."""
     return shlex.quote(os.fspath(path))

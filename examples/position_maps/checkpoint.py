@@ -36,7 +36,7 @@ def settings_of(options: Any) -> dict[str, Any]:
 
 
 def read(path: Path, what: str, **fields: type) -> dict[str, Any]:
-    """What `torch.save` wrote; nothing in the file is run. UvgenError where it is no dict of such fields."""
+    """What `torch.save` wrote; nothing in the file is run. UvgenError if it is no dict of such fields."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of damaged files: of any type; PyTorch advises to run what is in the file
@@ -51,7 +51,7 @@ def read(path: Path, what: str, **fields: type) -> dict[str, Any]:
 
 
 def take_up(owner: Any, state: dict[str, Any], path: Path) -> None:
-    """Let a module or Adam load its state; UvgenError where that is of another one, or holds NaN or infinity."""
+    """Let a module or Adam load its state; UvgenError if that is of another one, or holds NaN or infinity."""
     try:
         (_check_adam if isinstance(owner, torch.optim.Optimizer) else _check_module)(owner, state)
         owner.load_state_dict(state)
@@ -94,7 +94,7 @@ def _check(name: str, value: torch.Tensor, shape: Any, dtype: torch.dtype) -> No
 
 
 def load(path: Path, options: Any) -> dict[str, Any]:
-    """A checkpoint that was made with the same settings; UvgenError where there is none, or another setting differs."""
+    """A checkpoint that was made with the same settings; UvgenError if there is none, or another setting differs."""
     if not path.is_file():
         raise uvgen.UvgenError(f"{path}: not there, expected the checkpoint of a run; start one without --resume")
     kinds = {"network": dict, "optimizer": dict, "settings": dict, "sampler": dict, "step": int, "n_ranks": int}

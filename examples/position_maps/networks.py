@@ -13,7 +13,7 @@ not needed.
 
 What the last layer gives goes through the tail, `sigmoid` (published) or `linear`; both divide it by 4, since a batch
 norm gives numbers of deviation 1 and texels lie 0.25 crop widths from the middle. The sigmoid opens onto -1.5 to 2.5
-crop widths, all that shards can hold (`normalize="unit"`), so that no texel is out of reach.
+crop widths, all that shards can hold (`normalize="unit"`), so that every texel can be represented.
 """
 
 from collections.abc import Mapping
@@ -212,7 +212,7 @@ class PositionMapNetwork(nn.Module):
     tail : {"sigmoid", "linear"}
         See above.
     uv_size : int, optional
-        Texels of the maps, where they are not as many as the crop has pixels: they are interpolated.
+        Texels of the maps, if they are not as many as the crop has pixels: they are interpolated.
     imagenet : bool
         Whether images are normalized by ImageNet's mean and deviation first, as pretrained encoders expect.
     """
@@ -264,7 +264,7 @@ def _initialize_linear_tail(first: Transposed4, *others: Transposed4) -> None:
 
 
 def load_encoder(encoder: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Load a state dict with torchvision's keys; ValueError where keys or shapes are others."""
+    """Load a state dict with torchvision's keys; ValueError if keys or shapes are others."""
     own = encoder.state_dict()
     body = {key: value for key, value in state.items() if not key.startswith(("classifier.", "fc."))}
     missing, unknown = sorted(own.keys() - body.keys()), sorted(body.keys() - own.keys())

@@ -46,7 +46,7 @@ def options_of(description: str | None) -> argparse.Namespace:
     )
     add("--ssim", type=float, default=0.0, help="weight of 1 - SSIM, added to the loss (0)")
     add("--out", type=Path, default=Path("run"), help="folder of the run (run)")
-    add("--resume", action="store_true", help="go on with the run in --out")
+    add("--resume", action="store_true", help="continue the run in --out")
     add("--checkpoint-every", type=int, default=500, help="steps between checkpoints; one follows each epoch (500)")
     add("--stop-after", type=int, help="write a checkpoint and stop after so many steps of this call")
     add("--model", help="file or the word builtin: makes maps that are not stored, mirrors, knows the face in GIFs")

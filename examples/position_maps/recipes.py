@@ -1,4 +1,4 @@
-"""How each network is trained: rates, schedules, batches.
+"""The training recipe of each network: rates, schedules, batches.
 
 `default` was found by trial (docs/networks.md has the table): a short warm-up, a high peak, half a cosine down. `paper`
 is what the network's authors state.

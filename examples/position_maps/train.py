@@ -183,7 +183,7 @@ def train(options: argparse.Namespace) -> int:
     """Exit status: 0 finished, 130 stopped by a signal or `--stop-after`, with a checkpoint."""
     options.out.mkdir(parents=True, exist_ok=True)
     if (options.out / "checkpoint.pt").exists() and not options.resume:
-        raise uvgen.UvgenError(f"{options.out}: holds a run; go on with --resume, or name another folder with --out")
+        raise uvgen.UvgenError(f"{options.out}: holds a run; continue it with --resume, or give another --out")
     training = Training(options)
     feed, signals = training.feed, list[int]()
     position = training.resume() if options.resume else None
@@ -225,7 +225,7 @@ def train(options: argparse.Namespace) -> int:
             stop_now = options.stop_after is not None and training.step - first_step >= options.stop_after
             if training.any_rank(bool(signals) or stop_now):
                 training.save()
-                training.say(f"stopped at step {training.step}; --resume goes on")
+                training.say(f"stopped at step {training.step}; --resume continues")
                 return 130
             if training.step % options.checkpoint_every == 0:
                 training.save()

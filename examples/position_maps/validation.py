@@ -50,7 +50,7 @@ def validate(net: nn.Module, feed: Feed, weights: torch.Tensor) -> dict[str, Any
 
 
 def shown(found: dict[str, Any]) -> str:
-    """A line for people."""
+    """The scores in one readable line."""
     yaws = "/".join("–" if value is None else f"{value:.2%}" for value in found["nme_68_2d_by_yaw"])
     dense = f"dense {found['nme_dense_2d']:.2%} 2D {found['nme_dense_3d']:.2%} 3D"
     points = f"NME {found['nme_68_2d']:.2%} 2D (by yaw {yaws}), {found['nme_68_3d']:.2%} 3D"

@@ -76,7 +76,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda image: image.with_suffix(".mat").write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM" + b"\0" * 99),
         r"AFW_001_1_0\.mat: .*7\.3",
     ),
-    "missing key": (lambda image: without(image, "Exp_Para"), r"AFW_001_1_0\.mat: Exp_Para is missing; expected"),
+    "missing key": (lambda image: without(image, "Exp_Para"), r"AFW_001_1_0\.mat: Exp_Para is missing, expected"),
     "shape of another model": (
         lambda image: rewrite(image, Shape_Para=np.zeros((199, 1))),
         rf"AFW_001_1_0\.mat: 199 shape parameters, .* has {N_SHAPE} components; use the model",
@@ -94,7 +94,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "text": (lambda image: rewrite(image, Exp_Para="none"), r"AFW_001_1_0\.mat: Exp_Para .*(text|expected numbers)"),
     "image without mat": (
-        lambda image: image.with_suffix(".mat").unlink(), r"AFW_001_1_0\.jpg: no \.mat beside it; add"
+        lambda image: image.with_suffix(".mat").unlink(), r"AFW_001_1_0\.jpg: no \.mat beside it, expected"
     ),
     "mat without image": (lambda image: image.unlink(), r"AFW_001_1_0\.mat: no image beside it; add"),
     "face outside": (
@@ -368,7 +368,7 @@ def test_build_that_is_interrupted_says_whether_anything_is_kept(
 
         monkeypatch.setattr(record.ShardRecord, "add", note)
     result = run("--shard-size", 2)
-    said = "nothing is written yet" if before else "what is finished is kept, run the command again to go on"
+    said = "nothing is written yet" if before else "what is finished is kept, run the command again to continue"
     assert result.exit_code == 130 and result.stderr.endswith(f"uvgen: interrupted; {said}\n")
     if not before:
         shown = uvgen("preview", tmp_path / "out", "--out", tmp_path / "p.png")

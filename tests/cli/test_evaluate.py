@@ -60,7 +60,7 @@ def test_evaluate_names_what_is_left_out_and_exits_with_3(uvgen, shards, predict
     assert done.exit_code == 3
     assert f"no prediction: {names[0]}" in done.stderr
     assert f"NaN or infinity in the prediction: {names[1]}" in done.stderr
-    assert f"not usable: {names[2]} (" in done.stderr and "a map of 24 texels a side" in done.stderr
+    assert f"not usable: {names[2]} (" in done.stderr and "a map of 24 texels per side" in done.stderr
     assert "3 of 9 faces left out of all means" in done.stderr
     assert "NME 68, 2D (%)                6" in done.stdout
 

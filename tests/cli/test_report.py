@@ -58,7 +58,7 @@ def test_report_says_before_it_draws_how_much_that_is(
 @pytest.mark.parametrize(("about", "said"), [
     ((1000, 2000, 2, False), "pages of 1000 of 2000 samples: about 130 MB, and 2 minutes with 2 workers on idle cores"),
     ((10, 10, 8, False), "pages of 10 of 10 samples: about 1 MB, and 5 seconds with 1 worker on"),
-    ((0, 9, 2, False), "drawing no pages: the numbers of 9 samples alone"),
+    ((0, 9, 2, False), "drawing no pages, only the numbers of 9 samples"),
     ((1000, 122_450, 2, True), "samples and 121450 thumbnails: about 664 MB, and 7 minutes"),
 ])  # fmt: skip
 def test_estimate_of_a_report(about: tuple[int, int, int, bool], said: str) -> None:
@@ -82,7 +82,7 @@ def test_report_of_a_damaged_set_names_files_as_they_were_typed_and_what_to_do(
     result = uvgen("report", "set", "--out", "report", "--worst", 0)
     assert result.exit_code == 0
     assert "\nset/IBUG-00000.h5: its SHA-256 is not the one in the index" in f"\n{result.stderr}"
-    assert "set: 1 problem; `uvgen verify --repair` makes damaged files anew\n" in result.stderr
+    assert "set: 1 problem; `uvgen verify --repair` makes damaged files again\n" in result.stderr
 
 
 def test_report_of_names_that_are_not_there_reads_nothing(

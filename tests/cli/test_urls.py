@@ -55,7 +55,7 @@ def test_commands_that_read_shards_take_a_url(
     ("arguments", "message"),
     [
         (("split", URL, "--fractions", "train=1"), f"{URL}: a URL, expected the folder of a data set on this"),
-        (("verify", URL, "--repair"), "damaged files in it are made anew; copy the set, `aws s3 sync`"),
+        (("verify", URL, "--repair"), "damaged files in it are made again; copy the set, `aws s3 sync`"),
         (("select", URL, "--max-yaw", "90", "--as", "x"), "splits.json is written into it; copy the set"),
         (("drop", URL, "--min-yaw", "90", "--as", "x"), "splits.json is written into it; copy the set"),
         (("export", URL, "--to", "croissant", "--out", "e"), "croissant describes the files beside it; copy the set"),

@@ -147,7 +147,7 @@ def test_verify_and_overwrite_leave_what_macos_puts_beside_shards(
 def test_build_without_flips_of_a_folder_of_flips_is_refused(build: Any, tmp_path: Path) -> None:
     write_sample(tmp_path / "AFW_Flip", "a")
     result = build(tmp_path / "AFW_Flip", "--no-flip")
-    assert result.exit_code == 1 and "holds mirrored images alone" in result.stderr and "skipped" not in result.stderr
+    assert result.exit_code == 1 and "holds only mirrored images" in result.stderr and "skipped" not in result.stderr
 
 
 @pytest.mark.parametrize("kind", ["damaged", "missing"])

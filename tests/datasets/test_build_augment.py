@@ -154,7 +154,7 @@ def test_build_and_augment_that_flip_say_how_many_texels_are_not_exact(
             uvgen("augment", plain, "--out", copied, "--model", path, "--config", tmp_path / "flip.json"),
         )
         note = re.compile(
-            r"note: the model says no mirror vertex for a corner of [1-9]\d* of 1024 texels; in flipped maps"
+            r"note: the model has no mirror vertex for a corner of [1-9]\d* of 1024 texels; in flipped maps"
         )
         for run in runs:
             assert run.exit_code == 0, run.output

@@ -389,7 +389,7 @@ def test_build_run_again_does_not_replace_a_file_that_no_run_made(tree: Path, mo
 
     edit_index(out, change)
     (out / "IBUG-00001.h5").write_text("mine")
-    with pytest.raises(OutputError, match=r"IBUG-00001.h5: is no shard of uvgen, and a shard of"):
+    with pytest.raises(OutputError, match=r"IBUG-00001.h5: is not a shard of uvgen, but the name of"):
         make(tree, model_path, out)
     assert (out / "IBUG-00001.h5").read_text() == "mine"
     (out / "IBUG-00001.h5").unlink()

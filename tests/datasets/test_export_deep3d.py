@@ -232,7 +232,7 @@ def test_prepare_of_five_points_alone_writes_all_but_landmarks_and_lists_nothing
     whole = to_five(photos)
     result = uvgen("prepare", "deep3d", "--images", photos, "--detections", photos, "--out", tmp_path / "out", "-j", 1)
     assert result.exit_code == 3 and "0 faces for Deep3DFaceRecon, 4 skipped" in result.stdout
-    assert "five points alone, expected 68 landmarks or a detector; written without landmarks" in result.stderr
+    assert "only five points, expected 68 landmarks or a detector; written without landmarks" in result.stderr
     out = tmp_path / "out"
     assert (out / "datalist/train/masks.txt").read_text() == "" and not list((out / "landmarks").iterdir())
     for stem, points in whole.items():

@@ -256,7 +256,7 @@ def bad_meshes(tree: Path, folder: Path, model: MorphableModel, change: Any, **c
         ),
         (lambda v: v[np.random.default_rng(0).permutation(len(v))], "show no face.*vertices in another order"),
         (lambda v: v + [400, 0, 0], "the face lies outside the image"),
-        (lambda v: v * [1, 1, 0] + [0, 0, 3e7], "labels of up to 3e.07 px come of it"),
+        (lambda v: v * [1, 1, 0] + [0, 0, 3e7], "gives labels of up to 3e.07 px"),
         (lambda v: None, "no mesh of it, expected .*AFW_000_1_0.obj"),
     ],
 )
@@ -367,7 +367,7 @@ def test_files_that_changed_after_their_shard_are_named(
     later = (tmp_path / "out" / "AFW-00000.h5").stat().st_mtime + 9
     os.utime(folder / "AFW/AFW_001_1_0.npy", (later, later))
     said = import_meshes(tree, folder, tmp_path / "out", **how).warnings
-    assert said and said[0].startswith("AFW/AFW_001_1_0: mesh, camera or image have a later date than their shard")
+    assert said and said[0].startswith("AFW/AFW_001_1_0: mesh, camera or image are newer than their shard")
     os.utime(camera, (later, later))
     said = import_meshes(tree, folder, tmp_path / "out", cameras=camera, **how).warnings
     assert said and said[0].startswith("AFW/AFW_000_1_0 and 1 more: ")

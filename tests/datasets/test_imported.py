@@ -533,8 +533,8 @@ def test_import_maps_names_a_skipped_file_whose_name_is_no_text(
 def test_import_maps_of_crops_of_no_usable_size_names_the_file(tmp_path: Path, model: MorphableModel) -> None:
     np.save(tmp_path / "a.npy", np.full((8, 8, 3), 9.0))
     for size, message in (
-        (8, r"a\.png: 8 px a side, expected 16 to 4096"),
-        (64, r"a\.npy: 8 texels a side, expected 16"),
+        (8, r"a\.png: 8 px per side, expected 16 to 4096"),
+        (64, r"a\.npy: 8 texels per side, expected 16"),
     ):
         Image.new("RGB", (size, size)).save(tmp_path / "a.png")
         with pytest.raises(DatasetError, match=f"none of 1 crops with maps can be used.*{message}"):

@@ -233,7 +233,7 @@ def across(points: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     [
         (lambda rows, truth: (rows, upside(truth)), "y counts from the other edge"),
         (lambda rows, truth: (rows, truth[:, LANDMARK_MIRROR]), "left and right landmarks are exchanged"),
-        (lambda rows, truth: (rows, across(truth)), "images are mirrored, their parameters are not"),
+        (lambda rows, truth: (rows, across(truth)), "images are mirrored, but their parameters are not"),
         (lambda rows, truth: (rows, truth + [1, -1]), r"shifted by \(\+1, -1\) px"),
         (lambda rows, truth: (rows, truth + [0, 1]), r"shifted by \(\+0, \+1\) px"),
         (lambda rows, truth: (shifted(rows, slice(0, 3), 180 / np.pi), truth), "in degrees"),
@@ -577,7 +577,7 @@ def test_build_warns_of_folders_too_deep_to_be_read(tree: Path, model_path: Path
     write_sample(tree / "AFW/AFW", "deep")
     result = build_shards(tree, tmp_path / "out", model=model_path, config=SMALL)
     assert result.samples == 9
-    assert result.warnings == (f"1 folder with images deeper than the subsets' is not read, first {tree}/AFW/AFW",)
+    assert result.warnings == (f"1 folder with images below the subsets' folders is not read, first {tree}/AFW/AFW",)
 
 
 def test_quality_of_a_copy_with_one_annotation_for_all_turned_versions_leaves_them_out(

@@ -161,9 +161,9 @@ def test_repair_where_a_sample_has_changed_leaves_its_shard_and_makes_the_others
     result = repaired(sets, "built", model_path)
     assert result.repaired == (folder / "IBUG-00000.h5",)
     assert result.problems == (
-        f"{folder / 'AFW-00000.h5'}: made again, its SHA-256 is not the one in the index: other files or another "
-        "machine than when it was made; left as it is; to take what it is now, delete it and run what made the data "
-        "set again",
+        f"{folder / 'AFW-00000.h5'}: made again, but its SHA-256 is not the one in the index: other files or another "
+        "machine than when it was made; the file is left as it is; to accept the new one, delete it and run what made "
+        "the data set again",
     )
     assert file_hashes(folder) == {**whole, "AFW-00000.h5": damaged["AFW-00000.h5"]}
     (sets / "data/AFW/AFW_000_1_0.jpg").write_bytes(b"no image")
@@ -277,7 +277,7 @@ def test_repair_of_a_set_that_was_made_otherwise_is_refused(
 
 def test_repair_of_a_set_whose_index_is_damaged_says_what_to_do(sets: Path, model_path: Path) -> None:
     flip(sets / "built/dataset.json")
-    pattern = "it cannot be repaired, since it alone says what the shards were: make the data set again"
+    pattern = "it cannot be repaired, since only this file says what the shards were; make the data set again"
     refused(sets, "built", DatasetError, pattern, model=model_path, data=sets / "data")
     (sets / "built/dataset.json").unlink()
     refused(sets, "built", DatasetError, pattern, model=model_path, data=sets / "data")
@@ -296,9 +296,9 @@ def test_verify_repair_ends_with_0_where_all_is_sound_then_and_with_1_where_not(
     command = ("verify", folder, "--repair", "--model", model_path, "--data", sets / "data", "--workers", 1)
     flip(folder / "AFW-00000.h5")
     result = uvgen("verify", folder)
-    assert result.exit_code == 1 and result.stderr.endswith("1 problem; --repair makes damaged files anew\n")
+    assert result.exit_code == 1 and result.stderr.endswith("1 problem; --repair makes damaged files again\n")
     result = uvgen(*command)
-    assert result.exit_code == 0 and f"{folder / 'AFW-00000.h5'}: made anew, as it was\n" in result.stderr
+    assert result.exit_code == 0 and f"{folder / 'AFW-00000.h5'}: made again, as it was\n" in result.stderr
     assert "are sound" in result.stdout
     (folder / "mine.h5").write_bytes(b"mine")
     result = uvgen(*command)

@@ -63,7 +63,7 @@ def test_s3_without_bucket_data_set_or_file_says_so(stored: str) -> None:
         open_shards("s3://nobodys-bucket/x")
     with pytest.raises(DatasetError, match="s3://nobodys-bucket/x: no such bucket"):
         listed(local_path("s3://nobodys-bucket/x"))
-    with pytest.raises(DatasetError, match=r"s3://faces/none: no data set, it holds nothing; expected one that"):
+    with pytest.raises(DatasetError, match=r"s3://faces/none: not a data set, it holds nothing; expected one that"):
         open_shards("s3://faces/none")
     with pytest.raises(DatasetError, match=r"s3://nobodys-bucket/out/dataset\.json: no such bucket"):
         build_shards(None, "s3://nobodys-bucket/out")
@@ -79,7 +79,7 @@ def test_s3_without_credentials_says_where_they_are_taken_from(
     fsspec.filesystem("s3").clear_instance_cache()
     try:
         with pytest.raises(
-            DatasetError, match=r"cannot be fetched for want of rights .*; credentials are taken from the"
+            DatasetError, match=r"cannot be fetched, permission is denied .*; credentials are taken only from"
         ):
             open_shards(stored)
     finally:

@@ -161,8 +161,11 @@ def test_open_shards_of_a_store_goes_on_where_a_transfer_fails(stored: Path, sto
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("s3://bucket/none", "s3://bucket/none: no data set, it holds nothing; expected one that `uvgen build` made"),
-        ("s3://bucket", "s3://bucket: no data set, expected one .*; those below it: sets/one"),
+        (
+            "s3://bucket/none",
+            "s3://bucket/none: not a data set, it holds nothing; expected one that `uvgen build` made",
+        ),
+        ("s3://bucket", "s3://bucket: not a data set, expected one .*; those below it: sets/one"),
         ("s3://nobody/sets", "s3://nobody/sets/dataset.json: no such bucket"),
     ],
 )
@@ -227,7 +230,7 @@ def test_build_whose_uploads_fail_lists_whole_shards_alone_and_goes_on(
 
 def test_build_whose_index_cannot_be_uploaded_begins_nothing(store: FolderStore, local: Path, model_path: Path) -> None:
     store.faults.append(failing(99, PermissionError("Access Denied"), "put"))
-    with pytest.raises(DatasetError, match=r"dataset\.json: cannot be written for want of rights \(Access Denied\)"):
+    with pytest.raises(DatasetError, match=r"dataset\.json: cannot be written, permission is denied \(Access Denied\)"):
         build(local, model_path)
     assert not (store.folder / "bucket/sets").exists()
 
@@ -277,7 +280,7 @@ def test_build_into_a_place_with_foreign_shards_is_refused(store: FolderStore, l
     folder.mkdir(parents=True)
     (folder / "A-00000.h5").write_bytes(b"of somebody else")
     for overwrite in (False, True):
-        with pytest.raises(OutputError, match=r"A-00000\.h5: is there, and no dataset\.json that lists it; choose ano"):
+        with pytest.raises(OutputError, match=r"A-00000\.h5: exists, but no dataset\.json lists it; choose ano"):
             build(local, model_path, overwrite=overwrite)
     assert [path.name for path in folder.iterdir()] == ["A-00000.h5"]
 
@@ -326,7 +329,7 @@ def test_what_changes_a_data_set_refuses_a_store(stored: Path, tmp_path: Path) -
     advice = "expected the folder of a data set on this machine; .* copy the set, `aws s3 sync`"
     with pytest.raises(InputError, match=f"{URL}: a URL, {advice}".replace(".* ", ".*")):
         split_shards(URL, {"train": 1.0})
-    with pytest.raises(InputError, match="damaged files in it are made anew; copy the set"):
+    with pytest.raises(InputError, match="damaged files in it are made again; copy the set"):
         repair_shards(URL)
     with pytest.raises(InputError, match="describes the files beside it; copy the set"):
         export_shards(URL, tmp_path / "out", "croissant")

@@ -110,7 +110,7 @@ def test_augmented_targets_are_drawn_where_the_sample_moved_to(labeled: Path, tm
 
 def test_augment_of_a_set_with_targets_needs_its_model(tree: Path, model_path: Path, tmp_path: Path) -> None:
     make(tree, model_path, tmp_path / "out", dataclasses.replace(SMALL, targets=("uv",)))
-    with pytest.raises(InputError, match=r"targets: the set has uv, which are made anew .*; give the set's model"):
+    with pytest.raises(InputError, match=r"targets: the set has uv, which are made again .*; give the set's model"):
         augment_shards(tmp_path / "out", tmp_path / "copies", Augmentation(rotation_deg=(5, 5)))
     assert not (tmp_path / "copies").exists()
 

@@ -117,7 +117,7 @@ def test_bad_arguments_are_named(batch) -> None:
     assert one.result().names == ()
 
 
-@pytest.mark.parametrize(("change", "message"), [(0, "in one place"), (1e200, "is no number")])
+@pytest.mark.parametrize(("change", "message"), [(0, "in one place"), (1e200, "is not a number")])
 def test_batch_with_a_score_that_cannot_be_measured_counts_not_at_all(change: float, message: str) -> None:
     evaluation, points = Evaluation(), np.random.default_rng(3).uniform(20, 200, (2, 68, 3))
     with pytest.raises(InputError, match=message):

@@ -188,7 +188,7 @@ def test_without_onnxruntime_it_says_what_to_install(tmp_path: Path, monkeypatch
 def test_networks_that_ask_for_too_much_or_say_no_tensor_raise(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected images of 4096 px or less"):
         Network(identity_network(tmp_path / "large.onnx", (1, 3, 60000, 60000)), NetworkOptions())
-    with pytest.raises(InputError, match=r"output 'maps' is no tensor \(list\), expected a position map"):
+    with pytest.raises(InputError, match=r"output 'maps' is not a tensor \(list\), expected a position map"):
         Network(sequence_network(tmp_path / "sequence.onnx"), NetworkOptions())
 
 

@@ -133,7 +133,7 @@ def test_missing_faces_are_named_and_in_no_mean(shards, predict) -> None:
 
 
 @pytest.mark.parametrize(("array", "message"), [
-    (np.zeros((40, 40, 3)), "a map of 40 texels a side, expected 48, the truth's"),
+    (np.zeros((40, 40, 3)), "a map of 40 texels per side, expected 48, the truth's"),
     (np.zeros((5, 2)), "5 x 2, expected a map of U x U x 3 or 68 points of 2 or 3 numbers"),
     (np.zeros((68, 2), bool), "bool, expected numbers"),
     (np.full((68, 2), 1e200), "1e+200 for a place, expected 1e+09 px at most"),

@@ -202,7 +202,7 @@ def test_aflws_benchmark_is_a_truth_beside_aflw2000s(tmp_path: Path) -> None:
     np.save(tmp_path / "crops.npy", (points[:, :2] - boxes[:, :2]) / (boxes[:, 2:] - boxes[:, :2]) * 120)
     crops = evaluate_predictions(tmp_path / "crops.npy", folder / "AFLW_GT_pts21.npy", frame="crop")
     assert crops.results["aflw21"].values["nme_21_2d"] == pytest.approx(expected, rel=1e-5)
-    with pytest.raises(InputError, match="has AFLW's 21 points alone, expected nme_21_2d among the scores"):
+    with pytest.raises(InputError, match="has only AFLW's 21 points, expected nme_21_2d among the scores"):
         evaluate_predictions(tmp_path / "points.npy", folder / "AFLW_GT_pts21.npy", scores=["nme_68_2d"])
     np.save(folder / "AFLW_GT_pts68.npy", box[:, :, :60])
     with pytest.raises(DatasetError, match="5 x 3 x 60, expected N x N x 68"):
@@ -228,7 +228,7 @@ def test_faces_with_some_of_the_points_are_counted_and_named(shards: Path, predi
 def test_scale_of_a_crop_is_refused_where_the_truth_has_no_crops(tmp_path: Path) -> None:
     points = write_benchmark(tmp_path / "truth")
     np.save(tmp_path / "predictions.npy", points)
-    message = "scale: 'size', expected a number where the truth is no data set with crops"
+    message = "scale: 'size', expected a number, since the truth is not a data set with crops"
     with pytest.raises(InputError, match=message):
         evaluate_predictions(tmp_path / "predictions.npy", tmp_path / "truth", scale="size")
     halved = tmp_path / "halved.npy"
@@ -248,7 +248,7 @@ def _benchmark(folder: Path, names: str) -> Path:
 
 @pytest.mark.parametrize("names", ["a.jpg a.jpg b.jpg", "a.jpg a.png b.jpg"])
 def test_names_that_stand_twice_in_a_list_are_refused(tmp_path: Path, names: str) -> None:
-    with pytest.raises(DatasetError, match="a stands there twice, expected each face once"):
+    with pytest.raises(DatasetError, match="a is listed twice, expected each face once"):
         open_truth(_benchmark(tmp_path / "truth", names))
 
 

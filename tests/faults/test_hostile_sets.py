@@ -283,7 +283,7 @@ def test_output_folder_with_files_of_these_names_is_refused_untouched(shards, mo
     out.mkdir()
     for name in (CONSTANTS, "IBUG-00000.h5"):
         (out / name).write_text("the user's own")
-        with pytest.raises(OutputError, match=rf"{name}: is there, and no dataset.json that lists it; choose another"):
+        with pytest.raises(OutputError, match=rf"{name}: exists, but no dataset.json lists it; choose another"):
             {
                 "build": lambda: make(write_tree(tmp_path / "tree"), model_path, out),
                 "merge": lambda: merge_shards(shards, out),
@@ -297,7 +297,7 @@ def test_overwrite_takes_shards_without_an_index_and_no_other_file(shards, model
     tree = write_tree(tmp_path / "tree")
     (shards / "dataset.json").unlink()
     (shards / "notes-00000.h5").write_text("no shard")
-    with pytest.raises(OutputError, match=r"notes-00000\.h5: is there"):
+    with pytest.raises(OutputError, match=r"notes-00000\.h5: exists"):
         make(tree, model_path, shards, overwrite=True)
     (shards / "notes-00000.h5").unlink()
     assert make(tree, model_path, shards, overwrite=True).samples == 9

@@ -399,12 +399,12 @@ def cut_short(data: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda data: b"", "no readable video"),
-        (lambda data: b"none" * 99, "no readable video"),
-        (cut_short, "no readable video"),
+        (lambda data: b"", "not a readable video"),
+        (lambda data: b"none" * 99, "not a readable video"),
+        (cut_short, "not a readable video"),
         (of_unknown_format, "in a format that FFmpeg cannot decode"),
-        (lambda data: b"ffconcat version 1.0\nfile walk.mp4\n", "no readable video"),
-        (lambda data: b"#EXTM3U\n#EXTINF:1,\nwalk.mp4\n#EXT-X-ENDLIST\n", "no readable video"),
+        (lambda data: b"ffconcat version 1.0\nfile walk.mp4\n", "not a readable video"),
+        (lambda data: b"#EXTM3U\n#EXTINF:1,\nwalk.mp4\n#EXT-X-ENDLIST\n", "not a readable video"),
     ],
     ids=["empty", "other", "cut", "unknown", "list", "playlist"],
 )

@@ -86,7 +86,7 @@ def test_decode_image_that_loses_its_place_is_refused(kind: str) -> None:
 def test_decode_image_of_16_bits_is_refused(color: int) -> None:
     data = png(16, color, np.zeros((3, 5 * 2 * {0: 1, 2: 3, 4: 2, 6: 4}[color]), np.uint8))
     for decode in (decode_image, decode_gray):
-        with pytest.raises(ValueError, match="16 bits a channel, expected 8 bits"):
+        with pytest.raises(ValueError, match="16 bits per channel, expected 8 bits"):
             decode(data)
 
 

@@ -67,7 +67,7 @@ def test_read_weights_of_an_array_of_something_else_is_refused(tmp_path: Path, a
 @pytest.mark.parametrize(
     ("save", "message"),
     [
-        (lambda p: Image.fromarray(LEVELS.astype(np.uint16) * 256).save(p, "PNG"), "16 bits a channel, expected 8"),
+        (lambda p: Image.fromarray(LEVELS.astype(np.uint16) * 256).save(p, "PNG"), "16 bits per channel, expected 8"),
         (lambda p: Image.fromarray(LEVELS.astype(np.uint16)).save(p, "TIFF"), "a TIFF image, expected PNG"),
         (lambda p: Image.fromarray(LEVELS).save(p, "JPEG"), "a JPEG image, expected PNG"),
         (lambda p: Image.new("RGB", (2, 2), (9, 0, 0)).save(p, "PNG"), "has colors, expected gray"),

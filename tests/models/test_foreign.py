@@ -124,7 +124,7 @@ def test_models_in_matlab_7_3_files_are_read(tmp_path: Path, files: dict[str, Pa
         ("bfm", "shapeEV", "text", "shapeEV is .*, expected a vector or matrix of real numbers"),
         ("bfm", "texMU", np.ones(3), r"texMU is float64 \(1, 3\), expected one row or column of 5064 numbers"),
         ("info", "trimIndex", np.zeros((0, 0)), "trimIndex is empty"),
-        ("info", "trimIndex", np.full((1681, 1), 0.5), "trimIndex holds what is no vertex"),
+        ("info", "trimIndex", np.full((1681, 1), 0.5), "trimIndex holds numbers that are not vertices"),
         ("info", "tri", np.ones((4, 9)), r"tri is float64 \(4, 9\), expected \(3, m\)"),
         ("info", "symlist", np.ones((4, 9)), r"symlist is float64 \(4, 9\), expected \(2, q\)"),
         ("info", "symlist", np.full((2, 9), 1e9), "symlist: names a vertex that does not exist, expected 1 to 1681"),

@@ -244,7 +244,7 @@ def break_part(name: str, **changes: Any) -> Callable[[Path], None]:
         ),
         (lambda f: (f / "BFM_front_idx.mat").unlink(), r"BFM_front_idx\.mat: no such file"),
         (lambda f: (f / "std_exp.txt").write_text("1 2"), r"std_exp\.txt: 2 numbers, expected 5, one per component"),
-        (lambda f: (f / "std_exp.txt").write_text("a b"), r"std_exp\.txt: holds what is no number"),
+        (lambda f: (f / "std_exp.txt").write_text("a b"), r"std_exp\.txt: holds values that are not numbers"),
         (lambda f: (f / "std_exp.txt").write_text("nan 1"), r"std_exp\.txt: holds nan, expected finite"),
         (lambda f: (f / "std_exp.txt").write_bytes(b"\0\1\2\3"), r"std_exp\.txt: "),
         (

@@ -223,7 +223,7 @@ def test_from_mesh_reads_landmarks_that_an_editor_saved(files, encoding) -> None
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("mean.obj", "--out", "own.h5"), "a model needs --landmarks"),
+        (("mean.obj", "--out", "own.h5"), "missing --landmarks"),
         (("mean.obj", "--out", "own.txt"), "expected a name that ends in .h5 or .npy or .mat or .obj"),
         (("builtin", "--scans", "scans", "--out", "own.h5"), "--scans and --landmarks go with a mesh"),
     ],

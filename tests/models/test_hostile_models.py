@@ -47,7 +47,7 @@ CHANGES: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "basis never written": (put("basis", shape=(25, 3, 15), dtype="f4"), "stores 0 bytes"),
     "basis linked": (linked("basis", h5py.ExternalLink("other.h5", "basis")), "link .external"),
     "mean linked": (linked("mean", h5py.SoftLink("/uv")), "link .soft"),
-    "mean a group": (lambda f: (f.__delitem__("mean"), f.create_group("mean")), "mean is no dataset"),
+    "mean a group": (lambda f: (f.__delitem__("mean"), f.create_group("mean")), "mean is not a dataset"),
     "mean of one number": (put("mean", 5.0), "cannot be read|mean"),
     "no vertices": (put("mean", np.zeros((0, 3))), "mean shape"),
     "no mirror": (put("mirror", np.zeros(0, "i4")), "mirror|cannot be read"),
@@ -221,7 +221,7 @@ def test_face3d_read_of_trimmed_vertices_that_are_none_is_refused(
     trim = np.arange(1.0, model.n_vertices + 1)
     trim[3] = bad
     sio.savemat(tmp_path / "BFM_info.mat", {"model_info": {"trimIndex": trim, "segbin": np.ones((9999, 4))}})
-    with pytest.raises(ModelError, match=r"BFM_info\.mat: trimIndex holds what is no vertex"):
+    with pytest.raises(ModelError, match=r"BFM_info\.mat: trimIndex holds numbers that are not vertices"):
         load_model(path)
 
 

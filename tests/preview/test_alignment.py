@@ -171,7 +171,7 @@ def test_alignment_gif_of_wrong_arguments_writes_nothing(model, position_map, tm
     for name, faces, more, message in (
         ("a.png", [position_map], {}, "expected a name that ends in .gif"),
         ("a.gif", [], {}, "faces: none, expected one or more"),
-        ("a.gif", [position_map], {"captions": ["a", "b"]}, "captions: 2, expected 1: one a frame"),
+        ("a.gif", [position_map], {"captions": ["a", "b"]}, "captions: 2, expected 1: one per frame"),
         ("a.gif", [position_map], {"seconds": 0}, "seconds: 0 seconds, expected 0.02 to 60"),
     ):
         with pytest.raises(InputError, match=message):

@@ -42,6 +42,14 @@ def test_links_of_pages_lead_to_pages_and_images(pages: Path) -> None:
     assert lost == []
 
 
+def test_links_say_the_title_of_the_page_that_they_lead_to(maker: ModuleType, pages: Path) -> None:
+    text = "See [models.md](models.md#the-weight-mask), [docs/json.md](docs/json.md) and [these](docs/json.md)."
+    linked = maker.with_site_links(text, "")
+    assert linked == "See [Face models](models.md#the-weight-mask), [Results as JSON](json.md) and [these](json.md)."
+    texts = [page.read_text(encoding="utf-8") for page in pages.glob("*.md")]
+    assert [link for text in texts for link in re.findall(r"\[[\w./-]+\.md\]\(", text)] == []
+
+
 def test_each_command_has_a_page_with_all_its_options(maker: ModuleType, pages: Path) -> None:
     commands = maker.every_command(maker.uvgen_command, ("uvgen",))
     assert len(commands) > 20

@@ -538,7 +538,7 @@ def test_unwrap_samples_the_image_at_the_maps_positions() -> None:
     [
         ((2, 3, 8, 8), (9, 9), r"coverage: \(9, 9\), expected \(8, 8\)"),
         ((2, 3, 8, 8), (1, 1, 8, 8), r"coverage: \(1, 1, 8, 8\), expected"),
-        ((2, 3, 1, 8), None, "of 2 texels a side or more"),
+        ((2, 3, 1, 8), None, "of 2 texels per side or more"),
         ((0, 3, 8, 8), None, "expected one or more"),
     ],
 )

@@ -243,10 +243,10 @@ def test_run_that_was_stopped_in_mid_epoch_goes_on_to_the_same_weights(
     assert Image.open(whole / "face1_sparse.gif").n_frames == len(epochs)
 
     stopped = run.train(shards, *steps, "--out", halves, "--stop-after", "2", status=130)
-    assert stopped.stdout.splitlines()[-1] == "stopped at step 2; --resume goes on"
+    assert stopped.stdout.splitlines()[-1] == "stopped at step 2; --resume continues"
     content = torch.load(halves / "checkpoint.pt", weights_only=True)
     assert content["sampler"]["position"] == 4 and content["sampler"]["epoch"] == 0  # within an epoch
-    assert "holds a run; go on with --resume" in run.train(shards, *steps, "--out", halves, status=1).stderr
+    assert "holds a run; continue it with --resume" in run.train(shards, *steps, "--out", halves, status=1).stderr
     wrong = run.train(shards, "--steps", "9", "--out", halves, "--resume", status=1).stderr
     assert "--steps: 9, the run in" in wrong and "has 6; give the same" in wrong
     resumed = run.train(shards, *steps, "--out", halves, "--resume")
@@ -340,7 +340,7 @@ def test_processes_stop_at_the_same_step_though_one_alone_got_the_signal(shards:
         for rank in ranks:
             rank.kill()
     assert [rank.returncode for rank in ranks] == [130, 130], printed
-    stopped = re.search(r"^stopped at step (\d+); --resume goes on$", printed[0], flags=re.MULTILINE)
+    stopped = re.search(r"^stopped at step (\d+); --resume continues$", printed[0], flags=re.MULTILINE)
     assert stopped and "stopped" not in printed[1]
     content = torch.load(tmp_path / "run/checkpoint.pt", weights_only=True)
     assert content["step"] == int(stopped[1]) and content["n_ranks"] == 2

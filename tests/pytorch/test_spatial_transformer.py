@@ -185,7 +185,7 @@ def test_map_layer_takes_rotations_of_other_kinds(model: MorphableModel, kind: s
         (lambda: ut.sampling_grid(torch.zeros(3), (4, 4)), "places: torch.float32 (3,), expected (..., 2)"),
         (lambda: ut.sample_bilinear(torch.zeros(1, 3, 4, 4), torch.zeros(2, 4, 4, 2)), "grid: torch.float32 (2, 4"),
         (lambda: ut.vertex_normals(torch.zeros(1, 3, 3), torch.zeros(1, 3)), "expected integers: vertex indices"),
-        (lambda: ut.visible_by_depth(torch.zeros(1, 3, 1, 1), (4, 4)), "expected 2 texels a side or more"),
+        (lambda: ut.visible_by_depth(torch.zeros(1, 3, 1, 1), (4, 4)), "expected 2 texels per side or more"),
         (lambda: ut.mask_invisible(torch.zeros(1, 3, 4, 4), torch.ones(1, 4, 4)), "visible: torch.float32 (1, 4, 4)"),
         (lambda: ut.unwrap(torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4), convention="x"), "convention: 'x'"),
         (lambda: ut.axis_angle_to_matrix(torch.zeros(2, 3).to_sparse()), "axis_angle: a sparse tensor, expected"),

@@ -80,5 +80,5 @@ def test_augmented_targets_are_drawn_where_the_sample_moved_to(folder: Path) -> 
 
 
 def test_augmented_targets_without_the_model_are_refused(folder: Path) -> None:
-    with pytest.raises(InputError, match=r"targets: the set has uv, .* are made anew .*; give the set's model"):
+    with pytest.raises(InputError, match=r"targets: the set has uv, .* are made again .*; give the set's model"):
         ShardDataset(folder / "out", augmentation=Augmentation(rotation_deg=(5, 5)))

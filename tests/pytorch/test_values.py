@@ -52,7 +52,7 @@ def test_to_float_of_no_tensors_of_real_numbers_is_an_error(key: str) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"image_scale": torch.ones(5)}, r"image_scale: torch.float32 \(5,\), expected .*: one a sample"),
+        ({"image_scale": torch.ones(5)}, r"image_scale: torch.float32 \(5,\), expected .*: one per sample"),
         ({"image": torch.ones(4)}, r"image: torch.float32 \(4,\), expected \(3, 1\+, 1\+\)"),
         ({"depth": torch.ones(2, 1, 4, 4), "depth_scale": torch.ones(2)}, "depth_offset: None, expected a PyTorch"),
     ],

@@ -98,7 +98,7 @@ def test_report_mesh_lies_where_the_map_does(shards: Path, report: Path) -> None
     mesh, reader = content["mesh"], open_shards(shards)
     sample = reader[reader.names.index(content["name"])]
     covered = np.unpackbits(decoded(mesh["covered"], np.uint8))[: mesh["side"] ** 2].reshape(mesh["side"], -1)
-    np.testing.assert_array_equal(covered, reader.constants["coverage"])  # 48 texels a side: each is there
+    np.testing.assert_array_equal(covered, reader.constants["coverage"])  # 48 texels per side: each is there
     low, high = np.array(mesh["low"]), np.array(mesh["high"])
     points = low + decoded(mesh["points"], "<u2").reshape(-1, 3) / 65535 * (high - low)
     np.testing.assert_allclose(points, sample["posmap"][covered.astype(bool)], atol=0.005)

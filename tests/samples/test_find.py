@@ -61,7 +61,7 @@ def test_find_samples_with_missing_halves_keeps_both(tree: Path) -> None:
     assert no_mat.parameters is None and no_mat.image is not None
     assert no_image.image is None and no_image.parameters is not None
     assert None not in (whole.image, whole.parameters)
-    with pytest.raises(SampleError, match=r"AFW_000_1_0\.jpg: no \.mat beside it; add"):
+    with pytest.raises(SampleError, match=r"AFW_000_1_0\.jpg: no \.mat beside it, expected"):
         read_annotation(no_mat)
     with pytest.raises(SampleError, match=r"AFW_001_1_0\.mat: no image beside it; add"):
         read_image(no_image)
@@ -233,7 +233,7 @@ def test_find_samples_one_level_too_high_says_where_the_images_are(tmp_path: Pat
 
 def test_find_samples_of_mirrored_images_alone_without_flips_is_refused(tmp_path: Path) -> None:
     write_sample(tmp_path / "AFW_Flip", "a")
-    with pytest.raises(DatasetError, match=r"holds mirrored images alone \(AFW_Flip\)"):
+    with pytest.raises(DatasetError, match=r"holds only mirrored images \(AFW_Flip\)"):
         find_samples(tmp_path / "AFW_Flip", flip=False)
 
 

@@ -131,7 +131,7 @@ def test_find_landmarks_of_a_reference_mat_gives_its_pt3d_68(reference: Path) ->
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.txt", text(points(67)), r"a\.txt: 67 points, expected 5, 21, 68, .*one a line \(landmarks of .*a\.jpg\)"),
+        ("a.txt", text(points(67)), r"a\.txt: 67 points, expected 5, 21, 68, .*one per line \(landmarks of .*a\.jpg\)"),
         ("a.txt", text(points()) + " 1 2", r"a\.txt, line 68: .*, expected x y, or x y score"),
         ("a.txt", "\n".join(["3 3"] * 68), r"68 of 68 points are marked, expected 3 or more, not in one place"),
         ("a.txt", "\n".join(["-1 -1"] * 68), r"0 of 68 points are marked, expected 3"),

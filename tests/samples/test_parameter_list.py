@@ -224,7 +224,7 @@ def test_read_annotation_of_a_list_that_was_changed_since_gives_no_other_image_s
         ("a.csv", "image,pose\n", r"a\.csv: no rows"),
         ("a.csv", "image,pose,pose\n", r"column pose is there twice"),
         ("a.csv", "image,pose,shape_1,shape_01\n", r"column shape_1 is there twice"),
-        ("a.json", "{", r"a\.json: no readable JSON"),
+        ("a.json", "{", r"a\.json: not readable JSON"),
         ("a.json", '{"a": 1}', r"a\.json: expected a list of objects"),
         ("a.json", "[]", r"a\.json: no rows"),
     ],

@@ -140,7 +140,7 @@ def test_read_annotation_not_finite_is_refused(tmp_path: Path, key: str, bad: fl
 def test_read_annotation_missing_key_is_refused(tmp_path: Path, key: str) -> None:
     content = parameters()
     del content[key]
-    with pytest.raises(SampleError, match=rf"face\.mat: {key} is missing; expected"):
+    with pytest.raises(SampleError, match=rf"face\.mat: {key} is missing, expected"):
         read_annotation(annotated(tmp_path, content))
 
 

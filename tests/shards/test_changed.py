@@ -119,7 +119,7 @@ def test_reader_refuses_shards_of_a_later_build_with_other_settings(
     assert len(reader[:2]["name"]) == 2
     for path in sets[1].iterdir():  # the same names and sizes
         os.replace(shutil.copy(path, tmp_path / "new"), folder / path.name)
-    with pytest.raises(DatasetError, match=r"made with seed = 1, dataset\.json says 0; was the set made anew"):
+    with pytest.raises(DatasetError, match=r"made with seed = 1, dataset\.json says 0; was the set made again"):
         reader[2]
 
 

@@ -375,7 +375,8 @@ def test_open_shards_damaged_index_is_refused(tmp_path: Path, text: str, message
 
 
 @pytest.mark.parametrize(
-    ("plan", "message"), [({}, "'samples'"), ([], "no object"), ({"samples": 2}, "more than its plan's"), (None, "")]
+    ("plan", "message"),
+    [({}, "'samples'"), ([], "not an object"), ({"samples": 2}, "more than its plan's"), (None, "")],
 )
 def test_open_shards_of_an_index_whose_plan_cannot_be_is_refused(plain: Path, plan: Any, message: str) -> None:
     edit_index(plain, lambda index: index.update(plan=plan))

@@ -100,8 +100,8 @@ HOSTILE: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "plug-in filter": (plug_in, "filter 32015"),
     "checksum filter": (lambda f: f.create_dataset("value", data=ROWS, fletcher32=True), "filter 3"),
     "scale-offset filter": (lambda f: f.create_dataset("value", data=ROWS, scaleoffset=4), "filter 6"),
-    "group": (lambda f: f.create_group("value"), "is no dataset"),
-    "committed type": (lambda f: f.__setitem__("value", np.dtype("f4")), "is no dataset"),
+    "group": (lambda f: f.create_group("value"), "is not a dataset"),
+    "committed type": (lambda f: f.__setitem__("value", np.dtype("f4")), "is not a dataset"),
     "texts of variable length": (lambda f: f.__setitem__("value", ["a", "bc"]), "text of variable length"),
     "numbers of variable length": (
         lambda f: f.create_dataset("value", (2,), h5py.vlen_dtype(np.int32)), "values of variable length"
@@ -295,7 +295,7 @@ def test_safe_dataset_goes_through_groups_and_checks_each_link(tmp_path: Path) -
     with open_hdf5(tmp_path / "a.h5") as file:
         assert safe_dataset(file, "group/loop/loop/value").read().tolist() == [1, 2]
         for name in ("soft/value", "group/value/value"):
-            with pytest.raises(DatasetError, match=r"link|no group"):
+            with pytest.raises(DatasetError, match=r"link|not a group"):
                 safe_dataset(file, name)
 
 

@@ -145,7 +145,10 @@ def test_fetch_that_stalls_is_given_up_and_tried_again(
         ),
         (changing(99, lambda path: path.write_bytes(b"x")), "a.h5: 1 bytes came, expected 7, in 4 tries; damaged or"),
         (changing(99, lambda path: path.write_bytes(b"CONTENT")), "its SHA-256 is not the one in the index, in 4"),
-        (failing(99, PermissionError("Forbidden")), r"cannot be fetched for want of rights \(Forbidden\); credentials"),
+        (
+            failing(99, PermissionError("Forbidden")),
+            r"cannot be fetched, permission is denied \(Forbidden\); credentials",
+        ),
     ],
 )
 def test_fetch_that_fails_always_says_why_and_leaves_nothing(

@@ -83,8 +83,8 @@ def test_read_text_of_no_text_says_what_it_is(tmp_path: Path, content: bytes, ki
     if content.startswith(b"\xef\xbb\xbf<"):
         assert read_text(tmp_path / "a.txt", "names") == "<html>"  # a mark says that it is text
         return
-    with pytest.raises(InputError, match=rf"a\.txt: {kind}.*, expected one name a line"):
-        read_text(tmp_path / "a.txt", "one name a line")
+    with pytest.raises(InputError, match=rf"a\.txt: {kind}.*, expected one name per line"):
+        read_text(tmp_path / "a.txt", "one name per line")
 
 
 def test_read_text_larger_than_allowed_names_the_limit(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def external_network(path: Path, weights: str, size: int = 64, uv_size: int = 32
 
 
 def sequence_network(path: Path, size: int = 64) -> Path:
-    """Its output is no tensor."""
+    """Its output is not a tensor."""
     output = _field(1, "maps") + _field(2, _field(4, _field(1, _field(1, _field(1, 1)))))
     graph = _field(1, _field(1, "image") + _field(1, "image") + _field(2, "maps") + _field(4, "SequenceConstruct"))
     graph += _field(2, "tests") + _field(11, _value("image", (1, 3, size, size), np.float32)) + _field(12, output)

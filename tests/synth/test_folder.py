@@ -132,7 +132,7 @@ def test_painted_marks_appear_at_the_labels(
             errors.append(found - expected)
     assert len(errors) > 25
     assert np.linalg.norm(errors, axis=1).max() < 0.5
-    assert np.abs(np.mean(errors, axis=0)).max() < 0.08  # what two samples a pixel leave; half a pixel would show
+    assert np.abs(np.mean(errors, axis=0)).max() < 0.08  # what two samples per pixel leave; half a pixel would show
 
 
 def by_hand(points: NDArray[np.float64], pose: NDArray[np.float64], height: int) -> NDArray[np.float64]:

@@ -1,12 +1,12 @@
-"""Augmentation with exact labels: what may be done to a sample, and doing it.
+"""Augmentation with exact labels: what may be done to a sample, and applying it.
 
     augmentation = Augmentation.preset("prnet")
     draw = augmentation.draw(seed=0, name=sample["name"], epoch=3)
     image, position_map, landmarks = apply(draw, sample["image"], sample["posmap"], sample["landmarks"])
 
-It stands on `maps`. Another augmentation is a field in `values.py` with its place in the row of random numbers, its
+It builds on `maps`. Another augmentation is a field in `values.py` with its place in the row of random numbers, its
 number in `draws.py`, and its effect in `sample.py` or `colors.py`; `profile.py` turns faces of photographs. Names load
-on first use: `values` needs numpy alone.
+on first use: `values` needs only numpy.
 """
 
 import lazy_loader

@@ -26,7 +26,7 @@ _MOST = f4(1) + _EDGE
 _LARGEST = f4(1e12)  # px²: triangles that are larger draw nothing, nor does one with NaN
 _ROOM = f4(0.125)  # px by which rounding may misplace the ends of a row of pixels
 _BLOCK = 512  # triangles at a time: what is known of them stays in the first-level cache
-_SMALL = 2  # px a side of boxes in which each pixel is looked at, before a triangle is drawn
+_SMALL = 2  # px per side of boxes in which each pixel is looked at, before a triangle is drawn
 
 VALUES = 4
 """Of each pixel."""

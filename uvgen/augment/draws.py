@@ -27,7 +27,7 @@ LIMITS = {
 }  # fmt: skip
 """Of the numbers of a draw, and of the ranges that they are drawn from."""
 
-_TURNS = ("yaw_deg", "pitch_deg")  # not stated where they are 0: so draws say what they said before there were any
+_TURNS = ("yaw_deg", "pitch_deg")  # omitted if they are 0, so that the JSON of older draws stays the same
 
 
 @dataclass(frozen=True, slots=True)

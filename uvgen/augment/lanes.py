@@ -1,6 +1,6 @@
 """Vector instructions for kernels: `Lanes` numbers side by side, where numba's compiler keeps to one after the other.
 
-LLVM makes vector instructions of straight loops over arrays of their own. It does not where a loop is short, reads and
+LLVM makes vector instructions of straight loops over arrays of their own. It does not if a loop is short, reads and
 writes the same array, or where each lane reads from somewhere else, as in drawing pixels. An `intrinsic` of numba's
 writes such a loop's body by hand, for any processor: LLVM cuts vectors to what there is.
 

@@ -62,8 +62,8 @@ def turn_face(
     Raises
     ------
     InputError
-        If shapes do not agree, a value is not finite, f is not positive, the turned face would look further away
-        than 90° (unless the photograph's does), the face lies outside the image, or there is no such `unseen`.
+        If shapes do not agree, a value is not finite, f is not positive, the face would be turned by more than
+        90° (unless the photograph's is), the face lies outside the image, or there is no such `unseen`.
     ModelError
         If colors are to be mirrored and the model does not say which vertices mirror each other.
 
@@ -89,7 +89,7 @@ def turn_face(
 def turned_pose(model: MorphableModel, parameters: Annotation, yaw_deg: float, pitch_deg: float) -> NDArray[np.float32]:
     """The pose (7,) of a face whose yaw and pitch grow, the middle of its vertices staying where it is.
 
-    Raises InputError if it would look further away than 90°, or a value is bad; see `turn_face`.
+    Raises InputError if it would be turned by more than 90°, or a value is bad; see `turn_face`.
     """
     coefficients = coefficients_of(model, parameters)
     pose = float64_array(parameters.pose, "pose", (7,), note="pitch, yaw, roll, tx, ty, tz, f")

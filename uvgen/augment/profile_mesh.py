@@ -14,7 +14,7 @@ from uvgen.meshes.topology import triangulate_loop
 from uvgen.models.morphable import MorphableModel
 from uvgen.rasterize.shading import vertex_normals
 
-_COARSE = 80  # texels a side of the coarse mesh
+_COARSE = 80  # texels per side of the coarse mesh
 _DOWN, _UP = 0.15, 3.0  # lengths of ways down and up, against those aside; see PointGraph
 _EAR = 0.5  # what is added to ways from ears
 _Y_DOWN = np.array([1, -1, 1], np.float32)
@@ -43,7 +43,7 @@ class ProfileMesh(NamedTuple):
     triangles: NDArray[np.int32]
     """(m, 3): clockwise in the image frame as seen from outside, mouth and other holes closed."""
     mirror: NDArray[np.int32] | None
-    """(n,): each vertex's mirror vertex, the nearest to it where the model names none; None without mirror pairs."""
+    """(n,): each vertex's mirror vertex, the nearest to it if the model names none; None without mirror pairs."""
     coarse: NDArray[np.int32]
     """(c,): vertices of the coarse mesh."""
     coarse_triangles: NDArray[np.int32]

@@ -64,7 +64,7 @@ def apply(
     other : (h, w, 3) uint8, optional
         What "image" occluders show; without it they show noise.
     filter : {"area", "bilinear"}
-        See `uvgen.warp_image`; matters where the draw shrinks the crop by more than 1.5.
+        See `uvgen.warp_image`; matters if the draw shrinks the crop by more than 1.5.
     image_out : (r, r, 3) uint8, C-contiguous, optional
         Buffer to fill and return; not `image`.
     map_out : (u, u, 3) float32 or uint16, C-contiguous, optional
@@ -73,7 +73,7 @@ def apply(
     Returns
     -------
     Augmented
-        image, position_map and landmarks (68, 3) float32, the latter re-ordered where the sample is flipped.
+        image, position_map and landmarks (68, 3) float32, the latter re-ordered if the sample is flipped.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def apply(
     """
     if draw.turns:
         raise InputError(
-            f"draw: turns the face by {draw.yaw_deg:.1f}° and {draw.pitch_deg:.1f}°, which takes the whole photograph; "
+            f"draw: turns the face by {draw.yaw_deg:.1f}° and {draw.pitch_deg:.1f}°, which needs the whole photograph; "
             "expected a draw without yaw_deg and pitch_deg; `uvgen build --augment FILE` and turn_face do it"
         )
     check_array(image, "image", (draw.size, draw.size, 3), note="the draw's size")
@@ -122,7 +122,7 @@ def crop_augmented(
     other : (h', w', 3) uint8, optional
         What "image" occluders show; without it they show noise.
     filter : {"area", "bilinear"}
-        How the image is sampled where both similarities together shrink it, see `uvgen.warp_image`.
+        How the image is sampled if both similarities together shrink it, see `uvgen.warp_image`.
     reduced : int
         Side of the squares of pixels whose means `image` holds, see `uvgen.warp_image`.
     out : (size, size, 3) uint8, C-contiguous, optional
@@ -131,7 +131,7 @@ def crop_augmented(
     Returns
     -------
     crop : (size, size, 3) uint8
-        Mirrored where the draw says so.
+        Mirrored if the draw says so.
     composed : (3, 3) float64
         Image → augmented crop, before mirroring: what `uvgen.PositionMapper` makes the label from.
 

@@ -29,9 +29,9 @@ def clear(cells_out):
 def _color_cell(context, cell, photograph, stride, column, row, last_x, last_y, depth_out, colors_out):
     """Take a cell's colors from a photograph, where it is drawn, else from where the pixel is in the picture.
 
-    cell, photograph, depth_out, colors_out: addresses; stride: bytes a row of the photograph; column, row: of the first
-    pixel in the picture; last_x, last_y: the photograph's last column and row. Colors are red + 256 green + 65536 blue,
-    sampled between four pixels by weights of 2^13 in all, and reflected at the border.
+    cell, photograph, depth_out, colors_out: addresses; stride: bytes per row of the photograph; column, row: of the
+    first pixel in the picture; last_x, last_y: the photograph's last column and row. Colors are red + 256 green + 65536
+    blue, sampled between four pixels by weights of 2^13 in all, and reflected at the border.
     """
 
     def body(builder, cell, photograph, stride, column, row, last_x, last_y, depth_out, colors_out):
@@ -147,10 +147,10 @@ def _find_breaks(depth, below, row, step, width, n, places_out):
 def color(cells, count, address, width, height, left, top, step, colors, depths, places_out, picture_out, words_out):
     """Take a window's colors from a photograph, where `draw` says, and find where the surface breaks; how many places.
 
-    cells (h, w, 4, 8) float32: as `draw` leaves them, of a window of `count` pixels a row; address: of the photograph,
-    (height, width, 3) uint8, both sides of which are 2 px or more; step: px from one pixel to the next that are a
-    break; scratch: colors (8 w,) uint32, depths (2, 8 w + 16) float32; places_out (n,) int32: see `soften`, what breaks
-    beyond n is left out; picture_out (3 height width,) uint8; words_out: the same memory as uint32.
+    cells (h, w, 4, 8) float32: as `draw` leaves them, of a window of `count` pixels per row; address: of the
+    photograph, (height, width, 3) uint8, both sides of which are 2 px or more; step: px from one pixel to the next that
+    are a break; scratch: colors (8 w,) uint32, depths (2, 8 w + 16) float32; places_out (n,) int32: see `soften`, what
+    breaks beyond n is left out; picture_out (3 height width,) uint8; words_out: the same memory as uint32.
     """
     n = 0
     stride = i8(3 * width)

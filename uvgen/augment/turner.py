@@ -188,7 +188,7 @@ class FaceTurner:
 
     @contextmanager
     def _borrowed_scratch(self) -> Iterator["_Scratch"]:
-        """Buffers of one call, kept for the next: fresh pages cost more than the work."""
+        """Buffers of one call, kept for the next: allocating fresh pages costs more than the work."""
         try:
             scratch = self._scratches.pop()
         except IndexError:
@@ -216,7 +216,7 @@ class FaceTurner:
 
 
 class _Scratch:
-    """Buffers by name, which grow where they must."""
+    """Buffers by name, which grow if they must."""
 
     def __init__(self) -> None:
         self._buffers: dict[str, NDArray[np.uint8]] = {}

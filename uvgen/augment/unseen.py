@@ -1,7 +1,8 @@
 """Colors for what neither a photograph nor its mirror image shows of a turned face, as the back of a head.
 
-It lies behind what the photograph shows in the same place, and would show that again: eyes at the back of the head. It
-gets the color of where the surface was last seen, on the shortest way there (`profile_mesh.PointGraph`), blended.
+Such a surface lies behind what the photograph shows in the same place, and would show that again: eyes at the back of
+the head. It gets the color of where the surface was last seen, on the shortest way there (`profile_mesh.PointGraph`),
+blended.
 """
 
 from typing import NamedTuple

@@ -32,7 +32,7 @@ _N_PLACES = _PLACES["pitch_deg"] + 1
 UNSEEN = ("mirror", "mark")
 """What a turned face shows where the photograph does not show it: the other half of the face, or one color."""
 
-_TURNS = ("pitch_deg", "unseen", "yaw_deg")  # not stated where nothing turns: so sets say what they said before
+_TURNS = ("pitch_deg", "unseen", "yaw_deg")  # omitted if nothing turns, so that the JSON of older sets stays the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ class Augmentation:
 
     @classmethod
     def preset(cls, name: str) -> "Augmentation":
-        """``"none"``; ``"prnet"``: what the PRNet paper trains with (Feng et al., ECCV 2018, section 3.4); or
+        """``"none"``; ``"prnet"``: the augmentation of the PRNet paper (Feng et al., ECCV 2018, section 3.4); or
         ``"300wlp"``: faces turned out of the plane, as 300W-LP's were, which only builds can do.
 
         Raises
@@ -235,7 +235,7 @@ class Augmentation:
         text : str
             A JSON object with any of the fields, and perhaps ``"preset"``, which stands for the others.
         base : Augmentation, optional
-            What stands for the others where there is no ``"preset"``; nothing at all by default.
+            What stands for the others if there is no ``"preset"``; nothing at all by default.
 
         Returns
         -------
@@ -279,4 +279,4 @@ PRESETS = {
     ),
     "300wlp": Augmentation(yaw_deg=(-60.0, 60.0), pitch_deg=(-15.0, 15.0)),
 }
-"""Presets by name. None flips: that is exact for some models only."""
+"""Presets by name. None of them flips, because flipping is exact for some models only."""

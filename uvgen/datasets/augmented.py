@@ -63,18 +63,18 @@ def augment_shards(
     seed : int
         Of the draws.
     model : MorphableModel or path-like, optional
-        The source's; needed to flip, and where samples have per-pixel targets (`BuildConfig.targets`): these are
+        The source's; needed to flip, and if samples have per-pixel targets (`BuildConfig.targets`): these are
         made anew of the parameters.
     workers : int
         Processes; 1 works in this one, unless there is a `timeout`.
     retries, timeout
-        As for `uvgen.build_shards`: what happens where processes die or hang.
+        As for `uvgen.build_shards`: what happens if processes die or hang.
     on_error : {"skip", "fail"}
         Whether a copy whose map leaves the range of its type is left out and reported, or ends the run.
     overwrite : bool
         Replace an existing data set in the folder.
     untrusted : bool
-        Read the source's shards, and `model` where it is a file, in child processes: see `uvgen.open_shards`.
+        Read the source's shards, and `model` if it is a file, in child processes: see `uvgen.open_shards`.
     progress : callable, optional
         Called with each `ShardResult` as it is finished.
 

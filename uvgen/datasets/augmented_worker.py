@@ -56,7 +56,7 @@ class CopyTask:
         """How many it has."""
         return self.source.samples
 
-    expected: str | None = None  # where it is to be what it was
+    expected: str | None = None  # if it is to be what it was
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +72,7 @@ class AugmentJob:
     copied : CopyConfig
         The part of it that says what is done.
     model : MorphableModel or None
-        Where samples are flipped, or have per-pixel targets: these are made of their parameters.
+        If samples are flipped, or have per-pixel targets: these are made of their parameters.
     on_error : {"skip", "fail"}
         What to do with a copy whose map leaves the range of its type.
     untrusted : bool
@@ -146,7 +146,7 @@ def _make_shard(job: AugmentJob, makers: _Makers, process: Hdf5Process | None, t
 
 
 def _moved_annotation(sample: Mapping[str, Any], draw: AugmentationDraw) -> dict[str, Any]:
-    """Annotated landmarks of an augmented sample, where there are some: their NME stays what it was."""
+    """Annotated landmarks of an augmented sample, if there are some: their NME stays what it was."""
     if "annotated_landmarks" not in sample:
         return {}
     points = transform_points(sample["annotated_landmarks"], draw.similarity)

@@ -86,7 +86,7 @@ def build_shards(
     limit : int, optional
         Take only the first few.
     root : path-like, optional
-        Folder that the stored source paths are relative to; `data` where that is a folder, else the current one.
+        Folder that the stored source paths are relative to; `data` if that is a folder, else the current one.
     weights : (uv_size, uv_size) array or path-like, optional
         Weight mask to store instead of `uvgen.weight_mask`; a file as `uvgen.maps.mask_files.read_weights` takes it.
     workers : int
@@ -142,7 +142,7 @@ def build_shards(
     samples = exclude_samples(samples, exclude)
     samples = samples[:limit]
     check_model_has(model, config.targets)
-    SampleTurner.of(model, config)  # says so where the model cannot turn faces
+    SampleTurner.of(model, config)  # says so if the model cannot turn faces
     if out == root or (out.exists() and root.exists() and out.samefile(root)):
         raise InputError(f"{out}: holds the samples, expected another folder for the shards")
     if not overwrite:
@@ -171,11 +171,11 @@ def build_shards(
 
 
 def about_unread(data: str | os.PathLike[str]) -> list[str]:
-    """A warning of folders with images that lie too deep to be taken, where there are some."""
+    """A warning of folders with images that lie too deep to be taken, if there are some."""
     folders = unread_folders(data)
     if not folders:
         return []
-    what = f"{count(len(folders), 'folder')} with images deeper than the subsets' {are(len(folders))} not read"
+    what = f"{count(len(folders), 'folder')} with images below the subsets' folders {are(len(folders))} not read"
     return [f"{what}, first {folders[0]}"]
 
 
@@ -192,7 +192,7 @@ def _inputs(
         from uvgen.synth.sample_set import builtin_samples
 
         if model not in (None, BUILTIN) and getattr(model, "name", None) != BUILTIN:
-            raise InputError("data: none, expected a folder: the built-in samples belong to the built-in model alone")
+            raise InputError("data: none, expected a folder: the built-in samples belong only to the built-in model")
         data, model = builtin_samples(), model or BUILTIN
     if model is None and isinstance(data, str | os.PathLike):
         model = model_of_samples(data)
@@ -232,7 +232,7 @@ def _weights(
 
 
 def mirror_of(model: MorphableModel, config: BuildConfig) -> TexelMirror | None:
-    """The model's, where samples are flipped."""
+    """The model's, if samples are flipped."""
     if config.augmentation is None or not config.augmentation.flip:
         return None
     return TexelMirror.of_model(model, config.uv_size, config.convention)

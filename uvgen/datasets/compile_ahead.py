@@ -103,7 +103,7 @@ def _types(words: list[str], module: Any) -> tuple[Any, ...]:
 def compile_ahead(workers: int, *, for_samples: bool) -> Callable[[], None]:
     """Start compiling in up to `workers` processes what is not compiled yet; returns what waits for them.
 
-    `for_samples`: whether the built-in samples are going to be made too. Does nothing with one worker, or where numba
+    `for_samples`: whether the built-in samples are going to be made too. Does nothing with one worker, or if numba
     finds no folder to keep compiled code in; errors are not reported, since kernels are compiled on their first call.
     """
     processes: list[subprocess.Popen[bytes]] = []

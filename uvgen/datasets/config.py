@@ -118,7 +118,7 @@ class BuildConfig:
         return self.maps_from is None and not self.meshes
 
     def to_plain(self) -> dict[str, Any]:
-        """As it is stored: plain values, an augmentation as its ranges; both keys are omitted where there is none."""
+        """As it is stored: plain values, an augmentation as its ranges; both keys are omitted if there is none."""
         content = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         content["keep"] = list(self.keep)
         content["targets"] = list(check_targets(self.targets))
@@ -241,7 +241,7 @@ class DatasetConfig:
     weight_mask_sha256 : str
         Hash of the weight mask's values.
     copied : CopyConfig or None
-        What `uvgen augment` did, where the set consists of augmented copies.
+        What `uvgen augment` did, if the set consists of augmented copies.
     """
 
     build: BuildConfig
@@ -267,7 +267,7 @@ class DatasetConfig:
 
     @classmethod
     def of_index(cls, index: Index, folder: Path) -> "DatasetConfig":
-        """The configuration that a folder's index states; DatasetError where it is none."""
+        """The configuration that a folder's index states; DatasetError if it is none."""
         content: Mapping[str, Any] = index.config
         try:
             copied = None

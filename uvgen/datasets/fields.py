@@ -100,7 +100,7 @@ def _parameters(config: BuildConfig, model: MorphableModel) -> dict[str, Field]:
 
 
 def while_unchanged(model: MorphableModel, batches: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    """The batches of a shard; ModelError in the end where the model's file was written to meanwhile."""
+    """The batches of a shard; ModelError in the end if the model's file was written to meanwhile."""
     yield from batches
     check_unchanged(model)
 
@@ -150,7 +150,7 @@ def known_layouts(config: BuildConfig) -> dict[str, Layout]:
 
 
 def required_fields(config: DatasetConfig) -> tuple[str, ...]:
-    """Fields that all samples of such a set have; the images' also where they are stored as JPEG."""
+    """Fields that all samples of such a set have; the images' even if they are stored as JPEG."""
     stored = (*(("posmap",) if config.build.maps == "stored" else ()), *target_fields(config.build))
     kept = tuple(f"{name}_parameters" for name in config.build.keep)
     drawn = (*(AUGMENTED if config.augmentation is not None else ()), *(("unseen",) if _marks(config.build) else ()))

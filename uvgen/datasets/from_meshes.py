@@ -163,7 +163,7 @@ def _placed(sample: MeshSample, reader: MeshReader, exif: str) -> dict[str, NDAr
 
 
 def _about_later(tasks: Sequence[ShardTask], out: Path, cameras: str | os.PathLike[str] | None) -> list[str]:
-    """A warning where samples have files of a later date than their shard, which a rerun leaves as it is."""
+    """A warning if samples have files newer than their shard, which a rerun leaves as it is."""
     of_all = [] if cameras is None else [Path(cameras), *(Path(cameras) / name for name in COLMAP_FILES)]
     given = _latest([path for path in of_all if path.is_file()])
     later = list[str]()
@@ -177,11 +177,11 @@ def _about_later(tasks: Sequence[ShardTask], out: Path, cameras: str | os.PathLi
     if not later:
         return []
     which = later[0] if len(later) == 1 else f"{later[0]} and {len(later) - 1} more"
-    return [f"{which}: mesh, camera or image have a later date than their shard, which stays; --overwrite starts anew"]
+    return [f"{which}: mesh, camera or image are newer than their shard, which is kept; --overwrite starts anew"]
 
 
 def _latest(paths: Sequence[Path]) -> int:
-    """When the latest of these files was changed, ns; 0 where there is none."""
+    """When the latest of these files was changed, ns; 0 if there is none."""
     found = [0]
     for path in paths:
         with suppress(OSError):
@@ -208,7 +208,7 @@ def _about_pairs(samples: Sequence[MeshSample]) -> list[str]:
 
 
 def _about_frame(samples: Sequence[MeshSample], meshes: str | os.PathLike[str]) -> list[str]:
-    """A warning where registered meshes were moved away from their scans, and have cameras."""
+    """A warning if registered meshes were moved away from their scans, and have cameras."""
     if not lie_in_the_models_frame(meshes) or all(
         isinstance(sample.camera, ImageCamera) and sample.camera.kind == "image" for sample in samples
     ):

@@ -83,9 +83,9 @@ def import_maps(
         Whose files these are; by default told by their names.
     scale : {"px", "size", "prnet", "reshow", "unit"} or float, optional
         What the maps' values were divided by, as `uvgen.Normalization.of_scale` has it, whose crops are each map's own;
-        found where there are `originals`, else "px".
+        found if there are `originals`, else "px".
     convention : {"exact", "face3d"}, optional
-        Pixel convention of the labels; stated by exports of uvgen's, found where there are `originals`, else the
+        Pixel convention of the labels; stated by exports of uvgen's, found if there are `originals`, else the
         layout's.
     originals : path-like, optional
         Folder of the images with ``.mat`` files that the crops were made of, under the same names: a few crops are made
@@ -186,7 +186,7 @@ def _landmarks_of(sample: Sample, *, config: BuildConfig, points: LandmarkWeight
 
 
 def _sizes(samples: Sequence[Sample], layout: str, scale: str | float) -> tuple[int, int]:
-    """Sides of the crops and of the maps that most of the first samples have; DatasetError where none can be read."""
+    """Sides of the crops and of the maps that most of the first samples have; DatasetError if none can be read."""
     errors, sizes = list[str](), Counter[tuple[int, int]]()
     for sample in samples[:_N_PROBES]:
         try:
@@ -200,9 +200,9 @@ def _sizes(samples: Sequence[Sample], layout: str, scale: str | float) -> tuple[
         if image.shape[0] != image.shape[1]:
             errors.append(f"{sample.image}: {image.shape[1]} × {image.shape[0]} px, expected a square crop")
         elif not SMALLEST_SIDE <= len(image) <= LARGEST_SIDE:
-            errors.append(f"{sample.image}: {len(image)} px a side, expected {SMALLEST_SIDE} to {LARGEST_SIDE}")
+            errors.append(f"{sample.image}: {len(image)} px per side, expected {SMALLEST_SIDE} to {LARGEST_SIDE}")
         elif not SMALLEST_SIDE <= len(position_map) <= LARGEST_SIDE:
-            texels = f"{len(position_map)} texels a side"
+            texels = f"{len(position_map)} texels per side"
             errors.append(f"{sample.parameters}: {texels}, expected {SMALLEST_SIDE} to {LARGEST_SIDE}")
         else:
             sizes[len(image), len(position_map)] += 1
@@ -212,7 +212,7 @@ def _sizes(samples: Sequence[Sample], layout: str, scale: str | float) -> tuple[
 
 
 def _about_scale(samples: Sequence[Sample], config: BuildConfig, weights: LandmarkWeights) -> list[str]:
-    """A warning where the faces of the first samples lie far from the middle of their crops, all alike."""
+    """A warning if the faces of the first samples lie far from the middle of their crops, all alike."""
     middles = []
     for sample in samples[:_N_LOOKED_AT]:
         try:

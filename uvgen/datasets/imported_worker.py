@@ -137,7 +137,7 @@ class _Importer:
         }
 
     def _pose(self, sample: Sample, landmarks: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-        """The mean face's on a map's landmarks (68, 3); SampleError where these are no face, or not in the crop."""
+        """The mean face's on a map's landmarks (68, 3); SampleError if these are no face, or not in the crop."""
         size = self.job.config.size
         affine, distance = lay_on(self.mean, landmarks)
         low, high = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)
@@ -163,7 +163,7 @@ class _Importer:
 
 
 def _codes(sample: Sample, position_map: NDArray[np.float32], size: int) -> NDArray[np.uint16]:
-    """A map as fixed point; SampleError where a value has no code."""
+    """A map as fixed point; SampleError if a value has no code."""
     codes = FixedPoint.for_crop(size)
     values, in_range = codes.encode(position_map)
     if not in_range:

@@ -1,4 +1,4 @@
-"""The model that a folder was made with, where it says so: those of `uvgen fit`, `synth` and `register` do."""
+"""The model that a folder was made with, if it says so: those of `uvgen fit`, `synth` and `register` do."""
 
 import os
 from pathlib import Path

@@ -40,15 +40,15 @@ class BuildResult:
     skipped : tuple of SkippedSample
         Samples of the whole set that were left out, each with the reason.
     files : tuple of Path
-        The shards, in the order of their names; URLs as text where they are in an object store.
+        The shards, in the order of their names; URLs as text if they are in an object store.
     size_bytes : int
         Of all of them.
     seconds : float
         What this run took.
     mirror : TexelMirror or None
-        The model's, where samples were flipped. Their maps are exact but at its `mirror.n_unpaired` texels.
+        The model's, if samples were flipped. Their maps are exact but at its `mirror.n_unpaired` texels.
     quality : LabelQuality or None
-        How far the labels of the whole set are from the annotations, where there are some.
+        How far the labels of the whole set are from the annotations, if there are some.
     warnings : tuple of str
         What is probably wrong, besides what `quality` says; to be shown to people.
     """
@@ -121,7 +121,7 @@ def make_shards(
     warnings : sequence of str
         For the result.
     state : callable, optional
-        What the files of a skipped sample of a unit hold, by name: a shard is made anew where that has changed.
+        What the files of a skipped sample of a unit hold, by name: a shard is made anew if that has changed.
     overwrite, progress
         See `uvgen.build_shards`.
     doing : str
@@ -143,7 +143,7 @@ def make_shards(
     run(job, units, record, out, how, progress=progress, doing=doing, count=lambda unit: unit.n_samples)
     index = record.index
     if not index.n_samples and not index.skipped:
-        raise DatasetError(f"{out}: no samples to make it of, expected one or more")
+        raise DatasetError(f"{out}: no samples for it, expected one or more")
     if not index.n_samples:
         first = min(index.skipped, key=lambda skip: skip.name)
         raise DatasetError(

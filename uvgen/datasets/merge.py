@@ -93,7 +93,7 @@ class MergeJob:
             check_source(path, piece.entry, shard, self.config.to_plain())
             if (found := stored_fields(shard)) != fields:
                 odd = next(name for name in {**fields, **found} if fields.get(name) != found.get(name))
-                raise DatasetError(f"{path}: {odd} is not as in the other shards, expected the same in all of them")
+                raise DatasetError(f"{path}: {odd} differs from the other shards, expected the same in all of them")
             n = held_at_once(fields, _BATCH)
             for first in range(0, len(piece.rows), n):
                 part = piece.rows[first : first + n]
@@ -136,7 +136,7 @@ def merge_shards(
     workers : int
         Processes; 1 works in this one, unless there is a `timeout`.
     retries, timeout
-        As for `uvgen.build_shards`: what happens where processes die or hang.
+        As for `uvgen.build_shards`: what happens if processes die or hang.
     overwrite : bool
         Replace an existing data set in the folder.
     untrusted : bool
@@ -252,7 +252,7 @@ def _samples(
     if twice := [name for name, count in counts.items() if count > 1]:
         raise InputError(
             f"sample {brief(twice[0])}: in two of the data sets ({count(len(twice), 'sample')} {are(len(twice))}), "
-            "expected each in one alone"
+            "expected each in only one"
         )
     return sorted(places, key=lambda place: _subset(place.entry))
 
@@ -260,7 +260,7 @@ def _samples(
 def _repeated(
     folders: Sequence[Path], indexes: Sequence[Index], samples: Sequence[_Place], *, untrusted: bool
 ) -> list[str]:
-    """The samples whose annotation is another version's, where the new set may not show that by itself."""
+    """The samples whose annotation is another version's, if the new set may not show that by itself."""
     found = list[str]()
     whole = len(samples) == sum(index.n_samples for index in indexes)
     for folder, index in zip(folders, indexes, strict=True):

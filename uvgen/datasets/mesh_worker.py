@@ -82,7 +82,7 @@ class MeshReader:
         self._mean = model.mean[model.landmarks].astype(np.float64)
 
     def read(self, sample: MeshSample) -> MeshFace:
-        """A sample's mesh; SampleError where it is missing, damaged or of another topology."""
+        """A sample's mesh; SampleError if it is missing, damaged or of another topology."""
         if sample.problem or sample.parameters is None:
             raise SampleError(sample.problem or f"{sample.image}: no mesh of it")
         try:

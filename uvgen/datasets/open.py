@@ -40,10 +40,10 @@ def open_shards(
     path : path-like
         Folder that ``uvgen build`` made, or its ``dataset.json``.
     model : MorphableModel or path-like, optional
-        The model that the set was built with; needed for position maps where they are not stored
+        The model that the set was built with; needed for position maps if they are not stored
         (``--maps none``), which it then makes, a batch at a time for slices and `ShardReader.batch`.
     names : iterable of str, or path-like, optional
-        Read these samples alone, in the order of the set; or those that a text file lists, a name a line.
+        Read these samples alone, in the order of the set; or those that a text file lists, one name per line.
     split : str, optional
         Read the samples of this part of the folder's ``splits.json`` alone, see `uvgen.split_shards`.
     check : bool
@@ -51,7 +51,7 @@ def open_shards(
         then refused before HDF5 sees them; it costs one reading of each shard, see "Files from others" in the
         documentation of the format.
     untrusted : bool
-        Read the shards, and `model` where it is a file, in a child process, one for each process that reads: a file
+        Read the shards, and `model` if it is a file, in a child process, one for each process that reads: a file
         that breaks or hangs HDF5 then ends as a `DatasetError` or `ModelError`. Reading a sample takes about a
         millisecond longer.
     normalize : {None, "size", "prnet", "reshow", "unit"} or uvgen.Normalization
@@ -74,7 +74,7 @@ def open_shards(
     ModelError
         If the model is another than that of the set.
     InputError
-        If a name or the split is not in the set, or both are given; or where a normalization is unknown.
+        If a name or the split is not in the set, or both are given; or if a normalization is unknown.
 
     Examples
     --------
@@ -163,12 +163,12 @@ def makes_own_maps(config: DatasetConfig) -> bool:
 
 
 def own_model(config: DatasetConfig) -> "MorphableModel | None":
-    """The built-in model, where a set of this configuration stores no maps and was built with it."""
+    """The built-in model, if a set of this configuration stores no maps and was built with it."""
     return builtin_of(config) if config.build.maps == "none" else None
 
 
 def builtin_of(config: DatasetConfig) -> "MorphableModel | None":
-    """The built-in model, where a set says, by name and hash, that it was built with it: then none need be named."""
+    """The built-in model, if a set says, by name and hash, that it was built with it: then none need be named."""
     from uvgen.models.load import BUILTIN, load_model
 
     if config.model != BUILTIN:
@@ -178,7 +178,7 @@ def builtin_of(config: DatasetConfig) -> "MorphableModel | None":
 
 
 def builtin_of_set(path: str | os.PathLike[str]) -> "MorphableModel | None":
-    """`builtin_of` a data set's folder; None also where the path is none."""
+    """`builtin_of` a data set's folder; None if the path is none."""
     try:
         folder = data_folder(path)
         return builtin_of(DatasetConfig.of_index(Index.read(folder), folder))
@@ -187,7 +187,7 @@ def builtin_of_set(path: str | os.PathLike[str]) -> "MorphableModel | None":
 
 
 class MapMaker:
-    """Makes position maps of a data set's samples from their parameters, mirrored where the samples are.
+    """Makes position maps of a data set's samples from their parameters, mirrored if the samples are.
 
     Parameters
     ----------
@@ -229,7 +229,7 @@ class MapMaker:
         Returns
         -------
         (B, U, U, 3) float32
-            Crop px, as `uvgen.PositionMapper` makes them; mirrored where `flipped`.
+            Crop px, as `uvgen.PositionMapper` makes them; mirrored if `flipped`.
         """
         config = self._config
         if self._mapper is None:

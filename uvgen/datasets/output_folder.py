@@ -19,7 +19,7 @@ _SHARD = re.compile(r"(?!\.).*-\d{5,}\.h5", re.DOTALL)
 
 
 def check_output(out: Path, *, overwrite: bool = False) -> None:
-    """Raise OutputError, before any work, where a folder cannot take shards: it cannot be written or holds no data set.
+    """Raise OutputError, before any work, if a folder cannot take shards: it cannot be written or holds no data set.
 
     A set that is there may be finished, and on a disk that is only read: nothing is written then.
     """
@@ -46,7 +46,7 @@ def output_folder(out: str | os.PathLike[str]) -> Path:
 
 
 def check_store(out: Path) -> None:
-    """Bring the mirror's index up to that of the store; OutputError where something else than a set is there."""
+    """Bring the mirror's index up to that of the store; OutputError if something else than a set is there."""
     try:
         fetch_index(out)
     except MissingError:
@@ -54,7 +54,7 @@ def check_store(out: Path) -> None:
         for name in sorted(listed(out)):
             if name == CONSTANTS or _SHARD.fullmatch(name):
                 raise OutputError(
-                    f"{out / name}: is there, and no {DATASET_INDEX} that lists it; choose another place, or delete "
+                    f"{out / name}: exists, but no {DATASET_INDEX} lists it; choose another place, or delete "
                     "what is left of a data set there"
                 ) from None
 
@@ -66,9 +66,7 @@ def _check_foreign(out: Path, *, overwrite: bool) -> None:
         for path in sorted(named):
             if os.path.lexists(path) and not (overwrite and (path.name == CONSTANTS or is_shard(path))):
                 more = "" if overwrite else ", or overwrite what is left of a data set"
-                raise OutputError(
-                    f"{path}: is there, and no {DATASET_INDEX} that lists it; choose another folder{more}"
-                )
+                raise OutputError(f"{path}: exists, but no {DATASET_INDEX} lists it; choose another folder{more}")
 
 
 def named_like_shards(folder: Path) -> list[Path]:
@@ -77,7 +75,7 @@ def named_like_shards(folder: Path) -> list[Path]:
 
 
 def read_begun(folder: Path) -> Index:
-    """The index of a set that is there; SettingsError where it cannot be read, as that of an earlier version."""
+    """The index of a set that is there; SettingsError if it cannot be read, as that of an earlier version."""
     try:
         return Index.read(folder)
     except DatasetError as error:

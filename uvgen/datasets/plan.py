@@ -21,7 +21,7 @@ class ShardTask:
         """How many it has."""
         return len(self.samples)
 
-    expected: str | None = None  # where it is to be what it was
+    expected: str | None = None  # if it is to be what it was
 
     def parts(self) -> "list[ShardTask]":
         """Each of its samples alone, to be tried."""

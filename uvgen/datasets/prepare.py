@@ -122,7 +122,7 @@ def prepare_deep3d(
     Returns
     -------
     PreparedFaces
-        A photograph with five points alone and no detector is written without landmarks, and is not listed: their
+        A photograph with only five points and no detector is written without landmarks, and is not listed: their
         ``data_preparation.py`` finds them.
 
     Raises
@@ -238,7 +238,7 @@ class _Preparer:
         if landmarks is not None:
             return ""
         return (
-            f"{path}: five points alone, expected 68 landmarks or a detector; written without landmarks, which "
+            f"{path}: only five points, expected 68 landmarks or a detector; written without landmarks, which "
             "Deep3D's data_preparation.py can find"
         )
 

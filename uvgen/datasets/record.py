@@ -116,7 +116,7 @@ class ShardRecord:
                 for path in [path for path in named_like_shards(folder) if is_shard(path)]:
                     path.unlink()
             (folder / CONSTANTS).unlink(missing_ok=True)
-            (folder / DATASET_INDEX).unlink(missing_ok=True)  # last: without it, the others would be somebody else's
+            (folder / DATASET_INDEX).unlink(missing_ok=True)  # last: without it, the others count as foreign
         if (folder / DATASET_INDEX).exists():
             index = read_begun(folder)
             check_same(folder, _settings(index), _settings(self.index), _HASHES)
@@ -124,7 +124,7 @@ class ShardRecord:
         self._check_places()
         data = constants_bytes(self._constants)
         self.index.constants_sha256 = hashlib.sha256(data).hexdigest()
-        self._publish()  # first: files without an index that lists them are taken for somebody else's
+        self._publish()  # first: files without an index that lists them are taken for another program's
         write_constants(folder, data)
         if self._sizes is not None:
             remove(folder / name for name in old if name in self._sizes)  # now that no index lists them
@@ -138,7 +138,7 @@ class ShardRecord:
             for path in paths:
                 if os.path.lexists(path) and not is_shard(path):
                     raise OutputError(
-                        f"{path}: is no shard of uvgen, and a shard of this name is to be made; move it away, or "
+                        f"{path}: is not a shard of uvgen, but the name of one to write; move it away, or "
                         "choose another output folder"
                     )
 
@@ -195,11 +195,11 @@ class ShardRecord:
         self._write_seconds = self._written_at - started
 
     def _size(self, file: str) -> int:
-        """Bytes of a shard, where it is; -1 for none."""
+        """Bytes of a shard, if it is; -1 for none."""
         return _size(self._folder / file) if self._sizes is None else self._sizes.get(file, -1)
 
     def _publish(self) -> None:
-        """Write the index, and upload it where that changes what the store holds."""
+        """Write the index, and upload it if that changes what the store holds."""
         self.index.write(self._folder)
         if self._sizes is not None:
             data = _bytes_of(self._folder / DATASET_INDEX)
@@ -208,14 +208,14 @@ class ShardRecord:
                 self._published = data
 
     def pause(self) -> None:
-        """Write the index; where that fails, the journal has it all."""
+        """Write the index; if that fails, the journal has it all."""
         self._journal.close()
         with suppress(DatasetError):
             self._write()
             self._journal.remove()
 
     def finish(self) -> None:
-        """Write the index, also where there was nothing to do, and remove shards that were made again by other names.
+        """Write the index, also if there was nothing to do, and remove shards that were made again by other names.
 
         They have the name of a folder of samples that was renamed since. Those with another content are of another
         folder, whose samples are called alike, and stay.
@@ -236,7 +236,7 @@ class ShardRecord:
         self._journal.remove()
 
     def _check_published(self) -> None:
-        """Put the index again where an older one is there: of a try that was given up, and ended all the same."""
+        """Put the index again if an older one is there: of a try that was given up, and ended all the same."""
         for _ in range(TRIES):
             with draft(DATASET_INDEX) as new:
                 fetch(self._folder / DATASET_INDEX, new.path)
@@ -263,7 +263,7 @@ def _bytes_of(path: Path) -> bytes | None:
 
 
 def _listed_shards(folder: Path) -> list[str]:
-    """Shards that a store's index lists; none where it has none that can be read."""
+    """Shards that a store's index lists; none if it has none that can be read."""
     try:
         return [entry.file for entry in Index.read(folder).shards]
     except DatasetError:
@@ -300,7 +300,7 @@ def _settings(index: Index) -> dict[str, Any]:
 
 
 def check_begun(out: Path, config: BuildConfig, model: MorphableModel | None, plan: Mapping[str, Any]) -> None:
-    """Raise SettingsError, before any work, where a folder holds a set that was begun with other settings.
+    """Raise SettingsError, before any work, if a folder holds a set that was begun with other settings.
 
     Without a model, models are not compared.
     """

@@ -1,7 +1,7 @@
-"""Making damaged files of a finished data set anew: what `uvgen verify --repair` does.
+"""Making damaged files of a finished data set again: what `uvgen verify --repair` does.
 
 `dataset.json` says what the bytes of each shard were. A shard is made again as `uvgen build` or `uvgen augment` made
-it, and takes its place only where it has the same SHA-256: nothing has to be guessed.
+it, and takes its place only if it has the same SHA-256: nothing has to be guessed.
 """
 
 import hashlib
@@ -71,7 +71,7 @@ def repair_shards(
     untrusted: bool = False,
     progress: Callable[[ShardResult], object] | None = None,
 ) -> RepairResult:
-    """Make the damaged and missing files of a finished data set anew, byte for byte.
+    """Make the damaged and missing files of a finished data set again, byte for byte.
 
     Files whose SHA-256 is the one in `dataset.json` are not touched, nor are files that it does not list. A file that
     would come out otherwise than it was, because a sample has changed, is left as it is and named.
@@ -88,15 +88,15 @@ def repair_shards(
     source : path-like, optional
         For copies that ``uvgen augment`` made: the folder of the set that they were made from.
     model : MorphableModel or path-like, optional
-        The set's; may be omitted where that is the built-in one, or not needed.
+        The set's; may be omitted if that is the built-in one, or not needed.
     weights : (uv_size, uv_size) array or path-like, optional
-        The weight mask that the set was built with, where that was not the model's; needed for `constants.npz` alone.
+        The weight mask that the set was built with, if that was not the model's; needed for `constants.npz` alone.
     workers, retries, timeout
         As for `uvgen.build_shards`.
     untrusted : bool
-        Read `source`'s shards, and `model` where it is a file, in child processes: see `uvgen.open_shards`.
+        Read `source`'s shards, and `model` if it is a file, in child processes: see `uvgen.open_shards`.
     progress : callable, optional
-        Called with a `ShardResult` for each shard that was made anew.
+        Called with a `ShardResult` for each shard that was made again.
 
     Returns
     -------
@@ -119,7 +119,7 @@ def repair_shards(
     """
     started = time.perf_counter()
     how = RunOptions(workers, retries, timeout)
-    folder = data_folder(path, changes="damaged files in it are made anew").absolute()
+    folder = data_folder(path, changes="damaged files in it are made again").absolute()
     _read(folder)  # before a folder would be made
     with exclusive(folder), same_workers(how):
         index = _read(folder)
@@ -170,7 +170,7 @@ class _Record:
         return task.file not in self.problems
 
     def add(self, result: ShardResult) -> None:
-        """Note what came of a shard: it is in its place only where it is what it was."""
+        """Note what came of a shard: it is in its place only if it is what it was."""
         file = result.entry.file
         if result.entry.sha256 == self._bad[file].sha256:
             del self.problems[file]
@@ -180,8 +180,8 @@ class _Record:
             "other files or another machine than when it was made"
         )  # fmt: skip
         self.problems[file] = (
-            f"made again, its SHA-256 is not the one in the index: {why}; left as it is; to take what it is now, "
-            "delete it and run what made the data set again"
+            f"made again, but its SHA-256 is not the one in the index: {why}; the file is left as it is; "
+            "to accept the new one, delete it and run what made the data set again"
         )
 
     def pause(self) -> None:
@@ -196,8 +196,8 @@ def _read(folder: Path) -> Index:
         return Index.read(folder)
     except DatasetError as error:
         raise DatasetError(
-            f"{error}; it cannot be repaired, since it alone says what the shards were: make the data set again, into "
-            "another folder, or overwrite this one"
+            f"{error}; it cannot be repaired, since only this file says what the shards were; make the data set again, "
+            "into another folder, or overwrite this one"
         ) from error
 
 
@@ -236,7 +236,7 @@ def _skipped(index: Index, file: str) -> dict[str, str]:
 def _write_constants(
     folder: Path, index: Index, config: DatasetConfig, arrays: Mapping[str, NDArray[Any]]
 ) -> str | None:
-    """Put the constants into place where they are what they were; else say why not."""
+    """Put the constants into place if they are what they were; else say why not."""
     path, data = folder / CONSTANTS, constants_bytes(arrays)
     if hashlib.sha256(data).hexdigest() == index.constants_sha256:
         with replaced_on_success(path, make_folder=False) as temporary:
@@ -244,4 +244,4 @@ def _write_constants(
         return None
     if hash_of_weights(arrays) != config.weight_mask_sha256:
         return f"{path}: the data set was made with another weight mask; left as it is; give weights"
-    return f"{path}: made again, its SHA-256 is not the one in the index: another machine? Left as it is"
+    return f"{path}: made again, but its SHA-256 is not the one in the index: another machine? Left as it is"

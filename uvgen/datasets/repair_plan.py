@@ -41,10 +41,10 @@ class RepairPlan(NamedTuple):
 
 
 def merged_error(folder: Path, bad: Mapping[str, ShardEntry]) -> DatasetError:
-    """The error that says what can make a set's shards again, where that is not in its index."""
+    """The error that says what can make a set's shards again, if that is not in its index."""
     return DatasetError(
-        f"{folder}: was put together by `uvgen merge` (or select, drop), which alone can make {min(bad)} again: "
-        "delete the damaged shards, and run that command again"
+        f"{folder}: was put together by `uvgen merge` (or select, drop), and only that command can make {min(bad)} "
+        "again: delete the damaged shards, and run that command again"
     )
 
 
@@ -130,7 +130,7 @@ def plan_build_again(
 def _samples_of(
     folder: Path, index: Index, config: DatasetConfig, samples: Sequence[Sample], root: str | os.PathLike[str] | None
 ) -> list[Sample]:
-    """Those that a set was built of; DatasetError where they are not there."""
+    """Those that a set was built of; DatasetError if they are not there."""
     names = {skip.name for skip in index.skipped}
     for entry in index.shards:
         listed = entry.sample_names
@@ -200,7 +200,7 @@ def plan_copies_again(
 
 
 def _check_count(folder: Path, index: Index, n_shards: int) -> None:
-    """Raise DatasetError, before a plan is listed, where it would have more shards than the index lists."""
+    """Raise DatasetError, before a plan is listed, if it would have more shards than the index lists."""
     if n_shards > len(index.shards):
         raise DatasetError(
             f"{folder / DATASET_INDEX}: lists {count(len(index.shards), 'shard')}, its config makes {n_shards}; it "

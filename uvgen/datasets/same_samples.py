@@ -34,7 +34,7 @@ def check_same_samples(
     *,
     some_may_differ: bool = False,
 ) -> None:
-    """Raise SettingsError, before any work, where a set holds samples of these names with other parameters.
+    """Raise SettingsError, before any work, if a set holds samples of these names with other parameters.
 
     A few are compared, evenly spread: those of another folder of photographs, and those that were fitted again, differ
     in all of them. What cannot be read is left to the build.

@@ -57,9 +57,9 @@ def shard_problems(
     mapper : PositionMapper or None
         Of the set's model, to compare labels with parameters.
     process : Hdf5Process or None
-        Reads the shard, where it is not trusted.
+        Reads the shard, if it is not trusted.
     targets : TargetMaker or None
-        Of the set's model, where it has per-pixel targets.
+        Of the set's model, if it has per-pixel targets.
 
     Returns
     -------
@@ -176,7 +176,7 @@ def _check_draws(shard: OpenShard) -> list[str]:
 
 
 def _check_read_landmarks(shard: OpenShard, folder: Path, config: DatasetConfig) -> list[str]:
-    """Whether landmarks are those of the stored maps, from which they were read; near them, where they are a mesh's."""
+    """Whether landmarks are those of the stored maps, from which they were read; near them, if they are a mesh's."""
     weights = LandmarkWeights.of_constants(read_constants(folder, config.build.uv_size))
     attributes = shard.attributes["posmap"]
     texel = attributes.get("rounding", attributes.get("scale_factor", 0) / 2)

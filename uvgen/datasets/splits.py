@@ -77,7 +77,7 @@ class SplitResult:
     photographs : mapping of str to int
         How many photographs (or groups) each has.
     left_out : int
-        Samples in none of them, where the fractions do not sum to 1.
+        Samples in none of them, if the fractions do not sum to 1.
     path : Path
         The file.
     """
@@ -117,13 +117,13 @@ def split_shards(
     path : path-like
         Folder that ``uvgen build`` or ``uvgen augment`` made.
     fractions : mapping of str to float
-        Part of the photographs for each name, ``{"train": 0.9, "val": 0.1}``; they sum to 1, or to less where some
+        Part of the photographs for each name, ``{"train": 0.9, "val": 0.1}``; they sum to 1, or to less if some
         samples are to be in no part.
     seed : int
         Another seed, another division.
     by : str
         What is never divided: "photograph" (see `uvgen.samples.photographs.source_photograph`), "sample", or a regular
-        expression: samples are kept together where it matches the same text in their names, or its first group does.
+        expression: samples are kept together if it matches the same text in their names, or its first group does.
     out : path-like, optional
         File to write; ``splits.json`` in the folder by default, where readers find it.
     overwrite : bool
@@ -242,7 +242,7 @@ def train_and_val(names: Sequence[str], folder: Path | None = None) -> tuple[lis
     names : sequence of str
         Samples' names.
     folder : Path, optional
-        A data set; where its ``splits.json`` has parts train and val, they count, and what is in neither is left out.
+        A data set; if its ``splits.json`` has parts train and val, they count, and what is in neither is left out.
 
     Returns
     -------
@@ -283,7 +283,7 @@ def read_splits(path: Path) -> dict[str, Split]:
                 raise ValueError(f"{name} has no samples")
             samples, made = entry["samples"], {key: value for key, value in entry.items() if key != "samples"}
             if not isinstance(samples, list) or not all(isinstance(sample, str) for sample in samples):
-                raise ValueError(f"samples of {name} are no list of names")
+                raise ValueError(f"samples of {name} are not a list of names")
             if len(set(samples)) < len(samples):
                 raise ValueError(f"{name} lists a sample twice")
             found[name] = Split(name, tuple(samples), made)
@@ -300,7 +300,7 @@ def read_splits(path: Path) -> dict[str, Split]:
 
 
 def _check_object(value: Any, what: str) -> dict[str, Any]:
-    """The value; ValueError where it is none that has fields."""
+    """The value; ValueError if it is none that has fields."""
     if not isinstance(value, dict):
         raise ValueError(f"{what} is {brief(json.dumps(value))[:40]}, expected a JSON object")
     return value
@@ -361,7 +361,7 @@ def _write_splits(path: Path, splits: Iterable[Split], overwrite: bool) -> None:
 
 
 def split_names(folder: Path, name: str) -> tuple[str, ...]:
-    """The samples of one of a folder's splits; InputError where it has none of this name."""
+    """The samples of one of a folder's splits; InputError if it has none of this name."""
     splits = read_splits(folder / SPLITS)
     if name not in splits:
         raise InputError(f"split {name!r}: not in {folder / SPLITS}, which has {', '.join(splits) or 'none'}")

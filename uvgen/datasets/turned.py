@@ -27,7 +27,7 @@ class TurnedSample(NamedTuple):
     image: NDArray[np.uint8]
     annotation: Annotation
     draw: AugmentationDraw
-    unseen: NDArray[np.bool_] | None  # (u, u) texels, where they are marked
+    unseen: NDArray[np.bool_] | None  # (u, u) texels, if they are marked
 
 
 class SampleTurner:
@@ -40,7 +40,7 @@ class SampleTurner:
 
     @classmethod
     def of(cls, model: MorphableModel, config: BuildConfig) -> "SampleTurner | None":
-        """What turns a build's faces, or None; ModelError where the model cannot."""
+        """What turns a build's faces, or None; ModelError if the model cannot."""
         if config.augmentation is None or not config.augmentation.turns:
             return None
         return cls(model, config, config.augmentation.unseen)
@@ -73,7 +73,7 @@ class SampleTurner:
         return TurnedSample(turned.image, moved, draw, self._unseen(turned.unseen, draw.flip) if self._marks else None)
 
     def _unseen(self, unseen: NDArray[np.float32], flip: bool) -> NDArray[np.bool_]:
-        """Texels of the map, mirrored where the sample is, that lie between vertices most of which were not seen."""
+        """Texels of the map, mirrored if the sample is, that lie between vertices most of which were not seen."""
         model, size, convention = self._model, self._config.uv_size, self._config.convention
         texels = mirrored_texels(model, size, convention) if flip else build_atlas(model, size, convention)
         mostly: NDArray[np.bool_] = ((unseen[texels.vertices] * texels.weights).sum(axis=1) > 0.5).reshape(size, size)

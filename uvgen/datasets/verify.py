@@ -54,7 +54,7 @@ class VerifyResult:
     skipped : int
         Samples that were left out when the set was made.
     quality : LabelQuality or None
-        How far the labels are from the annotations, where there are some and the shards are sound.
+        How far the labels are from the annotations, if there are some and the shards are sound.
     """
 
     samples: int
@@ -108,7 +108,7 @@ def verify_shards(
     retries, timeout
         As for `uvgen.build_shards`; a shard at which processes die or hang is a problem like others.
     untrusted : bool
-        Read the shards, and `model` where it is a file, in a child process: a shard that breaks HDF5 is then a problem
+        Read the shards, and `model` if it is a file, in a child process: a shard that breaks HDF5 is then a problem
         like others.
     progress : callable, optional
         Called with the number of samples of each shard that was checked.
@@ -116,7 +116,7 @@ def verify_shards(
     Returns
     -------
     VerifyResult
-        Without problems where all hashes, shapes, value ranges and labels are right.
+        Without problems if all hashes, shapes, value ranges and labels are right.
 
     Raises
     ------

@@ -64,7 +64,7 @@ class BuildJob:
     model : MorphableModel
         The model that the samples' parameters belong to.
     mirror : TexelMirror or None
-        The model's, where samples are flipped.
+        The model's, if samples are flipped.
     config : BuildConfig
         What the bytes depend on.
     survey : Survey
@@ -195,7 +195,7 @@ class Builder:
     def _annotations(
         self, samples: Sequence[Sample], skip: Callable[[Sample, Exception], None]
     ) -> Iterator[tuple[int, Annotation, NDArray[np.float32] | None]]:
-        """Numbers of the samples whose files can be used, what they say, and their vertices where faces are turned."""
+        """Numbers of the samples whose files can be used, what they say, and their vertices if faces are turned."""
         step = 1 if self.turner is None else AT_ONCE
         for first in range(0, len(samples), step):
             found = []
@@ -290,7 +290,7 @@ class Builder:
                 continue
             try:
                 return read_image(samples[k], exif=self.job.config.exif)
-            except UvgenError as error:  # reported where it is its turn
+            except UvgenError as error:  # reported if it is its turn
                 check_machine(error)
                 continue
         return None
@@ -316,7 +316,7 @@ class Builder:
         return maps, landmarks, np.array([np.isfinite(values).all() for values in maps])
 
     def _annotation(self, sample: Sample) -> Annotation:
-        """What a sample's file says, where it can be meant."""
+        """What a sample's file says, if it can be meant."""
         annotation = read_annotation(sample, self.job.config.keep)
         check_counts(sample, annotation, self.model)
         check_pose(sample, annotation.pose)
@@ -333,7 +333,7 @@ class Builder:
     def _in_image(
         self, sample: Sample, annotation: Annotation, shape: tuple[int, ...]
     ) -> tuple[Annotation, NDArray[np.float64]]:
-        """What a sample says, and its landmarks (68, 3) in the image frame, where the face is there and of its size."""
+        """What a sample says, and its landmarks (68, 3) in the image frame, if the face is there and of its size."""
         with np.errstate(all="ignore"):  # of parameters that no face has
             landmarks = self.mapper.image_landmarks(
                 annotation.shape[None], annotation.expression[None], annotation.pose[None], shape[0]

@@ -111,7 +111,7 @@ CHECKS = {
         WARNING, "little memory",
         "Less than 2 GB of memory is available to this process. Each worker of a build needs about 0.3 GB, and the "
         "kernel kills processes when memory runs out.",
-        "Use fewer workers, such as `--workers 1`, where a command has this option.",
+        "Use fewer workers, such as `--workers 1`, if the command has this option.",
     ),
     "UV110": Check(
         ERROR, "temporary files cannot be written",

@@ -128,7 +128,7 @@ def diagnose(
         raise InputError(f"{path}: a shard of a data set; give the folder {Path(path).parent}")
     if path == BUILTIN or (Path(path).is_file() and Path(path).name != DATASET_INDEX and not is_list(path)):
         if model is not None:
-            raise InputError(f"model: given with {path}, which is a file; expected a folder with it")
+            raise InputError(f"model: given with the file {path}, expected a folder with it")
         from uvgen.doctor.models import check_model_file
 
         read, found = check_model_file(path if path == BUILTIN else Path(path), deep=deep, untrusted=untrusted)

@@ -96,7 +96,7 @@ def _cores() -> tuple[dict[str, Any], list[Finding]]:
 
 
 def _memory() -> tuple[dict[str, Any], list[Finding]]:
-    """Bytes of memory that may still be used, of the machine and of this process's group, where the system tells."""
+    """Bytes of memory that may still be used, of the machine and of this process's group, if the system tells."""
     available = None
     with suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()

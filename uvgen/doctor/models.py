@@ -14,14 +14,14 @@ from uvgen.storage.kinds import describe_file
 def check_model_file(
     path: Path | str, *, deep: bool = False, untrusted: bool = False
 ) -> tuple[MorphableModel | None, list[Finding]]:
-    """A model, where it can be read, and what is wrong with it.
+    """A model, if it can be read, and what is wrong with it.
 
     Parameters
     ----------
     path : Path or str
         A file, or "builtin".
     deep : bool
-        Whether to hash its content again, also where that was done before.
+        Whether to hash its content again, even if that was done before.
     untrusted : bool
         Whether to read it in a child process.
 

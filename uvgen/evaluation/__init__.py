@@ -15,7 +15,7 @@
 | `network.py`, `predict.py`, `predict_record.py` | ONNX networks run on photographs: `uvgen predict` |
 | `submissions.py` | the files that DAD-3DHeads' and REALY's benchmarks take |
 
-The room stands on `datasets` and `fitting`; `preview`, `report` and `torch` may import it. PyTorch is not imported.
+It builds on `datasets` and `fitting`; `preview`, `report` and `torch` may import it. PyTorch is not imported.
 """
 
 import lazy_loader

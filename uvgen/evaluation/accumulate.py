@@ -161,7 +161,7 @@ class Evaluation:
                     found[usable] = as_numpy(score.measure(a, b, self._surface))
                 if (lost := np.flatnonzero(usable & ~np.isfinite(found))).size:
                     raise InputError(
-                        f"predicted: face {lost[0]} is so far from the truth that {score.key} is no number, expected px"
+                        f"predicted: face {lost[0]} is so far off that {score.key} is not a number, expected px"
                     )
 
         def add() -> None:  # when nothing can fail any more, so that a batch counts as a whole or not at all
@@ -188,7 +188,7 @@ class Evaluation:
 
 
 def chosen_scores(keys: Iterable[str] | None) -> tuple[Score, ...]:
-    """Scores by key; those that take little time where None is given. InputError where there is none of the name."""
+    """Scores by key; those that take little time if None is given. InputError if there is none of the name."""
     if keys is None:
         return tuple(score for score in SCORES.values() if not score.slow)
     keys = list(keys)

@@ -28,7 +28,7 @@ def align_by_icp(
     start : Similarity, optional
         Where to begin; by default the shift between the middles.
     steps : int
-        The most; fewer where the points stop moving.
+        The most; fewer if the points stop moving.
 
     Returns
     -------

@@ -74,7 +74,7 @@ def _typical(predicted: Points, true: Points) -> float:
 
 
 def _another_count(faces: Counted) -> list[str]:
-    """The best of some other ways of counting, where it leaves less than half of the error."""
+    """The best of some other ways of counting, if it leaves less than half of the error."""
     true, plain = faces.true[..., :2].astype(np.float64), faces.predicted[..., :2].astype(np.float64)
     error = _typical(plain, true)
     found = _scale(plain, true, error)

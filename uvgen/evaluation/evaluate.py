@@ -262,10 +262,10 @@ def as_predictions(
     split: str | None = None,
     untrusted: bool = False,
 ) -> tuple[ShardTruth, Predictions]:
-    """Predictions and the shards that they are for; InputError where the latter are something else."""
+    """Predictions and the shards that they are for; InputError if the latter are something else."""
     truth = open_truth(shards, model=model, split=split, untrusted=untrusted)
     if not isinstance(truth, ShardTruth):
-        raise InputError(f"{shards}: no data set of shards, expected one, which says where crops lie")
+        raise InputError(f"{shards}: not a data set of shards, expected one, which says where crops lie")
     return truth, Predictions(
         predictions, truth, Reading(scale, frame, convention), model=model, untrusted=untrusted
     )  # fmt: skip
@@ -296,7 +296,7 @@ class _Comparison:
                 raise InputError(f"{face.name}: has no 68 annotated points, expected a truth{some}")
             wanted = {name: truth for name, truth in face.truths.items() if self._with_21 or truth.points_21 is None}
             if not wanted:
-                raise InputError(f"{face.name}: has AFLW's 21 points alone, expected nme_21_2d among the scores")
+                raise InputError(f"{face.name}: has only AFLW's 21 points, expected nme_21_2d among the scores")
             predicted = self._predictions.read(face)
             yaw = np.array([face.yaw_deg]) if math.isfinite(face.yaw_deg) else None
             counts = []

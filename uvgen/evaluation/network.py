@@ -32,7 +32,7 @@ _CROP_SCALE = 1.03 / 256
 CHANNELS = ("rgb", "bgr")
 LAYOUTS = ("auto", "NCHW", "NHWC")
 SIZE = 256
-"""Of crops, where the file leaves it open."""
+"""Of crops, if the file leaves it open."""
 
 _IMAGENET = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]], np.float32)
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
@@ -54,7 +54,7 @@ class NetworkOptions:
     layout : {"auto", "NCHW", "NHWC"}
         Of its images; "auto" is told by the axis of length 3.
     size : int or None
-        Of its crops, where the file leaves it open; then 256 by default.
+        Of its crops, if the file leaves it open; then 256 by default.
     output : str or None
         The output that is the map, the first by default.
     scale : {"px", "size", "prnet", "reshow", "unit"} or float
@@ -190,7 +190,7 @@ class Network:
             raise SampleError(f"{self._path}: fails on a crop of {self.size} px ({brief(error)})") from error
         if not isinstance(found, np.ndarray):  # a sequence, a map of keys, a sparse tensor, nothing
             raise InputError(
-                f"{self._path}: output {self._output!r} is no tensor ({type(found).__name__}), expected "
+                f"{self._path}: output {self._output!r} is not a tensor ({type(found).__name__}), expected "
                 f"{_EXPECTED_OUTPUT}; its outputs are {', '.join(self._names())}"
             )
         return found
@@ -207,7 +207,7 @@ class Network:
         if not is_map or values.dtype.kind != "f":
             raise InputError(
                 f"{self._path}: output {self._output!r} is {found.dtype} {shape}, expected {_EXPECTED_OUTPUT} of "
-                f"{_FEWEST_TEXELS} texels a side or more; its outputs are {', '.join(self._names())}"
+                f"{_FEWEST_TEXELS} texels per side or more; its outputs are {', '.join(self._names())}"
             )
         with np.errstate(over="ignore"):  # infinity is refused later
             return values.astype(np.float32)
@@ -229,7 +229,7 @@ def images_of(crop: NDArray[np.uint8], pixels: str = "unit", channels: str = "rg
 
 
 def hash_network(path: Path) -> str:
-    """SHA-256 of an ONNX file, and of the files in its folder that hold its weights where it does not itself."""
+    """SHA-256 of an ONNX file, and of the files in its folder that hold its weights if it does not itself."""
     found = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -287,7 +287,7 @@ def _varint(view: memoryview, at: int, end: int) -> tuple[int, int]:
 
 
 def check_network_file(path: Path) -> Any:
-    """onnxruntime; InputError where there is no file, or one of another kind, DependencyError where that is missing.
+    """onnxruntime; InputError if there is no file, or one of another kind, DependencyError if that is missing.
 
     A network's own has no mark to know it by.
     """

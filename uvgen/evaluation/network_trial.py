@@ -1,4 +1,4 @@
-"""A network's first run, in a child process, which is killed where the network loops for ever or takes all memory.
+"""A network's first run, in a child process, which is killed if the network never ends or takes all memory.
 
 An ONNX file is a program. Opening it already runs part of it (constants are folded) in C++ code, which neither Ctrl-C
 nor a time limit in Python can stop.
@@ -18,7 +18,7 @@ from uvgen.storage.locks import scratch_folder
 from uvgen.storage.names import brief
 
 MAX_SECONDS = 120.0
-"""How long opening the file and running one crop may take where no time limit is given."""
+"""How long opening the file and running one crop may take if no time limit is given."""
 
 _LEAST_SECONDS = 20.0  # large networks take longer to open than a limit for a few photographs allows
 _MAX_MEMORY = 16 << 30

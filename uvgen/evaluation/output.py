@@ -16,7 +16,7 @@ FILES = ("scores.json", "table.md", "faces.csv", "curve.svg", "curve.png")
 
 
 def check_output(out: str | os.PathLike[str], *, overwrite: bool) -> None:
-    """Raise OutputError unless an evaluation can be put there; SettingsError where one is, and may not be replaced."""
+    """Raise OutputError unless an evaluation can be put there; SettingsError if one is, and may not be replaced."""
     folder = Path(os.path.abspath(out))
     if not _is_evaluation(folder):
         check_new_folder(folder)

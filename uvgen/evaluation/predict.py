@@ -47,7 +47,7 @@ class PredictResult:
     new_faces : int
         Made by this run.
     detector : str or None
-        What found faces, where files did not have them.
+        What found faces, if files did not have them.
     notice : str
         What a user of that detector has to know; "" if there is nothing.
     crop_size, uv_size : int
@@ -106,7 +106,7 @@ def predict_photographs(
         Folder of photographs, also in folders in it.
     out : path-like
         Folder for the results, NAME.obj, .txt, .json, .npy and .png, and `predict.json`. One that an earlier call with
-        the same arguments made is gone on with.
+        the same arguments made is completed.
     options : NetworkOptions, optional
         What is to be known of the network beside its file.
     model : MorphableModel or path-like
@@ -122,7 +122,7 @@ def predict_photographs(
     crop : {"auto", "training", "prnet", "prnet-detector", "whole"}
         "training" is the training sets' square around the landmarks or box, "prnet" and "prnet-detector" PRNet's, see
         `uvgen.crop_from_box`. "auto": the first around landmarks, the last around boxes. "whole": photographs are crops
-        already, and no face is looked for. Where a face has not all of the 68 landmarks, the model is fitted to those
+        already, and no face is looked for. If a face has not all of the 68 landmarks, the model is fitted to those
         that it has.
     exif : {"apply", "ignore"}
         Whether photographs are turned upright as their EXIF orientation says; results are of what comes of it.

@@ -16,7 +16,7 @@ _NUMBERS = ("pitch_deg", "yaw_deg", "roll_deg")
 
 
 def _face(content: dict[str, Any]) -> PredictedFace:
-    """A face as an index or a journal has it; ValueError, KeyError or TypeError where a value is of another type."""
+    """A face as an index or a journal has it; ValueError, KeyError or TypeError if a value is of another type."""
     values = {item.name: content[item.name] for item in fields(PredictedFace)}
     suffixes = values["suffixes"]
     if not isinstance(suffixes, list) or not suffixes or not set(suffixes) <= set(_SUFFIXES):

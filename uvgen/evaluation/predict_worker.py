@@ -137,7 +137,7 @@ class PredictJob:
 
     @property
     def decode(self) -> str:
-        """How photographs are decoded: whole where all pixels are needed anyway, else as finely as crops need.
+        """How photographs are decoded: whole if all pixels are needed anyway, else as finely as crops need.
 
         Not by whether a detector is needed, which another run on the same folder may not know.
         """
@@ -155,12 +155,12 @@ class PredictJob:
 
 
 def face_table(job: PredictJob) -> LandmarkTable | None:
-    """The table of all photographs' boxes or landmarks, where there is one."""
+    """The table of all photographs' boxes or landmarks, if there is one."""
     return open_table(job.landmarks) if job.boxes is None else read_boxes(job.boxes)
 
 
 def made_of(job: PredictJob, table: LandmarkTable | None, photograph: Photograph) -> str:
-    """What `PredictedFace.made_of` would be now; that of nothing where the photograph cannot be read."""
+    """What `PredictedFace.made_of` would be now; that of nothing if the photograph cannot be read."""
     if job.crop != "whole":
         return state_of(job, table, photograph)
     try:

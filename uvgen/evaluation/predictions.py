@@ -3,7 +3,7 @@
 | ``--pred`` | holds |
 | --- | --- |
 | a folder | a ``.npy``, ``.obj``, ``.ply``, ``.off`` or ``.mat`` for each face, of the truth's name or its last part |
-| what `uvgen predict` wrote | a ``.txt`` of landmarks for each face, or its map, ``.npy``, where the truth has maps |
+| what `uvgen predict` wrote | a ``.txt`` of landmarks for each face, or its map, ``.npy``, if the truth has maps |
 | a ``.npy`` file | all faces in the truth's order: (N, 68, 2 or 3), (N, 2 or 3, 68), (N, U, U, 3) |
 | shards | the maps, or landmarks, of the samples with the truth's names |
 
@@ -122,7 +122,9 @@ class Predictions:
         self.path, self._truth, self._how, self._model = Path(path), truth, reading or Reading(), model
         self._how.check()
         if isinstance(self._how.scale, str) and self._how.scale != "px" and truth.reading is None:
-            raise InputError(f"scale: {self._how.scale!r}, expected a number where the truth is no data set with crops")
+            raise InputError(
+                f"scale: {self._how.scale!r}, expected a number, since the truth is not a data set with crops"
+            )
         self._normalization = Normalization.of_scale(self._how.scale, truth.crop_size)
         self._mapper: PositionMapper | None = None
         self._array: NDArray[Any] | None = None
@@ -233,7 +235,7 @@ class Predictions:
         if reading is None:
             raise SampleError(f"{where}: a map, expected 68 points, since the truth is no data set with maps")
         if len(values) != reading.size:
-            raise SampleError(f"{where}: a map of {len(values)} texels a side, expected {reading.size}, the truth's")
+            raise SampleError(f"{where}: a map of {len(values)} texels per side, expected {reading.size}, the truth's")
         maps = np.ascontiguousarray(values, np.float64)[None]
         with np.errstate(invalid="ignore"):
             return Faces(read_landmarks(maps, reading), maps)
@@ -292,7 +294,7 @@ class Predictions:
             from uvgen.maps.position_mapper import PositionMapper
 
             if self._truth.reading is None:
-                raise SampleError(f"{where}: parameters or a mesh, expected 68 points where the truth is no data set")
+                raise SampleError(f"{where}: parameters or a mesh, expected 68 points, since the truth is no data set")
             if self._model is None:
                 raise SampleError(f"{where}: parameters or a mesh, expected the model too (--model)")
             size, convention = self._truth.reading.size, self._truth.convention
@@ -352,7 +354,7 @@ def files_of(
 ) -> tuple[dict[str, Path], list[str]]:
     """The files in a folder that are predictions, by the faces that they are for, and those that are for none.
 
-    A file without its face's folder counts where no other face is called so. DatasetError where two are for one face.
+    A file without its face's folder counts if no other face is called so. DatasetError if two are for one face.
     """
     return _match(_files(root, suffixes), names)
 

@@ -66,7 +66,7 @@ def ordinal_depth(predicted: Points, truth: Points, predicted_68: Points, true_6
     n = min(_N_NEAREST, len(truth) - 1)
     near = cKDTree(truth).query(truth, k=n + 1)[1]
     rows = np.arange(len(truth))[:, None]
-    others = np.where(near == rows, -1, near)  # a point is not its own neighbor, also where two lie in one place
+    others = np.where(near == rows, -1, near)  # a point is not its own neighbor, even if two lie in one place
     others[(others != -1).all(axis=1), -1] = -1
     others = others[others != -1].reshape(len(truth), n)
     return _same_order(predicted[:, 2], truth[:, 2], rows, others)
@@ -92,7 +92,7 @@ def chamfer(predicted: Points, truth: Points, predicted_68: Points, true_68: Poi
     """Mean squared distance from true points to the nearest predicted ones, as DAD-3DHeads' code has it.
 
     The truth is scaled so that the inner corners of its eyes are 20 apart, the prediction brought onto it by
-    `SEVEN` points, with a scale, and mirrored where that fits better. The code calls kaolin's `chamfer_distance` with
+    `SEVEN` points, with a scale, and mirrored if that fits better. The code calls kaolin's `chamfer_distance` with
     weights 1 and 0, which squares.
 
     Parameters

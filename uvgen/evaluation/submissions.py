@@ -45,7 +45,7 @@ _NEAR = 3.0  # texels around a key point in which its triangle is looked for
 def check_submission(kind: str, out: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """Raise OutputError, before any work, unless a submission, "dad3dheads" or "realy", can be put there.
 
-    SettingsError where a file is there that only `overwrite` replaces.
+    SettingsError if a file is there that only `overwrite` replaces.
     """
     path = Path(os.path.abspath(out))
     if kind == "realy":

@@ -61,7 +61,7 @@ class Summary:
     bins : tuple of YawBin
         [0, 30], (30, 60], above 60 degrees; empty without yaw.
     draws : Draws or None
-        None without yaw, or where only one bin has faces.
+        None without yaw, or if only one bin has faces.
     """
 
     n: int

@@ -2,7 +2,7 @@
 
 | source | frame of a face | truths |
 | --- | --- | --- |
-| shards | the crop | ``landmarks`` with the map; ``annotation`` where all 68 points are annotated |
+| shards | the crop | ``landmarks`` with the map; ``annotation`` if all 68 points are annotated |
 | a folder of images and ``.mat`` | the image | ``annotation``: `pt3d_68`, or `pt2d` of 68 points; ``aflw21`` |
 | 3DDFA's ``AFLW2000-3D.*.npy`` | the image, from (1, 1) as in MATLAB | ``landmarks``; ``reannotated``; ``aflw21`` |
 | 3DDFA's ``AFLW_GT_*.npy`` | the same | ``aflw21`` |
@@ -63,7 +63,7 @@ class TrueFace:
     yaw_deg : float
         As its parameters have it.
     truths : dict of str to Faces
-        One face each, by the truth's name; the first one is the default. Empty where it has none.
+        One face each, by the truth's name; the first one is the default. Empty if it has none.
     frames : dict of str to (3, 3) float64
         Frames that a prediction may be in, and what takes its x, y to the truth's.
     convention : str
@@ -125,7 +125,7 @@ class Truth(Protocol):
     def convention(self) -> str: ...
 
     def face(self, k: int) -> TrueFace:
-        """The k-th face; UvgenError where it cannot be read."""
+        """The k-th face; UvgenError if it cannot be read."""
 
 
 def open_truth(
@@ -283,7 +283,7 @@ def _frames(boxes: NDArray[np.float64] | None, k: int) -> dict[str, NDArray[np.f
 
 
 def _listed_names(path: Path, n: int, of: str) -> list[str]:
-    """The names in a list without their suffixes; numbers where there is no list."""
+    """The names in a list without their suffixes; numbers if there is no list."""
     if not path.exists():
         return [f"{k:05d}" for k in range(n)]
     try:
@@ -294,7 +294,7 @@ def _listed_names(path: Path, n: int, of: str) -> list[str]:
         raise DatasetError(f"{path}: {count(len(listed), 'name')}, expected {n}, those of {of}")
     names = [os.path.splitext(name)[0] for name in listed]
     if twice := [name for name, times in Counter(names).items() if times > 1]:
-        raise DatasetError(f"{path}: {brief(twice[0])} stands there twice, expected each face once")
+        raise DatasetError(f"{path}: {brief(twice[0])} is listed twice, expected each face once")
     return names
 
 

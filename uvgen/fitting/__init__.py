@@ -4,5 +4,5 @@
 where faces end in pictures, `doubts` what is wrong with landmarks that no face fits. `folder` fits a folder of
 photographs: `photographs` lists them, `worker` is one process's share, `record` is `fit.json`. `video/` fits the frames
 of videos, `scans/` registers scans to a model's topology, and `detectors/` finds faces with other packages, each
-optional. The room stands on `maps`, `models`, `samples` and `rasterize`.
+optional. It builds on `maps`, `models`, `samples` and `rasterize`.
 """

@@ -15,7 +15,7 @@ from uvgen.rasterize.shading import vertex_normals
 _EDGE_ON = 0.12  # largest cosine between the normal and the view of what counts as silhouette
 _AWAY = 0.05  # cosine below which a jaw vertex is turned away
 _FACING = 0.1  # cosine above which a vertex of the mean face, seen from the front, belongs to its front
-_CELL = 0.03  # of the face's size: no two vertices are taken from one cube of this size
+_CELL = 0.03  # as a share of the face's size: at most one vertex is taken from each cube of this size
 _FEATURES = ("mouth", "eyes", "nose")
 
 
@@ -25,7 +25,7 @@ JAW = 17
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contour:
-    """Vertices of a model that may lie on the silhouette of its face. c vertices.
+    """The c vertices of a model that may lie on the silhouette of its face.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class Contour:
     normals : (c, 3) float64
         Of the mean face, unit length, outward, model frame.
     jaw_normals : (17, 3) float64
-        The same of the jaw landmarks.
+        The same for the jaw landmarks.
     """
 
     vertices: NDArray[np.int64]
@@ -113,7 +113,7 @@ class Contour:
 def outward_normals(model: MorphableModel) -> NDArray[np.float64]:
     """(n, 3) unit normals of the mean face, whichever way the file's triangles turn."""
     normals = vertex_normals(model.mean, model.triangles).astype(np.float64)
-    front = normals[model.landmarks[27:31], 2].sum()  # the bridge of the nose looks at the viewer
+    front = normals[model.landmarks[27:31], 2].sum()  # the bridge of the nose faces the viewer
     return normals if front > 0 else -normals
 
 

@@ -10,7 +10,7 @@ from uvgen.geometry import LANDMARK_MIRROR, rotation_matrices
 from uvgen.models.morphable import MorphableModel
 
 SUSPECT = 0.04
-"""Residual from which landmarks are looked into: on 16 photographs of AFLW2000-3D the largest is 2.5 %."""
+"""Residual above which landmarks are examined: on 16 photographs of AFLW2000-3D the largest is 2.5 %."""
 
 _AWAY = -0.35  # cosine between the face's direction and the viewer's
 _BETTER, _MOST = 0.6, 0.1  # of the residual, and residual at most, for another reading of the points to be believed
@@ -24,7 +24,7 @@ class _Reading(NamedTuple):
 
 
 def suspicious(fit: LandmarkFit) -> NDArray[np.bool_]:
-    """(N,) which faces are looked into: landmarks far off, or a face seen from behind."""
+    """(N,) which faces are examined: those with a large residual, or seen from behind."""
     toward = rotation_matrices(fit.pose[:, :3])[:, 2, 2]
     return np.asarray((fit.residual > SUSPECT) | (toward < _AWAY))
 
@@ -43,7 +43,7 @@ def landmark_doubts(
     points, weights : (N, 68, 2), (N, 68) float64
         As they were fitted.
     fit : LandmarkFit
-        What came of it.
+        The result of the fit.
     model : MorphableModel
         The model.
     image_size : (N, 2) int

@@ -1,4 +1,4 @@
-"""Folders that commands fill with what they make of the faces in photographs: their index and journal, and resuming.
+"""Folders that commands fill with results for the faces in photographs: index, journal, and resuming.
 
 `uvgen fit` and `uvgen predict` differ in what a face is and in which files it has: see `FaceIndex`.
 """
@@ -68,9 +68,9 @@ class FaceIndex(Generic[Face]):
     suffixes : tuple of str
         All that a face's files may have.
     parsed : callable
-        A face of what the index says of it; ValueError, KeyError or TypeError where a value cannot be.
+        Makes a face from its entry in the index; ValueError, KeyError or TypeError if a value cannot be.
     plain : callable
-        What the index says of a face.
+        Makes the entry of a face.
     """
 
     file: str
@@ -85,7 +85,7 @@ class FaceIndex(Generic[Face]):
         return f"uvgen-{self.command}"
 
     def check_folder(self, out: Path) -> None:
-        """Raise OutputError, before any work, where a folder holds something else or cannot be written."""
+        """Raise OutputError, before any work, if a folder holds something else or cannot be written."""
         if not (out / self.file).exists():
             check_folder(out)
             if out.is_dir() and (found := sorted(name for name in os.listdir(out) if not name.startswith("."))):
@@ -95,7 +95,7 @@ class FaceIndex(Generic[Face]):
                 )
 
     def read(self, path: Path) -> dict[str, Any]:
-        """What an index holds; SettingsError where it is none."""
+        """What an index holds; SettingsError if it is none."""
         try:
             content = parse_json(read_text(path, f"what uvgen {self.command} wrote"))
             if not isinstance(content, dict) or content.get("format") != self.format:
@@ -124,14 +124,14 @@ class FaceIndex(Generic[Face]):
             return
         for suffix in self.suffixes:
             path = out.joinpath(*parts[:-1], parts[-1] + suffix)
-            if path == out / self.file:  # a face called like the index, in one that somebody wrote
+            if path == out / self.file:  # a face named as the index is, in an index that uvgen did not write
                 continue
             if path.is_file() or path.is_symlink():
                 path.unlink()
 
 
 def unfitted(content: Any) -> Unfitted:
-    """What was left out, as an index or a journal has it; ValueError or TypeError where it cannot be."""
+    """What was left out, as an index or a journal has it; ValueError or TypeError if it cannot be."""
     found = Unfitted(**content)
     if not all(isinstance(text, str) for text in (found.name, found.image, found.reason)):
         raise ValueError("skipped: other values than texts")
@@ -139,7 +139,7 @@ def unfitted(content: Any) -> Unfitted:
 
 
 def check_face_name(name: str, photograph: Any) -> None:
-    """Raise ValueError if a face of a photograph is not called as those of it are."""
+    """Raise ValueError if a face has not the name that faces of its photograph get."""
     if not isinstance(photograph, str) or (
         name != photograph and not name.startswith((f"{photograph}-face", f"{photograph}/frame_"))
     ):
@@ -212,7 +212,7 @@ class FaceRecord(ABC, Generic[Face]):
                     new.pop("detector")  # no face is of one
                 check_same(out, {key: old.get(key) for key in new}, new, self._said)
                 self._take_over(old)
-        with suppress(KeyError, TypeError, AttributeError, ValueError):  # a journal of somebody else's
+        with suppress(KeyError, TypeError, AttributeError, ValueError):  # a journal that uvgen did not write
             for line in self._journal.read():
                 self._take_over(line)
         if gone := sorted(set(self.faces) - self._planned):
@@ -230,7 +230,7 @@ class FaceRecord(ABC, Generic[Face]):
             except OSError as error:
                 raise DatasetError(f"{folder}: cannot be made ({error.strerror})") from error
         if not path.exists():
-            self._write()  # first: without it, the folder would be somebody else's
+            self._write()  # first: without it, the folder would not count as ours
 
     def _take_over(self, line: Any) -> None:
         """Keep the faces that an index or a line of the journal lists: all of a photograph's are in the same."""

@@ -1,4 +1,4 @@
-"""A face that was fitted, or left out: what the commands say of it, what keeps it out, and its parameters as a file."""
+"""A face that was fitted or left out: its record, the reasons to leave it out, and its parameters as a file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from uvgen.samples.write import parameter_file
 from uvgen.storage.names import printable
 
 NO_FACE = 0.15
-"""Residual above which landmarks are no face's, where no other limit is given."""
+"""Residual above which landmarks are no face's, if no other limit is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +23,19 @@ class FittedFace:
     Attributes
     ----------
     name, image : str
-        Of the sample; the photograph, below the folder that it came from.
+        Name of the sample; path of the photograph, below the folder that it came from.
     residual, residual_jaw : float
         See `uvgen.fitting.landmarks.LandmarkFit`; the latter NaN without jaw points.
     sigma_px : float
-        Noise of its landmarks.
+        Estimated noise of its landmarks, px.
     yaw_deg : float
-        Of the face.
+        Yaw of the face.
     source : str
-        What the landmarks come from: a file, or a detector.
+        Where the landmarks come from: a file, or a detector.
     suffix : str
-        Of the picture beside the parameters.
+        Suffix of the picture beside the parameters.
     made_of : str
-        Hash of the photograph and of what files say of its landmarks.
+        Hash of the photograph and of its landmarks in files.
     """
 
     name: str
@@ -79,7 +79,7 @@ class Unfitted:
 
 @dataclass(frozen=True, slots=True)
 class FittedBatch:
-    """What came of a task: its photographs by name, the faces, and what was left out."""
+    """The result of a task: names of its photographs, the faces, and what was left out."""
 
     photographs: tuple[str, ...]
     faces: tuple[FittedFace, ...]

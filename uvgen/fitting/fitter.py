@@ -1,6 +1,6 @@
 """Finding faces by their landmarks: pose, shape, expression and the landmarks' noise, of many faces at once.
 
-`uvgen.fitting.landmarks` says what is sought. Each face is found by itself: none depends on those beside it.
+`uvgen.fitting.landmarks` says what is sought. Each face is fitted on its own: none depends on others in its batch.
 """
 
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ _ENOUGH = 3e-3  # standard deviations of the parameters, and share of sigma
 
 
 class Faces(NamedTuple):
-    """N faces on the way: everything in units of each face's size, about its middle; y up."""
+    """N faces while they are fitted: in units of each face's size, relative to its middle; y up."""
 
     target: NDArray[np.float64]
     """(N, 68, 2): the landmarks; 0 where they are not known."""
@@ -111,7 +111,7 @@ class Fitter:
         n, known = len(frame), (given > 0)[..., None]
         low = np.where(known, frame, np.inf).min(axis=1)
         high = np.where(known, frame, -np.inf).max(axis=1)
-        # compared with the same points of the mean face: half a face is no small face
+        # compared with the same points of the mean face, so that half a face does not count as a small face
         spans = [np.ptp(self._mean[:68, :2][k], axis=0).max() for k in given > 0]
         size = (high - low).max(axis=1) / np.maximum(spans, 1e-3)
         middle = (low + high) / 2
@@ -158,7 +158,7 @@ class Fitter:
     def _refined(self, faces: Faces) -> Faces:
         """Pose, shape and expression together; then shape and expression more closely, in the pose found.
 
-        Where a model cannot give the points to their last digit, its shapes give them more closely than they should, at
+        If a model cannot give the points to their last digit, its shapes give them more closely than they should, at
         the cost of the pose: the farther it is from real faces, the more. For the pose, such points are then taken for
         several times as noisy as they seem.
         """
@@ -181,7 +181,7 @@ class Fitter:
             faces = faces.put(left, moved)
             change = np.abs(moved.parameters - part.parameters).max(axis=1, initial=0)
             change += np.abs(np.log(moved.sigma / part.sigma))
-            left = left[(change > _ENOUGH) | ~settled]  # each by itself: a face does not depend on the others
+            left = left[(change > _ENOUGH) | ~settled]  # each on its own: a face does not depend on the others
             if not len(left):
                 break
         return faces
@@ -244,7 +244,7 @@ class Fitter:
         *,
         turns: bool = True,
     ) -> Faces:
-        """One Gauss-Newton step of the pose, where it turns, of some parameters, and of sigma where there are some.
+        """One Gauss-Newton step of the pose, where it turns, of some parameters, and of sigma if there are some.
 
         Parameters are normally distributed a priori, so that landmarks are too, for one pose: the pose follows from
         their covariance, and parameters and sigma from the pose. Matrices are of the size of the landmarks, however
@@ -313,7 +313,7 @@ class Fitter:
         return found
 
     def _cost(self, faces: Faces) -> NDArray[np.float64]:
-        """(N,) what is made small."""
+        """(N,) the cost that is minimized."""
         seen = self._seen(faces, self._residual(faces, self.turned(faces)))
         square = (seen**2).sum(axis=2) / faces.sigma[:, None] ** 2
         each = (FREEDOM + 2) / 2 * np.log1p(square / FREEDOM) + 2 * np.log(faces.sigma)[:, None]
@@ -321,7 +321,7 @@ class Fitter:
         return cost
 
     def _one_shape(self, faces: Faces, person: NDArray[Any]) -> Faces:
-        """Faces of the same person with one shape: that of all their landmarks together, whatever each expression."""
+        """Faces of the same person with one shape, fitted to all their landmarks together, whatever each expression."""
         for who in np.unique(person):
             which = np.flatnonzero(person == who)
             if len(which) < 2 or not self.n_shape:
@@ -341,7 +341,7 @@ class Fitter:
         return np.asarray(np.linalg.solve(normal + np.eye(self.n_shape), wanted)[:, 0])
 
     def _shape_equations(self, faces: Faces) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(ks, ks), (ks, 1) normal equations of that shape, without what is known of it beforehand."""
+        """(ks, ks), (ks, 1) normal equations of that shape, without the prior."""
         n, ks = len(faces.scale), self.n_shape
         seen = self._seen(faces, self._residual(faces, self.turned(faces)))
         projection = np.sqrt(faces.given * student(seen, faces.sigma))[..., None, None] * counted(faces.across)

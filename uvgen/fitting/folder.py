@@ -1,6 +1,6 @@
 """Photographs to a folder like 300W-LP's: what `uvgen fit` does.
 
-Each face depends on its photograph, its landmarks, the model and the options alone, so that a folder holds the same
+Each face depends only on its photograph, its landmarks, the model and the options, so that a folder holds the same
 bytes whatever the number of workers, and whether or not the work was interrupted.
 """
 
@@ -33,7 +33,7 @@ from uvgen.wording import count
 
 FACES = ("largest", "all")
 AUTO = "auto"
-"""What `fit_photographs` takes for the first detector that is installed."""
+"""The value of `detector` that stands for the first detector that is installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +47,13 @@ class FitResult:
     skipped : tuple of Unfitted
         Photographs and faces that were left out, each with the reason.
     new_faces : int
-        Made by this run.
+        How many samples this run made.
     detector : str or None
-        What found landmarks, where files did not have them.
+        The detector that found landmarks; None if all came from files.
     notice : str
-        What a user of that detector has to know; "" if there is nothing.
+        What users of that detector must know, such as its license; "" if there is nothing.
     seconds : float
-        What this run took.
+        How long this run took.
     """
 
     faces: tuple[FittedFace, ...]
@@ -100,22 +100,22 @@ def fit_photographs(
     Parameters
     ----------
     images : path-like
-        Folder of photographs, also in folders in it.
+        Folder of photographs; its subfolders are read too.
     out : path-like
         Folder for the samples: each photograph, with its parameters beside it, and `fit.json`. One that an earlier call
-        with the same arguments made is gone on with.
+        with the same arguments made is completed.
     model : MorphableModel or path-like
-        What to fit; the built-in model by default.
+        The model to fit; the built-in model by default.
     landmarks : path-like, optional
         Folder of landmark files or one table for all; those beside the photographs by default. See
         `uvgen.samples.landmark_files`.
     detector : str or None
         One of `uvgen.fitting.detectors.DETECTORS`, used for photographs that no file has landmarks of; "auto", the
-        default, is the first that is installed, and None is none.
+        default, is the first that is installed; None uses no detector.
     detector_model : path-like, optional
         File with the detector's weights.
     faces : {"largest", "all"}
-        Which faces of a photograph.
+        Which faces of a photograph to fit.
     jaw : {"contour", "fixed"}
         See `uvgen.fit_landmarks`.
     same_person : bool
@@ -126,18 +126,19 @@ def fit_photographs(
     max_residual : float, optional
         Leave out faces with a larger residual: 0.05 is 5 %. Without it, those above 15 %, which are no faces.
     exif : {"apply", "ignore"}
-        Whether photographs are turned upright as their EXIF orientation says, and written so. Landmark files are of
-        what comes of it.
+        Whether photographs are turned upright as their EXIF orientation says, and written so. Landmark files
+        refer to the photographs as written.
     workers : int
         Processes; 1 works in this one, unless there is a `timeout`.
     retries, timeout
         As for `uvgen.build_shards`; `timeout` is of a few photographs.
     overwrite : bool
-        Start anew where the folder holds samples that were fitted otherwise. What is not ours is never touched.
+        Start anew if the folder holds samples that were fitted with other settings. Files that uvgen did not make are
+        never touched.
     untrusted : bool
-        Read `model`, where it is a file, in a child process: see `uvgen.load_model`.
+        Read `model`, if it is a file, in a child process: see `uvgen.load_model`.
     progress : callable, optional
-        Called with what came of every few photographs.
+        Called with the results for every few photographs.
 
     Returns
     -------
@@ -223,7 +224,7 @@ _NONE_INSTALLED = f"none is installed, expected mediapipe or dlib; {to_install('
 def choose_detector(
     name: str | None, weights: str | os.PathLike[str] | None, stated: str | None, *, some: bool, all_marked: bool
 ) -> tuple[str | None, str]:
-    """The detector to use and what is to be known of it; opened here too, so that an error comes before any work.
+    """The detector to use and its notice; opened here too, so that an error comes before any work.
 
     `stated` is the one that the folder was begun with, `some` and `all_marked` whether files have landmarks of some or
     all photographs.

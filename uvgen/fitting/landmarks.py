@@ -37,7 +37,7 @@ FEWEST_POINTS = 6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LandmarkFit:
-    """Faces that were fitted to landmarks. N faces.
+    """N faces that were fitted to landmarks.
 
     Attributes
     ----------
@@ -53,9 +53,9 @@ class LandmarkFit:
         more.
     residual : (N,) float32
         Mean distance of the points 17 to 67 from `points`, as a share of √(w·h) of the box around the given points
-        (all 68 where all are known, else the fitted ones); NaN where none of them is given.
+        (all 68 if all are known, else the fitted ones); NaN where none of them is given.
     residual_jaw : (N,) float32
-        The same of points 0 to 16.
+        The same for points 0 to 16.
     slides : (N, 68) bool
         Jaw points that were compared with the contour.
     """
@@ -108,7 +108,7 @@ def fit_landmarks(
     Returns
     -------
     LandmarkFit
-        Of each face the same, whichever others come with it (but for those of one person).
+        The result for a face does not depend on the others, except on those of the same person.
 
     Raises
     ------
@@ -161,7 +161,7 @@ def checked(points: ArrayLike, image_height: ArrayLike, scores: ArrayLike | None
 
 @once_per_model
 def _fitter(model: MorphableModel, jaw: str) -> Fitter:
-    """Making one takes as long as several faces."""
+    """Cached, because making one takes as long as fitting several faces."""
     return Fitter(model, jaw)
 
 

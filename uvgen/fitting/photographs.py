@@ -1,4 +1,4 @@
-"""The photographs in a folder, what their samples are called, and which are fitted together."""
+"""The photographs in a folder, the names of their samples, and which are fitted together."""
 
 import os
 import re
@@ -64,7 +64,7 @@ def find_photographs(root: Path, out: Path, faces: str = "largest") -> list[Phot
 
 
 def about_other_pictures(root: Path, out: Path) -> list[str]:
-    """A warning of pictures of kinds that are not read, such as phones make, where no image of the same name is."""
+    """A warning of pictures of kinds that are not read, such as phones make, if no image of the same name is."""
     what = "a folder of photographs"
     read = {os.path.splitext(path)[0] for path in files_below(root, out, IMAGE_SUFFIXES, what)}
     others = files_below(root, out, _OTHER_PICTURES, what)
@@ -80,7 +80,7 @@ def files_below(root: Path, out: Path, suffixes: tuple[str, ...], what: str) -> 
     """Files with these suffixes in a folder and the folders in it, but not in `out` or in what commands made.
 
     Folders themselves come before those that links lead to, so that each has one name, whatever links there
-    are. Raises DatasetError, which says what was expected, where a folder cannot be listed.
+    are. Raises DatasetError, which says what was expected, if a folder cannot be listed.
     """
 
     def fail(error: OSError) -> None:
@@ -127,7 +127,7 @@ def folder_name(parts: Sequence[str]) -> str:
 
 
 def name_key(name: str) -> str:
-    """What names have in common that some file systems, or those who list samples, take for one."""
+    """The form in which names are compared: some file systems, and lists of samples, take these names for the same."""
     return unicodedata.normalize("NFC", name).casefold()
 
 

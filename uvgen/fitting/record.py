@@ -1,4 +1,4 @@
-"""`fit.json`: what a folder of fitted samples says of how it was made, and of each face in it."""
+"""`fit.json`: the settings that a folder of fitted samples was made with, and an entry for each face in it."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -21,7 +21,7 @@ _NUMBERS = ("residual", "residual_jaw", "sigma_px", "yaw_deg")
 
 
 def _face(content: dict[str, Any]) -> FittedFace:
-    """A face as an index or a journal has it; ValueError, KeyError or TypeError where a value is of another type."""
+    """A face as an index or a journal has it; ValueError, KeyError or TypeError if a value is of another type."""
     for key in _TEXTS:
         if not isinstance(content[key], str):
             raise ValueError(f"{key} {brief(content[key])[:40]}, expected text")
@@ -63,7 +63,7 @@ def check_kind(out: Path, *, video: bool, overwrite: bool) -> None:
 
 
 def check_fit_folder(out: Path) -> None:
-    """Raise OutputError, before any work, where a folder cannot take fitted samples."""
+    """Raise OutputError, before any work, if a folder cannot take fitted samples."""
     if out.name.lower().endswith("_flip"):
         raise OutputError(f"{out}: named as 300W-LP's folders of mirrored images are, expected a name without _Flip")
     INDEX.check_folder(out)

@@ -1,11 +1,11 @@
-"""A fit made closer by the photograph itself: what `uvgen fit --refine` does.
+"""A fit that is refined with the photograph's colors: what `uvgen fit --refine` does.
 
-Landmarks say little of cheeks, brows and nose between them. Here the color that the model gives each of its vertices,
-albedo times light, is compared with the photograph's where the vertex is seen, and pose, shape and expression are moved
-to bring both together: Gauss-Newton steps on the squares of the differences, of the landmarks' distances, and of the
-parameters in standard deviations (the analysis by synthesis of Blanz and Vetter, SIGGRAPH 1999, on vertices alone).
+Landmarks say little about cheeks, brows and nose. Here the color that the model gives each of its vertices, albedo
+times light, is compared with the photograph's where the vertex is seen, and pose, shape and expression change until
+both agree: Gauss-Newton steps on the squares of the differences, of the landmarks' distances, and of the parameters in
+standard deviations (the analysis by synthesis of Blanz and Vetter, SIGGRAPH 1999, on vertices alone).
 
-Colors are compared as logarithms of linear light, in which light, nine spherical harmonics a channel (Ramamoorthi and
+Colors are compared as logarithms of linear light, in which light, nine spherical harmonics per channel (Ramamoorthi and
 Hanrahan, SIGGRAPH 2001), and albedo are sums: both are eliminated from each step by linear least squares, so that they
 need not be known. Vertices whose color fits badly (hair, glasses, shadows) count little, by Student's distribution.
 """
@@ -43,7 +43,7 @@ _MOST_TURN = 0.05  # rad, in one step
 
 
 class _Surface(NamedTuple):
-    """What of a model is compared. v vertices, ka albedo components, k = ks + ke."""
+    """The parts of a model that are compared. v vertices, ka albedo components, k = ks + ke."""
 
     vertices: NDArray[np.int64]
     normals: NDArray[np.float64]
@@ -63,7 +63,7 @@ class _Surface(NamedTuple):
 
 
 class FaceCrop(NamedTuple):
-    """What of a photograph shows a face, made smaller: place p of the photograph is at (p - origin) / factor."""
+    """The part of a photograph that shows a face, scaled down: its point p is at (p - origin) / factor here."""
 
     image: NDArray[np.uint8]
     """(h, w, 3) RGB."""
@@ -114,7 +114,7 @@ def refine_fit(
     Returns
     -------
     LandmarkFit
-        Where it starts, if the photograph shows too little of the face.
+        `fit` itself, if the photograph shows too little of the face.
 
     Raises
     ------
@@ -242,7 +242,7 @@ def _sampled(values: NDArray[np.float64], places: NDArray[np.float64]) -> NDArra
 
 
 def _appearance(surface: _Surface, seen: NDArray[np.bool_], rotation: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(v, 3, 27 + ka) how colors move with light, nine harmonics a channel, and with albedo."""
+    """(v, 3, 27 + ka) how colors move with light, nine harmonics per channel, and with albedo."""
     x, y, z = (surface.normals[surface.vertices[seen]] @ rotation.T).T
     harmonics = np.stack([np.ones_like(x), x, y, z, x * y, x * z, y * z, x * x - y * y, 3 * z * z - 1], axis=1)
     found = np.zeros((len(x), 3, 27 + surface.colors.shape[2]))

@@ -1,4 +1,4 @@
-"""What the steps of a fit are made of: how points move with a pose, how much each counts, and rotations as angles."""
+"""The parts of a fit's steps: how points move with a pose, how much each counts, and rotations as angles."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -56,7 +56,7 @@ class Photograph:
 
 @dataclass(frozen=True, slots=True)
 class FitTask:
-    """Photographs to fit at once; where `same_person`, all are one person's. A `trial` writes nothing."""
+    """Photographs to fit at once; if `same_person`, all are one person's. A `trial` writes nothing."""
 
     photographs: tuple[Photograph, ...]
     same_person: bool = False
@@ -70,20 +70,20 @@ class FitTask:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FitJob:
-    """What every process that fits photographs needs.
+    """Everything that a process which fits photographs needs.
 
     Attributes
     ----------
     root, out : Path
         Folder of the photographs, and of the samples; absolute.
     model : MorphableModel
-        What is fitted.
+        The model that is fitted.
     model_file : str or None
         Where it can be read again: its file, "builtin", or nowhere.
     landmarks : Path or None
-        Folder or table of landmarks; beside the photographs where None.
+        Folder or table of landmarks; beside the photographs if None.
     detector, detector_model : str or None, Path or None
-        Finds landmarks where no file has some.
+        Finds landmarks if no file has some.
     faces : {"largest", "all"}
         Which faces of a photograph.
     jaw : {"contour", "fixed"}
@@ -93,7 +93,7 @@ class FitJob:
     refine : bool
         Whether faces are brought closer to their photographs, see `uvgen.fitting.refine`.
     exif : {"apply", "ignore"}
-        Whether photographs are turned upright as their EXIF orientation says; landmarks are of what comes of it.
+        Whether photographs are turned upright as their EXIF orientation says; landmarks refer to the result.
     disputed : mapping of Path to str
         Photographs whose landmarks are another one's, see `uvgen.samples.landmark_claims`.
     """
@@ -178,12 +178,12 @@ class _Face:
 
 
 def open_table(landmarks: Path | None) -> LandmarkTable | None:
-    """The table of all photographs' landmarks, where there is one."""
+    """The table of all photographs' landmarks, if there is one."""
     return None if landmarks is None or landmarks.is_dir() else read_table(landmarks)
 
 
 def state_of(job: FaceJob, table: LandmarkTable | None, photograph: Photograph, data: bytes | None = None) -> str:
-    """Hash of a photograph and of what files say of its landmarks; that of nothing where it cannot be read."""
+    """Hash of a photograph and of its landmarks in files; that of nothing if it cannot be read."""
     if data is None:
         try:
             data = read_file(photograph.path, _MOST_BYTES)
@@ -273,7 +273,7 @@ def read_photograph(job: FaceJob, path: Path) -> tuple[bytes, NDArray[np.uint8],
 
 
 def open_photograph(job: FaceJob, path: Path, decode: str = "full") -> tuple[bytes, Picture]:
-    """A photograph's file, and what is in it; UvgenError where it cannot be read, also later."""
+    """A photograph's file, and what is in it; UvgenError if it cannot be read, also later."""
     try:
         data = read_file(path, _MOST_BYTES)
     except OSError as error:
@@ -347,7 +347,7 @@ def _written(job: FitJob, face: _Face, fit: LandmarkFit, picture: tuple[str, byt
 
 
 def settings(job: FitJob) -> dict[str, Any]:
-    """What a folder's `fit.json` states of how it was made."""
+    """The settings that a folder's `fit.json` states."""
     return {
         "model": job.model.name, "model_file": job.model_file,
         "model_sha256": job.model.content_sha256,

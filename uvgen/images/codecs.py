@@ -29,7 +29,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg")
 """Endings of the names of pictures that `save_picture` writes."""
 
 _IMAGES, _LOSSLESS = ("JPEG", "PNG", "BMP", "WEBP"), ("PNG", "BMP")
-_NAMES = {"WEBP": "WebP"}  # where `describe_bytes` writes a format otherwise than Pillow
+_NAMES = {"WEBP": "WebP"}  # if `describe_bytes` writes a format otherwise than Pillow
 _FREE_PIXELS = 1 << 20  # that any file may state
 _JPEG_PIXELS_PER_BYTE = 4096  # 8 times what it can hold with Huffman codes: a bit per block of 8 × 8 pixels
 _MOST_SCANS = 100  # of a JPEG; progressive ones have 10 or so
@@ -77,9 +77,9 @@ def encode_jpeg(image: NDArray[np.uint8], quality: int, *, subsampling: str = "4
 def decode_jpeg(
     data: Any, out: NDArray[np.uint8] | None = None, size: tuple[int, int] | None = None
 ) -> NDArray[np.uint8]:
-    """RGB image (h, w, 3) uint8 of a JPEG's bytes, in `out` where it is given.
+    """RGB image (h, w, 3) uint8 of a JPEG's bytes, in `out` if it is given.
 
-    ValueError where it is damaged, or is not of `size` (h, w), which its header says before any memory is taken.
+    ValueError if it is damaged, or is not of `size` (h, w), which its header says before any memory is taken.
     """
     import simplejpeg
 
@@ -95,7 +95,7 @@ def decode_jpeg(
 def _check_jpeg(data: Any) -> tuple[int, int, str, str]:
     """Height, width, color space and subsampling of a JPEG.
 
-    ValueError where its pixels are too many, or more than it can hold.
+    ValueError if its pixels are too many, or more than it can hold.
     """
     import simplejpeg
 
@@ -168,13 +168,13 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
 def reducible_size(data: bytes) -> tuple[int, int] | None:
     """Height and width of a JPEG of which `decode_reduced` makes exact means; None of every other file.
 
-    Where colors are subsampled along one axis alone (4:2:2, 4:4:0, 4:1:1), libjpeg-turbo would take means over more
+    If colors are subsampled along one axis alone (4:2:2, 4:4:0, 4:1:1), libjpeg-turbo would take means over more
     pixels of them than of the brightness.
 
     Raises
     ------
     ValueError
-        As `decode_image`, where the header says so.
+        As `decode_image`, if the header says so.
     """
     if not data.startswith(b"\xff\xd8\xff"):
         return None
@@ -199,7 +199,7 @@ def decode_reduced(data: bytes, block: int) -> NDArray[np.uint8]:
     Returns
     -------
     (ceil(h / block), ceil(w / block), 3) uint8
-        RGB; within 3 gray levels of the means of the decoded pixels where none of those is cut to 0 or 255.
+        RGB; within 3 gray levels of the means of the decoded pixels if none of those is cut to 0 or 255.
 
     Raises
     ------
@@ -218,7 +218,7 @@ def decode_reduced(data: bytes, block: int) -> NDArray[np.uint8]:
 
 
 def _decode_whole_jpeg(data: bytes, colorspace: str, **least: int) -> NDArray[np.uint8]:
-    """A JPEG's pixels, also where a few stray bytes stand before its end marker, of which libjpeg only warns.
+    """A JPEG's pixels, even if a few stray bytes stand before its end marker, of which libjpeg only warns.
 
     `least` are simplejpeg's `min_height` and `min_width`, of a smaller picture.
 
@@ -246,12 +246,12 @@ def _decode_whole_jpeg(data: bytes, colorspace: str, **least: int) -> NDArray[np
         with suppress(ValueError):
             pixels = simplejpeg.decode_jpeg(data[: end - n] + data[end:], colorspace=colorspace, **least)
             return pixels
-    raise ValueError("damaged JPEG data: bytes that are no pixels before the end marker")
+    raise ValueError("damaged JPEG data: bytes that are not pixels before the end marker")
 
 
 @contextmanager
 def _opened(data: bytes, formats: tuple[str, ...]) -> Iterator[Any]:
-    """A file's bytes opened by Pillow as one of a few formats, with 8 bits a channel or fewer; ValueError if not.
+    """A file's bytes opened by Pillow as one of a few formats, with 8 bits per channel or fewer; ValueError if not.
 
     Other formats are not even tried: some of Pillow's readers start other programs.
     """
@@ -259,7 +259,7 @@ def _opened(data: bytes, formats: tuple[str, ...]) -> Iterator[Any]:
 
     kind = describe_bytes(data)
     if kind == "a PNG image" and data[24:25] == b"\x10":  # of which Pillow drops the lower half without a word
-        raise ValueError("16 bits a channel, expected 8 bits a channel")
+        raise ValueError("16 bits per channel, expected 8 bits per channel")
     if (size := _stated_size(data, kind)) is not None:
         check_picture_size(*size)
         _check_density(*size, len(data), _most_pixels_per_byte(data, kind))
@@ -273,7 +273,7 @@ def _opened(data: bytes, formats: tuple[str, ...]) -> Iterator[Any]:
         raise ValueError(f"{kind}{damaged}, expected {expected}") from error
     with image:
         if image.mode[0] in "IF":
-            raise ValueError(f"{image.mode} pixels, expected 8 bits a channel")
+            raise ValueError(f"{image.mode} pixels, expected 8 bits per channel")
         if getattr(image, "is_animated", False) and image.format != "MPO":
             raise ValueError("an animation, expected one picture")
         yield image
@@ -308,7 +308,7 @@ def _stated_size(data: bytes, kind: str) -> tuple[int, int] | None:
 
 @contextmanager
 def pillow_without_bound() -> Iterator[None]:
-    """Pillow's bound of 179 million pixels out of the way where a larger one was asked for; no warnings."""
+    """Pillow's bound of 179 million pixels out of the way if a larger one was asked for; no warnings."""
     from PIL import Image
 
     with warnings.catch_warnings():

@@ -1,11 +1,11 @@
 """How an image is sampled where it shrinks: how many bilinear samples each pixel of a crop is the mean of.
 
-Bilinear sampling reads four pixels of the image per pixel of the crop. Where a pixel of the crop covers more, the
+Bilinear sampling reads four pixels of the image per pixel of the crop. If a pixel of the crop covers more, the
 others are not seen, and detail finer than the crop can show turns into noise and patterns (aliasing). The filter "area"
 takes the mean of a grid of bilinear samples instead, spread so that their weights have the variance of the square that
 the pixel covers. Up to a factor of 1.5 the grid is one sample, from there on it opens without a step.
 
-Where an image was decoded to means of squares already (`uvgen.images.picture`), the grid counts them among its weights.
+If an image was decoded to means of squares already (`uvgen.images.picture`), the grid counts them among its weights.
 As long as bilinear samples of the squares would have more variance than the square that the pixel covers, one bicubic
 sample takes the grid's place, of a kernel with the variance that is left.
 """
@@ -47,13 +47,13 @@ class SampleGrid(NamedTuple):
 def block_decoded(factor: float) -> int:
     """Side of the largest squares whose means an image may be decoded to for a crop: 8, 4, 2, or 1 for its pixels.
 
-    Where squares are no larger than what a crop's pixel covers, the filter can have the variance that it has of pixels.
+    If squares are no larger than what a crop's pixel covers, the filter can have the variance that it has of pixels.
     """
     return next((block for block in _BLOCKS if block <= factor), 1)
 
 
 def bicubic_blur(factor: float, block: int) -> float | None:
-    """Of which bicubic kernel one sample makes a crop's pixel, where an image holds means of squares.
+    """Of which bicubic kernel one sample makes a crop's pixel, if an image holds means of squares.
 
     Parameters
     ----------

@@ -224,7 +224,7 @@ def warp_mean(image, inverses, scratch, sample, sums, crop_out):
 
 @kernel
 def _sample_bicubic_at_border(image, x, y, weights, pixel_out):
-    """`warp_bicubic` of one pixel, where some of its 16 may lie outside; x, y: int64 px times the table's rows."""
+    """`warp_bicubic` of one pixel, if some of its 16 may lie outside; x, y: int64 px times the table's rows."""
     height, width, channels = image.shape
     n = weights.shape[0]
     column, row = x // n, y // n

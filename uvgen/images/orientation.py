@@ -12,7 +12,7 @@ _ORIENTATION = 0x0112  # EXIF's tag
 
 
 def exif_orientation(data: bytes) -> int:
-    """The EXIF orientation of an image file's bytes, 1 to 8; 1, which is upright, where it states no valid one."""
+    """The EXIF orientation of an image file's bytes, 1 to 8; 1, which is upright, if it states no valid one."""
     if not _states_exif(data):
         return 1  # nearly all images of data sets: Pillow need not look
     from PIL import Image

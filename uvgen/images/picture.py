@@ -27,7 +27,7 @@ class Reduced(NamedTuple):
     pixels : (h, w, 3) uint8
         RGB.
     block : int
-        Side of the squares of the photograph whose means the pixels are; 1 where they are its own.
+        Side of the squares of the photograph whose means the pixels are; 1 if they are its own.
     """
 
     pixels: NDArray[np.uint8]

@@ -35,11 +35,11 @@ def warp_image(
     flip : bool
         Mirror the crop: its column k becomes column size - 1 - k.
     filter : {"area", "bilinear"}
-        How the image is sampled where it shrinks by more than 1.5 (image px per crop px). "bilinear": a crop pixel
+        How the image is sampled if it shrinks by more than 1.5 (image px per crop px). "bilinear": a crop pixel
         sees four image pixels. "area": it is the mean of all that it covers, see `uvgen.images.filters`. Up to 1.5,
         both give the same bytes.
     reduced : int
-        Side of the squares of pixels whose means `image` holds, RGB, where it was decoded smaller than it is: see
+        Side of the squares of pixels whose means `image` holds, RGB, if it was decoded smaller than it is: see
         `uvgen.images.picture`. The similarity is that of the whole image.
     out : (size, size, c) uint8, C-contiguous, optional
         Buffer to fill and return.
@@ -47,7 +47,7 @@ def warp_image(
     Returns
     -------
     (size, size, c) uint8
-        Black outside the image, whose outermost pixels blend into it. Where nothing is averaged, within 1 gray level of
+        Black outside the image, whose outermost pixels blend into it. If nothing is averaged, within 1 gray level of
         `skimage.transform.warp` with order 1.
 
     Raises
@@ -131,7 +131,7 @@ def _average_blocks(
     """The image shrunk by a whole number, where a crop with these corners (2, 4) sees it, and crop px → its px.
 
     Block k holds the pixels k * block to k * block + block - 1, so that its center is k * block + (block - 1) / 2. None
-    where the crop sees nothing of the image.
+    if the crop sees nothing of the image.
     """
     middle = (block - 1) / 2
     size = np.array([image.shape[1], image.shape[0]])

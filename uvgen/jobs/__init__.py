@@ -1,5 +1,5 @@
-"""Tasks on any number of processes, made once, whole, and found again by the next run.
+"""Tasks on any number of processes: each is done once and completely, and the next run finds what is finished.
 
-It stands on `storage` and `parallel` and knows nothing of shards. A new job is a value with `open()`, and a record of
+It builds on `storage` and `parallel` and knows nothing of shards. A new job is a value with `open()`, and a record of
 what is finished: see `Job` and `Record` in `run.py`.
 """

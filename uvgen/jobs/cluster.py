@@ -39,7 +39,7 @@ def running_on(backend: str = "local", address: str | None = None, *, workers: i
 
     Each task runs in a process of its own there, as on this machine: a process that is killed or hangs costs one try of
     its task, and a machine that is lost costs one try of each task that it was working on. All machines must see the
-    folders under the same path. Where one does not have the model's file, the model is sent once to each worker.
+    folders under the same path. If one does not have the model's file, the model is sent once to each worker.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ class ClusterWorkers(Generic[Work]):
         self.close()
 
     def _heard(self, event: Event) -> tuple[Work, Any] | None:
-        """The task's `work` and outcome where the event ends it, else None; counts samples for the progress."""
+        """The task's `work` and outcome if the event ends it, else None; counts samples for the progress."""
         number = event.number
         counted = self._counted.pop(number, 0)
         if event.kind == "counted":
@@ -246,7 +246,7 @@ class ClusterWorkers(Generic[Work]):
             if now - self._alone_since > _NOBODY_S:
                 raise WorkerError(
                     f"{self._engine.name}: has had no worker for {_NOBODY_S:g} s; start some (`dask worker ADDRESS`, "
-                    "`ray start --address …`), and run the same command again to go on"
+                    "`ray start --address …`), and run the same command again to continue"
                 )
             if heard := self._engine.wait(_WAIT_S):
                 return heard

@@ -77,7 +77,7 @@ def probe(token: str | None, files: tuple[str, ...]) -> Machine:
     Parameters
     ----------
     token : str, optional
-        Path of a file in the output folder, which a machine sees only where the folder is shared.
+        Path of a file in the output folder, which a machine sees only if the folder is shared.
     files : tuple of str
         Paths of the files to hash.
     """

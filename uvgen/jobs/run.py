@@ -1,6 +1,6 @@
 """Running tasks on any number of processes, and resuming interrupted runs.
 
-A job is a value that travels to each worker process once and is opened there; what it makes is noted in a record, which
+A job is a value that travels to each worker process once and is opened there; its results are noted in a record, which
 knows which units are finished. Build and augment (`datasets/record.py`), synth (`synth/folder.py`) and export
 (`datasets/export/run.py`) run this way and have a record each.
 """
@@ -52,16 +52,16 @@ class Record(Protocol[Unit_contra, Result_contra]):
     """A folder's record of the units that are finished in it."""
 
     def resume(self) -> None:
-        """Read what the folder holds; SettingsError where it was made with other settings."""
+        """Read what the folder holds; SettingsError if it was made with other settings."""
 
     def is_finished(self, unit: Unit_contra) -> bool:
         """Whether an earlier run made this unit, and it is whole."""
 
     def add(self, result: Result_contra) -> None:
-        """Note what a task made."""
+        """Note the result of a task."""
 
     def pause(self) -> None:
-        """Record what is finished so far: the run ends early. Where that fails, nothing happens."""
+        """Record what is finished so far: the run ends early. If that fails, nothing happens."""
 
     def finish(self) -> None:
         """Record that all units are finished."""
@@ -92,7 +92,7 @@ def run(
     record : Record
         Says which of them are finished, and notes each result.
     folder : Path
-        Where they go; other processes are kept from writing into it meanwhile.
+        The folder that is filled; other processes are kept from writing into it meanwhile.
     how : RunOptions
         On how many processes, and what happens if one dies.
     group : callable
@@ -100,11 +100,11 @@ def run(
     progress : callable, optional
         Called with each result, after it was noted.
     doing : str
-        What it is called where progress is shown: "building".
+        What the progress display calls the work: "building".
     count : callable, optional
         How many samples a unit has, as the job's processes count them (`uvgen.progress.advance`).
     of : str
-        What one of those is, where it is no sample: "photograph".
+        What one of those is called, if it is not a sample: "photograph".
     locked : bool
         Whether the caller holds the folder's lock.
 
@@ -168,7 +168,7 @@ def results(
     after_death: Callable[[], object] = _nothing,
     folder: Path | None = None,
 ) -> Generator[Result, None, None]:
-    """What a job makes of each task, in the order in which they are ready.
+    """The results of all tasks of a job, in the order in which they are ready.
 
     A task at which its process dies is made again by another one. If all of them die, its parts are tried one by one,
     and it is made without those at which processes die: see `Job`.
@@ -252,7 +252,7 @@ def _own_workers(how: RunOptions) -> "Iterator[Pool]":
 def _dumped(job: Any, pool: "Pool", out: Path | None) -> str:
     """A job in a file, once for all workers, which map its arrays.
 
-    A model is pickled as its file's path, or as a whole where some machine of a cluster does not have that file.
+    A model is pickled as its file's path, or as a whole if some machine of a cluster does not have that file.
     """
     import joblib
 

@@ -35,7 +35,7 @@ Pool = Workers[Try] | ClusterWorkers[Try]
 
 
 def after_death_of(job: Any, pool: Pool, one: Try, how: str, retries: int) -> None:
-    """Submit a task again at which a process died, or its parts; WorkerError where nothing is left to try.
+    """Submit a task again at which a process died, or its parts; WorkerError if nothing is left to try.
 
     Parameters
     ----------

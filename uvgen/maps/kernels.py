@@ -135,7 +135,7 @@ def move_map(texels, matrix, flip, moved_out):
 def move_codes(texels, matrix, flip, line, codes_out):
     """`move_map` to 16-bit codes: `matrix` leads to codes plus 0.5, which are cut.
 
-    line (3 u,) float32: scratch; codes_out (u, u, 3) uint16. Returns False where a value has no code in 0..65535.
+    line (3 u,) float32: scratch; codes_out (u, u, 3) uint16. Returns False if a value has no code in 0..65535.
     """
     bits = np.int32(0)
     for row in range(texels.shape[0]):

@@ -38,7 +38,7 @@ def move_map(
     mirror: TexelMirror | None = None,
     out: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
-    """The map of a moved crop from that of the crop: its values move, and texels change places where it is mirrored.
+    """The map of a moved crop from that of the crop: its values move, and texels change places if it is mirrored.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def move_map(
     flip : bool
         Whether the moved crop is mirrored afterwards: x becomes ``crop_size - 1 - x``.
     mirror : TexelMirror, optional
-        The model's; needed where `flip` is true.
+        The model's; needed if `flip` is true.
     out : (u, u, 3) float32 or uint16, C-contiguous, optional
         Buffer to fill and return, px or codes; not `position_map`. Without it, px.
 
@@ -100,7 +100,7 @@ def move_landmarks(
 ) -> NDArray[np.float32]:
     """Landmarks (68, 3) of a moved crop, float32, from those of the crop; see `move_map` for the arguments.
 
-    Where the crop is mirrored they are in another order: the left eye's are those that the picture shows on the left.
+    If the crop is mirrored they are in another order: the left eye's are those that the picture shows on the left.
     """
     points = np.asarray(landmarks)
     check_array(points, "landmarks", (68, 3))
@@ -138,7 +138,7 @@ def mirror_parameters(
 def moved_similarity(
     move: ArrayLike, image_to_crop: ArrayLike, crop_size: int, *, flipped: bool
 ) -> NDArray[np.float64]:
-    """Image → moved crop, before mirroring, of a crop that is moved, after it was mirrored where `flipped` says so.
+    """Image → moved crop, before mirroring, of a crop that is moved, after it was mirrored if `flipped` says so.
 
     Parameters
     ----------
@@ -171,10 +171,10 @@ def crop_pose(
     convention: str = "exact",
     flipped: ArrayLike = False,
 ) -> NDArray[np.float64]:
-    """Poses of faces as their crops show them: of the mirrored face, where the crop is mirrored.
+    """Poses of faces as their crops show them: of the mirrored face, if the crop is mirrored.
 
     Taken for poses in an image of the crop's size, they put the face where the crop has it. Yaw and roll have the signs
-    visible in the crop, also where it is mirrored.
+    visible in the crop, even if it is mirrored.
 
     Parameters
     ----------
@@ -219,7 +219,7 @@ def _map_matrix(similarity: NDArray[np.float64], crop_size: int, flip: bool) -> 
 
 
 def _blend(position_map: NDArray[Any], matrix: NDArray[np.float64], mirror: TexelMirror, out: NDArray[Any]) -> bool:
-    """The texels whose mirror lies between others; False where a value has no code."""
+    """The texels whose mirror lies between others; False if a value has no code."""
     values = np.empty((len(mirror.texels), 3), np.float32)
     kernels.blend_texels(position_map.reshape(-1, 3), mirror.sources, mirror.weights, values)
     moved = values @ matrix[:, :3].T + matrix[:, 3]
@@ -258,8 +258,8 @@ def label_nme(
     -------
     nme : (N,) float32
         Mean distance in the image plane over the annotated points among 17-67 / √(w·h) of the box around the 68
-        annotated points (around the label's where some are not annotated); NaN with fewer annotated
-        points, or where they lie in a point or in a line.
+        annotated points (around the label's if some are not annotated); NaN with fewer annotated
+        points, or if they lie in a point or in a line.
     jaw : (N,) float32
         Likewise over points 0-16: 2D annotations of turned faces mark the contour instead of the jaw.
     """

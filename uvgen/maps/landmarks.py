@@ -61,7 +61,7 @@ class LandmarkWeights:
 
     @classmethod
     def of_constants(cls, constants: Mapping[str, NDArray[Any]]) -> "LandmarkWeights":
-        """Those of a data set, from its constants (`ShardReader.constants`); InputError where they have none."""
+        """Those of a data set, from its constants (`ShardReader.constants`); InputError if they have none."""
         if missing := [name for name in ("landmark_indices", "landmark_weights") if name not in constants]:
             raise InputError(
                 f"constants: have no {missing[0]}, expected those of a data set of this version; build it again, or "
@@ -186,7 +186,7 @@ def _assigned(near: "_Texels", usable: NDArray[np.bool_], n_shape: int) -> NDArr
     costs = np.full((68, len(flat) + 68), _IMPOSSIBLE)
     row, candidate = np.nonzero(usable)
     costs[row, column.reshape(usable.shape)[row, candidate]] = beyond[row, candidate] ** 2 + 1e-9 * candidate
-    costs[np.arange(68), len(flat) + np.arange(68)] = _ALONE  # where there is none left: its best, shared
+    costs[np.arange(68), len(flat) + np.arange(68)] = _ALONE  # if there is none left: its best, shared
     _, chosen = linear_sum_assignment(costs)
     shared = near.texels[np.arange(68), cost.argmin(axis=1)]
     own: NDArray[np.intp] = np.where(chosen < len(flat), flat[np.minimum(chosen, len(flat) - 1)], shared)

@@ -66,7 +66,7 @@ def read_weights(path: Path, size: int) -> NDArray[np.float32]:
 
 
 def _weights_of_array(data: bytes) -> NDArray[np.float32]:
-    """The weights in a ``.npy`` file; ValueError where they are something else."""
+    """The weights in a ``.npy`` file; ValueError if they are something else."""
     array = read_npy(data)
     if array.dtype.kind in "iu" and array.size and (most := array.max()) > WEIGHTS["landmarks"]:
         raise ValueError(

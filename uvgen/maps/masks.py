@@ -26,7 +26,7 @@ def face_mask(model: MorphableModel, size: int) -> NDArray[np.bool_]:
     Parameters
     ----------
     model : MorphableModel
-        Where its `regions` label a neck, all else is face; otherwise the face ends at the jaw line.
+        If its `regions` label a neck, all else is face; otherwise the face ends at the jaw line.
     size : int
         Texels along each side.
 
@@ -56,7 +56,7 @@ def feature_mask(model: MorphableModel, size: int) -> NDArray[np.bool_]:
     Parameters
     ----------
     model : MorphableModel
-        Its `regions` where it has them, else its `landmarks` and `uv`, count.
+        Its `regions` if it has them, else its `landmarks` and `uv`, count.
     size : int
         Texels along each side.
 

@@ -1,7 +1,7 @@
-"""What changes places where a face is mirrored: vertices, texels and a model's components.
+"""What changes places if a face is mirrored: vertices, texels and a model's components.
 
-Where the parameters of a face are at hand, the map of the mirrored face is exact: each texel's corners give way to
-their mirror vertices (`mirrored_texels`). Where only a map is, its texels change places (`TexelMirror`): where the
+If the parameters of a face are at hand, the map of the mirrored face is exact: each texel's corners give way to
+their mirror vertices (`mirrored_texels`). If only a map is, its texels change places (`TexelMirror`): where the
 model's UV are symmetric, with the texel of the opposite column; elsewhere the model's mirror pairs say where the mirror
 image lies, between texels.
 """
@@ -45,7 +45,7 @@ class MirroredTexels(NamedTuple):
     """Where each texel of the map of a mirrored face lies on the face before mirroring; see `UvAtlas`."""
 
     vertices: NDArray[np.int32]
-    """(size², 3): the mirror vertices of each texel's corners; where one of them has none, the corners of the opposite
+    """(size², 3): the mirror vertices of each texel's corners; if one of them has none, the corners of the opposite
     column's texel."""
     weights: NDArray[np.float32]
     """(size², 3): their barycentric weights."""
@@ -132,7 +132,7 @@ class TexelMirror:
         Returns
         -------
         TexelMirror
-            By columns alone where that is exact to 0.1 px.
+            By columns alone if that is exact to 0.1 px.
 
         Raises
         ------
@@ -201,7 +201,7 @@ class ComponentMirror(NamedTuple):
 
 @once_per_model
 def component_mirror(model: MorphableModel) -> ComponentMirror | None:
-    """How a model's parameters change where the face is mirrored; None if some component has no mirror image."""
+    """How a model's parameters change if the face is mirrored; None if some component has no mirror image."""
     mirror = model.mirror
     if mirror is None or mirror.min() < 0:
         return None

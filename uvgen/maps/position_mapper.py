@@ -120,7 +120,7 @@ class PositionMapper:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Position maps as a call returns them, and the 68 landmarks (B, 68, 3) float32 in the same frame.
 
-        Where a sample is flipped, landmarks are those of the mirrored face: the left eye's are on the picture's left.
+        If a sample is flipped, landmarks are those of the mirrored face: the left eye's are on the picture's left.
         """
         faces = self._checked(shape, expression, pose, image_height)
         out = out_buffer(out, (len(faces[0]), self.size, self.size, 3), np.float32)
@@ -263,7 +263,7 @@ class PositionMapper:
     ) -> NDArray[np.float32]:
         """Where each of the model's n vertices is in the crop: (B, n, 3) float32, px, in the frame of the maps.
 
-        Arguments and errors are those of a call. Where a sample is flipped, x is mirrored; the vertices stay in their
+        Arguments and errors are those of a call. If a sample is flipped, x is mirrored; the vertices stay in their
         order, so that vertex i is where its own mirror image is.
         """
         coefficients, to_image = self._checked(shape, expression, pose, image_height)
@@ -347,7 +347,7 @@ class PositionMapper:
                 together = part[-1] - part[0] < len(part)
                 if together:
                     part = slice(part[0], part[-1] + 1)
-                target = maps[part]  # a copy where they do not lie side by side
+                target = maps[part]  # a copy if they do not lie side by side
                 depths, in_range[part] = self._products.fill(
                     coefficients[part], to_crop[part], mirrored, target, fixed_point
                 )

@@ -54,7 +54,7 @@ class View(NamedTuple):
 def attribute_codes(shown, values, factor, background, codes_out):
     """Codes ``value * factor``, rounded, of vertex attributes of 0 or more.
 
-    shown: a `Shown`; values (n c,) float32; codes_out (p, c) of unsigned integers, `background` where there is no
+    shown: a `Shown`; values (n c,) float32; codes_out (p, c) of unsigned integers, `background` if there is no
     triangle.
     """
     triangle, weights, triangles = shown.triangle, shown.weights, shown.triangles
@@ -106,7 +106,7 @@ def normal_codes(shown, normals, middle, codes_out):
 
 @kernel
 def depth_codes(triangle, depth, factor, codes_out):
-    """Codes ``depth * factor``, rounded, (p,) uint16; 0 where there is no triangle. False where one has no code."""
+    """Codes ``depth * factor``, rounded, (p,) uint16; 0 where there is no triangle. False if one has no code."""
     bits = np.int32(0)
     for p in range(len(triangle)):
         if triangle[p] < 0:
@@ -135,7 +135,7 @@ def nearest_labels(shown, labels, background, labels_out):
 
 @inlined
 def _or_far(depth):
-    """A pixel's depth; `FAR` where nothing is, so that it is not the farthest."""
+    """A pixel's depth; `FAR` if nothing is, so that it is not the farthest."""
     return depth if depth > -FAR else FAR
 
 

@@ -41,7 +41,7 @@ class TargetLayout(NamedTuple):
 
 
 def check_targets(names: Iterable[str]) -> tuple[str, ...]:
-    """Names of targets in the order of `TARGETS`; InputError where one is unknown or named twice."""
+    """Names of targets in the order of `TARGETS`; InputError if one is unknown or named twice."""
     names = tuple(names)
     for name in names:
         choice(name, "targets", TARGETS)

@@ -51,7 +51,7 @@ class _Drawn(NamedTuple):
 
 @once_per_model
 def _drawn(model: MorphableModel, uv_size: int, convention: str, mirrored: bool) -> _Drawn:
-    """What is drawn of a face: where it is mirrored, vertex i is where its mirror image is, and shows its partner's."""
+    """What is drawn of a face: if it is mirrored, vertex i is where its mirror image is, and shows its partner's."""
     triangles, outward = _outward(model)
     uv = model.uv.astype(np.float32)
     labels = None if model.regions is None else (model.regions + 1).astype(np.uint8)
@@ -92,7 +92,7 @@ def _frozen(drawn: _Drawn) -> _Drawn:
 
 
 def _outward(model: MorphableModel) -> tuple[NDArray[np.int32], int]:
-    """The skin's triangles, clockwise on the screen seen from outside, and -1 where the model's run the other way."""
+    """The skin's triangles, clockwise on the screen seen from outside, and -1 if the model's run the other way."""
     in_picture = model.mean * np.array([1, -1, 1], np.float32)
     ahead = vertex_normals(in_picture, model.triangles)[model.landmarks[30], 2] > 0  # the tip of the nose
     return (model.triangles, 1) if ahead else (np.ascontiguousarray(model.triangles[:, ::-1]), -1)
@@ -161,7 +161,7 @@ class TargetMaker:
         Parameters
         ----------
         shape, expression, pose, similarity, image_height, flipped
-            As for `uvgen.PositionMapper`. Where a sample is flipped, its pixels are those of the mirrored picture, and
+            As for `uvgen.PositionMapper`. If a sample is flipped, its pixels are those of the mirrored picture, and
             show what the mirrored face has there: the left eye's UV, part and PNCC on the picture's left.
 
         Returns
@@ -207,7 +207,7 @@ class TargetMaker:
         Returns
         -------
         bool
-            False where a depth has no code.
+            False if a depth has no code.
         """
         mesh = _drawn(self.model, self._uv_size, self._convention, flipped)
         size = (self._size, self._size)

@@ -89,7 +89,7 @@ class TexelProducts:
         maps: NDArray[Any],
         fixed_point: FixedPoint | None,
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Fill maps (B, size, size, 3) with points in the crop, or with their codes where `fixed_point` is given.
+        """Fill maps (B, size, size, 3) with points in the crop, or with their codes if `fixed_point` is given.
 
         Parameters
         ----------

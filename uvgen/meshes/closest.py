@@ -20,7 +20,7 @@ class Closest(NamedTuple):
     weights: NDArray[np.float64]
     """(k, 3) barycentric weights of the triangle's corners; 0 where none is near enough."""
     distance: NDArray[np.float64]
-    """(k,) in the mesh's unit; infinite where none is near enough."""
+    """(k,) in the mesh's unit; infinite if none is near enough."""
 
 
 class ClosestPoints:

@@ -82,8 +82,8 @@ def closest_on_triangles(points, tree, farthest2, stack, slot_out, weights_out, 
 
     points (k, 3) float64; tree: a `BoxTree`; farthest2 float64: the squared distance to search within; stack (`STACK`,)
     int64: scratch; slot_out (k,) int64: which of the tree's triangles, -1 where none is within that distance;
-    weights_out (k, 3) float64: of its corners, left as they are where there is none; squared_out (k,) float64: the
-    squared distance, `farthest2` where there is none.
+    weights_out (k, 3) float64: of its corners, left as they are if there is none; squared_out (k,) float64: the
+    squared distance, `farthest2` if there is none.
     """
     corners, low, high = tree.corners, tree.low, tree.high
     first_leaf = low.shape[0] // 2

@@ -55,7 +55,7 @@ def write_obj(
     texture : (h, w, 3) array, optional
         uint8, or floats in 0..255 (not 0..1). Needs `uv`.
     uv_triangles : (m, 3) array of integers, optional
-        Rows of `uv` at the corners, where they are not those of the vertices.
+        Rows of `uv` at the corners, if they are not those of the vertices.
     frame : {"image", "raw"}
         "image": the vertices are in the image frame (y down); y is negated and the corners' order is turned,
         so that other programs show the face upright with its outside out. "raw": nothing is changed.
@@ -187,7 +187,7 @@ def _colors_of(colors: ArrayLike, vertices: NDArray[np.float32]) -> NDArray[np.u
 
 
 def checked_path(path: str | os.PathLike[str], suffix: str) -> Path:
-    """A path, as Path; InputError where it is none or does not end in this suffix."""
+    """A path, as Path; InputError if it is none or does not end in this suffix."""
     try:
         path = Path(os.fspath(path))
     except TypeError:
@@ -203,7 +203,7 @@ def _beside(target: Path, suffix: str) -> Path:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write a file of bytes, whole or not at all; MeshFileError where that cannot be done."""
+    """Write a file of bytes, whole or not at all; MeshFileError if that cannot be done."""
     if not path.parent.is_dir():
         raise MeshFileError(f"{path}: its folder is missing; make it first")
     try:

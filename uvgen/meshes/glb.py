@@ -49,7 +49,7 @@ def write_glb(
     uv : (n, 2) array of real numbers, optional
         u right, v up: pixel column u w - 0.5, row (1 - v) h - 0.5, the border's beyond.
     texture : (h, w, 3) array, optional
-        uint8, or floats in 0..255 (not 0..1). Needs `uv`. Shown as it is, without light, where a program knows
+        uint8, or floats in 0..255 (not 0..1). Needs `uv`. Shown as it is, without light, if a program knows
         ``KHR_materials_unlit``; as a matte surface elsewhere.
     normals : (n, 3) array of real numbers, optional
         Outward, any length, in the frame of the vertices. Without them, programs show flat triangles.
@@ -144,7 +144,7 @@ class _Parts:
 
 
 def _unit(normals: ArrayLike, n: int, frame: str) -> NDArray[np.float32]:
-    """Normals (n, 3) of length 1, as the format wants all of them; toward the viewer where there is none."""
+    """Normals (n, 3) of length 1, as the format wants all of them; toward the viewer if there is none."""
     normals = real_array(normals, "normals", (n, 3))
     check_finite(normals, "normals")
     if frame == "image":

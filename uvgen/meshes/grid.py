@@ -15,7 +15,7 @@ def mesh_from_map(
     position_map : (h, w, 3) array of real numbers
         x, y, z of each texel, any frame.
     mask : (h, w) bool, optional
-        Texels to take, all where it is not given. A square with three of its texels gives one triangle.
+        Texels to take, all if it is not given. A square with three of its texels gives one triangle.
 
     Returns
     -------

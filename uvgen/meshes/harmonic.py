@@ -67,7 +67,7 @@ def closed_laplacian(entries: Entries, holes: Sequence[NDArray[np.int32]], n: in
 
 
 def factors(matrix: "sparray", **options: Any) -> "SuperLU":
-    """What `scipy.sparse.linalg.splu` makes of a mesh's matrix; InputError where it has no one solution."""
+    """What `scipy.sparse.linalg.splu` makes of a mesh's matrix; InputError if it has no one solution."""
     from scipy.sparse.linalg import splu
 
     try:

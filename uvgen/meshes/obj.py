@@ -100,7 +100,7 @@ def read_obj_vertices(path: str | os.PathLike[str]) -> NDArray[np.float64]:
     try:
         vertices = np.fromiter(map(read, words), np.float64, len(words)).reshape(-1, 3)
     except ValueError as error:
-        raise MeshFileError(f"{path}: not a readable mesh: {brief(error)}, expected three numbers a vertex") from error
+        raise MeshFileError(f"{path}: not a readable mesh: {brief(error)}, expected 3 numbers per vertex") from error
     if not np.isfinite(vertices).all():
         raise MeshFileError(f"{path}: vertex {np.argwhere(~np.isfinite(vertices))[0][0]} is NaN or infinite")
     return vertices

@@ -53,7 +53,7 @@ def read_mesh(path: str | os.PathLike[str], *, surface: bool = True, finite: boo
     vertices : (n, 3) float64
         All of the file's vertices in its order, in its unit and frame.
     triangles : (m, 3) int32
-        0-based; one or more, where `surface` asks for them.
+        0-based; one or more, if `surface` asks for them.
 
     Raises
     ------
@@ -168,7 +168,7 @@ def are_plain_numbers(lines: list[str]) -> bool:
 
 
 def index_of(text: str) -> int:
-    """A whole number; ValueError where it is none, or only Python takes it for one."""
+    """A whole number; ValueError if it is none, or only Python takes it for one."""
     if not are_plain_numbers([text]):
         raise ValueError(f"no number: {text[:_SHOWN]!r}")
     return int(text)
@@ -220,7 +220,7 @@ def _read_by_trimesh(path: Path) -> Mesh:
 
 
 def _format_of_ply(header: bytes) -> str:
-    """The format that a PLY's header states; ValueError where it is none, or something in it is there twice."""
+    """The format that a PLY's header states; ValueError if it is none, or something in it is there twice."""
     found, elements, properties = "", list[str](), list[tuple[str, str]]()
     for line in header.decode("ascii", "replace").splitlines():
         key, *words = line.split() or [""]
@@ -247,7 +247,7 @@ def _format_of_ply(header: bytes) -> str:
 
 
 def _stated_vertices(path: Path, data: bytes) -> int | None:
-    """The number of vertices in the header of a PLY or OFF, where it is found."""
+    """The number of vertices in the header of a PLY or OFF, if it is found."""
     head = data[: 1 << 16]
     if path.suffix.lower() == ".ply":
         found = re.search(rb"(?m)^element[ \t]+vertex[ \t]+(\d+)", head)

@@ -77,7 +77,7 @@ def read_glb(path: Path, data: bytes) -> tuple[NDArray[np.float64], NDArray[np.i
 def bare_glb(data: bytes) -> bytes:
     """The same file without materials and pictures, for readers that take memory for whatever a file states.
 
-    Raises ValueError, LookupError, TypeError, AttributeError or struct.error where it is no such file, needs another
+    Raises ValueError, LookupError, TypeError, AttributeError or struct.error if it is no such file, needs another
     one, is compressed, needs what those readers pass over, or states more nodes or numbers than the file can hold.
     """
     content, binary = _chunks(data)
@@ -119,7 +119,7 @@ def bare_glb(data: bytes) -> bytes:
 
 
 def _check_extensions(content: dict[str, Any]) -> None:
-    """ValueError where the file says that it cannot be read without an extension that may change its shape."""
+    """ValueError if the file says that it cannot be read without an extension that may change its shape."""
     required = content.get("extensionsRequired", [])
     if not isinstance(required, list) or any(not isinstance(name, str) for name in required):
         raise ValueError(f"extensionsRequired of {brief(required)}")
@@ -128,7 +128,7 @@ def _check_extensions(content: dict[str, Any]) -> None:
 
 
 def _check_geometry(content: dict[str, Any], binary: bytes, primitive: dict[str, Any]) -> None:
-    """ValueError where a piece's points and corners are not those that a reader without the specification finds."""
+    """ValueError if a piece's points and corners are not those that a reader without the specification finds."""
     mode = primitive.get("mode", _TRIANGLES)
     if mode == _FAN:
         raise ValueError("fans of triangles; save it with plain triangles")
@@ -142,7 +142,7 @@ def _check_geometry(content: dict[str, Any], binary: bytes, primitive: dict[str,
 
 
 def _stated_bytes(accessor: dict[str, Any], most: int) -> int:
-    """Bytes of an accessor's numbers, which lie in a file of `most` bytes; ValueError where they cannot."""
+    """Bytes of an accessor's numbers, which lie in a file of `most` bytes; ValueError if they cannot."""
     count = accessor["count"]
     if type(count) is not int or not 0 <= count <= most:
         raise ValueError(f"{brief(count)} numbers in a file of {most} bytes")

@@ -33,12 +33,12 @@ _ON_EDGE = 1e-9  # a corner's weight up to which a point lies on the opposite ed
 
 
 def read_scan(path: str | os.PathLike[str]) -> Mesh:
-    """Points of a scan, and its triangles where it has some.
+    """Points of a scan, and its triangles if it has some.
 
     Parameters
     ----------
     path : path-like
-        OBJ, PLY, OFF, STL, binary glTF, or a ``.npy`` of (n, 3) coordinates, or of (n, 6) where colors or normals
+        OBJ, PLY, OFF, STL, binary glTF, or a ``.npy`` of (n, 3) coordinates, or of (n, 6) if colors or normals
         follow them.
 
     Returns
@@ -205,7 +205,7 @@ class ScanSurface:
         """The closest points of the scan to points (k, 3), no farther away than `farthest`."""
         if self.is_oriented:
             triangle, weights, distance = self._tree.find(points, farthest)
-            corners = self._triangles[triangle]  # -1, where none is near, takes the last; it is masked below
+            corners = self._triangles[triangle]  # -1, if none is near, takes the last; it is masked below
             feet = np.einsum("kc,kcd->kd", weights, self._points[corners])
             normals = unit(np.einsum("kc,kcd->kd", weights, self._normals[corners]))
             used = weights > _ON_EDGE

@@ -145,7 +145,7 @@ def triangulate_loop(loop: np.ndarray, uv: np.ndarray) -> np.ndarray:
     Returns
     -------
     (k - 2, 3) int32
-        Triangles wound like the loop; fewer where the polygon crosses itself and no ear is left, or where it has many
+        Triangles wound like the loop; fewer if the polygon crosses itself and no ear is left, or if it has many
         hundred vertices and its ears are found too late.
     """
     ring = loop.tolist()

@@ -79,7 +79,7 @@ def transfer_expressions(
 
 
 def _vertices_of(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Vertices in triangles, sorted; all of them where the arrays are none of a mesh, which `check_disk` then says."""
+    """Vertices in triangles, sorted; all of them if the arrays are none of a mesh, which `check_disk` then says."""
     everything = np.arange(len(vertices)) if vertices.ndim else np.arange(0)
     good = triangles.dtype.kind in "iu" and triangles.ndim == 2 and triangles.size > 0 and vertices.ndim == 2
     return (

@@ -75,7 +75,7 @@ def parameterize(
     weights : {"auto", "conformal", "mean-value"}
         "auto" takes conformal weights, and mean-value weights about every triangle that those fold.
     outer : int, optional
-        A vertex of the loop that goes onto the square; the longest loop where not given. All other loops
+        A vertex of the loop that goes onto the square; the longest loop if not given. All other loops
         (mouth, eyes, nostrils) are holes and get closed.
 
     Returns
@@ -146,7 +146,7 @@ def parameterize(
 
 
 def signed_areas(uv: NDArray[np.floating[Any]], triangles: NDArray[np.integer[Any]]) -> NDArray[np.floating[Any]]:
-    """(m,) areas in UV, positive where a triangle runs counter-clockwise with u right and v up."""
+    """(m,) areas in UV, positive if a triangle runs counter-clockwise with u right and v up."""
     a, b, c = uv[triangles[:, 0]], uv[triangles[:, 1]], uv[triangles[:, 2]]
     p, q = b - a, c - a
     areas: NDArray[np.floating[Any]] = 0.5 * (p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0])
@@ -183,7 +183,7 @@ def _unfolded(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64] | None, NDArray[np.bool_]]:
     """(uv, mirror_vertex, vertices with mean-value weights): more and more of those until no triangle is folded.
 
-    Starts from no such vertices where `conformal` is a matrix, from all where it is None.
+    Starts from no such vertices if `conformal` is a matrix, from all if it is None.
     """
     from scipy.sparse import diags_array
 

@@ -1,5 +1,5 @@
-"""Morphable face models: the value that everything works with, reading, making and converting them.
+"""Morphable face models: the value that all of uvgen works with; reading, making and converting models.
 
-It stands on `meshes` and `storage`. A file format is `formats/NAME.py` with `recognizes` and `read`, and a line of
+It builds on `meshes` and `storage`. A file format is `formats/NAME.py` with `recognizes` and `read`, and a line of
 `FORMATS` in `formats/__init__.py`; what its files lack is added by `complete.py`.
 """

@@ -1,4 +1,4 @@
-"""What a model's file brings, before what it lacks is added: the value that readers of formats return.
+"""The contents of a model's file, before missing parts are added: the value that readers of formats return.
 
 A reader gives what is in its files, in uvgen's units and frame, and says nothing of the rest; `uvgen.models.complete`
 adds it.
@@ -28,7 +28,7 @@ class AssembledModel:
     shape_basis, expression_basis : (n, 3, ks), (n, 3, ke)
         µm per unit of the parameters.
     shape_std, expression_std : (ks,), (ke,)
-        Standard deviations of the parameters: 1 where the bases are scaled already.
+        Standard deviations of the parameters: 1 if the bases are scaled already.
     triangles : (m, 3)
         Counted from 0.
     mouth_triangles, uv, landmarks, regions, mirror, albedo_mean, albedo_basis, albedo_std

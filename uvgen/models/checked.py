@@ -56,7 +56,7 @@ def check_once(path: Path, stated: str, content_hash: Callable[[], str]) -> None
             f"{path}: its content does not have the hash that is written in it: damaged or changed; convert it again"
         )
     _checked.add(key)
-    with suppress(OSError):  # a cache that cannot be written costs the time that hashing takes, in each process
+    with suppress(OSError):  # if the cache cannot be written, each process hashes the file again
         note.parent.mkdir(parents=True, exist_ok=True)
         note.touch()
 
@@ -68,7 +68,7 @@ def _key(path: Path, stated: str) -> str:
 
 
 def file_state(path: Path) -> FileState | None:
-    """What tells a file from another one, and from what it is after it was written to; None without a file."""
+    """What distinguishes a file from others, and from itself after a change; None without a file."""
     try:
         state = path.stat()
     except OSError:

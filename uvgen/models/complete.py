@@ -1,4 +1,4 @@
-"""What the files of a model lack, added: UV, landmarks, regions, mirror pairs, mouth triangles and albedo.
+"""Add what the files of a model lack: UV, landmarks, regions, mirror pairs, mouth triangles and albedo.
 
 Each comes from the first that has it: a file that the user names, the model's own files, a larger model of which this
 one keeps some vertices, and last what can be found of the mesh alone. Regions may stay unknown: masks draw them
@@ -26,12 +26,12 @@ _SAME_UM = 50.0  # µm, between vertices that are the same: the float32 of meter
 _UNLIKE = 0.5  # difference of edges, as a share of them: other faces of the same mesh are within 0.2
 _ROUNDING = 1e-4  # difference of edges of the same mesh
 _PROPORTIONAL = 0.999  # cosine between components that differ in scale alone
-_INNER = slice(17, 68)  # landmarks that look at the viewer
+_INNER = slice(17, 68)  # landmarks whose triangles face the viewer
 
 
 @dataclass(frozen=True, slots=True)
 class Supplements:
-    """What a user gives beside a model's own files.
+    """Files that a user gives in addition to a model's own.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class Supplements:
 
 
 def completed(assembled: AssembledModel, supplements: Supplements | None = None) -> MorphableModel:
-    """A whole model of what its files bring, what the user gives, and what can be found.
+    """A whole model, from its files, what the user gives, and what can be derived from the mesh.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def _sources(given: Supplements) -> dict[str, str]:
 
 
 def _check_mesh(assembled: AssembledModel, triangles: NDArray[Any]) -> None:
-    """What is looked at before `make_model` checks the rest."""
+    """Check what the steps before `make_model`, which checks the rest, depend on."""
     n, mean = len(assembled.mean), np.asarray(assembled.mean)
     if mean.ndim != 2 or mean.shape[1] != 3 or not np.isfinite(mean).all():
         raise ModelError(f"{assembled.source}: mean is {mean.dtype} {mean.shape}, expected finite numbers (n, 3)")
@@ -207,7 +207,7 @@ def _kept_vertices(assembled: AssembledModel, given: Supplements) -> NDArray[np.
 def _check_edges(assembled: AssembledModel, larger: MorphableModel, kept: NDArray[np.int32], where: str) -> None:
     """Raise InputError if triangles have another form in the larger model than in this one, all in all.
 
-    Of the Basel model's meshes, edges differ by 1 % where one of two means has a mean expression in it; with numbers
+    Of the Basel model's meshes, edges differ by 1 % if one of two means has a mean expression in it; with numbers
     that are one too large, by 750 %, since the rows of vertices end elsewhere.
     """
     off = _edges_off(assembled, larger, kept)
@@ -264,7 +264,7 @@ def _carried(assembled: AssembledModel, larger: MorphableModel, kept: NDArray[np
 def _carried_std(
     own_std: NDArray[Any], own: NDArray[Any], other: NDArray[Any], other_std: NDArray[Any], kept: NDArray[np.int32]
 ) -> NDArray[Any]:
-    """Standard deviations of components that come without, where they are the larger model's first ones."""
+    """Standard deviations of components that come without, if they are the larger model's first ones."""
     k = len(own_std)
     if not k or not (np.asarray(own_std) == 1).all() or k > other.shape[2]:
         return own_std

@@ -1,4 +1,4 @@
-"""Parameters of one model's bases as those of another's."""
+"""Convert parameters of one model's bases to those of another's."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from uvgen.wording import count
 
 
 class Deep3dParameters(NamedTuple):
-    """A face of the Basel model as one of Deep3DFaceRecon's."""
+    """Faces of the Basel model as parameters of Deep3DFaceRecon's."""
 
     identity: NDArray[np.float64]
     """(B, 80) multiples of the standard deviations."""

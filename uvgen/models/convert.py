@@ -51,7 +51,7 @@ def convert_model(
         The file to write, ``.h5``.
     *files : path-like
         A file or folder of any format that `load_model` reads; or, in any order, the files that `bfm` to `mouth`
-        name, told by what is in them.
+        name, recognized by their content.
     bfm : path-like
         ``01_MorphableModel.mat``, from the University of Basel.
     expression, info : path-like

@@ -1,4 +1,4 @@
-"""What is doubtful in a model that can be read: the files of a model are made by hand, and few programs look."""
+"""What is doubtful in a model that can be read: model files are made by hand, and few programs check them."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ def model_doubts(model: MorphableModel) -> tuple[str, ...]:
 
 
 def label_doubts(model: MorphableModel) -> tuple[str, ...]:
-    """What makes the labels of a data set wrong, however it is used, as far as its model tells.
+    """Faults of a model that make the labels of every data set wrong.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def _about_frame(model: MorphableModel) -> list[str]:
 
 
 def _area_in_uv(model: MorphableModel) -> NDArray[np.float64]:
-    """(m,): of each triangle, twice; below 0 where it is turned over."""
+    """(m,): of each triangle, twice; below 0 if it is turned over."""
     a, b, c = (model.uv[model.triangles[:, k]].astype(np.float64) for k in range(3))
     area: NDArray[np.float64] = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
     return area

@@ -1,4 +1,4 @@
-"""What can be found of a mesh alone, where a model's files do not say it: UV and mirror pairs."""
+"""What can be derived from a mesh alone, if a model's files lack it: UV and mirror pairs."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ _MIRRORED = 0.5  # share of the vertices that must have one, for a mesh to be ca
 def found_uv(
     assembled: AssembledModel, landmarks: NDArray[Any], triangles: NDArray[Any]
 ) -> tuple[NDArray[np.float64], NDArray[np.int32] | None, NDArray[np.bool_]]:
-    """UV (n, 2), mirror pairs where the mesh is symmetric, and which triangles (m,) are to come last.
+    """UV (n, 2), mirror pairs if the mesh is symmetric, and which triangles (m,) are to come last.
 
     The part of the mesh with most landmarks is parameterized, without its ears; vertices of other parts (eyeballs,
     teeth) and of ears get the UV of the nearest of that part.

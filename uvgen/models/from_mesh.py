@@ -1,4 +1,4 @@
-"""Models of one's own: UV for any model, and a model from a mesh, its landmarks and registered scans."""
+"""Your own models: UV for any model, and a model from a mesh, its landmarks and registered scans."""
 
 import dataclasses
 from pathlib import Path
@@ -41,7 +41,7 @@ def with_new_uv(model: MorphableModel, *, symmetric: bool = True) -> MorphableMo
     Raises
     ------
     InputError
-        If the mesh is no disk with holes, or not symmetric where that is asked for.
+        If the mesh is no disk with holes, or not symmetric if that is asked for.
     """
     there = {tuple(corners) for corners in np.sort(model.triangles, axis=1).tolist()}
     closing = [tuple(sorted(corners)) not in there for corners in model.mouth_triangles.tolist()]
@@ -61,20 +61,20 @@ def model_from_mesh(
     unit: str = "mm",
     symmetric: bool = True,
 ) -> MorphableModel:
-    """A model from a mesh, and where there are registered scans, their principal components.
+    """A model from a mesh, and if there are registered scans, their principal components.
 
     Parameters
     ----------
     mesh : Path
         The mean face: OBJ, PLY or OFF, x to the right, y up, z toward the viewer.
     landmarks : Path, optional
-        File of 68 vertex numbers, see `uvgen.models.vertex_numbers`; without it the model's landmarks mean nothing.
+        File of 68 vertex numbers, see `uvgen.models.vertex_numbers`; without it the model's landmarks are meaningless.
     scans : Path, optional
         Folder of meshes with the same vertices and triangles; hidden files are passed over.
     components : int, optional
         At most so many components; all by default.
     unit : {"um", "mm", "cm", "m"}
-        Of the coordinates.
+        Unit of the coordinates.
     symmetric : bool
         Whether the UV must be symmetric about u = 0.5.
 
@@ -195,7 +195,7 @@ def write_model(model: MorphableModel, path: Path) -> None:
     model : MorphableModel
         What to write.
     path : Path
-        Where to; the suffix, one of `OUTPUTS`, says what.
+        The file to write; its suffix, one of `OUTPUTS`, determines the format.
 
     Raises
     ------

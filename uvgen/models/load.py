@@ -14,7 +14,7 @@ from uvgen.storage.kinds import describe_file
 from uvgen.storage.reading import irregular
 
 BUILTIN = "builtin"
-"""What `load_model` takes for the model that comes with uvgen."""
+"""The name by which `load_model` knows the model that comes with uvgen."""
 
 _EXPECTED = "BFM.mat, a .h5 or another of those that docs/models.md lists"
 
@@ -27,8 +27,8 @@ def load_model(path: str | PathLike[str], *, untrusted: bool = False) -> Morphab
     path : path-like
         ``"builtin"``, uvgen's own model; ``model.h5`` as `save_model` or ``uvgen model convert`` write it
         (opened in milliseconds, the bases stay on disk); face3d's ``BFM.mat`` with ``BFM_UV.mat`` and, where
-        present, ``BFM_info.mat`` beside it; or a file or folder of a format that docs/models.md lists, told by its
-        content. Foreign files are read whole, and what they lack, such as UV, is found anew each time, which takes
+        present, ``BFM_info.mat`` beside it; or a file or folder of a format that docs/models.md lists, recognized by
+        its content. Foreign files are read whole, and what they lack, such as UV, is made again each time, which takes
         seconds: convert them once.
     untrusted : bool
         Read HDF5 in a child process: a file that breaks or hangs it then ends as a `ModelError`. It takes about half a
@@ -43,9 +43,9 @@ def load_model(path: str | PathLike[str], *, untrusted: bool = False) -> Morphab
     InputError
         If `path` is no path.
     ModelError
-        If the file is missing, of another kind, or damaged; the message says what it is and what takes it. Where
-        it brings no landmarks, or nothing of which UV are found: the message names the option of ``uvgen model
-        convert``.
+        If the file is missing, of another kind, or damaged; the message says what it is and what takes it. Also if
+        it has no landmarks, or neither UV nor a mesh that UV can be made for; the message then names the option of
+        ``uvgen model convert`` that adds them.
 
     Examples
     --------

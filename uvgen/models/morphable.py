@@ -1,4 +1,4 @@
-"""`MorphableModel`, the value every other module works with, and uvgen's own model file.
+"""`MorphableModel`, the value that every other module works with, and uvgen's own model file.
 
 A model file is HDF5 with the root attributes ``format = "uvgen-model"``, ``version``, ``name``, ``sources`` (JSON) and
 ``content_sha256`` (see `hash_arrays`), texts of fixed length, and one contiguous, uncompressed dataset for each array
@@ -66,7 +66,7 @@ class MorphableModel:
     triangles : (m, 3) int32
         Vertex indices, 0-based.
     mouth_triangles : (q, 3) int32
-        Triangles that close the mouth in UV; empty where the model's files have none.
+        Triangles that close the mouth in UV; empty if the model's files have none.
     uv : (n, 2) float64
         u right, v up, in [0, 1].
     landmarks : (68,) int32
@@ -80,7 +80,7 @@ class MorphableModel:
     albedo_std : (ka,) float32 or None
         Standard deviations of the albedo parameters.
     name : str
-        What to call the model in messages.
+        Name of the model in messages.
     sources : mapping of str to str
         SHA-256 of each file that the model was made from, by file name; of more than 64 files see `make_model`.
     path : Path or None
@@ -161,7 +161,7 @@ _HASHES: "WeakKeyDictionary[MorphableModel, str]" = WeakKeyDictionary()
 
 
 def _read_again(path: Path, untrusted: bool, sha256: str) -> MorphableModel:
-    """The model that another process read from a file; ModelError where the file now holds another one."""
+    """The model that another process read from a file; ModelError if the file now holds another one."""
     model = read_model(path, untrusted)
     if model.content_sha256 != sha256:
         raise ModelError(
@@ -235,7 +235,7 @@ def hash_arrays(model: MorphableModel) -> str:
 
     Hashed are, one array after the other, in the order of the fields of `MorphableModel`, the line
     ``name (shape) dtype`` as Python writes it, such as ``mean (53215, 3) <f4``, with a line feed, then the array's
-    bytes in C order; of an array that is missing, the line ``name None``. Where there are joints, those of `RIG_DTYPES`
+    bytes in C order; of an array that is missing, the line ``name None``. If there are joints, those of `RIG_DTYPES`
     follow in their order, and the line ``rig_names`` with the names as JSON. Name and sources do not count.
 
     Parameters
@@ -380,7 +380,7 @@ def save_model(model: MorphableModel, path: str | PathLike[str]) -> None:
     model : MorphableModel
         What to write.
     path : path-like
-        Where to; an existing file is replaced.
+        The file to write; an existing one is replaced.
 
     Raises
     ------

@@ -27,13 +27,13 @@ class Rig:
     Attributes
     ----------
     names : tuple of str
-        Of the joints; "jaw" is the one that opens the mouth.
+        Names of the joints; "jaw" is the one that opens the mouth.
     parents : (j,) int
         -1 for the root; a joint comes after its parent.
     joints : (j, 3)
-        Places in the mean face, µm.
+        Positions in the mean face, µm.
     joint_basis : (j, 3, ks + ke)
-        How they move with the parameters.
+        How these positions change with the parameters.
     weights : (n, j)
         Skinning weights, rows summing to 1.
     correctives : (n, 3, 9 (j - 1)) or (n, 3, 9 j)
@@ -56,7 +56,7 @@ RIG_DTYPES = {
 
 
 def frozen_rig(rig: Rig, source: str) -> Rig:
-    """A rig with read-only arrays of `RIG_DTYPES`, checked; ModelError where shapes do not agree or a value is not
+    """A rig with read-only arrays of `RIG_DTYPES`, checked; ModelError if shapes do not agree or a value is not
     finite."""
     arrays: dict[str, NDArray[Any]] = {}
     for name, dtype in RIG_DTYPES.items():

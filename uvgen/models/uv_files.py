@@ -23,7 +23,7 @@ _SAME_MESH = 0.6  # share of an OBJ's edges that the model must have: of quads c
 
 
 class FileUv(NamedTuple):
-    """UV of a file, one per vertex; where the texture has seams, of more vertices than the model has."""
+    """UV of a file, one per vertex; if the texture has seams, of more vertices than the model has."""
 
     uv: NDArray[np.float64]
     """(n + k, 2): u right, v up, in [0, 1]."""
@@ -46,7 +46,7 @@ def read_uv(path: Path, triangles: NDArray[Any], n: int, kept: NDArray[np.int32]
     n : int
         Its vertices.
     kept : (n,) int32, optional
-        The row of each vertex, where the file is of a larger mesh.
+        The row of each vertex, if the file is of a larger mesh.
 
     Returns
     -------

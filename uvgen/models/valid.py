@@ -27,7 +27,7 @@ _BLOCK = 1 << 22  # numbers that are looked at in one go
 
 
 def converted(values: Any, name: str, source: str) -> NDArray[Any]:
-    """A field in its type, C-contiguous, not copied where it is so already.
+    """A field in its type, C-contiguous, not copied if it is so already.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def check_bases(model: "MorphableModel", source: str) -> None:
 
 def _check_numbers(array: NDArray[Any], what: str, source: str, largest: float) -> None:
     for part in _parts(array):
-        low, high = part.min(), part.max()  # NaN where one is
+        low, high = part.min(), part.max()  # NaN if one is
         if not (np.isfinite(low) and np.isfinite(high)):
             raise ModelError(f"{source}: {what} hold{_s(what)} NaN or infinity, expected finite numbers")
         if max(-low, high) > largest:

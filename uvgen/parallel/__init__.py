@@ -1,4 +1,4 @@
-"""The same function on many workers.
+"""Calling the same function in many worker processes.
 
-It stands on `interrupts`. `workers.py` starts processes and gives them work, `child.py` is what runs in them.
+It builds on `interrupts`. `workers.py` starts processes and gives them work, `child.py` is what runs in them.
 """

@@ -63,9 +63,9 @@ def main(descriptor: str, parent: str, module: str, function: str, folder: str) 
 
 
 def _take_blas_memory() -> None:
-    """Let BLAS take the memory that it works in; where there is none, it ends the process.
+    """Let BLAS take the memory that it works in; if there is none, it ends the process.
 
-    That is then a process that cannot be started, and no sample's fault.
+    Such a process counts as one that cannot be started; no sample is blamed for it.
     """
     import numpy as np
 
@@ -95,7 +95,7 @@ class _Counter:
 
 
 def packed(error: BaseException) -> bytes:
-    """An error as bytes; with where it was raised, unless it is meant for people. MemoryError where memory ran out."""
+    """An error as bytes; with where it was raised, unless it is meant for people. MemoryError if memory ran out."""
     try:
         return _packed(error)
     except MemoryError:
@@ -121,7 +121,7 @@ def _packed(error: BaseException) -> bytes:
 
 
 def end_with(parent: int) -> None:
-    """Let this process be killed when its parent ends, whichever way; at once where it has ended already.
+    """Let this process be killed when its parent ends, whichever way; at once if it has ended already.
 
     Linux does so itself; it follows the thread that started this process, which is the one that waits for its results.
     Elsewhere, a thread looks now and then.

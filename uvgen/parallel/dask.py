@@ -65,7 +65,7 @@ class DaskEngine:
             elif "://" not in address and Path(address).is_file():
                 _check_file(Path(address))
                 where = {"scheduler_file": address}
-            elif not _ADDRESS.fullmatch(address):  # Dask's client would try it for ever
+            elif not _ADDRESS.fullmatch(address):  # Dask's client would try it forever
                 raise ValueError("no such file, and no address")
             else:
                 where = {"address": address}
@@ -86,7 +86,7 @@ class DaskEngine:
         self._topic = f"uvgen-{uuid4().hex}"
         self._client.subscribe_topic(self._topic, self._hear)
         self._futures: dict[int, Any] = {}  # by number
-        self._waiting: deque[tuple[int, Serve, Any, Any, bytes]] = deque()  # held back where `workers` is a limit
+        self._waiting: deque[tuple[int, Serve, Any, Any, bytes]] = deque()  # held back if `workers` is a limit
         self._sent = 0
 
     def slots(self) -> int:
@@ -101,7 +101,7 @@ class DaskEngine:
             return dict(self._client.run(function, *values, on_error="return"))
 
     def send(self, data: bytes) -> Any:
-        """See `Engine`; the bytes are the result of a task, which Dask makes again where their worker is lost."""
+        """See `Engine`; the bytes are the result of a task, which Dask makes again if their worker is lost."""
         self._sent += 1
         with self._answering():
             return self._client.submit(bytes, data, key=f"{self._topic}-job-{self._sent}", pure=False)
@@ -140,7 +140,7 @@ class DaskEngine:
         self._waiting.clear()
         futures, self._futures = [*self._futures.values()], {}
         if futures and self._client.status == "running":
-            with suppress(OSError, TimeoutError):  # where the scheduler is lost, there is nothing to cancel
+            with suppress(OSError, TimeoutError):  # if the scheduler is lost, there is nothing to cancel
                 self._client.cancel(futures, force=True)
 
     def close(self) -> None:
@@ -151,13 +151,13 @@ class DaskEngine:
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
-        """WorkerError where the scheduler is lost within the block."""
+        """WorkerError if the scheduler is lost within the block."""
         try:
             yield
         except (OSError, TimeoutError, RuntimeError) as error:
             raise WorkerError(
                 f"{self.name} does not answer ({' '.join(str(error).split())[:200]}); start it again, and run the same "
-                "command again to go on"
+                "command again to continue"
             ) from error
 
     def _end_cluster(self) -> None:
@@ -233,9 +233,9 @@ def _check_file(path: Path) -> None:
     try:
         address = json.loads(data)["address"]
     except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise ValueError("the file states no scheduler's address") from error
+        raise ValueError("the file names no scheduler's address") from error
     if not isinstance(address, str) or not _ADDRESS.fullmatch(address):
-        raise ValueError(f"the file states {address!r:.60}, which is no address")
+        raise ValueError(f"the file states {address!r:.60}, which is not an address")
 
 
 def _call(serve: Serve, assignment: Any, job: bytes, task: bytes, topic: str, number: int) -> tuple[str, bytes, int]:

@@ -1,4 +1,4 @@
-"""What uvgen needs of a cluster: calling a function on its machines, and hearing what came of each call.
+"""What uvgen needs of a cluster: calling a function on its machines, and the outcome of each call.
 
 `dask.py` and `ray.py` implement it. To support another cluster, write a class with the methods of `Engine`.
 """
@@ -53,4 +53,4 @@ class Engine(Protocol):
         """Give up all calls and kill the processes that they run."""
 
     def close(self) -> None:
-        """Disconnect from the cluster, or end it where it was started for this run."""
+        """Disconnect from the cluster, or end it if it was started for this run."""

@@ -48,7 +48,7 @@ class RayEngine:
         try:
             check_answers(address or "")
             ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, namespace="uvgen", **options)
-        except Exception as error:  # of any type: Ray's own has none where a cluster is not up in time
+        except Exception as error:  # of any type: Ray's own has none if a cluster is not up in time
             with suppress(Exception):
                 ray.shutdown()  # what was started
             why = " ".join(str(error).split())[:200] or type(error).__name__

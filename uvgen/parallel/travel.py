@@ -1,4 +1,4 @@
-"""How models are pickled for worker processes: as the path of their file, or as a whole where they lack that file."""
+"""How models are pickled for worker processes: as the path of their file, or as a whole if they lack that file."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

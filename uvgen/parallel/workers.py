@@ -1,4 +1,4 @@
-"""Worker processes that may die or hang: whoever gives them work hears of it, and a new process takes the place."""
+"""Worker processes that may die or hang: the caller is told, and a new process replaces each that died."""
 
 import json
 import os
@@ -33,14 +33,14 @@ _ONE_THREAD = {
     "VECLIB_MAXIMUM_THREADS": "1",
 }
 _MOST_FAILED_STARTS = 3
-_LONGEST_WAIT_S = 1.0  # at a time, where there is a limit: a longer wait is one in which this process was stopped
-_FIRST_START_S = 120.0  # that the first process may take to open its job, where tasks have a limit
+_LONGEST_WAIT_S = 1.0  # at a time, if there is a limit: a longer wait is one in which this process was stopped
+_FIRST_START_S = 120.0  # that the first process may take to open its job, if tasks have a limit
 _SLOWER_START = 10.0  # times what the slowest start took so far, ...
 _SHORTEST_LIMIT_S = 20.0  # ... but not less than this: the others'
 
 
 def unpacked(data: bytes) -> BaseException:
-    """The error that a process has packed; WorkerError where its memory ran out."""
+    """The error that a process has packed; WorkerError if its memory ran out."""
     error: BaseException = pickle.loads(data)
     if not isinstance(error, MemoryError):
         return error
@@ -155,7 +155,7 @@ class Workers(Generic[Work]):
         self._workers.clear()
 
     def _assign(self) -> None:
-        """Give work to idle processes, and start others where there is more."""
+        """Give work to idle processes, and start others if there is more."""
         for worker in [*self._workers]:
             if worker.ready and worker.work is None and self._waiting:
                 self._send(worker)
@@ -170,7 +170,7 @@ class Workers(Generic[Work]):
             starting += 1
 
     def _give_up_start(self, why: str) -> None:
-        """Go on with the processes that work; WorkerError where there is none."""
+        """Go on with the processes that work; WorkerError if there is none."""
         self._count = len(self._workers)
         if not self._count:
             raise WorkerError(

@@ -181,7 +181,7 @@ def alignment_gif(
     if not len(faces):
         raise InputError("faces: none, expected one or more; each is a frame")
     if captions and len(captions) != len(faces):
-        raise InputError(f"captions: {len(captions)}, expected {len(faces)}: one a frame")
+        raise InputError(f"captions: {len(captions)}, expected {len(faces)}: one per frame")
     opened, frames = as_model(model), list[Image.Image]()
     for face, caption in zip(faces, captions or [""] * len(faces), strict=True):
         frame = Image.fromarray(draw_alignment(image, face, kind, model=opened))

@@ -69,7 +69,7 @@ def _far_from_annotation(nme: float) -> list[str]:
 
 
 def _short(quality: LabelQuality) -> list[str]:
-    """The set's median NME where it is too large, else what else is probably wrong with it."""
+    """The set's median NME if it is too large, else what else is probably wrong with it."""
     far = quality.median
     if far > HIGH_NME:
         return [f"labels are {far:.1%} of the face's size from their annotations (median), expected 1 to 3%"]

@@ -39,7 +39,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Header:
-    """A title, lines below it, a verdict (red where `bad`), and pictures with their captions."""
+    """A title, lines below it, a verdict (red if `bad`), and pictures with their captions."""
 
     title: str
     lines: tuple[str, ...]
@@ -141,7 +141,7 @@ def drawable(text: str) -> str:
 
 
 def _wrapped(parts: Sequence[tuple[str, tuple[int, int, int]]], size: int, width: int) -> list[_Line]:
-    """Parts of a text, each in its color, in lines of at most `width` px, broken between words where that does."""
+    """Parts of a text, each in its color, in lines of at most `width` px, broken between words if that does."""
     font, lines, x = _font(size), [[]], 0.0  # type: Any, list[_Line], float
     blank = font.getlength(" ")
     for text, color in ((drawable(part), color) for part, color in parts):
@@ -162,7 +162,7 @@ def _wrapped(parts: Sequence[tuple[str, tuple[int, int, int]]], size: int, width
 
 
 def _cut(text: str, size: int, width: int) -> str:
-    """A text, its end cut off where it is longer than `width` px."""
+    """A text, its end cut off if it is longer than `width` px."""
     text = drawable(text)
     if _font(size).getlength(text) <= width:
         return text

@@ -1,6 +1,6 @@
 """A contact sheet of a data set: what `uvgen preview` draws, for people to check their labels with.
 
-One row a sample, one column a kind of picture (see `uvgen.preview.panels`); above each row, what the sample is and
+One row per sample, one column a kind of picture (see `uvgen.preview.panels`); above each row, what the sample is and
 what is wrong with it as far as a program can tell. What it cannot tell, an onlooker can: points beside their features.
 """
 
@@ -57,7 +57,7 @@ class ContactSheet:
     problems : tuple of str
         What is certainly wrong, a line each, also written on the sheet in red.
     quality : LabelQuality or None
-        How far the labels of the whole set are from its annotations, where there are some.
+        How far the labels of the whole set are from its annotations, if there are some.
     """
 
     picture: NDArray[np.uint8]
@@ -87,7 +87,7 @@ class PreviewResult:
     seconds : float
         What drawing took.
     quality : LabelQuality or None
-        How far the labels of the whole set are from its annotations, where there are some.
+        How far the labels of the whole set are from its annotations, if there are some.
     """
 
     samples: int
@@ -126,7 +126,7 @@ def render_preview(
     model : MorphableModel or path-like, optional
         Makes maps that are not stored; and where landmarks lie in maps is taken from it instead of from the set.
     untrusted : bool
-        Read the shards, and `model` where it is a file, in child processes: see `uvgen.open_shards`.
+        Read the shards, and `model` if it is a file, in child processes: see `uvgen.open_shards`.
 
     Returns
     -------
@@ -179,7 +179,7 @@ def contact_sheet(
     reader : ShardReader
         The set, from `uvgen.open_shards`.
     n_samples : int
-        Rows, 1 to 24; fewer where the set has fewer. They are spread evenly over its range of yaw, in its order.
+        Rows, 1 to 24; fewer if the set has fewer. They are spread evenly over its range of yaw, in its order.
     names : sequence of str
         Show these samples instead, in this order.
     every : int, optional

@@ -170,7 +170,7 @@ def mask_panel(weights: NDArray[np.floating[Any]], texels: NDArray[np.integer[An
 
 
 def coverage_panel(coverage: NDArray[np.bool_], size: int) -> Image.Image:
-    """Covered texels light, filled ones dark, a single one too; "100%" where there is none."""
+    """Covered texels light, filled ones dark, a single one too; "100%" if there is none."""
     tone = np.where(coverage, 205.0, 40.0).astype(np.float32)
     small = np.asarray(Image.fromarray(tone).resize((size, size), Image.Resampling.BOX))
     picture = _picture(np.repeat(np.where(small < 204.5, 40.0, 205.0)[..., None], 3, axis=2))

@@ -43,7 +43,7 @@ def prediction_sheet(
     *,
     title: str = "Predictions",
 ) -> NDArray[np.uint8]:
-    """Draw predicted position maps and the true ones, a row a sample.
+    """Draw predicted position maps and the true ones, a row per sample.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def render_predictions(
         The data set's folder.
     predictions : path-like
         Folder of position maps (U, U, 3), NAME.npy as the set names its samples (``IBUG/IBUG_image_008_1_0.npy``), or
-        without the folder, where only one sample is called so.
+        without the folder, if only one sample is called so.
     out : path-like
         The picture, which ends in .png or .jpg; an existing file is replaced.
     n_samples, names, seed
@@ -127,9 +127,9 @@ def render_predictions(
     scale : {"px", "size", "prnet", "reshow", "unit"} or float
         Unit of the maps, as `uvgen.Normalization.of_scale` has it.
     model : MorphableModel or path-like, optional
-        Makes the true maps where they are not stored.
+        Makes the true maps if they are not stored.
     untrusted : bool
-        Read the shards, and `model` where it is a file, in child processes: see `uvgen.open_shards`.
+        Read the shards, and `model` if it is a file, in child processes: see `uvgen.open_shards`.
 
     Returns
     -------

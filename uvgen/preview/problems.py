@@ -10,7 +10,7 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.preview.sample_view import SampleView
 from uvgen.shards.reader import ShardReader
 
-_MOVED = 0.01  # of the crop's width: stored landmarks and map differ by more only where one of them is wrong
+_MOVED = 0.01  # of the crop's width: stored landmarks and map differ by more only if one of them is wrong
 
 
 def label_problems(face: SampleView, landmarks: NDArray[np.floating[Any]], read: LandmarkWeights) -> list[str]:
@@ -28,7 +28,7 @@ def label_problems(face: SampleView, landmarks: NDArray[np.floating[Any]], read:
     Returns
     -------
     list of str
-        A few words each; empty where nothing is.
+        A few words each; empty if nothing is.
     """
     problems = []
     points = face.points[face.face]

@@ -26,7 +26,7 @@ _CHECKS = 16  # of u and v along each side of the chessboard that shows whether 
 
 
 def target_panels(sample: dict[str, Any]) -> tuple[tuple[Image.Image, ...], tuple[str, ...]]:
-    """Pictures, `PANEL` px wide, of a sample's targets, and their titles; of none where it has none."""
+    """Pictures, `PANEL` px wide, of a sample's targets, and their titles; of none if it has none."""
     names = [name for name in TARGETS if name in sample]
     return tuple(_panel(name, sample) for name in names), tuple(_TITLES[name] for name in names)
 

@@ -8,7 +8,7 @@ Everything works in the image frame: x right and y down in pixels, pixel centers
 viewer. Inputs are never modified, and all functions may be called from any number of threads and processes.
 The parts live in files of their own: `fragments.py` (drawing, interpolation), `shading.py` (normals, light),
 `visibility.py`, `texture.py` (unwrapping and back); `uvgen.meshes` makes meshes of position maps and writes files.
-This room stands on `meshes` and needs numpy and numba alone. Kernels that decide coverage go to `coverage_kernels.py`,
+It builds on `meshes` and needs only numpy and numba. Kernels that decide coverage go to `coverage_kernels.py`,
 those that read what is drawn to `surface_kernels.py`.
 """
 

@@ -38,7 +38,7 @@ class Fragments:
         Index of the triangle that the pixel shows, -1 where there is none.
     weights : (h, w, 3) float32
         Barycentric weights of that triangle's corners at the pixel's center, in [0, 1], summing to 1; zeros
-        where there is none.
+        if there is none.
     depth : (h, w) float32
         Interpolated z, larger is nearer; -inf where there is no triangle.
     """
@@ -138,7 +138,7 @@ def rasterize(
 
 
 def _on_threads(draw_item: Callable[[int], int], n: int, workers: int) -> list[int]:
-    """What is made of 0..n-1, on threads; on this one where the system starts no more."""
+    """What is made of 0..n-1, on threads; on this one if the system starts no more."""
     try:
         with ThreadPoolExecutor(workers) as pool:
             return list(pool.map(draw_item, range(n)))
@@ -208,7 +208,7 @@ def interpolate(
         Of one mesh, or of a batch.
     triangles : (m, 3) array of integers
         Rows of `attributes` at the corners of each triangle, in the order in which the triangles were drawn:
-        the mesh's own triangles, or others where an attribute has its own, as textures with seams do.
+        the mesh's own triangles, or others if an attribute has its own, as textures with seams do.
     attributes : (n, c) or, for a batch, (b, n, c) array of real numbers
         Any number of channels. A batch may share one (n, c).
     background : float or (c,) array

@@ -189,7 +189,7 @@ def shade(normals: np.ndarray, light: Light | SphericalHarmonics) -> np.ndarray:
     Parameters
     ----------
     normals : (..., 3) array of real numbers
-        Unit normals of vertices or pixels, image frame. Where one is zero, there is no light.
+        Unit normals of vertices or pixels, image frame. If one is zero, there is no light.
     light : Light or SphericalHarmonics
         The viewer is at infinity on the z axis.
 

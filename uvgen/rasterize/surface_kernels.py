@@ -2,7 +2,7 @@
 
 Like all kernels: contiguous inputs, `*_out` buffers, no allocation, no exception. Indices that come from the
 caller are checked here, each after a single read, because another thread may change the arrays meanwhile;
-where one is out of range the kernel leaves the background and returns True.
+if one is out of range the kernel leaves the background and returns True.
 """
 
 import numpy as np
@@ -72,7 +72,7 @@ def _clip(value, high):
 
 @kernel
 def sample(points, valid, image, bilinear, background, samples_out):
-    """Image values at points (x, y), cut to the image's border; the background where `valid` is False.
+    """Image values at points (x, y), cut to the image's border; the background if `valid` is False.
 
     points (p, k >= 2) float32; valid (p,) bool; image (h, w, c) float32; background (c,) float32;
     samples_out (p, c) float32.

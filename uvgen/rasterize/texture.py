@@ -89,7 +89,7 @@ def unwrap(
         x, y of each texel in the frame of `image`, pixels with centers at integers; z is not used, so hidden
         texels show what hides them: see `visible_texels`.
     coverage : (u, v) bool, optional
-        Texels that belong to the face; all where it is not given.
+        Texels that belong to the face; all if it is not given.
     mode : {"bilinear", "nearest"}
 
     Returns
@@ -135,7 +135,7 @@ def render(
     size : (int, int)
         Height and width of the picture.
     mask : (u, v) bool, optional
-        Texels to draw; all where it is not given.
+        Texels to draw; all if it is not given.
     mode : {"bilinear", "nearest"}
     background : float or (c,) array
 

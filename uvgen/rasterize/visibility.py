@@ -58,7 +58,7 @@ def visible_texels(
     coverage : (u, v) bool
         Texels that belong to the face. Only they hide each other.
     size : (int, int), optional
-        Height and width of the picture; the map's own where it is not given, as for a crop of that size.
+        Height and width of the picture; the map's own if it is not given, as for a crop of that size.
     tolerance : float
         In the unit of z; see `visible_vertices`.
 

@@ -12,7 +12,7 @@ from uvgen.storage.locks import exclusive
 
 
 def check_report_folder(out: Path, *, overwrite: bool) -> None:
-    """Raise OutputError unless a report can be made there; SettingsError where one is, and may not be replaced."""
+    """Raise OutputError unless a report can be made there; SettingsError if one is, and may not be replaced."""
     if not _is_report(out):
         check_new_folder(out)
     elif not overwrite:

@@ -18,7 +18,7 @@ def write_script(path: Path, function: str, *arguments: Any) -> int:
     Parameters
     ----------
     path : Path
-        The script; its folder is made where it is missing.
+        The script; its folder is made if it is missing.
     function : str
         Of the object `uvgenReport`, which the pages' own script makes.
     *arguments

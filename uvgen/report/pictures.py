@@ -77,7 +77,7 @@ class PictureJob:
     untrusted: bool
     out: Path
     predictions: Mapping[str, Prediction] | None = None
-    """By name, where predictions are shown."""
+    """By name, if predictions are shown."""
 
     def open(self) -> Callable[[Pictured], Drawn]:
         """The function that draws some samples and writes their scripts."""

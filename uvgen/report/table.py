@@ -42,8 +42,8 @@ class SampleTable:
     names : list of str
         Of the samples.
     subsets : list of str
-        The folders in them, sorted; "" for names without one. The outermost alone where there would be thousands, and
-        none where there still were.
+        The folders in them, sorted; "" for names without one. The outermost alone if there would be thousands, and
+        none if there still were.
     subset : (N,) uint16
         Which of the subsets.
     angles_deg : (N, 3) float32
@@ -59,7 +59,7 @@ class SampleTable:
     face_px, magnification : (N,) float32
         Longer side of the face in its image, px; and crop px per image px: above 1, the crop enlarges.
     prediction_nme : (N,) float32 or None
-        Of predictions, where some are shown; NaN where a sample has none that can be used.
+        Of predictions, if some are shown; NaN where a sample has none that can be used.
     """
 
     names: list[str]
@@ -167,7 +167,7 @@ def oddities(numbers: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
     -------
     (N,) float32
         The largest deviation above the median, in units of the median absolute deviation, scaled as a standard
-        deviation is; 0 and more, infinite where a number is not finite. Numbers that hardly vary count from a hundredth
+        deviation is; 0 and more, infinite if a number is not finite. Numbers that hardly vary count from a hundredth
         of their median.
     """
     found = np.zeros(len(next(iter(numbers.values()))))

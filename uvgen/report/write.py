@@ -59,9 +59,9 @@ class ReportResult:
     seconds : float
         What it took.
     verified : VerifyResult or None
-        What checking the set found, where that was asked for.
+        What checking the set found, if that was asked for.
     quality : LabelQuality or None
-        How far the labels are from the annotations, where there are some.
+        How far the labels are from the annotations, if there are some.
     """
 
     page: Path
@@ -100,7 +100,7 @@ def write_report(
     shards : path-like
         The data set's folder.
     out : path-like
-        Folder to make; it appears once it is whole, and nothing is left of it where that fails.
+        Folder to make; it appears once it is whole, and nothing is left of it if that fails.
     worst : int, optional
         How many samples get pictures: those farthest from their annotations, then those without one that are least
         like the others. All samples have their numbers in any case. None: all get pictures.
@@ -121,7 +121,7 @@ def write_report(
     workers : int
         Processes that draw; 1 works in this one, unless there is a `timeout`.
     retries, timeout
-        As for `uvgen.build_shards`, for 16 samples at a time; where processes die at them again and again, the report
+        As for `uvgen.build_shards`, for 16 samples at a time; if processes die at them again and again, the report
         ends.
     overwrite : bool
         Replace a report in the folder.
@@ -200,7 +200,7 @@ def write_report(
 
 
 def _predictions_of(evaluation: EvaluationReport, table: SampleTable) -> dict[str, Prediction]:
-    """Predicted points and their NME, by name; InputError where none is of the set."""
+    """Predicted points and their NME, by name; InputError if none is of the set."""
     there = set(table.names)
     result = evaluation.result
     errors = dict(zip(result.names, result.values.get("nme_68_2d", np.array([])).tolist(), strict=False))

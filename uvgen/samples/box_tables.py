@@ -1,4 +1,4 @@
-"""A CSV of face boxes for many images, as detectors give them: a row a face.
+"""A CSV of face boxes for many images, as detectors give them: a row per face.
 
 Columns by their names, in any order: the image's (image, file, name …), and left, top, right, bottom, or x, y, width,
 height; px, the first pixel's center being 0.

@@ -89,7 +89,7 @@ def read_camera(path: str | os.PathLike[str]) -> ImageCamera:
 
 
 def camera_of(content: Any) -> ImageCamera:
-    """The camera that a parsed JSON object describes; InputError, which names the key only, where it is wrong."""
+    """The camera that a parsed JSON object describes; InputError, which names the key only, if it is wrong."""
     if not isinstance(content, dict):
         raise InputError(f"{brief(content)}, expected an object with the keys of one camera")
     kind, convention = (
@@ -219,7 +219,7 @@ def _rotation(content: Mapping[str, Any]) -> NDArray[np.float64]:
 
 
 def quaternion_matrix(quaternion: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The rotation (3, 3) of a unit quaternion (4,), w, x, y, z; InputError where its length is not 1."""
+    """The rotation (3, 3) of a unit quaternion (4,), w, x, y, z; InputError if its length is not 1."""
     length = float(np.linalg.norm(quaternion))
     if not abs(length - 1) <= _NOT_A_ROTATION:
         raise InputError(f"rotation: a quaternion of length {length:.4g}, expected 1")
@@ -234,7 +234,7 @@ def quaternion_matrix(quaternion: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def check_rotation(matrix: NDArray[np.float64], name: str) -> NDArray[np.float64]:
-    """The same matrix (3, 3); InputError where it is no rotation."""
+    """The same matrix (3, 3); InputError if it is no rotation."""
     determinant = float(np.linalg.det(matrix))
     lengths = np.linalg.norm(matrix, axis=1)
     if determinant < 0:

@@ -48,7 +48,7 @@ def scan_csv(
                 spans.append((first, reader.line_num))
             first = reader.line_num
     except csv.Error as error:
-        raise InputError(f"{path}: no readable CSV ({brief(error)}), expected {what}") from error
+        raise InputError(f"{path}: not readable CSV ({brief(error)}), expected {what}") from error
 
     def cells_of(row: int) -> list[str]:
         return next(csv.reader(_with_ends(lines[slice(*spans[row])]), delimiter=delimiter))

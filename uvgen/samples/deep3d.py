@@ -52,7 +52,7 @@ class Deep3dCoefficients:
     translation_dm : (B, 3) float64
         Decimetres.
     landmarks : (B, 68, 2) float64 or None
-        In the crop, image frame, where the file has them.
+        In the crop, image frame, if the file has them.
     """
 
     identity: NDArray[np.float64]

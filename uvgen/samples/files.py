@@ -32,7 +32,7 @@ def files_sha256(sample: Sample, *more: Path) -> str:
     Returns
     -------
     str
-        64 hexadecimal digits; others where a file was mended, added or removed.
+        64 hexadecimal digits; others if a file was mended, added or removed.
     """
     digest = hashlib.sha256()
     for path in (sample.image, sample.parameters, *more):
@@ -44,7 +44,7 @@ def _state(path: Path | None) -> str:
     if path is None:
         return "none "
     try:
-        if not path.is_file():  # of a pipe, reading would wait for ever
+        if not path.is_file():  # of a pipe, reading would wait forever
             return "missing "
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest() + " "
@@ -53,7 +53,7 @@ def _state(path: Path | None) -> str:
 
 
 def check_machine(error: BaseException) -> None:
-    """Raise where a file cannot be read because the machine is short of something: no sample is to be skipped for that.
+    """Raise if a file cannot be read because the machine is short of something: no sample is to be skipped for that.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def check_machine(error: BaseException) -> None:
         if isinstance(cause, MemoryError) or getattr(cause, "errno", None) == errno.ENOMEM:
             raise MemoryError(f"{str(error).split(': ')[0]}: memory ran out while it was read") from error
         if isinstance(cause, OSError) and cause.errno in _SHORT:
-            advice = "" if "(ulimit" in str(error) else "; raise the limit (ulimit -a) or use fewer workers, and go on"
+            advice = "" if "(ulimit" in str(error) else "; raise the limit (ulimit -a) or use fewer workers"
             raise DatasetError(f"{error}{advice}") from error
         cause = cause.__cause__
 

@@ -44,9 +44,9 @@ class Sample:
     image, parameters : Path or None
         The image and its ``.mat``.
     problem : str
-        Why the sample cannot be used, where that was seen when it was found; reading it raises this.
+        Why the sample cannot be used, if that was seen when it was found; reading it raises this.
     row : int or None
-        Where `parameters` is a list of many samples' (see `uvgen.samples.parameter_list`): which row is this one's.
+        If `parameters` is a list of many samples' (see `uvgen.samples.parameter_list`): which row is this one's.
     """
 
     name: str
@@ -76,7 +76,7 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
         Folder with subset folders, or with the images themselves; or a list of images and parameters, CSV or JSON, see
         `uvgen.samples.parameter_list`.
     subsets : sequence of str
-        Which subsets; none means all. ``"IBUG"`` brings ``IBUG_Flip`` along where `flip` is true;
+        Which subsets; none means all. ``"IBUG"`` brings ``IBUG_Flip`` along if `flip` is true;
         ``"IBUG_Flip"`` means that alone.
     flip : bool
         Whether to take the mirrored subsets too.
@@ -115,7 +115,7 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
     ]  # fmt: skip
     if not wanted:
         raise DatasetError(
-            f"{root}: holds mirrored images alone ({', '.join(there)}), which are not to be taken; take them along"
+            f"{root}: holds only mirrored images ({', '.join(there)}), which flip=False leaves out; include them (flip)"
         )
     chosen = each_once([folder for folder in folders if printable(folder.name) in wanted])
     chosen.sort(key=lambda folder: folder.name)
@@ -158,7 +158,7 @@ def _listed_samples(path: Path, subsets: Sequence[str], *, flip: bool) -> list[S
     return sorted(
         (
             sample if counts[sample.name] == 1
-            else replace(sample, problem=f"{sample.stated_in}: another row has this name too; name images otherwise")
+            else replace(sample, problem=f"{sample.stated_in}: another row has this name too; rename the images")
             for sample in found
         ),
         key=lambda sample: (sample.subset, sample.name),
@@ -242,7 +242,7 @@ def _pair(folder: Path, *, flat: bool) -> list[Sample]:
 
 
 Names = Iterable[str] | str | os.PathLike[str]
-"""Names of samples, or a text file of them, one a line."""
+"""Names of samples, or a text file of them, one per line."""
 
 
 def select_samples(samples: Iterable[Sample], names: Names) -> list[Sample]:
@@ -253,7 +253,7 @@ def select_samples(samples: Iterable[Sample], names: Names) -> list[Sample]:
     samples : iterable of Sample
         What to pick from.
     names : iterable of str, or path-like
-        Sample names, with or without a suffix, or a text file of them, one a line; empty lines and those that begin
+        Sample names, with or without a suffix, or a text file of them, one per line; empty lines and those that begin
         with # do not count.
 
     Returns
@@ -273,7 +273,7 @@ def select_samples(samples: Iterable[Sample], names: Names) -> list[Sample]:
 def exclude_samples(samples: Iterable[Sample], names: Names) -> list[Sample]:
     """The samples that a list of names does not name; the list may be empty.
 
-    Parameters and order as for `select_samples`. InputError where a name is not among the samples, or all are named.
+    Parameters and order as for `select_samples`. InputError if a name is not among the samples, or all are named.
     """
     samples = list(samples)
     unwanted = set(_numbers([sample.name for sample in samples], names))
@@ -306,7 +306,7 @@ def find_names(there: Sequence[str], names: Names) -> list[int]:
         If a name is not among them, or none is given.
     """
     if not (found := _numbers(there, names)):
-        raise InputError(f"{_origin(names)}names none, expected one or more, a name a line")
+        raise InputError(f"{_origin(names)}names none, expected one or more, one name per line")
     return found
 
 
@@ -332,9 +332,9 @@ def _numbers(there: Sequence[str], names: Names) -> list[int]:
 def read_names(path: str | os.PathLike[str]) -> list[str]:
     """The lines of a text file of sample names."""
     try:
-        return read_lines(path, "one sample name a line")
+        return read_lines(path, "one sample name per line")
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}), expected one sample name a line") from error
+        raise InputError(f"{path}: cannot be read ({error.strerror}), expected one sample name per line") from error
 
 
 def like_names(name: str, there: Sequence[str]) -> str:

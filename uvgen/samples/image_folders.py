@@ -1,4 +1,4 @@
-"""Folders of images, here or in an object store: which of a tree's hold some, and what to say where none does."""
+"""Folders of images, here or in an object store: which of a tree's hold some, and what to say if none does."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +16,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 @contextmanager
 def _scanned(folder: Path) -> "Iterator[Iterable[os.DirEntry[str]] | Iterable[StoredEntry]]":
-    """What lies in a folder, here or in an object store; OSError or DatasetError where it cannot be listed."""
+    """What lies in a folder, here or in an object store; OSError or DatasetError if it cannot be listed."""
     if url_of(folder):
         yield stored_entries(folder)
         return

@@ -26,11 +26,11 @@ _OCCLUDED = 0.5
 
 
 def json_entries(path: Path, text: str) -> Iterator[Entry]:
-    """Landmarks of images from JSON: COCO's, Datumaro's, or plain objects; InputError where it is none of them."""
+    """Landmarks of images from JSON: COCO's, Datumaro's, or plain objects; InputError if it is none of them."""
     try:
         content = parse_json(text)
     except ValueError as error:
-        raise InputError(f"{path}: no readable JSON ({brief(error)}), expected landmarks of images") from error
+        raise InputError(f"{path}: not readable JSON ({brief(error)}), expected landmarks of images") from error
     try:
         if isinstance(content, dict) and isinstance(content.get("annotations"), list) and "images" in content:
             yield from _coco(path, content)
@@ -134,7 +134,7 @@ def _plain(path: Path, content: Any) -> Iterator[Entry]:
 
 
 def _id(value: Any) -> str:
-    """What tells an image from the others, whole; LookupError where it is neither a text nor a number."""
+    """What tells an image from the others, whole; LookupError if it is neither a text nor a number."""
     if not isinstance(value, str | int | float):
         raise LookupError(f"an id of {brief(value)[:60]}")
     return str(value)
@@ -172,13 +172,13 @@ def xml_text(path: Path) -> str:
 
 
 def xml_entries(path: Path, text: str) -> Iterator[Entry]:
-    """Landmarks of images from CVAT's XML; InputError where it cannot be read."""
+    """Landmarks of images from CVAT's XML; InputError if it cannot be read."""
     if "<!" in text.replace("<!--", ""):  # a document type can make a few lines of text fill the memory
         raise InputError(f"{path}: declares a document type or entities, expected CVAT's plain XML")
     try:
         root = ElementTree.fromstring(text.encode())
     except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise InputError(f"{path}: no readable XML ({brief(error)}), expected CVAT for images 1.1") from error
+        raise InputError(f"{path}: not readable XML ({brief(error)}), expected CVAT for images 1.1") from error
     for image in root.iter("image"):
         name, size = image.get("name", "?"), _size(image.get("width"), image.get("height"))
         for number, shape in enumerate([*image.findall("points"), *image.findall("skeleton")]):

@@ -27,7 +27,7 @@ def disputed_landmarks(
     -------
     dict of Path to str
         Of the images that want the same file or entry, the one that shares most folders with an entry has it, or the
-        one whose folder all others lie in; the others have none. Where none is first, nobody has it.
+        one whose folder all others lie in; the others have none. If none is first, nobody has it.
     """
     by_stem: dict[str, list[Path]] = {}
     for image in images:

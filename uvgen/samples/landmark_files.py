@@ -2,14 +2,14 @@
 
 | file | holds | first pixel |
 | --- | --- | --- |
-| ``NAME.txt`` | one point a line, ``x y`` or ``x y score``; a blank line between faces; # begins a comment | 0 |
+| ``NAME.txt`` | one point per line, ``x y`` or ``x y score``; a blank line between faces; # begins a comment | 0 |
 | ``NAME.pts`` | iBUG's: ``version``, ``n_points``, points in braces | 1 |
 | ``NAME.npy`` | (n, 2) or (n, 3), (2, n) or (3, n), or several faces of it | 0 |
 | ``NAME.mat`` | `pt3d_68`, `pt2d` (300W-LP, AFLW2000-3D), `pts_3d`, `pts_2d`, `pts`, `landmarks` or `points` | 1 |
 
-Tables (CSV, JSON, XML, WFLW's lists) are in `landmark_tables.py`. A point is unmarked where it is NaN, (-1, -1), or
+Tables (CSV, JSON, XML, WFLW's lists) are in `landmark_tables.py`. A point is unmarked if it is NaN, (-1, -1), or
 has a score of 0; (0, 0) counts so in ``.mat`` files, which say it of points that cannot be seen. Of three columns, the
-third is the score where it lies in 0 to 1, and a depth otherwise, which is not used.
+third is the score if it lies in 0 to 1, and a depth otherwise, which is not used.
 """
 
 import os
@@ -172,7 +172,7 @@ def _face_of_lines(path: Path, lines: list[list[float]]) -> FaceLandmarks:
     if len({len(line) for line in lines}) > 1:
         raise InputError(f"{path}: lines of 2 and of 3 numbers, expected x y, or x y score, in each")
     if len(lines) not in SCHEMES:
-        raise InputError(f"{path}: {count(len(lines), 'point')}, expected {COUNTS}, one a line")
+        raise InputError(f"{path}: {count(len(lines), 'point')}, expected {COUNTS}, one per line")
     first = lines[0][0]
     if len(lines[0]) == 3 and first in (0, 1) and all(line[0] == first + k for k, line in enumerate(lines)):
         raise InputError(f"{path}: lines begin with the number of the point, expected x y, or x y score; remove it")
@@ -188,7 +188,7 @@ def _read_pts(path: Path) -> list[FaceLandmarks]:
             f"{path}: no points in braces, expected iBUG's landmarks, n_points: 68 {{ … }}; is it cut short?"
         )
     if "{" in more:
-        raise InputError(f"{path}: points in braces twice, expected those of one face; one file a face")
+        raise InputError(f"{path}: points in braces twice, expected those of one face; one file per face")
     lines = [_numbers(path, head.count("\n") + k, line) for k, line in enumerate(body.split("\n")) if line.strip()]
     stated = [
         line.partition(":")[2].strip() for line in head.split("\n") if line.strip().lower().startswith("n_points")

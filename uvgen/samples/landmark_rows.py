@@ -34,7 +34,7 @@ def names_image(column: str) -> bool:
 
 
 def csv_entries(path: Path, text: str) -> Iterator[Entry]:
-    """Landmarks of images from a table with a header; InputError where its columns do not say what they are."""
+    """Landmarks of images from a table with a header; InputError if its columns do not say what they are."""
     columns: list[_Columns] = []
 
     def name_of(row: list[str]) -> str:
@@ -134,7 +134,7 @@ def _is_number(cell: str) -> bool:
 
 
 def number_in(source: str, cell: str) -> float:
-    """The number in a cell, NaN where it is empty."""
+    """The number in a cell, NaN if it is empty."""
     if not cell.strip():
         return math.nan
     try:
@@ -144,7 +144,7 @@ def number_in(source: str, cell: str) -> float:
 
 
 def wflw_entries(path: Path, text: str) -> Iterator[Entry]:
-    """Landmarks of images from a list like WFLW's, a face per line; InputError where a line has other numbers."""
+    """Landmarks of images from a list like WFLW's, a face per line; InputError if a line has other numbers."""
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue

@@ -43,11 +43,11 @@ class FaceLandmarks:
     scheme : str
         One of `SCHEMES`' values, or "106-insightface": see this file's table.
     box : (4,) float64 or None
-        x, y, width and height of the face, px, where a file or a detector has one.
+        x, y, width and height of the face, px, if a file or a detector has one.
     source : str
         File or detector, for messages.
     image_size : (int, int) or None
-        Width and height of the image in which it was marked, where the file states them.
+        Width and height of the image in which it was marked, if the file states them.
     """
 
     points: NDArray[np.float64]
@@ -61,7 +61,7 @@ class FaceLandmarks:
 
     @property
     def extent(self) -> float:
-        """Side of the square that has the area of the points' box, px; 0 where no two points are marked."""
+        """Side of the square that has the area of the points' box, px; 0 if no two points are marked."""
         marked = self.points[~np.isnan(self.points).any(axis=1)]
         return float(np.sqrt(np.ptp(marked, axis=0).prod())) if len(marked) > 1 else 0.0
 
@@ -130,7 +130,7 @@ _LINE = 0.02  # width of a line, as a share of its length: a profile's points ar
 
 
 def scheme_of(points: NDArray[np.float64]) -> str:
-    """The markup of (n, 2) points, by their number and, of 106, by where they lie; InputError where there is none."""
+    """The markup of (n, 2) points, by their number and, of 106, by where they lie; InputError if there is none."""
     scheme = SCHEMES.get(len(points))
     if scheme is None:
         raise InputError(f"{count(len(points), 'point')}, expected {COUNTS}")
@@ -147,7 +147,7 @@ def _path_length(points: NDArray[np.float64]) -> float:
 
 
 def face_of(points: ArrayLike, scores: ArrayLike | None, source: str, **more: Any) -> FaceLandmarks:
-    """Landmarks of (n, 2) numbers that a file states, 0-based px; InputError where they are none."""
+    """Landmarks of (n, 2) numbers that a file states, 0-based px; InputError if they are none."""
     array = np.array(points, np.float64)
     found = np.full(len(array), np.nan) if scores is None else np.array(scores, np.float64)
     near = np.abs(array) < _FARTHEST_PX  # False for NaN too
@@ -170,7 +170,7 @@ def face_of(points: ArrayLike, scores: ArrayLike | None, source: str, **more: An
 
 
 def faces_of(array: NDArray[Any], source: str, first_pixel: int = 0) -> list[FaceLandmarks]:
-    """Faces of an array: (n, 2|3), (2|3, n), or (faces, n, 2|3); InputError where it is none of these."""
+    """Faces of an array: (n, 2|3), (2|3, n), or (faces, n, 2|3); InputError if it is none of these."""
     shown = " × ".join(map(str, array.shape)) or "a single number"
     values = np.array(array, np.float64)
     if values.ndim == 2:
@@ -185,7 +185,7 @@ def faces_of(array: NDArray[Any], source: str, first_pixel: int = 0) -> list[Fac
 
 
 def _scores(face: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """The third column, where it can be scores."""
+    """The third column, if it can be scores."""
     if face.shape[1] < 3 or not ((face[:, 2] >= 0) & (face[:, 2] <= 1)).all() or not face[:, 2].any():
         return None
     return face[:, 2]
@@ -204,7 +204,7 @@ def to_68(landmarks: FaceLandmarks) -> tuple[NDArray[np.float64], NDArray[np.flo
     points : (68, 2) float64
         Image px, the frame of `FaceLandmarks.points`; NaN for a point that the scheme or the face lacks.
     weights : (68,) float64
-        0 for such a point; else its score (1 where there is none) times how well the two markups agree there: 1 for the
+        0 for such a point; else its score (1 if there is none) times how well the two markups agree there: 1 for the
         same point, less where the places differ (AFLW's 21, the face mesh's jaw and ends of the brows, and the corners
         of eyes that are made of their middles).
 
@@ -271,7 +271,7 @@ def in_line(points: NDArray[np.float64]) -> bool:
 
 
 def outside_image(landmarks: FaceLandmarks, shape: tuple[int, ...]) -> str:
-    """What is wrong where most of a face's landmarks lie outside of its image, (height, width), or one far away."""
+    """What is wrong if most of a face's landmarks lie outside of its image, (height, width), or one far away."""
     marked = landmarks.points[~np.isnan(landmarks.points).any(axis=1)]
     if not len(marked):
         return f"{landmarks.source}: no point is marked, expected a face's"

@@ -47,7 +47,7 @@ class LandmarkTable:
         return ("/".join(best[0][1]), best[0][0]) if best and len({found for _, found, _ in best}) == 1 else None
 
     def _best(self, image: Path) -> list[tuple[int, tuple[str, ...], Entry]]:
-        """The entries that share most with an image's path: those of its own suffix, where there are some."""
+        """The entries that share most with an image's path: those of its own suffix, if there are some."""
         parts = _parts(image.as_posix())
         there = [(_common(parts, found), found, entry) for found, entry in self._by_stem.get(parts[-1], [])]
         most = max((n for n, *_ in there), default=0)

@@ -68,7 +68,7 @@ LAYOUTS = {
     "uvgen": MapLayout("uv_posmap.npy", "original", "exact", True),
     "face3d": MapLayout(".npy", "", "face3d", False),
 }
-"""Layouts by name; where none is named, the first of which there are files is taken."""
+"""Layouts by name; if none is named, the first of which there are files is taken."""
 
 
 def find_maps(root: str | os.PathLike[str], layout: str | None = None) -> tuple[list[Sample], str]:
@@ -143,7 +143,7 @@ def exported_convention(root: str | os.PathLike[str]) -> str | None:
 def files_below(root: Path, what: str) -> Iterator[Path]:
     """Files in a folder and all in it, also those that links lead to, each folder once; hidden ones are passed over.
 
-    Raises DatasetError, which says that a folder of `what` was expected, where it cannot be read or holds too many.
+    Raises DatasetError, which says that a folder of `what` was expected, if it cannot be read or holds too many.
     """
 
     def fail(error: OSError) -> None:
@@ -269,7 +269,7 @@ def _box_file(path: Path) -> Path:
 
 
 def _image_to_crop(path: Path) -> NDArray[np.float64]:
-    """What becomes of a step in the image (2, 2), by the ``.mat`` of reshow's map; SampleError where that lacks it."""
+    """What becomes of a step in the image (2, 2), by the ``.mat`` of reshow's map; SampleError if that lacks it."""
     mat = _box_file(path)
     try:
         content = read_numeric(read_file(mat, _MOST_BYTES), ("Tform",))

@@ -43,7 +43,7 @@ class MeshSample(Sample):
     Attributes
     ----------
     camera : Path, ImageCamera or None
-        Its file, or the camera itself where many samples share a file; None if it is missing: `problem` says so.
+        Its file, or the camera itself if many samples share a file; None if it is missing: `problem` says so.
     """
 
     camera: Path | ImageCamera | None = None
@@ -137,7 +137,7 @@ def _key(sample: Sample, root: Path) -> str:
 
 
 def _image_of(key: str, images: dict[str, Sample]) -> tuple[str, int]:
-    """The key of a mesh's image and the number of the face in it, from 1; (`key`, 1) where there is no such image."""
+    """The key of a mesh's image and the number of the face in it, from 1; (`key`, 1) if there is no such image."""
     if key in images:
         return key, 1
     for form in _FACE:
@@ -163,7 +163,7 @@ def _sample(
 
 
 def _cameras(cameras: str | os.PathLike[str] | None, meshes: Path, beside: dict[str, Path]) -> _Cameras:
-    """Where the cameras come from; where there are none, a camera of kind "image" for all."""
+    """Where the cameras come from; if there are none, a camera of kind "image" for all."""
     if cameras is None:
         if not beside:
             return _Cameras(str(meshes), shared=ImageCamera())
@@ -187,7 +187,7 @@ def _cameras(cameras: str | os.PathLike[str] | None, meshes: Path, beside: dict[
 
 
 def _by_stem(cameras: dict[str, ImageCamera | str]) -> dict[str, ImageCamera | str]:
-    """Cameras by their images' names without suffix; where two images share one, a message in place of a camera."""
+    """Cameras by their images' names without suffix; if two images share one, a message in place of a camera."""
     found = dict[str, ImageCamera | str]()
     for name, camera in cameras.items():
         key = os.path.splitext(name.replace("\\", "/"))[0]
@@ -196,7 +196,7 @@ def _by_stem(cameras: dict[str, ImageCamera | str]) -> dict[str, ImageCamera | s
 
 
 def _with_camera(sample: MeshSample, given: _Cameras, key: str, image_key: str, root: Path) -> MeshSample:
-    """A sample with its camera, the mesh's own or its image's; with a `problem` where there is neither."""
+    """A sample with its camera, the mesh's own or its image's; with a `problem` if there is neither."""
     if given.shared is not None:
         return replace(sample, camera=given.shared)
     known: dict[str, ImageCamera | str] | dict[str, Path] = (

@@ -77,7 +77,7 @@ class ParameterList:
     _values: Callable[[int], Mapping[str, Any]]
 
     def parameters(self, row: int, image: Path | None) -> _Parts:
-        """Shape, expression and pose of a row, any length; SampleError where they are none, or of another image."""
+        """Shape, expression and pose of a row, any length; SampleError if they are none, or of another image."""
         where = f"{self.path}, row {row + 1}"
         if not row < len(self.rows):
             raise SampleError(f"{where}: not there any more, expected {len(self.rows)} or more; was the list changed?")
@@ -109,7 +109,7 @@ def is_list(path: str | os.PathLike[str]) -> bool:
 def open_list(path: str | os.PathLike[str]) -> ParameterList:
     """A list's rows, read once in each process while the file does not change.
 
-    DatasetError where it cannot be read, InputError where it is no such list or empty.
+    DatasetError if it cannot be read, InputError if it is no such list or empty.
     """
     try:
         stat = Path(path).stat()
@@ -164,7 +164,7 @@ def _of_csv(path: Path, text: str) -> tuple[tuple[ListedRow, ...], Callable[[int
 
 
 def _head(path: Path, row: list[str]) -> list[str]:
-    """The names of columns; InputError where they are not those of a list."""
+    """The names of columns; InputError if they are not those of a list."""
     head = [cell.strip().lower() for cell in row]
     if not any(map(names_image, head)) or not any(cell in _KNOWN or _COLUMN.fullmatch(cell) for cell in head):
         raise InputError(
@@ -183,7 +183,7 @@ def _of_json(path: Path, text: str) -> tuple[tuple[ListedRow, ...], Callable[[in
     try:
         content = parse_json(text)
     except ValueError as error:
-        raise InputError(f"{path}: no readable JSON ({brief(error)}), expected {_WHAT}") from error
+        raise InputError(f"{path}: not readable JSON ({brief(error)}), expected {_WHAT}") from error
     if isinstance(content, dict) and len(content) == 1 and isinstance(next(iter(content.values())), list):
         (content,) = content.values()  # {"samples": [...]}
     if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
@@ -195,7 +195,7 @@ def _of_json(path: Path, text: str) -> tuple[tuple[ListedRow, ...], Callable[[in
         image = next((value for name, value in entry.items() if names_image(name)), "")
         file = entry.get("parameters", "")
         texts = isinstance(image, str) and isinstance(file, str)
-        problem = "" if texts else "image or parameters is no text"
+        problem = "" if texts else "image or parameters is not text"
         if alike:
             problem = f"{brief(alike[0])[:40]} is there twice, in capitals and not, expected it once"
         rows.append(ListedRow(image, file) if not problem else ListedRow("", "", problem))
@@ -226,7 +226,7 @@ def _number(where: str, name: str, value: Any) -> float:
 
 
 def read_vector(path: Path) -> _Parts:
-    """Shape, expression and pose of a ``.npy`` of one of `VECTORS`; SampleError where it is none."""
+    """Shape, expression and pose of a ``.npy`` of one of `VECTORS`; SampleError if it is none."""
     expected = f"one of {', '.join(map(str, sorted(VECTORS)))} numbers"
     vector = read_npy_file(path, SampleError, expected=expected, most_bytes=_MOST_BYTES).astype(np.float64).ravel()
     if len(vector) not in VECTORS:

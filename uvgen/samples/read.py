@@ -55,7 +55,7 @@ class Annotation:
     extras : dict of str to (k,) float32
         `EXTRAS` that were asked for and are there.
     unused : str
-        What the file holds as landmarks that cannot be used, such as ``pt2d (2, 66)``; empty where there is nothing.
+        What the file holds as landmarks that cannot be used, such as ``pt2d (2, 66)``; empty if there is nothing.
     """
 
     shape: NDArray[np.float32]
@@ -105,7 +105,8 @@ def read_annotation(sample: Sample, extras: tuple[str, ...] = ()) -> Annotation:
         raise SampleError(sample.problem)
     if path is None:
         raise SampleError(
-            f"{sample.image}: no .mat beside it; add it, `uvgen fit` makes one of landmarks, or remove the image"
+            f"{sample.image}: no .mat beside it, expected its parameters; `uvgen fit` makes them from landmarks, or "
+            "remove the image"
         )
     if sample.row is not None or path.suffix.lower() == ".npy":
         return _listed_annotation(sample, path)
@@ -117,7 +118,7 @@ def read_annotation(sample: Sample, extras: tuple[str, ...] = ()) -> Annotation:
     except ValueError as error:
         raise SampleError(f"{path}: not a readable MATLAB file ({error}){_advice(error)}") from error
     if missing := [key for key in _PARAMETERS if key not in content]:
-        raise SampleError(f"{path}: {missing[0]} is missing; expected {', '.join(_PARAMETERS)}")
+        raise SampleError(f"{path}: {missing[0]} is missing, expected {', '.join(_PARAMETERS)}")
     shape, expression, pose = _vectors(path, {key: content[key] for key in ("Shape_Para", "Exp_Para", "Pose_Para")})
     if len(pose) != 7:
         raise SampleError(f"{path}: Pose_Para has {count(len(pose), 'number')}, expected 7 (3 angles, 3 shifts, scale)")
@@ -157,7 +158,7 @@ def _listed_annotation(sample: Sample, path: Path) -> Annotation:
 
 
 def _advice(error: Exception) -> str:
-    """What to do about an unreadable file, where the error does not say it: it is of another kind then, not damaged."""
+    """What to do about an unreadable file, if the error does not say it: it is of another kind then, not damaged."""
     return "" if any(word in str(error) for word in ("expected", "save it")) else "; copy it again"
 
 
@@ -185,7 +186,7 @@ def _vectors(path: Path | str, arrays: Mapping[str, NDArray[Any] | None]) -> lis
 
 
 def _unused(content: dict[str, NDArray[Any] | None], key: str) -> str:
-    """What a file has under `key` where it is no landmarks, as text."""
+    """What a file has under `key` if it is no landmarks, as text."""
     array = content[key]
     if array is None:
         return f"{key} (no real numbers)"
@@ -243,7 +244,7 @@ def read_image(sample: Sample, *, exif: str = "ignore") -> NDArray[np.uint8]:
     Raises
     ------
     SampleError
-        If the file is missing, unreadable, truncated, or has more than 8 bits a channel.
+        If the file is missing, unreadable, truncated, or has more than 8 bits per channel.
     InputError
         If `exif` is something else.
     """

@@ -59,7 +59,7 @@ def landmark_file(scan: Path, folder: Path | None = None) -> Path | None:
 
 
 def missing_landmarks(scan: Path, folder: Path | None) -> str:
-    """What to say where there is none."""
+    """What to say if there is none."""
     kinds = ", ".join(READERS)
     return f"{scan}: no landmarks in {folder or scan.parent}, expected {printable(scan.stem)}{MARK} with one of {kinds}"
 
@@ -120,10 +120,10 @@ def _json(path: Path) -> NDArray[np.float64]:
     except InputError:
         raise
     except ValueError as error:
-        raise InputError(f"{path}: no readable JSON ({brief(error)}), expected {_EXPECTED}") from error
+        raise InputError(f"{path}: not readable JSON ({brief(error)}), expected {_EXPECTED}") from error
     points = content.get("landmarks") if isinstance(content, dict) else content
     if not isinstance(points, list):
-        raise InputError(f"{path}: no list of points, expected {_EXPECTED}, or of null where one is not marked")
+        raise InputError(f"{path}: not a list of points, expected {_EXPECTED}, or of null where one is not marked")
     rows = []
     for number, point in enumerate(points):
         row = [None] * 3 if point is None else point
@@ -147,7 +147,7 @@ def _picked(path: Path) -> NDArray[np.float64]:
             for point in found
         ]
     except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise InputError(f"{path}: no readable picked points ({brief(error)}), expected MeshLab's") from error
+        raise InputError(f"{path}: not readable as picked points ({brief(error)}), expected MeshLab's") from error
     names = [point.get("name", "") for point in found]
     points = np.full((68, 3), np.nan)
     if len(rows) == 68:

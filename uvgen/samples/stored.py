@@ -36,7 +36,7 @@ _listing: dict[str, dict[str, list[StoredEntry]]] = {}  # of the last folder: en
 def list_store(root: Path) -> None:
     """List all that lies below a folder of a store, for `stored_entries`.
 
-    DatasetError where nothing is there, or the store cannot be had.
+    DatasetError if nothing is there, or the store cannot be had.
     """
     folders: dict[str, list[StoredEntry]] = {os.fspath(root): []}
     for name in sorted(listed(root)):

@@ -1,4 +1,4 @@
-"""Results of 3DDFA_V2 (Guo et al., 2020): 62 numbers a face, and the box that it was cropped by.
+"""Results of 3DDFA_V2 (Guo et al., 2020): 62 numbers per face, and the box that it was cropped by.
 
 The first 12 are a matrix (3, 4), ``[A | t]``, A nearly a rotation times a scale, in the frame of 300W-LP's poses, of
 a crop of 120 px; then 40 shape and 10 expression parameters that multiply the bases directly. The network's output is

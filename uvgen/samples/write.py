@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from uvgen._version import __version__
 
 NO_LIGHT = (0.0,) * 9 + (20.0,)
-"""`Illum_Para` where nothing is known of the light: ambient and directed color, two angles, specular and shininess."""
+"""`Illum_Para` if nothing is known of the light: ambient and directed color, two angles, specular and shininess."""
 
 NO_COLOR = (1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 """`Color_Para` of a camera that changes no color: gains, offsets, contrast."""

@@ -32,7 +32,7 @@ _MAX_HEADER = 4096
 
 
 def write_constants(folder: Path, data: bytes) -> None:
-    """Write a data set's constants (`constants_bytes`), where they are not there already."""
+    """Write a data set's constants (`constants_bytes`), if they are not there already."""
     if not same_content(folder / CONSTANTS, data):
         with replaced_on_success(folder / CONSTANTS, make_folder=False) as temporary:
             temporary.write_bytes(data)
@@ -47,7 +47,7 @@ def constants_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 
 
 def read_constants(folder: str | os.PathLike[str], size: int) -> dict[str, NDArray[Any]]:
-    """A data set's constants, of maps of `size` texels; DatasetError where their file is missing or cannot be read."""
+    """A data set's constants, of maps of `size` texels; DatasetError if their file is missing or cannot be read."""
     path = Path(folder, CONSTANTS)
     try:
         with open_regular(path) as file, zipfile.ZipFile(file) as archive:
@@ -64,7 +64,7 @@ def read_constants(folder: str | os.PathLike[str], size: int) -> dict[str, NDArr
             return arrays
     except FileNotFoundError as error:
         raise DatasetError(
-            f"{path}: missing; `uvgen verify --repair` makes it anew, as does the command that made the data set"
+            f"{path}: missing; `uvgen verify --repair` makes it again, as does the command that made the data set"
         ) from error
     except MemoryError:
         raise

@@ -77,7 +77,7 @@ class Layout(NamedTuple):
     coded: bool = False
 
     def differs(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
-        """What was found and what was expected, where they differ; otherwise nothing."""
+        """What was found and what was expected, if they differ; otherwise nothing."""
         same_type = dtype.kind == "S" if self.dtype == "str" else dtype == np.dtype(self.dtype)
         lengths = len(shape) == len(self.shape)
         if same_type and lengths and all(k in (None, n) for n, k in zip(shape, self.shape, strict=True)):

@@ -80,7 +80,7 @@ class Index:
         return int(self.plan["samples"]) - self.n_samples - len(self.skipped)
 
     def write(self, folder: Path) -> None:
-        """Replace the folder's `dataset.json` where it differs; entries are sorted, whatever order they came in."""
+        """Replace the folder's `dataset.json` if it differs; entries are sorted, whatever order they came in."""
         content: dict[str, Any] = {
             "format": "uvgen-dataset",
             "version": VERSION,
@@ -107,16 +107,16 @@ class Index:
             numbers += [entry.samples, entry.size_bytes]
             texts += [entry.file] if entry.names is None else [entry.file, entry.names]
         if any(type(number) is not int or not 0 <= number < 1 << 60 for number in numbers):
-            raise ValueError("a count that is no number of samples or bytes")
+            raise ValueError("a count that is not a number of samples or bytes")
         if not all(isinstance(text, str) for text in (*texts, *hashes)):
-            raise ValueError("a name, reason or hash that is no text")
+            raise ValueError("a name, reason or hash that is not text")
         for entry in self.shards:
             name = entry.file
             named_well = _PLAIN_NAME.fullmatch(name) or (
                 name == Path(name).name == printable(name) and len(name.encode()) < 256
             )
             if not name.endswith(".h5") or name.startswith("."):  # hidden: temporary files have such names
-                raise ValueError(f"a shard named {name!r}, expected a name that ends in .h5 and is no temporary one")
+                raise ValueError(f"a shard named {name!r}, expected a name that ends in .h5 and is not a temporary one")
             if entry.samples * LEAST_SAMPLE_BYTES > entry.size_bytes:
                 raise ValueError(f"{count(entry.samples, 'sample')} in the {entry.size_bytes} bytes of {name!r}")
             if not named_well or (entry.sha256 is None) != (entry.samples == 0):
@@ -130,7 +130,7 @@ class Index:
 
     @classmethod
     def read(cls, folder: Path) -> "Index":
-        """Read a folder's `dataset.json`; DatasetError where it is missing or not one."""
+        """Read a folder's `dataset.json`; DatasetError if it is missing or not one."""
         path = folder / DATASET_INDEX
         try:
             text, whole = _text(path)
@@ -144,7 +144,7 @@ class Index:
             if not whole:
                 raise ValueError("its content does not have the checksum that is written in it")
             if not isinstance(content["config"], dict) or not isinstance(content["plan"], dict):
-                raise ValueError("config or plan is no object")
+                raise ValueError("config or plan is not an object")
             index = cls(
                 content["uvgen"], content["config"], content["plan"],
                 [known(ShardEntry, entry) for entry in content["shards"]],
@@ -164,11 +164,11 @@ class Index:
         except InputError as error:  # no text
             raise DatasetError(str(error)) from error
         except OSError as error:
-            raise DatasetError(f"{path}: cannot be read ({error.strerror}); rights?") from error
+            raise DatasetError(f"{path}: cannot be read ({error.strerror}); check permissions") from error
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise DatasetError(
-                f"{path}: not a data set's index ({brief(error)}); damaged, edited by hand, or made by an "
-                "earlier uvgen? build the data set again"
+                f"{path}: not a data set's index ({brief(error)}); is it damaged, edited by hand, or made "
+                "by an earlier uvgen? Build the data set again"
             ) from error
 
 
@@ -202,7 +202,7 @@ def _is_sealed(data: bytes) -> bool:
 
 
 def plain(entry: ShardEntry | SkippedSample) -> dict[str, Any]:
-    """An entry as JSON has it; fields that are optional stand there only where they are known."""
+    """An entry as JSON has it; fields that are optional stand there only if they are known."""
     return {key: value for key, value in asdict(entry).items() if value is not None or key == "sha256"}
 
 
@@ -216,7 +216,7 @@ def known(kind: type[Entry], values: Mapping[str, Any]) -> Entry:
 def data_folder(path: str | os.PathLike[str], *, changes: str = "") -> Path:
     """The folder of a data set, of which `path` may name the `dataset.json`; DatasetError for another file.
 
-    Of a data set in an object store, its mirror on this machine, with what its index lists now; InputError where a
+    Of a data set in an object store, its mirror on this machine, with what its index lists now; InputError if a
     command changes the set and says how (`changes`).
     """
     path = local_path(path)

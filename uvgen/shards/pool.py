@@ -29,7 +29,7 @@ class ShardDemands:
     Attributes
     ----------
     layouts : dict of str to Layout
-        Shapes and dtypes that fields must have, where a shard has them.
+        Shapes and dtypes that fields must have, if a shard has them.
     required : tuple of str
         Fields that each shard must have.
     origin : dict
@@ -97,7 +97,7 @@ class ShardPool:
         return len(self.entries)
 
     def __getitem__(self, number: int) -> OpenShard:
-        """A shard, open and checked; DatasetError where it is missing, damaged, or another than the index states."""
+        """A shard, open and checked; DatasetError if it is missing, damaged, or another than the index states."""
         if self._pid != os.getpid():
             self._forget()
         with self._lock:
@@ -151,7 +151,7 @@ class ShardPool:
         origin = self.demands.origin
         if origin and (wrong := shard.other_origin({**shard.config, **origin})):
             raise DatasetError(
-                f"{path}: {wrong[0]}; was the set made anew since it was opened, or mixed with another? Open it again, "
+                f"{path}: {wrong[0]}; was the set made again while it was open, or mixed with another? Open it again, "
                 f"or run `uvgen verify {self.folder}`"
             )
 
@@ -170,7 +170,7 @@ class ShardPool:
 
 
 def check_hash(path: Path, sha256: str | None) -> None:
-    """That a file has the SHA-256 of the index; DatasetError where it has another, or cannot be read."""
+    """That a file has the SHA-256 of the index; DatasetError if it has another, or cannot be read."""
     try:
         found = sha256_file(path)
     except OSError as error:

@@ -35,14 +35,14 @@ class Maker(Protocol):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Fields that it is made of, where the samples have them."""
+        """Fields that it is made of, if the samples have them."""
 
     @property
     def layout(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
         """Shape and dtype of one sample's."""
 
     def __call__(self, rows: Mapping[str, Any], *, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """The field of a batch, stacked along the first axis, in `out` where it is given."""
+        """The field of a batch, stacked along the first axis, in `out` if it is given."""
 
 
 class Finish(Protocol):
@@ -67,7 +67,7 @@ class ShardReader:
     config : DatasetConfig
         What the set was made with.
     names : list of str
-        Every sample's name, in order: from the index, or from the shards where an older version made the set.
+        Every sample's name, in order: from the index, or from the shards if an older version made the set.
     """
 
     def __init__(
@@ -94,11 +94,11 @@ class ShardReader:
         self._pool = ShardPool(self.folder, [entry for entry in index.shards if entry.samples], demands)
         counts = [entry.samples for entry in self._pool.entries]
         self._ends = np.cumsum(counts, dtype=np.int64)  # samples up to the end of each shard
-        self._rows: NDArray[np.int64] | None = None  # each sample's in its shard, where only some are read
+        self._rows: NDArray[np.int64] | None = None  # each sample's in its shard, if only some are read
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
-        for cached in _CACHED:  # read again where they are asked for
+        for cached in _CACHED:  # read again if they are asked for
             state.pop(cached, None)
         return state
 
@@ -409,7 +409,7 @@ class ShardReader:
         """Arrays that are the same for all samples.
 
         ``weight_mask`` (U, U) float32, ``coverage`` (U, U) bool, ``landmark_texels`` (68, 2) int32, rows and columns,
-        and for `uvgen.LandmarkWeights.of_constants` ``landmark_indices`` and ``landmark_weights``. DatasetError where
+        and for `uvgen.LandmarkWeights.of_constants` ``landmark_indices`` and ``landmark_weights``. DatasetError if
         their file is missing or damaged.
         """
         if self._constants_sha256 is None:

@@ -34,7 +34,7 @@ class OpenShard:
     Attributes
     ----------
     fields : list of str
-        What a sample has; ``image`` also where it is stored as JPEG.
+        What a sample has; ``image`` even if it is stored as JPEG.
     attributes : dict
         HDF5 attributes of each field.
     layouts : dict
@@ -126,7 +126,7 @@ class OpenShard:
             row = math.prod(data.shape[1:]) * data.dtype.itemsize
             most = _MOST_TEXT_BYTES if data.dtype.kind == "S" else _MOST_ROW_BYTES
             if row > most:
-                raise self._file.refused(f"{name} takes {row} bytes a sample, more than {most}")
+                raise self._file.refused(f"{name} takes {row} bytes per sample, more than {most}")
 
     def check_names(self, listed: str | None) -> None:
         """Raise DatasetError if the index lists other names, a line each: what goes by them would mix samples up."""
@@ -196,14 +196,14 @@ class OpenShard:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """The configuration that it says it was made with, as JSON has it; DatasetError where it says none."""
+        """The configuration that it says it was made with, as JSON has it; DatasetError if it says none."""
         text = self.file_attributes.get("config")
         try:
             content = parse_json(text) if isinstance(text, str) else None
         except ValueError as error:
-            raise self._file.refused(f"attribute config is no JSON ({error})") from error
+            raise self._file.refused(f"attribute config is not JSON ({error})") from error
         if not isinstance(content, dict):
-            raise self._file.refused("attribute config is no JSON object")
+            raise self._file.refused("attribute config is not JSON object")
         return content
 
     @property
@@ -246,7 +246,7 @@ class OpenShard:
         try:
             return value.decode()
         except UnicodeDecodeError as error:
-            raise self._file.refused(f"{name} of sample {row} is no text ({error})") from error
+            raise self._file.refused(f"{name} of sample {row} is not text ({error})") from error
 
     def _column(self, name: str) -> NDArray[Any]:
         if name not in self._rows:
@@ -259,7 +259,7 @@ class OpenShard:
         return self._datasets[name]
 
     def encoded_image(self, row: int) -> bytes:
-        """The JPEG file of one sample's image, where images are stored so."""
+        """The JPEG file of one sample's image, if images are stored so."""
         if self._jpegs is None:
             raise self._file.refused("stores no JPEG files")
         return self._jpeg(self._jpegs, row).tobytes()

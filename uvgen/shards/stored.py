@@ -45,7 +45,7 @@ def mirror_set(folder: Path) -> None:
 def fetch_index(folder: Path) -> Index | None:
     """Fetch a data set's index; None if what is there is none that can be read, also when it is fetched again.
 
-    DatasetError where it cannot be fetched, `MissingError` where there is none.
+    DatasetError if it cannot be fetched, `MissingError` if there is none.
     """
     for _ in range(2):
         fetch(folder / DATASET_INDEX)
@@ -77,9 +77,9 @@ def _no_set(folder: Path) -> str:
     sets = sorted({name.rpartition("/")[0] for name in there if name.endswith(f"/{DATASET_INDEX}")})
     expected = f"expected one that `uvgen build` made, with {DATASET_INDEX}"
     if sets:
-        return f"{folder}: no data set, {expected}; those below it: {', '.join(sets[:3])}"
+        return f"{folder}: not a data set, {expected}; those below it: {', '.join(sets[:3])}"
     held = f"holds {count(len(there), 'file')}, but no {DATASET_INDEX}" if there else "holds nothing"
-    return f"{folder}: no data set, it {held}; {expected}"
+    return f"{folder}: not a data set, it {held}; {expected}"
 
 
 def shard_path(folder: Path, entry: ShardEntry) -> Path:

@@ -115,7 +115,7 @@ def write_shard(
     Parameters
     ----------
     path : Path
-        The shard; no file is left where no batch has a sample. One of a store's mirror is uploaded.
+        The shard; no file is left if no batch has a sample. One of a store's mirror is uploaded.
     fields : mapping of str to Field
         What a sample has.
     compression : {None, "gzip"}
@@ -130,7 +130,7 @@ def write_shard(
     Returns
     -------
     ShardEntry
-        What was made, also where it was not put into place.
+        What was made, even if it was not put into place.
 
     Raises
     ------

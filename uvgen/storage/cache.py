@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """``UVGEN_CACHE`` where it is set, else the user's cache folder for uvgen."""
+    """``UVGEN_CACHE`` if it is set, else the user's cache folder for uvgen."""
     named = os.environ.get("UVGEN_CACHE")
     if named:
         return Path(os.path.abspath(os.path.expanduser(named)))  # noqa: PTH111 -- Path's raises for an unknown user

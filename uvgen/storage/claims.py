@@ -107,7 +107,7 @@ def claimed(folder: Path) -> Iterator[Callable[[], None]]:
 
 
 def _take(place: Path, mine: dict[str, Any]) -> None:
-    """Write the claim; BusyError where that of another run stands."""
+    """Write the claim; BusyError if that of another run stands."""
     found = _read(place)
     if found is None and put_bytes(place, _bytes(mine), new=True):
         if not put_bytes(place, _bytes(mine), new=True):  # so the store knows conditions

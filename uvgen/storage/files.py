@@ -160,7 +160,7 @@ def _remove_if_dead(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         if stat.S_ISREG(os.fstat(handle).st_mode):
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # an OSError where it is held, or there are no locks
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # an OSError if it is held, or there are no locks
             if os.path.samestat(os.fstat(handle), os.lstat(path)):
                 path.unlink()
     finally:
@@ -197,7 +197,7 @@ def check_no_url(path: Path) -> None:
 
 
 def _refusal(folder: Path) -> int:
-    """Why nothing can be made in a folder, 0 where something can: rights do not say it of root, nor of all disks."""
+    """Why nothing can be made in a folder, 0 if something can: rights do not say it of root, nor of all disks."""
     probe = folder / temporary_name("probe")
     try:
         probe.mkdir()
@@ -229,7 +229,7 @@ def draft_of(folder: Path) -> Path:
 
 @cache
 def _secret() -> bytes:
-    """A number that is made once and kept in the user's cache folder; where that cannot be written, the machine's."""
+    """A number that is made once and kept in the user's cache folder; if that cannot be written, the machine's."""
     path = cache_folder() / "secret"
     with suppress(OSError):
         if path.exists() and path.stat().st_size != 32:  # cut short by a power failure
@@ -291,7 +291,7 @@ def folder_on_success(folder: Path) -> Iterator[Path]:
             draft.rmdir()  # whoever holds the lock has made it; what a killed run left stays
         raise
     try:
-        if draft.is_symlink():  # what it leads to is somebody else's
+        if draft.is_symlink():  # what it leads to is not ours
             draft.unlink()
         draft.mkdir(parents=True, exist_ok=True)
         made = os.lstat(draft)
@@ -311,12 +311,12 @@ def folder_on_success(folder: Path) -> Iterator[Path]:
         raise
     except BaseException:
         with suppress(OSError):
-            draft.rmdir()  # where it is empty: there is nothing to go on with
+            draft.rmdir()  # if it is empty: there is nothing to go on with
         raise
 
 
 def beside(folder: Path) -> Path:
-    """Where a folder is put that is to replace another one, hidden beside it, until `exchange` does."""
+    """If a folder is put that is to replace another one, hidden beside it, until `exchange` does."""
     return draft_of(folder).with_name(f"{draft_of(folder).name}-new")
 
 

@@ -37,7 +37,7 @@ def folder_kind(path: str | os.PathLike[str]) -> str:
     Returns
     -------
     str
-        One of the constants of this module, with its article; `OTHER` where nothing is recognized or it cannot be
+        One of the constants of this module, with its article; `OTHER` if nothing is recognized or it cannot be
         read.
     """
     folder = Path(path)

@@ -53,7 +53,7 @@ def write_attributes(owner: Any, values: Mapping[str, Any]) -> None:
 
 @contextmanager
 def new_hdf5(path: Path) -> Iterator["h5py.File"]:
-    """Make an HDF5 file; where the disk does not take it, an OSError says so, and nothing worse happens.
+    """Make an HDF5 file; if the disk does not take it, an OSError says so, and nothing worse happens.
 
     HDF5 itself cannot close a file whose buffers it cannot write. Measured with h5py 3.16 (HDF5 2.0): on a full tmpfs
     of 400 kB, ``with h5py.File(...)`` ended without an exception although data were lost; under a limit on the file's

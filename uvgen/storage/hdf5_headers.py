@@ -1,6 +1,6 @@
 """The layout that an HDF5 dataset declares, read from the file's bytes: before HDF5 opens the dataset.
 
-To open a virtual dataset, HDF5 reads its sources from a global heap, and version 2.0.0 may look for them for ever. The
+To open a virtual dataset, HDF5 reads its sources from a global heap, and version 2.0.0 may search for them forever. The
 object header's format is section IV.A of the HDF5 File Format Specification, for files with offsets of 8 bytes.
 """
 
@@ -14,7 +14,7 @@ _LAYOUT, _CONTINUATION = 0x0008, 0x0010
 _MAX_BLOCKS, _MAX_BLOCK = 1024, 1 << 24
 
 Read = Callable[[int, int], bytes]
-"""Bytes of the file, from an offset on, so many; an error where there are fewer."""
+"""Bytes of the file, from an offset on, so many; an error if there are fewer."""
 
 
 def layout_classes(read: Read, address: int) -> set[int]:

@@ -4,7 +4,7 @@ HDF5 can do much that a file of numbers has no use for: links and datasets that 
 loaded as plug-ins, types that hold pointers, sizes that are larger than what is stored. `open_hdf5` refuses all of it,
 by looking at what a file declares before asking HDF5 to follow it. Samples' bytes are then read at the checked places
 by `os.preadv`, not by HDF5. What remains is HDF5's own reading of the file's structure, of attributes and of small
-datasets that are stored in it, all of fixed length: HDF5 2.0.0 may look for ever for a text of variable length in a
+datasets that are stored in it, all of fixed length: HDF5 2.0.0 may search forever for a text of variable length in a
 damaged file. A fault in that cannot be caught here, see SECURITY.md, but in another process: `opened_by`.
 
 This module, and `uvgen.storage.hdf5` and `uvgen.shards.writer` for new files, are the only ones that use h5py.
@@ -31,7 +31,7 @@ from uvgen.storage.hdf5_headers import CHUNKED, COMPACT, CONTIGUOUS, layout_clas
 from uvgen.storage.names import brief, printable
 
 MAX_INFLATED_BYTES = 4 << 30
-"""What a compressed dataset may take in memory where it is read whole, unless the caller allows more."""
+"""What a compressed dataset may take in memory if it is read whole, unless the caller allows more."""
 
 _MAX_MEMBERS, _MAX_ATTRIBUTES, _MAX_ELEMENTS, _MAX_TEXT = 1024, 256, 1024, 1 << 24
 _MAX_RATIO = 1100  # deflate reaches 1032
@@ -93,7 +93,7 @@ def open_hdf5(
     Raises
     ------
     UvgenError
-        Of the kind `error`: where the file is missing, not HDF5, or damaged.
+        Of the kind `error`: if the file is missing, not HDF5, or damaged.
     """
     return (_opener.get() or Hdf5File)(path, error, hint, lead, user_block)
 
@@ -115,7 +115,7 @@ def safe_dataset(file: "Hdf5File", name: str) -> "Hdf5Dataset":
     Raises
     ------
     UvgenError
-        Of the file's kind: where a link on the way is not a hard one, or the object is no dataset of plain numbers or
+        Of the file's kind: if a link on the way is not a hard one, or the object is no dataset of plain numbers or
         strings of fixed length that lies in this file.
     """
     return file.dataset(name)
@@ -124,7 +124,7 @@ def safe_dataset(file: "Hdf5File", name: str) -> "Hdf5Dataset":
 def _checked_dataset(file: "Hdf5File", name: str) -> "Hdf5Dataset":
     with file.guarded(name):
         if _checked_type(file, name) != h5o.TYPE_DATASET:
-            raise file.refused(f"{name} is no dataset, expected one")
+            raise file.refused(f"{name} is not a dataset, expected one")
         return Hdf5Dataset(file, name, h5d.open(file.id, name.encode()))
 
 
@@ -135,7 +135,7 @@ def _checked_type(file: "Hdf5File", name: str) -> int:
     for part in groups:
         _check_link(file, group, part)
         if h5o.get_info(group, part.encode()).type != h5o.TYPE_GROUP:
-            raise file.refused(f"{name}: {part} is no group")
+            raise file.refused(f"{name}: {part} is not a group")
         group = h5o.open(group, part.encode())
     _check_link(file, group, last)
     return int(h5o.get_info(group, last.encode()).type)
@@ -253,7 +253,7 @@ class Hdf5File:
     def members(self, name: str) -> list[str]:
         """Names of the members of a group, "" for the file's own; they are not opened."""
         if name and not self.is_group(name):
-            raise self.refused(f"{name} is no group, expected one")
+            raise self.refused(f"{name} is not a group, expected one")
         with self.guarded("the list of datasets"):
             group = h5o.open(self.id, name.encode() or b"/")
             if group.get_num_objs() > _MAX_MEMBERS:
@@ -304,7 +304,7 @@ class Hdf5File:
         return texts if found.shape else texts[0]
 
     def read_bytes(self, offset: int, n: int) -> bytes:
-        """Some of the file's bytes; OSError where there are fewer."""
+        """Some of the file's bytes; OSError if there are fewer."""
         if not 0 <= n <= self.size - offset:
             raise OSError(f"bytes {offset} to {offset + n} of {self.size}")
         buffer = np.empty(n, np.uint8)
@@ -312,7 +312,7 @@ class Hdf5File:
         return buffer.tobytes()
 
     def read_into(self, buffer: NDArray[Any], offset: int) -> None:
-        """Fill a contiguous buffer with the file's bytes from an offset on; OSError where there are fewer."""
+        """Fill a contiguous buffer with the file's bytes from an offset on; OSError if there are fewer."""
         view = memoryview(buffer.reshape(-1).view(np.uint8).data)
         if self._descriptor is None:
             with open(self.path, "rb") as file:
@@ -398,7 +398,7 @@ class Hdf5Dataset:
 
     @property
     def offset(self) -> int | None:
-        """Where its bytes lie in the file, where they do so in one piece and a map may show them."""
+        """Where its bytes lie in the file, if they do so in one piece and a map may show them."""
         return None if self._file.user_block else self._offset
 
     @property
@@ -463,7 +463,7 @@ class Hdf5Dataset:
             target[:, k] = plane
 
     def read(self, max_bytes: int = MAX_INFLATED_BYTES) -> NDArray[Any]:
-        """All of it; where it is compressed and takes more than `max_bytes`, it is refused."""
+        """All of it; if it is compressed and takes more than `max_bytes`, it is refused."""
         if self._filters and self.n_bytes > max_bytes:
             raise self._refused(f"is compressed and takes {self.n_bytes} bytes, more than max_bytes={max_bytes}")
         with self._file.guarded(self.name):
@@ -495,7 +495,7 @@ class Hdf5Dataset:
             return out
 
     def map(self) -> NDArray[Any]:
-        """All of it, mapped from the file where it lies there in one piece, and read otherwise; read-only."""
+        """All of it, mapped from the file if it lies there in one piece, and read otherwise; read-only."""
         if (offset := self.offset) is None or not self.n_bytes or self.dtype.kind not in "fiu":
             return self.read()
         with self._file.guarded(self.name):
@@ -508,7 +508,8 @@ def _string_type(file: Hdf5File, kind: Any, name: str) -> np.dtype[Any] | None:
         return None
     if kind.is_variable_str():
         raise file.refused(
-            f"{name} is text of variable length, expected a fixed one; made by an earlier uvgen? make the file again"
+            f"{name} is text of variable length, expected a fixed one; was it made by an earlier uvgen? "
+            "Make the file again"
         )
     return np.dtype(f"S{kind.get_size()}")
 

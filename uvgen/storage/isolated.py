@@ -175,7 +175,7 @@ def _not_started(path: Path, error: OSError | RuntimeError) -> WorkerError:
 
 
 def _passed_on(file: "_IsolatedFile", answer: dict[str, Any]) -> Exception:
-    """The error that the process met; where the machine is short of something, with that as its cause."""
+    """The error that the process met; if the machine is short of something, with that as its cause."""
     code = answer.get("errno")
     if code == errno.ENOMEM:
         return MemoryError(f"{file.path}: memory ran out while it was read")
@@ -241,7 +241,7 @@ class _IsolatedFile(Hdf5File):
     def members(self, name: str) -> list[str]:
         found = self._ask("members", name)[0]
         if not isinstance(found, list):
-            raise self.refused("members that are no list")
+            raise self.refused("members that are not a list")
         return [printable(str(member)) for member in found]
 
     @cached_property

@@ -13,7 +13,7 @@ from uvgen.storage.reading import read_file
 
 
 class Journal:
-    """Values, one a line, each on disk before `append` returns; a line that was cut short or damaged is not read.
+    """Values, one per line, each on disk before `append` returns; a line that was cut short or damaged is not read.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class Journal:
         return values
 
     def append(self, value: Any) -> None:
-        """Add a value; DatasetError where that cannot be done."""
+        """Add a value; DatasetError if that cannot be done."""
         try:
             if self._handle < 0:
                 if not self._valid:  # what is there is no journal of this work, and may be a link to another file
@@ -80,7 +80,7 @@ class Journal:
             self._handle = -1
 
     def remove(self) -> None:
-        """Delete the file, where that can be done."""
+        """Delete the file, if that can be done."""
         self.close()
         self._valid = 0
         with suppress(OSError):

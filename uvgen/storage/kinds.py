@@ -59,7 +59,7 @@ def describe_file(path: str | os.PathLike[str]) -> str:
     Returns
     -------
     str
-        With its article. "a file of unknown kind" where nothing is recognized; no error is raised.
+        With its article. "a file of unknown kind" if nothing is recognized; no error is raised.
     """
     path = Path(path)
     try:
@@ -118,7 +118,7 @@ def describe_bytes(data: bytes) -> str:
 
 
 def describe_non_text(head: bytes) -> str | None:
-    """What a file is where it is no text for people or programs to read: binary, a web page, a stand-in; else None."""
+    """What a file is if it is no text for people or programs to read: binary, a web page, a stand-in; else None."""
     kind = describe_head(head)
     return None if kind in _TEXTS or kind.startswith("a file of unknown kind") else kind
 

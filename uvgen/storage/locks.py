@@ -62,7 +62,7 @@ def exclusive(folder: Path) -> Iterator[Callable[[], None]]:
     Parameters
     ----------
     folder : Path
-        Made where it is missing. It is locked itself: no lock file is left behind. A store's is claimed, see
+        Made if it is missing. It is locked itself: no lock file is left behind. A store's is claimed, see
         `uvgen.storage.claims`.
 
     Yields
@@ -161,7 +161,7 @@ def _remove_scratch_if_dead(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         if os.fstat(handle).st_uid == os.getuid() and all(_SCRATCH_FILE.fullmatch(n) for n in os.listdir(folder)):
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # an OSError where its process lives
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # an OSError if its process lives
             shutil.rmtree(folder)
     finally:
         os.close(handle)

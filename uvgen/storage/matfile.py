@@ -3,7 +3,7 @@
 SciPy reads these files too, but some damaged ones end the whole process, and some small ones take gigabytes; here every
 offset and count is checked before anything is made. Measured with SciPy 1.17.1 and one file of 300W-LP, four changes to
 each byte in turn: uncompressed, as `scipy.io.savemat` saves by default, 69 of 21,248 damaged files ended the process
-(SIGSEGV or SIGBUS). Compressed, as distributed, none of 14,184 did, but 55 of 20,736 where the content was damaged
+(SIGSEGV or SIGBUS). Compressed, as distributed, none of 14,184 did, but 55 of 20,736 if the content was damaged
 before it was compressed. This reader returned or raised ValueError for each.
 
 Source of the layout: MathWorks, "MAT-File Format", level 5: a 128-byte header, then elements of an 8-byte tag (type,
@@ -233,7 +233,7 @@ def _decompress(data: bytes, budget: _Budget) -> bytes:
 
 
 def _elements(data: memoryview, order: str, *, padded: bool) -> Iterator[tuple[int, memoryview]]:
-    """Type and data of each element; ValueError where one does not fit."""
+    """Type and data of each element; ValueError if one does not fit."""
     position = 0
     while position < len(data):
         if position + 8 > len(data):
@@ -268,7 +268,7 @@ class _Array:
         return self.flags & 0xFF
 
     def part(self) -> tuple[int, memoryview]:
-        """The next part; ValueError where there is none."""
+        """The next part; ValueError if there is none."""
         for part in self.parts:
             return part
         raise ValueError(f"damaged array {self.name}")
@@ -295,7 +295,7 @@ def _header(data: memoryview, order: str) -> _Array:
 
 
 def _text(data: bytes | memoryview) -> str:
-    """A name; ValueError where it holds what none does."""
+    """A name; ValueError if it holds what none does."""
     name = bytes(data).decode("latin-1")
     if not name.isprintable():
         raise ValueError("damaged name of a variable")

@@ -41,7 +41,7 @@ def read_simple(data: bytes, names: Collection[str]) -> dict[str, NDArray[Any]] 
     Returns
     -------
     dict of str to ndarray, or None
-        None where anything is not as these files have it; `matfile.read_numeric` reads the file or says what is wrong.
+        None if anything is not as these files have it; `matfile.read_numeric` reads the file or says what is wrong.
     """
     found: dict[str, NDArray[Any]] = {}
     position, end = 128, len(data)
@@ -66,7 +66,7 @@ def read_simple(data: bytes, names: Collection[str]) -> dict[str, NDArray[Any]] 
 
 
 def _content(kind: int, data: bytes, start: int, end: int) -> bytes | None:
-    """An element's array with its tag, unpacked; None where it is large, damaged, or no array."""
+    """An element's array with its tag, unpacked; None if it is large, damaged, or no array."""
     if kind == MATRIX and end - start <= _MOST_BYTES:
         return data[start - 8 : end]
     if kind != COMPRESSED:
@@ -80,7 +80,7 @@ def _content(kind: int, data: bytes, start: int, end: int) -> bytes | None:
 
 
 def _array(content: bytes, names: Collection[str]) -> tuple[str, NDArray[Any] | None] | None:
-    """An array's name, and its values where they are wanted; None where it is not a plain one of two dimensions."""
+    """An array's name, and its values if they are wanted; None if it is not a plain one of two dimensions."""
     size = len(content)
     if size < _NAME_START + 12:
         return None

@@ -45,12 +45,12 @@ def safe_name(name: str) -> str:
     Parameters
     ----------
     name : str
-        Any text, such as a sample's name in a shard of somebody else's.
+        Any text, such as a sample's name in a shard that somebody else made.
 
     Returns
     -------
     str
-        The name itself where it is one already. Else ``..``, empty parts, control characters, NUL, backslashes, points
+        The name itself if it is one already. Else ``..``, empty parts, control characters, NUL, backslashes, points
         and blanks at the end of a part and Windows' device names have ``_`` in their place or beside them, and
         long parts are cut and given 8 digits of their hash. Two names may become the same: compare.
     """
@@ -75,7 +75,7 @@ def _safe_part(part: str) -> str:
 
 
 def shortened(text: str, whole: str | None = None) -> str:
-    """A file's name, cut and given 8 digits of the hash of `whole`, itself by default, where endings would not fit."""
+    """A file's name, cut and given 8 digits of the hash of `whole`, itself by default, if endings would not fit."""
     if len(text.encode("utf-8", "surrogatepass")) <= _MAX_COMPONENT:
         return text
     return f"{_cut(text, _MAX_COMPONENT - 9)}~{_digest(text if whole is None else whole)}"

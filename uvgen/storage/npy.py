@@ -20,7 +20,7 @@ _MAX_DIMENSIONS = 32
 def are_characters(data: bytes | bytearray, dtype: np.dtype[Any]) -> bool:
     """Whether the values of an array are such that NumPy can make texts of them; true for all that is no text.
 
-    For other numbers it raises a SystemError where a text is first looked at; halves of surrogate pairs cannot be
+    For other numbers it raises a SystemError if a text is first looked at; halves of surrogate pairs cannot be
     printed or written.
     """
     if dtype.kind != "U":
@@ -39,7 +39,7 @@ def read_npy_file(
     path : Path
         It is not trusted.
     error : type
-        What to raise where it cannot be read, or is no such file; the message names it, and what was `expected`.
+        What to raise if it cannot be read, or is no such file; the message names it, and what was `expected`.
     expected : str
         "UV (n, 2)".
     most_bytes : int, optional

@@ -1,7 +1,7 @@
 """NumPy's ``.npz`` archives, read so that no memory is taken before the headers are known to be true.
 
 An archive is a ZIP of ``.npy`` files, stored or deflated. Members are read by name. Of the others nothing but the entry
-in the archive's table is looked at, so that arrays of objects, which are pickles, do no harm where nobody asks for one.
+in the archive's table is looked at, so that arrays of objects, which are pickles, do no harm if nobody asks for one.
 """
 
 import math
@@ -25,7 +25,7 @@ _LEAST_BYTES, _MOST_RATIO = 64 << 20, 16  # what the arrays may take unpacked, a
 
 
 def npz_names(path: str | os.PathLike[str]) -> list[str]:
-    """Names of the arrays in an archive; none where the file is no archive of arrays or cannot be read.
+    """Names of the arrays in an archive; none if the file is no archive of arrays or cannot be read.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def _read_array(file: Any, n_bytes: int, name: str) -> NDArray[Any]:
     while n < size and (block := file.read(min(size - n, 1 << 24))):
         data[n : n + len(block)] = block
         n += len(block)
-    if n != size or file.read(1):  # the end, where the checksum is looked at
+    if n != size or file.read(1):  # the end, if the checksum is looked at
         raise ValueError(f"{name} is cut short; it is damaged")
     if not dtype.itemsize:
         return np.zeros(shape, dtype)

@@ -115,7 +115,7 @@ class Draft:
         self._kept: Path | None = None
 
     def keep(self, sha256: str, suffix: str, size: int) -> None:
-        """Take it into the cache in the end, so that it need not be fetched; where there is no room, it is not."""
+        """Take it into the cache in the end, so that it need not be fetched; if there is no room, it is not."""
         make_room(size)
         self._kept = cached(sha256, suffix)
 

@@ -154,7 +154,7 @@ def fetch(path: Path, to: Path | None = None, *, sha256: str | None = None, size
 
 
 def _received(url: str, draft: Path, handle: int, size: int | None, *, hashed: bool) -> str | None:
-    """Fetch a file into an empty one, once; its SHA-256, where that is asked for."""
+    """Fetch a file into an empty one, once; its SHA-256, if that is asked for."""
     system = _filesystem(url)
     if client := client_of(system, _options(url)):
         try:
@@ -223,7 +223,7 @@ def get_bytes(path: Path) -> bytes | None:
 
 
 def put_bytes(path: Path, data: bytes, *, new: bool = False) -> bool:
-    """Write a small file of a store; False where it is `new` and stands there already.
+    """Write a small file of a store; False if it is `new` and stands there already.
 
     A store that knows no conditions writes it all the same.
     """
@@ -255,7 +255,7 @@ def put_bytes(path: Path, data: bytes, *, new: bool = False) -> bool:
 def listed(folder: Path) -> dict[str, int]:
     """All files below a folder of a store, by their names relative to it, with their sizes: one listing.
 
-    DatasetError where the store or the bucket cannot be had; empty where nothing is there.
+    DatasetError if the store or the bucket cannot be had; empty if nothing is there.
     """
     url = _url(folder)
 
@@ -339,7 +339,7 @@ def _has_bucket(system: Any, root: str) -> bool:
 def _url(path: Path) -> str:
     url = url_of(path)
     if url is None:
-        raise InputError(f"{path}: no path of a store's mirror")
+        raise InputError(f"{path}: not a path of a store's mirror")
     return url
 
 

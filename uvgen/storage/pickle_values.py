@@ -59,7 +59,7 @@ def _dtype(code: Any, align: Any = False, copy: Any = False) -> PickledType:
     code = code.decode("ascii") if isinstance(code, bytes) else code
     letter, digits = (code[:1], code[1:]) if isinstance(code, str) else ("", "")
     sizes = {"f": "2 4 8 16", "i": "1 2 4 8", "u": "1 2 4 8", "b": "1", "c": "8 16 32"}.get(letter, "").split()
-    if code in ("O", "O4", "O8"):  # for arrays that `check_objects` allows where the caller does
+    if code in ("O", "O4", "O8"):  # for arrays that `check_objects` allows if the caller does
         return PickledType("O")
     is_text = letter in ("S", "U") and digits.isascii() and digits.isdecimal() and len(digits) <= 6
     if digits not in sizes and not is_text:

@@ -190,7 +190,7 @@ class _Machine:
             return
         if (module, name) not in FUNCTIONS:
             raise ValueError(
-                f"it needs {brief(module)[:60]}.{brief(name)[:60]}, expected arrays and plain containers alone"
+                f"it needs {brief(module)[:60]}.{brief(name)[:60]}, expected only arrays and plain containers"
             )
         self._push(PickledFunction(name, FUNCTIONS[module, name]))
 
@@ -198,7 +198,7 @@ class _Machine:
         """Call a function of `FUNCTIONS` on a tuple."""
         arguments, function = self._pop(), self._pop()
         if not isinstance(function, PickledFunction) or function.call is None or not isinstance(arguments, tuple):
-            raise ValueError("it calls what is no function")
+            raise ValueError("it calls something that is not a function")
         self._pay(*arguments)
         value = function.call(*arguments)
         if function.call is new_array:
@@ -226,7 +226,7 @@ class _Machine:
         state, target = self._pop(), self._stack[-1]
         if self._objects.pop(id(target), None) is not None:
             if type(state) is not dict or not all(isinstance(name, str) for name in state):
-                raise ValueError("an object whose content is no dict of names, expected one")
+                raise ValueError("an object whose content is not a dict of names, expected one")
             self._pay(list(state))
             target.update(state | {CLASS: target[CLASS]})
             return
@@ -291,7 +291,7 @@ class _Machine:
     def _stack_name(self) -> None:
         name, module = self._pop(), self._pop()
         if not isinstance(name, str) or not isinstance(module, str):
-            raise ValueError("damaged pickle (a name that is no text)")
+            raise ValueError("damaged pickle (a name that is not text)")
         self._name(module, name)
 
 

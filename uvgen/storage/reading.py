@@ -1,6 +1,6 @@
 """Whole files, read within bounds: the one place that opens a file that a user names.
 
-Only regular files are opened: a named pipe would wait for ever, and a device has no end. The bounds are constants that
+Only regular files are opened: a named pipe would wait forever, and a device has no end. The bounds are constants that
 two environment variables raise: ``UVGEN_MAX_PIXELS`` (a picture's) and ``UVGEN_MAX_BYTES`` (a file's, and of what is
 unpacked from it).
 """
@@ -49,7 +49,7 @@ def check_picture_size(width: int, height: int) -> None:
 
 
 def irregular(mode: int) -> str | None:
-    """What a file of this `st_mode` is where it is no regular file, ``"a named pipe"``; else None."""
+    """What a file of this `st_mode` is if it is no regular file, ``"a named pipe"``; else None."""
     if stat.S_ISREG(mode):
         return None
     return next((kind for is_kind, kind in _KINDS if is_kind(mode)), "no regular file")
@@ -121,7 +121,7 @@ def read_file(path: str | os.PathLike[str], most_bytes: int | None = None) -> by
     Raises
     ------
     OSError
-        As `open_regular`, and where the file is larger; `strerror` names the limit.
+        As `open_regular`, and if the file is larger; `strerror` names the limit.
     """
     limit = max_bytes() if most_bytes is None else min(most_bytes, max_bytes())
     handle, size = _opened(path)

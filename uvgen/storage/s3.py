@@ -55,7 +55,7 @@ def client_of(system: Any, options: Mapping[str, Any]) -> Any | None:
             from botocore.session import get_session
 
             how = {**options["config_kwargs"], "max_pool_connections": _CONNECTIONS}
-            try:  # without a checksum of the server's where the SHA-256 is compared
+            try:  # without a checksum of the server's if the SHA-256 is compared
                 config = Config(**how, response_checksum_validation="when_required")
             except TypeError:  # an older botocore, which takes none by itself
                 config = Config(**how)

@@ -1,6 +1,6 @@
 """Text files in the encodings that editors write. All text is read here.
 
-UTF-8 with or without a byte-order mark, UTF-16 and UTF-32 with one, UTF-16 without one where its zero bytes give it
+UTF-8 with or without a byte-order mark, UTF-16 and UTF-32 with one, UTF-16 without one if its zero bytes give it
 away, and what is none of these as Windows-1252, of which Latin-1's printable characters are a part. Lines end in LF,
 CR LF or CR.
 """
@@ -72,7 +72,7 @@ def read_lines(path: str | os.PathLike[str], what: str) -> list[str]:
 
 
 def number_of(text: str) -> float:
-    """The number that a text says; ValueError where it is none, or only Python takes it for one: ``1_0``, ``١``."""
+    """The number that a text says; ValueError if it is none, or only Python takes it for one: ``1_0``, ``١``."""
     if "_" in text or not text.isascii():
         raise ValueError(f"no number: {text[:40]!r}")
     return float(text)

@@ -1,4 +1,4 @@
-"""Transfers to and from object stores: watched while they move, tried again, and what is told where they fail."""
+"""Transfers to and from object stores: watched while they move, tried again, and what is told if they fail."""
 
 import errno
 import os
@@ -109,7 +109,7 @@ def tried(call: Callable[[], Result], url: str, done: str) -> Result:
         except FileNotFoundError as error:
             if done == "written" or _lacks_bucket(error):
                 raise DatasetError(
-                    f"{url}: no such bucket, expected one that is there; create it, or mend the URL"
+                    f"{url}: no such bucket, expected one that is there; create it, or correct the URL"
                 ) from error
             raise MissingError(f"{url}: no such file in the store; run what wrote it again") from error
         except (DatasetError, DependencyError):
@@ -119,8 +119,8 @@ def tried(call: Callable[[], Result], url: str, done: str) -> Result:
                 raise
             if _is_denied(error):
                 raise DatasetError(
-                    f"{url}: cannot be {done} for want of rights ({brief(error)}); credentials are taken from the "
-                    "environment alone, as the store's own tools take them (AWS_PROFILE, AWS_ACCESS_KEY_ID …)"
+                    f"{url}: cannot be {done}, permission is denied ({brief(error)}); credentials are taken only from "
+                    "the environment, as the store's own tools take them (AWS_PROFILE, AWS_ACCESS_KEY_ID …)"
                 ) from error
             if number == TRIES and isinstance(error, WrongContentError):
                 raise DatasetError(f"{url}: {error}, in {number} tries; damaged or changed in the store?") from error
@@ -128,7 +128,7 @@ def tried(call: Callable[[], Result], url: str, done: str) -> Result:
                 again = f" in {number} tries" if number > 1 else ""
                 raise DatasetError(
                     f"{url}: cannot be {done}{again} ({brief(error) or type(error).__name__}); is the store reached "
-                    "from here (AWS_ENDPOINT_URL, proxy)? Run the command again to go on"
+                    "from here (AWS_ENDPOINT_URL, proxy)? Run the command again to continue"
                 ) from error
             time.sleep(_PAUSE_S * 2 ** (number - 1))
     raise AssertionError

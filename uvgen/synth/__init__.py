@@ -2,7 +2,7 @@
 
 `folder.py` plans and makes the folder, `names.py` names faces, `worker.py` writes samples, `faces.py` draws parameters,
 `portrait.py` paints, `scene.py` holds backdrops, light and camera, `mannequin.py` clothes and hair, `sample_set.py` the
-built-in set. The room stands on `maps` and `jobs`. Something else that varies from face to face is a field of
+built-in set. It builds on `maps` and `jobs`. Something else that varies from face to face is a field of
 `FaceParameters`.
 """
 

@@ -99,8 +99,8 @@ class FaceSource:
     def mirror(self, face: FaceParameters) -> FaceParameters:
         """The mirrored face, of the mirrored picture.
 
-        Its parameters are exact where the model has the mirror image of each of its faces (`components`).
-        Where not, it keeps shape and expression, and its picture is to be painted anew.
+        Its parameters are exact if the model has the mirror image of each of its faces (`components`).
+        If not, it keeps shape and expression, and its picture is to be painted anew.
         """
         pose, shape, expression = mirror_pose(face.pose, self.size), face.shape, face.expression
         if self.components is not None:

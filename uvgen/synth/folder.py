@@ -110,9 +110,10 @@ def render_faces(
     workers : int
         Processes; 1 works in this one, unless there is a `timeout`.
     retries, timeout
-        As for `uvgen.build_shards`: what happens where processes die or hang. `timeout` is of a few faces.
+        As for `uvgen.build_shards`: what happens if processes die or hang. `timeout` is of a few faces.
     overwrite : bool
-        Start anew where the folder holds synthetic samples made otherwise. What is not ours is never touched.
+        Start anew if the folder holds synthetic samples that were made with other settings. Files that uvgen did not
+        make are never touched.
     progress : callable, optional
         Called with the number of samples made, after every few.
 
@@ -163,7 +164,7 @@ def _check(count: int, size: int, subsets: Sequence[str]) -> None:
 
 
 def check_samples_folder(out: Path) -> None:
-    """Raise OutputError, before any work, where a folder cannot take synthetic samples."""
+    """Raise OutputError, before any work, if a folder cannot take synthetic samples."""
     if out.is_dir():
         _refuse_foreign(out)
     if not (out / SYNTH_INDEX).exists():  # those that are there may be all, on a disk that is only read
@@ -194,7 +195,7 @@ class _SynthRecord:
         self._sizes = {flipped: len(parameters_of_zero(job.model, flipped)) for flipped in (False, True)}
 
     def resume(self) -> None:
-        """Make the folder ready for these samples; DatasetError where it holds others."""
+        """Make the folder ready for these samples; DatasetError if it holds others."""
         out, flip = self._job.out, self._job.flip
         _refuse_foreign(out)
         planned = {*self.names, *(flipped_name(name) for name in self.names if flip)}
@@ -252,7 +253,7 @@ class _SynthRecord:
 
 
 def _remove(paths: Sequence[Path]) -> None:
-    """Delete an earlier run's files; DatasetError where that cannot be done."""
+    """Delete an earlier run's files; DatasetError if that cannot be done."""
     for path in paths:
         try:
             path.unlink(missing_ok=True)
@@ -271,7 +272,7 @@ def _settings(job: SynthJob) -> dict[str, Any]:
 
 
 def _in_batches(names: list[str], workers: int) -> list[Sequence[str]]:
-    """Tasks as large as pays, but four for each worker where there are enough: a face's files are the same in any."""
+    """Tasks as large as pays, but four for each worker if there are enough: a face's files are the same in any."""
     n = min(max(len(names) // (4 * workers) // _BATCH * _BATCH, _BATCH), _LARGEST_BATCH)
     return [names[first : first + n] for first in range(0, len(names), n)]
 

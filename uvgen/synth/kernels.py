@@ -47,7 +47,7 @@ class Grain(NamedTuple):
 
 @kernel
 def paint_backdrop(planes, texture, mirrored, canvas_out):
-    """Colors and a texture that makes them lighter and darker, mirrored where asked for.
+    """Colors and a texture that makes them lighter and darker, mirrored if asked for.
 
     planes (h, 3, w) float32; texture: a `Texture`; canvas_out (h, w, 3) float32.
     """

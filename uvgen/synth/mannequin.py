@@ -1,4 +1,4 @@
-"""Neck and clothes below a rendered head, and hair where the model ends at the face: stand-ins without labels.
+"""Neck and clothes below a rendered head, and hair if the model ends at the face: stand-ins without labels.
 
 Clothes and neck are drawn behind the model wherever they overlap, hair where it is less than 25 mm in front of it.
 """

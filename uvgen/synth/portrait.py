@@ -18,7 +18,7 @@ from uvgen.synth.scene import SHININESS, draw_backdrop, draw_color, photograph
 
 _GREY = 150.0  # skin of a model without albedo, 0 to 255
 _GAMMA = 2.2
-_DIRECTIONS, _BUFFER = 96, 128  # from which the light may come; pixels a side to find what it reaches
+_DIRECTIONS, _BUFFER = 96, 128  # from which the light may come; pixels per side to find what it reaches
 _SAMPLES = np.array([[-0.25, -0.25, 0], [0.25, 0.25, 0]], np.float32)  # of a pixel: their mean is its center
 _STEP = 5.0  # px of depth from a pixel to the next that make a silhouette
 _NOTHING = np.empty(0, np.float32)
@@ -157,7 +157,7 @@ class Painter:
     def _rasterize(
         self, points: NDArray[np.float32]
     ) -> tuple[Fragments, tuple[int, int], NDArray[np.int32], NDArray[np.int32]]:
-        """Two samples a pixel of the figure; their first row and column; the triangles that face the camera.
+        """Two samples per pixel of the figure; their first row and column; the triangles that face the camera.
 
         Of these, their numbers and corners: found once for both samples, a quarter of the rasterizer's time.
         """

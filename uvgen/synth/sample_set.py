@@ -47,7 +47,7 @@ def builtin_samples() -> Path:
         return folder
     with _alone(folder):
         if not _is_whole(folder):  # no other process has made it meanwhile
-            if folder.is_symlink():  # what it leads to is somebody else's
+            if folder.is_symlink():  # what it leads to is not ours
                 folder.unlink()
             if folder.is_dir() and not draft_of(folder).exists():
                 os.replace(folder, draft_of(folder))  # damaged: repaired out of sight
@@ -59,7 +59,7 @@ def builtin_samples() -> Path:
                     render_faces(draft, COUNT, seed=SEED, subsets=(SUBSET,))
                     _write_hashes(draft)
             except DatasetError:
-                if not _is_whole(folder):  # where there are no locks, another process may have been faster
+                if not _is_whole(folder):  # if there are no locks, another process may have been faster
                     raise
     return folder
 
@@ -82,7 +82,7 @@ def _wanted() -> set[str]:
 
 
 def _read_hashes(folder: Path) -> dict[str, str]:
-    """What `_write_hashes` wrote; empty where that is damaged."""
+    """What `_write_hashes` wrote; empty if that is damaged."""
     from uvgen.storage.folders import SYNTH_INDEX
 
     try:
@@ -110,7 +110,7 @@ def _has_hash(path: Path, digest: str) -> bool:
 
 
 def _remove_damaged(draft: Path) -> None:
-    """Remove files that are not what they were; all of them where nothing says what that was."""
+    """Remove files that are not what they were; all of them if nothing says what that was."""
 
     hashes = _read_hashes(draft)
     if hashes:

@@ -1,7 +1,7 @@
 """For PyTorch training code: data sets, samplers, maps that are made on the device, unwrapped textures.
 
 Needs PyTorch, which uvgen itself does not require: ``pip install torch``. Losses and metrics, in
-`uvgen.losses` and `uvgen.metrics`, take NumPy arrays and tensors alike. The room stands on `datasets`; networks do not
+`uvgen.losses` and `uvgen.metrics`, take NumPy arrays and tensors alike. It builds on `datasets`; networks do not
 belong here but to `examples/`.
 """
 

@@ -25,7 +25,7 @@ class AugmentationLike(Protocol):
     def draw(self, seed: int, name: str, epoch: int, size: int) -> Any:
         """Random numbers for one sample with a crop of `size` px.
 
-        ``draw.similarity`` is the (3, 3) map from crop to augmented crop, before mirroring where ``draw.flip``.
+        ``draw.similarity`` is the (3, 3) map from crop to augmented crop, before mirroring if ``draw.flip``.
         """
 
     def apply(
@@ -64,7 +64,7 @@ class Augmenter:
     Attributes
     ----------
     mirror : TexelMirror or None
-        The model's, where maps are flipped.
+        The model's, if maps are flipped.
 
     Raises
     ------
@@ -143,7 +143,7 @@ class Augmenter:
         """Augment a sample; the buffers are used where possible.
 
         `similarity` leads from the image, of which `image` may hold means of squares of `reduced` px, to the crop that
-        the labels belong to; maps are float32 px, or codes where
+        the labels belong to; maps are float32 px, or codes if
         the augmentation `takes_codes`.
         """
         if self._custom:

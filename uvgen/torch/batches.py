@@ -140,7 +140,7 @@ def _collate(samples: Any, *, collate_fn_map: Any = None) -> Any:
 
 
 try:
-    # PyTorch's own documentation extends `default_collate` in this way, under a private module's name. Where a version
+    # PyTorch's own documentation extends `default_collate` in this way, under a private module's name. If a version
     # lacks it, `default_collate` takes a `_Sample` for any mapping: it reads one by one and stacks, which is slower.
     from torch.utils.data._utils.collate import default_collate_fn_map
 except ImportError:

@@ -45,17 +45,17 @@ class ShardDataset(Dataset[dict[str, Any]]):
 
     A sample has, R being the crop's and U the map's side,
 
-    - ``image`` (3, R, R) float32, or uint8 where `compact`, RGB;
-    - ``posmap`` (3, U, U) float32, or uint16 where `compact`: x, y, z; where maps are stored, or made with `model`;
+    - ``image`` (3, R, R) float32, or uint8 if `compact`, RGB;
+    - ``posmap`` (3, U, U) float32, or uint16 if `compact`: x, y, z; if maps are stored, or made with `model`;
     - ``uv`` (2, R, R), ``normals`` (3, R, R), ``depth`` (R, R), ``pncc`` (3, R, R) float32 in their own units, or
-      their codes where `compact`; ``parts`` (R, R) uint8, ``covered`` (R, R) and ``visibility`` (U, U) bool: where the
+      their codes if `compact`; ``parts`` (R, R) uint8, ``covered`` (R, R) and ``visibility`` (U, U) bool: where the
       set has them (``uvgen build --targets``);
     - ``weight_mask`` (U, U) float32;
     - ``landmarks`` (68, 3) float32, px of the crop, whatever `normalize` is;
     - ``shape``, ``expression``, ``pose``, ``crop_pose``, ``image_to_crop``, ``image_height``, ``name``: as stored;
       ``crop_pose`` and ``image_to_crop`` follow an augmentation, and ``flipped`` () bool says that the sample was
       mirrored after ``image_to_crop``;
-    - ``image_scale``, ``image_offset``, ``posmap_scale``, ``posmap_offset`` () float32, or (3,) where each channel has
+    - ``image_scale``, ``image_offset``, ``posmap_scale``, ``posmap_offset`` () float32, or (3,) if each channel has
       its own: pixel value 0 to 255 = image * image_scale + image_offset, px = posmap * posmap_scale + posmap_offset. So
       every normalization, and the compact form, can be undone: `uvgen.denormalize` does it, for predictions too, and
       `to_float` leads from each to each.
@@ -69,9 +69,9 @@ class ShardDataset(Dataset[dict[str, Any]]):
     path : path-like
         Folder that ``uvgen build`` or ``uvgen augment`` made.
     model : MorphableModel or path-like, optional
-        The model that the set was built with: makes maps that are not stored, a batch at a time, mirrors maps where the
-        augmentation flips, and draws per-pixel targets anew where there is an augmentation.
-    augmentation : object with `draw`, and `apply` where it is not uvgen's, optional
+        The model that the set was built with: makes maps that are not stored, a batch at a time, mirrors maps if the
+        augmentation flips, and draws per-pixel targets anew if there is an augmentation.
+    augmentation : object with `draw`, and `apply` if it is not uvgen's, optional
         Such as ``uvgen.augment.Augmentation.preset("prnet")``. Every epoch draws anew, see `set_epoch`. What "image"
         occluders show is another sample of the same shard.
     source : path-like, optional
@@ -81,7 +81,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
         Of the augmentation.
     normalize : {"size", "prnet", "reshow", "unit", None} or uvgen.Normalization
         Of the map: divided by R, by 1.1 R, by 280/256 R; all that uint16 maps hold onto 0 to 1; px; or one of your own.
-        See `uvgen.Normalization.of_maps`. Values outside its usual range are not clipped, also where an augmentation
+        See `uvgen.Normalization.of_maps`. Values outside its usual range are not clipped, even if an augmentation
         moved them there.
     image_normalize : {"auto", "unit", "imagenet", "standardize", None}
         Of the image: "unit" (None, if `normalize` is None); / 255; ImageNet's mean and deviation; each channel of
@@ -99,13 +99,13 @@ class ShardDataset(Dataset[dict[str, Any]]):
     names, split
         Which samples, as for `uvgen.open_shards`: ``split="train"`` takes those of the folder's ``splits.json``.
     untrusted : bool
-        Read the shards, and `model` where it is a file, in child processes: see `uvgen.open_shards`. Each worker of a
+        Read the shards, and `model` if it is a file, in child processes: see `uvgen.open_shards`. Each worker of a
         `DataLoader` has one of its own, from its first sample on until it ends.
 
     Raises
     ------
     DatasetError
-        If the folder is not a data set; on reading, where a shard is missing or damaged.
+        If the folder is not a data set; on reading, if a shard is missing or damaged.
     ModelError
         If the model is not the set's, or does not say which vertices mirror each other and the augmentation flips.
     InputError
@@ -161,7 +161,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
         if augmentation is None and source is not None:
             raise InputError("source: goes with an augmentation; stored crops are the same without")
         self._augmenter: Augmenter | None = None
-        self._target_maker: TargetMaker | None = None  # only where samples move: else they are read
+        self._target_maker: TargetMaker | None = None  # only if samples move: else they are read
         if augmentation is not None:
             has_maps = "posmap" in self._large
             self._augmenter = Augmenter(augmentation, self.reader, seed, source, model=model, needs_mirror=has_maps)
@@ -310,7 +310,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
         return rows
 
     def _read_targets(self, indices: Sequence[int], rows: dict[str, Any], large: dict[str, torch.Tensor]) -> None:
-        """Fill the per-pixel targets, drawn anew where the samples are augmented; add how compact ones are coded."""
+        """Fill the per-pixel targets, drawn anew if the samples are augmented; add how compact ones are coded."""
         made: dict[str, NDArray[Any]] | None = None
         if self._target_maker is not None:
             made, in_range = self._target_maker(*(rows[key] for key in MAP_PARAMETERS), flipped=rows["flipped"])
@@ -386,7 +386,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
         return changed.image, changed.position_map
 
     def _stored(self, index: int, name: str, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """A field as it is stored; in `out`, where its bytes are those that it takes."""
+        """A field as it is stored; in `out`, if its bytes are those that it takes."""
         if out is None or out.dtype != self._large[name][1] or self._large[name][1] == np.float32:
             out = self._borrow(name, "stored")
         stored: NDArray[Any] = self.reader.read(index, name, out)

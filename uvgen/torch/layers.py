@@ -139,7 +139,7 @@ class PositionMapLayer(nn.Module):
         Returns
         -------
         PositionMapLayer
-            It mirrors, where the model says which vertices mirror each other.
+            It mirrors, if the model says which vertices mirror each other.
 
         Raises
         ------
@@ -163,7 +163,7 @@ class PositionMapLayer(nn.Module):
         Parameters
         ----------
         batch : mapping
-            With the fields `PARAMETERS`, and `flipped` where samples may be mirrored, on this module's device.
+            With the fields `PARAMETERS`, and `flipped` if samples may be mirrored, on this module's device.
 
         Returns
         -------

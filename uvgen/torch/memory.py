@@ -1,7 +1,7 @@
 """Memory for batches that is reused, within a process and between a data loader's worker and the training process.
 
 A batch's fresh memory costs a page fault every 4 kB, together as long as reading the samples; fresh shared memory
-costs several times that, and every tensor in it a connection between the processes. Where the system has memory
+costs several times that, and every tensor in it a connection between the processes. If the system has memory
 without a name (Linux), slots are made of it, whatever PyTorch's sharing strategy is: nothing is left of them when
 their processes are killed.
 """
@@ -152,7 +152,7 @@ class _Nameless:
         self._size = size
         self._handle = os.memfd_create("uvgen")
         weakref.finalize(self, os.close, self._handle).atexit = False
-        os.posix_fallocate(self._handle, 0, size)  # an error here, where writing would kill the process
+        os.posix_fallocate(self._handle, 0, size)  # an error here, if writing would kill the process
 
     def array(self) -> NDArray[np.uint8]:
         """The memory; it stays as long as an array of it does."""
@@ -185,7 +185,7 @@ class Parcel:
         return _receive, (self._memory if self._file is None else self._file, self._places)
 
 
-# What a process forked from the receiver inherits it must never free: where shared memory has a name (the sharing
+# What a process forked from the receiver inherits it must never free: if shared memory has a name (the sharing
 # strategy "file_system"), that would remove the name, under which the worker sends the same slot again.
 _received: "weakref.WeakValueDictionary[int, NDArray[np.uint8]]" = weakref.WeakValueDictionary()
 _numbers = itertools.count()

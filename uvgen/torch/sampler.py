@@ -47,7 +47,7 @@ class ShardSampler(Sampler[int]):
     seed : int
         Of the order.
     window : int
-        Samples that are shuffled with each other, at least about as many: where 64 shards have fewer, groups have
+        Samples that are shuffled with each other, at least about as many: if 64 shards have fewer, groups have
         more shards.
     rank, n_ranks : int
         Which share of the samples to give, for distributed training.
@@ -156,7 +156,7 @@ class ShardSampler(Sampler[int]):
         Returns
         -------
         dict
-            Plain numbers, the same on all ranks where they are at the same step.
+            Plain numbers, the same on all ranks if they are at the same step.
 
         Raises
         ------
@@ -210,7 +210,7 @@ def _read_ahead(data: Any, indices: NDArray[np.int64]) -> Any:
 
 
 def _shards_of(data: Any) -> tuple[tuple[int, ...], NDArray[np.int64] | None]:
-    """Samples in each shard, and the samples' numbers in `data`, shard by shard, where that is not their order."""
+    """Samples in each shard, and the samples' numbers in `data`, shard by shard, if that is not their order."""
     if hasattr(data, "shard_samples"):
         return tuple(data.shard_samples), None
     if isinstance(data, Subset):

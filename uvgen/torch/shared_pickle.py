@@ -18,7 +18,7 @@ class SharedPickle:
     Parameters
     ----------
     value : object
-        Its arrays are shared where they are pickled out of band, as NumPy's are. The copies are not to be written to.
+        Its arrays are shared if they are pickled out of band, as NumPy's are. The copies are not to be written to.
     """
 
     def __init__(self, value: Any) -> None:

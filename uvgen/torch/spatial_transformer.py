@@ -11,7 +11,7 @@ texture in UV. Import them from `uvgen.torch`.
 Each is a formula of a few lines, on any device and in the type of its arguments, differentiable in all that are floats.
 Of values that are not finite come values that are not: to look for them would be to wait for the device.
 Where the published code (github.com/anilbas/3DMMasSTN) differs from its paper, the function says so, and
-``convention="3dmmasstn"`` does the same where that changes the result.
+``convention="3dmmasstn"`` does the same if that changes the result.
 
 Other differences of that code: its backward passes of the symmetry and the siamese loss do not divide by the number of
 texels, leave out half of the symmetry's gradient, and push both images of a pair the same way (vl_nnsymmetry.m,
@@ -142,7 +142,7 @@ def rotate_points(points: Tensor, matrices: Tensor) -> Tensor:
 
 
 def project_orthographic(points: Tensor) -> Tensor:
-    """x and y (B, n, 2) of points (B, n, 3): what a camera far away sees; InputError where the shape is another."""
+    """x and y (B, n, 2) of points (B, n, 3): what a camera far away sees; InputError if the shape is another."""
     _check("points", points, ("B", "n", 3))
     return points[..., :2]
 
@@ -173,7 +173,7 @@ def log_scale_to_scale(log_scale: Tensor, convention: str = "exact") -> Tensor:
 
 
 def scale_points(points: Tensor, factors: Tensor) -> Tensor:
-    """Points (B, n, 2|3) times each sample's factor (B,); InputError where shapes differ."""
+    """Points (B, n, 2|3) times each sample's factor (B,); InputError if shapes differ."""
     _check("points", points, ("B", "n", 2), ("B", "n", 3))
     _check("factors", factors, (len(points),))
     _check_alike(points=points, factors=factors)
@@ -181,7 +181,7 @@ def scale_points(points: Tensor, factors: Tensor) -> Tensor:
 
 
 def translate_points(points: Tensor, shifts: Tensor) -> Tensor:
-    """Points (B, n, 2|3) plus each sample's shift (B, 2|3); InputError where shapes differ."""
+    """Points (B, n, 2|3) plus each sample's shift (B, 2|3); InputError if shapes differ."""
     _check("points", points, ("B", "n", 2), ("B", "n", 3))
     _check("shifts", shifts, (len(points), points.shape[2]))
     _check_alike(points=points, shifts=shifts)
@@ -354,13 +354,13 @@ def visible_by_depth(position_map: Tensor, size: tuple[int, int], tolerance: flo
 
     _check("position_map", position_map, (-1, 3, "U", "U"))
     if min(position_map.shape[2:]) < 2:
-        raise InputError(f"position_map: {shown(position_map)}, expected 2 texels a side or more")
+        raise InputError(f"position_map: {shown(position_map)}, expected 2 texels per side or more")
     number_in(tolerance, "tolerance", 0)
     return seen_texels(position_map.detach().float(), None, picture_size(size), tolerance)
 
 
 def mask_invisible(texture: Tensor, visible: Tensor) -> Tensor:
-    """A texture (B, C, U, U) with 0 where `visible` (B, 1, U, U) is False; InputError where shapes differ.
+    """A texture (B, C, U, U) with 0 where `visible` (B, 1, U, U) is False; InputError if shapes differ.
 
     With 0 for what is not seen, as the losses of `uvgen.losses` take it. A texel that is black is then not seen either.
     """

@@ -43,7 +43,7 @@ def unwrap(
     Returns
     -------
     texture : (B, C, U, U), the image's dtype
-        Bilinear samples, calculated in float32, or in float64 where both arguments are, also under autocast. Up to half
+        Bilinear samples, calculated in float32, or in float64 if both arguments are, also under autocast. Up to half
         a pixel beyond the outer pixel centers, which is where the image ends, the border's values; 0 outside of that,
         and where x or y is not finite.
     visible : (B, 1, U, U) bool
@@ -70,7 +70,9 @@ def unwrap(
         raise InputError(f"position_map: on {position_map.device}, expected {image.device}, where the image is")
     rows, columns = position_map.shape[2:]
     if not len(image) or min(rows, columns) < 2:
-        raise InputError(f"position_map: {tuple(position_map.shape)}, expected one or more, of 2 texels a side or more")
+        raise InputError(
+            f"position_map: {tuple(position_map.shape)}, expected one or more, of 2 texels per side or more"
+        )
     height, width = image.shape[2:]
     if not image.numel():
         raise InputError(f"image: {tuple(image.shape)}, expected one pixel and channel or more")

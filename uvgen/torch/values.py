@@ -15,7 +15,7 @@ from uvgen.normalization import AUTO, Normalization, image_choice, standard_devi
 from uvgen.torch import kernels
 
 Numbers = float | NDArray[np.float32]
-"""A scale or an offset: one number, or (3,) where each channel has its own."""
+"""A scale or an offset: one number, or (3,) if each channel has its own."""
 
 
 def to_float(
@@ -93,7 +93,7 @@ def to_float(
             numbers = []
             for key in (f"{name}_scale", f"{name}_offset"):
                 check_tensor(batch.get(key), key)
-                check_array(batch[key], key, (), tuple(values.shape[:1]), note="one a sample")
+                check_array(batch[key], key, (), tuple(values.shape[:1]), note="one per sample")
                 numbers.append(batch[key].to(values.device))
             scale, offset = (n.reshape(*n.shape, *(1,) * (values.ndim - n.ndim)) for n in numbers)
             result[name] = values * scale + offset
@@ -111,7 +111,7 @@ def _shared(numbers: tuple[float, ...], values: torch.Tensor) -> torch.Tensor:
 def _as_column(numbers: torch.Tensor, name: str, values: torch.Tensor) -> torch.Tensor:
     """Numbers of each sample, or of each of its channels, beside values (..., 3, h, w)."""
     lead = tuple(values.shape[:-3])
-    check_array(numbers, name, lead, (*lead, 3), note="one a sample, or one for each of its channels")
+    check_array(numbers, name, lead, (*lead, 3), note="one per sample, or one for each of its channels")
     per_channel = numbers.ndim == values.ndim - 2
     return numbers.to(values.device, torch.float32).reshape(*numbers.shape, *((1, 1) if per_channel else (1, 1, 1)))
 

@@ -124,7 +124,7 @@ def maps(scalar, module):
         linear_out: wp.array(dtype=vector, ndim=2),
         depth_row_out: wp.array(dtype=vector),
     ):
-        """What the texels (B, 3, t) around each vertex hand back to it, and to the matrix where that has a gradient.
+        """What the texels (B, 3, t) around each vertex hand back to it, and to the matrix if that has a gradient.
 
         The smallest depth's, which is that of all z together, is divided between its vertices as by `torch.amin`.
         """

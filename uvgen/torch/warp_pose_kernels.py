@@ -153,7 +153,7 @@ def poses(scalar, module):
         shift_out: wp.array(dtype=vector),
         depth_row_out: wp.array(dtype=vector),
     ):
-        """Model → crop: rows for x, y, z, and the shift of x and y, both mirrored where a face is; the row of depths.
+        """Model → crop: rows for x, y, z, and the shift of x and y, both mirrored if a face is; the row of depths.
 
         Of poses (B, 7); similarities (B, 3, 3); heights (B,), or one for all. Mirrored, x becomes across - x.
         """

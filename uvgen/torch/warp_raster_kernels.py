@@ -4,12 +4,12 @@ The same edge functions, rules and order of operations as `uvgen.rasterize.cover
 fused multiply-adds, so that both find the same pixels, weights and depths to the last bit. A GPU with slow float64
 pays for it only where a pixel center lies in a triangle's box, which is found in the vertices' own type.
 
-1. `cover`, a thread a triangle: its box of pixel centers; the depth and the triangle of each pixel that it covers, as
+1. `cover`, a thread per triangle: its box of pixel centers; the depth and the triangle of each pixel that it covers, as
    one 64-bit number, go into `keys` by an atomic minimum. Boxes of more than `SMALL` pixels are cut into bands of
-   about `BAND` pixels, which go into a queue; where that is full, the thread draws the band itself: then there are so
+   about `BAND` pixels, which go into a queue; if that is full, the thread draws the band itself: then there are so
    many that all threads are busy.
 2. `cover_queued`: `lanes` threads a band.
-3. `resolve`, a thread a pixel: weights and depth of the triangle that its key names.
+3. `resolve`, a thread per pixel: weights and depth of the triangle that its key names.
 
 Indices are checked here, because to check them outside would be to wait for the device: a triangle that names a vertex
 that does not exist draws nothing.
@@ -158,7 +158,7 @@ def raster(scalar, module):
 
     @wp.func
     def box(a: vector, b: vector, c: vector, width: int, height: int):
-        """First column and row, columns and rows of the pixel centers in a triangle's box; 0 where there are none."""
+        """First column and row, columns and rows of the pixel centers in a triangle's box; 0 if there are none."""
         one = scalar(1.0)
         zero = scalar(0.0)
         w = scalar(width)
@@ -296,7 +296,7 @@ def raster(scalar, module):
         corners_out: wp.array(dtype=vector, ndim=3),
         vertices_out: wp.array(dtype=vector, ndim=2),
     ):
-        """Add the gradients of each pixel's corners up in `vertices_out`, or where `listed`, list them."""
+        """Add the gradients of each pixel's corners up in `vertices_out`, or if `listed`, list them."""
         row, x = wp.tid()
         triangle = triangle_of[row, x]
         if triangle < 0:

@@ -1,4 +1,4 @@
-"""NVIDIA Warp where it is installed: loaded on first use, silent, its kernels on PyTorch's devices and streams."""
+"""NVIDIA Warp if it is installed: loaded on first use, silent, its kernels on PyTorch's devices and streams."""
 
 import contextlib
 import os
@@ -26,7 +26,7 @@ _NO_DRIVER = b"Could not find or load the NVIDIA CUDA driver"  # what Warp says 
 
 
 def is_used(*tensors: Tensor) -> bool:
-    """Whether functions that can do without Warp take it: for tensors on CUDA, where it is installed and works.
+    """Whether functions that can do without Warp take it: for tensors on CUDA, if it is installed and works.
 
     Not in compiled graphs, whose compiler fuses operators itself, nor for tensors without memory of their own.
     """

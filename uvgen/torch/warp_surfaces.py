@@ -1,4 +1,4 @@
-"""What `texture`, `spatial_transformer` and `layers` do for tensors on CUDA where NVIDIA Warp is installed.
+"""What `texture`, `spatial_transformer` and `layers` do for tensors on CUDA if NVIDIA Warp is installed.
 
 The same results as with PyTorch's operators, but for rounding, in a few passes over memory instead of dozens.
 """
@@ -78,7 +78,7 @@ def _over_triangles(name: str, vertices: Tensor, corners: Tensor, *others: Tenso
 
 
 class Tables(NamedTuple):
-    """Where texels lie on a mesh, and on its mirror image where there is one: arrays of one or two rows.
+    """Where texels lie on a mesh, and on its mirror image if there is one: arrays of one or two rows.
 
     Attributes
     ----------
@@ -223,7 +223,7 @@ def _texels(
 
 
 def _over_vertices(kernel: Any, vertices: Tensor, mean: Tensor, depth_row: Tensor, *others: Tensor) -> None:
-    """Run a kernel that goes over the depths of vertices (B, n, 3), with more arrays of a number a face."""
+    """Run a kernel that goes over the depths of vertices (B, n, 3), with more arrays of a number per face."""
     vector, _ = warp_runtime.vectors(vertices.dtype)
     n_faces, n = vertices.shape[:2]
     arrays = (vertices, vector), (mean, vector), n, (depth_row, vector), *others

@@ -57,7 +57,7 @@ def model_license(config: DatasetConfig) -> str:
         )
     return (
         f"Labels were made with the face model {printable(config.model)}, and fall under its license. That of the "
-        "Basel Face Model allows research alone, and neither the model nor data made from it may be redistributed."
+        "Basel Face Model allows only research, and neither the model nor data made from it may be redistributed."
     )
 
 

@@ -22,7 +22,7 @@ PARAMETERS = (
     "landmarks", "shape", "expression", "pose", "crop_pose", "camera", "image_to_crop", "image_height",
     "flipped",
 )  # fmt: skip
-"""Small fields that are exported where samples have them."""
+"""Small fields that are exported if samples have them."""
 
 
 class Part(NamedTuple):
@@ -40,7 +40,7 @@ class Skipped(NamedTuple):
 
 
 def each(part: Part) -> Iterator[int]:
-    """The numbers of a shard's samples, counted where progress is shown."""
+    """The numbers of a shard's samples, counted if progress is shown."""
     for number in part.samples:
         yield number
         advance(1)

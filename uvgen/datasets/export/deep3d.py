@@ -112,7 +112,7 @@ def finish(reader: ShardReader, folder: Path, *, data: Path | str) -> None:
 
 
 def read_picture(path: Path, quality: int, exif: str) -> Picture:
-    """An image of a folder, turned upright where `exif` is "apply"; SampleError where it cannot be read."""
+    """An image of a folder, turned upright if `exif` is "apply"; SampleError if it cannot be read."""
     pixels, orientation = read_oriented_image(Sample(path.name, "", path, None), exif=exif)
     try:
         data = read_file(path, _MOST_BYTES)
@@ -136,7 +136,7 @@ def write_face(
     folder: Path, stem: str, picture: Picture, five: NDArray[np.float64], landmarks: NDArray[np.float64] | None,
     quality: int,
 ) -> None:  # fmt: skip
-    """Write the files of a face; without landmarks where there are none. Points are image px, y down."""
+    """Write the files of a face; without landmarks if there are none. Points are image px, y down."""
     for name in ("detections", "landmarks", "mask"):
         (folder / name).mkdir(exist_ok=True)
     mask = np.repeat(skin_mask(picture.pixels)[..., None], 3, axis=2)
@@ -173,7 +173,7 @@ def _lines(points: NDArray[np.float64]) -> bytes:
 
 
 def _image_path(root: Path, sample: dict[str, Any]) -> Path:
-    """Where a sample's image lies, below the folder that the set was built from; SampleError where it leads away."""
+    """Where a sample's image lies, below the folder that the set was built from; SampleError if it leads away."""
     source = PurePosixPath(sample["source"])
     if source.is_absolute() or ".." in source.parts or not source.parts:
         raise SampleError(f"{printable(str(source))}: leads out of {root}, expected an image in it")

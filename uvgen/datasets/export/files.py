@@ -1,6 +1,6 @@
 """Plain files: ``NAME.jpg`` and the map ``NAME.npy`` per sample, and ``samples.npz`` with the small fields of all.
 
-Where the set has per-pixel targets, ``NAME.npz`` holds them, not compressed: ``uv``, ``normals`` and so on.
+If the set has per-pixel targets, ``NAME.npz`` holds them, not compressed: ``uv``, ``normals`` and so on.
 """
 
 from pathlib import Path
@@ -24,7 +24,7 @@ ENDINGS = (".jpg", ".npy", ".npz", ".json")
 
 
 def key(name: str) -> str:
-    """The name itself, where a file can have it and it is no temporary file's."""
+    """The name itself, if a file can have it and it is no temporary file's."""
     path = str(path_of(name))
     return f"_{path}" if path.startswith(TEMPORARY_PREFIX) else path  # else the next run would take it for a leftover
 

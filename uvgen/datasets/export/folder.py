@@ -42,7 +42,7 @@ class Written(Generic[NamedPart]):
 
 
 def check_export_folder(out: Path, *, overwrite: bool) -> None:
-    """Raise OutputError unless an export can be made there; SettingsError where one is, and may not be replaced."""
+    """Raise OutputError unless an export can be made there; SettingsError if one is, and may not be replaced."""
     if not is_export(out):
         check_new_folder(out)
     elif not overwrite:
@@ -71,7 +71,7 @@ def _stated_files(folder: Path) -> Any:
 
 @contextmanager
 def in_place(place: Path, out: Path) -> Iterator[Path]:
-    """The draft of a folder, which becomes `place`, and then takes the place of `out` where that is another one."""
+    """The draft of a folder, which becomes `place`, and then takes the place of `out` if that is another one."""
     if place != out:
         shutil.rmtree(place, ignore_errors=True)  # of a run that was killed before it took the old one's place
     with folder_on_success(place) as draft:
@@ -92,7 +92,7 @@ class ExportRecord:
     parts : sequence
         All parts, in the order of the samples.
     check_there : callable
-        Raises where the draft has vanished.
+        Raises if the draft has vanished.
     finish : callable
         Writes the files that exist once, given what was left out; returns how many samples there are.
     labels : str

@@ -20,7 +20,7 @@ ENDINGS = (".glb",)
 
 key = mesh_key
 
-_PX_M = 1e-3  # where the pose has no usable scale
+_PX_M = 1e-3  # if the pose has no usable scale
 
 
 def write(reader: ShardReader, part: Part, folder: Path, quality: int) -> None:

@@ -1,7 +1,7 @@
 """Parquet files that Hugging Face's `datasets` loads with typed columns, and a card: ``load_dataset("OUT")``.
 
-``data/part-00000.parquet`` and so on, one a shard, in its order, with the columns ``name``, ``image`` (`Image`,
-JPEG), ``posmap`` (`Array3D`, float32 px), per-pixel targets where the set has them (`Array2D` and `Array3D`) and the
+``data/part-00000.parquet`` and so on, one per shard, in its order, with the columns ``name``, ``image`` (`Image`,
+JPEG), ``posmap`` (`Array3D`, float32 px), per-pixel targets if the set has them (`Array2D` and `Array3D`) and the
 small fields. Arrays are lists of lists in Parquet, so every reader
 takes them; the key ``huggingface`` of the schema's metadata says which feature each column is. ``README.md`` is the
 card, which also says where the files are and that they are one split, ``train``. It needs pyarrow

@@ -61,7 +61,7 @@ def finish(reader: ShardReader, folder: Path, *, model: MorphableModel) -> None:
 
 
 def canonical_map(model: MorphableModel, size: int) -> NDArray[np.float32]:
-    """The mean face as a position map (size, size, 3) that looks at the viewer, as large as PRNet's canonical vertices.
+    """The mean face as a position map (size, size, 3) that faces the viewer, as large as PRNet's canonical vertices.
 
     x is 0 in the face's middle, y points down, the mean row of the face's texels is PRNet's, and the smallest depth of
     the mesh is 0.

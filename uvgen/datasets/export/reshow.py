@@ -8,7 +8,7 @@ px, which its data set divides by 280. Variables of the ``.mat``, as its ``proce
 | Tform, TformInv | (3, 3) float64, image → crop and back; of mirrored samples with the mirroring |
 | OldBbox, Bbox | (2, 2) int32, left, top; right, bottom of the 68 landmarks, cut to integers; in the image, the crop |
 | OldKpt, Kpt | (68, 3) float64, AFLW2000-3D's annotated landmarks in the image, as MATLAB counts pixels, and in the \
-crop; empty where a sample has none |
+crop; empty if a sample has none |
 
 Its program counts pixels in a third way, x as face3d does and y as uvgen does: labels lie 1 px of the image to the
 right of the exact ones. So they are written; with the convention "exact" or "face3d" they lie where these have them.
@@ -92,7 +92,7 @@ def _box(points: NDArray[np.float64]) -> NDArray[np.int32]:
 def _annotated(
     sample: dict[str, Any], tform: NDArray[np.float64], inverse: NDArray[np.float64], convention: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Annotated landmarks in the crop and in the image; empty where there are none of three dimensions."""
+    """Annotated landmarks in the crop and in the image; empty if there are none of three dimensions."""
     points: Any = sample.get("annotated_landmarks")
     if points is None or points.shape[1] != 3 or not np.isfinite(points).all():
         return np.zeros((0, 0)), np.zeros((0, 0))

@@ -157,7 +157,7 @@ def export_shards(
     overwrite : bool
         Replace an export that is in the folder, once the new one is complete.
     untrusted : bool
-        Read the shards, and `model` where it is a file, in child processes: see `uvgen.open_shards`.
+        Read the shards, and `model` if it is a file, in child processes: see `uvgen.open_shards`.
     progress : callable, optional
         Called after each shard with the number of its samples.
 
@@ -262,7 +262,7 @@ def check_packages(to: str) -> None:
 
 
 def check_target(to: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What a target takes of the arguments that are given; InputError where it needs one more, or does not take one."""
+    """What a target takes of the arguments that are given; InputError if it needs one more, or does not take one."""
     needs: dict[str, str] = getattr(TARGETS[to], "NEEDS", {})
     options: dict[str, tuple[str, ...]] = getattr(TARGETS[to], "OPTIONS", {})
     taken = {}
@@ -288,7 +288,7 @@ class ExportJob:
     quality: int
     draft: Path
     untrusted: bool
-    names: tuple[str, ...] | None  # of the samples, where not all are written
+    names: tuple[str, ...] | None  # of the samples, if not all are written
     more: Mapping[str, Any]  # arguments that the target takes
 
     def keywords(self) -> dict[str, Any]:

@@ -10,8 +10,8 @@
 | ``aflw_cropped_label.csv`` | the same for the PyTorch port: file, 1_x, 1_y, 1_vis …, val |
 
 The N texels of a model stand row by row, from the forehead. Its ten components are five of identity and five of
-expression at one standard deviation, zeros where the model has fewer; ``prepareExpressionBFM.m`` takes expressions as
-``Model_Expression.mat`` has them, unlike its paper. The mouth's inside moves with what closes it in UV, where that
+expression at one standard deviation, zeros if the model has fewer; ``prepareExpressionBFM.m`` takes expressions as
+``Model_Expression.mat`` has them, unlike its paper. The mouth's inside moves with what closes it in UV, if that
 script solves for it.
 
 Labels are x, y and whether the point is seen: in ``imdb.mat`` in MATLAB's px with **y up**, as its demo draws them; in
@@ -53,7 +53,7 @@ _AROUND = 2  # texels on each side, for the direction of the surface
 
 
 def key(name: str) -> str:
-    """The name itself, where a file can have it."""
+    """The name itself, if a file can have it."""
     return str(path_of(name))
 
 

@@ -28,7 +28,7 @@ class TexturedFace(NamedTuple):
 
 
 def mesh_key(name: str) -> str:
-    """The name, where a file can have it, without what readers of OBJ and PLY trip over in the name of a texture."""
+    """The name, if a file can have it, without what readers of OBJ and PLY trip over in the name of a texture."""
     path = path_of(name)
     stem = re.sub(r"^-|[\s#]", "_", path.name)
     whole = str(path.with_name(stem))

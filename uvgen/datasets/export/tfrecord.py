@@ -1,4 +1,4 @@
-"""TFRecord files of `tf.train.Example`, for TensorFlow and whatever else reads them: ``NAME.tfrecord``, one a shard.
+"""TFRecord files of `tf.train.Example`, for TensorFlow and whatever else reads them: ``NAME.tfrecord``, one per shard.
 
 A file is records one after the other: the length as uint64, its masked CRC-32C as uint32, the data, its masked
 CRC-32C; little-endian. A mask is the checksum rotated right by 15 bits plus 0xA282EAD8. The data is a protobuf

@@ -25,7 +25,7 @@ class Kept(NamedTuple):
     similarity: NDArray[np.float64]
     landmarks: NDArray[np.float64]  # of the label, (68, 3) image px
     unseen: NDArray[np.bool_] | None = None  # texels
-    first_nme: float | None = None  # of the photograph, where its face is turned
+    first_nme: float | None = None  # of the photograph, if its face is turned
 
 
 def add_annotations(rows: dict[str, Any], kept: Sequence[Kept], survey: Survey) -> None:

@@ -13,7 +13,7 @@ from uvgen.models.morphable import MorphableModel
 
 _CROPPED = "faces are shifted or of another size: were the images cropped or resized after the fit?"
 _EXPLAINS = 0.5  # a change that leaves more than this share of the error explains nothing
-_FITS = 0.25  # a shift and a scale of each face leave less than this, where they are all that is wrong
+_FITS = 0.25  # a shift and a scale of each face leave less than this, if they are all that is wrong
 _SMALL = 0.05
 _MOST = 2 / 3  # of the samples that are apart: what explains fewer of them is no cause common to them
 _NEARLY_ALL = 0.9  # likewise, for a shift and a scale of each face, which fit much that is wrong otherwise
@@ -30,7 +30,7 @@ class Cause(NamedTuple):
     Attributes
     ----------
     text : str
-        What is probably wrong and what to do; empty where nothing explains the error.
+        What is probably wrong and what to do; empty if nothing explains the error.
     nme_now, nme : float
         Median NME as it is, and after the change.
     of_bases : bool
@@ -43,7 +43,7 @@ class Cause(NamedTuple):
     of_bases: bool
 
     def __str__(self) -> str:
-        """The cause with what it makes of the error, and what to do where the text does not say that."""
+        """The cause with what it makes of the error, and what to do if the text does not say that."""
         advice = "; use the model that the parameters were fitted with" if self.of_bases else ""
         return f"{self.text} (label NME {self.nme:.2%} instead of {self.nme_now:.2%}){advice}"
 
@@ -51,7 +51,7 @@ class Cause(NamedTuple):
 def find_cause(
     rows: Mapping[str, Any], points: Points, annotated: Points, model: MorphableModel | None, convention: str
 ) -> Cause:
-    """The single change that brings labels closest to annotations, where it does so for most of the samples.
+    """The single change that brings labels closest to annotations, if it does so for most of the samples.
 
     Parameters
     ----------
@@ -122,17 +122,18 @@ def _moved(rows: Mapping[str, Any], points: Points, annotated: Points) -> dict[s
         return opposite
 
     found = {
-        "y counts from the other edge (y up for y down): turn the annotations or the poses around": upside,
+        "y counts from the other edge (up instead of down): flip y in the annotations or in the poses": upside,
         "ty counts from the top edge, expected from the bottom": from_top,
         "left and right landmarks are exchanged (mirrored order)": mirrored,
-        "images are mirrored, their parameters are not": across(mirrored),
-        "images are mirrored, their parameters and the order of their landmarks are not": across(points),
+        "images are mirrored, but their parameters are not": across(mirrored),
+        "images are mirrored, but their parameters and the order of their landmarks are not": across(points),
         "x and y of the annotated landmarks are exchanged": points[..., ::-1],
     }
     for dx in (-1, 0, 1):
         for dy in (-1, 0, 1):
             if dx or dy:
-                text = f"labels are shifted by ({dx:+d}, {dy:+d}) px: pixels counted from 0 for 1, or --convention"
+                shift = f"labels are shifted by ({dx:+d}, {dy:+d}) px"
+                text = f"{shift}: pixels counted from 0 instead of 1, or another --convention"
                 found[text] = points + np.array([dx, dy], np.float64)
     return found
 
@@ -173,7 +174,7 @@ def _other_parameters(rows: Mapping[str, Any], model: MorphableModel, convention
 
 
 def _without_parameters(rows: Mapping[str, Any], model: MorphableModel, convention: str) -> dict[str, Points]:
-    """Faces without what the bases do: closer only where the parameters belong to other bases."""
+    """Faces without what the bases do: closer only if the parameters belong to other bases."""
     none = {name: np.zeros_like(rows[name]) for name in ("shape", "expression")}
     return {
         f"the parameters belong to {_OTHER_BASES.format(model.name)}":

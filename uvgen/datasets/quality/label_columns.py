@@ -81,7 +81,7 @@ def label_columns(reader: ShardReader) -> LabelColumns:
     repeated = _stated(reader)
     n_photographs = len({found[0] for k in np.flatnonzero(repeated) if (found := photograph_of(names[k]))})
     if (most := reader.config.build.max_nme) is not None:
-        # `max_nme` leaves turned versions alone where it knows that the annotation is another's: one that is farther
+        # `max_nme` leaves turned versions alone if it knows that the annotation is another's: one that is farther
         # off is such a version, and the one that it could be compared with may have been left out
         for photograph, keys in versions.items():
             if repeated[keys].any():
@@ -112,7 +112,7 @@ def _stated(reader: ShardReader) -> NDArray[np.bool_]:
 def repeated_names(reader: ShardReader, chosen: Sequence[str]) -> list[str]:
     """Those of some samples that hold the annotation of another version of their photograph, in order.
 
-    A set of these alone need not show it, as where the version with that annotation is left out.
+    A set of these alone need not show it, as if the version with that annotation is left out.
 
     Parameters
     ----------

@@ -104,13 +104,13 @@ def compare_maps(
     if means[better] < _MOST_LEVELS and _TIMES_BETTER * means[better] + _LEVELS_BETTER < means[best]:
         raise InputError(
             f"{originals}: the maps hold {_shown(*better, size)}, as {pairs} crops show ({means[better]:.1f} gray "
-            f"levels apart), expected {_shown(*best, size)} as named; leave out what is named, or the originals"
+            f"levels apart), expected {_shown(*best, size)} as given; omit the scale and convention, or the originals"
         )
     if not means[best] < _MOST_LEVELS:
         why = f"labels {apart:.1f} px apart" if not np.isfinite(means[best]) else f"{means[best]:.0f} gray levels apart"
         raise InputError(
             f"{originals}: no scale or pixel convention gives the {pairs} crops that were compared ({why}); are they "
-            f"of these images, made with {brief(model.name)}? Else name the scale and leave the originals out"
+            f"of these images, made with {brief(model.name)}? If not, give the scale and omit the originals"
         )
     said = f"maps compared with {pairs} originals: {_shown(*best, size)} ({means[best]:.1f} gray levels apart)"
     return *best, said
@@ -138,7 +138,7 @@ def _pairs(
             check_counts(original, said, model)
             position_map = _unchecked(sample)
             stored = read_landmarks(position_map, landmark_weights(model, len(position_map)))
-        except UvgenError as error:  # reported where it is its turn
+        except UvgenError as error:  # reported if it is its turn
             check_machine(error)
             continue
         if crop.shape[0] != crop.shape[1]:

@@ -1,7 +1,7 @@
 """Whether a sample's parameters can be what they are taken for: what is certainly wrong never becomes a label.
 
 Scale and angles are checked always. The other limits are wide, because a data set may hold what nobody thought of; a
-sample beyond them is left out, or kept where `BuildConfig.implausible` is "keep".
+sample beyond them is left out, or kept if `BuildConfig.implausible` is "keep".
 """
 
 import math
@@ -78,7 +78,7 @@ def check_labels(sample: Sample, *labels: NDArray[Any]) -> None:
     """Raise SampleError if a number of a sample's labels is larger than any that a face has, or is none."""
     most = max(float(np.abs(values).max()) for values in labels)  # NaN where one is
     if not all((np.abs(values) <= MOST).all() for values in labels):
-        raise SampleError(f"{sample.parameters}: labels of up to {most:.3g} px come of it, expected {MOST:g} at most")
+        raise SampleError(f"{sample.parameters}: gives labels of up to {most:.3g} px, expected {MOST:g} at most")
 
 
 def deviations(values: NDArray[np.floating[Any]], std: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

@@ -1,7 +1,7 @@
-"""How far a data set's labels are from the annotations of the same samples, and why where they are far.
+"""How far a data set's labels are from the annotations of the same samples, and why, if they are far.
 
 The label's landmarks come from the model and the fitted parameters; a 300W-LP or AFLW2000-3D file also holds what was
-annotated. Both agree to 1 to 3 % of the face's size where the model is the one that the parameters were fitted with.
+annotated. Both agree to 1 to 3 % of the face's size if the model is the one that the parameters were fitted with.
 """
 
 from collections import Counter
@@ -165,7 +165,7 @@ def _far(
     names: Sequence[str],
     model: MorphableModel | None,
 ) -> tuple[str, bool]:
-    """What is wrong where many samples are far from their annotations, and whether that is the model's bases.
+    """What is wrong if many samples are far from their annotations, and whether that is the model's bases.
 
     The cause is looked for among those samples alone.
     """
@@ -209,7 +209,7 @@ def _near(reader: ShardReader, known: NDArray[np.intp], model: MorphableModel | 
 
 
 def _common_shift(points: NDArray[np.float64], annotated: NDArray[np.float64]) -> tuple[int, int] | None:
-    """The whole pixel that all labels are off by, where they are."""
+    """The whole pixel that all labels are off by, if they are."""
     offset = np.nanmedian(np.nanmean(annotated[:, _INNER] - points[:, _INNER], axis=1), axis=0)
     whole = np.rint(offset)
     if not whole.any() or np.abs(whole).max() > 1 or np.abs(offset - whole).max() > _UNSURE_PX:

@@ -24,7 +24,7 @@ from uvgen.samples.stored import at_hand
 from uvgen.wording import count
 
 _N_PROBES = 16
-_BATCH = 1024  # further samples, where none of the probes can be used
+_BATCH = 1024  # further samples, if none of the probes can be used
 _N_VERSIONS = 4  # of a photograph, that are compared
 
 
@@ -35,7 +35,7 @@ class Survey:
     Attributes
     ----------
     dimensions : {2, 3}
-        Of annotated landmarks: 3 where one of the samples has them so.
+        Of annotated landmarks: 3 if one of the samples has them so.
     extras : tuple of (str, int)
         What is kept besides the parameters, and how many numbers each has.
     deviations_checked : tuple of str
@@ -80,7 +80,7 @@ class SurveyJob:
 def survey_samples(
     samples: Sequence[Sample], model: MorphableModel, config: BuildConfig, how: RunOptions
 ) -> Survey:  # fmt: skip
-    """Read a few samples, and others where none of the few can be used until there is one.
+    """Read a few samples, and others if none of the few can be used until there is one.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def survey_samples(
     config : BuildConfig
         What to keep.
     how : RunOptions
-        As for the build: where it works in other processes, so does this, in one.
+        As for the build: if it works in other processes, so does this, in one.
 
     Returns
     -------
@@ -110,7 +110,7 @@ def survey_samples(
         (made,) = results(SurveyJob(what), [tuple(task)], how)
         return made
 
-    for task in tasks:  # the second and others only where no sample so far can be used
+    for task in tasks:  # the second and others only if no sample so far can be used
         found, more = read(partial(_usable, model=model, config=config), task)
         errors += more
         if found:
@@ -138,7 +138,7 @@ AnySample = TypeVar("AnySample", bound=Sample)
 
 
 def probes_of(samples: Sequence[AnySample]) -> list[list[AnySample]]:
-    """A few samples, evenly spread over a list, then all others, some at once; DatasetError where there are none."""
+    """A few samples, evenly spread over a list, then all others, some at once; DatasetError if there are none."""
     if not samples:
         raise DatasetError("samples: none, expected one or more")
     places = np.unique(np.linspace(0, len(samples) - 1, _N_PROBES).astype(int)).tolist()
@@ -149,7 +149,7 @@ def probes_of(samples: Sequence[AnySample]) -> list[list[AnySample]]:
 
 
 def versions_of(probes: Sequence[Sample], samples: Sequence[Sample]) -> list[list[Sample]]:
-    """The first few versions of each probe's photograph, where its name says that there are some."""
+    """The first few versions of each probe's photograph, if its name says that there are some."""
     versions: dict[str, list[Sample]] = {}
     for sample in samples:
         if found := photograph_of(sample.name):

@@ -32,7 +32,7 @@ class Detector(Protocol):
     name : str
         One of `DETECTORS`.
     notice : str
-        What a user has to know before the first use, such as the license of weights; "" if there is nothing.
+        What users must know before the first use, such as the license of weights; "" if there is nothing.
     """
 
     name: str
@@ -60,7 +60,7 @@ def open_detector(name: str, model: Path | None = None) -> Detector:
     Raises
     ------
     InputError
-        If there is no such detector, or its weights are missing or no weights.
+        If there is no such detector, or its weights are missing or are not weights.
     DependencyError
         If its package is not installed, or cannot be used; the message says what to install.
     """

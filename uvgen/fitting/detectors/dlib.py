@@ -66,7 +66,7 @@ class Dlib:
         return largest_first(FaceLandmarks(points, None, "68", source=self.name) for points in found)
 
     def _find(self, image: NDArray[np.uint8]) -> list[NDArray[np.float64]]:
-        """Points of each face; in an image twice as large, where there is none at first."""
+        """Points of each face; in an image twice as large, if there is none at first."""
         rectangles = self._detector(image, 0)
         if not rectangles and max(image.shape[:2]) < 16 * _DETECTED_FROM_PX:  # larger ones would take seconds
             rectangles = self._detector(image, 1)

@@ -19,7 +19,7 @@ _PACKAGE = "face-alignment"
 
 
 def open_detector(model: Path | None) -> "FaceAlignment":
-    """The package's network; it has its own place for weights."""
+    """Open the package's network; the package keeps its weights in a folder of its own."""
     if model is not None:
         raise InputError(f"{model}: expected no file of weights, face-alignment downloads its own")
     package = imported("face_alignment", f"pip install {_PACKAGE}")

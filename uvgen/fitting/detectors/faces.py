@@ -1,4 +1,4 @@
-"""What detectors have in common: images they take, weights, room around faces that fill them, the order of faces."""
+"""What detectors share: checking images and weights, padding images that a face fills, ordering faces by size."""
 
 import os
 import re
@@ -22,7 +22,7 @@ _ROOM = 0.5  # of the longer side, added on each side of an image in which no fa
 
 
 def imported(package: str, how: str) -> Any:
-    """A package that a detector needs; DependencyError, which says how to install it, where it cannot be imported."""
+    """A package that a detector needs; DependencyError, which says how to install it, if it cannot be imported."""
     try:
         return import_module(package)
     except Exception as error:  # packages that were compiled for another NumPy fail in ways of their own
@@ -35,10 +35,10 @@ _log_lock = threading.Lock()
 
 @contextmanager
 def native_log_without(pattern: bytes) -> Iterator[None]:
-    """Within the block, what native code writes to stderr appears without what matches a pattern, when the block ends.
+    """Hold back what native code writes to stderr within the block; print it afterwards, without matches of a pattern.
 
-    MediaPipe and TensorFlow report how they start there, whatever their settings, through any progress bar and where
-    only errors are asked for. What does not match, such as the cause of a failure, is not lost.
+    MediaPipe and TensorFlow report their start on stderr, whatever their settings: through any progress bar, and even
+    if only errors are asked for. What does not match, such as the cause of a failure, is not lost.
     """
     with _log_lock, ExitStack() as stack:
         try:
@@ -59,7 +59,7 @@ def native_log_without(pattern: bytes) -> Iterator[None]:
 
 
 def weights_file(path: Path, what: str) -> str:
-    """The path of a file with weights; InputError where it is none."""
+    """The path of a file with weights; InputError if it is none."""
     if not path.is_file():
         found = "a folder" if path.is_dir() else "not there"
         raise InputError(f"{path}: {found}, expected {what}")
@@ -69,9 +69,9 @@ def weights_file(path: Path, what: str) -> str:
 def with_room(
     image: NDArray[np.uint8], find: Callable[[NDArray[np.uint8]], list[NDArray[np.float64]]], mode: str
 ) -> list[NDArray[np.float64]]:
-    """What `find` finds in an image, and where that is nothing, in the image with as much again around it.
+    """The faces that `find` finds in an image, or, if it finds none, in the image padded by its own size.
 
-    Detectors look for a face with something around it: pictures that a face fills hold none to them. `mode` is NumPy's
+    Detectors expect background around a face, and find none in a picture that a face fills. `mode` is NumPy's
     way of padding.
     """
     check_bytes(image, "image", (-1, -1, 3))

@@ -21,7 +21,7 @@ from uvgen.storage.names import brief
 
 _HOW = to_install("mediapipe")
 _START_LOG = rb"(?:INFO: Created TensorFlow Lite|WARNING: All log messages before absl|[IW]\d{4} \d\d:\d\d:)[^\n]*\n?"
-"""What MediaPipe reports of how it starts, as notes and warnings."""
+"""Notes and warnings that MediaPipe prints as it starts."""
 
 _MOST_FACES = 20
 _AROUND = 1.0  # of a far face's box, added on each side before the mesh is looked for in it

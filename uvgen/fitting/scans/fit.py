@@ -24,7 +24,7 @@ OUTLIER_MM = 8.0
 
 _MOST_RESIDUAL_MM = 12.0  # residual of the landmarks, without the jaw, above which they are no face's
 _SUSPECT_MM = 4.0  # residual above which landmarks are tried with left and right exchanged
-_BETTER = 0.6  # of the residual: landmarks are mirrored where the exchange brings it below this share
+_BETTER = 0.6  # of the residual: landmarks are mirrored if the exchange brings it below this share
 _LANDMARK_STEPS, _STEPS = 12, 30
 _ROWS_COUNT = 1500  # independent measurements that a scan's surface counts as: neighboring points have similar errors
 _LEAST_MM, _FIRST_MM = 0.2, 4.0  # noise of the surface: the least that is assumed, and the first guess
@@ -43,7 +43,7 @@ class Fitted(NamedTuple):
 
 
 def known_landmarks(landmarks: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """(68,) which landmarks are marked; InputError where they are too few, or lie in one place or line."""
+    """(68,) which landmarks are marked; InputError if they are too few, or lie in one place or line."""
     known = np.asarray(np.isfinite(landmarks).all(axis=1))
     if known.sum() < FEWEST_LANDMARKS:
         raise InputError(f"landmarks: {known.sum()} of 68 are marked, expected {FEWEST_LANDMARKS} or more")

@@ -116,10 +116,10 @@ def register_scans(
     workers, retries, timeout
         As for `uvgen.build_shards`; `timeout` is per scan.
     overwrite : bool
-        Start anew where the folder holds meshes that were made with other settings. Files that uvgen did not make are
+        Start anew if the folder holds meshes that were made with other settings. Files that uvgen did not make are
         never touched.
     untrusted : bool
-        Read `model`, where it is a file, in a child process: see `uvgen.load_model`.
+        Read `model`, if it is a file, in a child process: see `uvgen.load_model`.
     progress : callable, optional
         Called with the outcome of each scan.
 
@@ -179,7 +179,7 @@ def register_scans(
 
 
 def find_scans(root: Path, out: Path) -> list[ScanFile]:
-    """The scans in a folder and its subfolders, sorted by name; DatasetError where there are none."""
+    """The scans in a folder and its subfolders, sorted by name; DatasetError if there are none."""
     paths = [
         path for path in files_below(root, out, SCAN_SUFFIXES, "a folder of scans") if not path.stem.endswith(MARK)
     ]

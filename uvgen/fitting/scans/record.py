@@ -1,4 +1,4 @@
-"""`register.json`: what a folder of registered scans says of how it was made, and of each mesh in it."""
+"""`register.json`: the settings that a folder of registered scans was made with, and an entry for each mesh in it."""
 
 import json
 import math
@@ -38,7 +38,7 @@ _JOURNAL = ".uvgen-journal"
 
 
 def check_register_folder(out: Path) -> None:
-    """Raise OutputError, before any work, where a folder holds something else or cannot be written."""
+    """Raise OutputError, before any work, if a folder holds something else or cannot be written."""
     if not (out / REGISTER_INDEX).exists():
         check_folder(out)
         if out.is_dir() and (found := sorted(name for name in os.listdir(out) if not name.startswith("."))):
@@ -54,7 +54,7 @@ def plain_scan(scan: RegisteredScan) -> dict[str, Any]:
 
 
 def _parsed(content: Any) -> RegisteredScan:
-    """A scan as an index or a journal has it; ValueError, KeyError or TypeError where a value cannot be."""
+    """A scan as an index or a journal has it; ValueError, KeyError or TypeError if a value cannot be."""
     values = {field.name: content[field.name] for field in fields(RegisteredScan)}
     if not all(isinstance(values[key], str) for key in _TEXTS) or safe_name(values["name"]) != values["name"]:
         raise ValueError(f"name {brief(values['name'])[:60]}, expected that of a mesh in the folder")
@@ -74,7 +74,7 @@ def _number(value: Any) -> Any:
 
 
 def read_register_index(path: Path) -> dict[str, Any]:
-    """What a folder's index holds; SettingsError where it is none."""
+    """What a folder's index holds; SettingsError if it is none."""
     try:
         content = parse_json(read_text(path, "what uvgen register wrote"))
         if not isinstance(content, dict) or content.get("format") != _FORMAT:
@@ -122,7 +122,7 @@ class RegisterRecord:
                 new = {"uvgen": __version__, **self._stated}
                 check_same(out, {key: old.get(key) for key in new}, new, {"model_sha256": "another model"})
                 self.scans = {scan["name"]: _parsed(scan) for scan in old["scans"]}
-        with suppress(KeyError, TypeError, AttributeError, ValueError):  # a journal of somebody else's
+        with suppress(KeyError, TypeError, AttributeError, ValueError):  # a journal that uvgen did not write
             for line in self._journal.read():
                 self.scans[line["name"]] = _parsed(line)
         if gone := sorted(set(self.scans) - {unit.name for unit in self.units}):
@@ -133,7 +133,7 @@ class RegisterRecord:
         if self.scans:
             begin("comparing scans with what was made of them")
         if not self._path.exists():
-            self._write()  # first: without it, the folder would be somebody else's
+            self._write()  # first: without it, the folder would not count as ours
 
     def _remove(self, name: str) -> None:
         for kind in FORMATS:
@@ -154,7 +154,7 @@ class RegisterRecord:
         return False
 
     def add(self, result: RegisteredScan | RejectedScan) -> None:
-        """Note what came of a scan."""
+        """Note the outcome for a scan."""
         if isinstance(result, RejectedScan):
             self.rejected[result.scan] = result
             return

@@ -13,7 +13,7 @@ from uvgen.similarity import Similarity
 
 _MOST_ROWS = 5000  # vertices that are compared with a scan while coefficients are fitted
 _LEAST_AREA = 1e-3  # least area of a vertex, as a share of the mean: some have no triangles, or tiny ones
-_KEPT = 1e-3  # weight that keeps a vertex in place where it has no counterpart
+_KEPT = 1e-3  # weight that keeps a vertex in place if it has no counterpart
 
 JAW = 17
 """Number of the landmarks of the jaw, 0 to 16, which mark no fixed place on a face."""

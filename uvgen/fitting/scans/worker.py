@@ -36,7 +36,7 @@ _COARSEST_MM = 0.05  # between neighboring numbers of a mesh that is written
 
 @dataclass(frozen=True, slots=True)
 class ScanFile:
-    """A scan to register: its file, its name in the output, and why it cannot be used, where that is known."""
+    """A scan to register: its file, its name in the output, and why it cannot be used, if that is known."""
 
     path: Path
     name: str
@@ -67,11 +67,11 @@ class RegisteredScan:
     Attributes
     ----------
     name, scan : str
-        Of the mesh, without its suffix; the scan's file, below the folder that it came from.
+        Name of the mesh, without its suffix; path of the scan, below the folder that it came from.
     landmarks : str
-        What they come from: a file, below its folder, or a detector.
+        Where they come from: a file, below its folder, or a detector.
     unit : str or None
-        Of the scan: see `Registration`.
+        Unit of the scan: see `Registration`.
     mm_per_unit : float
     mean_mm, rms_mm, p95_mm, max_mm : float
         Distances of the vertices that have a counterpart on the scan to its surface.
@@ -116,20 +116,20 @@ class RejectedScan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RegisterJob:
-    """What every process that registers scans needs.
+    """Everything that a process which registers scans needs.
 
     Attributes
     ----------
     root, out : Path
         Folder of the scans, and of the meshes; absolute.
     model : MorphableModel
-        Whose topology the meshes get.
+        The model whose topology the meshes get.
     model_file : str or None
         Where it can be read again: its file, "builtin", or nowhere.
     landmarks : Path or None
-        Folder of landmark files; beside the scans where None.
+        Folder of landmark files; beside the scans if None.
     detector, detector_model : str or None, Path or None
-        Finds landmarks in pictures of scans that no file has some of.
+        Finds landmarks in pictures of scans that no file has landmarks of.
     format, frame, units : str
         See `uvgen.register_scans`.
     max_error_mm : float or None
@@ -162,7 +162,7 @@ class RegisterJob:
 
 
 class _Tools:
-    """What a process opens once, the detector when it is needed."""
+    """What a process opens once; the detector is opened when it is needed."""
 
     def __init__(self, job: RegisterJob) -> None:
         self.job, self.template = job, Template(job.model)
@@ -176,7 +176,7 @@ class _Tools:
 
 
 def state_of(job: RegisterJob, scan: ScanFile) -> str:
-    """Hash of a scan's file and its landmarks'; that of nothing where one cannot be read."""
+    """Hash of a scan's file and its landmarks'; that of nothing if one cannot be read."""
     try:
         marks = landmark_file(scan.path, job.landmarks)
         if marks is None and job.detector is None:
@@ -242,7 +242,7 @@ def _check_precision(job: RegisterJob, scan: ScanFile, found: Registration) -> N
 
 
 def _below(job: RegisterJob, marks: Path | None) -> str:
-    """A landmark file's path below the folder that it came from; the detector's name where there is none."""
+    """A landmark file's path below the folder that it came from; the detector's name if there is none."""
     if marks is None:
         return job.detector or ""
     for folder in (job.landmarks, job.root):
@@ -289,7 +289,7 @@ def mesh_path(out: Path, name: str, kind: str) -> Path:
 
 
 def settings(job: RegisterJob) -> dict[str, Any]:
-    """What a folder's `register.json` states of how it was made."""
+    """The settings that a folder's `register.json` states."""
     return {
         "model": job.model.name, "model_file": job.model_file, "model_sha256": job.model.content_sha256,
         "detector": job.detector, "mesh_format": job.format, "frame": job.frame, "units": job.units,

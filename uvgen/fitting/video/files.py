@@ -18,7 +18,7 @@ _OURS = re.compile(r"frame_\d{6,}\.(mat|jpg|jpeg|png|bmp|webp)|\.uvgen-video")
 
 
 def make_scratch(scratch: Path) -> None:
-    """Make a video's hidden folder; OutputError where a link has its name, DatasetError where it cannot be made."""
+    """Make a video's hidden folder; OutputError if a link has its name, DatasetError if it cannot be made."""
     if scratch.is_symlink():
         raise OutputError(f"{scratch}: is a link, expected a folder; remove it")
     try:
@@ -28,7 +28,7 @@ def make_scratch(scratch: Path) -> None:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write a file in a hidden folder; DatasetError where it cannot be written."""
+    """Write a file in a hidden folder; DatasetError if it cannot be written."""
     try:
         path.write_bytes(data)
     except OSError as error:
@@ -39,7 +39,7 @@ def replace_folder(scratch: Path, folder: Path) -> None:
     """Rename a video's hidden folder to its final name, and replace the folder that an earlier run made.
 
     Raises OutputError if the final name belongs to a link or to files that uvgen did not make, and DatasetError
-    where the folder cannot be written.
+    if the folder cannot be written.
     """
     try:
         (scratch / ".found").unlink(missing_ok=True)

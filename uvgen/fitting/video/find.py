@@ -76,7 +76,8 @@ def frame_files(folder: Path) -> tuple[list[tuple[int, Path]], list[tuple[Path, 
             bad.append((path, f"number {brief(number)}, expected a frame's"))
         elif counts[number] > 1:
             others = [other for other, n in zip(names, numbers, strict=True) if n == number and other != name]
-            bad.append((path, f"{brief(others[0])} has the number {number} too, expected one file a frame; remove one"))
+            why = f"{brief(others[0])} has the number {number} too, expected one file per frame; remove one"
+            bad.append((path, why))
         else:
             good.append((number, path))
     return sorted(good), bad
@@ -85,7 +86,7 @@ def frame_files(folder: Path) -> tuple[list[tuple[int, Path]], list[tuple[Path, 
 def frame_numbers(stems: Sequence[str]) -> list[int | None]:
     """The numbers of frames by their names without suffix; None if a name has no number.
 
-    Where names hold several numbers, the one that differs most from name to name counts, the last one of several such.
+    If names hold several numbers, the one that differs most from name to name counts, the last one of several such.
     """
     groups = [_DIGITS.findall(stem) for stem in stems]
     lengths = Counter(len(group) for group in groups if group)

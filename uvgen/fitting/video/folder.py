@@ -116,7 +116,7 @@ def fit_video(
     jaw : {"contour", "fixed"}
         See `uvgen.fit_landmarks`.
     smoothness : float
-        1 fits how people usually move. More makes pose and expression smoother; 0 fits them to each frame by itself.
+        1 fits how people usually move. More makes pose and expression smoother; 0 fits each frame on its own.
     fps : float, optional
         Frames per second: of a folder of frames, 25 by default; of a video file, in place of its own times.
     max_residual : float, optional

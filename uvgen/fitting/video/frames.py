@@ -22,7 +22,7 @@ from uvgen.storage.reading import check_picture_size, open_regular
 
 _QUALITY = 95  # of frames that are written as JPEG
 _BLOCK = 1 << 20
-_USUAL_RATE = 25.0  # frames per s, where neither the caller nor the file states it
+_USUAL_RATE = 25.0  # frames per s, if neither the caller nor the file states it
 # without playlists and lists of files, which could refer to other files or addresses
 _FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegvideo,mpegts,mpegtsraw,ogg,flv,asf,gif,apng,h264,hevc,av1,ivf,"
@@ -42,7 +42,7 @@ class Frame(NamedTuple):
     image: NDArray[np.uint8]
     """(h, w, 3) RGB."""
     data: bytes
-    """Content of the frame's file where it can be copied unchanged, else empty."""
+    """Content of the frame's file if it can be copied unchanged, else empty."""
     suffix: str
     """File suffix of what `picture` returns."""
     problem: str = ""
@@ -115,7 +115,7 @@ def _of_file(job: FaceJob, video: Photograph, rate: float | None) -> Iterator[Fr
 
 
 def import_av() -> ModuleType:
-    """PyAV; DependencyError where it is not installed."""
+    """PyAV; DependencyError if it is not installed."""
     try:
         import av
     except ModuleNotFoundError as error:
@@ -133,7 +133,7 @@ def _decoded(av: Any, file: BinaryIO, job: FaceJob, video: Photograph, rate: flo
         container = av.open(file, options={"format_whitelist": _FORMATS})
     except (av.FFmpegError, ValueError) as error:
         why = getattr(error, "strerror", None) or error  # without numbers of files and what FFmpeg logged
-        raise InputError(f"{path}: no readable video ({brief(why)})") from error
+        raise InputError(f"{path}: not a readable video ({brief(why)})") from error
     with container:
         if not container.streams.video:
             raise InputError(f"{path}: has no pictures, expected a video")
@@ -154,7 +154,7 @@ def _decoded(av: Any, file: BinaryIO, job: FaceJob, video: Photograph, rate: flo
                 check_picture_size(frame.width, frame.height)
                 image = frame.to_ndarray(format="rgb24")
             except (av.FFmpegError, ValueError, MemoryError) as error:
-                where = f"damaged after frame {number - 1}, the last that is used" if number else "no readable video"
+                where = f"damaged after frame {number - 1}, the last that is used" if number else "not a readable video"
                 raise InputError(f"{path}: {where} ({brief(error)})") from error
             if job.exif == "apply":
                 image = np.rot90(image, round(getattr(frame, "rotation", 0) / 90))
@@ -174,7 +174,7 @@ def _check_size(stream: Any) -> None:
 
 
 def digest_of(path: Path) -> str:
-    """SHA-256 of a file of any size, read in blocks; InputError where it cannot be read."""
+    """SHA-256 of a file of any size, read in blocks; InputError if it cannot be read."""
     digest = hashlib.sha256()
     try:
         with open_regular(path) as file:

@@ -1,7 +1,7 @@
 """Splitting a video into tracks: runs of frames that show one person without a cut.
 
 There is a cut where the picture changes far more than is usual between frames, or where the face jumps and does not
-come back. Where it jumps and comes back within a few frames, the landmarks in these frames are wrong.
+come back. If it jumps and comes back within a few frames, the landmarks in these frames are wrong.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from PIL import Image
 
 _THUMBNAIL, _COARSE = 16, 4  # px of a thumbnail's side; step in px by which pictures are sampled for it
 _CHANGE, _TIMES_USUAL = 0.12, 6.0  # a cut changes a thumbnail by more than this on average, and than this many medians
-# a face jumps where it moves faster than these: the first is allowed between any two frames
+# a face jumps if it moves faster than these: the first is allowed between any two frames
 _MOVE, _MOVE_PER_S = 0.4, 3.0  # sizes of the face
 _GROWTH, _GROWTH_PER_S = 0.4, 1.0  # logarithm of its size
 _TURN, _TURN_PER_S = 0.6, 8.0  # rad

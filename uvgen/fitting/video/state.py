@@ -25,7 +25,7 @@ class VideoFaceJob(FaceJob, Protocol):
 def landmarks_of_frame(job: VideoFaceJob, table: LandmarkTable | None, path: Path) -> list[FaceLandmarks] | str:
     """The faces that landmark files have for a frame, or why there are none.
 
-    Where there are several videos, their landmark files are in folders of their names, and a table names the video too.
+    If there are several videos, their landmark files are in folders of their names, and a table names the video too.
     """
     if table is not None:
         claim, name = table.claim(path), path.relative_to(job.root)
@@ -87,7 +87,7 @@ def _frames(video: Photograph) -> list[tuple[int, Path]]:
 
 
 def state_of_video(job: VideoFaceJob, table: LandmarkTable | None, video: Photograph) -> str:
-    """SHA-256 of a video and its landmark files; InputError where the video cannot be read."""
+    """SHA-256 of a video and its landmark files; InputError if the video cannot be read."""
     digest = hashlib.sha256()
     folder = frames_folder(video)
     if video.path.is_dir():

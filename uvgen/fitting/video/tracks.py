@@ -1,6 +1,6 @@
 """One person in the frames of a video: one shape, and pose and expression that move smoothly.
 
-Each frame is first fitted by itself (`uvgen.fitting.landmarks`). Then two steps alternate: the shape is fitted to all
+Each frame is first fitted on its own (`uvgen.fitting.landmarks`). Then two steps alternate: the shape is fitted to all
 frames together by regularized least squares, and pose and expression of all frames by Gauss-Newton steps on
 
     sum over frames of (points' distances / sigma)² / 2 + |expression / expression_std|² / 2
@@ -88,7 +88,7 @@ def fit_track(
     model, jaw
         Those that `fit_alone` was called with.
     smoothness : float
-        1 fits how people usually move. More makes pose and expression smoother; 0 fits them to each frame by itself.
+        1 fits how people usually move. More makes pose and expression smoother; 0 fits each frame on its own.
 
     Returns
     -------

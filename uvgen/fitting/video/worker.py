@@ -58,7 +58,7 @@ class VideoJob:
     smoothness : float
         See `fit_track`.
     rate : float or None
-        Frames per second, where the caller states it.
+        Frames per second, if the caller states it.
     several : bool
         Whether there is more than one video; landmarks are then looked for only under each video's name.
     """
@@ -328,7 +328,7 @@ def _fitted(
 
 
 def _pieces(track: list[int]) -> list[list[int]]:
-    """The track, divided into pieces of about equal length where it is too long."""
+    """The track, divided into pieces of about equal length if it is too long."""
     n = -(-len(track) // _LONGEST)
     return [part.tolist() for part in np.array_split(track, n)]
 

@@ -77,7 +77,7 @@ NOSE_LIFT = 0.10  # the nose grows upward by this much per mm of protrusion, so 
 
 
 def nose_height(x: Floats, y: Floats) -> Floats:
-    """z of the nose as a height field over the frontal plane; far below the face where there is no nose."""
+    """z of the nose as a height field over the frontal plane; far below the face if there is no nose."""
     ridge = hermite(
         y, (-30, -15.5, -13, -8, 2, 10, 18, 27, 36, 48), (30, 94, 103, 115.5, 114.0, 109, 103.4, 97.4, 91.7, 83)
     )

@@ -31,7 +31,7 @@ def builtin_model(n_vertices: int = DEFAULT_VERTICES) -> MorphableModel:
     Parameters
     ----------
     n_vertices : int
-        Wished number of vertices, 4,000 to 70,000. Grid lines come in whole numbers, so the model has a few
+        Approximate number of vertices, 4,000 to 70,000. Grid lines come in whole numbers, so the model has a few
         per cent more or fewer.
 
     Returns

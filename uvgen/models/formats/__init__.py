@@ -18,11 +18,11 @@ class ModelFormat:
     Attributes
     ----------
     module : str
-        In this package; imported where a file may be of its kind.
+        In this package; imported if a file may be of its kind.
     what : str
         Its file, for messages.
     folder : str
-        What a folder of the format holds, for messages; empty where it is one file.
+        What a folder of the format holds, for messages; empty if it is one file.
     """
 
     module: str

@@ -15,7 +15,7 @@ from uvgen.storage.reading import read_file
 
 
 def read_bytes(path: Path, what: str) -> bytes:
-    """A file's bytes; ModelError where it is missing or cannot be read, with `what` was expected."""
+    """A file's bytes; ModelError if it is missing or cannot be read, with `what` was expected."""
     if not path.exists():
         raise ModelError(f"{path}: no such file, expected {what}")
     try:
@@ -50,7 +50,7 @@ def read_array(path: Path, what: str) -> NDArray[Any]:
 
 
 def real(value: Any, path: Path, name: str) -> NDArray[Any]:
-    """A value as an array of real numbers; ModelError where it is none."""
+    """A value as an array of real numbers; ModelError if it is none."""
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub":
         raise ModelError(f"{path}: {name} is {shown(value)}, expected an array of real numbers")
     return value
@@ -71,7 +71,7 @@ def basis_of(array: NDArray[Any], path: Path, name: str, n: int) -> NDArray[Any]
 
 
 def whole_numbers(array: NDArray[Any], path: Path, name: str) -> NDArray[np.int64]:
-    """Indices of any type as int64; ModelError where one is no whole number."""
+    """Indices of any type as int64; ModelError if one is no whole number."""
     with np.errstate(invalid="ignore"):
         numbers = array.astype(np.int64)
     if not np.array_equal(numbers, array):

@@ -54,7 +54,9 @@ def read(bfm: Path, expression: Path, info: Path, uv: Path, mouth: Path | None =
     if not n:
         raise ModelError(f"{info}: trimIndex is empty, expected the vertices of {bfm} that are kept")
     if trim.min() < 0:
-        raise ModelError(f"{info}: trimIndex holds what is no vertex, expected whole numbers of 1 to {n_full}")
+        raise ModelError(
+            f"{info}: trimIndex holds numbers that are not vertices, expected whole numbers of 1 to {n_full}"
+        )
     if trim.max() >= n_full:
         raise ModelError(f"{info}: trimIndex reaches vertex {trim.max() + 1}, expected {n_full} at most, as {bfm} has")
     expressions = matlab.rows(additions, "w_exp", expression, 3 * n)

@@ -37,7 +37,7 @@ def read(bfm: Path, expression: Path, info: Path, uv: Path, mouth: Path | None =
     Returns
     -------
     MorphableModel
-        53,490 vertices; that of `bfm2009.read` where it has them.
+        53,490 vertices; that of `bfm2009.read` if it has them.
 
     Raises
     ------

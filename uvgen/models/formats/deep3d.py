@@ -12,7 +12,7 @@ Its authors ship a script that makes the file; a folder of the same files is rea
 - ``BFM_exp_idx.mat``: trimIndex, the 53,215 of the 53,490; ``BFM_front_idx.mat``: idx, the 35,709 of the 53,215
 - ``facemodel_info.mat``: tri, keypoints
 
-Of these, the mean expression is not used. UV are ``BFM_UV.mat``'s (53,490 or 53,215 rows) where it and the index
+Of these, the mean expression is not used. UV are ``BFM_UV.mat``'s (53,490 or 53,215 rows) if it and the index
 files lie beside the model.
 """
 
@@ -61,7 +61,7 @@ def read(path: Path) -> AssembledModel:
     Returns
     -------
     AssembledModel
-        Without regions and mirror pairs; without UV where their files are not beside it. Parameters are multiples of
+        Without regions and mirror pairs; without UV if their files are not beside it. Parameters are multiples of
         the standard deviations.
 
     Raises
@@ -216,7 +216,7 @@ def _read_stds(path: Path) -> NDArray[np.float64]:
     try:
         values = np.array([number_of(word) for word in text.split()])
     except ValueError as error:
-        raise ModelError(f"{path}: holds what is no number, expected standard deviations") from error
+        raise ModelError(f"{path}: holds values that are not numbers, expected standard deviations") from error
     if not (np.isfinite(values).all() and (values >= 0).all()):
         raise ModelError(f"{path}: holds {values.min():.3g}, expected finite standard deviations of 0 or more")
     return values

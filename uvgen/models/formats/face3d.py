@@ -97,7 +97,7 @@ def write(model: MorphableModel, folder: Path) -> None:
     model : MorphableModel
         Any model.
     folder : Path
-        Where ``BFM.mat``, ``BFM_UV.mat`` and ``BFM_info.mat`` go; made where it is missing.
+        Where ``BFM.mat``, ``BFM_UV.mat`` and ``BFM_info.mat`` go; made if it is missing.
 
     Raises
     ------

@@ -286,7 +286,7 @@ def _embedding(path: Path) -> dict[Any, Any]:
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror}), expected FLAME's landmarks") from error
     except ValueError as error:
-        raise ModelError(f"{path}: no readable landmarks of FLAME: {brief(error)}") from error
+        raise ModelError(f"{path}: not readable as landmarks of FLAME: {brief(error)}") from error
     return _dict(content, path)
 
 

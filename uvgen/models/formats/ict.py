@@ -152,7 +152,7 @@ def _folder(path: Path) -> Path | None:
 
 
 def _about(folder: Path) -> tuple[list[str], NDArray[np.int64] | None]:
-    """File names of the expressions, and the landmarks where the folder says them."""
+    """File names of the expressions, and the landmarks if the folder says them."""
     path = folder / ABOUT
     if not os.path.lexists(path):  # a link to nowhere is an error
         found = (item.name for item in folder.iterdir() if item.suffix == ".obj" and item.name != NEUTRAL)

@@ -61,7 +61,7 @@ def recognize(path: Path) -> tuple[str, str] | None:
 def advice(path: Path) -> str:
     """What a file is that was given where a part of a model is wanted, and which option takes it: ``"; it is …"``.
 
-    Empty where there is nothing to be said of it.
+    Empty if there is nothing to be said of it.
     """
     if (found := recognize(path)) is not None:
         what, option = found
@@ -77,7 +77,7 @@ def advice(path: Path) -> str:
 
 
 def variables(path: Path) -> set[str]:
-    """Names of a MATLAB file's variables; none where it is no such file or damaged."""
+    """Names of a MATLAB file's variables; none if it is no such file or damaged."""
     kind = describe_file(path)
     try:
         if kind == "a MATLAB 7.3 file":

@@ -104,7 +104,7 @@ def _load_hdf5(path: Path, names: list[str] | None) -> dict[str, Any]:
 
 
 def numbers(content: dict[str, Any], name: str, path: Path) -> NDArray[Any]:
-    """A variable as a matrix of real numbers; ModelError where it is something else."""
+    """A variable as a matrix of real numbers; ModelError if it is something else."""
     if isinstance(content[name], (dict, Unread)):
         found = "a struct" if isinstance(content[name], dict) else content[name].what
         raise ModelError(f"{path}: {name} is {found}, expected a vector or matrix of real numbers")
@@ -152,7 +152,7 @@ def pairs(content: dict[str, Any], name: str, path: Path) -> NDArray[Any]:
 
 
 def uv_rows(content: dict[str, Any], path: Path, *lengths: int) -> NDArray[np.float64]:
-    """The variable UV, (n, 2) or (2, n), as (n, 2) where n is one of `lengths`."""
+    """The variable UV, (n, 2) or (2, n), as (n, 2) if n is one of `lengths`."""
     array = numbers(content, "UV", path)
     for n in lengths:
         if array.shape in ((n, 2), (2, n)):
@@ -234,7 +234,7 @@ def trim_of(content: dict[str, Any], path: Path) -> NDArray[np.int32] | None:
         return None
     trim = indices(vector(content, "trimIndex", path))
     if trim.min(initial=0) < 0:
-        raise ModelError(f"{path}: trimIndex holds what is no vertex, expected whole numbers from 1 on")
+        raise ModelError(f"{path}: trimIndex holds numbers that are not vertices, expected whole numbers from 1 on")
     return trim
 
 
