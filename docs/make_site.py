@@ -23,7 +23,7 @@ LIBRARY = {
     "uvgen": "What most programs use: making and reading data sets, models, position maps, evaluation, reports.",
     "uvgen.rasterize": "Drawing, shading and unwrapping triangle meshes on the CPU; needs only NumPy and Numba.",
     "uvgen.augment": "Augmentation of samples, with exact labels.",
-    "uvgen.torch": "PyTorch: data sets and samplers, maps made on the device, drawing with gradients, layers of a 3DMM.",
+    "uvgen.torch": "PyTorch: data sets, samplers, maps made on the device, drawing with gradients, layers of a 3DMM.",
     "uvgen.losses": "Losses of position maps, landmarks and coefficients, for arrays and tensors.",
     "uvgen.metrics": "Distances between position maps, for arrays and tensors.",
     "uvgen.evaluation": "Comparing predictions with the truth.",

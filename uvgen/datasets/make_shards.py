@@ -41,9 +41,9 @@ class BuildResult:
     files : tuple of Path
         The shards, in the order of their names; URLs as text if they are in an object store.
     size_bytes : int
-        Of all of them.
+        Size of all of them.
     seconds : float
-        What this run took.
+        How long this run took.
     mirror : TexelMirror or None
         The model's, if samples were flipped. Their maps are exact but at its `mirror.n_unpaired` texels.
     quality : LabelQuality or None

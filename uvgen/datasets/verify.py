@@ -49,7 +49,7 @@ class VerifyResult:
     problems : tuple of str
         What is wrong, one line each, which names the shard.
     seconds : float
-        What checking took.
+        How long the check took.
     skipped : int
         Samples that were left out when the set was made.
     quality : LabelQuality or None

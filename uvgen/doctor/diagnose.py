@@ -29,7 +29,7 @@ class Diagnosis:
     path : str
         Where it is; "" for the machine.
     facts : dict
-        Of the machine: versions, cores, memory, folders and their free space.
+        Facts of the machine: versions, cores, memory, folders and their free space.
     findings : tuple of Finding
         Errors first, then warnings, then notes.
     checked : dict
