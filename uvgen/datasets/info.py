@@ -73,7 +73,7 @@ class DatasetInfo:
     __repr__ = described
 
     def to_plain(self) -> dict[str, Any]:
-        """As `uvgen info --json` prints it."""
+        """The result as `uvgen info --json` prints it."""
         return {
             "folder": said(self.folder),
             "uvgen": self.uvgen,

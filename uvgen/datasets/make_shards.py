@@ -65,7 +65,7 @@ class BuildResult:
     __repr__ = described
 
     def to_plain(self) -> dict[str, Any]:
-        """As commands print it with ``--json``."""
+        """The result as commands print it with ``--json``."""
         warnings = [*self.warnings, *(self.quality.warnings if self.quality else ())]
         return {
             "samples": self.samples,

@@ -71,7 +71,7 @@ class VerifyResult:
         return not self.problems
 
     def to_plain(self) -> dict[str, Any]:
-        """As `uvgen verify --json` prints it."""
+        """The result as `uvgen verify --json` prints it."""
         return {
             "sound": self.sound,
             "samples": self.samples,

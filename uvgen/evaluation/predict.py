@@ -67,7 +67,7 @@ class PredictResult:
     __repr__ = described
 
     def to_plain(self) -> dict[str, Any]:
-        """As `uvgen predict --json` prints it."""
+        """The result as `uvgen predict --json` prints it."""
         return {**asdict(self), "faces": [asdict(face) for face in self.faces]}
 
 

@@ -58,7 +58,7 @@ class SynthResult:
     __repr__ = described
 
     def to_plain(self) -> dict[str, Any]:
-        """As `uvgen synth --json` prints it."""
+        """The result as `uvgen synth --json` prints it."""
         return {
             "samples": self.samples,
             "new_samples": self.new_samples,
