@@ -98,7 +98,7 @@ def main() -> None:
                 worker._write(sample, image, face, flipped=False)
 
         floor = best_ms(write_all, options.repeats, 16)
-        print(f"floor, encoding and writing: {floor:.3f} ms an image")
+        print(f"floor, encoding and writing: {floor:.3f} ms per image")
         names = sample_names(options.count)
         for flip, what in ((False, "faces, each painted"), (True, "faces and their mirror images")):
             worker = _Renderer(SynthJob(folder / "first", model, 0, options.size, flip))

@@ -86,7 +86,7 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Compare predictions with the truth: the field's scores, by yaw, each with its subset, box and alignment.
+    """Compare predictions with the truth: published scores, by yaw, each with its subset, box and alignment.
 
     \b
     Example:

@@ -16,7 +16,7 @@ from uvgen.wording import are, count, shown_size
 @untrusted_option
 @json_option
 def command(shards: Path, untrusted: bool, as_json: bool) -> None:
-    """Say what a data set holds: samples, subsets, fields, settings, yaw, label quality, skipped samples, splits.
+    """Print what a data set holds: samples, subsets, fields, settings, yaw, label quality, skipped samples, splits.
 
     \b
     Example:

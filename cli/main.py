@@ -20,10 +20,10 @@ from uvgen.interrupts import exit_status, ignore_interrupts, interrupts_kept
 from uvgen.storage.names import printable
 
 _COMMANDS = {
-    "augment": "Make augmented copies of shards, labels included.",
-    "build": "Make shards of crops, position maps and parameters.",
+    "augment": "Make augmented copies of a data set, labels included.",
+    "build": "Make a data set of crops, position maps and parameters.",
     "export": "Write a data set in the layout of other trainers.",
-    "fit": "Fit a face model to photographs: samples to build from.",
+    "fit": "Fit a face model to photographs or videos, to build from.",
     "predict": "Run a trained network on photographs.",
     "prepare": "Bring photographs into the layout of other trainers.",
     "register": "Bring scans of faces to a model's topology.",
@@ -31,10 +31,10 @@ _COMMANDS = {
     "synth": "Render faces with exact labels, as a folder like 300W-LP.",
     "preview": "Draw a contact sheet of a data set, to check its labels by eye.",
     "report": "Write pages that show all of a data set, wrong labels first.",
-    "evaluate": "Compare predictions with the truth: the field's scores, by yaw.",
+    "evaluate": "Compare predictions with the truth: published scores, by yaw.",
     "verify": "Check a data set: hashes, shapes, ranges, labels.",
-    "info": "Say what a data set holds.",
-    "split": "Divide a data set into train and val, by photographs.",
+    "info": "Print what a data set holds.",
+    "split": "Divide a data set into parts such as train and val.",
     "select": "Choose samples: as a list, a split, or a data set.",
     "drop": "Leave samples out: as a list, a split, or a data set.",
     "merge": "Put data sets together, or copy a part of one.",

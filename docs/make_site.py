@@ -20,16 +20,16 @@ PROJECT_PAGES = {"README": "index", "CONTRIBUTING": "contributing", "SECURITY": 
 """File in the checkout → page."""
 
 LIBRARY = {
-    "uvgen": "What scripts call: data sets from samples, models, maps, reports.",
-    "uvgen.rasterize": "Triangles to pixels and back; needs only numpy and numba.",
+    "uvgen": "What most programs use: making and reading data sets, models, position maps, evaluation, reports.",
+    "uvgen.rasterize": "Drawing, shading and unwrapping triangle meshes on the CPU; needs only NumPy and Numba.",
     "uvgen.augment": "Augmentation of samples, with exact labels.",
-    "uvgen.torch": "PyTorch: data sets, and layers of a 3DMM.",
+    "uvgen.torch": "PyTorch: data sets, samplers, maps made on the device, drawing with gradients, layers of a 3DMM.",
     "uvgen.losses": "Losses of position maps, landmarks and coefficients, for arrays and tensors.",
     "uvgen.metrics": "Distances between position maps, for arrays and tensors.",
-    "uvgen.evaluation": "Predictions against the truth.",
+    "uvgen.evaluation": "Comparing predictions with the truth.",
     "uvgen.preview": "Pictures of data sets and predictions.",
-    "uvgen.report": "Pages of a whole data set.",
-    "uvgen.synth": "Rendered faces.",
+    "uvgen.report": "Writing pages that show a whole data set.",
+    "uvgen.synth": "Rendering synthetic faces with exact labels.",
 }
 """Public module → what it is for."""
 

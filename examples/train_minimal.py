@@ -154,15 +154,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=Help)
     parser.add_argument("shards", help="folder that `uvgen build` made")
     parser.add_argument("--out", type=Path, default=Path("run"), help="folder for the network and the picture")
-    parser.add_argument("--model", help="file or the word builtin: makes the maps of shards without maps")
+    parser.add_argument("--model", help="model file or the word builtin, for shards without maps")
     parser.add_argument("--split", help="part to train on (train, if the set has parts)")
     parser.add_argument("--val", help="part to validate on (val, if the set has parts)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda, cuda:1")
     threads = min(4, max(1, (os.cpu_count() or 1) - 2))  # workers need the others
     for name, value, text in (
         ("--steps", 200, "batches to train on"), ("--batch", 8, "samples in a batch"),
-        ("--workers", 2, "processes that read; 0 reads in this one"),
-        ("--threads", threads, "of PyTorch on the CPU; more gain little"),
+        ("--workers", 2, "processes that read data; 0: this process reads"),
+        ("--threads", threads, "threads of PyTorch on the CPU; more gain little"),
     ):  # fmt: skip
         parser.add_argument(name, type=int, default=value, help=text)
     parser.add_argument("--no-augmentation", action="store_true", help="train on the crops as they are")

@@ -26,12 +26,12 @@ LANDMARK_MIRROR = np.array(
     [*range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, 35, 34, 33, 32, 31, 45, 44, 43, 42, 47, 46, 39, 38, 37]
     + [36, 41, 40, 54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65]
 )
-LANDMARK_MIRROR.setflags(write=False)
 """(68,) index of the iBUG landmark that each landmark becomes when the image is mirrored."""
+LANDMARK_MIRROR.setflags(write=False)
 
 AFLW_MIRROR = np.array([5, 4, 3, 2, 1, 0, 11, 10, 9, 8, 7, 6, 16, 15, 14, 13, 12, 19, 18, 17, 20])
-AFLW_MIRROR.setflags(write=False)
 """(21,) index of the AFLW landmark that each becomes when the image is mirrored: 3DMMasSTN's syncFlippedLandmarks.m."""
+AFLW_MIRROR.setflags(write=False)
 
 
 def check_convention(convention: str) -> None:

@@ -212,7 +212,7 @@ def landmark_loss(predicted: Array, target: Array, weights: Array | None = None)
     predicted, target : (..., n, 2) or (..., n, 3) float
         Landmarks of one unit, finite.
     weights : (n,) or (..., n) real numbers or bool, optional
-        Of each, such as whether it is seen.
+        Weight of each, such as whether it is seen.
 
     Returns
     -------
@@ -246,7 +246,7 @@ def prior_loss(coefficients: Array, weights: Array | None = None) -> Array:
         In standard deviations; parameters that multiply a basis directly are first divided by the model's
         ``shape_std`` and ``expression_std``.
     weights : (k,) real numbers, optional
-        Of each.
+        Weight of each.
 
     Returns
     -------

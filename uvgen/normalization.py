@@ -77,7 +77,7 @@ class Normalization:
 
     @classmethod
     def of_maps(cls, name: "str | Normalization | None", crop_size: int) -> "Normalization":
-        """Of the position maps of crops.
+        """The normalization of position maps of crops.
 
         Parameters
         ----------
@@ -167,7 +167,7 @@ class Normalization:
 
     @classmethod
     def of_image(cls, name: str | None, image: Any) -> "Normalization":
-        """Of one image.
+        """The normalization of one image.
 
         Parameters
         ----------

@@ -179,8 +179,8 @@ def main() -> int:
     )
     parser.add_argument("--rate", type=float, default=1e-3, help="peak learning rate (0.001)")
     parser.add_argument("--pretrained", type=Path, help="torchvision state dict of resnet18")
-    parser.add_argument("--workers", type=int, default=0, help="processes that read (0)")
-    parser.add_argument("--threads", type=at_least_one, default=1, help="of PyTorch on the CPU (1)")
+    parser.add_argument("--workers", type=int, default=0, help="processes that read data (0)")
+    parser.add_argument("--threads", type=at_least_one, default=1, help="threads of PyTorch on the CPU (1)")
     parser.add_argument(
         "--device", type=device, default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda, cuda:1"
     )

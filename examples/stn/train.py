@@ -171,18 +171,20 @@ def main() -> None:
     parser.add_argument("--model", default="builtin", help="face model: a file or the word builtin")
     parser.add_argument("--recipe", choices=["quick", "paper"], default="quick")
     parser.add_argument("--encoder", default="small", help="small, or FILE.py:FUNCTION that returns a module")
-    parser.add_argument("--landmarks", choices=["68", "21"], default="68", help="300W-LP's, or AFLW's as published")
+    parser.add_argument(
+        "--landmarks", choices=["68", "21"], default="68", help="the 68 of 300W-LP, or the 21 of AFLW, as published"
+    )
     parser.add_argument("--pairs", choices=["flips", "persons"], default="flips", help="what the siamese loss compares:"
                         " each crop with its mirror image, or two photographs of a person")  # fmt: skip
     parser.add_argument("--person", default="photograph", help="what names of a person's photographs have in common: "
                         "a regular expression, or photograph")  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("run"), help="folder for the network and the picture")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--lr", type=float, help="learning rate; the recipe's without it")
+    parser.add_argument("--lr", type=float, help="learning rate; by default, that of the recipe")
     for name, value, text in (
         ("--steps", 600, "batches to train on"), ("--batch", 32, "crops in a batch, which flips double"),
         ("--texels", 112, "along each side of the flattened image"), ("--pictures", 6, "persons to draw"),
-        ("--seed", 0, "random seed"), ("--threads", 2, "of PyTorch on the CPU"),
+        ("--seed", 0, "random seed"), ("--threads", 2, "threads of PyTorch on the CPU"),
     ):  # fmt: skip
         parser.add_argument(name, type=int if name == "--seed" else at_least_one, default=value, help=text)
     options = parser.parse_args()

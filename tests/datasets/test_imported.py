@@ -432,7 +432,9 @@ def test_import_maps_with_originals_that_contradict_what_is_named_is_refused(
 ) -> None:
     tree, reader = built("face3d")
     folder = write_maps(tmp_path / "maps", reader, "face3d", 280 if "scale" in named else 1)
-    with pytest.raises(InputError, match=r"the maps hold values in px.*, convention face3d, as 4 crops show .*named"):
+    with pytest.raises(
+        InputError, match=r"the maps hold values in px.*, convention face3d, as 4 crops show .*as given; omit"
+    ):
         import_maps(folder, tmp_path / "out", model=model, originals=tree, config=CONFIG, **named)
 
 

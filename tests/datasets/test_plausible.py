@@ -35,7 +35,7 @@ def pose(**changes: float) -> np.ndarray[Any, Any]:
         ({"f": -4.5e-4}, r"a scale of -0\.00045 px/µm turns"),
         ({"yaw": 45.0}, r"angles of 0\.1, 45, -0\.1 \(pitch, yaw, roll\), expected radians .* degrees\? Multiply"),
         ({"roll": -6.4}, "expected radians of -2π to 2π"),
-        ({"yaw": 2.5}, "turn the face away, expected one that is seen"),
+        ({"yaw": 2.5}, "turn the face away, expected one in view"),
         ({"pitch": -3.0}, "turn the face away"),
     ],
 )

@@ -381,7 +381,7 @@ def test_load_model_of_an_earlier_version_says_to_make_it_again(model: Morphable
     save_model(model, tmp_path / "m.h5")
     with h5py.File(tmp_path / "m.h5", "r+") as file:
         file.attrs.update(name="toy", sources="{}", version=1)
-    with pytest.raises(ModelError, match=r"attribute name of the file is text of variable .* make the file again"):
+    with pytest.raises(ModelError, match=r"attribute name of the file is text of variable .* Make the file again"):
         load_model(tmp_path / "m.h5")
 
 

@@ -29,7 +29,9 @@ def disputed(root: Path, table: LandmarkTable, *images: str) -> dict[str, str]:
 def test_disputed_landmarks_of_a_table_leave_an_entry_to_the_image_that_shares_most_folders(tmp_path: Path) -> None:
     wrong = disputed(tmp_path, table_of(tmp_path, "alice/1.jpg"), "alice/1.jpg", "bob/1.jpg", "bob/2.jpg")
     assert list(wrong) == ["bob/1.jpg"]
-    assert re.search(r"bob/1\.jpg: not among the images of .*, where alice/1 is of .*alice/1\.jpg", wrong["bob/1.jpg"])
+    assert re.search(
+        r"bob/1\.jpg: not among the images of .*, whose alice/1 belongs to .*alice/1\.jpg", wrong["bob/1.jpg"]
+    )
     assert says_nothing(wrong["bob/1.jpg"])
 
 

@@ -408,7 +408,7 @@ def test_open_shards_of_another_version_says_to_build_again(tmp_path: Path) -> N
     old = Path(__file__).with_name("fixtures") / "version_1"
     with pytest.raises(DatasetError, match=r"dataset\.json: version 1, expected 3; build the data set again"):
         open_shards(old)
-    with pytest.raises(DatasetError, match=r"toy-00000\.h5: attribute .* is text of variable length, .* make the file"):
+    with pytest.raises(DatasetError, match=r"toy-00000\.h5: attribute .* is text of variable length, .* Make the file"):
         OpenShard(old / "toy-00000.h5", 1)
 
 

@@ -144,7 +144,7 @@ HOSTILE: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     ),
     "attribute of variable length": (attribute(ragged(), h5py.vlen_dtype(np.int32)), "variable length"),
     "attribute of text of variable length": (
-        attribute("a"), "attribute odd of the file is text of variable length, .*earlier uvgen. make the file again"
+        attribute("a"), "attribute odd of the file is text of variable length, .*earlier uvgen. Make the file again"
     ),
     "attribute of texts of variable length": (attribute(["a", "b"]), "text of variable length"),
     "attribute of ASCII of variable length": (attribute("a", h5py.string_dtype("ascii")), "text of variable length"),

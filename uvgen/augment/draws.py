@@ -16,8 +16,11 @@ from uvgen.storage.names import brief
 from uvgen.storage.plain_json import parse_json
 
 SHAPES = ("rectangle", "blob")
+"""Shapes of occluders; a blob is a random outline."""
 FILLS = ("noise", "color", "image")
+"""What occluders show: noise, one color, or another image."""
 MAX_OCCLUDERS = 4
+"""Largest number of occluders in a crop."""
 
 LIMITS = {
     "rotation_deg": (-180, 180), "translation": (-1, 1), "scale": (0.1, 10), "flip": (0, 1), "occlusion": (0, 1),

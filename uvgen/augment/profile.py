@@ -42,7 +42,8 @@ def turn_face(
     image : (h, w, 3) uint8
         The whole photograph, RGB.
     parameters : Annotation
-        Of the face in it, as `uvgen.read_annotation` reads them; `Annotation(shape, expression, pose, None)` of others.
+        Parameters of the face in it, as `uvgen.read_annotation` reads them; `Annotation(shape, expression, pose, None)`
+        of others.
     model : MorphableModel
         The parameters'.
     yaw_deg, pitch_deg : float

@@ -61,7 +61,7 @@ def augment_shards(
     copies : int
         Augmented samples from each sample; the originals are not among them.
     seed : int
-        Of the draws.
+        Random seed of the draws.
     model : MorphableModel or path-like, optional
         The source's; needed to flip, and if samples have per-pixel targets (`BuildConfig.targets`): these are
         made anew of the parameters.

@@ -40,7 +40,7 @@ class DatasetInfo:
     shards, size_bytes : int
         Files, and their size.
     fields : mapping of str to (shape, dtype)
-        Of one sample, as stored.
+        Shape and type of each field of one sample, as stored.
     config : DatasetConfig
         What it was made with.
     uvgen : str
@@ -73,7 +73,7 @@ class DatasetInfo:
     __repr__ = described
 
     def to_plain(self) -> dict[str, Any]:
-        """As `uvgen info --json` prints it."""
+        """The result as `uvgen info --json` prints it."""
         return {
             "folder": said(self.folder),
             "uvgen": self.uvgen,

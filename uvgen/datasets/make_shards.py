@@ -42,9 +42,9 @@ class BuildResult:
     files : tuple of Path
         The shards, in the order of their names; URLs as text if they are in an object store.
     size_bytes : int
-        Of all of them.
+        Size of all of them.
     seconds : float
-        What this run took.
+        How long this run took.
     mirror : TexelMirror or None
         The model's, if samples were flipped. Their maps are exact but at its `mirror.n_unpaired` texels.
     quality : LabelQuality or None
@@ -66,7 +66,7 @@ class BuildResult:
     __repr__ = described
 
     def to_plain(self) -> dict[str, Any]:
-        """As commands print it with ``--json``."""
+        """The result as commands print it with ``--json``."""
         warnings = [*self.warnings, *(self.quality.warnings if self.quality else ())]
         return {
             "samples": self.samples,

@@ -156,7 +156,7 @@ class MeshReader:
             away = np.degrees(np.arccos(max(facing, -1.0)))
             advice = " is the camera's convention another, which looks the other way?"
             raise SampleError(
-                f"{sample.parameters}: its face is turned {away:.0f}° from the viewer, expected one that is seen;"
+                f"{sample.parameters}: its face is turned {away:.0f}° from the viewer, expected one in view;"
                 f"{_NO_CAMERA.lower() if kind == 'image' else advice}"
             )
         found: NDArray[np.float32] = affine_to_pose(affine[None], shape[0], self._convention)[0].astype(np.float32)

@@ -55,12 +55,12 @@ def open_shards(
         that breaks or hangs HDF5 then ends as a `DatasetError` or `ModelError`. Reading a sample takes about a
         millisecond longer.
     normalize : {None, "size", "prnet", "reshow", "unit"} or uvgen.Normalization
-        Of the maps of samples and batches, stored ones and those that `model` makes, see
+        Normalization of the maps of samples and batches, stored ones and those that `model` makes, see
         `uvgen.Normalization.of_maps`; None: px. Samples then have ``posmap_scale`` and ``posmap_offset``, for
         `uvgen.denormalize`.
     image_normalize : {"auto", "unit", "imagenet", "standardize", None}
-        Of the images, see `uvgen.Normalization.of_image`; "auto" is "unit", or None if `normalize` is None. None:
-        uint8 as they are. Otherwise float32, with ``image_scale`` and ``image_offset``.
+        Normalization of the images, see `uvgen.Normalization.of_image`; "auto" is "unit", or None if `normalize` is
+        None. None: uint8 as they are. Otherwise float32, with ``image_scale`` and ``image_offset``.
 
     Returns
     -------

@@ -67,9 +67,9 @@ class PreparedFaces:
     skipped : tuple of Skipped
         Photographs that they do not name, each with the reason.
     notice : str
-        What a user of the detector has to know; "" if there is nothing.
+        What users of the detector must know; "" if there is nothing.
     seconds : float
-        What it took.
+        How long it took.
     """
 
     faces: int
@@ -113,7 +113,7 @@ def prepare_deep3d(
     exif : {"apply", "ignore"}
         Whether photographs are turned upright as their EXIF orientation says.
     quality : int
-        Of the masks of JPEG files, 1 to 100.
+        JPEG quality of the skin masks, 1 to 100.
     workers, retries, timeout, overwrite
         As for `uvgen.export_shards`; `timeout` is of a few photographs.
     progress : callable, optional

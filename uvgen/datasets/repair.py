@@ -47,7 +47,7 @@ class RepairResult:
     problems : tuple of str
         Files that are not, one line each, with the reason; they were left as they are.
     seconds : float
-        What it took.
+        How long it took.
     """
 
     repaired: tuple[Path, ...]

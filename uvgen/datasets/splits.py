@@ -90,7 +90,7 @@ class SplitResult:
     __repr__ = described
 
     def to_plain(self) -> dict[str, Any]:
-        """As `uvgen split --json` prints it."""
+        """The result as `uvgen split --json` prints it."""
         return {
             "path": str(self.path),
             "splits": {

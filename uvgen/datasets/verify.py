@@ -50,7 +50,7 @@ class VerifyResult:
     problems : tuple of str
         What is wrong, one line each, which names the shard.
     seconds : float
-        What checking took.
+        How long the check took.
     skipped : int
         Samples that were left out when the set was made.
     quality : LabelQuality or None
@@ -72,7 +72,7 @@ class VerifyResult:
         return not self.problems
 
     def to_plain(self) -> dict[str, Any]:
-        """As `uvgen verify --json` prints it."""
+        """The result as `uvgen verify --json` prints it."""
         return {
             "sound": self.sound,
             "samples": self.samples,

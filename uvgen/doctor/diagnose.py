@@ -29,7 +29,7 @@ class Diagnosis:
     path : str
         Where it is; "" for the machine.
     facts : dict
-        Of the machine: versions, cores, memory, folders and their free space.
+        Facts of the machine: versions, cores, memory, folders and their free space.
     findings : tuple of Finding
         Errors first, then warnings, then notes.
     checked : dict
@@ -60,7 +60,7 @@ class Diagnosis:
         return f"{what}no errors, {said}" if counts[WARNING] else f"{what}sound{', ' if said else ''}{said}"
 
     def to_plain(self) -> dict[str, Any]:
-        """As `uvgen doctor --json` prints it."""
+        """The result as `uvgen doctor --json` prints it."""
         return {
             "kind": self.kind,
             "path": self.path or None,

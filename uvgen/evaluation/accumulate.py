@@ -24,7 +24,7 @@ class EvaluationResult:
     Attributes
     ----------
     names : tuple of str
-        Of the faces, in the order in which they came.
+        Names of the faces, in the order in which they were added.
     yaw_deg : (n,) float64 or None
         None if it was not given for all.
     values : dict of str to (n,) float64
@@ -122,7 +122,7 @@ class Evaluation:
             Position maps or landmarks, px of one frame; of NumPy or of PyTorch, on any device, both of one. Landmarks
             of maps are read from them, unless `Faces` gives both.
         names : sequence of str, optional
-            Of the faces; their numbers by default.
+            Names of the faces; their numbers by default.
         yaw_deg : (B,) float, optional
             For means by yaw: is given for all batches, or counts for none.
 

@@ -88,7 +88,7 @@ class EvaluationReport:
 
     @property
     def result(self) -> EvaluationResult:
-        """Of the default truth."""
+        """The result for the default truth."""
         return next(iter(self.results.values()))
 
     @property

@@ -22,7 +22,7 @@ class Faces:
     maps : (B, U, U, 3) or (B, 3, U, U) float array or tensor, or None
         Position maps.
     points_21 : (B, 21, 2) float array or tensor, or None
-        Of a truth alone: AFLW's points, NaN for those that are not visible. If a truth has them, its `landmarks` are
+        Only of a truth: AFLW's points, NaN for those that are not visible. If a truth has them, its `landmarks` are
         what the error is divided by, and are not compared.
     """
 

@@ -52,9 +52,9 @@ class NetworkOptions:
     channels : {"rgb", "bgr"}
         Their order.
     layout : {"auto", "NCHW", "NHWC"}
-        Of its images; "auto" is told by the axis of length 3.
+        Axes of its images; "auto" recognizes them by the axis of length 3.
     size : int or None
-        Of its crops, if the file leaves it open; then 256 by default.
+        Side of its crops, if the file leaves it open; then 256 by default.
     output : str or None
         The output that is the map, the first by default.
     scale : {"px", "size", "prnet", "reshow", "unit"} or float

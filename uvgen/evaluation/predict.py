@@ -49,11 +49,11 @@ class PredictResult:
     detector : str or None
         What found faces, if files did not have them.
     notice : str
-        What a user of that detector has to know; "" if there is nothing.
+        What users of that detector must know; "" if there is nothing.
     crop_size, uv_size : int
         The network's.
     seconds : float
-        What this run took.
+        How long this run took.
     """
 
     faces: tuple[PredictedFace, ...]
@@ -68,7 +68,7 @@ class PredictResult:
     __repr__ = described
 
     def to_plain(self) -> dict[str, Any]:
-        """As `uvgen predict --json` prints it."""
+        """The result as `uvgen predict --json` prints it."""
         return {**asdict(self), "faces": [asdict(face) for face in self.faces]}
 
 
@@ -127,7 +127,7 @@ def predict_photographs(
     exif : {"apply", "ignore"}
         Whether photographs are turned upright as their EXIF orientation says; results are of what comes of it.
     write : sequence of str
-        Of `WRITTEN`: "mesh", the face as .obj with the photograph's colors; "landmarks", 68 lines of x y z, px;
+        Some of `WRITTEN`: "mesh", the face as .obj with the photograph's colors; "landmarks", 68 lines of x y z, px;
         "pose", angles, crop and more as .json; "map", the position map as .npy. All in px of the photograph.
     draw, kind
         `uvgen.draw_alignment`, or another function like it, and what it is to draw.

@@ -36,7 +36,7 @@ class Draws:
     n, seed, size : int
         Draws, what they depend on, and faces of each bin in a draw: as many as the smallest bin has.
     mean, std : float
-        Of the draws' means; the spread is what the choice of faces does to a table.
+        Mean and spread of the draws' means; the spread is what the choice of faces does to a table.
     """
 
     n: int

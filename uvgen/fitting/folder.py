@@ -66,7 +66,7 @@ class FitResult:
     __repr__ = described
 
     def to_plain(self) -> dict[str, Any]:
-        """As `uvgen fit --json` prints it."""
+        """The result as `uvgen fit --json` prints it."""
         return {
             "samples": len(self.faces), "new_samples": self.new_faces, "detector": self.detector,
             "faces": [plain_face(face) for face in self.faces], "skipped": [asdict(skip) for skip in self.skipped],

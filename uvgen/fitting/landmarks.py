@@ -93,7 +93,7 @@ def fit_landmarks(
         iBUG's landmarks in the image frame, px: the first pixel's center is (0, 0), y points down. NaN where a point is
         not known. z is not used.
     model : MorphableModel
-        Its landmarks, bases and standard deviations count.
+        The model whose landmarks, bases and standard deviations are used.
     image_height : (N,) or scalar
         px.
     scores : (N, 68) float, optional

@@ -96,7 +96,7 @@ def build_atlas(model: MorphableModel, size: int, convention: str = "exact") -> 
     Parameters
     ----------
     model : MorphableModel
-        Its `uv`, `triangles` and `mouth_triangles` count.
+        The model whose `uv`, `triangles` and `mouth_triangles` are used.
     size : int
         Texels along each side, 16 to 4096.
     convention : {"exact", "face3d"}

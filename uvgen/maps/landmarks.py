@@ -77,7 +77,7 @@ def landmark_texels(model: "MorphableModel", size: int) -> NDArray[np.int32]:
     Parameters
     ----------
     model : MorphableModel
-        Its mesh, `uv`, `landmarks` and expressions count.
+        The model whose mesh, `uv`, `landmarks` and expressions are used.
     size : int
         Texels along each side, as for `uvgen.build_atlas`.
 
@@ -127,7 +127,7 @@ def aflw_uv(model: "MorphableModel") -> NDArray[np.float64]:
     Parameters
     ----------
     model : MorphableModel
-        Its `uv` and `landmarks` count.
+        The model whose `uv` and `landmarks` are used.
 
     Returns
     -------
@@ -150,7 +150,7 @@ def aflw_texels(model: "MorphableModel", size: int) -> NDArray[np.int32]:
     Parameters
     ----------
     model : MorphableModel
-        Its mesh, `uv`, `landmarks` and expressions count.
+        The model whose mesh, `uv`, `landmarks` and expressions are used.
     size : int
         Texels along each side, as for `uvgen.build_atlas`.
 
@@ -199,7 +199,7 @@ def landmark_weights(model: "MorphableModel", size: int, convention: str = "exac
     Parameters
     ----------
     model : MorphableModel
-        Its mesh, `uv`, `landmarks`, shapes and expressions count.
+        The model whose mesh, `uv`, `landmarks`, shapes and expressions are used.
     size : int
         Texels along each side, as for `uvgen.build_atlas`.
     convention : {"exact", "face3d"}

@@ -85,7 +85,7 @@ class PreviewResult:
     size : (int, int)
         Its height and width, px.
     seconds : float
-        What drawing took.
+        How long drawing took.
     quality : LabelQuality or None
         How far the labels of the whole set are from its annotations, if there are some.
     """

@@ -205,7 +205,7 @@ def interpolate(
     Parameters
     ----------
     fragments : Fragments
-        Of one mesh, or of a batch.
+        Fragments of one mesh, or of a batch.
     triangles : (m, 3) array of integers
         Rows of `attributes` at the corners of each triangle, in the order in which the triangles were drawn:
         the mesh's own triangles, or others if an attribute has its own, as textures with seams do.

@@ -154,7 +154,7 @@ class SphericalHarmonics:
     Attributes
     ----------
     coefficients : (9,) or (9, c) array
-        Of the orthonormal basis in the order 1, y, z, x, xy, yz, 3z^2 - 1, xz, x^2 - y^2, image frame.
+        Coefficients of the orthonormal basis in the order 1, y, z, x, xy, yz, 3z^2 - 1, xz, x^2 - y^2, image frame.
     """
 
     coefficients: np.ndarray

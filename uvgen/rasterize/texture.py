@@ -47,7 +47,7 @@ def render_texture(
     Parameters
     ----------
     fragments : Fragments
-        Of one mesh, or of a batch.
+        Fragments of one mesh, or of a batch.
     triangles : (m, 3) array of integers
         Rows of `uv` at the corners of each triangle, in the order in which the triangles were drawn: the
         mesh's own where each vertex has one place in the texture, separate ones where the texture has seams.

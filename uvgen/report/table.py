@@ -76,7 +76,7 @@ class SampleTable:
 
     @classmethod
     def of(cls, reader: ShardReader, model: MorphableModel | None = None) -> "SampleTable":
-        """Of a data set that holds samples; with its model, parameters are measured by the model's deviations."""
+        """The table of a set that holds samples; with its model, parameters are measured by the model's deviations."""
         names, n = reader.names, len(reader)
         columns = reader.columns(name for name in _COLUMNS if name in reader.fields)
         flipped = columns.get("flipped", np.zeros(n, np.bool_))

@@ -55,9 +55,9 @@ class ReportResult:
     samples, pictured, pages : int
         In the data set, those of them with a thumbnail, and those with all pictures.
     size_bytes : int
-        Of all files.
+        Size of all files.
     seconds : float
-        What it took.
+        How long it took.
     verified : VerifyResult or None
         What checking the set found, if that was asked for.
     quality : LabelQuality or None

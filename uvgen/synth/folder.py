@@ -48,7 +48,7 @@ class SynthResult:
     files : tuple of Path
         The images; each has its parameters beside it.
     seconds : float
-        What this run took.
+        How long this run took.
     """
 
     samples: int
@@ -59,7 +59,7 @@ class SynthResult:
     __repr__ = described
 
     def to_plain(self) -> dict[str, Any]:
-        """As `uvgen synth --json` prints it."""
+        """The result as `uvgen synth --json` prints it."""
         return {
             "samples": self.samples,
             "new_samples": self.new_samples,
@@ -105,8 +105,8 @@ def render_faces(
     flip : bool
         Whether to make the mirrored subsets too.
     photographs : int
-        Of each face, 1 to 1000, named as 300W-LP's versions of a photograph are, ``IBUG_image_0001_0``, ``…_1``: shape
-        and colors are the person's; pose, expression, light and backdrop are each photograph's own.
+        Photographs of each face, 1 to 1000, named as 300W-LP's versions of a photograph are, ``IBUG_image_0001_0``,
+        ``…_1``: shape and colors are the person's; pose, expression, light and backdrop are each photograph's own.
     workers : int
         Processes; 1 works in this one, unless there is a `timeout`.
     retries, timeout

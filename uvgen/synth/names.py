@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 SUBSETS = ("AFW", "HELEN", "IBUG", "LFPW")
+"""Folders that faces are spread over, named as those of 300W-LP are."""
 
 
 def sample_names(count: int, subsets: Sequence[str] = SUBSETS, photographs: int = 1) -> list[str]:

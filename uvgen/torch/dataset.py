@@ -78,15 +78,15 @@ class ShardDataset(Dataset[dict[str, Any]]):
         The folder that was ``uvgen build``'s ``--data``: augmented crops are then sampled from the original images,
         once, instead of from the stored crops, which end at their edges. Costs an image to decode each time.
     seed : int
-        Of the augmentation.
+        Random seed of the augmentation.
     normalize : {"size", "prnet", "reshow", "unit", None} or uvgen.Normalization
-        Of the map: divided by R, by 1.1 R, by 280/256 R; all that uint16 maps hold onto 0 to 1; px; or one of your own.
-        See `uvgen.Normalization.of_maps`. Values outside its usual range are not clipped, even if an augmentation
-        moved them there.
+        Normalization of the map: divided by R, by 1.1 R, by 280/256 R; all that uint16 maps hold onto 0 to 1; px; or
+        one of your own. See `uvgen.Normalization.of_maps`. Values outside its usual range are not clipped, even if an
+        augmentation moved them there.
     image_normalize : {"auto", "unit", "imagenet", "standardize", None}
-        Of the image: "unit" (None, if `normalize` is None); / 255; ImageNet's mean and deviation; each channel of
-        each image by its own mean and deviation, which undoes channel gains of an augmentation; 0 to 255. See
-        `uvgen.Normalization.of_image`.
+        Normalization of the image: "unit" (None, if `normalize` is None); / 255; ImageNet's mean and deviation; each
+        channel of each image by its own mean and deviation, which undoes channel gains of an augmentation; 0 to 255.
+        See `uvgen.Normalization.of_image`.
     compact : bool
         Hand over uint8 images and uint16 maps, three and two times smaller, in `channels_last` layout; `to_float`
         makes floats of them on the device. Normalizing is then left to it.

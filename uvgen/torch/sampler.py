@@ -45,7 +45,7 @@ class ShardSampler(Sampler[int]):
     shuffle : bool
         False: in order.
     seed : int
-        Of the order.
+        Random seed of the order.
     window : int
         Samples that are shuffled with each other, at least about as many: if 64 shards have fewer, groups have
         more shards.
@@ -174,7 +174,7 @@ class ShardSampler(Sampler[int]):
         Parameters
         ----------
         state : dict
-            Of a sampler over the same data set with the same settings; the rank may differ.
+            State of a sampler over the same data set with the same settings; the rank may differ.
 
         Raises
         ------

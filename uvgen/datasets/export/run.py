@@ -145,7 +145,7 @@ def export_shards(
     convention : str, optional
         For "reshow": where its labels lie, see `uvgen.datasets.export.reshow`.
     quality : int
-        Of the JPEG files, 1 to 100; colors are not subsampled.
+        Quality of the JPEG files, 1 to 100; colors are not subsampled.
     names, split
         Which samples, as for `uvgen.open_shards`; all by default.
     workers : int

@@ -69,8 +69,8 @@ def check_pose(sample: Sample, pose: NDArray[np.floating[Any]]) -> None:
         )
     if math.cos(angles[0]) * math.cos(angles[1]) < _AWAY:  # the rotated z axis' own z
         raise SampleError(
-            f"{sample.stated_in}: angles of {text} rad (pitch, yaw, roll) turn the face away, expected one that "
-            "is seen; are they in degrees, or in another order?"
+            f"{sample.stated_in}: angles of {text} rad (pitch, yaw, roll) turn the face away, expected one in "
+            "view; are they in degrees, or in another order?"
         )
 
 

@@ -71,7 +71,7 @@ class LabelQuality:
     __repr__ = described
 
     def to_plain(self) -> dict[str, Any]:
-        """As commands print it with ``--json``; null for what is not known."""
+        """The result as commands print it with ``--json``; null for what is not known."""
         values = {name: getattr(self, name) for name in ("median", "percentile_95", "jaw_median")}
         return {
             "samples": self.n_samples,

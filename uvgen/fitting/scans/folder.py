@@ -60,7 +60,7 @@ class RegisterResult:
     __repr__ = described
 
     def to_plain(self) -> dict[str, Any]:
-        """As `uvgen register --json` prints it."""
+        """The result as `uvgen register --json` prints it."""
         return {
             "scans": [plain_scan(scan) for scan in self.scans], "new_scans": self.new_scans,
             "skipped": [asdict(one) for one in self.skipped], "seconds": self.seconds,

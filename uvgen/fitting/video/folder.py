@@ -66,7 +66,7 @@ class VideoResult:
     __repr__ = described
 
     def to_plain(self) -> dict[str, Any]:
-        """As `uvgen fit --video --json` prints it."""
+        """The result as `uvgen fit --video --json` prints it."""
         return {
             "samples": len(self.faces), "new_samples": self.new_faces, "detector": self.detector,
             "videos": [asdict(video) for video in self.videos],
