@@ -67,7 +67,7 @@ test-ci: setup
 	$(RUN_TESTS) -m "not long"
 
 test-all: setup
-	$(RUN_TESTS)
+	$(RUN_TESTS) --hypothesis-profile=full
 
 # MediaPipe wants NumPy below 2, so it is tested with the lowest versions of everything, in an environment of its own,
 # with compiled code of its own: two versions of numba would overwrite each other's.
