@@ -52,7 +52,9 @@ def test_build_augmented_crop_is_the_plain_one_followed_by_the_draw(tree, model_
         )
 
 
-@pytest.mark.parametrize("change", [{}, {"posmap_dtype": "float32"}, {"maps": "none"}])
+@pytest.mark.parametrize(
+    "change", [{}, pytest.param({"posmap_dtype": "float32"}, marks=pytest.mark.slow), {"maps": "none"}]
+)
 def test_build_augmented_with_flips_verifies_and_mirrors_image_and_label(tree, model_path, tmp_path, change) -> None:
     flips = dataclasses.replace(CONFIG, augmentation=Augmentation(flip=0.5), **change)
     make(tree, model_path, tmp_path / "out", flips)

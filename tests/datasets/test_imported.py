@@ -195,6 +195,7 @@ def test_import_maps_of_an_export_with_other_labels_than_its_layout_s_is_refused
     np.testing.assert_allclose(open_shards(tmp_path / "out")[0]["landmarks"], reader[0]["landmarks"], atol=0.5)
 
 
+@pytest.mark.slow
 def test_import_maps_of_face3ds_own_output_finds_its_convention_and_landmarks(
     tmp_path: Path, reference: Path, stand_in_model: MorphableModel
 ) -> None:

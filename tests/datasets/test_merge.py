@@ -38,7 +38,12 @@ def tree(tmp_path_factory) -> Path:
     return write_tree(tmp_path_factory.mktemp("tree"))
 
 
-@pytest.fixture(scope="module", params=CONFIGS)
+QUICK = ("raw", "no maps")
+
+
+@pytest.fixture(
+    scope="module", params=[name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CONFIGS]
+)
 def built(request, tree, model_path, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("built") / "shards"
     have(tree, model_path, out, CONFIGS[request.param])
@@ -90,6 +95,7 @@ def test_merge_by_workers_gives_the_same_bytes(tree, model_path, tmp_path, kind)
     assert file_hashes(tmp_path / "1") == file_hashes(tmp_path / "2")
 
 
+@pytest.mark.slow
 def test_merge_of_augmented_copies_is_sound(plain, model_path, tmp_path) -> None:
     augment_shards(plain, tmp_path / "copies", Augmentation(rotation_deg=(-20, 20)), copies=3)
     names = open_shards(tmp_path / "copies").names[::2]

@@ -36,7 +36,13 @@ def spoil(path: Path, how: str) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("suffix", "how"), [(".jpg", "missing"), (".jpg", "cut short"), (".mat", "missing"), (".mat", "text")]
+    ("suffix", "how"),
+    [
+        (".jpg", "missing"),
+        pytest.param(".jpg", "cut short", marks=pytest.mark.slow),
+        pytest.param(".mat", "missing", marks=pytest.mark.slow),
+        (".mat", "text"),
+    ],
 )
 def test_build_takes_a_sample_that_was_mended(model_path: Path, tmp_path: Path, how: str, suffix: str) -> None:
     tree = write_tree(tmp_path / "data")
@@ -75,6 +81,7 @@ def test_build_takes_a_shard_of_which_all_samples_were_skipped(model_path: Path,
 # Folders that vanish
 
 
+@pytest.mark.slow
 def test_build_whose_samples_vanish_stops(model_path: Path, tmp_path: Path) -> None:
     tree = write_tree(tmp_path / "data", 9)
     have(tree, model_path, tmp_path / "expected")
@@ -286,7 +293,12 @@ def test_names_come_from_the_index_and_from_shards_where_it_has_none(model_path:
 @linux
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("limit", "value"), [(resource.RLIMIT_NOFILE, 32), (resource.RLIMIT_NOFILE, 14), (resource.RLIMIT_AS, 900 << 20)]
+    ("limit", "value"),
+    [
+        pytest.param(resource.RLIMIT_NOFILE, 32, marks=pytest.mark.long),
+        (resource.RLIMIT_NOFILE, 14),
+        (resource.RLIMIT_AS, 900 << 20),
+    ],
 )
 def test_build_under_a_narrow_limit_is_finished_or_says_why(
     model_path: Path, tmp_path: Path, limit: int, value: int

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.optimize
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from support.examples import examples
 
 from uvgen import fit_landmarks, load_model
 from uvgen.errors import InputError
@@ -157,7 +158,7 @@ def test_a_face_does_not_depend_on_those_beside_it(builtin: MorphableModel, face
             np.testing.assert_array_equal(getattr(alone, name)[0], getattr(together, name)[k], err_msg=name)
 
 
-@settings(max_examples=8, deadline=None)
+@examples(8)
 @given(
     k=st.integers(0, 44),
     scale=st.floats(0.2, 5),
@@ -285,6 +286,7 @@ def test_the_contour_of_a_model_without_regions_is_nearly_the_same(builtin: Morp
     assert len(known & found) > 0.5 * len(known) > 50
 
 
+@pytest.mark.slow
 def test_real_photographs_come_out_near_their_parameters(reference: Path, stand_in_model: MorphableModel) -> None:
     samples = find_samples(reference / "aflw2000")
     annotations = [read_annotation(sample) for sample in samples]

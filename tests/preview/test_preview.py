@@ -101,7 +101,7 @@ def test_contact_sheet_rows_go_from_the_smallest_yaw_to_the_largest(reader: Shar
     assert shown == sorted(shown)
 
 
-@pytest.mark.parametrize("n", [1, 2, 24])
+@pytest.mark.parametrize("n", [1, 2, pytest.param(24, marks=pytest.mark.slow)])
 def test_contact_sheet_grows_by_a_row_a_sample(reader: ShardReader, n: int) -> None:
     one, sheet = contact_sheet(reader, 1).picture, contact_sheet(reader, n)
     assert len(sheet.names) == min(n, len(reader))
@@ -110,6 +110,7 @@ def test_contact_sheet_grows_by_a_row_a_sample(reader: ShardReader, n: int) -> N
     assert PANEL * (len(sheet.names) - 1) < grown + 1 <= 1.25 * PANEL * (len(sheet.names) - 1) + 1
 
 
+@pytest.mark.slow
 def test_contact_sheet_of_many_samples_is_no_wider_than_a_screen_and_repeats_its_titles(
     reader: ShardReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -283,8 +284,9 @@ def test_contact_sheet_with_a_mask_of_zeros_draws_the_coverage(shards: Path) -> 
 
 @pytest.mark.parametrize(("change", "problem"), [
     (lambda s: {"posmap": np.ascontiguousarray(s["posmap"][:, ::-1])}, "inside out"),
-    (lambda s: {"posmap": np.ascontiguousarray(s["posmap"].transpose(1, 0, 2))}, "inside out"),
-    (lambda s: {"posmap": s["posmap"] * np.float32([1, 1, -1])}, "inside out"),
+    pytest.param(lambda s: {"posmap": np.ascontiguousarray(s["posmap"].transpose(1, 0, 2))}, "inside out",
+                 marks=pytest.mark.slow),
+    pytest.param(lambda s: {"posmap": s["posmap"] * np.float32([1, 1, -1])}, "inside out", marks=pytest.mark.slow),
     (lambda s: {"posmap": s["posmap"] + np.float32([5, 0, 0])}, r"landmarks are 5\.\d px apart"),
     (lambda s: {"posmap": s["posmap"] + np.float32([50, 0, 0]), "landmarks": s["landmarks"] + np.float32([50, 0, 0])},
      "of 68 points lie outside the crop"),

@@ -272,7 +272,7 @@ def test_dataset_augmented_parameters_give_the_augmented_map(plain: Path, model:
 @pytest.mark.parametrize(
     ("method", "workers"),  # more workers than batches once; one where each imports PyTorch anew
     [
-        (m, n)
+        pytest.param(m, n, marks=[pytest.mark.long] * (m == "forkserver"))  # which is given what "spawn" is
         for m, n in (("fork", 2), ("fork", 4), ("spawn", 1), ("forkserver", 1))
         if m in multiprocessing.get_all_start_methods()
     ],

@@ -298,7 +298,8 @@ def test_report_with_the_model_compares_labels_with_parameters(shards: Path, mod
 
 
 @pytest.mark.parametrize("change", [
-    {"maps": "none", "image_codec": "jpeg"}, {"image_codec": "jpeg"}, {"posmap_dtype": "float32"}, {"uv_size": 128},
+    {"maps": "none", "image_codec": "jpeg"}, pytest.param({"image_codec": "jpeg"}, marks=pytest.mark.slow),
+    pytest.param({"posmap_dtype": "float32"}, marks=pytest.mark.slow), {"uv_size": 128},
 ])  # fmt: skip
 def test_report_of_any_storage_shows_pictures(model_path: Path, tmp_path: Path, change: dict[str, Any]) -> None:
     have(write_tree(tmp_path / "300W_LP", 1), model_path, tmp_path / "shards", dataclasses.replace(SMALL, **change))
@@ -366,8 +367,17 @@ def test_report_replaces_a_report_alone_and_only_when_asked(shards: Path, tmp_pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "report"]
 
 
-@pytest.mark.parametrize("error", [OSError(28, os.strerror(28)), KeyboardInterrupt(), RuntimeError("a bug")])
-@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize(
+    ("error", "old"),
+    [
+        (OSError(28, os.strerror(28)), False),
+        (KeyboardInterrupt(), True),
+        pytest.param(OSError(28, os.strerror(28)), True, marks=pytest.mark.slow),
+        pytest.param(KeyboardInterrupt(), False, marks=pytest.mark.slow),
+        pytest.param(RuntimeError("a bug"), False, marks=pytest.mark.slow),
+        pytest.param(RuntimeError("a bug"), True, marks=pytest.mark.slow),
+    ],
+)
 def test_report_that_fails_leaves_what_was_there(
     shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, old: bool
 ) -> None:

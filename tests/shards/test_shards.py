@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.builds import SMALL, assert_equal_samples, edit_index, have, read_all
+from support.examples import examples
 from support.toy import N_EXPRESSION, N_SHAPE, write_tree
 
 import uvgen
@@ -236,7 +237,7 @@ def test_open_shards_of_folder_or_index_reads_every_sample(built: Path, reader: 
 
 
 @given(key=st.integers(-N, N - 1))
-@settings(max_examples=2 * N)
+@settings(max_examples=2 * N)  # each key once
 def test_reader_index_counts_as_a_list_does(built: Path, key: int) -> None:
     reader = open_shards(built)
     assert reader[key]["name"] == reader.names[key]
@@ -244,7 +245,7 @@ def test_reader_index_counts_as_a_list_does(built: Path, key: int) -> None:
 
 
 @given(key=st.slices(N + 3))
-@settings(max_examples=30)
+@examples(30)
 def test_reader_slice_stacks_what_indices_give(built: Path, key: slice) -> None:
     reader = open_shards(built)
     expected = [reader[k] for k in range(N)[key]]
