@@ -165,7 +165,6 @@ def test_stn_labels_wait_in_files_that_are_gone_at_the_end(exported: Path) -> No
     assert not [path.name for path in exported.iterdir() if path.name.startswith(".labels")]
 
 
-@pytest.mark.slow
 def test_export_of_a_set_of_the_built_in_model_needs_no_model(tmp_path: Path, uvgen: Any) -> None:
     shards = tmp_path / "shards"
     build_shards(None, shards, config=BuildConfig(size=32, uv_size=48), limit=1)

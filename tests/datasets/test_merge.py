@@ -95,7 +95,6 @@ def test_merge_by_workers_gives_the_same_bytes(tree, model_path, tmp_path, kind)
     assert file_hashes(tmp_path / "1") == file_hashes(tmp_path / "2")
 
 
-@pytest.mark.slow
 def test_merge_of_augmented_copies_is_sound(plain, model_path, tmp_path) -> None:
     augment_shards(plain, tmp_path / "copies", Augmentation(rotation_deg=(-20, 20)), copies=3)
     names = open_shards(tmp_path / "copies").names[::2]

@@ -81,7 +81,6 @@ def test_build_takes_a_shard_of_which_all_samples_were_skipped(model_path: Path,
 # Folders that vanish
 
 
-@pytest.mark.slow
 def test_build_whose_samples_vanish_stops(model_path: Path, tmp_path: Path) -> None:
     tree = write_tree(tmp_path / "data", 9)
     have(tree, model_path, tmp_path / "expected")

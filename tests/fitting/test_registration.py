@@ -123,7 +123,6 @@ def test_half_a_face_goes_on_as_the_model_does_and_smoothly(template: Template, 
     assert np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1).max() < 2  # over some 4 mm: no step at the scan's edge
 
 
-@pytest.mark.slow
 def test_holes_spikes_doubles_and_turned_triangles_change_little(template: Template, model: MorphableModel) -> None:
     face = face_of(model, 1)
     points, uv = resampled(model, face, 8000, 4)

@@ -110,7 +110,6 @@ def test_contact_sheet_grows_by_a_row_a_sample(reader: ShardReader, n: int) -> N
     assert PANEL * (len(sheet.names) - 1) < grown + 1 <= 1.25 * PANEL * (len(sheet.names) - 1) + 1
 
 
-@pytest.mark.slow
 def test_contact_sheet_of_many_samples_is_no_wider_than_a_screen_and_repeats_its_titles(
     reader: ShardReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
