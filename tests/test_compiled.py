@@ -61,6 +61,7 @@ print([name for name in ("numba.np.npyimpl", "numba.cpython.mathimpl") if name i
 """
 
 
+@pytest.mark.slow
 def test_kernel_that_was_kept_runs_without_what_only_compiling_needs() -> None:
     command = [sys.executable, "-c", AS_KEPT]
     subprocess.run(command, check=True, capture_output=True)  # now it is kept

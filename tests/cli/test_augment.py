@@ -162,6 +162,7 @@ def test_augment_of_jpeg_crops_keeps_their_quality(model_path, tmp_path) -> None
     assert sizes[0] < 0.6 * sizes[1]
 
 
+@pytest.mark.slow
 def test_augment_of_shards_without_maps_leaves_maps_to_the_reader(uvgen, model, model_path, config, tmp_path) -> None:
     small = dataclasses.replace(SMALL, maps="none", image_codec="jpeg", jpeg_quality=100)
     have(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "shards", small)

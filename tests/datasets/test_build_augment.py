@@ -28,6 +28,7 @@ TURN = Augmentation(rotation_deg=(-40, 40), scale=(0.9, 1.2), translation=(-0.1,
 CONFIG = dataclasses.replace(SMALL, augmentation=TURN, copies=2)
 
 
+@pytest.mark.slow
 def test_build_augmented_samples_the_source_image_once_and_labels_agree(tree, model_path, tmp_path) -> None:
     result = make(tree, model_path, tmp_path / "out", CONFIG)
     assert result.samples == 18
@@ -136,6 +137,7 @@ def test_build_image_occluders_show_another_image_of_the_shard(tree, model_path,
         assert sample["image"][row, column].tolist() in images[other.name]
 
 
+@pytest.mark.slow
 def test_build_and_augment_that_flip_say_how_many_texels_are_not_exact(
     uvgen, tree, model, model_path, tmp_path
 ) -> None:

@@ -96,6 +96,7 @@ def test_shards_are_predictions_too(shards) -> None:
     assert mean(report) == 0 and report.complete
 
 
+@pytest.mark.slow
 def test_parameters_and_meshes_need_the_model_and_are_right_with_it(shards, tmp_path, model_path) -> None:
     model = load_model(model_path)
     folder = tmp_path / "parameters"

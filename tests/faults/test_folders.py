@@ -144,6 +144,7 @@ def test_output_that_vanishes_ends_the_run(model_path: Path, tmp_path: Path, how
 # Folders that are only read, or are not ours
 
 
+@pytest.mark.slow
 def test_finished_sets_that_are_run_again_write_nothing(model_path: Path, tmp_path: Path) -> None:
     """Also with a skipped sample; no time of any file or folder changes, as on a disk that is only read."""
     tree = write_tree(tmp_path / "data")
@@ -219,6 +220,7 @@ def test_check_folder_of_a_disk_that_is_only_read_says_so() -> None:
 # The index
 
 
+@pytest.mark.slow
 def test_index_is_written_now_and_then_and_the_journal_says_the_rest(
     model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,6 +238,7 @@ def test_index_is_written_now_and_then_and_the_journal_says_the_rest(
     assert not (tmp_path / "out/.uvgen-journal").exists()
 
 
+@pytest.mark.slow
 def test_build_goes_on_from_the_journal_alone(model_path: Path, tmp_path: Path) -> None:
     """As it is left by a process that was killed after the seventh shard; its last line may be torn."""
     tree = write_tree(tmp_path / "data", 9)

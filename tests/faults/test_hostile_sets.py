@@ -307,6 +307,7 @@ def test_output_folder_with_files_of_these_names_is_refused_untouched(shards, mo
         (out / name).unlink()
 
 
+@pytest.mark.slow
 def test_overwrite_takes_shards_without_an_index_and_no_other_file(shards, model_path, tmp_path) -> None:
     tree = write_tree(tmp_path / "tree")
     (shards / "dataset.json").unlink()

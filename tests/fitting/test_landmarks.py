@@ -203,6 +203,7 @@ def test_points_without_a_score_do_not_count(builtin: MorphableModel, faces: Fac
     assert np.isnan(a.residual_jaw).all()
 
 
+@pytest.mark.slow
 def test_pictures_of_one_person_get_one_shape_which_is_nearer(builtin: MorphableModel, faces: Faces) -> None:
     drawn = [dataclasses.replace(face, shape=faces.drawn[k // 4].shape) for k, face in enumerate(faces.drawn[:24])]
     found = np.stack([vertices_of(builtin, f.shape, f.expression, f.pose.astype(np.float64)) for f in drawn])
@@ -262,6 +263,7 @@ def test_wrong_arguments_are_named(builtin: MorphableModel, faces: Faces, option
     assert str(error.value).startswith(message)
 
 
+@pytest.mark.slow
 def test_a_model_without_expressions_and_one_without_shapes_are_fitted(builtin: MorphableModel, faces: Faces) -> None:
     for shapes, expressions in ((builtin.n_shape, 0), (0, builtin.n_expression), (0, 0)):
         chosen = [*range(shapes), *range(builtin.n_shape, builtin.n_shape + expressions)]

@@ -105,6 +105,7 @@ def test_bumps_that_the_model_lacks_are_followed(template: Template, model: Morp
     assert found.distance_mm.mean() < 0.2
 
 
+@pytest.mark.slow
 def test_half_a_face_goes_on_as_the_model_does_and_smoothly(template: Template, model: MorphableModel) -> None:
     face = face_of(model, 3, bump_mm=2)
     points, uv = resampled(model, face, 8000, 3)

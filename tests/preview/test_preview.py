@@ -214,6 +214,7 @@ def test_contact_sheet_of_a_map_with_nan_names_the_sample(shards: Path) -> None:
         contact_sheet(broken, 1)
 
 
+@pytest.mark.slow
 def test_contact_sheet_of_augmented_samples_says_what_was_done(shards: Path, model: Any, tmp_path: Path) -> None:
     augmentation = Augmentation(rotation_deg=(-45, 45), scale=(0.9, 1.2), flip=0.5, occlusion=0.5)
     augment_shards(shards, tmp_path / "copies", augmentation, model=model)
@@ -260,6 +261,7 @@ def test_contact_sheet_with_another_model_says_so(reader: ShardReader, model_pat
     assert contact_sheet(reader, 1, model=other).problems == ("other.h5 is not the model that the set was built with",)
 
 
+@pytest.mark.slow
 def test_contact_sheet_of_a_set_without_maps_needs_its_model(
     model_path: Path, reader: ShardReader, tmp_path: Path
 ) -> None:
@@ -297,6 +299,7 @@ def test_contact_sheet_reports_labels_that_cannot_be_right(shards: Path, change:
         assert any(line.startswith(f"{name}: ") and re.search(problem, line) for line in sheet.problems), name
 
 
+@pytest.mark.slow
 def test_label_problems_of_right_labels_are_none_at_any_size(model_path: Path, tmp_path: Path) -> None:
     tree = write_tree(tmp_path / "tree")
     for size, uv_size in ((64, 256), (256, 64), (128, 17)):

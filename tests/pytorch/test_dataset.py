@@ -617,6 +617,7 @@ def test_unwrap_visibility_outside_image_and_coverage_is_false() -> None:
         unwrap(torch.zeros(2, 3, 32, 32), maps)
 
 
+@pytest.mark.slow
 def test_unwrap_visibility_agrees_with_the_rasterizers(stand_in_model: MorphableModel, reference: Path) -> None:
     samples = [s for s in uvgen.find_samples(reference / "w300lp") if s.image and s.parameters][:4]
     annotations = [uvgen.read_annotation(sample) for sample in samples]

@@ -81,14 +81,9 @@ def test_networks_have_the_published_numbers_of_parameters() -> None:
     assert n_parameters(networks.ResNet18Encoder()) == 11_689_512 - 512 * 1000 - 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "tail"),
-    [
-        pytest.param("prnet", "sigmoid", marks=pytest.mark.slow),
-        ("mobilenetv2", "linear"),
-        pytest.param("resnet18", "linear", marks=pytest.mark.slow),
-        ("lprnet", "sigmoid"),
-    ],
+    ("name", "tail"), [*zip(networks.NETWORKS, ("sigmoid", "linear", "linear", "sigmoid"), strict=True)]
 )
 def test_network_gives_maps_of_each_size_and_every_parameter_learns(name: str, tail: str) -> None:
     torch.manual_seed(0)

@@ -29,6 +29,7 @@ def predictions(shards: Path, tmp_path: Path) -> Path:
     return tmp_path / "predictions"
 
 
+@pytest.mark.slow
 def test_report_has_the_worst_predictions_first_and_draws_them(shards, predictions, tmp_path) -> None:
     evaluation = evaluate_predictions(predictions, shards)
     write_report(shards, tmp_path / "plain", verify=False)

@@ -65,6 +65,7 @@ def test_report_lists_all_samples_worst_first(shards: Path, report: Path) -> Non
     np.testing.assert_array_equal(found["picture"], [0, 1, 2, 3, *[-1] * 5])
 
 
+@pytest.mark.slow
 def test_report_puts_corrupted_labels_first(model_path: Path, tmp_path: Path) -> None:
     tree = write_tree(tmp_path / "300W_LP", 8)
     bad = {"AFW/AFW_003_1_0": 9.0, "IBUG/IBUG_000_1_0": -14.0, "IBUG_Flip/IBUG_007_1_0": 6.0}
@@ -175,6 +176,7 @@ def test_report_overview_says_what_the_set_is(shards: Path, report: Path) -> Non
     assert sorted(set(about["sides"])) == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_report_overview_links_flags_subsets_and_warnings_to_their_samples(model_path: Path, tmp_path: Path) -> None:
     tree = write_tree(tmp_path / "300W_LP", 8)
     move(tree / "AFW/AFW_003_1_0.mat", 20)
@@ -321,6 +323,7 @@ def test_report_without_annotations_orders_by_oddity(model_path: Path, tmp_path:
     assert script_arguments(tmp_path / "report" / sample_file(0))[1]["annotated"] is None
 
 
+@pytest.mark.slow
 def test_report_of_augmented_copies_flags_mirrored_ones(shards: Path, model_path: Path, tmp_path: Path) -> None:
     augment_shards(shards, tmp_path / "copies", "prnet", copies=2, model=load_model(model_path))
     write_report(tmp_path / "copies", tmp_path / "report", worst=2)

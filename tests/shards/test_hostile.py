@@ -130,6 +130,7 @@ def test_shard_that_breaks_a_rule_is_refused(of_changes: dict[str, list[str]], k
     assert of_changes["command"][k] == ""  # `uvgen verify` ended in an orderly way
 
 
+@pytest.mark.slow
 def test_shard_that_was_only_written_again_is_read(built: Path, tmp_path: Path) -> None:
     folder = changed(built, tmp_path / "same", lambda file: None)
     assert outcomes([("set", folder), ("verify", folder), ("checked", folder)]) == ["", "", ""]

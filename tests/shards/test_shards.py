@@ -290,6 +290,7 @@ def test_reader_many_shards_keeps_few_open(plain: Path) -> None:
 # Processes
 
 
+@pytest.mark.slow
 def test_reader_of_many_shards_serves_threads(tree: Path, model_path: Path, tmp_path: Path, monkeypatch) -> None:
     have(tree, model_path, tmp_path / "out", dataclasses.replace(SMALL, shard_size=1))
     reader = open_shards(tmp_path / "out")
