@@ -49,7 +49,9 @@ def test_scaled_maps_are_read_with_their_divisor(shards, predict, scale: float, 
     assert mean(evaluate_predictions(predict(lambda m: m / divisor), shards, scale=scale)) < 1e-9
 
 
-@pytest.mark.parametrize("name", ["size", "prnet", "reshow", "unit"])
+@pytest.mark.parametrize(
+    "name", ["size", "prnet", *(pytest.param(n, marks=pytest.mark.slow) for n in ("reshow", "unit"))]
+)
 def test_maps_normalized_as_the_data_set_has_it_are_read_by_the_name(shards, predict, name: str) -> None:
     normalization = Normalization.of_maps(name, open_shards(shards).config.build.size)
     predictions = predict(lambda m: normalization.normalize(m.astype(np.float64)))
