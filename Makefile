@@ -6,7 +6,7 @@
 # `make fuzz N=100000` gives damaged files to every reader; `READER=image` to one, `FIRST=100000` goes on with later ones.
 
 # `make docs` makes the documentation site, build/site/index.html.
-# `make coverage` says which lines the quick tests run; `make dist` builds what a release uploads and installs it in fresh environments.
+# `make coverage` says which lines the tests of CI run; `make dist` builds what a release uploads and installs it in fresh environments.
 # `make test CONSTRAINTS=/dev/null` takes the newest versions of everything instead of those that CI is known to pass with.
 
 PYTHON ?= python3
@@ -67,7 +67,7 @@ test-ci: setup
 	$(RUN_TESTS) -m "not long"
 
 test-all: setup
-	$(RUN_TESTS)
+	$(RUN_TESTS) --hypothesis-profile=full
 
 # MediaPipe wants NumPy below 2, so it is tested with the lowest versions of everything, in an environment of its own,
 # with compiled code of its own: two versions of numba would overwrite each other's.
@@ -83,7 +83,7 @@ test-lowest: $(VENV)-lowest/.ready
 # Kernels are compiled, so their lines count as not run. Not among the tools: Numba imports coverage wherever it is installed.
 coverage: setup
 	$(INSTALL) "pytest-cov>=5"
-	$(RUN_TESTS) -m "not slow" --cov --cov-report=term:skip-covered --cov-report=html:build/coverage
+	$(RUN_TESTS) -m "not long" --cov --cov-report=term:skip-covered --cov-report=html:build/coverage
 
 docs: setup
 	$(INSTALL) $(SITE)

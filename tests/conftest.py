@@ -21,9 +21,13 @@ from uvgen.models.load import load_model
 from uvgen.models.morphable import MorphableModel, save_model
 
 # A loaded machine takes any time for an example, and the same ones are drawn in each run: a change is what turns a test
-# red. `pytest --hypothesis-profile=explore` draws others.
-settings.register_profile("uvgen", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("explore", settings.get_profile("uvgen"), derandomize=False)
+# red. A quarter of them is enough for `make test` and CI; `make test-all` takes the profile "full", and
+# `pytest --hypothesis-profile=explore` draws others.
+settings.register_profile(
+    "uvgen", deadline=None, derandomize=True, max_examples=25, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("full", settings.get_profile("uvgen"), max_examples=100)
+settings.register_profile("explore", settings.get_profile("full"), derandomize=False)
 settings.load_profile("uvgen")
 
 LONGEST = ("test_notebook.py", "test_fuzz.py")
@@ -53,6 +57,7 @@ def pytest_collection(session: pytest.Session) -> Iterator[None]:
     finally:
         gc.collect()
         gc.freeze()
+        gc.set_threshold(5000, 10, 10)  # arrays have no cycles, and what reads them makes thousands of objects
         gc.enable()
 
 

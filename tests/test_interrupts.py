@@ -23,6 +23,7 @@ def test_interrupt_that_python_drops_is_remembered_and_prints_no_traceback(monke
             signal.raise_signal(signal.SIGINT)
 
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background ignore it
     try:
         with pytest.raises(KeyboardInterrupt), interrupts_kept() as check:
             Faulty()

@@ -139,7 +139,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-@pytest.mark.parametrize("stored", [{}, {"posmap_dtype": "float32"}, {"maps": "none"}])
+@pytest.mark.parametrize(
+    "stored", [{}, pytest.param({"posmap_dtype": "float32"}, marks=pytest.mark.slow), {"maps": "none"}]
+)
 @pytest.mark.parametrize("how", [*NAMES[:4], SHIFTED])
 def test_open_shards_normalized_is_undone_by_its_scales(folder: Path, stored: dict[str, str], how: Any) -> None:
     out = folder / "-".join(["out", *stored.values()])

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import correlate1d, gaussian_filter
+from support.examples import examples
 from support.toy import picture
 
 from uvgen.augment import AugmentationDraw, Occluder, apply, occluded_texels
@@ -16,7 +17,7 @@ from uvgen.augment.sample import _radii
 SIZE = 64
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.tuples(*[st.floats(0, 2)] * 3), st.floats(-0.5, 0.5), st.floats(0, 2), st.floats(0, 2), st.floats(-180, 180))
 def test_colors_equal_slow_float_colors_to_one_grey_level(gain, brightness, contrast, saturation, hue) -> None:
     image = np.random.default_rng(0).integers(0, 256, (7, 9, 3), dtype=np.uint8)

@@ -5,10 +5,11 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion
+from support.examples import examples
 from support.models import builtin_model
 
 from uvgen import find_samples, read_annotation, read_image
@@ -182,7 +183,7 @@ def test_turn_annotated_points_keep_their_distance_from_the_landmarks() -> None:
     assert label.landmarks_21 is None
 
 
-@settings(max_examples=12)
+@examples(12)
 @given(
     st.floats(-90, 90), st.floats(-60, 60), st.floats(-90, 90), st.floats(-60, 60), st.floats(0.1, 1.2),
     st.tuples(st.floats(-0.5, 0.5), st.floats(-0.5, 0.5)),

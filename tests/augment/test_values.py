@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.augmentations import ALL
+from support.examples import examples
 from support.toy import picture
 
 from uvgen.augment import (
@@ -40,7 +41,7 @@ def test_draw_of_an_option_does_not_change_when_others_are_switched_off(seed, of
             assert getattr(less, field.name) == getattr(full, field.name)
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(st.integers(0, 2**40), st.text(max_size=5), st.integers(0, 99))
 def test_draw_stays_in_its_ranges_and_survives_json(seed, name, epoch) -> None:
     draw = ALL.draw(seed, name, epoch, SIZE)

@@ -30,6 +30,9 @@ ONE_LINE = r"uvgen: [^\n]*\n"
 
 
 BOTH_KINDS_OF_MAPS = pytest.mark.parametrize("shards", ["uint16", "float32"], indirect=True)
+FLOATS_IN_CI = pytest.mark.parametrize(
+    "shards", ["uint16", pytest.param("float32", marks=pytest.mark.slow)], indirect=True
+)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +68,7 @@ def run(uvgen: Any, shards: Path, model_path: Path, config: Path, tmp_path: Path
 # What it is for
 
 
-@BOTH_KINDS_OF_MAPS
+@FLOATS_IN_CI
 def test_augment_makes_a_sound_data_set(run, uvgen, shards, model_path, tmp_path) -> None:
     result = run("--copies", 3)
     assert result.exit_code == 0, result.output
@@ -78,7 +81,7 @@ def test_augment_makes_a_sound_data_set(run, uvgen, shards, model_path, tmp_path
     assert len({sample["flipped"].item() for sample in reader}) == 2
 
 
-@BOTH_KINDS_OF_MAPS
+@FLOATS_IN_CI
 def test_augment_stores_what_a_training_loop_would_get(run, shards, model, tmp_path) -> None:
     assert run("--copies", 2, "--seed", 7).exit_code == 0
     augmentation = Augmentation.from_json(json.dumps(EVERYTHING), Augmentation.preset("prnet"))
@@ -104,7 +107,7 @@ def test_augment_stores_what_a_training_loop_would_get(run, shards, model, tmp_p
     assert n_compared > 4
 
 
-@BOTH_KINDS_OF_MAPS
+@FLOATS_IN_CI
 def test_augment_that_skips_some_copies_keeps_the_others_whole(shards, model, tmp_path) -> None:
     wild = Augmentation(rotation_deg=(-180, 180), scale=(1, 6))
     result = augment_shards(shards, tmp_path / "out", wild, copies=4)
@@ -159,6 +162,7 @@ def test_augment_of_jpeg_crops_keeps_their_quality(model_path, tmp_path) -> None
     assert sizes[0] < 0.6 * sizes[1]
 
 
+@pytest.mark.slow
 def test_augment_of_shards_without_maps_leaves_maps_to_the_reader(uvgen, model, model_path, config, tmp_path) -> None:
     small = dataclasses.replace(SMALL, maps="none", image_codec="jpeg", jpeg_quality=100)
     have(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "shards", small)

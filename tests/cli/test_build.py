@@ -190,6 +190,7 @@ def test_build_dry_run_is_refused_where_the_build_would_be(run: Callable[..., An
     assert file_hashes(tmp_path / "out") == before
 
 
+@pytest.mark.slow
 def test_build_quiet_counts_skipped_samples_and_verbose_names_each(run: Callable[..., Any], tree: Path) -> None:
     result = run("--quiet")
     assert (result.exit_code, result.output) == (0, "")

@@ -32,6 +32,7 @@ def test_preview_draws_a_sheet_and_says_so(uvgen: Any, shards: Path, tmp_path: P
         assert picture.mode == "RGB" and f"{picture.width} x {picture.height} px" in result.stdout
 
 
+@pytest.mark.slow
 def test_preview_twice_gives_the_same_bytes_and_another_seed_another_choice(
     uvgen: Any, shards: Path, tmp_path: Path
 ) -> None:
@@ -126,6 +127,7 @@ def predicted(shards: Path, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_preview_of_predictions_draws_those_that_are_there(uvgen: Any, shards: Path, predicted: Path, tmp_path) -> None:
     arguments = "preview", shards, "--pred", predicted, "--scale", "size", "--out"
     result = uvgen(*arguments, tmp_path / "sheet.png")

@@ -77,6 +77,7 @@ def test_samples_are_counted_within_a_shard(model_path, tmp_path, monkeypatch) -
     assert seen.steps == [16, 16, 8] * 3
 
 
+@pytest.mark.slow
 def test_other_jobs_count_their_samples(tree, model_path, tmp_path) -> None:
     make(tree, model_path, tmp_path / "shards")
     shards = tmp_path / "shards"

@@ -63,7 +63,11 @@ def places(model_path: Path, tmp_path: Path, tmp_path_factory: Any, monkeypatch:
 
 
 @pytest.mark.parametrize(
-    ("mark", "message"), [(CRASHES, "the process that read it ended with status -6"), (HANGS, "took more than 1 s")]
+    ("mark", "message"),
+    [
+        (CRASHES, "the process that read it ended with status -6"),
+        pytest.param(HANGS, "took more than 1 s", marks=pytest.mark.slow),
+    ],
 )
 @pytest.mark.parametrize("name", OF_SHARDS)
 def test_command_of_a_shard_that_breaks_hdf5_fails_with_status_1(
@@ -82,7 +86,11 @@ def test_command_of_a_shard_that_breaks_hdf5_fails_with_status_1(
 
 
 @pytest.mark.parametrize(
-    ("mark", "message"), [(CRASHES, "the process that read it ended with status -6"), (HANGS, "took more than 1 s")]
+    ("mark", "message"),
+    [
+        (CRASHES, "the process that read it ended with status -6"),
+        pytest.param(HANGS, "took more than 1 s", marks=pytest.mark.slow),
+    ],
 )
 @pytest.mark.parametrize("name", OF_MODELS)
 def test_command_of_a_model_that_breaks_hdf5_fails_with_status_1(

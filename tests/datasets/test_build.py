@@ -327,7 +327,12 @@ def test_build_uint16_value_out_of_range_is_an_error_and_float32_takes_it(stretc
 
 @pytest.mark.parametrize(
     ("key", "dtype"),
-    [("Shape_Para", "uint16"), ("Exp_Para", "uint16"), ("Pose_Para", "uint16"), ("Pose_Para", "float32")],
+    [
+        ("Shape_Para", "uint16"),
+        pytest.param("Exp_Para", "uint16", marks=pytest.mark.slow),
+        pytest.param("Pose_Para", "uint16", marks=pytest.mark.slow),
+        ("Pose_Para", "float32"),
+    ],
 )
 def test_build_parameters_beyond_float32_are_an_error(
     tree: Path, model_path: Path, tmp_path: Path, key: str, dtype: str

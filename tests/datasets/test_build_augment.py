@@ -28,6 +28,7 @@ TURN = Augmentation(rotation_deg=(-40, 40), scale=(0.9, 1.2), translation=(-0.1,
 CONFIG = dataclasses.replace(SMALL, augmentation=TURN, copies=2)
 
 
+@pytest.mark.slow
 def test_build_augmented_samples_the_source_image_once_and_labels_agree(tree, model_path, tmp_path) -> None:
     result = make(tree, model_path, tmp_path / "out", CONFIG)
     assert result.samples == 18
@@ -52,7 +53,9 @@ def test_build_augmented_crop_is_the_plain_one_followed_by_the_draw(tree, model_
         )
 
 
-@pytest.mark.parametrize("change", [{}, {"posmap_dtype": "float32"}, {"maps": "none"}])
+@pytest.mark.parametrize(
+    "change", [{}, pytest.param({"posmap_dtype": "float32"}, marks=pytest.mark.slow), {"maps": "none"}]
+)
 def test_build_augmented_with_flips_verifies_and_mirrors_image_and_label(tree, model_path, tmp_path, change) -> None:
     flips = dataclasses.replace(CONFIG, augmentation=Augmentation(flip=0.5), **change)
     make(tree, model_path, tmp_path / "out", flips)
@@ -134,6 +137,7 @@ def test_build_image_occluders_show_another_image_of_the_shard(tree, model_path,
         assert sample["image"][row, column].tolist() in images[other.name]
 
 
+@pytest.mark.slow
 def test_build_and_augment_that_flip_say_how_many_texels_are_not_exact(
     uvgen, tree, model, model_path, tmp_path
 ) -> None:

@@ -37,7 +37,10 @@ def noisy(tree):
     return tree
 
 
-@pytest.mark.parametrize("augmentation", [None, Augmentation(rotation_deg=(-40, 40), scale=(0.8, 1.2), flip=0.5)])
+TURNED = Augmentation(rotation_deg=(-40, 40), scale=(0.8, 1.2), flip=0.5)
+
+
+@pytest.mark.parametrize("augmentation", [pytest.param(None, marks=pytest.mark.slow), TURNED])
 def test_build_filters_differ_only_in_images_shrunk_by_more_than_1_5(noisy, model_path, tmp_path, augmentation) -> None:
     configs = {"area": CONFIG, "bilinear": PLAIN}
     images = {sample.name: read_image(sample) for sample in find_samples(noisy)}
@@ -104,7 +107,7 @@ def test_augmented_copies_that_shrink_are_sampled_as_the_set_was(noisy, model_pa
         assert not np.array_equal(sample["image"], other)
 
 
-@pytest.mark.parametrize("augmentation", [None, Augmentation(rotation_deg=(-40, 40), scale=(0.8, 1.2), flip=0.5)])
+@pytest.mark.parametrize("augmentation", [pytest.param(None, marks=pytest.mark.slow), TURNED])
 def test_build_decodes_photographs_no_finer_than_crops_need(
     noisy, model_path, tmp_path, monkeypatch, augmentation
 ) -> None:

@@ -59,6 +59,7 @@ def test_build_turned_crop_is_made_after_the_turn_and_is_followed_by_the_rest(tr
         assert "unseen" not in sample
 
 
+@pytest.mark.slow
 def test_build_turned_bytes_are_the_same_for_any_batch_and_other_options_draw_as_before(
     tree, model_path, tmp_path
 ) -> None:

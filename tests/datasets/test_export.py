@@ -159,11 +159,23 @@ def test_export_of_mirrored_samples_says_so(built: Path, model: MorphableModel, 
     assert [found[name] for name in open_shards(tmp_path / "copies").names] == flipped
 
 
-ALL = [pytest.param(to, marks=needs_package(to)) for to in TARGETS]
-OF_SAMPLES = [pytest.param(to, marks=needs_package(to)) for to in TARGETS if to != "croissant"]
+ONE_OF_A_KIND = ("npy", "webdataset", "tfrecord")  # files of each sample, archives, rows
 
 
-@pytest.mark.parametrize("to", ALL)
+def targets(*others: pytest.MarkDecorator) -> list[Any]:
+    """Every target but croissant, which has no samples; those that write as one of a kind does get other marks too."""
+    return [
+        pytest.param(to, marks=[needs_package(to), *(others if to not in ONE_OF_A_KIND else ())])
+        for to in TARGETS
+        if to != "croissant"
+    ]
+
+
+ALL = [*targets(), "croissant"]
+OF_SAMPLES = targets(pytest.mark.slow)  # `make test` takes one of each kind
+
+
+@pytest.mark.parametrize("to", [*OF_SAMPLES, "croissant"])
 def test_export_twice_gives_the_same_bytes(built: Path, tmp_path: Path, to: str) -> None:
     for name in "ab":
         export_shards(built, tmp_path / name, to)
@@ -361,9 +373,18 @@ def test_export_on_two_workers_writes_the_same_files(built: Path, tmp_path: Path
     assert one == two and one
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("to", OF_SAMPLES)
-def test_export_of_a_split_writes_its_samples_alone(built: Path, tmp_path: Path, to: str, workers: int) -> None:
+def test_export_of_a_split_writes_its_samples_alone(built: Path, tmp_path: Path, to: str) -> None:
+    assert_split_is_exported_alone(built, tmp_path, to, workers=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("to", targets(pytest.mark.long))
+def test_export_of_a_split_on_two_workers_writes_its_samples_alone(built: Path, tmp_path: Path, to: str) -> None:
+    assert_split_is_exported_alone(built, tmp_path, to, workers=2)
+
+
+def assert_split_is_exported_alone(built: Path, tmp_path: Path, to: str, workers: int) -> None:
     shards = Path(shutil.copytree(built, tmp_path / "shards"))
     uvgen.split_shards(shards, {"train": 0.5, "val": 0.5})
     val = open_shards(shards, split="val")

@@ -132,6 +132,7 @@ def sets(tmp_path: Path, model_path: Path, model: MorphableModel) -> dict[str, P
     return found
 
 
+@pytest.mark.slow
 def test_reshow_folders_are_read_back_by_maps_from_as_exact_maps(
     tmp_path: Path, model_path: Path, model: MorphableModel
 ) -> None:

@@ -400,6 +400,7 @@ def test_two_workers_make_the_same_bytes(
     assert file_hashes(tmp_path / "out") == file_hashes(built)
 
 
+@pytest.mark.slow
 def test_set_of_meshes_is_read_by_everything_that_reads_sets(
     tmp_path: Path, model: MorphableModel, built: Path
 ) -> None:

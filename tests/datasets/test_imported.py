@@ -195,6 +195,7 @@ def test_import_maps_of_an_export_with_other_labels_than_its_layout_s_is_refused
     np.testing.assert_allclose(open_shards(tmp_path / "out")[0]["landmarks"], reader[0]["landmarks"], atol=0.5)
 
 
+@pytest.mark.slow
 def test_import_maps_of_face3ds_own_output_finds_its_convention_and_landmarks(
     tmp_path: Path, reference: Path, stand_in_model: MorphableModel
 ) -> None:
@@ -246,6 +247,7 @@ def test_import_maps_with_originals_of_other_faces_says_so(tmp_path: Path, model
         import_maps(folder, tmp_path / "out", model=model, originals=other)
 
 
+@pytest.mark.slow
 def test_what_is_done_with_data_sets_is_done_with_imported_ones(
     tmp_path: Path, model: MorphableModel, built: Built
 ) -> None:
@@ -486,6 +488,7 @@ def test_read_map_of_no_texels_or_huge_values_is_refused(tmp_path: Path, values:
         read_map(sample, layout)
 
 
+@pytest.mark.slow
 def test_samples_that_are_held_one_by_one_are_the_same_as_many_at_once(
     tmp_path: Path, model: MorphableModel, built: Built, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,7 +38,12 @@ def tree(tmp_path_factory) -> Path:
     return write_tree(tmp_path_factory.mktemp("tree"))
 
 
-@pytest.fixture(scope="module", params=CONFIGS)
+QUICK = ("raw", "no maps")
+
+
+@pytest.fixture(
+    scope="module", params=[name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CONFIGS]
+)
 def built(request, tree, model_path, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("built") / "shards"
     have(tree, model_path, out, CONFIGS[request.param])

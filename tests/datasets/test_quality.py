@@ -170,7 +170,7 @@ def test_build_keep_with_another_count_costs_that_sample(tree: Path, model_path:
     assert [skip.reason.partition(": ")[2] for skip in result.skipped] == ["Tex_Para has 6 numbers, expected 7"]
 
 
-@pytest.mark.parametrize("flip", [0, 1])
+@pytest.mark.parametrize("flip", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_augmented_annotations_move_with_the_label(tree: Path, model_path: Path, tmp_path: Path, flip: int) -> None:
     make(tree, model_path, tmp_path / "in")
     change = Augmentation(rotation_deg=(-40, 40), scale=(0.9, 1.2), translation=(-0.1, 0.1), flip=flip)
@@ -348,6 +348,7 @@ def faulty_tree(folder: Path, n: int = 12) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_build_verify_and_preview_name_a_misfit_without_being_asked(
     model_path: Path, tmp_path: Path, uvgen: Any
 ) -> None:
@@ -623,6 +624,7 @@ def test_verify_finds_a_stored_nme_that_is_not_its_landmarks(tree: Path, model_p
 # Real files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", ["w300lp", "aflw2000"])
 def test_real_samples_with_made_up_bases_are_reported(
     reference: Path, stand_in_model: Any, tmp_path: Path, data: str

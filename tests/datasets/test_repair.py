@@ -289,6 +289,7 @@ def test_repair_of_a_set_whose_index_is_damaged_says_what_to_do(sets: Path, mode
 # The command
 
 
+@pytest.mark.slow
 def test_verify_repair_ends_with_0_where_all_is_sound_then_and_with_1_where_not(
     uvgen: Any, sets: Path, model_path: Path
 ) -> None:

@@ -86,6 +86,7 @@ def test_split_never_divides_a_photograph_and_gives_each_sample_one_part(shards)
     assert result.photographs == {"train": 2, "val": 2}
 
 
+@pytest.mark.slow
 def test_split_of_augmented_copies_is_that_of_their_source(shards, tmp_path) -> None:
     augment_shards(shards, tmp_path / "copies", Augmentation(rotation_deg=(-20, 20)), copies=2)
     plain, copied = (

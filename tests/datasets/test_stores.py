@@ -299,6 +299,7 @@ def test_build_onto_a_full_disk_says_so_and_lists_nothing(
     assert not listed_shards(store.folder / "bucket/sets/one")
 
 
+@pytest.mark.slow
 def test_merge_augment_and_export_take_a_store(
     store: FolderStore, local: Path, stored: Path, model_path: Path, tmp_path: Path
 ) -> None:

@@ -58,6 +58,7 @@ def assert_made_of_parameters(folder: Path, model_path: Path) -> None:
             np.testing.assert_array_equal(sample[name], expected, err_msg=f"{sample['name']} {name}", strict=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [{}, {"maps": "none", "image_codec": "jpeg"}, {"compression": "gzip"}])
 def test_build_with_targets_stores_what_the_parameters_give(
     tree: Path, labeled: Path, tmp_path: Path, change: dict[str, Any]
@@ -94,6 +95,7 @@ def test_build_with_some_targets_stores_them_alone_in_one_order(tree: Path, mode
     assert config.targets == ("uv", "depth")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("maps", ["stored", "none"])
 def test_augmented_targets_are_drawn_where_the_sample_moved_to(labeled: Path, tmp_path: Path, maps: str) -> None:
     tree = write_tree(tmp_path / "300W_LP", 1)
@@ -167,6 +169,7 @@ def test_verify_finds_changed_targets(tree: Path, labeled: Path, tmp_path: Path,
     assert any(re.search(words, problem) for problem in problems), problems
 
 
+@pytest.mark.slow
 def test_targets_are_merged_and_repaired_with_their_sets(tree: Path, labeled: Path, tmp_path: Path) -> None:
     make(tree, labeled, tmp_path / "out", ALL)
     names = open_shards(tmp_path / "out").names
@@ -181,6 +184,7 @@ def test_targets_are_merged_and_repaired_with_their_sets(tree: Path, labeled: Pa
         assert file_hashes(tmp_path / folder) == before
 
 
+@pytest.mark.slow
 def test_build_command_takes_targets_and_preview_shows_them(
     uvgen: Any, tree: Path, model_path: Path, tmp_path: Path
 ) -> None:

@@ -70,6 +70,7 @@ def test_workers_of_a_shard_that_crashes_hdf5_raise(built: Path, tmp_path: Path,
         READERS[reader](shards, tmp_path / "out", {"untrusted": True, "workers": 2})
 
 
+@pytest.mark.slow
 def test_results_are_those_of_reading_here(built: Path, model_path: Path, tmp_path: Path) -> None:
     for there in (False, True):
         options: dict[str, Any] = {"model": model_path, "untrusted": there}
@@ -95,6 +96,7 @@ def test_load_model_untrusted_is_the_same_model_mapped(model: MorphableModel, mo
         assert isinstance(array, np.memmap)
 
 
+@pytest.mark.slow
 def test_load_model_untrusted_travels_as_its_path_and_stays_untrusted(model_path: Path, tmp_path: Path) -> None:
     path = tmp_path / "m.h5"
     path.write_bytes(model_path.read_bytes())
@@ -141,6 +143,7 @@ def test_load_model_untrusted_of_a_file_that_breaks_hdf5_raises(
         load_model(path, untrusted=True)
 
 
+@pytest.mark.slow
 def test_model_of_a_data_set_is_read_as_its_shards_are(built: Path, model_path: Path, tmp_path: Path) -> None:
     path = marked(model_path, CRASHES, tmp_path / "m.h5")
     ways: list[Callable[[], object]] = [

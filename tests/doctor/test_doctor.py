@@ -44,6 +44,7 @@ def shards(built, tmp_path) -> Path:
     return Path(shutil.copytree(built, tmp_path / "shards"))
 
 
+@pytest.mark.slow
 def test_sound_things_have_no_errors_and_no_warnings(shards, tree, model_path) -> None:
     split_shards(shards, {"train": 0.5, "val": 0.5})
     for path, model in ((shards, None), (shards, model_path), (tree, None), (tree, model_path), ("builtin", None)):
@@ -265,6 +266,7 @@ def bad_samples(tree: Path) -> None:
     write_sample(tree / "AFW", "AFW_033_1_0", 33, Pose_Para=pose + [0, 0, 0, 900, 0, 0, 0])
 
 
+@pytest.mark.slow
 def test_samples_that_a_build_skips_are_found_deeply_each_with_the_reason_of_the_build(model_path, tmp_path) -> None:
     bad_samples(tmp_path / "tree")
     found = diagnose(tmp_path / "tree", model=model_path, deep=True)

@@ -49,7 +49,9 @@ def test_scaled_maps_are_read_with_their_divisor(shards, predict, scale: float, 
     assert mean(evaluate_predictions(predict(lambda m: m / divisor), shards, scale=scale)) < 1e-9
 
 
-@pytest.mark.parametrize("name", ["size", "prnet", "reshow", "unit"])
+@pytest.mark.parametrize(
+    "name", ["size", "prnet", *(pytest.param(n, marks=pytest.mark.slow) for n in ("reshow", "unit"))]
+)
 def test_maps_normalized_as_the_data_set_has_it_are_read_by_the_name(shards, predict, name: str) -> None:
     normalization = Normalization.of_maps(name, open_shards(shards).config.build.size)
     predictions = predict(lambda m: normalization.normalize(m.astype(np.float64)))
@@ -96,6 +98,7 @@ def test_shards_are_predictions_too(shards) -> None:
     assert mean(report) == 0 and report.complete
 
 
+@pytest.mark.slow
 def test_parameters_and_meshes_need_the_model_and_are_right_with_it(shards, tmp_path, model_path) -> None:
     model = load_model(model_path)
     folder = tmp_path / "parameters"

@@ -41,7 +41,7 @@ def perturbed(folder: Path) -> np.ndarray:
     return points + rng.normal(0, 4, points.shape) + rng.normal(0, 3, (len(points), 3, 1))
 
 
-@pytest.mark.parametrize("frame", ["image", "crop"])
+@pytest.mark.parametrize("frame", [pytest.param("image", marks=pytest.mark.slow), "crop"])
 def test_numbers_are_those_of_3ddfas_own_program(reference: Path, tmp_path: Path, frame: str) -> None:
     folder = reference / "aflw2000_eval"
     points = perturbed(folder)
@@ -63,6 +63,7 @@ def test_numbers_are_those_of_3ddfas_own_program(reference: Path, tmp_path: Path
         assert lines_of_3ddfa(found) == printed
 
 
+@pytest.mark.slow
 def test_a_doubt_about_matlabs_pixels_is_raised_where_predictions_count_from_zero(
     reference: Path, tmp_path: Path
 ) -> None:

@@ -36,7 +36,13 @@ def spoil(path: Path, how: str) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("suffix", "how"), [(".jpg", "missing"), (".jpg", "cut short"), (".mat", "missing"), (".mat", "text")]
+    ("suffix", "how"),
+    [
+        (".jpg", "missing"),
+        pytest.param(".jpg", "cut short", marks=pytest.mark.slow),
+        pytest.param(".mat", "missing", marks=pytest.mark.slow),
+        (".mat", "text"),
+    ],
 )
 def test_build_takes_a_sample_that_was_mended(model_path: Path, tmp_path: Path, how: str, suffix: str) -> None:
     tree = write_tree(tmp_path / "data")
@@ -138,6 +144,7 @@ def test_output_that_vanishes_ends_the_run(model_path: Path, tmp_path: Path, how
 # Folders that are only read, or are not ours
 
 
+@pytest.mark.slow
 def test_finished_sets_that_are_run_again_write_nothing(model_path: Path, tmp_path: Path) -> None:
     """Also with a skipped sample; no time of any file or folder changes, as on a disk that is only read."""
     tree = write_tree(tmp_path / "data")
@@ -213,6 +220,7 @@ def test_check_folder_of_a_disk_that_is_only_read_says_so() -> None:
 # The index
 
 
+@pytest.mark.slow
 def test_index_is_written_now_and_then_and_the_journal_says_the_rest(
     model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,6 +238,7 @@ def test_index_is_written_now_and_then_and_the_journal_says_the_rest(
     assert not (tmp_path / "out/.uvgen-journal").exists()
 
 
+@pytest.mark.slow
 def test_build_goes_on_from_the_journal_alone(model_path: Path, tmp_path: Path) -> None:
     """As it is left by a process that was killed after the seventh shard; its last line may be torn."""
     tree = write_tree(tmp_path / "data", 9)
@@ -286,7 +295,12 @@ def test_names_come_from_the_index_and_from_shards_where_it_has_none(model_path:
 @linux
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("limit", "value"), [(resource.RLIMIT_NOFILE, 32), (resource.RLIMIT_NOFILE, 14), (resource.RLIMIT_AS, 900 << 20)]
+    ("limit", "value"),
+    [
+        pytest.param(resource.RLIMIT_NOFILE, 32, marks=pytest.mark.long),
+        (resource.RLIMIT_NOFILE, 14),
+        (resource.RLIMIT_AS, 900 << 20),
+    ],
 )
 def test_build_under_a_narrow_limit_is_finished_or_says_why(
     model_path: Path, tmp_path: Path, limit: int, value: int

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -85,12 +85,26 @@ COMMANDS = {
 MADE = ("sheet.png", "report", "merged", "copies", "tars")
 
 
-def assert_in_words(uvgen: Any, shards: Path) -> None:
-    """Every command ends with a documented status, and without a traceback."""
-    for name, options in COMMANDS.items():
-        options = [
-            str(shards.parent / o) if o in ("sheet.png", "report", "merged", "copies", "tars") else o for o in options
-        ]
+def with_commands(kinds: Iterable[str], n: int) -> Any:
+    """Each kind of damage with `n` commands, in turn, so that each command meets as many kinds; and with all of them.
+
+    What reads is the same in many commands: CI takes the first, the long tests both.
+    """
+    names = [*COMMANDS]
+    some = [(kind, [names[(n * k + step) % len(names)] for step in range(n)]) for k, kind in enumerate(kinds)]
+    return pytest.mark.parametrize(
+        ("kind", "commands"),
+        [
+            *(pytest.param(*case, id=case[0]) for case in some),
+            *(pytest.param(kind, names, id=f"{kind}, every command", marks=pytest.mark.long) for kind, _ in some),
+        ],
+    )
+
+
+def assert_in_words(uvgen: Any, shards: Path, commands: list[str]) -> None:
+    """Commands end with a documented status, and without a traceback."""
+    for name in commands:
+        options = [str(shards.parent / o) if o in MADE else o for o in COMMANDS[name]]
         result = uvgen(name, shards, *options)
         assert result.exit_code in (0, 1, 3), (name, result.exit_code, result.exception)
         assert isinstance(result.exception, SystemExit | None), (name, result.exception)
@@ -139,14 +153,14 @@ SHARDS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", SHARDS)
-def test_commands_of_a_shard_with_a_right_hash_and_wrong_content_speak(uvgen, few, kind) -> None:
+@with_commands(SHARDS, 5)
+def test_commands_of_a_shard_with_a_right_hash_and_wrong_content_speak(uvgen, few, kind, commands) -> None:
     for file in ("AFW-00000.h5", "IBUG-00000.h5"):
         with h5py.File(few / file, "r+") as shard:
             SHARDS[kind](shard)
     seal(few)
     assert not verify_shards(few).sound
-    assert_in_words(uvgen, few)
+    assert_in_words(uvgen, few, commands)
 
 
 CONSTANT = {
@@ -164,8 +178,8 @@ CONSTANT = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", CONSTANT)
-def test_commands_of_constants_that_cannot_be_speak(uvgen, few, kind) -> None:
+@with_commands(CONSTANT, 3)
+def test_commands_of_constants_that_cannot_be_speak(uvgen, few, kind, commands) -> None:
     name, value = CONSTANT[kind]
     with np.load(few / CONSTANTS) as file:
         arrays = dict(file)
@@ -177,7 +191,7 @@ def test_commands_of_constants_that_cannot_be_speak(uvgen, few, kind) -> None:
     seal(few)
     (problem,) = verify_shards(few).problems
     assert f"{CONSTANTS}: cannot be read" in problem and name in problem
-    assert_in_words(uvgen, few)
+    assert_in_words(uvgen, few, commands)
 
 
 INDEXES = {
@@ -194,13 +208,13 @@ INDEXES = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", INDEXES)
-def test_commands_of_an_index_with_a_right_checksum_and_wrong_content_speak(uvgen, few, kind) -> None:
+@with_commands(INDEXES, 3)
+def test_commands_of_an_index_with_a_right_checksum_and_wrong_content_speak(uvgen, few, kind, commands) -> None:
     seal(few, INDEXES[kind])
     path = few / "dataset.json"
     body, _, _ = path.read_bytes().replace(b"SURROGATE", b"\\ud800").rpartition(b',\n  "sha256": "')
     path.write_bytes(body + b',\n  "sha256": "' + hashlib.sha256(body).hexdigest().encode() + b'"\n}\n')
-    assert_in_words(uvgen, few)
+    assert_in_words(uvgen, few, commands)
     result = uvgen("verify", few)
     assert result.exit_code == 1
 
@@ -293,6 +307,7 @@ def test_output_folder_with_files_of_these_names_is_refused_untouched(shards, mo
         (out / name).unlink()
 
 
+@pytest.mark.slow
 def test_overwrite_takes_shards_without_an_index_and_no_other_file(shards, model_path, tmp_path) -> None:
     tree = write_tree(tmp_path / "tree")
     (shards / "dataset.json").unlink()

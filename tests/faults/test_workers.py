@@ -167,7 +167,12 @@ def test_workers_of_a_dead_command_end_and_the_next_run_removes_what_it_left(
 
 
 @pytest.mark.parametrize(
-    ("number", "whom"), [(signal.SIGTERM, "parent"), (signal.SIGHUP, "group"), (signal.SIGXCPU, "parent")]
+    ("number", "whom"),
+    [
+        (signal.SIGTERM, "parent"),
+        (signal.SIGHUP, "group"),
+        pytest.param(signal.SIGXCPU, "parent", marks=pytest.mark.long),
+    ],
 )
 def test_command_that_is_asked_to_end_cleans_up(
     data: Path, model_path: Path, tmp_path: Path, whole: dict[str, str], number: signal.Signals, whom: str

@@ -502,6 +502,7 @@ def test_uvgen_fit_of_wrong_landmarks_is_refused(uvgen: Any, photos: Path, tmp_p
         assert result.exit_code == 1 and str(where) in result.stderr and not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_build_takes_the_model_that_a_folder_was_fitted_with(
     uvgen: Any, photos: Path, tmp_path: Path, builtin_file: Path
 ) -> None:

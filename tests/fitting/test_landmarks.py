@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.optimize
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from support.examples import examples
 
 from uvgen import fit_landmarks, load_model
 from uvgen.errors import InputError
@@ -157,7 +158,7 @@ def test_a_face_does_not_depend_on_those_beside_it(builtin: MorphableModel, face
             np.testing.assert_array_equal(getattr(alone, name)[0], getattr(together, name)[k], err_msg=name)
 
 
-@settings(max_examples=8, deadline=None)
+@examples(8)
 @given(
     k=st.integers(0, 44),
     scale=st.floats(0.2, 5),
@@ -202,6 +203,7 @@ def test_points_without_a_score_do_not_count(builtin: MorphableModel, faces: Fac
     assert np.isnan(a.residual_jaw).all()
 
 
+@pytest.mark.slow
 def test_pictures_of_one_person_get_one_shape_which_is_nearer(builtin: MorphableModel, faces: Faces) -> None:
     drawn = [dataclasses.replace(face, shape=faces.drawn[k // 4].shape) for k, face in enumerate(faces.drawn[:24])]
     found = np.stack([vertices_of(builtin, f.shape, f.expression, f.pose.astype(np.float64)) for f in drawn])
@@ -261,6 +263,7 @@ def test_wrong_arguments_are_named(builtin: MorphableModel, faces: Faces, option
     assert str(error.value).startswith(message)
 
 
+@pytest.mark.slow
 def test_a_model_without_expressions_and_one_without_shapes_are_fitted(builtin: MorphableModel, faces: Faces) -> None:
     for shapes, expressions in ((builtin.n_shape, 0), (0, builtin.n_expression), (0, 0)):
         chosen = [*range(shapes), *range(builtin.n_shape, builtin.n_shape + expressions)]
@@ -285,6 +288,7 @@ def test_the_contour_of_a_model_without_regions_is_nearly_the_same(builtin: Morp
     assert len(known & found) > 0.5 * len(known) > 50
 
 
+@pytest.mark.slow
 def test_real_photographs_come_out_near_their_parameters(reference: Path, stand_in_model: MorphableModel) -> None:
     samples = find_samples(reference / "aflw2000")
     annotations = [read_annotation(sample) for sample in samples]

@@ -85,8 +85,15 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("same_person", [False, True])
-@pytest.mark.parametrize("kind", CHANGES)
+@pytest.mark.parametrize(
+    ("kind", "same_person"),
+    [
+        *((kind, False) for kind in CHANGES),
+        ("landmarks corrected", True),
+        ("landmarks damaged", True),
+        *(pytest.param(kind, True, marks=pytest.mark.slow) for kind in [*CHANGES][2:]),
+    ],
+)
 def test_a_photograph_that_changed_is_fitted_anew(photos: Path, tmp_path: Path, kind: str, same_person: bool) -> None:
     options: dict[str, Any] = {"detector": None, "same_person": same_person}
     fit_photographs(photos, tmp_path / "out", **options)

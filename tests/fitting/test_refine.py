@@ -54,6 +54,7 @@ def dense(model: MorphableModel, drawn: Drawn, k: int, fit: Any) -> float:
     return float(np.linalg.norm(off, axis=1).mean() / drawn.box[k])
 
 
+@pytest.mark.slow
 def test_photographs_bring_faces_closer_where_landmarks_are_noisy(builtin: MorphableModel, drawn: Drawn) -> None:
     noise = 0.025 * drawn.box[:, None, None] * np.random.default_rng(8).normal(size=drawn.landmarks.shape)
     points = drawn.landmarks + noise

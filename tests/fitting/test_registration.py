@@ -72,7 +72,10 @@ def test_resampled_faces_come_back_within_half_a_millimeter(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("bump_mm", "is_mesh"), [(0.0, False), (0.0, True), (3.0, False)])
+@pytest.mark.parametrize(
+    ("bump_mm", "is_mesh"),
+    [pytest.param(0.0, False, marks=pytest.mark.long), pytest.param(0.0, True, marks=pytest.mark.long), (3.0, False)],
+)
 def test_resampled_built_in_faces_come_back_within_half_a_millimeter(
     builtin_template: Template, bump_mm: float, is_mesh: bool
 ) -> None:
@@ -91,6 +94,7 @@ def test_resampled_built_in_faces_come_back_within_half_a_millimeter(
     assert np.mean(mean) < 0.5
 
 
+@pytest.mark.slow
 def test_bumps_that_the_model_lacks_are_followed(template: Template, model: MorphableModel) -> None:
     face, place = face_of(model, 2, bump_mm=4), somewhere(2)
     points, _ = resampled(model, face, 8000, 2)
@@ -101,6 +105,7 @@ def test_bumps_that_the_model_lacks_are_followed(template: Template, model: Morp
     assert found.distance_mm.mean() < 0.2
 
 
+@pytest.mark.slow
 def test_half_a_face_goes_on_as_the_model_does_and_smoothly(template: Template, model: MorphableModel) -> None:
     face = face_of(model, 3, bump_mm=2)
     points, uv = resampled(model, face, 8000, 3)

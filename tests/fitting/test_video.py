@@ -147,6 +147,7 @@ def test_landmarks_that_were_found_before_an_interruption_are_not_sought_again(
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["fit.json", "nod"]
 
 
+@pytest.mark.slow
 def test_a_part_of_a_data_set_never_has_half_a_video(fitted, tmp_path) -> None:
     config = BuildConfig(size=32, uv_size=16)
     build_shards(fitted, tmp_path / "shards", config=config)
@@ -466,6 +467,7 @@ def test_nothing_of_a_video_is_told_twice() -> None:
     assert videos_of([], []) == ()
 
 
+@pytest.mark.slow
 def test_importing_uvgen_does_not_import_pyav() -> None:
     code = "import uvgen, sys; uvgen.fit_video; print('av' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"

@@ -11,19 +11,19 @@ from fuzz.readers import READERS, Reader
 from fuzz.run import complaint, damaged, prepare
 
 CORPUS = Path(__file__).parent / "corpus"
-N = 30  # `make fuzz` gives each reader more
 BY_NAME = {reader.name: reader for reader in READERS}
 
 
 @pytest.mark.slow
-def test_readers_of_damaged_files_read_or_refuse_them() -> None:
+@pytest.mark.parametrize("n", [10, pytest.param(30, marks=pytest.mark.long)])  # `make fuzz` gives each reader more
+def test_readers_of_damaged_files_read_or_refuse_them(n: int) -> None:
     tests = Path(__file__).parents[1]
     environment = os.environ | {"PYTHONPATH": str(tests)}
-    command = [sys.executable, "-m", "fuzz.run", "--n", str(N), "--any-time"]  # a loaded machine takes any time
+    command = [sys.executable, "-m", "fuzz.run", "--n", str(n), "--any-time"]  # a loaded machine takes any time
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tests)
     assert done.returncode == 0, done.stdout + done.stderr
     found = [line.split()[:2] for line in done.stdout.splitlines()[1:] if not line.startswith(" ")]
-    assert found == [[reader.name, str(N)] for reader in READERS]
+    assert found == [[reader.name, str(n)] for reader in READERS]
 
 
 @pytest.mark.parametrize("path", sorted(CORPUS.glob("*/*")), ids=lambda path: f"{path.parent.name}/{path.name}")

@@ -4,14 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from skimage.transform import warp
+from support.examples import examples
 from support.oracles import bilinear
 
 from uvgen import PositionMapper, crop_similarity, find_samples, read_annotation, read_image, warp_image
 from uvgen.errors import InputError
 from uvgen.geometry import transform_points
+from uvgen.models.morphable import MorphableModel
 from uvgen.randomness import keyed_generator
 
 
@@ -71,7 +73,7 @@ similarities = st.builds(
 )
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(images, similarities, st.integers(1, 20))
 def test_warp_image_equals_slow_sampling_to_one_grey_level(image, similarity, size) -> None:
     height, width, channels, seed = image
@@ -160,12 +162,19 @@ GOLDEN = [
 ]  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def face3d_mapper(stand_in_model: MorphableModel) -> PositionMapper:
+    return PositionMapper(stand_in_model, 32, "face3d")
+
+
 @pytest.mark.parametrize(("subset", "name", "size"), GOLDEN)
-def test_crop_of_real_samples_equals_face3d(reference: Path, stand_in_model, subset, name, size) -> None:
+def test_crop_of_real_samples_equals_face3d(
+    reference: Path, face3d_mapper: PositionMapper, subset: str, name: str, size: int
+) -> None:
     sample = next(s for s in find_samples(reference / "w300lp" / subset) if s.name == name)
     annotation, image = read_annotation(sample), read_image(sample)
     golden = np.load(reference / f"golden/{name}_{size}.npz")
-    points = PositionMapper(stand_in_model, 32, "face3d").image_landmarks(
+    points = face3d_mapper.image_landmarks(
         annotation.shape[None], annotation.expression[None], annotation.pose[None], image.shape[0]
     )[0]
     similarity = crop_similarity(points, size, golden["random"], convention="face3d")

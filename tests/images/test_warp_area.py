@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.examples import examples
 from support.oracles import box_weights, covered_mean, mean_of_samples
 
 from uvgen import warp_image
@@ -54,7 +55,7 @@ def test_area_grid_opens_without_a_step(factor, more) -> None:
     assert 0 <= variance(factor * (1 + more)) - variance(factor) <= 1.5 * factor * factor * more + 1e-9 * factor**2
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 3, 4]), factors, angles, st.booleans(),
        st.floats(-5, 45), st.floats(-5, 45), st.integers(1, 9))  # fmt: skip
 def test_warp_image_area_equals_slow_mean_of_samples(height, width, channels, factor, angle, flip, x, y, size) -> None:

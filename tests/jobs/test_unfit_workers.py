@@ -50,8 +50,10 @@ def files(folder: Path) -> list[str]:
     ("first", "differs"),
     [
         ("import uvgen._version; uvgen._version.__version__ = '9.9'", "uvgen 9.9, here"),
-        ("import importlib.metadata as m; own = m.version; m.version = lambda p: '0.1' if p == 'h5py' else own(p)",
-         "h5py 0.1, here"),
+        pytest.param(
+            "import importlib.metadata as m; own = m.version; m.version = lambda p: '0.1' if p == 'h5py' else own(p)",
+            "h5py 0.1, here", marks=pytest.mark.long,
+        ),
     ],
 )  # fmt: skip
 def test_worker_with_other_versions_is_named_before_any_work(first: str, differs: str, tmp_path: Path) -> None:

@@ -258,6 +258,7 @@ def test_read_landmarks_of_tensors_equals_that_of_arrays_and_has_gradients() -> 
         assert float(tensor.grad.sum()) == pytest.approx(6 * float(weights.weights.sum()), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_read_landmarks_of_half_precision_is_computed_in_float32() -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
     maps = np.random.default_rng(0).uniform(0, 256, (2, 16, 16, 3)).astype(np.float16)

@@ -10,8 +10,9 @@ from threading import Thread
 import numpy as np
 import pytest
 import scipy.io as sio
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.examples import examples
 from support.oracles import crop_vertices
 
 from uvgen import PositionMapper, find_samples, read_annotation, read_image
@@ -99,7 +100,7 @@ def test_codes_and_landmarks_out_of_range_are_reported_for_that_face_alone(model
     np.testing.assert_array_equal(in_range, [True, False, False, True])
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(st.integers(0, 2**31), st.floats(0, 20))
 def test_depth_search_finds_the_smallest_depth_for_any_parameters(model, seed, spread) -> None:
     rng = np.random.default_rng(seed)

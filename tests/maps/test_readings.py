@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.examples import examples
 
 from uvgen import (
     HeadPose,
@@ -129,7 +130,7 @@ def angle_between(a: np.ndarray, b: np.ndarray) -> float:
 
 
 @given(st.tuples(st.floats(-1, 1), st.floats(-1.5, 1.5), st.floats(-3, 3)), st.integers(0, 9))
-@settings(max_examples=30)
+@examples(30)
 def test_map_to_pose_of_the_mean_face_is_its_pose(model, angles, seed) -> None:
     shape, expression, pose = face(model, seed, angles)
     similarity = crop_from_box((100, 90, 330, 360), 256)

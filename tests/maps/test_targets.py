@@ -2,6 +2,7 @@
 
 import dataclasses
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,24 @@ def outward(model: MorphableModel) -> NDArray[np.int32]:
     return model.triangles if np.median(facing) > 0 else model.triangles[:, ::-1]
 
 
+Rays = Callable[[float, float], tuple[list[Any], bool]]
+
+
+def rays(points: NDArray[np.float64], triangles: NDArray[np.int32]) -> Rays:
+    """A function of a place (x, y) in the crop: see `ray`. It asks triangles alone whose box the place lies in."""
+    corners = points[triangles][..., :2]
+    low, high = corners.min(axis=1), corners.max(axis=1)
+    slack = 0.01 * (high - low)  # far more than EDGE, which counts as near
+    low, high = low - slack, high + slack
+
+    def meet(x: float, y: float) -> tuple[list[Any], bool]:
+        around = np.flatnonzero((low[:, 0] <= x) & (x <= high[:, 0]) & (low[:, 1] <= y) & (y <= high[:, 1]))
+        hits, is_doubtful = ray(points, triangles[around], x, y)
+        return [(depth, around[t], weights) for depth, t, weights in hits], is_doubtful
+
+    return meet
+
+
 def ray(points: NDArray[np.float64], triangles: NDArray[np.int32], x: float, y: float) -> tuple[list[Any], bool]:
     """Depths at which the ray through (x, y) meets triangles that face the viewer, and where, nearest first."""
     a, b, c = (points[triangles[:, i]] for i in range(3))
@@ -110,9 +129,10 @@ def test_targets_are_those_of_a_loop_over_all_triangles(model: MorphableModel, f
             unit = faces_ / np.linalg.norm(faces_, axis=1, keepdims=True)
             np.add.at(normals, triangles[:, corner], angle[:, None] * unit)
         normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+        meet = rays(points, triangles)
         for row in range(R):
             for column in range(R):
-                hits, is_doubtful = ray(points, triangles, column, row)
+                hits, is_doubtful = meet(column, row)
                 if is_doubtful:
                     continue
                 assert found[COVERED][k, row, column] == bool(hits)
@@ -155,6 +175,7 @@ def test_visibility_is_that_of_rays_to_each_texel(model: MorphableModel, flip: b
     for k in range(4):
         points = placed(model, rows, k, flip)
         triangles = outward(model)[:, ::-1] if flip else outward(model)
+        meet, outwards = rays(points, triangles), outward(model)
         for texel in range(U * U):
             corners = atlas.vertices[texel]
             corners = pairs[corners] if flip else corners
@@ -167,9 +188,9 @@ def test_visibility_is_that_of_rays_to_each_texel(model: MorphableModel, flip: b
             x, y, z = atlas.weights[texel].astype(np.float64) @ points[corners]
             one, two = points[corners[1]] - points[corners[0]], points[corners[2]] - points[corners[0]]
             area = one[0] * two[1] - one[1] * two[0]
-            area = area if np.array_equal(outward(model), model.triangles) else -area
+            area = area if np.array_equal(outwards, model.triangles) else -area
             inside = -0.5 <= x <= R - 0.5 and -0.5 <= y <= R - 0.5
-            hits, _ = ray(points, triangles, x, y)
+            hits, _ = meet(x, y)
             in_front = hits and hits[0][0] > z + 2  # px: far more than the tolerance
             if inside and area > 0.05 and not (hits and hits[0][0] > z + 1e-3):
                 n_seen += 1

@@ -137,6 +137,7 @@ def test_completed_of_vertices_in_another_order_is_refused(larger: MorphableMode
     assert np.array_equal(completed(wider, Supplements(uv_from=same)).uv, same.uv)
 
 
+@pytest.mark.slow
 def test_completed_takes_landmarks_from_each_kind_of_file(larger: MorphableModel, tmp_path: Path) -> None:
     marks = larger.landmarks
     (tmp_path / "a.txt").write_text("# iBUG\n" + ", ".join(map(str, marks)))

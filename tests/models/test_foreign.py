@@ -234,6 +234,7 @@ def test_whatever_reading_raises_becomes_a_model_error(
         bfm2009.read(**files)
 
 
+@pytest.mark.slow
 def test_load_model_of_damaged_hdf5_files_raises_model_errors(reference: Path) -> None:
     paths = sorted((reference / "hdf5_cve").glob("*.h5"))
     assert len(paths) > 100

@@ -44,7 +44,10 @@ def triangle_set(triangles: Any) -> set[frozenset[int]]:
     return {frozenset(corners) for corners in np.asarray(triangles).tolist()}
 
 
-@pytest.mark.parametrize("name", WRITERS)
+FIRST, *OTHERS = WRITERS
+
+
+@pytest.mark.parametrize("name", [FIRST, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
 def test_each_format_is_recognized_read_completed_and_mapped(tmp_path: Path, whole: MorphableModel, name: str) -> None:
     path = WRITERS[name](tmp_path / "files", whole)
     kept = kept_vertices()

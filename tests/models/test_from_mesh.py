@@ -167,6 +167,7 @@ def test_from_mesh_with_an_unregistered_scan_is_refused(files, head) -> None:
         model_from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans")
 
 
+@pytest.mark.slow
 def test_from_mesh_passes_over_hidden_files_beside_the_scans(files) -> None:
     """macOS puts ``._0.obj`` beside ``0.obj`` on disks of other systems."""
     expected = model_from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans")
@@ -176,6 +177,7 @@ def test_from_mesh_passes_over_hidden_files_beside_the_scans(files) -> None:
     assert found.content_sha256 == expected.content_sha256
 
 
+@pytest.mark.slow
 def test_from_mesh_with_scans_of_several_materials_is_the_same(files) -> None:
     expected = model_from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans")
     for path in [files / "mean.obj", *(files / "scans").glob("*.obj")]:

@@ -78,6 +78,7 @@ FILES: dict[str, tuple[str, Callable[[Path], tuple[Path, dict[str, Any]]]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FILES)
 def test_model_of_each_format_is_converted_mapped_and_built(tmp_path: Path, kind: str) -> None:
     module, write = FILES[kind]

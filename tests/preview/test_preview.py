@@ -101,7 +101,7 @@ def test_contact_sheet_rows_go_from_the_smallest_yaw_to_the_largest(reader: Shar
     assert shown == sorted(shown)
 
 
-@pytest.mark.parametrize("n", [1, 2, 24])
+@pytest.mark.parametrize("n", [1, 2, pytest.param(24, marks=pytest.mark.slow)])
 def test_contact_sheet_grows_by_a_row_a_sample(reader: ShardReader, n: int) -> None:
     one, sheet = contact_sheet(reader, 1).picture, contact_sheet(reader, n)
     assert len(sheet.names) == min(n, len(reader))
@@ -214,6 +214,7 @@ def test_contact_sheet_of_a_map_with_nan_names_the_sample(shards: Path) -> None:
         contact_sheet(broken, 1)
 
 
+@pytest.mark.slow
 def test_contact_sheet_of_augmented_samples_says_what_was_done(shards: Path, model: Any, tmp_path: Path) -> None:
     augmentation = Augmentation(rotation_deg=(-45, 45), scale=(0.9, 1.2), flip=0.5, occlusion=0.5)
     augment_shards(shards, tmp_path / "copies", augmentation, model=model)
@@ -260,6 +261,7 @@ def test_contact_sheet_with_another_model_says_so(reader: ShardReader, model_pat
     assert contact_sheet(reader, 1, model=other).problems == ("other.h5 is not the model that the set was built with",)
 
 
+@pytest.mark.slow
 def test_contact_sheet_of_a_set_without_maps_needs_its_model(
     model_path: Path, reader: ShardReader, tmp_path: Path
 ) -> None:
@@ -283,8 +285,9 @@ def test_contact_sheet_with_a_mask_of_zeros_draws_the_coverage(shards: Path) -> 
 
 @pytest.mark.parametrize(("change", "problem"), [
     (lambda s: {"posmap": np.ascontiguousarray(s["posmap"][:, ::-1])}, "inside out"),
-    (lambda s: {"posmap": np.ascontiguousarray(s["posmap"].transpose(1, 0, 2))}, "inside out"),
-    (lambda s: {"posmap": s["posmap"] * np.float32([1, 1, -1])}, "inside out"),
+    pytest.param(lambda s: {"posmap": np.ascontiguousarray(s["posmap"].transpose(1, 0, 2))}, "inside out",
+                 marks=pytest.mark.slow),
+    pytest.param(lambda s: {"posmap": s["posmap"] * np.float32([1, 1, -1])}, "inside out", marks=pytest.mark.slow),
     (lambda s: {"posmap": s["posmap"] + np.float32([5, 0, 0])}, r"landmarks are 5\.\d px apart"),
     (lambda s: {"posmap": s["posmap"] + np.float32([50, 0, 0]), "landmarks": s["landmarks"] + np.float32([50, 0, 0])},
      "of 68 points lie outside the crop"),
@@ -296,6 +299,7 @@ def test_contact_sheet_reports_labels_that_cannot_be_right(shards: Path, change:
         assert any(line.startswith(f"{name}: ") and re.search(problem, line) for line in sheet.problems), name
 
 
+@pytest.mark.slow
 def test_label_problems_of_right_labels_are_none_at_any_size(model_path: Path, tmp_path: Path) -> None:
     tree = write_tree(tmp_path / "tree")
     for size, uv_size in ((64, 256), (256, 64), (128, 17)):

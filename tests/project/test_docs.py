@@ -218,6 +218,7 @@ def test_make_demo_builds_and_draws(tmp_path: Path) -> None:
     assert (tmp_path / "preview.png").stat().st_size > 50_000
 
 
+@pytest.mark.slow
 def test_make_demo_of_own_data_builds_and_draws_them(downloads: Path, tmp_path: Path) -> None:
     """The commands that make would run, run here."""
     save_model(toy_model(), tmp_path / "model.h5")

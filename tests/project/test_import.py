@@ -73,7 +73,8 @@ def library_files() -> list[Path]:
 def test_library_never_imports_click() -> None:
     assert len(library_files()) > 10
     for path in library_files():
-        assert not any(name.partition(".")[0] == "click" for name in imported_names(path)), path
+        if "click" in path.read_text(encoding="utf-8"):  # to parse all files takes seconds
+            assert not any(name.partition(".")[0] == "click" for name in imported_names(path)), path
 
 
 def test_unknown_name_is_an_attribute_error() -> None:

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +41,7 @@ def modules() -> dict[str, Path]:
     return found
 
 
+@cache
 def public_homes() -> dict[str, str]:
     """The module that each public name of `uvgen` is loaded from."""
     stub = ast.parse((ROOT / "uvgen/__init__.pyi").read_text(encoding="utf-8"))

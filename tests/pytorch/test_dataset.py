@@ -272,7 +272,7 @@ def test_dataset_augmented_parameters_give_the_augmented_map(plain: Path, model:
 @pytest.mark.parametrize(
     ("method", "workers"),  # more workers than batches once; one where each imports PyTorch anew
     [
-        (m, n)
+        pytest.param(m, n, marks=[pytest.mark.long] * (m == "forkserver"))  # which is given what "spawn" is
         for m, n in (("fork", 2), ("fork", 4), ("spawn", 1), ("forkserver", 1))
         if m in multiprocessing.get_all_start_methods()
     ],
@@ -617,6 +617,7 @@ def test_unwrap_visibility_outside_image_and_coverage_is_false() -> None:
         unwrap(torch.zeros(2, 3, 32, 32), maps)
 
 
+@pytest.mark.slow
 def test_unwrap_visibility_agrees_with_the_rasterizers(stand_in_model: MorphableModel, reference: Path) -> None:
     samples = [s for s in uvgen.find_samples(reference / "w300lp") if s.image and s.parameters][:4]
     annotations = [uvgen.read_annotation(sample) for sample in samples]

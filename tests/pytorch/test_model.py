@@ -135,6 +135,7 @@ def test_dataset_epoch_is_the_copy_that_augment_makes(sets, model, model_path, t
     assert flipped == {False, True}
 
 
+@pytest.mark.slow
 def test_dataset_of_copies_keeps_their_flips_and_adds_its_own(sets, model, model_path, tmp_path) -> None:
     augment_shards(sets[0], tmp_path / "copies", FLIP, copies=2, model=model)
     stored = open_shards(tmp_path / "copies").column("flipped").tolist()

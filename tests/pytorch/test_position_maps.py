@@ -81,6 +81,7 @@ def test_networks_have_the_published_numbers_of_parameters() -> None:
     assert n_parameters(networks.ResNet18Encoder()) == 11_689_512 - 512 * 1000 - 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "tail"), [*zip(networks.NETWORKS, ("sigmoid", "linear", "linear", "sigmoid"), strict=True)]
 )

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+from support.examples import examples
 
 import uvgen.rasterize as on_the_cpu
 from uvgen.errors import DependencyError, InputError
@@ -59,7 +60,7 @@ def mesh(kind: str, seed: int) -> tuple[Any, Any, tuple[int, int]]:
     return vertices.astype(np.float32), rng.integers(0, n, (m, 3)), (height, width)
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(st.sampled_from(KINDS), st.integers(0, 2**32 - 1), st.sampled_from(["none", "back", "front"]))
 @example("large", 1, "none")
 def test_rasterize_finds_the_cpu_s_pixels_weights_and_depths_bit_for_bit(kind: str, seed: int, cull: str) -> None:

@@ -145,7 +145,7 @@ def test_visible_by_depth_is_unwrap_s_and_masks(model: MorphableModel) -> None:
     assert torch.autograd.gradcheck(lambda values: ut.mask_invisible(values, found[..., :4, :4]), part)
 
 
-@pytest.mark.parametrize("kind", ["axis-angle", "matrix"])
+@pytest.mark.parametrize("kind", ["axis-angle", pytest.param("matrix", marks=pytest.mark.slow)])
 def test_map_layer_takes_rotations_of_other_kinds(model: MorphableModel, kind: str) -> None:
     layer = ut.PositionMapLayer(model, 20, crop_size=64).double()
     axes = values(3, 3)

@@ -114,6 +114,7 @@ def test_landmarks_that_are_not_seen_change_nothing(shards: Path, model: Morphab
     assert not counts.all() and torch.equal(expected[0], found[0]) and expected[1] == found[1]
 
 
+@pytest.mark.slow
 def test_stn_example_takes_two_steps_of_either_recipe(
     shards: Path, tmp_path: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

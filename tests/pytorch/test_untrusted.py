@@ -75,6 +75,7 @@ def test_dataset_untrusted_has_a_child_for_each_worker_and_none_afterwards(
     wait_for(site, 0)
 
 
+@pytest.mark.slow
 def test_dataset_untrusted_pickled_is_untrusted(built: Path, site: Path, tmp_path: Path) -> None:
     shards = Path(shutil.copytree(built, tmp_path / "shards"))
     dataset = ShardDataset(shards, untrusted=True)

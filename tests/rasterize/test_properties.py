@@ -1,17 +1,18 @@
 """What must hold for every mesh: hypothesis looks for one where it does not."""
 
 import numpy as np
-from hypothesis import given, reject, settings
+from hypothesis import given, reject
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.spatial import Delaunay, QhullError
+from support.examples import examples
 
 from uvgen import rasterize as r
 
 SIZE = (13, 17)
 STEP = 8  # coordinates are multiples of 1/8: pixel centers fall on edges and corners often, and all is exact
 
-few = settings(max_examples=60)
+few = examples(60)
 grid = st.integers(-3 * STEP, 20 * STEP)
 
 

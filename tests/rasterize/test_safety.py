@@ -215,6 +215,7 @@ def test_thousands_of_random_calls_return_fragments_or_an_uvgen_error(n_calls):
     assert n_drawn > 100 and n_refused > 20
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not JIT, reason="needs compiled code that runs without the interpreter's lock")
 def test_rasterize_arrays_that_another_thread_scrambles_do_no_harm():
     rng = np.random.default_rng(0)

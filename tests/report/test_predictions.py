@@ -29,6 +29,7 @@ def predictions(shards: Path, tmp_path: Path) -> Path:
     return tmp_path / "predictions"
 
 
+@pytest.mark.slow
 def test_report_has_the_worst_predictions_first_and_draws_them(shards, predictions, tmp_path) -> None:
     evaluation = evaluate_predictions(predictions, shards)
     write_report(shards, tmp_path / "plain", verify=False)
@@ -90,7 +91,7 @@ def test_report_command_takes_predictions(uvgen, shards, predictions, tmp_path) 
     assert rows(tmp_path / "report")["names"][0] == open_shards(shards).names[-1]
 
 
-@pytest.mark.parametrize("scale", ["size", "255"])
+@pytest.mark.parametrize("scale", ["size", pytest.param("255", marks=pytest.mark.slow)])
 def test_report_command_takes_predictions_that_are_normalized(uvgen, shards, predictions, tmp_path, scale) -> None:
     divisor = open_shards(shards).config.build.size if scale == "size" else 255
     for path in predictions.rglob("*.npy"):

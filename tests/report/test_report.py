@@ -65,6 +65,7 @@ def test_report_lists_all_samples_worst_first(shards: Path, report: Path) -> Non
     np.testing.assert_array_equal(found["picture"], [0, 1, 2, 3, *[-1] * 5])
 
 
+@pytest.mark.slow
 def test_report_puts_corrupted_labels_first(model_path: Path, tmp_path: Path) -> None:
     tree = write_tree(tmp_path / "300W_LP", 8)
     bad = {"AFW/AFW_003_1_0": 9.0, "IBUG/IBUG_000_1_0": -14.0, "IBUG_Flip/IBUG_007_1_0": 6.0}
@@ -175,6 +176,7 @@ def test_report_overview_says_what_the_set_is(shards: Path, report: Path) -> Non
     assert sorted(set(about["sides"])) == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_report_overview_links_flags_subsets_and_warnings_to_their_samples(model_path: Path, tmp_path: Path) -> None:
     tree = write_tree(tmp_path / "300W_LP", 8)
     move(tree / "AFW/AFW_003_1_0.mat", 20)
@@ -298,7 +300,8 @@ def test_report_with_the_model_compares_labels_with_parameters(shards: Path, mod
 
 
 @pytest.mark.parametrize("change", [
-    {"maps": "none", "image_codec": "jpeg"}, {"image_codec": "jpeg"}, {"posmap_dtype": "float32"}, {"uv_size": 128},
+    {"maps": "none", "image_codec": "jpeg"}, pytest.param({"image_codec": "jpeg"}, marks=pytest.mark.slow),
+    pytest.param({"posmap_dtype": "float32"}, marks=pytest.mark.slow), {"uv_size": 128},
 ])  # fmt: skip
 def test_report_of_any_storage_shows_pictures(model_path: Path, tmp_path: Path, change: dict[str, Any]) -> None:
     have(write_tree(tmp_path / "300W_LP", 1), model_path, tmp_path / "shards", dataclasses.replace(SMALL, **change))
@@ -320,6 +323,7 @@ def test_report_without_annotations_orders_by_oddity(model_path: Path, tmp_path:
     assert script_arguments(tmp_path / "report" / sample_file(0))[1]["annotated"] is None
 
 
+@pytest.mark.slow
 def test_report_of_augmented_copies_flags_mirrored_ones(shards: Path, model_path: Path, tmp_path: Path) -> None:
     augment_shards(shards, tmp_path / "copies", "prnet", copies=2, model=load_model(model_path))
     write_report(tmp_path / "copies", tmp_path / "report", worst=2)
@@ -366,8 +370,17 @@ def test_report_replaces_a_report_alone_and_only_when_asked(shards: Path, tmp_pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "report"]
 
 
-@pytest.mark.parametrize("error", [OSError(28, os.strerror(28)), KeyboardInterrupt(), RuntimeError("a bug")])
-@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize(
+    ("error", "old"),
+    [
+        (OSError(28, os.strerror(28)), False),
+        (KeyboardInterrupt(), True),
+        pytest.param(OSError(28, os.strerror(28)), True, marks=pytest.mark.slow),
+        pytest.param(KeyboardInterrupt(), False, marks=pytest.mark.slow),
+        pytest.param(RuntimeError("a bug"), False, marks=pytest.mark.slow),
+        pytest.param(RuntimeError("a bug"), True, marks=pytest.mark.slow),
+    ],
+)
 def test_report_that_fails_leaves_what_was_there(
     shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, old: bool
 ) -> None:

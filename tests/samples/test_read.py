@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import scipy.io as sio
 import scipy.sparse
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
+from support.examples import examples
 from support.toy import HEIGHT, N_EXPRESSION, N_SHAPE, WIDTH, parameters, picture
 
 from uvgen.errors import InputError, SampleError
@@ -180,7 +181,7 @@ def test_read_annotation_not_a_matlab_file_is_refused(tmp_path: Path, content: b
         read_annotation(Sample("face", "AFW", None, tmp_path / "face.mat"))
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(kept=st.floats(0, 1, exclude_max=True))
 def test_read_annotation_of_truncated_file_is_refused(tmp_path_factory: pytest.TempPathFactory, kept: float) -> None:
     content = {key: value for key, value in parameters().items() if key.endswith("Para")}  # none may be lost

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.builds import SMALL, assert_equal_samples, edit_index, have, read_all
+from support.examples import examples
 from support.toy import N_EXPRESSION, N_SHAPE, write_tree
 
 import uvgen
@@ -236,7 +237,7 @@ def test_open_shards_of_folder_or_index_reads_every_sample(built: Path, reader: 
 
 
 @given(key=st.integers(-N, N - 1))
-@settings(max_examples=2 * N)
+@settings(max_examples=2 * N)  # each key once
 def test_reader_index_counts_as_a_list_does(built: Path, key: int) -> None:
     reader = open_shards(built)
     assert reader[key]["name"] == reader.names[key]
@@ -244,7 +245,7 @@ def test_reader_index_counts_as_a_list_does(built: Path, key: int) -> None:
 
 
 @given(key=st.slices(N + 3))
-@settings(max_examples=30)
+@examples(30)
 def test_reader_slice_stacks_what_indices_give(built: Path, key: slice) -> None:
     reader = open_shards(built)
     expected = [reader[k] for k in range(N)[key]]
@@ -289,6 +290,7 @@ def test_reader_many_shards_keeps_few_open(plain: Path) -> None:
 # Processes
 
 
+@pytest.mark.slow
 def test_reader_of_many_shards_serves_threads(tree: Path, model_path: Path, tmp_path: Path, monkeypatch) -> None:
     have(tree, model_path, tmp_path / "out", dataclasses.replace(SMALL, shard_size=1))
     reader = open_shards(tmp_path / "out")

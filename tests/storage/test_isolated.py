@@ -135,6 +135,7 @@ def test_process_whose_answer_is_of_another_kind_is_an_error(path: Path, answer:
         ask(file)
 
 
+@pytest.mark.slow
 def test_process_that_answers_with_a_long_error_is_quoted_in_brief(path: Path) -> None:
     process = Other("m._answer = lambda *a: ({'error': '\\x1b[31m' + 'x' * 5_000_000}, None)")
     with pytest.raises(DatasetError) as caught:
@@ -193,6 +194,7 @@ def test_request_that_is_interrupted_leaves_nothing_for_the_next_one(
         assert rows.read_row(3).tolist() == list(range(18, 24))
 
 
+@pytest.mark.slow
 def test_process_that_is_killed_from_outside_is_started_again_once(path: Path, tmp_path: Path) -> None:
     starts = tmp_path / "starts"
     line = (

@@ -83,10 +83,12 @@ def test_read_simple_reads_every_sample_of_the_reference(reference: Path) -> Non
         assert assert_agree(path.read_bytes()), path
 
 
+@pytest.mark.slow
 def test_read_simple_of_damage_agrees_with_the_general_reader() -> None:
     assert_agree_on_damage(made(), 2000)
 
 
+@pytest.mark.slow
 def test_read_simple_of_damaged_samples_agrees_with_the_general_reader(reference: Path) -> None:
     folders = ("w300lp", "aflw2000", "minimal_mat")
     seeds = [path.read_bytes() for folder in folders for path in sorted((reference / folder).rglob("*.mat"))[:4]]

@@ -197,7 +197,12 @@ def fill(numbers: range, size: int = 100) -> None:
         object_cache.make_room(0, added=size, besides=path)
 
 
-@pytest.mark.parametrize("limit", [0.5, 1, 1e6])  # of what is fetched
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "limit", [0.5, pytest.param(1, marks=SLOW), pytest.param(1e6, marks=SLOW)]
+)  # of what is fetched
 def test_making_room_takes_steps_in_proportion_to_the_files(
     limit: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -133,7 +133,14 @@ def test_cache_folder_is_the_users_by_default(monkeypatch: pytest.MonkeyPatch) -
     assert sample_set.cache_folder() == Path.home() / "somewhere"
 
 
-@pytest.mark.parametrize("damage", ["flip in .jpg", "flip in .mat", "flip in synth.json", "hashes missing"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "flip in .jpg",
+        "hashes missing",
+        *(pytest.param(damage, marks=pytest.mark.slow) for damage in ("flip in .mat", "flip in synth.json")),
+    ],
+)
 def test_sample_set_with_damaged_content_is_mended(cache: Path, damage: str) -> None:
     folder = sample_set.builtin_samples()
     whole = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

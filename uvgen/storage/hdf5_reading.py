@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +130,7 @@ def _checked_dataset(file: "Hdf5File", name: str) -> "Hdf5Dataset":
 
 def _checked_type(file: "Hdf5File", name: str) -> int:
     """What an object is, each link to it checked before it is followed."""
-    group = h5o.open(file.id, b"/")
+    group = file.root
     *groups, last = name.split("/")
     for part in groups:
         _check_link(file, group, part)
@@ -166,6 +166,8 @@ class Hdf5File:
         Where it is.
     id : h5py.h5f.FileID
         For this module.
+    root : h5py.h5g.GroupID
+        The group that everything is in, for this module.
     size : int
         Bytes of the file.
     """
@@ -192,14 +194,16 @@ class Hdf5File:
             raise refused from error_
         self.id = self._file.id
         with self.guarded("the file"):
-            self.user_block = int(self.id.get_create_plist().get_userblock())
+            plist = self.id.get_create_plist()
+            self.user_block = int(plist.get_userblock())
             if self.user_block not in (0, user_block):
                 raise self.refused("has a user block, expected none")
-            if (sizes := self.id.get_create_plist().get_sizes()) != (8, 8):
+            if (sizes := plist.get_sizes()) != (8, 8):
                 raise self.refused(f"has offsets of {sizes[0]} and lengths of {sizes[1]} bytes, expected 8")
             # Windows has no preadv: there the bytes come through a file of their own
             self._descriptor = self.id.get_vfd_handle() if hasattr(os, "preadv") else None
             self.size = path.stat().st_size
+            self.root = h5o.open(self.id, b"/")
         self._written = self._last_written()
 
     def __enter__(self) -> "Hdf5File":
@@ -271,37 +275,38 @@ class Hdf5File:
     def attributes(self) -> dict[str, Any]:
         """The file's attributes: texts, numbers and small arrays of numbers."""
         with self.guarded("an attribute of the file"):
-            return self.attributes_of(h5py.Group(h5o.open(self.id, b"/")), "the file")
+            return self.attributes_of(self.root, "the file")
 
     def attributes_of(self, owner: Any, what: str) -> dict[str, Any]:
-        """The attributes of an h5py object of this file, each checked before it is read."""
+        """The attributes of an object of this file, by its identifier, each checked before it is read."""
         with self.guarded(f"an attribute of {what}"):
-            count = h5a.get_num_attrs(owner.id)
+            count = h5a.get_num_attrs(owner)
             if count > _MAX_ATTRIBUTES:
                 raise self.refused(f"{what} has {count} attributes, expected {_MAX_ATTRIBUTES} at most")
             names: list[bytes] = []
-            h5a.iterate(owner.id, lambda name, *_: names.append(name))
+            h5a.iterate(owner, lambda name, *_: names.append(name))
             return {name.decode(): self._attribute(owner, name, what) for name in names}
 
     def _attribute(self, owner: Any, name: bytes, what: str) -> Any:
         label = f"attribute {name.decode()} of {what}"
-        found = h5a.open(owner.id, name)
+        found = h5a.open(owner, name)
         kind, space = found.get_type(), found.get_space()
         text_type = _string_type(self, kind, label)
         dtype = text_type or _number_type(self, kind, label)
         if space.get_simple_extent_type() not in (h5s.SCALAR, h5s.SIMPLE):
             raise self.refused(f"{label} is empty, expected a value")
-        count = math.prod(found.shape)
+        shape = space.get_simple_extent_dims()  # the attribute's own properties open its type and space anew
+        count = math.prod(shape)
         if count > _MAX_ELEMENTS or count * dtype.itemsize > _MAX_TEXT:
             raise self.refused(f"{label} has {count} values, expected {_MAX_ELEMENTS} at most, of {_MAX_TEXT} bytes")
-        value = np.empty(found.shape, dtype)
+        value = np.empty(shape, dtype)
         found.read(value, kind)  # of the type that it has in the file: nothing is converted
         if text_type is None:
             value = value.view(np.uint8) != 0 if dtype == np.bool_ else value
-            return value.tolist() if found.shape else value[()]
+            return value.tolist() if shape else value[()]
         padding = kind.get_strpad()
         texts = [_unpadded(text, padding).decode() for text in value.ravel().tolist()]
-        return texts if found.shape else texts[0]
+        return texts if shape else texts[0]
 
     def read_bytes(self, offset: int, n: int) -> bytes:
         """Some of the file's bytes; OSError if there are fewer."""
@@ -353,9 +358,10 @@ class Hdf5Dataset:
         if plist.get_external_count():
             raise file.refused(f"{name} is stored in another file (external storage), expected this one")
         self._layout = _LAYOUTS[layout]
-        if dataset.get_space().get_simple_extent_type() not in (h5s.SCALAR, h5s.SIMPLE):
+        space = dataset.get_space()
+        if space.get_simple_extent_type() not in (h5s.SCALAR, h5s.SIMPLE):
             raise file.refused(f"{name} is empty (no shape), expected values")
-        self.shape: tuple[int, ...] = tuple(dataset.shape)
+        self.shape: tuple[int, ...] = tuple(space.get_simple_extent_dims())
         self.n_bytes = math.prod(self.shape) * self.dtype.itemsize
         self._filters = [plist.get_filter(k)[:3] for k in range(plist.get_nfilters())]
         self._chunk: tuple[int, ...] = plist.get_chunk() if self._layout == "chunked" else ()
@@ -408,7 +414,7 @@ class Hdf5Dataset:
     @cached_property
     def attributes(self) -> dict[str, Any]:
         """Its attributes, see `Hdf5File.attributes`."""
-        return self._file.attributes_of(h5py.Dataset(self._id), self.name)
+        return self._file.attributes_of(self._id, self.name)
 
     @cached_property
     def _places(self) -> dict[tuple[int, ...], tuple[int, int, int]]:
@@ -522,9 +528,15 @@ def _number_type(file: Hdf5File, kind: Any, name: str) -> np.dtype[Any]:
         raise file.refused(f"{name} holds {_CLASSES.get(kind.get_class(), 'an unknown type')}, expected plain numbers")
     if kind.get_class() == h5t.ENUM and dtype.kind != "b":
         dtype = np.dtype(dtype.str)  # without h5py's note of the names
-    elif not kind.equal(h5t.py_create(dtype)):
+    elif not kind.equal(_file_type(dtype)):
         raise file.refused(f"{name} holds numbers that NumPy does not have, expected plain ones")
     return dtype
+
+
+@cache
+def _file_type(dtype: np.dtype[Any]) -> Any:
+    """HDF5's type of plain numbers: to make one takes as long as to read an attribute."""
+    return h5t.py_create(dtype)
 
 
 def _unpadded(text: bytes, padding: int) -> bytes:
