@@ -252,30 +252,3 @@ def spread(values, fills, sources, weights, normals, toward, least, share_out, f
                     fill_out[i, c] += weight * fills[source + c]
         places_out[two * i] += aside * x
         places_out[two * i + one] += aside * y
-
-
-@kernel
-def outline(points, center, reach_out, point_out):
-    """The farthest point in each of N directions from a center: squared distance (N,) float32, and which, (N,) int32.
-
-    Directions are the spans between rays at equal steps of y / (|x| + |y|): no trigonometric is needed. Where no point
-    lies in a span, the last one before it that has one counts, all around.
-    """
-    n = len(reach_out)
-    reach_out[:] = f4(0)
-    point_out[:] = -1
-    for i in range(len(points)):
-        x, y = points[i, 0] - center[0], points[i, 1] - center[1]
-        size = abs(x) + abs(y)
-        if not size > f4(0):
-            continue
-        turn = y / size if x >= 0 else f4(2) - y / size  # -1 to 3
-        k = min(int((turn + f4(1)) * f4(n) / f4(4)), n - 1)
-        far = x * x + y * y
-        if far > reach_out[k]:
-            reach_out[k] = far
-            point_out[k] = i
-    for k in range(2 * n):
-        if point_out[k % n] < 0:
-            point_out[k % n] = point_out[(k - 1) % n]
-            reach_out[k % n] = reach_out[(k - 1) % n]
