@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from uvgen.augment import draw_kernels, profile_kernels, turn_kernels
 from uvgen.augment.background import BEHIND, around_face
-from uvgen.augment.draw_kernels import VALUES
+from uvgen.augment.draw_kernels import HIGH, VALUES, WIDE
 from uvgen.augment.lanes import N_LANES
 from uvgen.augment.profile_mesh import profile_mesh
 from uvgen.augment.unseen import LookedAt, fill_colors
@@ -152,31 +152,27 @@ class FaceTurner:
         )  # fmt: skip
 
         left, top, right, bottom = window = _window(around.bounds, image.shape)
-        cells = scratch.array("cells", (bottom - top, -(-(right - left) // N_LANES), VALUES, N_LANES), np.float32)
-        turn_kernels.clear(cells.reshape(-1))
+        cells = scratch.cells(-(-(bottom - top) // HIGH), -(-(right - left) // WIDE))
         _draw(points, depth, places, mesh.triangles, mixed, window, scratch.drawing, cells)
         unmixed = np.zeros(len(around.points), np.bool_)
-        _draw(
-            around.points, around.depth, around.places, around.triangles, unmixed, window, scratch.drawing, cells
-        )
-        words = np.empty(-(-image.size // 4), np.uint32)
-        flat = words.view(np.uint8)[: image.size]
-        picture = flat.reshape(image.shape)
+        _draw(around.points, around.depth, around.places, around.triangles, unmixed, window, scratch.drawing, cells)
+        picture = np.empty_like(photograph)
+        flat = picture.reshape(-1)
         if (left, top, right, bottom) != (0, 0, image.shape[1], height):
             picture[:] = image
-        width = cells.shape[1] * N_LANES
+        width = cells.shape[1] * WIDE
         breaks = scratch.array("breaks", ((bottom - top) * (right - left),), np.int32)
-        colors = scratch.array("colors", (width,), np.uint32)
-        rows = scratch.array("rows", (2, width + 2 * N_LANES), np.float32)
+        spare = scratch.array("spare", (3 * width + 6 * WIDE,), np.uint8)
+        rows = scratch.array("rows", (2 * HIGH, width + 2 * N_LANES), np.float32)
         n_breaks = turn_kernels.color(
-            cells, right - left, photograph.ctypes.data, image.shape[1], height, left, top,
-            np.float32(0.15 * around.reach), colors, rows, breaks, flat, words,
+            cells, right - left, bottom - top, photograph.ctypes.data, image.shape[1], height, left, top,
+            np.float32(0.15 * around.reach), spare, rows, breaks, flat,
         )  # fmt: skip
         marked, mark = self.unseen == "mark", np.array(MARK, np.uint8)
         if mixed.any():
             mirror = mesh.mirror if mesh.mirror is not None else np.arange(n, dtype=np.int32)
             turn_kernels.fill(
-                photograph, points, places, mesh.triangles, share, vertex_fills, mirror, marked, mark, cells,
+                photograph, points, places, mesh.triangles, share, vertex_fills, mirror, marked, mark,
                 cells.view(np.int32), left, top, bounds[1], picture,
             )  # fmt: skip
         softened = scratch.array("softened", (3 * n_breaks,), np.uint8)
@@ -218,6 +214,7 @@ class _Scratch:
     def __init__(self) -> None:
         self._buffers: dict[str, NDArray[np.uint8]] = {}
         self.drawing = draw_kernels.draw_scratch()
+        self._cells = np.empty((0, VALUES, N_LANES), np.float32)
 
     def array(self, name: str, shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
         """An array that is overwritten when it is asked for again; what it holds is undefined."""
@@ -226,6 +223,14 @@ class _Scratch:
             buffer = np.empty(n + _CACHE_LINE, np.uint8)
             self._buffers[name] = buffer[-buffer.ctypes.data % _CACHE_LINE :][:n]
         return self._buffers[name][:n].view(dtype).reshape(shape)
+
+    def cells(self, height: int, width: int) -> NDArray[np.float32]:
+        """Cells for the kernel `draw` in which nothing is drawn, as long as `color` follows."""
+        n = height * width
+        if len(self._cells) < n:
+            self._cells = self.array("cells", (n, VALUES, N_LANES), np.float32)
+            turn_kernels.clear(self._cells.reshape(-1))
+        return self._cells[:n].reshape(height, width, VALUES, N_LANES)
 
 
 def _draw(
