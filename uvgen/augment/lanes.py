@@ -88,6 +88,10 @@ class Lanes:
         """Of lanes of bits: `yes` where they are set, else `no`."""
         return Lanes(self.builder, self.builder.select(self.value, yes.value, self._like(no, yes.type).value))
 
+    def as_masks(self) -> "Lanes":
+        """Lanes of bits as 32-bit integers: -1 where they are set, else 0."""
+        return Lanes(self.builder, self.builder.sext(self.value, ir.VectorType(i32, N_LANES)))
+
     def as_bits(self) -> Any:
         """Lanes of bits as one int32, the first lowest."""
         return self.builder.zext(self.builder.bitcast(self.value, ir.IntType(N_LANES)), i32)

@@ -77,7 +77,7 @@ def _color_cell(
         z.shuffled(*_UPPER).store(depth)
         z.shuffled(*_LOWER).store(depth_below)
         Lanes.of(builder, float("-inf")).store(at(0))
-        drawn.choose(Lanes.load(builder, number, i32), -1).store(number)
+        (Lanes.load(builder, number, i32) | (z <= float("-inf")).as_masks()).store(number)  # no choice: see `_draw_cell`
         columns = Lanes.of(builder, column) + Lanes.listed(builder, *_COLUMNS)
         rows = Lanes.of(builder, row) + Lanes.listed(builder, *_ROWS)
         x, fx = between(cut(drawn.choose(x, columns), last_x), last_x)
@@ -154,11 +154,11 @@ def color(
     """
     n = 0
     stride, whole = long(3 * width), count // WIDE
-    picture, rest = picture_out.ctypes.data, spare.ctypes.data
+    picture, rest = long(picture_out.ctypes.data), long(spare.ctypes.data)
     for band in range(cells.shape[0]):
         row = HIGH * band
-        cell, begin = cells[band].ctypes.data, stride * (row + top) + 3 * left
-        depth, below = depths[row % 4].ctypes.data, depths[(row + 1) % 4].ctypes.data
+        cell, begin = long(cells[band].ctypes.data), stride * (row + top) + 3 * left
+        depth, below = long(depths[row % 4].ctypes.data), long(depths[(row + 1) % 4].ctypes.data)
         line = picture + begin
         next_line = line + stride if row + 1 < rows else rest + 2 * _LINE
         for k in range(cells.shape[1]):
