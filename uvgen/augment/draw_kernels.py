@@ -2,8 +2,8 @@
 
 A face's mesh has more triangles than it covers pixels, and the mesh around it covers most of the picture. Triangles
 are therefore taken in blocks. `_load` copies their corners side by side, `_find` says in vector instructions which of
-them look at the viewer and cover a pixel, and only these are drawn, eight pixels at a time: four of one row and the
-four below, because most triangles are narrow.
+them look at the viewer and cover a pixel, and only these are drawn, eight pixels at a time: two in each of four rows,
+because most triangles are narrow, and each further step from row to row takes as long as drawing.
 
 Kernels allocate nothing, raise nothing and release the interpreter lock. Points are in the frame of a picture (pixel
 centers at integers, y down, larger z nearer), triangles clockwise as seen from outside. A window is part of a picture;
@@ -29,7 +29,7 @@ _ROOM = f4(0.125)  # px by which rounding may misplace the ends of a row of pixe
 _BLOCK = 512  # triangles at a time: what is known of them stays in the first-level cache
 _SMALL = 2  # px a side of boxes in which each pixel is looked at, before a triangle is drawn
 
-WIDE, HIGH = 4, 2
+WIDE, HIGH = 2, 4
 """Pixels of a cell. Row by row, they are the lanes of vector instructions."""
 VALUES = 4
 """Of each pixel."""
@@ -148,7 +148,7 @@ def _draw_cell(
 
 @inlined
 def _limits(low, high, slope, one, other):
-    """Where low <= x <= high is on two rows, once an edge counts that is at `one` and at `other` on them.
+    """Where low <= x <= high is on a band of rows, with an edge that is at `one` and at `other` on the outer two.
 
     Where `slope` is positive, inside is beyond it; where it is negative, before it.
     """
@@ -163,7 +163,7 @@ def draw(xy, z, places, triangles, mixed, left, top, width, height, words, corne
     xy (n,) int64, z (n,) float32: where the vertices are now, x and y as one word; places (2 n,): x, y in the
     photograph; triangles (3 m,) uint32; mixed (n,) bool: vertices with a share of their mirror vertex's color; width,
     height: of the window; words, corners, boxes, drawn: see `DrawScratch`; was and cells_out, the same array, (ceil(
-    height / 2), ceil(width / 4), 4, 8) float32: the fourth value says which triangle, for those with such a vertex,
+    height / 4), ceil(width / 2), 4, 8) float32: the fourth value says which triangle, for those with such a vertex,
     else -1.
     Several meshes can be drawn one after the other; what is in front hides.
     """
@@ -202,7 +202,7 @@ def draw(xy, z, places, triangles, mixed, left, top, width, height, words, corne
             for band in range(i8(first_row) // HIGH, i8(last_row) // HIGH + 1):
                 row = f4(band * HIGH)
                 if wide:
-                    y, below = row - y0, row + f4(1) - y0
+                    y, below = row - y0, row + f4(HIGH - 1) - y0
                     low, high = _limits(
                         first - x0, last - x0, vy, (y * vx - _EDGE) * by_vy, (below * vx - _EDGE) * by_vy
                     )

@@ -212,10 +212,11 @@ def withdraw(normals, starts, neighbors, most, values_out):
         x, y, z = normals[i, 0], normals[i, 1], normals[i, 2]
         across = np.sqrt(x * x + y * y)
         length = np.sqrt(across * across + z * z)
-        grazing = _ramp((f4(0.2) - abs(z) / length) / f4(0.15)) * most if length > f4(0) else f4(0)
+        toward, both = z > f4(0), False
         for k in range(starts[i], starts[i + 1]):
-            if (normals[neighbors[k], 2] > f4(0)) != (z > f4(0)):
-                grazing = most
+            both |= (normals[neighbors[k], 2] > f4(0)) != toward
+        grazing = _ramp((f4(0.2) - abs(z) / length) / f4(0.15)) * most if length > f4(0) else f4(0)
+        grazing = most if both else grazing
         share = grazing / across if across > f4(0) else f4(0)
         values_out[i, 1], values_out[i, 2] = -share * x, -share * y
 

@@ -18,7 +18,6 @@ _CELL = VALUES * _VALUE  # bytes
 _CELL_SIZE = VALUES * N_LANES  # values
 _NOTHING = f4(-np.inf)
 _COLUMNS, _ROWS = [k % WIDE for k in range(N_LANES)], [k // WIDE for k in range(N_LANES)]
-_UPPER, _LOWER = range(WIDE), range(WIDE, N_LANES)
 _LINE = 3 * WIDE  # bytes of a cell's row in a picture
 
 
@@ -32,18 +31,18 @@ def clear(cells_out):
 
 @intrinsic
 def _color_cell(
-    context, cell, photograph, stride, column, row, last_x, last_y, depth, depth_below, colors, colors_below
+    context, cell, photograph, stride, column, row, last_x, last_y, depth, depth_apart, line, line_apart
 ):  # fmt: skip
     """Take a cell's colors from a photograph, where it is drawn, else from where the pixel is in the picture.
 
     cell, photograph: addresses; stride: bytes a row of the photograph; column, row: of the first pixel in the picture;
-    last_x, last_y: the photograph's last column and row; depth, depth_below, colors, colors_below: addresses that
-    depths and colors, three bytes each, of both rows are written to. Nothing is drawn in the cell afterwards, and pixels
-    where nothing was have no triangle. Colors are sampled between four pixels by weights of 2^13 in all, and reflected
-    at the border.
+    last_x, last_y: the photograph's last column and row; depth, line: addresses that depths, and colors of three
+    bytes, are written to, and how far apart rows of them are. Nothing is drawn in the cell afterwards, and pixels where
+    nothing was have no triangle. Colors are sampled between four pixels by weights of 2^13 in all, and reflected at
+    the border.
     """
 
-    def body(builder, cell, photograph, stride, column, row, last_x, last_y, depth, depth_below, *lines):
+    def body(builder, cell, photograph, stride, column, row, last_x, last_y, depth, depth_apart, line, line_apart):
         def at(k):
             return builder.add(cell, cell.type(k * _VALUE))
 
@@ -59,25 +58,29 @@ def _color_cell(
         def load(address):
             return builder.load(builder.inttoptr(address, ir.PointerType(i64)), align=1)
 
-        def sampled(k):  # red, green, blue and nothing of two pixels, one in each row, times 2^13
+        def sampled(k):  # red, green, blue and nothing of a pixel of the cell's upper half and one of its lower
             total = None
             for rows, weights, skipped in ((upper, upper_weights, 0), (lower, lower_weights, 2)):
                 two = ir.Constant(ir.VectorType(i64, 2), ir.Undefined)
                 for n in range(2):
-                    two = builder.insert_element(two, load(rows[k + n * WIDE]), ir.Constant(i32, n))
+                    two = builder.insert_element(two, load(rows[k + n * half]), ir.Constant(i32, n))
                 order = [8 * n + skipped + c + 3 * m for n in range(2) for c in (0, 1, 2, 0) for m in range(2)]
                 taps = builder.zext(Lanes(builder, two).viewed(i8).shuffled(*order).value, ir.VectorType(i16, 16))
-                sums = Lanes(builder, taps).dot(weights.shuffled(*[k] * WIDE, *[k + WIDE] * WIDE).viewed(i16))
+                sums = Lanes(builder, taps).dot(weights.shuffled(*[k] * 4, *[k + half] * 4).viewed(i16))
                 total = sums if total is None else total + sums
             return (total + 4096) >> 13
 
+        half, stride = N_LANES // 2, builder.zext(stride, i64)
         last_x, last_y = Lanes.of(builder, last_x), Lanes.of(builder, last_y)
         z, x, y, number = Lanes.load(builder, at(0)), Lanes.load(builder, at(1)), Lanes.load(builder, at(2)), at(3)
         drawn = z > float("-inf")
-        z.shuffled(*_UPPER).store(depth)
-        z.shuffled(*_LOWER).store(depth_below)
+        for k in range(HIGH):
+            z.shuffled(*range(k * WIDE, (k + 1) * WIDE)).store(depth)
+            depth = builder.add(depth, depth_apart)
         Lanes.of(builder, float("-inf")).store(at(0))
-        (Lanes.load(builder, number, i32) | (z <= float("-inf")).as_masks()).store(number)  # no choice: see `_draw_cell`
+        (Lanes.load(builder, number, i32) | (z <= float("-inf")).as_masks()).store(
+            number
+        )  # no choice: see `_draw_cell`
         columns = Lanes.of(builder, column) + Lanes.listed(builder, *_COLUMNS)
         rows = Lanes.of(builder, row) + Lanes.listed(builder, *_ROWS)
         x, fx = between(cut(drawn.choose(x, columns), last_x), last_x)
@@ -91,15 +94,18 @@ def _color_cell(
         upper = [builder.add(photograph, place) for place in places]
         lower = [builder.add(place, builder.sub(stride, stride.type(2))) for place in upper]
         color = None
-        for k in range(WIDE):
+        for k in range(half):
             one = sampled(k)
             color = one if color is None else color | (one << (8 * k))
-        # A lane is a channel of four pixels now.
+        # A lane is one channel of four pixels now, and four lanes are one half of the cell.
         color = color.viewed(i8)
-        for row_of, line in enumerate(lines):
-            color.shuffled(*[16 * row_of + 4 * c + k for k in range(WIDE) for c in range(3)]).store(line)
+        for k in range(0, N_LANES, WIDE):
+            color.shuffled(*[16 * (n // half) + 4 * c + n % half for n in range(k, k + WIDE) for c in range(3)]).store(
+                line
+            )
+            line = builder.add(line, line_apart)
 
-    return made_by(body, *[types.int64] * 3, *[types.float32] * 4, *[types.int64] * 4)
+    return made_by(body, types.int64, types.int64, types.uint32, *[types.float32] * 4, *[types.int64] * 4)
 
 
 @intrinsic
@@ -133,10 +139,13 @@ def _find_breaks(depth, below, row, step, width, n, places_out):
         for k in range(min(N_LANES, width - 2 - begin)):
             across, along = (bits >> k) & 1, (bits >> (N_LANES + k)) & 1
             if (across | along) & (n + 3 <= len(places_out)):
-                places_out[n] = row * width + begin + k
-                places_out[n + 1] = places_out[n] + across
-                places_out[n + 2] = places_out[n] + width * along
-                n += 3
+                at = row * width + begin + k
+                n -= (n > 0) and places_out[n - 1] == at  # of a break on its left
+                places_out[n] = at
+                places_out[n + 1] = at + width
+                n += 1 + along
+                places_out[n] = at + 1
+                n += across
     return n
 
 
@@ -149,34 +158,35 @@ def color(
     cells (h, w, 4, 8) float32: as `draw` leaves them, of a window of `rows` rows of `count` pixels; afterwards, nothing
     is drawn in them, but the fourth value is kept, -1 where nothing was. address: of the photograph, (height, width, 3)
     uint8, both sides of which are 2 px or more; step: px from one pixel to the next that are a break; scratch: spare
-    (12 w + 24,) uint8, depths (4, 4 w + 16) float32; places_out (n,) int32: see `soften`, what breaks beyond n is left
-    out; picture_out (3 height width,) uint8.
+    (h + 1, 3 w) uint8 and depths (2 h, w + 16) float32 for a cell's height and the window's width; places_out (n,)
+    int32: see `soften`, what breaks beyond n is left out; picture_out (3 height width,) uint8.
     """
     n = 0
     stride, whole = long(3 * width), count // WIDE
     picture, rest = long(picture_out.ctypes.data), long(spare.ctypes.data)
+    depth_apart, rest_apart = long(depths.strides[0]), long(spare.strides[0])
     for band in range(cells.shape[0]):
         row = HIGH * band
-        cell, begin = long(cells[band].ctypes.data), stride * (row + top) + 3 * left
-        depth, below = long(depths[row % 4].ctypes.data), long(depths[(row + 1) % 4].ctypes.data)
-        line = picture + begin
-        next_line = line + stride if row + 1 < rows else rest + 2 * _LINE
+        begin, valid = stride * (row + top) + 3 * left, min(HIGH, rows - row)
+        cell, depth = long(cells[band].ctypes.data), long(depths[row % (2 * HIGH)].ctypes.data)
+        line, apart = (picture + begin, stride) if valid == HIGH else (rest + rest_apart, rest_apart)
         for k in range(cells.shape[1]):
             if k == whole:  # it goes on beyond the window
-                line, next_line = rest, rest + _LINE
+                line, apart = rest, long(_LINE)
             _color_cell(
-                cell, address, stride, f4(left + k * WIDE), f4(row + top), f4(width - 1), f4(height - 1), depth, below,
-                line, next_line,
+                cell, address, np.uint32(stride), f4(left + k * WIDE), f4(row + top), f4(width - 1), f4(height - 1),
+                depth, depth_apart, line, apart,
             )  # fmt: skip
-            cell += _CELL
-            depth, below = depth + 4 * WIDE, below + 4 * WIDE
-            line, next_line = line + _LINE, next_line + _LINE
-        for k in range(3 * (count - WIDE * whole)):
-            picture_out[begin + _LINE * whole + k] = spare[k]
-            if row + 1 < rows:
-                picture_out[begin + stride + _LINE * whole + k] = spare[_LINE + k]
-        for at in range(max(row - 1, 1), min(row + 1, rows - 2)):
-            n = _find_breaks(depths[at % 4], depths[(at + 1) % 4], at, step, count, n, places_out)
+            cell, depth, line = cell + _CELL, depth + 4 * WIDE, line + _LINE
+        for r in range(valid):
+            if valid < HIGH:
+                for k in range(_LINE * whole):
+                    picture_out[begin + r * stride + k] = spare[1 + r, k]
+            for k in range(3 * (count - WIDE * whole)):
+                picture_out[begin + r * stride + _LINE * whole + k] = spare[0, _LINE * r + k]
+        for at in range(max(row - 1, 1), min(row + HIGH - 1, rows - 2)):
+            here, below = depths[at % (2 * HIGH)], depths[(at + 1) % (2 * HIGH)]
+            n = _find_breaks(here, below, at, step, count, n, places_out)
     return n
 
 
@@ -204,8 +214,8 @@ def fill(image, points, places, triangles, share, fills, mirror, marked, mark, n
 
     points, places (n, 2) float32: vertices in the turned picture and in the photograph; share (n,) float32; fills (n,
     4): share of a color, and that times the color; mirror (n,) int32: of the vertices of face triangles; mark (3,)
-    uint8; numbers (h, w, 4, 8) int32: cells as `color` leaves them; bounds (2, 2) float32: the smallest and largest x, y
-    of the points.
+    uint8; numbers (h, w, 4, 8) int32: cells as `color` leaves them; bounds (2, 2) float32: the smallest and largest x
+    and y of the points.
     """
     half = f4(0.5)
     first, last = max(int(bounds[0, 0] - left), 0) // WIDE, int(bounds[1, 0] - left) // WIDE

@@ -18,7 +18,7 @@ from uvgen.augment.values import UNSEEN
 from uvgen.batch_product import columns_of
 from uvgen.checks import check_finite, choice, float64_array
 from uvgen.errors import InputError, ModelError
-from uvgen.geometry import pose_to_image
+from uvgen.geometry import image_affine
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.read import Annotation
 from uvgen.wording import count
@@ -112,7 +112,7 @@ class FaceTurner:
         scratch: "_Scratch",
     ) -> TurnedPicture:  # fmt: skip
         mesh, height, n = self._mesh, image.shape[0], len(vertices)
-        affines = pose_to_image(np.stack([np.asarray(pose, np.float64), np.asarray(new_pose, np.float64)]), height)
+        affines = np.array([image_affine(pose, height), image_affine(new_pose, height)])
         before, after = affines.astype(np.float32)
         places, points = scratch.array("both", (2, n, 2), np.float32)
         depth, bounds = scratch.array("depth", (n,), np.float32), np.empty((2, 2, 2), np.float32)
@@ -162,7 +162,7 @@ class FaceTurner:
             picture[:] = image
         width = cells.shape[1] * WIDE
         breaks = scratch.array("breaks", ((bottom - top) * (right - left),), np.int32)
-        spare = scratch.array("spare", (3 * width + 6 * WIDE,), np.uint8)
+        spare = scratch.array("spare", (1 + HIGH, 3 * max(width, N_LANES)), np.uint8)
         rows = scratch.array("rows", (2 * HIGH, width + 2 * N_LANES), np.float32)
         n_breaks = turn_kernels.color(
             cells, right - left, bottom - top, photograph.ctypes.data, image.shape[1], height, left, top,

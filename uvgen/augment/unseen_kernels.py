@@ -51,13 +51,14 @@ def find_sources(looked, least, graph, queue, waiting, distance_out, source_out)
         distance_out[queue[k]] = source_costs[queue[k]]
     while count > 0:
         i = queue[first]
-        first, count, waiting[i] = (first + 1) % n, count - 1, False
+        first, count, waiting[i] = first + 1 if first + 1 < n else 0, count - 1, False
         for k in range(starts[i], starts[i + 1]):
             j, far = neighbors[k], distance_out[i] + steps[k]
             if far < distance_out[j] and source_out[j] != j:
                 distance_out[j], source_out[j] = far, source_out[i]
                 if not waiting[j]:
-                    queue[(first + count) % n] = j
+                    last = first + count
+                    queue[last if last < n else last - n] = j
                     count, waiting[j] = count + 1, True
 
 
