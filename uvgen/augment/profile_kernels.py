@@ -194,8 +194,10 @@ def smooth(triangles, values, sums, counts):
     for t in range(len(triangles)):
         total = values[triangles[t, 0]] + values[triangles[t, 1]] + values[triangles[t, 2]]
         for corner in range(3):
-            sums[triangles[t, corner]] += total
             counts[triangles[t, corner]] += f4(3)
+        if total != f4(0):  # of few
+            for corner in range(3):
+                sums[triangles[t, corner]] += total
     for i in range(len(values)):
         if counts[i] > f4(0):
             values[i] = sums[i] / counts[i]

@@ -198,14 +198,11 @@ def _cut(value, last):
 
 
 @inlined
-def _bilinear(image, x, y, channel):
-    """The value of an image (h, w, 3) uint8 between four pixels, reflected at its border."""
-    x, y = _cut(x, f4(image.shape[1] - 1)), _cut(y, f4(image.shape[0] - 1))
-    column, row = min(np.int32(x), np.int32(image.shape[1] - 2)), min(np.int32(y), np.int32(image.shape[0] - 2))
-    fx, fy = x - f4(column), y - f4(row)
-    upper = f4(image[row, column, channel]) * (f4(1) - fx) + f4(image[row, column + 1, channel]) * fx
-    lower = f4(image[row + 1, column, channel]) * (f4(1) - fx) + f4(image[row + 1, column + 1, channel]) * fx
-    return upper * (f4(1) - fy) + lower * fy
+def _between(value, n):
+    """The first of two pixels of n that a coordinate lies between, reflected at the ends, and how far from it."""
+    value = _cut(value, f4(n - 1))
+    before = min(np.int32(value), np.int32(n - 2))
+    return size_t(before), value - f4(before)
 
 
 @kernel
@@ -217,7 +214,7 @@ def fill(image, points, places, triangles, share, fills, mirror, marked, mark, n
     uint8; numbers (h, w, 4, 8) int32: cells as `color` leaves them; bounds (2, 2) float32: the smallest and largest x
     and y of the points.
     """
-    half = f4(0.5)
+    half, one = f4(0.5), size_t(1)
     first, last = max(int(bounds[0, 0] - left), 0) // WIDE, int(bounds[1, 0] - left) // WIDE
     first_band, last_band = max(int(bounds[0, 1] - top), 0) // HIGH, (int(bounds[1, 1] - top) + 1) // HIGH
     for number in range(first_band, min(last_band + 1, numbers.shape[0])):
@@ -229,8 +226,9 @@ def fill(image, points, places, triangles, share, fills, mirror, marked, mark, n
                 t = here[lane]
                 if t < 0:
                     continue
-                i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-                q, r = column * WIDE + lane % WIDE + left, number * HIGH + lane // WIDE + top
+                # Unsigned: numba need not look for negative indices.
+                i, j, k = size_t(triangles[t, 0]), size_t(triangles[t, 1]), size_t(triangles[t, 2])
+                q, r = size_t(column * WIDE + lane % WIDE + left), size_t(number * HIGH + lane // WIDE + top)
                 x, y = f8(q) - points[i, 0], f8(r) - points[i, 1]
                 ux, uy = points[j, 0] - points[i, 0], points[j, 1] - points[i, 1]
                 vx, vy = points[k, 0] - points[i, 0], points[k, 1] - points[i, 1]
@@ -246,19 +244,22 @@ def fill(image, points, places, triangles, share, fills, mirror, marked, mark, n
                 keep = f4(1) - fills[i, 0] - w1 * (fills[j, 0] - fills[i, 0]) - w2 * (fills[k, 0] - fills[i, 0])
                 if keep < f4(1):
                     keep = max(keep, f4(0))
-                    for c in range(3):
-                        more = fills[i, c + 1] + w1 * (fills[j, c + 1] - fills[i, c + 1])
-                        more += w2 * (fills[k, c + 1] - fills[i, c + 1])
+                    for c in range(size_t(3)):
+                        more = fills[i, c + one] + w1 * (fills[j, c + one] - fills[i, c + one])
+                        more += w2 * (fills[k, c + one] - fills[i, c + one])
                         mixed = keep * f4(picture_out[r, q, c]) + more + half
                         picture_out[r, q, c] = np.uint8(min(max(mixed, f4(0)), f4(255)))
                 if not part > f4(0):
                     continue
-                i, j, k = mirror[i], mirror[j], mirror[k]
+                i, j, k = size_t(mirror[i]), size_t(mirror[j]), size_t(mirror[k])
                 mx = places[i, 0] + w1 * (places[j, 0] - places[i, 0]) + w2 * (places[k, 0] - places[i, 0])
                 my = places[i, 1] + w1 * (places[j, 1] - places[i, 1]) + w2 * (places[k, 1] - places[i, 1])
-                for c in range(3):
-                    own = f4(picture_out[r, q, c])
-                    picture_out[r, q, c] = np.uint8(own + part * (_bilinear(image, mx, my, c) - own) + half)
+                (x0, fx), (y0, fy) = _between(mx, image.shape[1]), _between(my, image.shape[0])
+                for c in range(size_t(3)):
+                    upper = f4(image[y0, x0, c]) * (f4(1) - fx) + f4(image[y0, x0 + one, c]) * fx
+                    lower = f4(image[y0 + one, x0, c]) * (f4(1) - fx) + f4(image[y0 + one, x0 + one, c]) * fx
+                    own, other = f4(picture_out[r, q, c]), upper * (f4(1) - fy) + lower * fy
+                    picture_out[r, q, c] = np.uint8(own + part * (other - own) + half)
 
 
 @kernel
