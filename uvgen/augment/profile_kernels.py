@@ -192,12 +192,13 @@ def smooth(triangles, values, sums, counts):
     sums[:] = f4(0)
     counts[:] = f4(0)
     for t in range(len(triangles)):
-        total = values[triangles[t, 0]] + values[triangles[t, 1]] + values[triangles[t, 2]]
-        for corner in range(3):
-            counts[triangles[t, corner]] += f4(3)
+        a, b, c = size_t(triangles[t, 0]), size_t(triangles[t, 1]), size_t(triangles[t, 2])
+        total = values[a] + values[b] + values[c]
+        for corner in (a, b, c):
+            counts[corner] += f4(3)
         if total != f4(0):  # of few
-            for corner in range(3):
-                sums[triangles[t, corner]] += total
+            for corner in (a, b, c):
+                sums[corner] += total
     for i in range(len(values)):
         if counts[i] > f4(0):
             values[i] = sums[i] / counts[i]
@@ -215,8 +216,8 @@ def withdraw(normals, starts, neighbors, most, values_out):
         across = np.sqrt(x * x + y * y)
         length = np.sqrt(across * across + z * z)
         toward, both = z > f4(0), False
-        for k in range(starts[i], starts[i + 1]):
-            both |= (normals[neighbors[k], 2] > f4(0)) != toward
+        for k in range(size_t(starts[i]), size_t(starts[i + 1])):
+            both |= (normals[size_t(neighbors[k]), 2] > f4(0)) != toward
         grazing = _ramp((f4(0.2) - abs(z) / length) / f4(0.15)) * most if length > f4(0) else f4(0)
         grazing = most if both else grazing
         share = grazing / across if across > f4(0) else f4(0)
