@@ -46,7 +46,7 @@ def _to_border(center, out, last):
     return -center / out if out < 0 else np.inf
 
 
-@inlined
+@kernel
 def _blended(line, other, times):
     """Blend each value of a closed line (1/4, 1/2, 1/4) with its neighbors, an even number of times, in place.
 
