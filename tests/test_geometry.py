@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from uvgen.errors import InputError
-from uvgen.geometry import LANDMARK_MIRROR, crop_affine, pose_to_image, rotation_matrices, transform_points
+from uvgen.geometry import (
+    LANDMARK_MIRROR,
+    crop_affine,
+    image_affine,
+    pose_to_image,
+    rotation_matrices,
+    transform_points,
+)
 from uvgen.samples import deep3d
 
 
@@ -111,3 +118,12 @@ def test_landmark_mirror_is_an_involution_with_nose_and_chin_fixed() -> None:
     np.testing.assert_array_equal(
         np.flatnonzero(np.arange(68) == LANDMARK_MIRROR), [8, 27, 28, 29, 30, 33, 51, 57, 62, 66]
     )
+
+
+def test_image_affine_is_that_of_many_poses_and_refuses_what_is_not_finite() -> None:
+    pose = np.random.default_rng(5).normal(size=7)
+    np.testing.assert_allclose(image_affine(pose, 311), pose_to_image(pose[None], 311)[0], rtol=0, atol=1e-12)
+    with pytest.raises(InputError, match="pose"):
+        image_affine([np.inf, *pose[1:]], 311)
+    with pytest.raises(InputError, match="pose"):
+        image_affine(pose[:6], 311)

@@ -200,12 +200,13 @@ def test_background_covers_every_pixel_inside_its_rim(yaw, pitch, to_yaw, to_pit
     turn = affines[1, :, :3] @ np.linalg.inv(affines[0, :, :3])
     bounds = np.stack([before[:, :2].min(axis=0), before[:, :2].max(axis=0)])
     normals = vertex_normals(before, builtin_model().triangles)
-    places, points, triangles, _ = around_face(before, after, normals, turn, bounds, (SIZE, SIZE))
+    around = around_face(before, after, normals, turn, bounds, (SIZE, SIZE))
     rim = slice(-1 - N_RAYS, -1)
-    np.testing.assert_array_equal(points[rim, :2], places[rim, :2])
-    disk = rasterize(places, triangles, (SIZE, SIZE)).covered
+    np.testing.assert_array_equal(around.points[rim], around.places[rim])
+    disk = rasterize(np.column_stack([around.places, 0 * around.depth]), around.triangles, (SIZE, SIZE)).covered
     assert disk.any()
-    drawn = rasterize(points, triangles, (SIZE, SIZE), cull="back").covered
+    points = np.column_stack([around.points, around.depth])
+    drawn = rasterize(points, around.triangles, (SIZE, SIZE), cull="back").covered
     assert not (disk & ~drawn).any()
 
 

@@ -9,7 +9,19 @@ from uvgen.augment.lanes import N_LANES
 
 f4 = np.float32
 EDGE = f4(1e-4)
-SIZES = [(23, 37), (16, 8), (9, 3)]  # windows: of several cells, the last one cut; of one; narrower than one
+WIDE, HIGH, VALUES = draw_kernels.WIDE, draw_kernels.HIGH, draw_kernels.VALUES
+SIZES = [(23, 37), (16, 8), (9, 3), (2, 1)]  # windows: cells cut at both ends; none cut; narrower; smaller than one
+
+
+def pixels_of(cells: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(h HIGH, w WIDE, 4) of cells (h, w, 4, 8)."""
+    height, width = cells.shape[:2]
+    lanes = cells.reshape(height, width, VALUES, HIGH, WIDE).transpose(0, 3, 1, 4, 2)
+    return lanes.reshape(height * HIGH, width * WIDE, VALUES)
+
+
+def cells_for(height: int, width: int) -> NDArray[np.float32]:
+    return np.full((-(-height // HIGH), -(-width // WIDE), VALUES, N_LANES), 7, f4)
 
 
 def triangles_of(rng: np.random.Generator, height: int, width: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
@@ -48,16 +60,17 @@ def drawn_slowly(points, places, triangles, mixed, corner, height, width) -> NDA
 
 def drawn(points, places, triangles, mixed, corner, height, width) -> NDArray[np.float32]:
     """The same by the kernels."""
-    cells = np.full((height, -(-width // N_LANES), draw_kernels.VALUES, N_LANES), 7, f4)
+    cells = cells_for(height, width)
     turn_kernels.clear(cells.reshape(-1))
     draw_kernels.draw(
         points[:, :2].copy().reshape(-1).view(np.int64), points[:, 2].copy(), places.reshape(-1),
         triangles.reshape(-1).view(np.uint32), mixed, *corner, width, height, *draw_kernels.draw_scratch(), cells,
         cells,
     )  # fmt: skip
-    found = cells.transpose(0, 1, 3, 2).reshape(height, -1, draw_kernels.VALUES)
+    found = pixels_of(cells)
     assert (found[:, width:, 0] == -np.inf).all()
-    found = found[:, :width].copy()
+    assert (found[height:, :, 0] == -np.inf).all()
+    found = found[:height, :width].copy()
     found[..., 3] = found[..., 3].copy().view(np.int32)
     return found
 
@@ -75,7 +88,7 @@ def test_draw_gives_the_bits_of_the_same_arithmetic_pixel_by_pixel(height: int, 
         expected = drawn_slowly(points, places, triangles, mixed, corner, height, width)
     found = drawn(points, places, triangles, mixed, corner, height, width)
     shown = expected[..., 0] > -np.inf
-    assert shown.mean() > 0.2
+    assert shown.mean() > 0.2 or shown.size < 8
     np.testing.assert_array_equal(found[..., 0], expected[..., 0])
     np.testing.assert_array_equal(found[shown], expected[shown])
 
@@ -97,34 +110,55 @@ def sampled(photograph: NDArray[np.uint8], x: float, y: float) -> NDArray[np.int
     return ((four * weights[..., None]).sum(axis=(0, 1)) + 4096) >> 13
 
 
-@pytest.mark.parametrize(("left", "top", "height", "width"), [(0, 0, 17, 21), (3, 2, 11, 13), (19, 0, 17, 2)])
+@pytest.mark.parametrize(
+    ("left", "top", "height", "width"), [(0, 0, 17, 21), (3, 2, 11, 13), (4, 1, 12, 8), (19, 0, 17, 2), (20, 16, 1, 1)]
+)
 def test_color_samples_the_photograph_where_drawn_and_keeps_it_elsewhere(left, top, height, width) -> None:
     rng = np.random.default_rng(0)
     photograph = rng.integers(0, 256, (17, 21, 3), np.uint8)
-    cells = rng.uniform(-10, 40, (height, -(-width // N_LANES), 4, N_LANES)).astype(f4)
+    cells = cells_for(height, width)
+    cells[:] = rng.uniform(-10, 40, cells.shape)
     cells[:, :, 1:3].reshape(-1)[::17] = np.nan
     cells[:, :, 0][rng.random(cells[:, :, 0].shape) < 0.3] = -np.inf
-    words = np.empty(-(-photograph.size // 4), np.uint32)
-    flat = words.view(np.uint8)[: photograph.size]
-    flat[:] = photograph.reshape(-1)
-    size = cells.shape[1] * N_LANES
+    cells[:, :, 3] = 0  # as int32, too
+    pixels = pixels_of(cells)[:height, :width].copy()
+    drawn_there = pixels_of(cells)[..., 0] > -np.inf
+    picture = photograph.copy()
+    size = cells.shape[1] * WIDE
     places = np.empty(3 * height * width, np.int32)
     n = turn_kernels.color(
-        cells, width, photograph.ctypes.data, 21, 17, left, top, f4(9), np.empty(size, np.uint32),
-        np.empty((2, size + 16), f4), places, flat, words,
+        cells, width, height, photograph.ctypes.data, 21, 17, left, top, f4(9),
+        np.empty((1 + HIGH, 3 * max(size, N_LANES)), np.uint8), np.empty((2 * HIGH, size + 16), f4), places,
+        picture.reshape(-1),
     )  # fmt: skip
-    depth, x, y, _ = cells.transpose(2, 0, 1, 3).reshape(4, height, -1)[:, :, :width]
+    depth, x, y, _ = pixels.transpose(2, 0, 1)
     expected = photograph.copy()
     for row, column in zip(*np.nonzero(depth > -np.inf), strict=True):
         expected[row + top, column + left] = sampled(photograph, x[row, column], y[row, column])
-    np.testing.assert_array_equal(flat.reshape(photograph.shape), expected)
+    np.testing.assert_array_equal(picture, expected)
+    after = pixels_of(cells)
+    assert (after[..., 0] == -np.inf).all()  # ready for the next picture
+    np.testing.assert_array_equal(after[..., 3].copy().view(np.int32), np.where(drawn_there, 0, -1))
 
-    breaks = []
+    breaks = set()
     for row in range(1, height - 2):
         for column in range(1, width - 2):
-            pairs = [(depth[row, column], depth[row, column + 1]), (depth[row, column], depth[row + 1, column])]
-            across, along = (bool(min(pair) > -np.inf and abs(pair[0] - pair[1]) > 9) for pair in pairs)
-            if across or along:
-                at = row * width + column
-                breaks += [at, at + across, at + width * along]
-    assert places[:n].tolist() == breaks
+            for down, right in ((0, 1), (1, 0)):
+                here, there = depth[row, column], depth[row + down, column + right]
+                if min(here, there) > -np.inf and abs(here - there) > 9:
+                    breaks |= {row * width + column, (row + down) * width + column + right}
+    assert set(places[:n].tolist()) == breaks
+
+
+def test_color_leaves_out_breaks_for_which_there_is_no_room() -> None:
+    rng = np.random.default_rng(0)
+    photograph = np.zeros((16, 16, 3), np.uint8)
+    cells = cells_for(16, 16)
+    cells[:] = rng.uniform(0, 15, cells.shape)
+    places = np.full(40, -7, np.int32)
+    n = turn_kernels.color(
+        cells, 16, 16, photograph.ctypes.data, 16, 16, 0, 0, f4(0), np.empty((1 + HIGH, 48), np.uint8),
+        np.empty((2 * HIGH, 32), f4), places[:31], photograph.copy().reshape(-1),
+    )  # fmt: skip
+    assert 28 < n <= 31
+    assert (places[31:] == -7).all()

@@ -2,12 +2,13 @@
 
 A face's mesh has more triangles than it covers pixels, and the mesh around it covers most of the picture. Triangles
 are therefore taken in blocks. `_load` copies their corners side by side, `_find` says in vector instructions which of
-them look at the viewer and cover a pixel, and only these are drawn, eight pixels of a row at a time.
+them look at the viewer and cover a pixel, and only these are drawn, eight pixels at a time: two in each of four rows,
+because most triangles are narrow, and each further step from row to row takes as long as drawing.
 
 Kernels allocate nothing, raise nothing and release the interpreter lock. Points are in the frame of a picture (pixel
 centers at integers, y down, larger z nearer), triangles clockwise as seen from outside. A window is part of a picture;
-where it begins, (left, top), is taken off the points first. Its pixels are stored in `cells` of eight side by side,
-four values each: depth, -inf where there is nothing; x, y in the photograph; a triangle's number as int32 bits.
+where it begins, (left, top), is taken off the points first. Its pixels are stored in `cells` of eight, which have four
+values each: depth, -inf where there is nothing; x, y in the photograph; a triangle's number as int32 bits.
 """
 
 from typing import NamedTuple
@@ -28,8 +29,11 @@ _ROOM = f4(0.125)  # px by which rounding may misplace the ends of a row of pixe
 _BLOCK = 512  # triangles at a time: what is known of them stays in the first-level cache
 _SMALL = 2  # px per side of boxes in which each pixel is looked at, before a triangle is drawn
 
+WIDE, HIGH = 2, 4
+"""Pixels of a cell. Row by row, they are the lanes of vector instructions."""
 VALUES = 4
 """Of each pixel."""
+_COLUMNS, _ROWS = [k % WIDE for k in range(N_LANES)], [k // WIDE for k in range(N_LANES)]
 _VALUE = 4 * N_LANES  # bytes from one value of a cell to the next
 _CELL = VALUES * _VALUE  # bytes
 
@@ -107,23 +111,25 @@ def _list(drawn, count, members_out):
 
 @intrinsic
 def _draw_cell(
-    context, was, becomes, start, first, last, x0, w1y, w2y, vy, uy, z0, uz, vz, px, ax, bx, py, ay, by, kept
-):
-    """Draw a triangle's pixels in the cell of columns from `start` on, as far as they lie from `first` to `last`.
+    context, was, becomes, start, row, first, last, first_row, last_row, x0, y0, ux, uy, vx, vy, z0, uz, vz, px, ax, bx,
+    py, ay, by, kept,
+):  # fmt: skip
+    """Draw a triangle's pixels in the cell whose first is at column `start` of `row`, as far as they lie in its box.
 
     was, becomes: the cell's address, twice, from two arguments of the kernel: LLVM must not find out that it stores
-    where it has loaded from, or it makes masked stores of that, which are slow on AMD's processors. x0: the
-    first corner's; w1y, w2y, vy, uy: weights of the second and third are x vy - w1y and w2y - uy x; z0, uz, vz: depth
-    and its change along both edges; px, ax, bx and py, ay, by: of the place in the photograph; kept: what to store.
+    where it has loaded from, or it makes masked stores of that, which are slow on AMD's processors. x0, y0: the
+    first corner; ux, uy, vx, vy: both edges by the area; z0, uz, vz: depth and its change along both; px, ax, bx and
+    py, ay, by: of the place in the photograph; kept: what to store.
     """
 
     def body(builder, was, becomes, *values):
-        start, first, last, x0, w1y, w2y, vy, uy, z0, uz, vz, px, ax, bx, py, ay, by, kept = (
-            Lanes.of(builder, value) for value in values
-        )
-        columns = start + Lanes.count(builder)
-        x = columns - x0
-        w1, w2 = x * vy - w1y, w2y - x * uy
+        (
+            start, row, first, last, first_row, last_row, x0, y0, ux, uy, vx, vy, z0, uz, vz, px, ax, bx, py, ay, by,
+            kept,
+        ) = (Lanes.of(builder, value) for value in values)  # fmt: skip
+        columns, rows = start + Lanes.listed(builder, *_COLUMNS), row + Lanes.listed(builder, *_ROWS)
+        x, y = columns - x0, rows - y0
+        w1, w2 = x * vy - y * vx, ux * y - x * uy
         z = z0 + w1 * uz + w2 * vz
 
         def place(address, k):
@@ -131,18 +137,23 @@ def _draw_cell(
 
         here = [Lanes.load(builder, place(was, k)) for k in range(3)]
         here.append(Lanes.load(builder, place(was, 3), i32))
-        inside = (w1 >= -_EDGE) & (w2 >= -_EDGE) & (w1 + w2 <= _MOST) & (columns >= first) & (columns <= last)
+        within = (rows >= first_row) & (rows <= last_row) & (columns >= first) & (columns <= last)
+        inside = within & (w1 >= -_EDGE) & (w2 >= -_EDGE) & (w1 + w2 <= _MOST)
         shown = inside & (z > here[0])
         for k, value in enumerate((z, px + w1 * ax + w2 * bx, py + w1 * ay + w2 * by, kept)):
             shown.choose(value, here[k]).store(place(becomes, k))
 
-    return made_by(body, was, becomes, *[types.float32] * 17, types.int32)
+    return made_by(body, was, becomes, *[types.float32] * 21, types.int32)
 
 
 @inlined
-def _limits(low, high, slope, at):
-    """Where on a row low <= x <= high is, once an edge counts that is at `at` and inside of which `slope` leads."""
-    return max(low, at if slope > f4(0) else low), min(high, at if slope < f4(0) else high)
+def _limits(low, high, slope, one, other):
+    """Where low <= x <= high is on a band of rows, with an edge that is at `one` and at `other` on the outer two.
+
+    Where `slope` is positive, inside is beyond it; where it is negative, before it.
+    """
+    nearer, farther = min(one, other), max(one, other)
+    return max(low, nearer if slope > f4(0) else low), min(high, farther if slope < f4(0) else high)
 
 
 @kernel
@@ -151,13 +162,14 @@ def draw(xy, z, places, triangles, mixed, left, top, width, height, words, corne
 
     xy (n,) int64, z (n,) float32: where the vertices are now, x and y as one word; places (2 n,): x, y in the
     photograph; triangles (3 m,) uint32; mixed (n,) bool: vertices with a share of their mirror vertex's color; width,
-    height: of the window; words, corners, boxes, drawn: see `DrawScratch`; was and cells_out, the same array, (height,
-    ceil(width / 8), 4, 8) float32: the fourth value says which triangle, for those with such a vertex, else -1.
+    height: of the window; words, corners, boxes, drawn: see `DrawScratch`; was and cells_out, the same array, (ceil(
+    height / 4), ceil(width / 2), 4, 8) float32: the fourth value says which triangle, for those with such a vertex,
+    else -1.
     Several meshes can be drawn one after the other; what is in front hides.
     """
     one, two, three = size_t(1), size_t(2), size_t(3)
     address, apart = was.ctypes.data, cells_out.ctypes.data - was.ctypes.data
-    row_size = i8((width + N_LANES - 1) // N_LANES * _CELL)
+    row_size = i8((width + WIDE - 1) // WIDE * _CELL)
     wanted, members = drawn[0], drawn[1]
     n_triangles = len(triangles) // 3
     for begin in range(0, n_triangles, _BLOCK):
@@ -181,27 +193,31 @@ def draw(xy, z, places, triangles, mixed, left, top, width, height, words, corne
             ax, ay = places[two * j] - px, places[two * j + one] - py
             bx, by = places[two * m] - px, places[two * m + one] - py
             kept = i4(t) if mixed[i] | mixed[j] | mixed[m] else i4(-1)
-            first, last, first_row, last_row = boxes[0, k], boxes[1, k], i8(boxes[2, k]), i8(boxes[3, k])
-            first_cell, last_cell = i8(first) // N_LANES, i8(last) // N_LANES
+            first, last, first_row, last_row = boxes[0, k], boxes[1, k], boxes[2, k], boxes[3, k]
+            first_cell, last_cell = i8(first) // WIDE, i8(last) // WIDE
             start, stop = first_cell, last_cell
             wide, by_vy, by_uy, by_both = last_cell - first_cell > 1, f4(0), f4(0), f4(0)
             if wide:
                 by_vy, by_uy, by_both = f4(1) / vy, f4(-1) / uy, f4(1) / (uy - vy)
-            for row in range(first_row, last_row + 1):
-                y = f4(row) - y0
-                w1y, w2y = y * vx, ux * y
+            for band in range(i8(first_row) // HIGH, i8(last_row) // HIGH + 1):
+                row = f4(band * HIGH)
                 if wide:
-                    low, high = _limits(first - x0, last - x0, vy, (w1y - _EDGE) * by_vy)
-                    low, high = _limits(low, high, -uy, (-w2y - _EDGE) * by_uy)
-                    low, high = _limits(low, high, uy - vy, -(_MOST + y * (vx - ux)) * by_both)
-                    start = max(i8(low + (x0 - _ROOM)) // N_LANES, first_cell)
-                    stop = min(i8(high + (x0 + _ROOM)) // N_LANES, last_cell)
-                cell = address + row * row_size + start * _CELL
-                column = f4(start * N_LANES)
+                    y, below = row - y0, row + f4(HIGH - 1) - y0
+                    low, high = _limits(
+                        first - x0, last - x0, vy, (y * vx - _EDGE) * by_vy, (below * vx - _EDGE) * by_vy
+                    )
+                    low, high = _limits(low, high, -uy, (-(ux * y) - _EDGE) * by_uy, (-(ux * below) - _EDGE) * by_uy)
+                    low, high = _limits(
+                        low, high, uy - vy, -(_MOST + y * (vx - ux)) * by_both, -(_MOST + below * (vx - ux)) * by_both
+                    )
+                    start = max(i8(low + (x0 - _ROOM)) // WIDE, first_cell)
+                    stop = min(i8(high + (x0 + _ROOM)) // WIDE, last_cell)
+                cell = address + band * row_size + start * _CELL
+                column = f4(start * WIDE)
                 for _ in range(start, stop + 1):
                     _draw_cell(
-                        cell, cell + apart, column, first, last, x0, w1y, w2y, vy, uy, z0, uz, vz, px, ax, bx, py, ay,
-                        by, kept,
+                        cell, cell + apart, column, row, first, last, first_row, last_row, x0, y0, ux, uy, vx, vy, z0,
+                        uz, vz, px, ax, bx, py, ay, by, kept,
                     )  # fmt: skip
                     cell += _CELL
-                    column += f4(N_LANES)
+                    column += f4(WIDE)

@@ -192,10 +192,13 @@ def smooth(triangles, values, sums, counts):
     sums[:] = f4(0)
     counts[:] = f4(0)
     for t in range(len(triangles)):
-        total = values[triangles[t, 0]] + values[triangles[t, 1]] + values[triangles[t, 2]]
-        for corner in range(3):
-            sums[triangles[t, corner]] += total
-            counts[triangles[t, corner]] += f4(3)
+        a, b, c = size_t(triangles[t, 0]), size_t(triangles[t, 1]), size_t(triangles[t, 2])
+        total = values[a] + values[b] + values[c]
+        for corner in (a, b, c):
+            counts[corner] += f4(3)
+        if total != f4(0):  # of few
+            for corner in (a, b, c):
+                sums[corner] += total
     for i in range(len(values)):
         if counts[i] > f4(0):
             values[i] = sums[i] / counts[i]
@@ -212,10 +215,11 @@ def withdraw(normals, starts, neighbors, most, values_out):
         x, y, z = normals[i, 0], normals[i, 1], normals[i, 2]
         across = np.sqrt(x * x + y * y)
         length = np.sqrt(across * across + z * z)
+        toward, both = z > f4(0), False
+        for k in range(size_t(starts[i]), size_t(starts[i + 1])):
+            both |= (normals[size_t(neighbors[k]), 2] > f4(0)) != toward
         grazing = _ramp((f4(0.2) - abs(z) / length) / f4(0.15)) * most if length > f4(0) else f4(0)
-        for k in range(starts[i], starts[i + 1]):
-            if (normals[neighbors[k], 2] > f4(0)) != (z > f4(0)):
-                grazing = most
+        grazing = most if both else grazing
         share = grazing / across if across > f4(0) else f4(0)
         values_out[i, 1], values_out[i, 2] = -share * x, -share * y
 
@@ -252,30 +256,3 @@ def spread(values, fills, sources, weights, normals, toward, least, share_out, f
                     fill_out[i, c] += weight * fills[source + c]
         places_out[two * i] += aside * x
         places_out[two * i + one] += aside * y
-
-
-@kernel
-def outline(points, center, reach_out, point_out):
-    """The farthest point in each of N directions from a center: squared distance (N,) float32, and which, (N,) int32.
-
-    Directions are the spans between rays at equal steps of y / (|x| + |y|): no trigonometric is needed. Where no point
-    lies in a span, the last one before it that has one counts, all around.
-    """
-    n = len(reach_out)
-    reach_out[:] = f4(0)
-    point_out[:] = -1
-    for i in range(len(points)):
-        x, y = points[i, 0] - center[0], points[i, 1] - center[1]
-        size = abs(x) + abs(y)
-        if not size > f4(0):
-            continue
-        turn = y / size if x >= 0 else f4(2) - y / size  # -1 to 3
-        k = min(int((turn + f4(1)) * f4(n) / f4(4)), n - 1)
-        far = x * x + y * y
-        if far > reach_out[k]:
-            reach_out[k] = far
-            point_out[k] = i
-    for k in range(2 * n):
-        if point_out[k % n] < 0:
-            point_out[k % n] = point_out[(k - 1) % n]
-            reach_out[k % n] = reach_out[(k - 1) % n]

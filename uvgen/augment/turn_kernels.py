@@ -4,17 +4,21 @@ Kernels allocate nothing, raise nothing and release the interpreter lock. For wi
 """
 
 import numpy as np
+from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from uvgen.augment.lanes import N_LANES, Lanes, i32, made_by
+from uvgen.augment.draw_kernels import HIGH, VALUES, WIDE
+from uvgen.augment.lanes import N_LANES, Lanes, i8, i16, i32, i64, made_by
 from uvgen.compiled import inlined, kernel
 
-f4, f8, i4, i8, u4, size_t = np.float32, np.float64, np.int32, np.int64, np.uint32, np.uintp
+f4, f8, i4, long, size_t = np.float32, np.float64, np.int32, np.int64, np.uintp
 _VALUE = 4 * N_LANES  # bytes from one value of a cell to the next
-_CELL = 4 * _VALUE  # bytes
-_CELL_SIZE = 4 * N_LANES  # values
+_CELL = VALUES * _VALUE  # bytes
+_CELL_SIZE = VALUES * N_LANES  # values
 _NOTHING = f4(-np.inf)
+_COLUMNS, _ROWS = [k % WIDE for k in range(N_LANES)], [k // WIDE for k in range(N_LANES)]
+_LINE = 3 * WIDE  # bytes of a cell's row in a picture
 
 
 @kernel
@@ -26,20 +30,21 @@ def clear(cells_out):
 
 
 @intrinsic
-def _color_cell(context, cell, photograph, stride, column, row, last_x, last_y, depth_out, colors_out):
+def _color_cell(
+    context, cell, photograph, stride, column, row, last_x, last_y, depth, depth_apart, line, line_apart
+):  # fmt: skip
     """Take a cell's colors from a photograph, where it is drawn, else from where the pixel is in the picture.
 
-    cell, photograph, depth_out, colors_out: addresses; stride: bytes per row of the photograph; column, row: of the
-    first pixel in the picture; last_x, last_y: the photograph's last column and row. Colors are red + 256 green + 65536
-    blue, sampled between four pixels by weights of 2^13 in all, and reflected at the border.
+    cell, photograph: addresses; stride: bytes per row of the photograph; column, row: of the first pixel in the picture;
+    last_x, last_y: the photograph's last column and row; depth, line: addresses that depths, and colors of three
+    bytes, are written to, and how far apart rows of them are. Nothing is drawn in the cell afterwards, and pixels where
+    nothing was have no triangle. Colors are sampled between four pixels by weights of 2^13 in all, and reflected at
+    the border.
     """
 
-    def body(builder, cell, photograph, stride, column, row, last_x, last_y, depth_out, colors_out):
-        def value(k):
-            return Lanes.load(builder, builder.add(cell, cell.type(k * _VALUE)))
-
-        def beside(address, n):
-            return builder.add(address, address.type(n))
+    def body(builder, cell, photograph, stride, column, row, last_x, last_y, depth, depth_apart, line, line_apart):
+        def at(k):
+            return builder.add(cell, cell.type(k * _VALUE))
 
         def cut(value, last):  # reflected at the ends, as pictures that go on beyond their border are; 0 for NaN
             value = last - (last - value.size()).size()
@@ -50,59 +55,57 @@ def _color_cell(context, cell, photograph, stride, column, row, last_x, last_y, 
             before = (before < (last - 1).as_integers()).choose(before, (last - 1).as_integers())
             return before, ((value - before.as_floats()) * 2048 + 0.5).as_integers()
 
+        def load(address):
+            return builder.load(builder.inttoptr(address, ir.PointerType(i64)), align=1)
+
+        def sampled(k):  # red, green, blue and nothing of a pixel of the cell's upper half and one of its lower
+            total = None
+            for rows, weights, skipped in ((upper, upper_weights, 0), (lower, lower_weights, 2)):
+                two = ir.Constant(ir.VectorType(i64, 2), ir.Undefined)
+                for n in range(2):
+                    two = builder.insert_element(two, load(rows[k + n * half]), ir.Constant(i32, n))
+                order = [8 * n + skipped + c + 3 * m for n in range(2) for c in (0, 1, 2, 0) for m in range(2)]
+                taps = builder.zext(Lanes(builder, two).viewed(i8).shuffled(*order).value, ir.VectorType(i16, 16))
+                sums = Lanes(builder, taps).dot(weights.shuffled(*[k] * 4, *[k + half] * 4).viewed(i16))
+                total = sums if total is None else total + sums
+            return (total + 4096) >> 13
+
+        half, stride = N_LANES // 2, builder.zext(stride, i64)
         last_x, last_y = Lanes.of(builder, last_x), Lanes.of(builder, last_y)
-        depth = value(0)
-        depth.store(depth_out)
-        drawn = depth > float("-inf")
-        columns = Lanes.of(builder, column) + Lanes.count(builder)
-        x, fx = between(cut(drawn.choose(value(1), columns), last_x), last_x)
-        y, fy = between(cut(drawn.choose(value(2), Lanes.of(builder, row)), last_y), last_y)
+        z, x, y, number = Lanes.load(builder, at(0)), Lanes.load(builder, at(1)), Lanes.load(builder, at(2)), at(3)
+        drawn = z > float("-inf")
+        for k in range(HIGH):
+            z.shuffled(*range(k * WIDE, (k + 1) * WIDE)).store(depth)
+            depth = builder.add(depth, depth_apart)
+        Lanes.of(builder, float("-inf")).store(at(0))
+        (Lanes.load(builder, number, i32) | (z <= float("-inf")).as_masks()).store(
+            number
+        )  # no choice: see `_draw_cell`
+        columns = Lanes.of(builder, column) + Lanes.listed(builder, *_COLUMNS)
+        rows = Lanes.of(builder, row) + Lanes.listed(builder, *_ROWS)
+        x, fx = between(cut(drawn.choose(x, columns), last_x), last_x)
+        y, fy = between(cut(drawn.choose(y, rows), last_y), last_y)
         both = (fx * fy + 256) >> 9
         right, down = (fx << 2) - both, (fy << 2) - both
-        places = y.as_long() * Lanes.of(builder, stride) + x.as_long() * 3
+        upper_weights = (Lanes.of(builder, i32(8192)) - right - down - both) | (right << 16)
+        lower_weights = down | (both << 16)
+        # Of two pixels side by side, bytes 0 to 7 above and -2 to 5 below: nothing beyond the photograph is read.
+        places = (y.as_long() * Lanes.of(builder, stride) + x.as_long() * 3).each()
+        upper = [builder.add(photograph, place) for place in places]
+        lower = [builder.add(place, builder.sub(stride, stride.type(2))) for place in upper]
         color = None
-        upper, lower = photograph, builder.add(photograph, stride)
-        # Of two pixels side by side, bytes 0 to 3 and 2 to 5: nothing beyond them is read.
-        words = [places.gather(address) for address in (upper, beside(upper, 2), lower, beside(lower, 2))]
-        for channel in range(3):
-            shift = 8 * channel
-            taps = [
-                (words[k] >> shift) & 255 if second == 0 else words[k + (channel > 0)] >> (24, 16, 24)[channel] & 255
-                for k in (0, 2)
-                for second in (0, 1)
-            ]
-            first = taps[0]
-            total = (first << 13) + 4096 + right * (taps[1] - first) + down * (taps[2] - first)
-            total = (total + both * (taps[3] - first)) >> 13
-            color = total if color is None else color | (total << shift)
-        color.store(colors_out)
+        for k in range(half):
+            one = sampled(k)
+            color = one if color is None else color | (one << (8 * k))
+        # A lane is one channel of four pixels now, and four lanes are one half of the cell.
+        color = color.viewed(i8)
+        for k in range(0, N_LANES, WIDE):
+            color.shuffled(*[16 * (n // half) + 4 * c + n % half for n in range(k, k + WIDE) for c in range(3)]).store(
+                line
+            )
+            line = builder.add(line, line_apart)
 
-    return made_by(body, *[types.int64] * 3, *[types.float32] * 4, *[types.int64] * 2)
-
-
-@kernel
-def _store(colors, count, byte, picture_out, words_out):
-    """Write a row of colors into a picture, flat, from a byte on; words_out: the same memory, four bytes each."""
-    k = 0
-    while (k < count) & (byte % 4 != 0):
-        for channel in range(3):
-            picture_out[byte + channel] = np.uint8(colors[k] >> u4(8 * channel))
-        k += 1
-        byte += 3
-    word = byte // 4
-    while k + 4 <= count:
-        a, b, c, d = u4(colors[k]), u4(colors[k + 1]), u4(colors[k + 2]), u4(colors[k + 3])
-        words_out[word] = a | (b << u4(24))
-        words_out[word + 1] = (b >> u4(8)) | (c << u4(16))
-        words_out[word + 2] = (c >> u4(16)) | (d << u4(8))
-        word += 3
-        k += 4
-    byte = 4 * word
-    while k < count:
-        for channel in range(3):
-            picture_out[byte + channel] = np.uint8(colors[k] >> u4(8 * channel))
-        k += 1
-        byte += 3
+    return made_by(body, types.int64, types.int64, types.uint32, *[types.float32] * 4, *[types.int64] * 4)
 
 
 @intrinsic
@@ -136,34 +139,54 @@ def _find_breaks(depth, below, row, step, width, n, places_out):
         for k in range(min(N_LANES, width - 2 - begin)):
             across, along = (bits >> k) & 1, (bits >> (N_LANES + k)) & 1
             if (across | along) & (n + 3 <= len(places_out)):
-                places_out[n] = row * width + begin + k
-                places_out[n + 1] = places_out[n] + across
-                places_out[n + 2] = places_out[n] + width * along
-                n += 3
+                at = row * width + begin + k
+                n -= (n > 0) and places_out[n - 1] == at  # of a break on its left
+                places_out[n] = at
+                places_out[n + 1] = at + width
+                n += 1 + along
+                places_out[n] = at + 1
+                n += across
     return n
 
 
 @kernel
-def color(cells, count, address, width, height, left, top, step, colors, depths, places_out, picture_out, words_out):
+def color(
+    cells, count, rows, address, width, height, left, top, step, spare, depths, places_out, picture_out
+):  # fmt: skip
     """Take a window's colors from a photograph, where `draw` says, and find where the surface breaks; how many places.
 
-    cells (h, w, 4, 8) float32: as `draw` leaves them, of a window of `count` pixels per row; address: of the
-    photograph, (height, width, 3) uint8, both sides of which are 2 px or more; step: px from one pixel to the next that
-    are a break; scratch: colors (8 w,) uint32, depths (2, 8 w + 16) float32; places_out (n,) int32: see `soften`, what
-    breaks beyond n is left out; picture_out (3 height width,) uint8; words_out: the same memory as uint32.
+    cells (h, w, 4, 8) float32: as `draw` leaves them, of a window of `rows` rows of `count` pixels; afterwards, nothing
+    is drawn in them, but the fourth value is kept, -1 where nothing was. address: of the photograph, (height, width, 3)
+    uint8, both sides of which are 2 px or more; step: px from one pixel to the next that are a break; scratch: spare
+    (h + 1, 3 w) uint8 and depths (2 h, w + 16) float32 for a cell's height and the window's width; places_out (n,)
+    int32: see `soften`, what breaks beyond n is left out; picture_out (3 height width,) uint8.
     """
     n = 0
-    stride = i8(3 * width)
-    for row in range(cells.shape[0]):
-        cell, depth_out, color_out = cells[row].ctypes.data, depths[row % 2].ctypes.data, colors.ctypes.data
+    stride, whole = long(3 * width), count // WIDE
+    picture, rest = long(picture_out.ctypes.data), long(spare.ctypes.data)
+    depth_apart, rest_apart = long(depths.strides[0]), long(spare.strides[0])
+    for band in range(cells.shape[0]):
+        row = HIGH * band
+        begin, valid = stride * (row + top) + 3 * left, min(HIGH, rows - row)
+        cell, depth = long(cells[band].ctypes.data), long(depths[row % (2 * HIGH)].ctypes.data)
+        line, apart = (picture + begin, stride) if valid == HIGH else (rest + rest_apart, rest_apart)
         for k in range(cells.shape[1]):
+            if k == whole:  # it goes on beyond the window
+                line, apart = rest, long(_LINE)
             _color_cell(
-                cell + k * _CELL, address, stride, f4(left + k * N_LANES), f4(row + top), f4(width - 1),
-                f4(height - 1), depth_out + k * _VALUE, color_out + k * _VALUE,
+                cell, address, np.uint32(stride), f4(left + k * WIDE), f4(row + top), f4(width - 1), f4(height - 1),
+                depth, depth_apart, line, apart,
             )  # fmt: skip
-        _store(colors, count, 3 * ((row + top) * width + left), picture_out, words_out)
-        if 1 < row < cells.shape[0] - 1:
-            n = _find_breaks(depths[(row - 1) % 2], depths[row % 2], row - 1, step, count, n, places_out)
+            cell, depth, line = cell + _CELL, depth + 4 * WIDE, line + _LINE
+        for r in range(valid):
+            if valid < HIGH:
+                for k in range(_LINE * whole):
+                    picture_out[begin + r * stride + k] = spare[1 + r, k]
+            for k in range(3 * (count - WIDE * whole)):
+                picture_out[begin + r * stride + _LINE * whole + k] = spare[0, _LINE * r + k]
+        for at in range(max(row - 1, 1), min(row + HIGH - 1, rows - 2)):
+            here, below = depths[at % (2 * HIGH)], depths[(at + 1) % (2 * HIGH)]
+            n = _find_breaks(here, below, at, step, count, n, places_out)
     return n
 
 
@@ -175,72 +198,68 @@ def _cut(value, last):
 
 
 @inlined
-def _bilinear(image, x, y, channel):
-    """The value of an image (h, w, 3) uint8 between four pixels, reflected at its border."""
-    x, y = _cut(x, f4(image.shape[1] - 1)), _cut(y, f4(image.shape[0] - 1))
-    column, row = min(np.int32(x), np.int32(image.shape[1] - 2)), min(np.int32(y), np.int32(image.shape[0] - 2))
-    fx, fy = x - f4(column), y - f4(row)
-    upper = f4(image[row, column, channel]) * (f4(1) - fx) + f4(image[row, column + 1, channel]) * fx
-    lower = f4(image[row + 1, column, channel]) * (f4(1) - fx) + f4(image[row + 1, column + 1, channel]) * fx
-    return upper * (f4(1) - fy) + lower * fy
+def _between(value, n):
+    """The first of two pixels of n that a coordinate lies between, reflected at the ends, and how far from it."""
+    value = _cut(value, f4(n - 1))
+    before = min(np.int32(value), np.int32(n - 2))
+    return size_t(before), value - f4(before)
 
 
 @kernel
-def fill(
-    image, points, places, triangles, share, fills, mirror, marked, mark, cells, numbers, left, top, bounds, picture_out
-):
+def fill(image, points, places, triangles, share, fills, mirror, marked, mark, numbers, left, top, bounds, picture_out):
     """Blend filled colors and those of mirror vertices into a window's pixels, or one color where `marked` says so.
 
     points, places (n, 2) float32: vertices in the turned picture and in the photograph; share (n,) float32; fills (n,
     4): share of a color, and that times the color; mirror (n,) int32: of the vertices of face triangles; mark (3,)
-    uint8; cells, numbers: as `draw` leaves them, the latter the same memory as int32; bounds (2, 2) float32: the
-    smallest and largest x, y of the points.
+    uint8; numbers (h, w, 4, 8) int32: cells as `color` leaves them; bounds (2, 2) float32: the smallest and largest x
+    and y of the points.
     """
-    half = f4(0.5)
-    first, last = max(int(bounds[0, 0] - left), 0) // N_LANES, int(bounds[1, 0] - left) // N_LANES
-    first_row, last_row = max(int(bounds[0, 1] - top), 0), int(bounds[1, 1] - top) + 1
-    rows, columns = min(last_row + 1, cells.shape[0]), min(last + 1, cells.shape[1])
-    for pixel in range(first_row * columns, rows * columns):
-        row, column = pixel // columns, pixel % columns
-        if column < first:
-            continue
-        here = numbers[row, column, 3]
-        if here[0] & here[1] & here[2] & here[3] & here[4] & here[5] & here[6] & here[7] < 0:
-            continue  # all are -1
-        for lane in range(N_LANES):
-            t = here[lane]
-            if (t < 0) | (cells[row, column, 0, lane] == _NOTHING):
-                continue
-            i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-            q, r = column * N_LANES + lane + left, row + top
-            x, y = f8(q) - points[i, 0], f8(r) - points[i, 1]
-            ux, uy = points[j, 0] - points[i, 0], points[j, 1] - points[i, 1]
-            vx, vy = points[k, 0] - points[i, 0], points[k, 1] - points[i, 1]
-            area = ux * vy - uy * vx
-            w1, w2 = (x * vy - y * vx) / area, (ux * y - uy * x) / area
-            part = share[i] + w1 * (share[j] - share[i]) + w2 * (share[k] - share[i])
-            part = min(max(part, f4(0)), f4(1))
-            if marked:
-                if part > half:
-                    for c in range(3):
-                        picture_out[r, q, c] = mark[c]
-                continue
-            keep = f4(1) - fills[i, 0] - w1 * (fills[j, 0] - fills[i, 0]) - w2 * (fills[k, 0] - fills[i, 0])
-            if keep < f4(1):
-                keep = max(keep, f4(0))
-                for c in range(3):
-                    more = fills[i, c + 1] + w1 * (fills[j, c + 1] - fills[i, c + 1])
-                    more += w2 * (fills[k, c + 1] - fills[i, c + 1])
-                    mixed = keep * f4(picture_out[r, q, c]) + more + half
-                    picture_out[r, q, c] = np.uint8(min(max(mixed, f4(0)), f4(255)))
-            if not part > f4(0):
-                continue
-            i, j, k = mirror[i], mirror[j], mirror[k]
-            mx = places[i, 0] + w1 * (places[j, 0] - places[i, 0]) + w2 * (places[k, 0] - places[i, 0])
-            my = places[i, 1] + w1 * (places[j, 1] - places[i, 1]) + w2 * (places[k, 1] - places[i, 1])
-            for c in range(3):
-                own = f4(picture_out[r, q, c])
-                picture_out[r, q, c] = np.uint8(own + part * (_bilinear(image, mx, my, c) - own) + half)
+    half, one = f4(0.5), size_t(1)
+    first, last = max(int(bounds[0, 0] - left), 0) // WIDE, int(bounds[1, 0] - left) // WIDE
+    first_band, last_band = max(int(bounds[0, 1] - top), 0) // HIGH, (int(bounds[1, 1] - top) + 1) // HIGH
+    for number in range(first_band, min(last_band + 1, numbers.shape[0])):
+        for column in range(first, min(last + 1, numbers.shape[1])):
+            here = numbers[number, column, 3]
+            if here[0] & here[1] & here[2] & here[3] & here[4] & here[5] & here[6] & here[7] < 0:
+                continue  # all are -1
+            for lane in range(N_LANES):
+                t = here[lane]
+                if t < 0:
+                    continue
+                # Unsigned: numba need not look for negative indices.
+                i, j, k = size_t(triangles[t, 0]), size_t(triangles[t, 1]), size_t(triangles[t, 2])
+                q, r = size_t(column * WIDE + lane % WIDE + left), size_t(number * HIGH + lane // WIDE + top)
+                x, y = f8(q) - points[i, 0], f8(r) - points[i, 1]
+                ux, uy = points[j, 0] - points[i, 0], points[j, 1] - points[i, 1]
+                vx, vy = points[k, 0] - points[i, 0], points[k, 1] - points[i, 1]
+                area = ux * vy - uy * vx
+                w1, w2 = (x * vy - y * vx) / area, (ux * y - uy * x) / area
+                part = share[i] + w1 * (share[j] - share[i]) + w2 * (share[k] - share[i])
+                part = min(max(part, f4(0)), f4(1))
+                if marked:
+                    if part > half:
+                        for c in range(3):
+                            picture_out[r, q, c] = mark[c]
+                    continue
+                keep = f4(1) - fills[i, 0] - w1 * (fills[j, 0] - fills[i, 0]) - w2 * (fills[k, 0] - fills[i, 0])
+                if keep < f4(1):
+                    keep = max(keep, f4(0))
+                    for c in range(size_t(3)):
+                        more = fills[i, c + one] + w1 * (fills[j, c + one] - fills[i, c + one])
+                        more += w2 * (fills[k, c + one] - fills[i, c + one])
+                        mixed = keep * f4(picture_out[r, q, c]) + more + half
+                        picture_out[r, q, c] = np.uint8(min(max(mixed, f4(0)), f4(255)))
+                if not part > f4(0):
+                    continue
+                i, j, k = size_t(mirror[i]), size_t(mirror[j]), size_t(mirror[k])
+                mx = places[i, 0] + w1 * (places[j, 0] - places[i, 0]) + w2 * (places[k, 0] - places[i, 0])
+                my = places[i, 1] + w1 * (places[j, 1] - places[i, 1]) + w2 * (places[k, 1] - places[i, 1])
+                (x0, fx), (y0, fy) = _between(mx, image.shape[1]), _between(my, image.shape[0])
+                for c in range(size_t(3)):
+                    upper = f4(image[y0, x0, c]) * (f4(1) - fx) + f4(image[y0, x0 + one, c]) * fx
+                    lower = f4(image[y0 + one, x0, c]) * (f4(1) - fx) + f4(image[y0 + one, x0 + one, c]) * fx
+                    own, other = f4(picture_out[r, q, c]), upper * (f4(1) - fy) + lower * fy
+                    picture_out[r, q, c] = np.uint8(own + part * (other - own) + half)
 
 
 @kernel

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from uvgen.augment import draw_kernels, profile_kernels, turn_kernels
 from uvgen.augment.background import BEHIND, around_face
-from uvgen.augment.draw_kernels import VALUES
+from uvgen.augment.draw_kernels import HIGH, VALUES, WIDE
 from uvgen.augment.lanes import N_LANES
 from uvgen.augment.profile_mesh import profile_mesh
 from uvgen.augment.unseen import LookedAt, fill_colors
@@ -18,7 +18,7 @@ from uvgen.augment.values import UNSEEN
 from uvgen.batch_product import columns_of
 from uvgen.checks import check_finite, choice, float64_array
 from uvgen.errors import InputError, ModelError
-from uvgen.geometry import pose_to_image
+from uvgen.geometry import image_affine
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.read import Annotation
 from uvgen.wording import count
@@ -112,33 +112,28 @@ class FaceTurner:
         scratch: "_Scratch",
     ) -> TurnedPicture:  # fmt: skip
         mesh, height, n = self._mesh, image.shape[0], len(vertices)
-        affines = pose_to_image(np.stack([np.asarray(pose, np.float64), np.asarray(new_pose, np.float64)]), height)
+        affines = np.array([image_affine(pose, height), image_affine(new_pose, height)])
         before, after = affines.astype(np.float32)
         places, points = scratch.array("both", (2, n, 2), np.float32)
         depth, bounds = scratch.array("depth", (n,), np.float32), np.empty((2, 2, 2), np.float32)
         profile_kernels.place(vertices, before, after, places.reshape(-1), points.reshape(-1), depth, bounds)
-        low, high = bounds[0]
-        if min(image.shape[:2]) < 2:
-            raise InputError(f"image: {image.shape[1]}×{height} px, expected 2 px or more a side")
-        if not ((high >= 0) & (low <= [image.shape[1] - 1, height - 1]) & (high > low)).all():
-            raise InputError(
-                f"pose: puts the face at x {low[0]:.4g} to {high[0]:.4g}, y {low[1]:.4g} to {high[1]:.4g}, outside the "
-                f"image ({image.shape[1]}×{height}); are these parameters of this image?"
-            )
+        _check_inside(bounds[0], image.shape)
+        (low_x, low_y), (high_x, high_y) = bounds[0]
+        size = np.sqrt((high_x - low_x) * (high_y - low_y))
         coarse, moved = scratch.array("coarse", (2, len(mesh.coarse), 3), np.float32)
         profile_kernels.place_some(vertices, mesh.coarse, before, coarse)
         profile_kernels.place_some(vertices, mesh.coarse, after, moved)
-        normals, seen, quality = _look(coarse, mesh.coarse_triangles, low, high, image.shape)
-        turn = affines[1, :, :3] @ np.linalg.inv(affines[0, :, :3])
-        angle = math.degrees(math.acos(min(max((np.trace(turn) - 1) / 2, -1), 1)))
+        normals, seen, quality = _look(coarse, mesh.coarse_triangles, bounds[0], size, image.shape)
+        turn = _rotation(affines)
+        angle = math.degrees(math.acos(min(max((turn[0, 0] + turn[1, 1] + turn[2, 2] - 1) / 2, -1), 1)))
         strength = np.float32(min(angle / _SOFT_DEG, 1))
-        around_places, around_points, around_triangles, reach = around_face(
+        around = around_face(
             coarse, moved, normals, turn, bounds[0], image.shape[:2], BEHIND + max(mesh.back - _FACE_BACK, 0)
         )
-        toward = (affines[0, 2, :3] / np.linalg.norm(affines[0, 2, :3])).astype(np.float32)
+        axis = affines[0, 2, :3]
+        toward = (axis / math.sqrt(axis @ axis)).astype(np.float32)
         values, share = scratch.array("values", (len(coarse), 4), np.float32), np.empty(n, np.float32)
         values[:, 0] = self._share(seen, quality, normals, turn)
-        size = np.float32(np.sqrt(np.prod(high - low)))
         profile_kernels.withdraw(
             normals, mesh.graph.starts, mesh.graph.neighbors, np.float32(strength * _WITHDRAWN) * size, values
         )
@@ -156,30 +151,28 @@ class FaceTurner:
             np.float32(_LEAST_SHARE), share, vertex_fills, mixed, places.reshape(-1),
         )  # fmt: skip
 
-        left, top, right, bottom = window = _window(around_places, image.shape)
-        cells = scratch.array("cells", (bottom - top, -(-(right - left) // N_LANES), VALUES, N_LANES), np.float32)
-        turn_kernels.clear(cells.reshape(-1))
+        left, top, right, bottom = window = _window(around.bounds, image.shape)
+        cells = scratch.cells(-(-(bottom - top) // HIGH), -(-(right - left) // WIDE))
         _draw(points, depth, places, mesh.triangles, mixed, window, scratch.drawing, cells)
-        xy, z, at = around_points[:, :2].copy(), around_points[:, 2].copy(), around_places[:, :2].copy()
-        _draw(xy, z, at, around_triangles, np.zeros(len(z), np.bool_), window, scratch.drawing, cells)
-        words = np.empty(-(-image.size // 4), np.uint32)
-        flat = words.view(np.uint8)[: image.size]
-        picture = flat.reshape(image.shape)
+        unmixed = np.zeros(len(around.points), np.bool_)
+        _draw(around.points, around.depth, around.places, around.triangles, unmixed, window, scratch.drawing, cells)
+        picture = np.empty_like(photograph)
+        flat = picture.reshape(-1)
         if (left, top, right, bottom) != (0, 0, image.shape[1], height):
             picture[:] = image
-        width = cells.shape[1] * N_LANES
+        width = cells.shape[1] * WIDE
         breaks = scratch.array("breaks", ((bottom - top) * (right - left),), np.int32)
-        colors = scratch.array("colors", (width,), np.uint32)
-        rows = scratch.array("rows", (2, width + 2 * N_LANES), np.float32)
+        spare = scratch.array("spare", (1 + HIGH, 3 * max(width, N_LANES)), np.uint8)
+        rows = scratch.array("rows", (2 * HIGH, width + 2 * N_LANES), np.float32)
         n_breaks = turn_kernels.color(
-            cells, right - left, photograph.ctypes.data, image.shape[1], height, left, top, np.float32(0.15 * reach),
-            colors, rows, breaks, flat, words,
+            cells, right - left, bottom - top, photograph.ctypes.data, image.shape[1], height, left, top,
+            np.float32(0.15 * around.reach), spare, rows, breaks, flat,
         )  # fmt: skip
         marked, mark = self.unseen == "mark", np.array(MARK, np.uint8)
         if mixed.any():
             mirror = mesh.mirror if mesh.mirror is not None else np.arange(n, dtype=np.int32)
             turn_kernels.fill(
-                photograph, points, places, mesh.triangles, share, vertex_fills, mirror, marked, mark, cells,
+                photograph, points, places, mesh.triangles, share, vertex_fills, mirror, marked, mark,
                 cells.view(np.int32), left, top, bounds[1], picture,
             )  # fmt: skip
         softened = scratch.array("softened", (3 * n_breaks,), np.uint8)
@@ -221,6 +214,7 @@ class _Scratch:
     def __init__(self) -> None:
         self._buffers: dict[str, NDArray[np.uint8]] = {}
         self.drawing = draw_kernels.draw_scratch()
+        self._cells = np.empty((0, VALUES, N_LANES), np.float32)
 
     def array(self, name: str, shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
         """An array that is overwritten when it is asked for again; what it holds is undefined."""
@@ -229,6 +223,14 @@ class _Scratch:
             buffer = np.empty(n + _CACHE_LINE, np.uint8)
             self._buffers[name] = buffer[-buffer.ctypes.data % _CACHE_LINE :][:n]
         return self._buffers[name][:n].view(dtype).reshape(shape)
+
+    def cells(self, height: int, width: int) -> NDArray[np.float32]:
+        """Cells for the kernel `draw` in which nothing is drawn, as long as `color` follows."""
+        n = height * width
+        if len(self._cells) < n:
+            self._cells = self.array("cells", (n, VALUES, N_LANES), np.float32)
+            turn_kernels.clear(self._cells.reshape(-1))
+        return self._cells[:n].reshape(height, width, VALUES, N_LANES)
 
 
 def _draw(
@@ -254,42 +256,67 @@ def _flat(indices: NDArray[np.int32]) -> NDArray[np.uint32]:
     return indices.reshape(-1).view(np.uint32)
 
 
+def _check_inside(bounds: NDArray[np.float32], shape: tuple[int, ...]) -> None:
+    """Raise InputError where a face, from the smallest to the largest x, y, lies outside a picture."""
+    height, width = shape[:2]
+    if min(height, width) < 2:
+        raise InputError(f"image: {width}×{height} px, expected 2 px or more a side")
+    (left, top), (right, bottom) = bounds.tolist()
+    if not (right >= 0 and bottom >= 0 and left <= width - 1 and top <= height - 1 and right > left and bottom > top):
+        raise InputError(
+            f"pose: puts the face at x {left:.4g} to {right:.4g}, y {top:.4g} to {bottom:.4g}, outside the "
+            f"image ({width}×{height}); are these parameters of this image?"
+        )
+
+
+def _rotation(affines: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(3, 3): from the first of two affine maps (2, 3, 4) to the second, which scale by the same factor."""
+    before, after = affines[:, :, :3]
+    rotation: NDArray[np.float64] = after @ before.T
+    rotation /= before[2] @ before[2]
+    return rotation
+
+
 def _look(
     points: NDArray[np.float32],
     triangles: NDArray[np.int32],
-    low: NDArray[np.float32],
-    high: NDArray[np.float32],
+    bounds: NDArray[np.float32],
+    size: np.float32,
     shape: tuple[int, ...],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Normals of points (c, 3), and the two numbers (c,) of the kernel `see`; `low` to `high` is where they lie."""
-    size = float(np.sqrt(np.prod(high - low)))
-    scale = np.float32(_VIEW / size)
-    corner = low - 1 / scale
-    width, height = np.clip(np.ceil((high - corner) * scale) + 2, 1, 32 * _VIEW).astype(int).tolist()
-    depth, inner = (
-        np.empty((height + 2 * _REACH, width + 2 * _REACH), np.float32),
-        np.empty((height, width), np.float32),
+    """Normals of points (c, 3), and the two numbers (c,) of the kernel `see`; bounds, size: where they lie, in px."""
+    scale = np.float32(_VIEW / float(size))
+    (low_x, low_y), (high_x, high_y) = bounds
+    margin = 1 / scale
+    corner = low_x - margin, low_y - margin
+    width, height = (
+        max(int(min(np.ceil((high - low) * scale) + 2, 32 * _VIEW)), 1)
+        for low, high in zip(corner, (high_x, high_y), strict=True)
     )
-    normals = np.empty_like(points)
+    depth = np.empty((height + 2 * _REACH, width + 2 * _REACH), np.float32)
+    inner, normals = np.empty((height, width), np.float32), np.empty_like(points)
     profile_kernels.look(points.reshape(-1), _flat(triangles), scale, *corner, _REACH, normals.reshape(-1), depth)
-    profile_kernels.inner(depth, _REACH, np.float32(0.15 * size), inner)
+    profile_kernels.inner(depth, _REACH, np.float32(0.15 * float(size)), inner)
     seen, quality = np.empty((2, len(points)), np.float32)
     picture = np.array(shape[:2], np.float32)
     profile_kernels.see(
-        points, normals, depth, _REACH, inner, scale, *corner, picture, np.float32(0.018 * size), seen, quality
+        points, normals, depth, _REACH, inner, scale, *corner, picture, np.float32(0.018 * float(size)), seen, quality
     )
     return normals, seen, quality
 
 
-def _window(places: NDArray[np.float32], shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of the part of a picture that a mesh covers; the latter two do not belong to it."""
-    sides = []
-    for axis, last in ((0, shape[1]), (1, shape[0])):
-        values = places[:, axis]
-        low, high = float(np.floor(values.min())), float(np.ceil(values.max())) + 1
-        sides.append((int(min(max(low, 0), last)), int(min(max(high, low, 0), last))))
-    (left, right), (top, bottom) = sides
+def _window(bounds: NDArray[np.float32], shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of the part of a picture within bounds; the latter two do not belong to it."""
+    (low_x, low_y), (high_x, high_y) = bounds.tolist()
+    left, right = _side(low_x, high_x, shape[1])
+    top, bottom = _side(low_y, high_y, shape[0])
     return left, top, right, bottom
+
+
+def _side(low: float, high: float, last: int) -> tuple[int, int]:
+    """First pixel and end, in a picture that has `last` pixels."""
+    first, end = math.floor(min(max(low, 0), last)), math.ceil(min(max(high, -1), last)) + 1
+    return first, min(max(end, first), last)
 
 
 def coefficients_of(model: MorphableModel, face: Annotation) -> NDArray[np.float64]:

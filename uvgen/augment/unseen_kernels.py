@@ -8,7 +8,7 @@ import numpy as np
 
 from uvgen.compiled import inlined, kernel
 
-f4 = np.float32
+f4, size_t = np.float32, np.uintp
 _INSIDE = f4(0.5)  # of what is seen of a source, the share that must lie inside the outline: others show what is around
 
 
@@ -42,22 +42,23 @@ def find_sources(looked, least, graph, queue, waiting, distance_out, source_out)
         if distance_out[i] == f4(np.inf) or not seen[i] >= least or not inside:
             continue
         beside = False
-        for k in range(starts[i], starts[i + 1]):
-            beside |= distance_out[neighbors[k]] == f4(np.inf)
+        for k in range(size_t(starts[i]), size_t(starts[i + 1])):
+            beside |= distance_out[size_t(neighbors[k])] == f4(np.inf)
         if beside:
             source_out[i], waiting[i], queue[count] = i, True, i
             count += 1
     for k in range(count):
         distance_out[queue[k]] = source_costs[queue[k]]
     while count > 0:
-        i = queue[first]
-        first, count, waiting[i] = (first + 1) % n, count - 1, False
-        for k in range(starts[i], starts[i + 1]):
-            j, far = neighbors[k], distance_out[i] + steps[k]
+        i = size_t(queue[first])
+        first, count, waiting[i] = first + 1 if first + 1 < n else 0, count - 1, False
+        for k in range(size_t(starts[i]), size_t(starts[i + size_t(1)])):
+            j, far = size_t(neighbors[k]), distance_out[i] + steps[k]
             if far < distance_out[j] and source_out[j] != j:
                 distance_out[j], source_out[j] = far, source_out[i]
                 if not waiting[j]:
-                    queue[(first + count) % n] = j
+                    last = first + count
+                    queue[last if last < n else last - n] = j
                     count, waiting[j] = count + 1, True
 
 
@@ -113,8 +114,8 @@ def blend_colors(graph, source, times, fills_out):
             if source[i] < 0 or source[i] == i:
                 continue
             red, green, blue, n = fills_out[i, 1], fills_out[i, 2], fills_out[i, 3], f4(1)
-            for k in range(starts[i], starts[i + 1]):
-                j = neighbors[k]
+            for k in range(size_t(starts[i]), size_t(starts[i + 1])):
+                j = size_t(neighbors[k])
                 if source[j] >= 0:
                     red, green, blue = red + fills_out[j, 1], green + fills_out[j, 2], blue + fills_out[j, 3]
                     n += f4(1)
