@@ -39,6 +39,8 @@ class OpenShard:
         HDF5 attributes of each field.
     layouts : dict
         Shape and stored dtype of each field of a sample.
+    chunked : set of str
+        Fields stored one sample a chunk.
     n_samples : int
         How many samples it has.
     has_jpegs : bool
@@ -104,6 +106,7 @@ class OpenShard:
         self.fields = ["image" if name == _ENDS else name for name in datasets]
         self.attributes = {name: data.attributes for name, data in datasets.items()}
         self.layouts = {name: (data.shape[1:], data.dtype) for name, data in datasets.items()}
+        self.chunked = {name for name, data in datasets.items() if data.by_row and data.shape[1:]}
         self.has_jpegs = self._jpegs is not None
         if self._jpegs is not None:
             self._check_jpegs(self._jpegs)
