@@ -19,6 +19,7 @@ from uvgen import (
     BuildResult,
     MorphableModel,
     PositionMapper,
+    augment_shards,
     build_shards,
     load_model,
     open_shards,
@@ -70,6 +71,21 @@ def test_build_with_model_in_memory_writes_the_same_bytes(
 ) -> None:
     build_shards(find_samples(data), tmp_path / "out", model=model, config=SMALL, root=data)
     assert file_hashes(tmp_path / "out") == file_hashes(built)
+
+
+def test_build_and_augment_with_numpy_s_numbers_write_the_same_bytes(
+    data: Path, built: Path, model_path: Path, tmp_path: Path
+) -> None:
+    config = BuildConfig(
+        size=np.int64(SMALL.size), uv_size=np.uint16(SMALL.uv_size), shard_size=np.int32(2), seed=np.int64(0),
+        jitter=np.float64(SMALL.jitter),
+    )  # fmt: skip
+    assert config == SMALL and json.dumps(config.to_plain()) == json.dumps(SMALL.to_plain())
+    make(data, model_path, tmp_path / "out", config)
+    assert file_hashes(tmp_path / "out") == file_hashes(built)
+    augment_shards(built, tmp_path / "plain", "prnet", seed=3, copies=1)
+    augment_shards(built, tmp_path / "numpy", "prnet", seed=np.int64(3), copies=np.int8(1))
+    assert file_hashes(tmp_path / "plain") == file_hashes(tmp_path / "numpy")
 
 
 def test_build_on_a_moved_tree_writes_the_same_bytes(

@@ -103,8 +103,8 @@ def augment_shards(
     source, out = Path(os.path.abspath(data_folder(source))), output_folder(out)
     check_run(workers, on_error, retries=retries, timeout=timeout)
     check_output(out, overwrite=overwrite)
-    number_in(copies, "copies", 1, MAX_COPIES, whole=True)
-    seed_number(seed)
+    copies = number_in(copies, "copies", 1, MAX_COPIES, whole=True)
+    seed = seed_number(seed)
     if out.exists() and source.exists() and out.samefile(source):  # under whatever name
         raise InputError(f"{out}: is the source, expected another folder for the copies")
     index = Index.read(source)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from uvgen.augment.values import Augmentation
-from uvgen.checks import choice, number_in, seed_number
+from uvgen.checks import choice, number_in, plain_number, seed_number
 from uvgen.errors import DatasetError, InputError
 from uvgen.geometry import CONVENTIONS
 from uvgen.images.codecs import JPEG_QUALITY
@@ -111,6 +111,10 @@ class BuildConfig:
     maps_offset: float = 0.0
     meshes: bool = False
     decode: str = "reduced"
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):  # NumPy's numbers are equal to Python's, but JSON takes none of them
+            object.__setattr__(self, field.name, plain_number(getattr(self, field.name)))
 
     @property
     def has_parameters(self) -> bool:

@@ -145,7 +145,7 @@ def split_shards(
     >>> uvgen.split_shards("shards/", {"train": 0.9, "val": 0.1}).photographs
     """
     _check_fractions(fractions)
-    seed_number(seed)
+    seed = seed_number(seed)
     folder = data_folder(path, changes="splits.json is written into it")
     index = Index.read(folder)
     names = _names(folder, index)

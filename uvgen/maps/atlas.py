@@ -114,7 +114,7 @@ def build_atlas(model: MorphableModel, size: int, convention: str = "exact") -> 
     ModelError
         If no texel lies on the mesh.
     """
-    number_in(size, "size", 16, 4096, "texels", whole=True)
+    size = number_in(size, "size", 16, 4096, "texels", whole=True)
     check_convention(convention)
     return _atlas(model, size, _RULES[convention])
 

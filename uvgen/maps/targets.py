@@ -135,7 +135,7 @@ class TargetMaker:
         convention: str = "exact",
     ) -> None:
         self.names = check_targets(names)
-        number_in(crop_size, "crop_size", 1, whole=True)
+        crop_size = number_in(crop_size, "crop_size", 1, whole=True)
         check_model_has(model, self.names)
         self.model, self._uv_size, self._convention = model, uv_size, convention
         self._size = crop_size

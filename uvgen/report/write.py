@@ -148,7 +148,7 @@ def write_report(
     """
     started = time.perf_counter()
     if worst is not None:
-        number_in(worst, "worst", 0, whole=True)
+        worst = number_in(worst, "worst", 0, whole=True)
     check_run(workers, retries=retries, timeout=timeout)
     out = Path(os.path.abspath(out))
     check_report_folder(out, overwrite=overwrite)
