@@ -3,6 +3,8 @@
 import dataclasses
 import json
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from uvgen import (
     PositionMapper,
     augment_shards,
     build_shards,
+    import_maps,
+    import_meshes,
     load_model,
     open_shards,
     read_image,
@@ -95,6 +99,17 @@ def test_build_on_a_moved_tree_writes_the_same_bytes(
     monkeypatch.chdir(tmp_path)
     make(Path("elsewhere/data"), model_path, Path("out"))
     assert file_hashes(tmp_path / "out") == file_hashes(built)
+
+
+@pytest.mark.parametrize("limit", [-60, 0, 2.5, "3", True])
+def test_build_and_imports_of_a_limit_that_is_no_number_of_samples_are_refused(
+    data: Path, model_path: Path, tmp_path: Path, limit: Any
+) -> None:
+    calls: list[Callable[..., object]] = [build_shards, import_maps, partial(import_meshes, meshes=data)]
+    for call in calls:
+        with pytest.raises(InputError, match=f"^limit: {limit!r}.* 1 or more"):
+            call(data, out=tmp_path / "out", model=model_path, limit=limit)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("choice", ["one subset", "reversed", "first alone", "one shard"])
