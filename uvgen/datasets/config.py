@@ -15,7 +15,7 @@ from uvgen.checks import choice, number_in, plain_number, seed_number
 from uvgen.errors import DatasetError, InputError
 from uvgen.geometry import CONVENTIONS
 from uvgen.images.codecs import JPEG_QUALITY
-from uvgen.images.crop import JITTER
+from uvgen.images.crop import JITTER, check_jitter
 from uvgen.images.filters import FILTERS
 from uvgen.images.picture import DECODING
 from uvgen.maps.target_layouts import check_targets, target_layouts
@@ -205,8 +205,7 @@ class BuildConfig:
         if not number_in(self.maps_scale, "maps_scale", 0, 1e6) > 0:
             raise InputError("maps_scale: 0, expected a number above 0")
         number_in(self.maps_offset, "maps_offset", -1e6, 1e6)
-        if not (is_number(self.jitter) and 0 <= self.jitter < 1):
-            raise InputError(f"jitter: {self.jitter}, expected 0 (none) to below 1; {JITTER} is usual")
+        check_jitter(self.jitter)
 
 
 UNSTATED = {"decode": "full"}
