@@ -159,6 +159,13 @@ def test_position_mapper_pickled_makes_the_same_maps(model) -> None:
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(mapper))(*arguments), mapper(*arguments))
 
 
+def test_position_mapper_pickled_after_a_call_carries_no_buffers(model) -> None:
+    mapper = PositionMapper(model, 32)
+    size = len(pickle.dumps(mapper))
+    mapper(*faces(model, 2))
+    assert len(pickle.dumps(mapper)) == size
+
+
 def replaced(model: MorphableModel, position: int, value: object) -> list[object]:
     arguments: list[object] = list(faces(model, 2))
     arguments[position] = value
