@@ -81,7 +81,8 @@ def crop_similarity(
 
 def check_jitter(jitter: Any) -> float:
     """`jitter` if it is a number of 0 to below 1; InputError otherwise. From 1 on, a square could have no width."""
-    if not (isinstance(jitter, Real) and not isinstance(jitter, bool) and 0 <= jitter < 1):
+    is_number = isinstance(jitter, Real) and not isinstance(jitter, bool)
+    if not is_number or not 0 <= jitter < 1:
         raise InputError(f"jitter: {shown(jitter)}, expected 0 (none) to below 1; {JITTER} is usual")
     return float(jitter)
 
