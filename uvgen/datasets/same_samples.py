@@ -11,6 +11,7 @@ from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.open import reader_of
 from uvgen.datasets.output_folder import read_begun
 from uvgen.errors import DatasetError, SampleError, SettingsError
+from uvgen.samples.files import check_machine
 from uvgen.samples.find import Sample
 from uvgen.samples.read import read_annotation
 from uvgen.storage.folders import DATASET_INDEX
@@ -74,7 +75,8 @@ def check_same_samples(
         try:
             stated = {name: values for name, values in stated_of(sample).items() if name in fields}
             stored = reader.gather([there[f"{sample.name}{ending}"]], stated)
-        except (SampleError, DatasetError):
+        except (SampleError, DatasetError) as error:
+            check_machine(error)
             continue
         odd = [name for name in stated if not np.array_equal(stored[name][0], stated[name])]
         if not odd and some_may_differ:
