@@ -269,6 +269,12 @@ def choice(value: Any, name: str, allowed: Sequence[Any]) -> Any:
     return value
 
 
+def check_several(value: Any, name: str) -> None:
+    """Raise InputError for a single text where several names are expected: its letters would be taken for them."""
+    if isinstance(value, str):
+        raise InputError(f"{name}: {shown(value)}, expected a list of names, such as [{shown(value)}]")
+
+
 def picture_size(size: Any) -> tuple[int, int]:
     """(height, width) as two ints."""
     try:

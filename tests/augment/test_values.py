@@ -67,6 +67,18 @@ def test_augmentation_survives_json_and_json_may_name_a_preset() -> None:
     assert Augmentation.from_json("{}") == Augmentation() == Augmentation.preset("none")
 
 
+def test_augmentation_of_lists_and_numpy_s_numbers_is_that_of_tuples_and_python_s() -> None:
+    found = Augmentation(
+        rotation_deg=[-10, 10.0], scale=(np.float32(0.5), np.float64(1.5)), n_occluders=np.array([1, 2]).tolist(),
+        occlusion=np.float32(0.5), occluder_shapes=["blob"], jpeg=[np.int64(50), np.uint8(90)],
+    )  # fmt: skip
+    expected = Augmentation(
+        rotation_deg=(-10, 10.0), scale=(0.5, 1.5), n_occluders=(1, 2), occlusion=0.5, occluder_shapes=("blob",),
+        jpeg=(50, 90),
+    )  # fmt: skip
+    assert found == expected and hash(found) == hash(expected) and found.to_json() == expected.to_json()
+
+
 def test_presets_never_flip_and_none_does_nothing() -> None:
     assert Augmentation.preset("prnet").flip == 0
     image = picture(0, SIZE, SIZE)

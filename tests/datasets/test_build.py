@@ -18,7 +18,9 @@ from support.builds import SMALL, assert_equal_samples, by_name, file_hashes, ma
 from support.toy import HEIGHT, N_SHAPE, parameters, toy_model, write_sample, write_tree
 
 from uvgen import (
+    Augmentation,
     BuildResult,
+    Criteria,
     MorphableModel,
     PositionMapper,
     augment_shards,
@@ -28,6 +30,8 @@ from uvgen import (
     load_model,
     open_shards,
     read_image,
+    render_faces,
+    select_names,
     verify_shards,
     warp_image,
     weight_mask,
@@ -99,6 +103,30 @@ def test_build_on_a_moved_tree_writes_the_same_bytes(
     monkeypatch.chdir(tmp_path)
     make(Path("elsewhere/data"), model_path, Path("out"))
     assert file_hashes(tmp_path / "out") == file_hashes(built)
+
+
+def test_build_config_takes_a_preset_s_name_and_lists() -> None:
+    config = BuildConfig(augmentation="prnet", keep=["tex"], targets=["depth"])
+    assert config == BuildConfig(augmentation=Augmentation.preset("prnet"), keep=("tex",), targets=("depth",))
+    config.check()
+    assert BuildConfig.from_plain(config.to_plain()) == config and hash(config) is not None
+    with pytest.raises(InputError, match="augmentation: preset: 'nope', expected"):
+        BuildConfig(augmentation="nope")
+    with pytest.raises(InputError, match="augmentation: 3, expected an Augmentation or a preset's name"):
+        BuildConfig(augmentation=3).check()
+
+
+def test_a_single_text_where_names_are_expected_is_refused(data: Path, built: Path, tmp_path: Path) -> None:
+    calls: dict[str, Callable[[], object]] = {
+        "subsets: 'IBUG'": lambda: find_samples(data, "IBUG"),
+        "subsets: 'AFW'": lambda: select_names(built, Criteria(subsets="AFW")),
+        "subsets: 'LFPW'": lambda: render_faces(tmp_path / "out", 1, subsets="LFPW"),
+        "keep: 'tex'": BuildConfig(keep="tex").check,
+        "targets: 'depth'": BuildConfig(targets="depth").check,
+    }
+    for found, call in calls.items():
+        with pytest.raises(InputError, match=f"^{found}, expected a list of names, such as \\['"):
+            call()
 
 
 @pytest.mark.parametrize("limit", [-60, 0, 2.5, "3", True])

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import math
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -177,7 +176,7 @@ _OWN_LIMITS: dict[str, tuple[float, float]] = {
 
 def _check_numbers(record: Any, what: str) -> None:
     """Raise InputError unless all fields of a record that hold numbers do, within limits; keep them as Python's own."""
-    for name, whole, (low, high) in _numbers_of(type(record)):
+    for name, whole, (low, high) in _NUMBERS[type(record)]:
         value = getattr(record, name)
         if type(value) is not int and type(value) is not float:  # as nearly all are
             object.__setattr__(record, name, value := plain_number(value))
@@ -186,14 +185,15 @@ def _check_numbers(record: Any, what: str) -> None:
             raise InputError(f"{what}: {name} = {shown(value)}, expected {kind}, {low} to {high}")
 
 
-@cache
-def _numbers_of(kind: type) -> list[tuple[str, bool, tuple[float, float]]]:
-    """The fields of a record that hold one number: the name, whether it is whole, and its limits."""
-    return [
+_NUMBERS: dict[type, list[tuple[str, bool, tuple[float, float]]]] = {
+    kind: [
         (field.name, field.type in ("int", int), _OWN_LIMITS.get(field.name) or LIMITS[field.name])
         for field in dataclasses.fields(kind)
         if field.type in ("float", "int", float, int)
     ]
+    for kind in (Occluder, AugmentationDraw)
+}
+"""The fields that hold one number: the name, whether it is whole, and its limits."""
 
 
 def _check_tuple(record: Any, what: str, name: str, n: int, low: float, high: float) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.checks import check_several
 from uvgen.datasets.open import open_shards
 from uvgen.datasets.quality.label_columns import label_columns
 from uvgen.datasets.splits import group_samples, split_names
@@ -111,6 +112,7 @@ def select_names(
 
 
 def _of_subsets(reader: ShardReader, subsets: Sequence[str]) -> NDArray[np.bool_]:
+    check_several(subsets, "subsets")
     of_shard = [file.rpartition("-")[0] for file in reader.files]
     if unknown := [subset for subset in subsets if subset not in of_shard]:
         raise InputError(f"subset {unknown[0]!r}: not in the set, which has {', '.join(dict.fromkeys(of_shard))}")

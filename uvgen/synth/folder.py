@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from uvgen._version import __version__
-from uvgen.checks import number_in, seed_number
+from uvgen.checks import check_several, number_in, seed_number
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
 from uvgen.jobs.run import RETRIES, check_run, check_same, run
@@ -154,6 +154,7 @@ def render_faces(
 
 
 def _check_subsets(subsets: Sequence[str]) -> None:
+    check_several(subsets, "subsets")
     if not subsets or len(set(subsets)) < len(subsets) or not set(subsets) <= set(SUBSETS):
         raise InputError(f"subsets: {', '.join(subsets) or 'none'}; expected some of {', '.join(SUBSETS)}, each once")
 
