@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.errors import DatasetError
+from uvgen.errors import DatasetError, FieldError
 from uvgen.images.codecs import decode_jpeg
 from uvgen.shards.format import FORMAT, LEAST_SAMPLE_BYTES, MAX_SIZE, VERSION, Layout
 from uvgen.storage.folders import DATASET_INDEX
@@ -218,7 +218,7 @@ class OpenShard:
         """One field of one sample, see `uvgen.shards.reader.ShardReader.read`."""
         if name == "image" and self._jpegs is not None:
             return self._decoded_image(self._jpegs, row, out)
-        data = self._datasets[name]
+        data = self._dataset(name)
         if data.by_row:
             return data.read_row(row, out)
         value = self._column(name)[row]
@@ -258,8 +258,14 @@ class OpenShard:
 
     def _dataset(self, name: str) -> Hdf5Dataset:
         if name not in self._datasets:
-            raise self._file.refused(f"no dataset {name}")
+            raise self.no_field(name)
         return self._datasets[name]
+
+    def no_field(self, name: str) -> FieldError:
+        """The error for a field that its samples do not have, or that is not stored as an array."""
+        how = "is stored as JPEG files" if name in self.fields else "no such field"
+        there = ", ".join(field for field in self.fields if field in self._datasets)
+        return FieldError(f"{self._path}: field {brief(name)!r}: {how}, expected one of {there}")
 
     def encoded_image(self, row: int) -> bytes:
         """The JPEG file of one sample's image, where images are stored so."""
