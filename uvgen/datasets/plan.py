@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from uvgen.checks import number_in
+from uvgen.datasets.naming import shard_file
 from uvgen.samples.find import Sample
 from uvgen.storage.names import shortened
 
@@ -65,7 +66,7 @@ def plan_shards(samples: Sequence[Sample], shard_size: int, copies: int = 1) -> 
         by_subset.setdefault(sample.subset, []).append(sample)
     return [
         ShardTask(
-            f"{shortened(subset)}-{block * copies + copy:05d}.h5", tuple(members[first : first + shard_size]), copy
+            shard_file(shortened(subset), block * copies + copy), tuple(members[first : first + shard_size]), copy
         )
         for subset, members in by_subset.items()
         for block, first in enumerate(range(0, len(members), shard_size))
