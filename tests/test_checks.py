@@ -1,7 +1,9 @@
 """Each helper takes what it should, and names the argument, what was found and what was expected, in this order."""
 
+import json
 import re
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -144,7 +146,8 @@ def test_check_buffer_says_why_a_kernel_cannot_fill_it() -> None:
 
 @pytest.mark.parametrize("value", [16, 4096, np.int16(300), np.uint8(16)])
 def test_number_in_of_a_whole_number_in_the_range_is_that_number(value: Any) -> None:
-    assert checks.number_in(value, "size", 16, 4096, whole=True) is value
+    found = checks.number_in(value, "size", 16, 4096, whole=True)
+    assert type(found) is int and found == value
 
 
 @pytest.mark.parametrize(
@@ -162,9 +165,24 @@ def test_number_in_of_anything_else_is_refused(value: Any, message: str) -> None
     assert_refused(message, checks.number_in, value, "size", 16, 4096, "texels", whole=True)
 
 
-@pytest.mark.parametrize("value", [0, 1.5, np.float32(0.25), 10**400])
+@pytest.mark.parametrize(
+    "value", [0, 1.5, np.float32(0.25), np.uint8(3), 10**400, Fraction(1, 3), Fraction(10**400, 3)]
+)
 def test_number_in_without_an_upper_end_takes_any_finite_number(value: Any) -> None:
-    assert checks.number_in(value, "tolerance", 0) is value
+    found = checks.number_in(value, "tolerance", 0)
+    assert found == (float(value) if value == Fraction(1, 3) else value)
+    assert isinstance(found, int) == (not isinstance(value, (float, np.floating, Fraction)))
+
+
+@pytest.mark.parametrize("value", [True, None, "64", 1j, np.bool_(True), np.zeros(3)])
+def test_plain_number_of_what_is_no_number_is_that(value: Any) -> None:
+    assert checks.plain_number(value) is value
+
+
+@pytest.mark.parametrize("value", [np.int64(3), np.uint16(3), np.float32(0.25), np.float64(0.25), 3, 0.25])
+def test_plain_number_goes_to_json(value: Any) -> None:
+    assert json.loads(json.dumps(checks.plain_number(value))) == value
+    assert type(checks.seed_number(np.int64(3))) is int
 
 
 @pytest.mark.parametrize(

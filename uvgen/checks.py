@@ -232,19 +232,32 @@ def out_buffer(out: NDArray[Any] | None, shape: tuple[int, ...], dtype: DTypeLik
 
 
 def number_in(value: Any, name: str, low: float, high: float = math.inf, unit: str = "", *, whole: bool = False) -> Any:
-    """`value` if it is a finite number, or a whole one, of `low` to `high`; bool counts as none. `unit` is a plural."""
+    """A finite number, or a whole one, of `low` to `high`, as `plain_number`; bool counts as none. `unit` is a plural.
+
+    What is written to a file, or hashed, is the number that this returns, not the argument.
+    """
     numbers: Any = Integral if whole else Real
     is_number = isinstance(value, numbers) and not isinstance(value, bool) and abs(value) < math.inf
     if is_number and low <= value <= high:
-        return value
+        return plain_number(value)
     found = f"{shown(value)} {unit}" if unit and is_number else shown(value)
     kind = "" if is_number else "a whole number, " if whole else "a finite number, "
     wanted = f"{low} to {high}" if high < math.inf else f"{low} or more"
     raise InputError(f"{name}: {found}, expected {kind}{wanted}")
 
 
+def plain_number(value: Any) -> Any:
+    """A number of NumPy or of another library as Python's own int or float, which JSON takes; all else as it is."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return value
+    try:
+        return int(value) if isinstance(value, Integral) else float(value)
+    except OverflowError:  # a fraction of whole numbers of any length
+        return value
+
+
 def seed_number(value: Any, name: str = "seed") -> Any:
-    """`value` if it is a whole number of 64 bits with a sign: what is written to a file can be read again anywhere."""
+    """A whole number of 64 bits with a sign, as Python's own: what is written to a file can be read again anywhere."""
     return number_in(value, name, -(2**63), 2**63 - 1, whole=True)
 
 
@@ -254,6 +267,12 @@ def choice(value: Any, name: str, allowed: Sequence[Any]) -> Any:
         *others, last = map(repr, allowed)
         raise InputError(f"{name}: {shown(value)}, expected {', '.join(others)} or {last}")
     return value
+
+
+def check_several(value: Any, name: str) -> None:
+    """Raise InputError for a single text where several names are expected: its letters would be taken for them."""
+    if isinstance(value, str):
+        raise InputError(f"{name}: {shown(value)}, expected a list of names, such as [{shown(value)}]")
 
 
 def picture_size(size: Any) -> tuple[int, int]:

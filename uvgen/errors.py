@@ -49,6 +49,10 @@ class DatasetError(UvgenError, OSError):
     """A folder of samples or of shards is missing, unreadable, inconsistent or cannot be written."""
 
 
+class FieldError(DatasetError, KeyError):
+    """The samples of a data set have no field of this name."""
+
+
 class OutputError(DatasetError):
     """An output folder holds something else, or cannot be made; another one is to be chosen."""
 

@@ -29,14 +29,14 @@ class FixedPoint(NamedTuple):
     @classmethod
     def for_crop(cls, size: int) -> "FixedPoint":
         """Codes for crops `size` px wide: -1.5 to 2.5 crop widths, in steps of 1/64 px at 256."""
-        number_in(size, "size", 1)
+        size = number_in(size, "size", 1)
         return cls(size / 2**14, -1.5 * size)
 
     @classmethod
     def for_range(cls, low: float, high: float) -> "FixedPoint":
         """Codes that reach from `low` to `high`; InputError unless these are finite numbers in this order."""
-        number_in(low, "low", -math.inf)
-        number_in(high, "high", low)
+        low = number_in(low, "low", -math.inf)
+        high = number_in(high, "high", low)
         if not high - low < math.inf:
             raise InputError(f"low, high: {low} to {high}, expected a range whose width is finite")
         return cls(max((high - low) / MAX_CODE, 1e-6), low)

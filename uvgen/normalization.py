@@ -70,8 +70,8 @@ class Normalization:
             values = getattr(self, name)
             if not isinstance(values, tuple) or len(values) not in (1, 3):
                 raise InputError(f"{name}: {shown(values)}, expected a tuple of 1 or 3 numbers")
-            for value in values:
-                number_in(value, name, 0 if name == "scale" else -math.inf)
+            low = 0 if name == "scale" else -math.inf
+            object.__setattr__(self, name, tuple(number_in(value, name, low) for value in values))
         if not min(self.scale) > 0:
             raise InputError(f"scale: {shown(self.scale)}, expected numbers above 0")
 

@@ -49,7 +49,7 @@ def test_blur_is_nearly_scipys_gaussian(sigma) -> None:
     assert np.abs(image - expected).max() <= 2  # half a level is rounding; tails are cut at 3 sigma
 
 
-@pytest.mark.parametrize("sigma", [0.3, 1.3, 4.0, 10.0])
+@pytest.mark.parametrize("sigma", [0.3, 1.3, 4.0, 8.0])
 def test_blur_equals_slow_sums_with_its_weights(sigma) -> None:
     image = np.random.default_rng(0).integers(0, 256, (9, 31, 3), dtype=np.uint8)
     weights = blur_weights(sigma) / 2**14
@@ -80,7 +80,7 @@ def test_blur_weights_far_below_a_pixel_blur_nothing(sigma) -> None:
     np.testing.assert_array_equal(blur_weights(sigma), [0, 2**14, 0])
 
 
-@pytest.mark.parametrize("sigma", [0.3, 0.5, 1.0, 2.0, 5.0, 10.0])
+@pytest.mark.parametrize("sigma", [0.3, 0.5, 1.0, 2.0, 5.0, 8.0])
 def test_blur_spreads_an_edge_by_its_standard_deviation(sigma) -> None:
     image = np.zeros((5, 129, 3), np.uint8)
     image[:, 64:] = 255

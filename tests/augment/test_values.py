@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -65,6 +66,18 @@ def test_augmentation_survives_json_and_json_may_name_a_preset() -> None:
     wide = Augmentation.from_json('{"preset": "prnet", "rotation_deg": [-90, 90]}')
     assert wide == replace(Augmentation.preset("prnet"), rotation_deg=(-90, 90))
     assert Augmentation.from_json("{}") == Augmentation() == Augmentation.preset("none")
+
+
+def test_augmentation_of_lists_and_numpy_s_numbers_is_that_of_tuples_and_python_s() -> None:
+    found = Augmentation(
+        rotation_deg=[-10, 10.0], scale=(np.float32(0.5), np.float64(1.5)), n_occluders=np.array([1, 2]).tolist(),
+        occlusion=np.float32(0.5), occluder_shapes=["blob"], jpeg=[np.int64(50), np.uint8(90)],
+    )  # fmt: skip
+    expected = Augmentation(
+        rotation_deg=(-10, 10.0), scale=(0.5, 1.5), n_occluders=(1, 2), occlusion=0.5, occluder_shapes=("blob",),
+        jpeg=(50, 90),
+    )  # fmt: skip
+    assert found == expected and hash(found) == hash(expected) and found.to_json() == expected.to_json()
 
 
 def test_presets_never_flip_and_none_does_nothing() -> None:
@@ -157,3 +170,52 @@ def test_draw_of_the_widest_ranges_is_read_back(number) -> None:
     )  # fmt: skip
     draw = widest.draw(number, "a", number, 64)
     assert AugmentationDraw.from_json(draw.to_json()) == draw
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"size": 0}, "size = 0, expected a whole number, 1 to"),
+        ({"scale": 0.0}, "scale = 0.0, expected a number, 0.1 to 10"),
+        ({"jpeg": 500}, "jpeg = 500, expected a whole number, 0 to 100"),
+        ({"jpeg": 50.0}, "jpeg = 50.0, expected a whole number, 0 to 100"),
+        ({"blur": -1.0}, "blur = -1.0, expected a number, 0 to 8"),
+        ({"blur": math.nan}, "blur = nan, expected a number, 0 to 8"),
+        ({"seed": 2**64}, "seed = 18446744073709551616, expected a whole number, 0 to 18446744073709551615"),
+        ({"seed": True}, "seed = True, expected a whole number"),
+        ({"translation": (0.1,)}, "translation = .*, expected 2 numbers, -1 to 1"),
+        ({"channel_gain": (1.0, 1.0, math.inf)}, "channel_gain = .*, expected 3 numbers, 0 to 3"),
+        ({"channel_gain": None}, "channel_gain = None, expected 3 numbers, 0 to 3"),
+        ({"flip": 1}, "flip = 1, expected True or False"),
+        ({"occluders": ("blob",)}, "occluders = .*, expected a tuple of Occluder"),
+    ],
+)
+def test_draw_of_a_value_out_of_range_is_refused(change, message) -> None:
+    with pytest.raises(InputError, match=f"^draw: {message}"):
+        AugmentationDraw(**{"size": 20, **change})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"shape": "triangle"}, "shape: 'triangle', expected 'rectangle' or 'blob'"),
+        ({"fill": []}, "fill: .., expected 'noise', 'color' or 'image'"),
+        ({"cell_px": 0}, "cell_px = 0, expected a whole number, 1 to"),
+        ({"color": (0, 0, 256)}, "color = .*, expected 3 numbers, 0 to 255"),
+        ({"x": "a"}, "x = 'a', expected a number, -10 to 10"),
+        ({"seed": 2**64}, "seed = 18446744073709551616, expected"),
+    ],
+)
+def test_occluder_of_a_value_out_of_range_is_refused(change, message) -> None:
+    good = Occluder("blob", "image", 0.5, 0.5, 0.3, 0.3, 0.0, (0, 0, 0), 1, 0)
+    with pytest.raises(InputError, match=f"^occluder: {message}"):
+        dataclasses.replace(good, **change)
+
+
+def test_draw_of_numpy_s_numbers_is_that_of_python_s() -> None:
+    found = AugmentationDraw(
+        np.int64(20), np.float32(0.5), [np.float64(0.5), 0], np.float64(1), seed=np.uint64(2**64 - 1), jpeg=np.int8(50)
+    )
+    expected = AugmentationDraw(20, 0.5, (0.5, 0), 1.0, seed=2**64 - 1, jpeg=50)
+    assert found == expected and hash(found) == hash(expected) and found.to_json() == expected.to_json()
+    assert AugmentationDraw.from_json(found.to_json()) == found

@@ -3,6 +3,8 @@
 import dataclasses
 import json
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,20 @@ from support.builds import SMALL, assert_equal_samples, by_name, file_hashes, ma
 from support.toy import HEIGHT, N_SHAPE, parameters, toy_model, write_sample, write_tree
 
 from uvgen import (
+    Augmentation,
     BuildResult,
+    Criteria,
     MorphableModel,
     PositionMapper,
+    augment_shards,
     build_shards,
+    import_maps,
+    import_meshes,
     load_model,
     open_shards,
     read_image,
+    render_faces,
+    select_names,
     verify_shards,
     warp_image,
     weight_mask,
@@ -72,6 +81,21 @@ def test_build_with_model_in_memory_writes_the_same_bytes(
     assert file_hashes(tmp_path / "out") == file_hashes(built)
 
 
+def test_build_and_augment_with_numpy_s_numbers_write_the_same_bytes(
+    data: Path, built: Path, model_path: Path, tmp_path: Path
+) -> None:
+    config = BuildConfig(
+        size=np.int64(SMALL.size), uv_size=np.uint16(SMALL.uv_size), shard_size=np.int32(2), seed=np.int64(0),
+        jitter=np.float64(SMALL.jitter),
+    )  # fmt: skip
+    assert config == SMALL and json.dumps(config.to_plain()) == json.dumps(SMALL.to_plain())
+    make(data, model_path, tmp_path / "out", config)
+    assert file_hashes(tmp_path / "out") == file_hashes(built)
+    augment_shards(built, tmp_path / "plain", "prnet", seed=3, copies=1)
+    augment_shards(built, tmp_path / "numpy", "prnet", seed=np.int64(3), copies=np.int8(1))
+    assert file_hashes(tmp_path / "plain") == file_hashes(tmp_path / "numpy")
+
+
 def test_build_on_a_moved_tree_writes_the_same_bytes(
     built: Path, model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,6 +103,41 @@ def test_build_on_a_moved_tree_writes_the_same_bytes(
     monkeypatch.chdir(tmp_path)
     make(Path("elsewhere/data"), model_path, Path("out"))
     assert file_hashes(tmp_path / "out") == file_hashes(built)
+
+
+def test_build_config_takes_a_preset_s_name_and_lists() -> None:
+    config = BuildConfig(augmentation="prnet", keep=["tex"], targets=["depth"])
+    assert config == BuildConfig(augmentation=Augmentation.preset("prnet"), keep=("tex",), targets=("depth",))
+    config.check()
+    assert BuildConfig.from_plain(config.to_plain()) == config and hash(config) is not None
+    with pytest.raises(InputError, match="augmentation: preset: 'nope', expected"):
+        BuildConfig(augmentation="nope")
+    with pytest.raises(InputError, match="augmentation: 3, expected an Augmentation or a preset's name"):
+        BuildConfig(augmentation=3).check()
+
+
+def test_a_single_text_where_names_are_expected_is_refused(data: Path, built: Path, tmp_path: Path) -> None:
+    calls: dict[str, Callable[[], object]] = {
+        "subsets: 'IBUG'": lambda: find_samples(data, "IBUG"),
+        "subsets: 'AFW'": lambda: select_names(built, Criteria(subsets="AFW")),
+        "subsets: 'LFPW'": lambda: render_faces(tmp_path / "out", 1, subsets="LFPW"),
+        "keep: 'tex'": BuildConfig(keep="tex").check,
+        "targets: 'depth'": BuildConfig(targets="depth").check,
+    }
+    for found, call in calls.items():
+        with pytest.raises(InputError, match=f"^{found}, expected a list of names, such as \\['"):
+            call()
+
+
+@pytest.mark.parametrize("limit", [-60, 0, 2.5, "3", True])
+def test_build_and_imports_of_a_limit_that_is_no_number_of_samples_are_refused(
+    data: Path, model_path: Path, tmp_path: Path, limit: Any
+) -> None:
+    calls: list[Callable[..., object]] = [build_shards, import_maps, partial(import_meshes, meshes=data)]
+    for call in calls:
+        with pytest.raises(InputError, match=f"^limit: {limit!r}.* 1 or more"):
+            call(data, out=tmp_path / "out", model=model_path, limit=limit)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("choice", ["one subset", "reversed", "first alone", "one shard"])

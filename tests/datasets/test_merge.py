@@ -69,6 +69,23 @@ def test_merge_of_a_whole_set_gives_its_bytes(built, tmp_path) -> None:
         assert whole == copied
 
 
+def test_merge_keeps_every_field_stored_as_the_source_stores_it(tree, model_path, tmp_path) -> None:
+    """Fields that mark unseen texels too: one sample a chunk, so that reading one costs one read."""
+    marking = Augmentation(yaw_deg=(-40, 40), unseen="mark")
+    have(tree, model_path, tmp_path / "in", dataclasses.replace(SMALL, augmentation=marking, targets=("depth",)))
+    merge_shards(tmp_path / "in", tmp_path / "out")
+    for name in [file for file in file_hashes(tmp_path / "in") if file.endswith(".h5")]:
+        with h5py.File(tmp_path / "in" / name) as source:
+            assert source["unseen"].chunks == (1, SMALL.uv_size, SMALL.uv_size)
+            with h5py.File(tmp_path / "out" / name) as made:
+                assert {field: made[field].chunks for field in made} == {
+                    field: source[field].chunks for field in source
+                }
+        assert (tmp_path / "in" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
+    for folder in ("in", "out"):
+        assert verify_shards(tmp_path / folder, model=load_model(model_path)).problems == ()
+
+
 def test_merge_of_the_parts_holds_every_sample_as_it_was(built, model_path, tmp_path) -> None:
     shutil.copytree(built, tmp_path / "shards")
     split_shards(tmp_path / "shards", {"train": 0.5, "val": 0.5})

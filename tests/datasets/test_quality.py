@@ -1,6 +1,7 @@
 """Labels against the annotations of the same samples: the measure, the causes, and who says so."""
 
 import dataclasses
+import errno
 import json
 import math
 import re
@@ -28,13 +29,16 @@ from uvgen import (
     verify_shards,
 )
 from uvgen.datasets.config import BuildConfig
+from uvgen.datasets.quality import survey
 from uvgen.datasets.quality.annotations import annotated_in_crop
 from uvgen.datasets.quality.causes import find_cause
 from uvgen.datasets.quality.label_columns import label_columns
 from uvgen.datasets.quality.summary import label_quality
 from uvgen.datasets.selection import Criteria, select_names
+from uvgen.errors import DatasetError, SampleError
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.maps.labels import label_nme
+from uvgen.samples.find import Sample
 from uvgen.shards.index import Index
 
 # The measure
@@ -656,3 +660,18 @@ def test_cause_that_is_found_among_some_of_the_samples_says_of_how_many(monkeypa
     assert "probable cause, of the 5 of 6 samples that are more than 5% away: degrees" in text
     text, _ = summary._far(reader, known, known, 0.0596, names, None)
     assert "; probable cause: degrees" in text
+
+
+def test_annotations_that_the_machine_cannot_read_end_the_survey(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether versions of a photograph are compared, and so what `max_nme` leaves out, must not depend on it."""
+    cause = OSError(errno.EMFILE, "Too many open files")
+
+    def refused(sample: Sample) -> None:
+        raise SampleError(f"{sample.name}: cannot be read") from cause
+
+    monkeypatch.setattr(survey, "read_annotation", refused)
+    sample = Sample("AFW/a_1", "AFW", None, None)
+    with pytest.raises(DatasetError, match="a_1: cannot be read; raise the limit"):
+        survey._annotations([sample])
+    cause.errno = errno.EIO  # of this file
+    assert survey._annotations([sample]) == [None]

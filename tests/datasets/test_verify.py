@@ -1,9 +1,11 @@
 """Checking shards on several processes; what is checked is tested where it can be wrong."""
 
+import hashlib
 from pathlib import Path
 
+import h5py
 import pytest
-from support.builds import have
+from support.builds import edit_index, have
 from support.toy import write_tree
 
 from uvgen import verify_shards
@@ -39,3 +41,20 @@ def test_a_shard_at_which_processes_die_is_a_problem(shards: Path) -> None:
     (task,) = job.parts(verify.CheckTask(index.shards[0]))
     checked = job.open()(job.without(task, {0: "its process was killed (signal 9), 3 times"}))
     assert checked.problems == ("cannot be checked: its process was killed (signal 9), 3 times",)
+
+
+def test_verify_names_a_field_that_is_stored_in_other_chunks_than_the_format_s(shards: Path) -> None:
+    path = shards / "IBUG-00000.h5"
+    with h5py.File(path, "r+") as file:
+        old, attributes = file["posmap"][:], dict(file["posmap"].attrs)
+        del file["posmap"]
+        file.create_dataset("posmap", data=old).attrs.update(attributes)
+
+    def restated(content: dict) -> None:
+        (entry,) = (shard for shard in content["shards"] if shard["file"] == path.name)
+        entry["size_bytes"] = path.stat().st_size
+        entry["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+
+    edit_index(shards, restated)
+    (problem,) = verify_shards(shards).problems
+    assert "posmap is not stored as one sample a chunk" in problem

@@ -119,6 +119,31 @@ def test_warp_image_far_away_is_black_or_one_pixel(scale, angle) -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": 256.5}, "size: 256.5, expected a whole number, 2 to 32768"),
+        ({"size": "256"}, "size: '256', expected a whole number, 2 to 32768"),
+        ({"size": 1}, "size: 1 px, expected 2 to 32768"),
+        ({"jitter": 2.0}, "jitter: 2.0, expected 0 .none. to below 1"),
+        ({"jitter": 1}, "jitter: 1, expected 0 .none. to below 1"),
+        ({"jitter": -0.1}, "jitter: -0.1, expected 0 .none. to below 1"),
+        ({"jitter": np.nan}, "jitter: nan, expected 0 .none. to below 1"),
+        ({"jitter": "a"}, "jitter: 'a', expected 0 .none. to below 1"),
+        ({"jitter_draw": (7, 7, -9)}, r"jitter_draw: \[7.0, 7.0, -9.0\], expected numbers of 0 to 1"),
+    ],
+)
+def test_crop_similarity_of_an_argument_out_of_range_raises(options, message) -> None:
+    with pytest.raises(InputError, match=message):
+        crop_similarity(np.random.default_rng(0).uniform(10, 90, (68, 2)), **{"size": 64, **options})
+
+
+@pytest.mark.parametrize("size", [0, -1, 64.0, "a", None, True, 40_000])
+def test_warp_image_of_a_size_that_is_none_raises(size) -> None:
+    with pytest.raises(InputError, match=f"^size: {size!r}.*, expected .*1 to 32768"):
+        warp_image(np.zeros((9, 8, 3), np.uint8), np.eye(3), size)
+
+
+@pytest.mark.parametrize(
     ("image", "similarity", "message"),
     [
         (np.zeros((4, 4)), np.eye(3), r"image: float64 \(4, 4\), expected uint8 of shape"),

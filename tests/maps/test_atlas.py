@@ -134,3 +134,25 @@ def test_triangulate_loop_of_a_long_spiral_ends_without_all_triangles(monkeypatc
     assert sum(looked_at) <= 40 * n
     assert len(triangles) < n - 2
     assert len(np.unique(triangles, axis=0)) == len(triangles)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        (np.zeros(9, np.float32), r"attributes: float32 \(9,\), expected real numbers of shape \(\*, \*\)"),
+        (np.zeros((1, 2)), "attributes: of 1 vertex, expected those of the atlas's model"),
+        (np.full((9, 2), "a"), r"attributes: <U1 \(9, 2\), expected real numbers"),
+        ([[1], [1, 2]], "expected what NumPy can make an array of"),
+    ],
+)
+def test_interpolate_of_something_else_is_refused(model, attributes, message) -> None:
+    with pytest.raises(InputError, match=message):
+        build_atlas(model, 24).interpolate(attributes)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "uint8", "bool"])
+def test_interpolate_takes_real_numbers_as_float32(model, dtype) -> None:
+    atlas, values = build_atlas(model, 24), np.eye(model.n_vertices, 3).astype(dtype)
+    found = atlas.interpolate(values)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, atlas.interpolate(values.astype(np.float32)))

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from uvgen.errors import InputError
-from uvgen.maps.mask_files import read_weights
+from uvgen.maps.mask_files import as_weights, read_weights
 
 LEVELS = np.array([[0, 48], [64, 255]], np.uint8)
 WEIGHTS = np.float32([[0, 3], [4, 16]])
@@ -62,6 +62,16 @@ def test_read_weights_of_an_array_of_something_else_is_refused(tmp_path: Path, a
     np.save(tmp_path / "mask.npy", array)
     with pytest.raises(InputError, match=rf"mask\.npy: .*{message}"):
         read_weights(tmp_path / "mask.npy", 2)
+    if array.dtype != object:  # which a file cannot hold
+        with pytest.raises(InputError, match=f"^weights: .*{message}"):
+            as_weights(array, "weights", 2)
+
+
+@pytest.mark.parametrize("weights", [WEIGHTS, WEIGHTS.tolist(), WEIGHTS[:, :, None], WEIGHTS.astype(np.float64)])
+def test_as_weights_takes_what_a_file_may_hold(weights) -> None:
+    found = as_weights(weights, "weights", 2)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, WEIGHTS)
 
 
 @pytest.mark.parametrize(

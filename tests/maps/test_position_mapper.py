@@ -160,6 +160,13 @@ def test_position_mapper_pickled_makes_the_same_maps(model) -> None:
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(mapper))(*arguments), mapper(*arguments))
 
 
+def test_position_mapper_pickled_after_a_call_carries_no_buffers(model) -> None:
+    mapper = PositionMapper(model, 32)
+    size = len(pickle.dumps(mapper))
+    mapper(*faces(model, 2))
+    assert len(pickle.dumps(mapper)) == size
+
+
 def replaced(model: MorphableModel, position: int, value: object) -> list[object]:
     arguments: list[object] = list(faces(model, 2))
     arguments[position] = value
@@ -176,6 +183,11 @@ def replaced(model: MorphableModel, position: int, value: object) -> list[object
         (3, np.eye(3)[None], r"similarity: float64 \(1, 3, 3\), expected \(2, 3, 3\)"),
         (3, np.diag([1, 2, 1.0]), "expected rotation, uniform scale and shift"),
         (4, [1, 2, 3], "image_height"),
+        (0, [["a"] * 10] * 2, r"shape: <U1 \(2, 10\), expected real numbers"),
+        (1, [[1], [1, 2]], "expression: .*, expected what NumPy can make an array of"),
+        (2, "x", r"pose: array\('x', dtype='<U1'\), expected real numbers"),
+        (2, np.zeros((2, 7), complex), r"pose: complex128 \(2, 7\), expected real numbers"),
+        (3, [["a"]], r"similarity: <U1 \(1, 1\), expected real numbers"),
     ],
 )
 def test_position_mapper_call_with_a_bad_argument_raises(model, position, value, message) -> None:
@@ -193,6 +205,9 @@ def test_position_mapper_with_a_bad_size_or_compat_raises(model) -> None:
         PositionMapper(model, 8)
     with pytest.raises(InputError, match="convention: 'x'"):
         PositionMapper(model, 32, "x")
+    for size, found in ((0, "0 px"), (-5, "-5 px"), ("256", "'256'"), (256.5, "256.5"), (True, "True")):
+        with pytest.raises(InputError, match=f"crop_size: {found}, expected .*1 to 32768"):
+            PositionMapper(model, 32, crop_size=size)
 
 
 GOLDEN = [

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pickle
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -255,6 +256,25 @@ def test_targets_of_a_face_do_not_depend_on_the_batch_or_the_process(model: Morp
         one, _ = alone(*(row[k : k + 1] for row in rows))
         for name, values in one.items():
             np.testing.assert_array_equal(values[0], together[name][k], err_msg=name)
+
+
+def test_targets_by_several_threads_are_those_of_one(model: MorphableModel) -> None:
+    rows = faces(8)
+    maker = TargetMaker(model, ("depth", "normals"), crop_size=96, uv_size=U)
+    expected, _ = maker(*rows)
+    wrong = list[int]()
+
+    def draw(k: int) -> None:
+        for _ in range(25):
+            found, _ = maker(*(row[k : k + 1] for row in rows))
+            wrong.extend(k for name, values in found.items() if not np.array_equal(values[0], expected[name][k]))
+
+    threads = [threading.Thread(target=draw, args=(k,)) for k in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
 
 
 def test_target_layouts_have_the_mask_with_images_and_codes_that_decode(model: MorphableModel) -> None:

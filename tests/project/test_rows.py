@@ -24,7 +24,7 @@ normalization
 storage | parallel | geometry | cameras | similarity | fixed_point | metrics
 losses | randomness | interrupts | progress | compiled | batch_product | _version
 checks
-errors | wording | described
+errors | wording | described | buffers
 """
 """Rooms of the package, and its files outside of any: those joined by `|` do not import each other."""
 

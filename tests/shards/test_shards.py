@@ -211,6 +211,33 @@ def test_reader_read_gives_fields_as_they_are_stored(built: Path, reader: ShardR
             reader.read(k, "posmap", wrong)
 
 
+def test_reader_of_an_unknown_field_raises_one_error_whichever_way_it_is_asked(reader: ShardReader) -> None:
+    calls = {
+        "read": lambda: reader.read(0, "nope"),
+        "read into": lambda: reader.read(0, "nope", np.empty(3)),
+        "gather": lambda: reader.gather([0], ["nope"]),
+        "gather of none": lambda: reader.gather([], ["nope"]),
+        "attributes": lambda: reader.attributes("nope"),
+        "column": lambda: reader.column("nope"),
+    }
+    for way, call in calls.items():
+        for kind in (DatasetError, KeyError):
+            with pytest.raises(kind) as caught:
+                call()
+            assert "field 'nope': no such field, expected one of annotated_landmarks, " in str(caught.value), way
+            assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def test_reader_gather_of_no_samples_has_the_fields_types(reader: ShardReader) -> None:
+    names = list(reader.fields)
+    none, some = reader.gather([], names), reader.gather([0, 1], names)
+    assert none.keys() == some.keys()
+    for name, values in some.items():
+        assert type(none[name]) is type(values) and len(none[name]) == 0
+        if isinstance(values, np.ndarray):
+            assert (none[name].dtype, none[name].shape[1:]) == (values.dtype, values.shape[1:])
+
+
 def test_reader_gather_stacks_fields_across_shards(reader: ShardReader) -> None:
     keys = [8, 0, 3]
     found = reader.gather(keys, ["pose", "name", "image_height"])

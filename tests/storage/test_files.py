@@ -39,6 +39,33 @@ def test_replaced_on_success_replaces_and_makes_folders(tmp_path: Path) -> None:
     assert (tmp_path / "new/a").read_text() == "two" and len(list((tmp_path / "new").iterdir())) == 1
 
 
+@pytest.mark.parametrize("place", [replaced_on_success, folder_on_success])
+def test_an_error_about_a_file_that_the_body_reads_names_that_file(tmp_path: Path, place) -> None:
+    with pytest.raises(FileNotFoundError, match=r"input\.mat"), place(tmp_path / "out"):
+        (tmp_path / "input.mat").read_bytes()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("place", [replaced_on_success, folder_on_success])
+def test_an_error_about_what_the_body_writes_names_the_target(tmp_path: Path, place) -> None:
+    def fill(made: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")  # as of a write, which names no file
+
+    def copy(made: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "input.mat", None, str(made))  # as shutil's
+
+    def make(made: Path) -> None:
+        (made / "a/b").mkdir()
+
+    for body in (fill, copy, make):
+        with (
+            pytest.raises(DatasetError, match=r"out: cannot be written \(.*\); check"),
+            place(tmp_path / "out") as made,
+        ):
+            body(made)
+    assert not list(tmp_path.iterdir())
+
+
 def test_folder_on_success_appears_when_it_is_whole(tmp_path: Path) -> None:
     with folder_on_success(tmp_path / "out") as draft:
         (draft / "a").write_text("content")

@@ -7,6 +7,7 @@ import pytest
 from support.builds import have
 
 from uvgen import export_shards, write_report
+from uvgen.datasets.output_folder import named_like_shards
 from uvgen.storage.folders import (
     DATA_SET,
     EMPTY,
@@ -84,3 +85,16 @@ def test_shard_in_place_of_its_folder_is_told_from_other_files(tree, model_path,
     assert f"a shard of a data set; give the folder {tmp_path / 'out'}" in result.stderr
     result = uvgen("build", "--data", tree, "--model", tmp_path / "out/AFW-00000.h5", "-o", tmp_path / "o")
     assert result.exit_code == 1 and "a shard of a uvgen data set" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "is_shard"),
+    [
+        ("IBUG-00000.h5", True), ("IBUG-100000.h5", True), ("a\nb-00000.h5", True), ("a-b-00001.h5", True),
+        (".IBUG-00000.h5", False), ("IBUG-0000.h5", False), ("IBUG-00000.hdf5", False), ("IBUG.h5", False),
+    ],
+)  # fmt: skip
+def test_shards_are_told_by_their_name_everywhere_alike(tmp_path, name, is_shard) -> None:
+    (tmp_path / name).touch()
+    assert (folder_kind(tmp_path) == REMAINS) == is_shard
+    assert [path.name for path in named_like_shards(tmp_path)] == [name] * is_shard

@@ -421,6 +421,7 @@ def test_file_in_the_place_of_a_subset_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "match"),
     [({"count": 0}, "count: 0"), ({"size": 10}, "size: 10"), ({"workers": 0}, "workers: 0"),
+     ({"count": 2.5}, "count: 2.5, expected a whole number"), ({"size": "64"}, "size: '64', expected a whole number"),
      ({"subsets": ["COFW"]}, "subsets: COFW"), ({"subsets": []}, "subsets: none"),
      ({"subsets": ["AFW", "AFW"]}, "each once")],
 )  # fmt: skip

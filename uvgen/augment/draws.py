@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.checks import shown
+from uvgen.checks import choice, plain_number, shown
 from uvgen.described import described
 from uvgen.errors import InputError
 from uvgen.storage.names import brief
@@ -53,6 +53,12 @@ class Occluder:
     cell_px: int
     seed: int
 
+    def __post_init__(self) -> None:
+        _check_numbers(self, "occluder")
+        _check_tuple(self, "occluder", "color", 3, 0, 255)
+        choice(self.shape, "occluder: shape", SHAPES)
+        choice(self.fill, "occluder: fill", FILLS)
+
     __repr__ = described
 
 
@@ -66,7 +72,7 @@ class AugmentationDraw:
     side, x right, y down), and mirrored if `flip` is true. Then `occluders` (frame of the finished crop), colors,
     blur (σ, px), noise (σ, gray levels) and JPEG (quality, 0 for none) are applied. `brightness` is a share of 255.
     `seed` determines the noise, and `other` in [0, 1) the image that an occluder shows. `size` is the side of the
-    crop, px.
+    crop, px. InputError where a number is out of the range of `LIMITS`, or of another type.
     """
 
     size: int
@@ -87,6 +93,18 @@ class AugmentationDraw:
     other: float = 0.0
     yaw_deg: float = 0.0
     pitch_deg: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_numbers(self, "draw")
+        _check_tuple(self, "draw", "translation", 2, *LIMITS["translation"])
+        _check_tuple(self, "draw", "channel_gain", 3, *LIMITS["channel_gain"])
+        if not isinstance(self.flip, bool):
+            raise InputError(f"draw: flip = {shown(self.flip)}, expected True or False")
+        occluders = self.occluders
+        if not isinstance(occluders, tuple) or not all(isinstance(one, Occluder) for one in occluders):
+            raise InputError(f"draw: occluders = {shown(occluders)}, expected a tuple of Occluder")
+        if len(occluders) > MAX_OCCLUDERS:
+            raise InputError(f"draw: {len(occluders)} occluders, expected {MAX_OCCLUDERS} at most")
 
     __repr__ = described
 
@@ -145,43 +163,48 @@ class AugmentationDraw:
             for key in ("translation", "channel_gain"):
                 values[key] = tuple(values[key])
             values["occluders"] = tuple(Occluder(**{**o, "color": tuple(o["color"])}) for o in values["occluders"])
-            draw = cls(**values)
-            _check_draw(draw)
-            return draw
+            return cls(**values)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise InputError(
                 f"draw: {shown(text)}, not a draw ({brief(error)}), expected what AugmentationDraw.to_json wrote"
             ) from error
 
 
-def _check_draw(draw: AugmentationDraw) -> None:
-    """Raise ValueError unless every field is of its type, and a number that a draw may have."""
-    _check_numbers(draw, {"size": (1, 1 << 20), "seed": (0, 1 << 64), "other": (0, 1), "jpeg": (0, 100)})
-    for name, n in (("translation", 2), ("channel_gain", 3)):
-        values = getattr(draw, name)
-        if len(values) != n or not all(_is_number(value, *LIMITS[name]) for value in values):
-            raise ValueError(f"{name} is {values}")
-    if not isinstance(draw.flip, bool):
-        raise ValueError(f"flip is {draw.flip!r}")
-    if len(draw.occluders) > MAX_OCCLUDERS:
-        raise ValueError(f"{len(draw.occluders)} occluders")
-    for occluder in draw.occluders:
-        _check_numbers(occluder, {"cell_px": (1, 1 << 20), "seed": (0, 1 << 64), "angle_deg": (-360, 360)})
-        if occluder.shape not in SHAPES or occluder.fill not in FILLS:
-            raise ValueError(f"an occluder {occluder.shape!r} of {occluder.fill!r}")
-        if len(occluder.color) != 3 or not all(_is_number(value, 0, 255) for value in occluder.color):
-            raise ValueError(f"color is {occluder.color}")
+_SEED = (0, (1 << 64) - 1)
+_OWN_LIMITS: dict[str, tuple[float, float]] = {
+    "size": (1, 1 << 20), "seed": _SEED, "other": (0, 1), "jpeg": (0, 100), "cell_px": (1, 1 << 20),
+    "angle_deg": (-360, 360), "x": (-10, 10), "y": (-10, 10), "width": (-10, 10), "height": (-10, 10),
+}  # fmt: skip
 
 
-def _check_numbers(record: Any, limits: dict[str, tuple[float, float]]) -> None:
-    """Raise ValueError unless all fields of a record that hold numbers do, within limits."""
-    for field in dataclasses.fields(record):
-        if field.type in ("float", "int", float, int):
-            value, (low, high) = getattr(record, field.name), limits.get(field.name, LIMITS.get(field.name, (-10, 10)))
-            whole = field.type in ("int", int)
-            if not _is_number(value, low, high) or (whole and not isinstance(value, int)):
-                raise ValueError(f"{field.name} is {value!r}")
+def _check_numbers(record: Any, what: str) -> None:
+    """Raise InputError unless all fields of a record that hold numbers do, within limits; keep them as Python's own."""
+    for name, whole, (low, high) in _NUMBERS[type(record)]:
+        value = getattr(record, name)
+        if type(value) is not int and type(value) is not float:  # as nearly all are
+            object.__setattr__(record, name, value := plain_number(value))
+        if type(value) not in ((int,) if whole else (int, float)) or not low <= value <= high:
+            kind = "a whole number" if whole else "a number"
+            raise InputError(f"{what}: {name} = {shown(value)}, expected {kind}, {low} to {high}")
 
 
-def _is_number(value: Any, low: float, high: float) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+_NUMBERS: dict[type, list[tuple[str, bool, tuple[float, float]]]] = {
+    kind: [
+        (field.name, field.type in ("int", int), _OWN_LIMITS.get(field.name) or LIMITS[field.name])
+        for field in dataclasses.fields(kind)
+        if field.type in ("float", "int", float, int)
+    ]
+    for kind in (Occluder, AugmentationDraw)
+}
+"""The fields that hold one number: the name, whether it is whole, and its limits."""
+
+
+def _check_tuple(record: Any, what: str, name: str, n: int, low: float, high: float) -> None:
+    """Raise InputError unless a field holds n numbers within limits; keep them as a tuple of Python's own."""
+    values = getattr(record, name)
+    if type(values) is not tuple or any(type(value) not in (int, float) for value in values):
+        good = isinstance(values, tuple | list)
+        values = tuple(map(plain_number, values)) if good else ()
+        object.__setattr__(record, name, values if good else getattr(record, name))
+    if len(values) != n or not all(type(value) in (int, float) and low <= value <= high for value in values):
+        raise InputError(f"{what}: {name} = {shown(getattr(record, name))}, expected {n} numbers, {low} to {high}")

@@ -35,11 +35,11 @@ def _color_cell(
 ):  # fmt: skip
     """Take a cell's colors from a photograph, where it is drawn, else from where the pixel is in the picture.
 
-    cell, photograph: addresses; stride: bytes per row of the photograph; column, row: of the first pixel in the picture;
-    last_x, last_y: the photograph's last column and row; depth, line: addresses that depths, and colors of three
-    bytes, are written to, and how far apart rows of them are. Nothing is drawn in the cell afterwards, and pixels where
-    nothing was have no triangle. Colors are sampled between four pixels by weights of 2^13 in all, and reflected at
-    the border.
+    cell, photograph: addresses; stride: bytes per row of the photograph; column, row: of the first pixel in the
+    picture; last_x, last_y: the photograph's last column and row; depth, line: addresses that depths, and colors of
+    three bytes, are written to, and how far apart rows of them are. Nothing is drawn in the cell afterwards, and
+    pixels where nothing was have no triangle. Colors are sampled between four pixels by weights of 2^13 in all, and
+    reflected at the border.
     """
 
     def body(builder, cell, photograph, stride, column, row, last_x, last_y, depth, depth_apart, line, line_apart):

@@ -1,8 +1,6 @@
 """`FaceTurner`: draws the face of a photograph anew in another pose, with the mesh of what is around it."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +14,7 @@ from uvgen.augment.profile_mesh import profile_mesh
 from uvgen.augment.unseen import LookedAt, fill_colors
 from uvgen.augment.values import UNSEEN
 from uvgen.batch_product import columns_of
+from uvgen.buffers import BufferPool
 from uvgen.checks import check_finite, choice, float64_array
 from uvgen.errors import InputError, ModelError
 from uvgen.geometry import image_affine
@@ -65,7 +64,7 @@ class FaceTurner:
     def __init__(self, model: MorphableModel, unseen: str = "mirror") -> None:
         self.model, self.unseen = model, choice(unseen, "unseen", UNSEEN)
         self._mesh = profile_mesh(model)
-        self._scratches: list[_Scratch] = []
+        self._scratches = BufferPool(_Scratch)
         if unseen == "mirror" and self._mesh.mirror is None:
             raise ModelError(
                 f"{model.name}: has no mirror pairs, expected a model with them to fill what a photograph does not "
@@ -104,7 +103,7 @@ class FaceTurner:
         InputError
             If the face lies outside the image.
         """
-        with self._borrowed_scratch() as scratch:
+        with self._scratches.borrowed() as scratch:
             return self._turn(image, vertices, pose, new_pose, scratch)
 
     def _turn(
@@ -178,16 +177,6 @@ class FaceTurner:
         softened = scratch.array("softened", (3 * n_breaks,), np.uint8)
         turn_kernels.soften(breaks, n_breaks, right - left, strength, left, top, image.shape[1], softened, flat)
         return TurnedPicture(picture, share if marked else share[:0])
-
-    @contextmanager
-    def _borrowed_scratch(self) -> Iterator["_Scratch"]:
-        """Buffers of one call, kept for the next: allocating fresh pages costs more than the work."""
-        try:
-            scratch = self._scratches.pop()
-        except IndexError:
-            scratch = _Scratch()
-        yield scratch
-        self._scratches.append(scratch)
 
     def _share(
         self,

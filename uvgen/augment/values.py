@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from uvgen.augment.draws import FILLS, LIMITS, MAX_OCCLUDERS, SHAPES, AugmentationDraw, Occluder
-from uvgen.checks import choice, shown
+from uvgen.checks import choice, plain_number, shown
 from uvgen.errors import InputError
 from uvgen.randomness import keyed_generator
 from uvgen.storage.plain_json import parse_json
@@ -91,6 +91,10 @@ class Augmentation:
     unseen: str = "mirror"
 
     def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):  # lists, as JSON has them, and NumPy's numbers mean the same
+            value = getattr(self, field.name)
+            same = tuple(map(plain_number, value)) if isinstance(value, tuple | list) else plain_number(value)
+            object.__setattr__(self, field.name, same)
         for name, (low, high) in LIMITS.items():
             value = getattr(self, name)
             if value is None and name == "jpeg":
@@ -104,7 +108,7 @@ class Augmentation:
                 raise InputError(f"augmentation: {name} = {value!r}, expected {expected}")
         for name, allowed in _CHOICES.items():
             chosen = getattr(self, name)
-            if not isinstance(chosen, tuple | list) or not chosen or not all(what in allowed for what in chosen):
+            if not isinstance(chosen, tuple) or not chosen or not all(what in allowed for what in chosen):
                 raise InputError(f"augmentation: {name} = {chosen!r}, expected some of {', '.join(allowed)}")
         choice(self.unseen, "augmentation: unseen", UNSEEN)
 
@@ -214,7 +218,7 @@ class Augmentation:
             raise InputError(
                 f'augmentation: {shown(values)}, expected a JSON object like {{"preset": "prnet", "flip": 0.5}}'
             )
-        fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+        fields: dict[str, Any] = dict(values)
         if "preset" in fields:
             base = cls.preset(fields.pop("preset"))
         known = [field.name for field in dataclasses.fields(cls)]
@@ -254,7 +258,7 @@ class Augmentation:
 
 
 def _is_range(numbers: Any, low: float, high: float, *, whole: bool) -> bool:
-    if not isinstance(numbers, tuple | list) or len(numbers) != 2:
+    if not isinstance(numbers, tuple) or len(numbers) != 2:
         return False
     kinds = (int,) if whole else (int, float)
     if any(isinstance(n, bool) or not isinstance(n, kinds) for n in numbers):

@@ -16,6 +16,7 @@ from uvgen.checks import number_in, seed_number
 from uvgen.datasets.augmented_worker import AugmentJob, CopyTask
 from uvgen.datasets.config import MAX_COPIES, CopyConfig, DatasetConfig
 from uvgen.datasets.make_shards import BuildResult, make_shards
+from uvgen.datasets.naming import shard_file, subset_of_shard
 from uvgen.datasets.open import builtin_of, check_model
 from uvgen.datasets.output_folder import check_output, output_folder
 from uvgen.datasets.record import ShardResult
@@ -104,8 +105,8 @@ def augment_shards(
     how = RunOptions(workers, retries, timeout)
     check_on_error(on_error)
     check_output(out, overwrite=overwrite)
-    number_in(copies, "copies", 1, MAX_COPIES, whole=True)
-    seed_number(seed)
+    copies = number_in(copies, "copies", 1, MAX_COPIES, whole=True)
+    seed = seed_number(seed)
     if out.exists() and source.exists() and out.samefile(source):  # under whatever name
         raise InputError(f"{out}: is the source, expected another folder for the copies")
     index = Index.read(source)
@@ -158,11 +159,11 @@ def plan_copies(entries: Sequence[ShardEntry], copies: int) -> list[CopyTask]:
     numbers: dict[str, int] = {}
     tasks = []
     for entry in sorted((entry for entry in entries if entry.samples), key=lambda entry: entry.file):
-        subset = entry.file.rpartition("-")[0]
+        subset = subset_of_shard(entry.file)
         for copy in range(copies):
             number = numbers.get(subset, 0)
             numbers[subset] = number + 1
-            tasks.append(CopyTask(f"{subset}-{number:05d}.h5", entry, copy))
+            tasks.append(CopyTask(shard_file(subset, number), entry, copy))
     return tasks
 
 

@@ -16,6 +16,7 @@ from uvgen.augment.draws import AugmentationDraw
 from uvgen.augment.sample import apply
 from uvgen.datasets.config import CopyConfig, DatasetConfig
 from uvgen.datasets.fields import MAP_PARAMETERS, augmented_fields, known_layouts, required_fields
+from uvgen.datasets.naming import copy_name
 from uvgen.datasets.quality.plausible import MOST
 from uvgen.datasets.record import ShardResult
 from uvgen.datasets.source import check_source, check_source_hash
@@ -172,7 +173,7 @@ def _rows(
     for row in rows:
         if row in bad:
             name = source.read("name", row)
-            skip(f"{name}-{copy}", SampleError(f"{name}: {bad[row]}"))
+            skip(copy_name(name, copy), SampleError(f"{name}: {bad[row]}"))
     numbers = [row for row in rows if row not in bad]
     stored = [{name: source.read(name, row) for name in small} for row in numbers]
     augmentation, seed = job.copied.augmentation, job.copied.augmentation_seed
@@ -189,7 +190,7 @@ def _rows(
             if targets is not None and not targets[1][i]:
                 raise range_error("an augmented sample", draw.size)
             if i in flipped:
-                large["posmap"][k] = _in_range(flipped[i], draw.size)
+                large["posmap"][k] = _with_codes(flipped[i], draw.size)
             moved = apply(
                 draw,
                 source.read("image", row),
@@ -203,13 +204,13 @@ def _rows(
             if "posmap" in large:
                 _check_floats(large["posmap"][k])
         except SampleError as error:
-            skip(f"{name}-{copy}", error)
+            skip(copy_name(name, copy), error)
             continue
         changed = {
             "landmarks": moved.landmarks,
             **_moved_annotation(sample, draw),
             "image_to_crop": draw.similarity @ sample["image_to_crop"],
-            "name": f"{name}-{copy}",
+            "name": copy_name(name, copy),
         }
         shown.append(i)
         samples.append({**sample, **changed, "augmentation": draw.to_json(), "flipped": draw.flip})
@@ -270,7 +271,8 @@ def _check_floats(position_map: NDArray[Any]) -> None:
         raise SampleError(f"an augmented map holds NaN, or more than {MOST:g} px")
 
 
-def _in_range(position_map: NDArray[Any] | None, size: int) -> NDArray[Any]:
+def _with_codes(position_map: NDArray[Any] | None, size: int) -> NDArray[Any]:
+    """The map of a mirrored copy; SampleError for None, which stands for one with a value that no code stands for."""
     if position_map is None:
         raise FixedPoint.for_crop(size).range_error("an augmented map")
     return position_map

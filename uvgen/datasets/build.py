@@ -17,7 +17,7 @@ from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.made_with import model_of_samples
 from uvgen.datasets.make_shards import BuildResult, make_shards
 from uvgen.datasets.output_folder import check_output, output_folder
-from uvgen.datasets.plan import ShardTask, plan_shards
+from uvgen.datasets.plan import ShardTask, check_limit, plan_shards
 from uvgen.datasets.quality.survey import survey_samples
 from uvgen.datasets.record import ShardResult, check_begun
 from uvgen.datasets.same_samples import check_same_samples
@@ -28,7 +28,7 @@ from uvgen.jobs.options import RETRIES, RunOptions, check_on_error
 from uvgen.jobs.run import same_workers
 from uvgen.maps.atlas import build_atlas
 from uvgen.maps.landmarks import landmark_texels, landmark_weights
-from uvgen.maps.mask_files import check_weights, read_weights
+from uvgen.maps.mask_files import as_weights, read_weights
 from uvgen.maps.masks import weight_mask
 from uvgen.maps.mirror import TexelMirror
 from uvgen.maps.targets import check_model_has
@@ -133,6 +133,7 @@ def build_shards(
         raise InputError(f"maps_from: {config.maps_from}, expected none: uvgen.import_maps takes finished maps")
     how = RunOptions(workers, retries, timeout)
     check_on_error(on_error)
+    check_limit(limit)
     out = output_folder(out)
     check_output(out, overwrite=overwrite)
     unread = about_unread(data) if isinstance(data, str | os.PathLike) else []
@@ -226,9 +227,7 @@ def _weights(
         return weight_mask(model, uv_size)
     if isinstance(weights, str | os.PathLike):
         return read_weights(Path(weights), uv_size)
-    mask = np.asarray(weights, np.float32)
-    check_weights(mask, "weights", uv_size)
-    return mask
+    return as_weights(weights, "weights", uv_size)
 
 
 def mirror_of(model: MorphableModel, config: BuildConfig) -> TexelMirror | None:

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from uvgen.augment.values import Augmentation
-from uvgen.checks import choice, number_in, seed_number
+from uvgen.checks import check_several, choice, number_in, plain_number, seed_number, shown
 from uvgen.errors import DatasetError, InputError
 from uvgen.geometry import CONVENTIONS
 from uvgen.images.codecs import JPEG_QUALITY
-from uvgen.images.crop import JITTER
+from uvgen.images.crop import JITTER, check_jitter
 from uvgen.images.filters import FILTERS
 from uvgen.images.picture import DECODING
 from uvgen.maps.target_layouts import check_targets, target_layouts
@@ -67,7 +67,8 @@ class BuildConfig:
     exif : {"ignore", "apply"}
         Whether images are turned as their EXIF orientation says.
     augmentation : Augmentation or None
-        Augmentation of the crops, which is applied while they are sampled from the image.
+        Augmentation of the crops, which is applied while they are sampled from the image. The name of a preset stands
+        for it, see `uvgen.Augmentation.preset`.
     copies : int
         Number of augmented samples per image.
     filter : {"area", "bilinear"}
@@ -81,7 +82,7 @@ class BuildConfig:
     maps_scale, maps_offset : float
         Conversion of the values of such maps to px: ``value * maps_scale + maps_offset``.
     targets : tuple of str
-        Per-pixel targets to store beside the map, see `uvgen.maps.targets.TARGETS`.
+        Per-pixel targets to store beside the map, see `uvgen.maps.target_layouts.TARGETS`.
     meshes : bool
         Whether labels come from registered meshes and their cameras, see `uvgen.import_meshes`. Such samples have no
         shape and expression parameters.
@@ -111,6 +112,15 @@ class BuildConfig:
     maps_offset: float = 0.0
     meshes: bool = False
     decode: str = "reduced"
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):  # NumPy's numbers are equal to Python's, but JSON takes none of them
+            object.__setattr__(self, field.name, plain_number(getattr(self, field.name)))
+        for name in ("keep", "targets"):
+            if isinstance(value := getattr(self, name), list):
+                object.__setattr__(self, name, tuple(value))
+        if isinstance(self.augmentation, str):
+            object.__setattr__(self, "augmentation", Augmentation.preset(self.augmentation))
 
     @property
     def has_parameters(self) -> bool:
@@ -171,11 +181,14 @@ class BuildConfig:
         ):  # fmt: skip
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name}: {getattr(self, name)!r}, expected one of {', '.join(map(str, allowed))}")
+        check_several(self.keep, "keep")
         for name in self.keep:
             choice(name, "keep", tuple(EXTRAS))
         check_targets(self.targets)
         if self.max_nme is not None and not (is_number(self.max_nme) and 0 < self.max_nme < math.inf):
             raise InputError(f"max_nme: {self.max_nme}, expected a share above 0 (0.05 is 5 %), or None")
+        if not isinstance(self.augmentation, Augmentation | None):
+            raise InputError(f"augmentation: {shown(self.augmentation)}, expected an Augmentation or a preset's name")
         if self.augmentation is None and self.copies != 1:
             raise InputError(f"copies: {self.copies}, expected 1 without an augmentation: they would all be the same")
         if self.maps_from is not None:
@@ -201,8 +214,7 @@ class BuildConfig:
         if not number_in(self.maps_scale, "maps_scale", 0, 1e6) > 0:
             raise InputError("maps_scale: 0, expected a number above 0")
         number_in(self.maps_offset, "maps_offset", -1e6, 1e6)
-        if not (is_number(self.jitter) and 0 <= self.jitter < 1):
-            raise InputError(f"jitter: {self.jitter}, expected 0 (none) to below 1; {JITTER} is usual")
+        check_jitter(self.jitter)
 
 
 UNSTATED = {"decode": "full"}

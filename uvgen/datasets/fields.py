@@ -122,11 +122,11 @@ def known_layouts(config: BuildConfig) -> dict[str, Layout]:
     """What readers expect of the fields that they know, in sets of this configuration; any may be missing."""
     r, u = config.size, config.uv_size
     return {
-        "image": Layout("uint8", (r, r, 3)),
+        "image": Layout("uint8", (r, r, 3), chunked=True),
         "image_end": Layout("int64", ()),
-        "posmap": Layout(config.posmap_dtype, (u, u, 3), coded=True),
+        "posmap": Layout(config.posmap_dtype, (u, u, 3), coded=True, chunked=True),
         **{
-            name: Layout(layout.dtype, layout.shape, coded=layout.codes is not None)
+            name: Layout(layout.dtype, layout.shape, coded=layout.codes is not None, chunked=True)
             for name, layout in target_layouts(TARGETS, r, u).items()
         },
         "shape": Layout("float32", (None,)),
@@ -145,7 +145,7 @@ def known_layouts(config: BuildConfig) -> dict[str, Layout]:
         "source": Layout("str", ()),
         "augmentation": Layout("str", ()),
         "flipped": Layout("bool", ()),
-        "unseen": Layout("bool", (u, u)),
+        "unseen": Layout("bool", (u, u), chunked=True),
     }
 
 

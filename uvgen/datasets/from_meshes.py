@@ -22,7 +22,7 @@ from uvgen.datasets.made_with import lie_in_the_models_frame, model_of_samples
 from uvgen.datasets.make_shards import BuildResult, make_shards
 from uvgen.datasets.mesh_worker import MeshJob, MeshReader
 from uvgen.datasets.output_folder import check_output, output_folder
-from uvgen.datasets.plan import ShardTask, plan_shards
+from uvgen.datasets.plan import ShardTask, check_limit, plan_shards
 from uvgen.datasets.quality.survey import Survey, SurveyJob, probes_of
 from uvgen.datasets.record import ShardResult, check_begun
 from uvgen.datasets.same_samples import check_same_samples
@@ -111,6 +111,7 @@ def import_meshes(
     config.check()
     how = RunOptions(workers, retries, timeout)
     check_on_error(on_error)
+    check_limit(limit)
     out, root = output_folder(out), Path(os.path.abspath(meshes if data is None else data))
     check_output(out, overwrite=overwrite)
     for folder in (root, Path(os.path.abspath(meshes))):

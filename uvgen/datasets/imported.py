@@ -21,7 +21,7 @@ from uvgen.datasets.config import LARGEST_SIDE, SMALLEST_SIDE, BuildConfig, Data
 from uvgen.datasets.imported_worker import ImportJob, hash_of_files
 from uvgen.datasets.make_shards import BuildResult, make_shards
 from uvgen.datasets.output_folder import check_output, output_folder
-from uvgen.datasets.plan import ShardTask, plan_shards
+from uvgen.datasets.plan import ShardTask, check_limit, plan_shards
 from uvgen.datasets.quality.map_comparison import compare_maps
 from uvgen.datasets.record import ShardResult
 from uvgen.datasets.same_samples import check_same_samples
@@ -120,6 +120,7 @@ def import_maps(
     how = RunOptions(workers, retries, timeout)
     check_on_error(on_error)
     check_layout(layout)
+    check_limit(limit)
     if isinstance(scale, str) and scale in {f"{divisor:g}" for divisor in DIVISORS}:
         scale = float(scale)  # as they were named before numbers were taken
     check_scale("px" if scale is None else scale)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from uvgen.datasets.config import DatasetConfig
+from uvgen.datasets.naming import subset_of_shard
 from uvgen.datasets.open import reader_of
 from uvgen.datasets.quality.summary import LabelQuality, label_quality
 from uvgen.datasets.splits import SPLITS, group_samples, read_splits
@@ -126,7 +127,7 @@ def describe_shards(path: str | os.PathLike[str], *, untrusted: bool = False) ->
     subsets = Counter[str]()
     for entry in sorted(index.shards, key=lambda entry: entry.file):
         if entry.samples:
-            subsets[entry.file.rpartition("-")[0]] += entry.samples
+            subsets[subset_of_shard(entry.file)] += entry.samples
     groups = group_samples(reader.names, copies=config.augmentation is not None)
     splits = read_splits(folder / SPLITS) if (folder / SPLITS).exists() else {}
     return DatasetInfo(

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from uvgen.datasets.config import UNSTATED, DatasetConfig
 from uvgen.datasets.fields import known_layouts, required_fields
 from uvgen.datasets.make_shards import BuildResult, make_shards
+from uvgen.datasets.naming import shard_file, subset_of_shard
 from uvgen.datasets.open import reader_of
 from uvgen.datasets.output_folder import check_output, output_folder
 from uvgen.datasets.quality.label_columns import REPEATED, repeated_names, stated_repeated
@@ -254,7 +255,7 @@ def _samples(
             f"sample {brief(twice[0])}: in two of the data sets ({count(len(twice), 'sample')} {are(len(twice))}), "
             "expected each in only one"
         )
-    return sorted(places, key=lambda place: _subset(place.entry))
+    return sorted(places, key=lambda place: subset_of_shard(place.entry.file))
 
 
 def _repeated(
@@ -274,19 +275,15 @@ def _repeated(
     return [sample.name for sample in samples if sample.name in there]
 
 
-def _subset(entry: ShardEntry) -> str:
-    return entry.file.rpartition("-")[0]
-
-
 def _plan(samples: Sequence[_Place], shard_size: int) -> list[MergeTask]:
     """Cut a sorted list of samples into shards, none across subsets."""
     tasks = []
-    for subset, members in groupby(samples, key=lambda place: _subset(place.entry)):
+    for subset, members in groupby(samples, key=lambda place: subset_of_shard(place.entry.file)):
         listed = list(members)
         for block, first in enumerate(range(0, len(listed), shard_size)):
             part = groupby(listed[first : first + shard_size], key=lambda place: (place.folder, place.entry))
             pieces = tuple(Piece(folder, entry, tuple(place.row for place in rows)) for (folder, entry), rows in part)
-            tasks.append(MergeTask(f"{subset}-{block:05d}.h5", pieces))
+            tasks.append(MergeTask(shard_file(subset, block), pieces))
     return tasks
 
 

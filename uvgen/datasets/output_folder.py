@@ -1,7 +1,6 @@
 """The folder that a data set is made in: whether it can take one, and what lies there already."""
 
 import os
-import re
 from pathlib import Path
 
 from uvgen.errors import DatasetError, OutputError, SettingsError
@@ -10,12 +9,10 @@ from uvgen.shards.format import is_shard
 from uvgen.shards.index import Index
 from uvgen.shards.stored import fetch_index
 from uvgen.storage.files import check_folder
-from uvgen.storage.folders import DATASET_INDEX, EXPORT, FIT_INDEX, REPORT, SYNTH_INDEX, folder_kind
+from uvgen.storage.folders import DATASET_INDEX, EXPORT, FIT_INDEX, REPORT, SHARD_NAME, SYNTH_INDEX, folder_kind
 from uvgen.storage.isolated import reading_in_child
 from uvgen.storage.objects import listed, local_path, url_of
 from uvgen.storage.transfers import MissingError
-
-_SHARD = re.compile(r"(?!\.).*-\d{5,}\.h5", re.DOTALL)
 
 
 def check_output(out: Path, *, overwrite: bool = False) -> None:
@@ -52,7 +49,7 @@ def check_store(out: Path) -> None:
     except MissingError:
         (out / DATASET_INDEX).unlink(missing_ok=True)
         for name in sorted(listed(out)):
-            if name == CONSTANTS or _SHARD.fullmatch(name):
+            if name == CONSTANTS or SHARD_NAME.fullmatch(name):
                 raise OutputError(
                     f"{out / name}: exists, but no {DATASET_INDEX} lists it; choose another place, or delete "
                     "what is left of a data set there"
@@ -71,7 +68,7 @@ def _check_foreign(out: Path, *, overwrite: bool) -> None:
 
 def named_like_shards(folder: Path) -> list[Path]:
     """The files of a folder that have names like those of shards."""
-    return [path for path in folder.iterdir() if _SHARD.fullmatch(path.name)]
+    return [path for path in folder.iterdir() if SHARD_NAME.fullmatch(path.name)]
 
 
 def read_begun(folder: Path) -> Index:

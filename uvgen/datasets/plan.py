@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from uvgen.checks import number_in
+from uvgen.datasets.naming import shard_file
 from uvgen.samples.find import Sample
 from uvgen.storage.names import shortened
 
@@ -36,6 +38,12 @@ class ShardTask:
         return replace(self, samples=tuple(samples))
 
 
+def check_limit(limit: int | None) -> None:
+    """Raise InputError unless `limit` can be how many samples to take, or None for all: -1 would leave the last out."""
+    if limit is not None:
+        number_in(limit, "limit", 1, unit="samples", whole=True)
+
+
 def plan_shards(samples: Sequence[Sample], shard_size: int, copies: int = 1) -> list[ShardTask]:
     """Cut a sample list into shards, none across subsets.
 
@@ -58,7 +66,7 @@ def plan_shards(samples: Sequence[Sample], shard_size: int, copies: int = 1) -> 
         by_subset.setdefault(sample.subset, []).append(sample)
     return [
         ShardTask(
-            f"{shortened(subset)}-{block * copies + copy:05d}.h5", tuple(members[first : first + shard_size]), copy
+            shard_file(shortened(subset), block * copies + copy), tuple(members[first : first + shard_size]), copy
         )
         for subset, members in by_subset.items()
         for block, first in enumerate(range(0, len(members), shard_size))

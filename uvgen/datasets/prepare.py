@@ -141,7 +141,7 @@ def prepare_deep3d(
     started = time.perf_counter()
     how = RunOptions(workers, retries, timeout)
     choice(exif, "exif", EXIF)
-    number_in(quality, "quality", 1, 100, whole=True)
+    quality = number_in(quality, "quality", 1, 100, whole=True)
     if detections is None and detector is None:
         raise InputError("detections: none, and no detector, expected one of them")
     if detector is not None:

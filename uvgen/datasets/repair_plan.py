@@ -13,6 +13,7 @@ from uvgen.datasets.augmented import check_source_shards, hash_of_source, plan_c
 from uvgen.datasets.augmented_worker import AugmentJob, CopyTask
 from uvgen.datasets.build import constants_of, describe_plan, mirror_of
 from uvgen.datasets.config import CopyConfig, DatasetConfig
+from uvgen.datasets.naming import copy_name, original_name
 from uvgen.datasets.open import check_model
 from uvgen.datasets.plan import ShardTask, plan_shards
 from uvgen.datasets.quality.survey import Survey, survey_samples
@@ -139,7 +140,7 @@ def _samples_of(
                 f"{folder / DATASET_INDEX}: does not name the samples of {entry.file}; delete the damaged shards and "
                 "run what made the data set again"
             )
-        names |= {name if config.augmentation is None else name.rpartition("-")[0] for name in listed}
+        names |= {name if config.augmentation is None else original_name(name) for name in listed}
     chosen = [sample for sample in samples if printable(sample.name) in names]
     where = "data" if root is None else root
     if missing := sorted(names - {printable(sample.name) for sample in chosen}):
@@ -214,5 +215,5 @@ def _without_samples(task: ShardTask, skipped: Mapping[str, str]) -> ShardTask:
 
 
 def _without_copies(task: CopyTask, skipped: Mapping[str, str]) -> CopyTask:
-    names = [f"{name}-{task.copy}" for name in task.source.sample_names or []]
+    names = [copy_name(name, task.copy) for name in task.source.sample_names or []]
     return replace(task, bad=tuple((row, skipped[name]) for row, name in enumerate(names) if name in skipped))

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.datasets.config import BuildConfig, DatasetConfig
+from uvgen.datasets.naming import copy_name
 from uvgen.datasets.open import reader_of
 from uvgen.datasets.output_folder import read_begun
 from uvgen.errors import DatasetError, SampleError, SettingsError
+from uvgen.samples.files import check_machine
 from uvgen.samples.find import Sample
 from uvgen.samples.read import read_annotation
 from uvgen.storage.folders import DATASET_INDEX
@@ -66,15 +68,16 @@ def check_same_samples(
             fields -= {"pose"}  # faces may be turned
     except DatasetError:
         return
-    ending = "-0" if config.augmentation is not None else ""
-    known = [sample for sample in samples if f"{sample.name}{ending}" in there]
+    rows = [there.get(sample.name if config.augmentation is None else copy_name(sample.name, 0)) for sample in samples]
+    known = [(sample, row) for sample, row in zip(samples, rows, strict=True) if row is not None]
     refusal = ""
     for k in np.unique(np.linspace(0, len(known) - 1, min(_N_COMPARED, len(known))).astype(int)):
-        sample = known[k]
+        sample, row = known[k]
         try:
             stated = {name: values for name, values in stated_of(sample).items() if name in fields}
-            stored = reader.gather([there[f"{sample.name}{ending}"]], stated)
-        except (SampleError, DatasetError):
+            stored = reader.gather([row], stated)
+        except (SampleError, DatasetError) as error:
+            check_machine(error)
             continue
         odd = [name for name in stated if not np.array_equal(stored[name][0], stated[name])]
         if not odd and some_may_differ:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.checks import check_several
+from uvgen.datasets.naming import subset_of_shard
 from uvgen.datasets.open import open_shards
 from uvgen.datasets.quality.label_columns import label_columns
 from uvgen.datasets.splits import group_samples, split_names
@@ -111,7 +113,8 @@ def select_names(
 
 
 def _of_subsets(reader: ShardReader, subsets: Sequence[str]) -> NDArray[np.bool_]:
-    of_shard = [file.rpartition("-")[0] for file in reader.files]
+    check_several(subsets, "subsets")
+    of_shard = [subset_of_shard(file) for file in reader.files]
     if unknown := [subset for subset in subsets if subset not in of_shard]:
         raise InputError(f"subset {unknown[0]!r}: not in the set, which has {', '.join(dict.fromkeys(of_shard))}")
     return np.repeat([subset in subsets for subset in of_shard], reader.shard_samples)

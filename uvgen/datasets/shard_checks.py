@@ -108,6 +108,11 @@ def _check_fields(shard: OpenShard, entry: ShardEntry, config: DatasetConfig) ->
         return [f"posmap holds {wrong}"]
     if wrong := odd_targets(config.build, shard.attributes):
         return [wrong]
+    for name, layout in known_layouts(config.build).items():
+        stored = name in shard.layouts and not (name == "image" and shard.has_jpegs)
+        if stored and (name in shard.chunked) != layout.chunked:
+            how = "one sample a chunk" if layout.chunked else "all samples in one piece"
+            return [f"{name} is not stored as {how}; make the shard again"]
     shard.check_names(entry.names)
     return []
 

@@ -6,14 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from uvgen.errors import DatasetError
-from uvgen.maps.target_layouts import COVERED, TARGETS
 from uvgen.shards.format import Field
 from uvgen.shards.index import ShardEntry
 from uvgen.shards.shard import OpenShard
 from uvgen.storage.files import sha256_file
 from uvgen.wording import typed
-
-_CHUNKED = ("image", "posmap", *TARGETS, COVERED)
 
 
 def check_source_hash(path: Path, entry: ShardEntry) -> None:
@@ -49,7 +46,7 @@ def stored_fields(source: OpenShard) -> dict[str, Field]:
     for name in source.fields:
         shape, dtype = source.layouts[name]
         kind = "str" if dtype.kind == "S" else dtype.name
-        fields[name] = Field(kind, shape, name in _CHUNKED, source.attributes[name])
+        fields[name] = Field(kind, shape, name in source.chunked, source.attributes[name])
     if source.has_jpegs:
         fields["image"] = Field("bytes", (), attributes=source.image_attributes)
     return fields

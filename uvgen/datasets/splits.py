@@ -18,6 +18,7 @@ from typing import Any
 
 from uvgen.checks import seed_number
 from uvgen.datasets.config import DatasetConfig, is_number
+from uvgen.datasets.naming import original_name
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError, SettingsError
 from uvgen.samples.photographs import source_photograph
@@ -38,7 +39,6 @@ SPLITS = "splits.json"
 PHOTOGRAPH, SAMPLE = "photograph", "sample"
 _FORMAT, _VERSION = "uvgen-splits", 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_COPY = re.compile(r"-\d+$")
 _WHAT = "the splits that `uvgen split` wrote"
 
 
@@ -145,7 +145,7 @@ def split_shards(
     >>> uvgen.split_shards("shards/", {"train": 0.9, "val": 0.1}).photographs
     """
     _check_fractions(fractions)
-    seed_number(seed)
+    seed = seed_number(seed)
     folder = data_folder(path, changes="splits.json is written into it")
     index = Index.read(folder)
     names = _names(folder, index)
@@ -222,7 +222,7 @@ def group_samples(names: Sequence[str], by: str = PHOTOGRAPH, *, copies: bool = 
         ) from error
     groups: dict[str, list[str]] = {}
     for name in names:
-        group = _COPY.sub("", name) if copies else name
+        group = original_name(name) if copies else name
         if by == PHOTOGRAPH:
             group = source_photograph(group)
         elif pattern is not None:

@@ -13,6 +13,7 @@ from uvgen.augment.draws import AugmentationDraw
 from uvgen.augment.sample import crop_augmented
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.fields import MAP_PARAMETERS, build_fields, shard_attributes, while_unchanged
+from uvgen.datasets.naming import copy_name
 from uvgen.datasets.plan import ShardTask
 from uvgen.datasets.quality.annotated_rows import Kept, add_annotations, near_annotations, nme_of
 from uvgen.datasets.quality.plausible import (
@@ -222,7 +223,7 @@ class Builder:
         rows["image"] = self._images(n)
         rows["name"] = [one.sample.name for one in kept]
         if self.augmentation is not None:
-            rows["name"] = [f"{name}-{copy}" for name in rows["name"]]
+            rows["name"] = [copy_name(name, copy) for name in rows["name"]]
             rows["augmentation"] = [draw.to_json() for draw in draws]
             rows["flipped"] = np.array([draw.flip for draw in draws])
         if "unseen" in self.fields:

@@ -93,7 +93,7 @@ class Evaluation:
         seed: int = 0,
     ) -> None:
         self.scores = chosen_scores(scores)
-        number_in(crop_size, "crop_size", 1, whole=True)
+        crop_size = number_in(crop_size, "crop_size", 1, whole=True)
         if mask is not None:
             mask = bool_mask(as_numpy(mask), "mask", ("U", "U"))
             if not mask.any():

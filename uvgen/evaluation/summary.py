@@ -101,8 +101,7 @@ def summarize(
     """
     values = np.asarray(values, np.float64)
     check_array(values, "values", ("n",))
-    number_in(draws, "draws", 0, whole=True)
-    seed_number(seed)
+    draws, seed = number_in(draws, "draws", 0, whole=True), seed_number(seed)
     there = np.isfinite(values)
     known = values[there]
     if not len(known):

@@ -167,7 +167,7 @@ def fit_photographs(
     if same_person and faces == "all":
         raise InputError("same_person: with faces = all, expected largest: others in the pictures are other people")
     if max_residual is not None:
-        number_in(max_residual, "max_residual", 0)
+        max_residual = number_in(max_residual, "max_residual", 0)
     if refine and same_person:
         raise InputError("refine: does not go with same_person, which gives all photographs one shape")
     root, out = Path(os.path.abspath(images)), Path(os.path.abspath(out))

@@ -8,7 +8,7 @@ image is scaled by 102/s, and a window of 224 px is cut around where the standar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.checks import check_finite, float64_array, number_in, picture_size
+from uvgen.checks import MAX_SIDE, check_finite, float64_array, number_in, picture_size
 from uvgen.errors import InputError
 
 STANDARD_POINTS = np.array(
@@ -60,7 +60,7 @@ def crop_from_points5(
     their centers, and the window starts at an integer: with a scale of s, the picture that their network
     sees lies up to |1 - s| / 2 + 1 px beside this similarity's.
     """
-    number_in(size, "size", 2, unit="px", whole=True)
+    number_in(size, "size", 2, MAX_SIDE, "px", whole=True)
     found = float64_array(points, "points", (5, 2), note="eyes, tip of the nose, corners of the mouth")
     check_finite(found, "points")
     design = np.concatenate([STANDARD_POINTS, np.ones((5, 1))], axis=1)

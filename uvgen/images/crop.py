@@ -6,10 +6,13 @@ or there are key points: `crop_from_box` and `crop_from_landmarks` give the trai
 `api.py` (github.com/YadiraF/PRNet, commit fc12fe5). Deep3DFaceRecon's alignment is in `align5.py`.
 """
 
+from numbers import Real
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.checks import check_finite, choice, finite64_array, float64_array, number_in
+from uvgen.checks import MAX_SIDE, check_finite, choice, finite64_array, float64_array, number_in, shown
 from uvgen.errors import InputError
 from uvgen.geometry import check_convention
 
@@ -39,7 +42,7 @@ def crop_similarity(
     jitter_draw : (3,) float
         Numbers in [0, 1) that place the jitter: x shift, y shift, size; 0.5 is none.
     jitter : float
-        Largest shift in extents, and largest change of the size as a share of it.
+        Largest shift in extents, and largest change of the size as a share of it; 0 for none, below 1.
     convention : {"exact", "face3d"}
         ``"face3d"`` cuts landmarks and size to integers first, as face3d does.
 
@@ -54,7 +57,8 @@ def crop_similarity(
         If the landmarks are not finite or all in one point, or another argument is out of range.
     """
     check_convention(convention)
-    number_in(size, "size", 2, unit="px")
+    size = number_in(size, "size", 2, MAX_SIDE, "px", whole=True)
+    jitter = check_jitter(jitter)
     points = float64_array(landmarks, "landmarks", (68, 2), (68, 3))
     points = points[:, :2]
     check_finite(points, "landmarks")
@@ -67,9 +71,20 @@ def crop_similarity(
         width = float(int(width))
     if not width > 0:
         raise InputError(f"landmarks: the face is {extent:.3g} px large, expected more; check the scale in the pose")
-    shift_x, shift_y, grow = 2 * finite64_array(jitter_draw, "jitter_draw", (3,)) - 1
+    draw = finite64_array(jitter_draw, "jitter_draw", (3,))
+    if draw.min() < 0 or draw.max() > 1:
+        raise InputError(f"jitter_draw: {draw.tolist()}, expected numbers of 0 to 1")
+    shift_x, shift_y, grow = 2 * draw - 1
     center = (low + high) / 2 + jitter * extent * np.array([shift_x, shift_y])
     return _square(center, width * (1 + jitter * grow), size)
+
+
+def check_jitter(jitter: Any) -> float:
+    """`jitter` if it is a number of 0 to below 1; InputError otherwise. From 1 on, a square could have no width."""
+    is_number = isinstance(jitter, Real) and not isinstance(jitter, bool)
+    if not is_number or not 0 <= jitter < 1:
+        raise InputError(f"jitter: {shown(jitter)}, expected 0 (none) to below 1; {JITTER} is usual")
+    return float(jitter)
 
 
 def crop_from_box(box: ArrayLike, size: int, method: str = "prnet-detector") -> NDArray[np.float64]:
@@ -103,7 +118,7 @@ def crop_from_box(box: ArrayLike, size: int, method: str = "prnet-detector") -> 
     1.297710
     """
     choice(method, "method", CROP_METHODS)
-    number_in(size, "size", 2, unit="px")
+    size = number_in(size, "size", 2, MAX_SIDE, "px", whole=True)
     corners = float64_array(box, "box", (4,), note="left, top, right, bottom")
     check_finite(corners, "box")
     low, high = corners[:2], corners[2:]

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.checks import as_array, check_bytes, choice, float64_array, number_in, out_buffer
+from uvgen.checks import MAX_SIDE, as_array, check_bytes, choice, float64_array, number_in, out_buffer
 from uvgen.geometry import similarity_scale
 from uvgen.images import kernels
 from uvgen.images.filters import FILTERS, area_grid, bicubic_blur
@@ -58,6 +58,7 @@ def warp_image(
     choice(filter, "filter", FILTERS)
     image = as_array(image, "image")
     check_bytes(image, "image", (-1, -1, -1), note="height, width and channels")
+    size = number_in(size, "size", 1, MAX_SIDE, "px", whole=True)
     number_in(reduced, "reduced", 1, 64, whole=True)
     if reduced > 1:
         check_bytes(image, "image", (-1, -1, 3), note="RGB, since it is reduced")

@@ -8,16 +8,17 @@ of the nearest texel that has some.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from uvgen.checks import frozen, number_in
+from uvgen.checks import frozen, number_in, real_array
 from uvgen.described import described
-from uvgen.errors import ModelError
+from uvgen.errors import InputError, ModelError
 from uvgen.geometry import check_convention
 from uvgen.maps.memo import once_per_model
 from uvgen.meshes.topology import boundary_loops, signed_area, triangulate_loop
 from uvgen.models.morphable import MorphableModel
 from uvgen.rasterize.fragments import rasterize
+from uvgen.wording import count
 
 FILLED, MESH, CLOSURE = 0, 1, 2
 """Values of `UvAtlas.texel_kind`: nearest texel's values, the model's mesh, triangles that close a hole."""
@@ -64,12 +65,35 @@ class UvAtlas:
         """(size²,) int32: the corner of each texel's triangle that is nearest to it, for labels."""
         return np.take_along_axis(self.vertices, self.weights.argmax(axis=1)[:, None], axis=1)[:, 0]
 
-    def interpolate(self, attributes: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Per-vertex attributes (n, c), float32, at the texels: (size, size, c) float32."""
-        texels = self.weights[:, :1] * attributes[self.vertices[:, 0]]
-        for corner in (1, 2):
-            texels += self.weights[:, corner : corner + 1] * attributes[self.vertices[:, corner]]
-        return texels.reshape(self.size, self.size, -1)
+    def interpolate(self, attributes: ArrayLike) -> NDArray[np.float32]:
+        """Per-vertex attributes at the texels.
+
+        Parameters
+        ----------
+        attributes : (n, c) float
+            Of the model's n vertices; taken as float32.
+
+        Returns
+        -------
+        (size, size, c) float32
+
+        Raises
+        ------
+        InputError
+            If the attributes have another shape, are no real numbers, or are those of fewer vertices.
+        """
+        values = real_array(attributes, "attributes", (None, None))
+        try:
+            texels = self.weights[:, :1] * values[self.vertices[:, 0]]
+            for corner in (1, 2):
+                texels += self.weights[:, corner : corner + 1] * values[self.vertices[:, corner]]
+        except IndexError:
+            n = int(self.vertices.max()) + 1
+            raise InputError(
+                f"attributes: of {count(len(values), 'vertex')}, expected those of the atlas's model, "
+                f"which has {n} or more"
+            ) from None
+        return texels.reshape(self.size, self.size, values.shape[1])
 
 
 def texel_coordinates(uv: NDArray[np.float64], size: int) -> NDArray[np.float64]:
@@ -114,7 +138,7 @@ def build_atlas(model: MorphableModel, size: int, convention: str = "exact") -> 
     ModelError
         If no texel lies on the mesh.
     """
-    number_in(size, "size", 16, 4096, "texels", whole=True)
+    size = number_in(size, "size", 16, 4096, "texels", whole=True)
     check_convention(convention)
     return _atlas(model, size, _RULES[convention])
 

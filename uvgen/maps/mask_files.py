@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from uvgen.checks import check_array
+from uvgen.checks import as_array, check_array
 from uvgen.errors import InputError
 from uvgen.images.codecs import decode_gray
 from uvgen.maps.masks import WEIGHTS
@@ -36,8 +36,7 @@ def read_weights(path: Path, size: int) -> NDArray[np.float32]:
     Parameters
     ----------
     path : Path
-        A gray 8-bit PNG or BMP image, or a ``.npy`` of weights, (size, size) or (size, size, 1): real numbers or bool.
-        Gray levels in a ``.npy`` are not taken: integers above 16 are refused.
+        A gray 8-bit PNG or BMP image, or a ``.npy`` of weights as `as_weights` takes them.
     size : int
         Texels along each side that it must have.
 
@@ -54,35 +53,53 @@ def read_weights(path: Path, size: int) -> NDArray[np.float32]:
     try:
         data = read_file(path)
         is_array = describe_bytes(data) == "a NumPy .npy array"
-        weights = _weights_of_array(data) if is_array else gray_to_weights(decode_gray(data))
+        weights = read_npy(data) if is_array else gray_to_weights(decode_gray(data))
     except MemoryError:
         raise
     except Exception as error:  # NumPy and Pillow raise a dozen kinds on damaged files
         raise InputError(
             f"{path}: not a readable weight mask ({brief(error)}), expected a gray 8-bit PNG image or .npy of weights"
         ) from error
-    check_weights(weights, str(path), size)
-    return weights
+    return as_weights(weights, str(path), size)
 
 
-def _weights_of_array(data: bytes) -> NDArray[np.float32]:
-    """The weights in a ``.npy`` file; ValueError if they are something else."""
-    array = read_npy(data)
+def as_weights(weights: ArrayLike, name: str, size: int) -> NDArray[np.float32]:
+    """A weight mask that is given as an array.
+
+    Parameters
+    ----------
+    weights : (size, size) or (size, size, 1)
+        Real numbers or bool, 0 or more. Gray levels are not taken: integers above 16 are refused.
+    name : str
+        For messages.
+    size : int
+        Texels along each side that it must have.
+
+    Returns
+    -------
+    (size, size) float32
+        Perhaps the array itself.
+
+    Raises
+    ------
+    InputError
+        If it is something else, or no texel counts.
+    """
+    array = as_array(weights, name)
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"{name}: {array.dtype} values, expected real numbers")
     if array.dtype.kind in "iu" and array.size and (most := array.max()) > WEIGHTS["landmarks"]:
-        raise ValueError(
-            f"{array.dtype} values up to {most}, expected weights of 0 to {WEIGHTS['landmarks']:g}; divide gray levels "
-            f"by {_PER_UNIT}, or save them as a PNG"
+        raise InputError(
+            f"{name}: {array.dtype} values up to {most}, expected weights of 0 to {WEIGHTS['landmarks']:g}; divide "
+            f"gray levels by {_PER_UNIT}, or save them as a PNG"
         )
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     with np.errstate(over="ignore"):  # too large for float32: infinite, and refused as such
-        return array.astype(np.float32)
-
-
-def check_weights(weights: NDArray[np.float32], name: str, size: int) -> None:
-    """Raise InputError unless a weight mask is (size, size) and holds finite weights of 0 or more."""
-    check_array(weights, name, (size, size), note="one weight per texel of the maps")
-    if not np.isfinite(weights).all() or weights.min() < 0:
+        mask = array.astype(np.float32, copy=False)
+    check_array(mask, name, (size, size), note="one weight per texel of the maps")
+    if not np.isfinite(mask).all() or mask.min() < 0:
         raise InputError(f"{name}: negative or non-finite weights, expected weights of 0 or more")
-    if not weights.any():
+    if not mask.any():
         raise InputError(f"{name}: all weights are 0, expected some texels that count")
+    return mask

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.checks import check_array, check_finite, float64_array, out_buffer
+from uvgen.checks import MAX_SIDE, check_array, finite64_array, float64_array, number_in, out_buffer
 from uvgen.errors import InputError
 from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import crop_affine, pose_to_image
@@ -36,7 +36,7 @@ class PositionMapper:
     Raises
     ------
     InputError
-        If the size or `convention` is out of range.
+        If a size or `convention` is out of range.
     ModelError
         If the model's UV do not cover a texel.
     """
@@ -47,7 +47,8 @@ class PositionMapper:
         self.model = model
         self.size = size
         self.convention = convention
-        self.crop_size = crop_size
+        self.crop_size = None if crop_size is None else number_in(crop_size, "crop_size", 1, MAX_SIDE, "px", whole=True)
+        self._last_column = (self.crop_size or 0) - 1  # where it is -1, `_flips` lets no face be mirrored
         self.atlas = build_atlas(model, size, convention)
         self._products = TexelProducts(model, self.atlas, convention)
         self._landmark_basis = model.basis[model.landmarks].astype(np.float64).reshape(204, -1)
@@ -154,8 +155,7 @@ class PositionMapper:
         ModelError
             If a face is flipped and the model does not say which vertices mirror each other.
         """
-        points = float64_array(vertices, "vertices", ("B", self.model.n_vertices, 3), note=f"of {self.model.name}")
-        check_finite(points, "vertices")
+        points = finite64_array(vertices, "vertices", ("B", self.model.n_vertices, 3), note=f"of {self.model.name}")
         out = out_buffer(out, (len(points), self.size, self.size, 3), np.float32)
         landmarks = np.empty((len(points), 68, 3), np.float32)
         flips = self._flips(flipped, len(points))
@@ -163,7 +163,7 @@ class PositionMapper:
             shifted = face - [0, 0, face[:, 2].min(initial=np.inf)]
             landmarks[k] = shifted[self.model.landmarks]
             if flips[k]:
-                shifted[:, 0] = (self.crop_size or 0) - 1 - shifted[:, 0]
+                shifted[:, 0] = self._last_column - shifted[:, 0]
             texels = self._products.mirrored_atlas if flips[k] else self.atlas
             out[k] = texels.interpolate(shifted.astype(np.float32))
         return out, self._mirror_landmarks(landmarks, flips)
@@ -270,7 +270,7 @@ class PositionMapper:
         n = len(coefficients)
         to_crop, flips = self._to_crop(to_image, similarity), self._flips(flipped, n)
         to_crop[flips, 0] *= -1
-        to_crop[flips, 0, 3] += (self.crop_size or 0) - 1
+        to_crop[flips, 0, 3] += self._last_column
         out = np.empty((n, self.model.n_vertices, 3), np.float32)
         for first in range(0, n, BATCH):
             part = slice(first, first + BATCH)
@@ -278,8 +278,8 @@ class PositionMapper:
         return out
 
     def _to_crop(self, to_image: NDArray[np.float64], similarity: ArrayLike) -> NDArray[np.float64]:
-        n, matrices = len(to_image), np.asarray(similarity, np.float64)
-        check_array(matrices, "similarity", (n, 3, 3), (3, 3))
+        n = len(to_image)
+        matrices = float64_array(similarity, "similarity", (n, 3, 3), (3, 3))
         return crop_affine(to_image, np.broadcast_to(matrices, (n, 3, 3)))
 
     def _flips(self, flipped: ArrayLike | None, n: int) -> NDArray[np.bool_]:
@@ -294,26 +294,21 @@ class PositionMapper:
 
     def _mirror_landmarks(self, landmarks: NDArray[np.float32], flips: NDArray[np.bool_]) -> NDArray[np.float32]:
         for k in np.flatnonzero(flips):
-            landmarks[k] = mirror_landmarks(landmarks[k], self.crop_size or 0)
+            landmarks[k] = mirror_landmarks(landmarks[k], self._last_column + 1)
         return landmarks
 
     def _checked(
         self, shape: ArrayLike, expression: ArrayLike, pose: ArrayLike, image_height: ArrayLike
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Joint coefficients (B, ks + ke) and model → image maps (B, 3, 4)."""
-        for name, value in (("shape", shape), ("expression", expression), ("pose", pose)):
-            check_finite(np.asarray(value, dtype=np.float64), name)
-        to_image = pose_to_image(pose, image_height, self.convention)
-        _check_pose(np.asarray(pose, np.float64))
-        parts = []
-        for name, value, n in (
-            ("shape", shape, self.model.n_shape),
-            ("expression", expression, self.model.n_expression),
-        ):
-            array = np.asarray(value, dtype=np.float64)
+        coefficients = finite64_array(shape, "shape"), finite64_array(expression, "expression")
+        poses = finite64_array(pose, "pose")
+        to_image = pose_to_image(poses, image_height, self.convention)
+        _check_pose(poses)
+        sizes = ("shape", self.model.n_shape), ("expression", self.model.n_expression)
+        for array, (name, n) in zip(coefficients, sizes, strict=True):
             check_array(array, name, (len(to_image), n), note=f"{count(n, 'component')} of {self.model.name}")
-            parts.append(array)
-        return np.concatenate(parts, axis=1), to_image
+        return np.concatenate(coefficients, axis=1), to_image
 
     def _landmarks(self, coefficients: NDArray[np.float64], affine: NDArray[np.float64]) -> NDArray[np.float64]:
         # one by one: in one product, faces would depend on each other
@@ -341,7 +336,7 @@ class PositionMapper:
                 continue
             if mirrored:
                 to_crop[which, 0] *= -1
-                to_crop[which, 0, 3] += (self.crop_size or 0) - 1
+                to_crop[which, 0, 3] += self._last_column
             for first in range(0, len(which), BATCH):
                 part: Any = which[first : first + BATCH]
                 together = part[-1] - part[0] < len(part)

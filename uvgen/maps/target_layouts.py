@@ -6,7 +6,7 @@ Needs NumPy alone, so that readers of stored targets do; `uvgen.maps.targets` dr
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from uvgen.checks import choice
+from uvgen.checks import check_several, choice
 from uvgen.errors import InputError, SampleError
 from uvgen.fixed_point import MAX_CODE, FixedPoint
 
@@ -42,6 +42,7 @@ class TargetLayout(NamedTuple):
 
 def check_targets(names: Iterable[str]) -> tuple[str, ...]:
     """Names of targets in the order of `TARGETS`; InputError if one is unknown or named twice."""
+    check_several(names, "targets")
     names = tuple(names)
     for name in names:
         choice(name, "targets", TARGETS)

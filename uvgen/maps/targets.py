@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from uvgen.buffers import BufferPool
 from uvgen.checks import frozen, number_in
 from uvgen.errors import ModelError
 from uvgen.fixed_point import MAX_CODE
@@ -98,8 +99,14 @@ def _outward(model: MorphableModel) -> tuple[NDArray[np.int32], int]:
     return (model.triangles, 1) if ahead else (np.ascontiguousarray(model.triangles[:, ::-1]), -1)
 
 
+class _Canvas:
+    """Memory for one face's fragments."""
+
+    fragments: Fragments | None = None
+
+
 class TargetMaker:
-    """Draws the targets of faces of one model.
+    """Draws the targets of faces of one model. Calls may come from several threads.
 
     Parameters
     ----------
@@ -135,16 +142,16 @@ class TargetMaker:
         convention: str = "exact",
     ) -> None:
         self.names = check_targets(names)
-        number_in(crop_size, "crop_size", 1, whole=True)
+        crop_size = number_in(crop_size, "crop_size", 1, whole=True)
         check_model_has(model, self.names)
         self.model, self._uv_size, self._convention = model, uv_size, convention
         self._size = crop_size
         self.layouts = target_layouts(self.names, crop_size, uv_size)
         self._mapper: PositionMapper | None = None
-        self._fragments: Fragments | None = None
+        self._canvases = BufferPool(_Canvas)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_mapper": None, "_fragments": None}  # each process makes its own
+        return {**self.__dict__, "_mapper": None}  # each process makes its own
 
     def __call__(
         self,
@@ -209,10 +216,15 @@ class TargetMaker:
         bool
             False if a depth has no code.
         """
-        mesh = _drawn(self.model, self._uv_size, self._convention, flipped)
-        size = (self._size, self._size)
-        found = rasterize(vertices, mesh.triangles, size, cull="back", out=self._fragments)
-        self._fragments = found
+        mesh, size = _drawn(self.model, self._uv_size, self._convention, flipped), (self._size, self._size)
+        with self._canvases.borrowed() as canvas:
+            canvas.fragments = rasterize(vertices, mesh.triangles, size, cull="back", out=canvas.fragments)
+            return self._fill(vertices, mesh, canvas.fragments, out)
+
+    def _fill(
+        self, vertices: NDArray[np.float32], mesh: _Drawn, found: Fragments, out: Mapping[str, NDArray[Any]]
+    ) -> bool:
+        """Fill the buffers of one face from its fragments; False where a depth has no code."""
         shown = kernels.Shown(
             found.triangle.reshape(-1), found.weights.reshape(-1), mesh.triangles.reshape(-1).view(np.uint32)
         )

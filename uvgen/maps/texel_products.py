@@ -1,7 +1,5 @@
 """`TexelProducts`: one matrix product a batch, whose rows are gathered and placed as the texels of position maps."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -9,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.batch_product import Columns, columns_of
+from uvgen.buffers import BufferPool
 from uvgen.fixed_point import FixedPoint
 from uvgen.maps import kernels
 from uvgen.maps.atlas import UvAtlas
@@ -47,7 +46,7 @@ class TexelProducts:
         self.model, self.atlas, self.convention = model, atlas, convention
         self._on_texels = 2 * atlas.size**2 <= model.n_vertices  # few texels: evaluate the bases there, depths apart
         self._plain = self._texels(atlas)
-        self._buffers: list[NDArray[np.float32]] = []
+        self._products = BufferPool(_Product)
 
     def _texels(self, atlas: UvAtlas) -> _Texels:
         model, n = self.model, atlas.size**2
@@ -112,8 +111,8 @@ class TexelProducts:
         lanes = padded.shape[1]
         depths, outside = np.zeros(lanes, np.float32), np.zeros(n, np.int32)
         scratch = np.empty((_BLOCK, 3, lanes + _PAD), np.float32)
-        with self._borrowed_product(lanes) as buffer:
-            product = buffer[: len(texels.matrix) * lanes].reshape(-1, lanes)
+        with self._products.borrowed() as buffer:
+            product = buffer.first(len(texels.matrix) * lanes).reshape(-1, lanes)
             np.matmul(texels.matrix, padded, out=product)
             offsets = product.reshape(-1, 3, lanes)
             if self._on_texels:
@@ -143,18 +142,18 @@ class TexelProducts:
         scratch = np.empty((_BLOCK, 3, len(depths) + _PAD), np.float32)
         kernels.place_vertices(offsets, self.model.mean, affine, lane, scratch, out)
 
-    @contextmanager
-    def _borrowed_product(self, lanes: int) -> Iterator[NDArray[np.float32]]:
-        """A buffer for one batch's product; kept for the next, because fresh pages cost as much as a warp."""
-        size = len(self._plain.matrix) * lanes
-        try:
-            buffer = self._buffers.pop()
-        except IndexError:
-            buffer = np.empty(0, np.float32)
-        if len(buffer) < size:
-            buffer = np.empty(size, np.float32)
-        yield buffer
-        self._buffers.append(buffer)
+
+class _Product:
+    """Memory for one batch's product, which grows where it must."""
+
+    def __init__(self) -> None:
+        self._values = np.empty(0, np.float32)
+
+    def first(self, n: int) -> NDArray[np.float32]:
+        """Its first n numbers, of any value."""
+        if len(self._values) < n:
+            self._values = np.empty(n, np.float32)
+        return self._values[:n]
 
 
 def lanes_of(coefficients: NDArray[np.float64], to_crop: NDArray[np.float64]) -> tuple[Columns, NDArray[np.float32]]:

@@ -149,7 +149,7 @@ def write_report(
     """
     started = time.perf_counter()
     if worst is not None:
-        number_in(worst, "worst", 0, whole=True)
+        worst = number_in(worst, "worst", 0, whole=True)
     how = RunOptions(workers, retries, timeout)
     out = Path(os.path.abspath(out))
     check_report_folder(out, overwrite=overwrite)

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from uvgen.checks import check_several
 from uvgen.errors import DatasetError, InputError
 from uvgen.samples.image_folders import IMAGE_SUFFIXES, each_once, folders_in, has_images, subset_folders, unlisted
 from uvgen.samples.parameter_list import is_list, open_list, place_of
@@ -89,10 +90,13 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
 
     Raises
     ------
+    InputError
+        If `subsets` is a single text.
     DatasetError
         If the folder is missing or unreadable, holds no images or a copy of itself, a named subset is not there
         (the message lists those that are), or nothing is left to take.
     """
+    check_several(subsets, "subsets")
     root = Path(os.path.abspath(local_path(root)))  # workers may have another working folder
     if root.suffix.lower() in (".csv", ".json"):
         refuse_url(root, "a list of samples", "copy it here, beside its images")

@@ -70,11 +70,14 @@ class Layout(NamedTuple):
         One sample's shape; None for any length.
     coded : bool
         Whether integers may be codes, with a scale and an offset.
+    chunked : bool
+        Whether it is stored one sample a chunk, as `Field.chunked` says; readers take it either way.
     """
 
     dtype: str
     shape: tuple[int | None, ...]
     coded: bool = False
+    chunked: bool = False
 
     def differs(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
         """What was found and what was expected, if they differ; otherwise nothing."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, overload
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,10 +140,6 @@ class ShardReader:
         """Whether a sample has this name."""
         return name in self._numbers
 
-    @overload
-    def __getitem__(self, key: int | str) -> dict[str, Any]: ...
-    @overload
-    def __getitem__(self, key: slice) -> dict[str, Any]: ...
     def __getitem__(self, key: int | str | slice) -> dict[str, Any]:
         """One sample, by its number or its name; for a slice its samples, stacked along a new first axis."""
         if isinstance(key, slice):
@@ -244,11 +240,14 @@ class ShardReader:
         Raises
         ------
         DatasetError
-            If the shard is missing or damaged.
+            If the shard is missing or damaged. `uvgen.errors.FieldError`, which is also a KeyError, if it has no such
+            field.
         InputError
             If `out` is of another shape or dtype.
         """
         shard, row = self._locate(key)
+        if name not in shard.layouts:
+            raise shard.no_field(name)
         if out is not None and ((out.shape, out.dtype) != shard.layouts[name] or not out.flags.c_contiguous):
             raise InputError(f"out: {out.shape} {out.dtype}, expected {shard.layouts[name]}, C-contiguous")
         return shard.read(name, row, out)
@@ -270,14 +269,25 @@ class ShardReader:
         Raises
         ------
         DatasetError
-            If a shard is missing or damaged.
+            If a shard is missing or damaged. `uvgen.errors.FieldError`, which is also a KeyError, if it has no such
+            field.
         """
         places = [self._locate(key) for key in keys]
+        if not places and self._pool.entries:
+            return {name: self._none(name) for name in names}
         result: dict[str, Any] = {}
         for name in names:
             values = [shard.view(name, row) for shard, row in places]
             result[name] = values if values and isinstance(values[0], str) else np.array(values)
         return result
+
+    def _none(self, name: str) -> Any:
+        """A field of no samples."""
+        shard = self._pool[0]
+        if name not in shard.layouts:
+            raise shard.no_field(name)
+        shape, dtype = shard.layouts[name]
+        return [] if dtype.kind == "S" else np.empty((0, *shape), dtype)
 
     @property
     def made(self) -> dict[str, Maker]:
@@ -308,8 +318,11 @@ class ShardReader:
         return {name: shard.layouts[name] for name in shard.fields}
 
     def attributes(self, name: str) -> dict[str, Any]:
-        """HDF5 attributes of a field: unit, frame, ``scale_factor`` and ``add_offset``."""
-        return dict(self._pool[0].attributes[name])
+        """HDF5 attributes of a field: unit, frame, ``scale_factor`` and ``add_offset``; FieldError for none."""
+        shard = self._pool[0]
+        if name not in shard.attributes:
+            raise shard.no_field(name)
+        return dict(shard.attributes[name])
 
     def _locate(self, key: int | str) -> tuple[OpenShard, int]:
         key = self.number(key)
@@ -333,7 +346,7 @@ class ShardReader:
 
     @cached_property
     def names(self) -> list[str]:
-        """Every sample's name, in order."""
+        """Every sample's name, in order; not to be changed, since it is made once."""
         listed = self._listed_names()
         return [
             name

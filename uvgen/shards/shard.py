@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.errors import DatasetError
+from uvgen.errors import DatasetError, FieldError
 from uvgen.images.codecs import decode_jpeg
 from uvgen.shards.format import FORMAT, LEAST_SAMPLE_BYTES, MAX_SIZE, VERSION, Layout
 from uvgen.storage.folders import DATASET_INDEX
@@ -39,6 +39,8 @@ class OpenShard:
         HDF5 attributes of each field.
     layouts : dict
         Shape and stored dtype of each field of a sample.
+    chunked : set of str
+        Fields stored one sample a chunk.
     n_samples : int
         How many samples it has.
     has_jpegs : bool
@@ -104,6 +106,7 @@ class OpenShard:
         self.fields = ["image" if name == _ENDS else name for name in datasets]
         self.attributes = {name: data.attributes for name, data in datasets.items()}
         self.layouts = {name: (data.shape[1:], data.dtype) for name, data in datasets.items()}
+        self.chunked = {name for name, data in datasets.items() if data.by_row and data.shape[1:]}
         self.has_jpegs = self._jpegs is not None
         if self._jpegs is not None:
             self._check_jpegs(self._jpegs)
@@ -215,7 +218,7 @@ class OpenShard:
         """One field of one sample, see `uvgen.shards.reader.ShardReader.read`."""
         if name == "image" and self._jpegs is not None:
             return self._decoded_image(self._jpegs, row, out)
-        data = self._datasets[name]
+        data = self._dataset(name)
         if data.by_row:
             return data.read_row(row, out)
         value = self._column(name)[row]
@@ -255,8 +258,14 @@ class OpenShard:
 
     def _dataset(self, name: str) -> Hdf5Dataset:
         if name not in self._datasets:
-            raise self._file.refused(f"no dataset {name}")
+            raise self.no_field(name)
         return self._datasets[name]
+
+    def no_field(self, name: str) -> FieldError:
+        """The error for a field that its samples do not have, or that is not stored as an array."""
+        how = "is stored as JPEG files" if name in self.fields else "no such field"
+        there = ", ".join(field for field in self.fields if field in self._datasets)
+        return FieldError(f"{self._path}: field {brief(name)!r}: {how}, expected one of {there}")
 
     def encoded_image(self, row: int) -> bytes:
         """The JPEG file of one sample's image, if images are stored so."""

@@ -51,20 +51,24 @@ def replaced_on_success(
     ------
     DatasetError
         If the folder cannot be written or is full; it names the file.
+    OSError
+        Of the body, where it is about another file, such as one that it reads.
     """
     check_no_url(path)
-    temporary, handle = None, -1
+    temporary, handle, in_body = None, -1, False
     try:
         if make_folder:
             path.parent.mkdir(parents=True, exist_ok=True)
         temporary, handle = new_temporary(folder or path.parent, path.name)
+        in_body = True
         yield temporary
+        in_body = False
         if flush:
             os.fsync(handle)
         share_lock(handle)
         os.replace(temporary, path)
     except OSError as error:
-        if isinstance(error, UvgenError):  # of what the body read
+        if isinstance(error, UvgenError) or (in_body and _names_another(error, temporary)):  # of what the body read
             raise
         moved = ": its folder was moved, removed or replaced" if error.errno == errno.ENOENT else ""
         raise DatasetError(
@@ -75,6 +79,13 @@ def replaced_on_success(
             with suppress(OSError):  # renamed
                 temporary.unlink()
             os.close(handle)
+
+
+def _names_another(error: OSError, place: Path | None) -> bool:
+    """Whether an error is about other files than a place, or one in it. That of a full disk names no file at all."""
+    names = [name for name in (error.filename, error.filename2) if isinstance(name, str | bytes | os.PathLike)]
+    paths = [Path(os.path.abspath(os.fsdecode(name))) for name in names]
+    return bool(paths) and not any(place and path.is_relative_to(os.path.abspath(place)) for path in paths)
 
 
 def temporary_name(name: str) -> str:
@@ -281,6 +292,8 @@ def folder_on_success(folder: Path) -> Iterator[Path]:
         If the folder exists and is not empty.
     DatasetError
         If it cannot be written, or the disk is full.
+    OSError
+        Of the body, where it is about files outside of the draft.
     """
     check_no_url(folder)
     draft = draft_of(folder)
@@ -290,18 +303,21 @@ def folder_on_success(folder: Path) -> Iterator[Path]:
         with suppress(OSError):
             draft.rmdir()  # whoever holds the lock has made it; what a killed run left stays
         raise
+    in_body = False
     try:
         if draft.is_symlink():  # what it leads to is not ours
             draft.unlink()
         draft.mkdir(parents=True, exist_ok=True)
         made = os.lstat(draft)
+        in_body = True
         yield draft
+        in_body = False
         if not os.path.samestat(made, os.lstat(draft)):  # a link, or another folder: whose files are in it?
             raise DatasetError(f"{draft}: was moved or replaced while it was written; run the command again")
         os.replace(draft, os.path.realpath(folder))
     except OSError as error:
         shutil.rmtree(draft, ignore_errors=True)
-        if isinstance(error, UvgenError):
+        if isinstance(error, UvgenError) or (in_body and _names_another(error, draft)):
             raise
         raise DatasetError(
             f"{folder}: cannot be written ({error.strerror or error}); check free space, permissions"

@@ -14,7 +14,7 @@ DATASET_INDEX, SYNTH_INDEX, FIT_INDEX, PREDICT_INDEX = "dataset.json", "synth.js
 REGISTER_INDEX = "register.json"
 EXPORT_MARK = ".uvgen-export.json"
 REPORT_PARTS = ("index.html", "assets/report.js", "data/overview.js")
-SHARD_NAME = re.compile(r"[^.].*-\d{5}\.h5")
+SHARD_NAME = re.compile(r"(?!\.).*-\d{5,}\.h5", re.DOTALL)
 
 DATA_SET, SAMPLES, REPORT, EXPORT = "a data set", "a folder of samples", "a report", "an export for other trainers"
 PREDICTIONS = "predictions of a network"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from uvgen._version import __version__
-from uvgen.checks import number_in, seed_number
+from uvgen.checks import check_several, number_in, seed_number
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
 from uvgen.jobs.options import RETRIES, RunOptions
@@ -134,12 +134,13 @@ def render_faces(
     2000
     """
     started = time.perf_counter()
-    _check(count, size, subsets)
-    number_in(photographs, "photographs", 1, 1000, whole=True)
+    count, size = number_in(count, "count", 1, whole=True), number_in(size, "size", 64, 4096, whole=True)
+    _check_subsets(subsets)
+    photographs = number_in(photographs, "photographs", 1, 1000, whole=True)
     if count * photographs > _MOST_NAMES:
         of = f"count: {count}" + (f" of {photographs} photographs each" if photographs > 1 else "")
         raise InputError(f"{of}, expected {_MOST_NAMES} photographs at most")
-    seed_number(seed)
+    seed = seed_number(seed)
     how = RunOptions(workers, retries, timeout)
     out = Path(os.path.abspath(out))  # workers may have another working folder
     check_samples_folder(out)
@@ -154,11 +155,8 @@ def render_faces(
     return SynthResult(len(files), record.new_samples, files, time.perf_counter() - started)
 
 
-def _check(count: int, size: int, subsets: Sequence[str]) -> None:
-    if count < 1:
-        raise InputError(f"count: {count}, expected 1 or more")
-    if not 64 <= size <= 4096:
-        raise InputError(f"size: {size}, expected 64 to 4096")
+def _check_subsets(subsets: Sequence[str]) -> None:
+    check_several(subsets, "subsets")
     if not subsets or len(set(subsets)) < len(subsets) or not set(subsets) <= set(SUBSETS):
         raise InputError(f"subsets: {', '.join(subsets) or 'none'}; expected some of {', '.join(SUBSETS)}, each once")
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from uvgen.checks import check_tensor, shown
+from uvgen.checks import MAX_SIDE, check_tensor, number_in, shown
 from uvgen.datasets.fields import MAP_PARAMETERS
 from uvgen.datasets.open import check_model
 from uvgen.errors import InputError
@@ -80,6 +80,8 @@ class PositionMapLayer(nn.Module):
         super().__init__()
         model = as_model(model)
         atlas = build_atlas(model, size, convention)
+        if crop_size is not None:
+            crop_size = number_in(crop_size, "crop_size", 1, MAX_SIDE, "px", whole=True)
         self.size, self.convention, self.crop_size = size, convention, crop_size
         self.n_shape, self.n_expression = model.n_shape, model.n_expression
         buffers = {

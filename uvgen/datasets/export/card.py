@@ -8,6 +8,7 @@ import numpy as np
 
 from uvgen._version import __version__
 from uvgen.datasets.config import DatasetConfig
+from uvgen.datasets.naming import subset_of_shard
 from uvgen.maps.target_layouts import TARGETS, target_layouts
 from uvgen.models.load import BUILTIN
 from uvgen.shards.reader import ShardReader
@@ -81,7 +82,7 @@ def card_text(reader: ShardReader) -> str:
     config = reader.config
     subsets = Counter[str]()
     for file, n in zip(reader.files, reader.shard_samples, strict=True):
-        subsets[printable(file.rpartition("-")[0])] += n
+        subsets[printable(subset_of_shard(file))] += n
     counts = ", ".join(f"{name} {n}" for name, n in sorted(subsets.items()))
     build = config.build
     how = "made from each face's parameters of a 3D morphable model" if build.has_parameters else "another program's"

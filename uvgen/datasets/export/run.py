@@ -185,7 +185,7 @@ def export_shards(
     started = time.perf_counter()
     choice(to, "to", tuple(TARGETS))
     check_packages(to)
-    number_in(quality, "quality", 1, 100, whole=True)
+    quality = number_in(quality, "quality", 1, 100, whole=True)
     how = RunOptions(workers, retries, timeout)
     target = TARGETS[to]
     if model is None and needs_model(to):

@@ -3,7 +3,6 @@
 In some copies of 300W-LP all turned versions of a photograph have the `pt2d` of the first.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.datasets.naming import original_name
 from uvgen.datasets.quality.annotations import in_image
 from uvgen.samples.photographs import photograph_of
 from uvgen.shards.index import Index
@@ -21,7 +21,6 @@ POINT_FIELDS = ("image_to_crop", "landmarks", "annotated_landmarks", "flipped")
 
 _COMPARED = [0, 8, 16, 30, 36, 45, 48, 54]  # landmarks
 _SAME_PX, _TURNED_RAD = 0.05, 0.01
-_COPY = re.compile(r"-\d+$")
 
 REPEATED = "repeated_annotations"
 """In a copy's plan: its samples that hold the annotation of another version, which a copy of a part may lack."""
@@ -106,7 +105,7 @@ def _stated(reader: ShardReader) -> NDArray[np.bool_]:
     if not stated:
         return np.zeros(len(reader), bool)
     augmented = reader.config.augmentation is not None  # their names end in -0 and so on
-    return np.array([name in stated or (augmented and _COPY.sub("", name) in stated) for name in reader.names], bool)
+    return np.array([name in stated or (augmented and original_name(name) in stated) for name in reader.names], bool)
 
 
 def repeated_names(reader: ShardReader, chosen: Sequence[str]) -> list[str]:

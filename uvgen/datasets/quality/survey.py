@@ -164,7 +164,8 @@ def _annotations(samples: Sequence[Sample]) -> list[Annotation | None]:
     for sample in samples:
         try:
             found.append(read_annotation(sample))
-        except (SampleError, ValueError):
+        except (SampleError, ValueError) as error:
+            check_source(sample, error)  # what is left out must not depend on the machine
             found.append(None)
     return found
 

@@ -149,7 +149,7 @@ def register_scans(
     choice(frame, "frame", FRAMES)
     choice(units, "units", UNITS)
     if max_error_mm is not None:
-        number_in(max_error_mm, "max_error_mm", 0, unit="mm")
+        max_error_mm = number_in(max_error_mm, "max_error_mm", 0, unit="mm")
     root, out = Path(os.path.abspath(scans)), Path(os.path.abspath(out))
     check_register_folder(out)
     where = None if landmarks is None else Path(os.path.abspath(landmarks))

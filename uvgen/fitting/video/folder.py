@@ -156,11 +156,11 @@ def fit_video(
     how = RunOptions(workers, retries, timeout)
     choice(jaw, "jaw", JAWS)
     choice(exif, "exif", EXIF)
-    number_in(smoothness, "smoothness", 0)
+    smoothness = number_in(smoothness, "smoothness", 0)
     if fps is not None:
-        number_in(fps, "fps", 0.001, 100_000)
+        fps = number_in(fps, "fps", 0.001, 100_000)
     if max_residual is not None:
-        number_in(max_residual, "max_residual", 0)
+        max_residual = number_in(max_residual, "max_residual", 0)
     root, out = Path(os.path.abspath(video)), Path(os.path.abspath(out))
     check_fit_folder(out)
     check_kind(out, video=True, overwrite=overwrite)
