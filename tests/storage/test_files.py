@@ -2,7 +2,6 @@
 
 import errno
 import multiprocessing
-import os
 from pathlib import Path
 
 import pytest
@@ -240,7 +239,7 @@ def test_drafts_of_a_folder_that_was_moved_are_named(tmp_path: Path) -> None:
     draft_of(tmp_path / "a/out").mkdir(parents=True)
     draft_of(tmp_path / "a/out.2").mkdir()
     (tmp_path / "a" / f"{draft_of(tmp_path / 'else/out').name}").symlink_to(tmp_path)
-    os.rename(tmp_path / "a", tmp_path / "b")
+    (tmp_path / "a").rename(tmp_path / "b")
     draft_of(tmp_path / "b/out").mkdir()
     assert other_drafts(tmp_path / "b/out") == [tmp_path / "b" / draft_of(tmp_path / "a/out").name]
     assert not other_drafts(tmp_path / "none/out")

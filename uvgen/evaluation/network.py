@@ -36,7 +36,10 @@ LAYOUTS = ("auto", "NCHW", "NHWC")
 SIZE = 256
 """Of crops, where the file leaves it open."""
 
-_UNTOLD = r"(?s)^\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from .*? failed: ?|/\S*onnxruntime/\S+:\d+ .*?\) (?=[A-Z])"
+_UNTOLD = re.compile(
+    r"^\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from .*? failed: ?|/\S*onnxruntime/\S+:\d+ .*?\) (?=[A-Z])",
+    re.DOTALL,
+)
 """Parts of onnxruntime's errors that precede what is wrong: where in its source that was found."""
 
 _IMAGENET = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]], np.float32)
@@ -256,7 +259,7 @@ def hash_network(path: Path) -> str:
 
 def _is_beside(other: Path, path: Path) -> bool:
     """Whether a file lies in the folder of another, or of what that is a link to."""
-    folders = {os.path.realpath(path.parent), os.path.dirname(os.path.realpath(path))}
+    folders = {os.path.realpath(path.parent), os.fspath(path.resolve().parent)}
     return any(os.path.realpath(other).startswith(os.path.join(folder, "")) for folder in folders)
 
 
@@ -330,9 +333,10 @@ def _opened(path: Path) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        why = re.sub(_UNTOLD, "", str(error))
+        why = _UNTOLD.sub("", str(error))
         newer = "; save it with an older opset, or update onnxruntime" * bool(re.search("IR version|opset", why))
-        raise InputError(f"{path}: onnxruntime cannot open it ({brief(why)}), expected an ONNX network{newer}") from error
+        what = f"{path}: onnxruntime cannot open it ({brief(why)}), expected an ONNX network{newer}"
+        raise InputError(what) from error
 
 
 def _shown(shape: list[Any]) -> str:

@@ -1,9 +1,9 @@
 """A bounded cache of files from object stores: by the SHA-256 of their content, safe for several processes.
 
-A file has its hash as its name. It is verified when it is fetched; its time then gets a mark, which lasts until the file
-is written to. One without the mark is verified again before it is used: a hash takes 0.9 s per GB, too long for each
-process. Files that were not used for longest are deleted where the limit is reached; a process that has one open goes
-on reading it.
+A file has its hash as its name. It is verified when it is fetched; its time then gets a mark, which lasts until the
+file is written to. One without the mark is verified again before it is used: a hash takes 0.9 s per GB, too long for
+each process. Files that were not used for longest are deleted where the limit is reached; a process that has one open
+goes on reading it.
 """
 
 import errno
