@@ -29,7 +29,7 @@ from uvgen.fitting.fitted import (
     source_below,
     usable_points,
 )
-from uvgen.fitting.frames import Frame, frames_of
+from uvgen.fitting.frames import Frame, check_opens, frames_of
 from uvgen.fitting.linking import Places, linked, thumbnail_of
 from uvgen.fitting.tracks import Alone, fit_alone, fit_track
 from uvgen.fitting.video_files import SCRATCH, make_scratch, replace_folder, write_file
@@ -148,6 +148,7 @@ def _fit(tools: FaceTools[VideoJob], task: FitTask) -> FittedBatch:
     else:
         scratch = job.out / f"{SCRATCH}{video.name}"
         try:
+            check_opens(video)
             state = state_of_video(job, tools.table, video)
         except UvgenError as error:
             check_machine(error)
