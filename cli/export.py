@@ -17,7 +17,7 @@ from uvgen.cli.options import (
     workers_option,
 )
 from uvgen.cli.progress import cores, reported
-from uvgen.cli.results import json_option, name_skipped, print_json
+from uvgen.cli.results import json_option, name_other_drafts, name_skipped, print_json
 from uvgen.wording import count
 
 
@@ -99,6 +99,7 @@ def command(
     check_export_folder(out, overwrite=overwrite)
     if has_maps(to):
         check_maps(open_shards(shards, untrusted=untrusted).config, model, shards)
+    name_other_drafts(out)
     with reported(quiet=quiet):
         result = export_shards(
             shards, out, to, model=model, data=data, convention=convention, quality=quality, names=list_path,

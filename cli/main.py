@@ -68,6 +68,8 @@ class _LazyGroup(SpokenGroup):
         # All work is done with one BLAS thread a process. OpenBLAS starts its threads when it is loaded; if they
         # cannot be started, it interrupts the process.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        for name in ("HDF5_DRIVER", "HDF5_VOL_CONNECTOR"):  # uvgen's files are plain ones; HDF5 crashes at other names
+            os.environ.pop(name, None)
         if (least := _memory_limit()) < _LEAST_MB:
             click.echo(f"uvgen: limited to {least} MB (ulimit -v), expected {_LEAST_MB} or more", err=True)
             ctx.exit(1)

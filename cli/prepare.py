@@ -16,7 +16,7 @@ from uvgen.cli.options import (
     workers_option,
 )
 from uvgen.cli.progress import cores, reported
-from uvgen.cli.results import name_skipped
+from uvgen.cli.results import name_other_drafts, name_skipped
 from uvgen.wording import count
 
 _WHAT, _OUTPUT = "What goes in", "What comes out"
@@ -77,6 +77,7 @@ def deep3d(
 
     if detections is None and detector is None:
         raise click.UsageError("--detections: none, and no --detector, expected one of them")
+    name_other_drafts(out)
     with reported(quiet=quiet):
         result = prepare_deep3d(
             images, out, detections=detections, detector=detector, detector_model=detector_model, exif=exif,

@@ -21,7 +21,7 @@ from uvgen.cli.options import (
     workers_option,
 )
 from uvgen.cli.progress import cores, reported, show_quality, show_warnings
-from uvgen.cli.results import json_option, print_json
+from uvgen.cli.results import json_option, name_other_drafts, print_json
 from uvgen.wording import count, shown_size
 
 _SHOWN, _PREDICTED, _OUTPUT = "What is shown", "Predictions", "What comes out"
@@ -103,6 +103,7 @@ def command(
     if not quiet:
         n_pages = min(len(reader) if all_samples else worst, len(reader)) if names is None else len(names)
         click.echo(_about(n_pages, len(reader), workers or cores(), thumbnails=thumbnails), err=True)
+    name_other_drafts(out)
     evaluation = None
     with reported(quiet=quiet):
         if predictions is not None:

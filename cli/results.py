@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -20,6 +21,20 @@ json_option = option(
 def print_json(content: dict[str, Any]) -> None:
     """One object, readable, in UTF-8 whatever the terminal's encoding."""
     click.echo(json.dumps(content, indent=2, ensure_ascii=True))
+
+
+def name_other_drafts(out: Path) -> None:
+    """Say on stderr which unfinished folders lie beside the one that is to be made, and are not continued."""
+    from uvgen.storage.files import other_drafts
+
+    for draft in other_drafts(out):
+        click.echo(
+            as_typed(printable(
+                f"note: {draft}: left by a run that was interrupted when the folder was at another path, or by another "
+                "user's; it is not continued: delete it if no other run is at work"
+            )),
+            err=True,
+        )  # fmt: skip
 
 
 def name_skipped(skipped: Sequence[Any], listed_in: str, *, quiet: bool = False) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from support.builds import SMALL, edit_index, have
+from support.builds import PATIENCE_S, SMALL, edit_index, have, start
 from support.toy import toy_model, write_tree
 
 from uvgen.models.morphable import make_model, save_model
@@ -322,3 +322,14 @@ def test_verify_finds_landmarks_that_moved(uvgen: Any, built: Path, model_path: 
 def test_verify_of_an_index_that_was_only_written_again_says_sound(uvgen: Any, built: Path) -> None:
     edit_index(built, lambda content: None)  # as the tests above do: the damage is what they change, not the writing
     assert uvgen("verify", built).exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["HDF5_DRIVER", "HDF5_VOL_CONNECTOR"])
+def test_command_ignores_drivers_of_hdf5_that_its_environment_names(
+    untouched: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "nonsense")  # HDF5 crashes at it
+    process = start("verify", untouched)
+    output, errors = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, errors
+    assert "sound" in output + errors

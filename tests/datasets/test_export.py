@@ -267,7 +267,7 @@ def test_export_of_hostile_names_writes_every_sample_in_its_folder(built: Path, 
     ("names", "words"),
     [
         (("same", "same"), "'same': two samples map to this file"),
-        (("../a", "__/a"), "'__/a': two samples map to this file"),
+        (("../a", "__/a"), r"'__/a': two samples map to this file name: '\.\./a' and '__/a'; exp"),
     ],
 )
 def test_export_of_names_that_collide_is_an_error(

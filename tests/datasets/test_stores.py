@@ -1,5 +1,7 @@
 """Data sets in an object store: written, read, repeated and refused; the store is a folder that fails as it is told."""
 
+import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from uvgen import (
 from uvgen.augment import Augmentation
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
 from uvgen.shards.stored import ReadAhead
-from uvgen.storage import transfers
+from uvgen.storage import objects, transfers
 from uvgen.storage.object_cache import objects_folder
 
 URL = "s3://bucket/sets/one"
@@ -150,6 +152,42 @@ def test_a_cache_that_cannot_be_made_is_not_blamed_on_the_store(
     with pytest.raises(
         DatasetError, match=rf"{tmp_path}/file: the cache for {URL} cannot be written \(Not a dir.*UVGEN_"
     ):
+        open_shards(URL)
+
+
+@pytest.fixture
+def read_only_cache(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache that holds all of the set, and cannot be written."""
+    list(open_shards(URL))
+
+    def refuse(*_: object, **_named: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(objects, "new_temporary", refuse)
+    for name in ("utime", "unlink", "replace"):
+        monkeypatch.setattr(os, name, refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+
+
+@pytest.mark.usefixtures("read_only_cache")
+def test_open_shards_of_a_store_reads_from_a_complete_cache_that_cannot_be_written(
+    local: Path, store: FolderStore
+) -> None:
+    before = store.calls["get"]
+    for left, right in zip(open_shards(local / "shards"), open_shards(URL), strict=True):
+        assert_equal_samples(left, right)
+    assert store.calls["get"] == before
+
+
+@pytest.mark.usefixtures("read_only_cache")
+def test_a_cache_that_cannot_be_written_is_not_taken_for_what_the_store_holds_now(stored: Path) -> None:
+    assert "cannot be fetched anew, as " in verify_shards(URL).problems[0]
+    index = stored / "dataset.json"
+    index.write_bytes(index.read_bytes()[:-1])
+    with pytest.raises(DatasetError, match=r"the cache for .* cannot be written \(Read-only file system\)"):
+        open_shards(URL)
+    index.rename(index.with_name("other"))
+    with pytest.raises(DatasetError, match="no data set"):
         open_shards(URL)
 
 

@@ -207,3 +207,54 @@ def test_hash_of_a_network_is_of_its_weights_wherever_they_are(tmp_path: Path) -
         changed[rng.integers(len(data), size=3)] = rng.integers(256, size=3)
         path.write_bytes(changed[: rng.integers(1, len(data))].tobytes())
         hash_network(path)
+
+
+@pytest.mark.parametrize("weights", ["../weights.bin", "{folder}/weights.bin", "link.bin", "etc/hostname"])
+def test_hash_of_a_network_whose_weights_lie_elsewhere_is_refused(tmp_path: Path, weights: str) -> None:
+    folder = tmp_path / "network"
+    folder.mkdir()
+    (tmp_path / "weights.bin").write_bytes(b"")
+    (folder / "link.bin").symlink_to("../weights.bin")
+    (folder / "etc").symlink_to("/etc")
+    path = external_network(folder / "net.onnx", weights.format(folder=tmp_path))
+    with pytest.raises(InputError, match=r"net\.onnx: has weights in '.*', expected a file in its own folder"):
+        hash_network(path)
+
+
+def test_hash_of_a_network_of_links_into_another_folder_is_made(tmp_path: Path) -> None:  # as Hugging Face's cache
+    (tmp_path / "blobs").mkdir()
+    for name in ("net.onnx", "weights.bin"):
+        (tmp_path / name).symlink_to(f"blobs/{name}")
+    (tmp_path / "blobs/weights.bin").write_bytes(b"1")
+    external_network(tmp_path / "net.onnx", "weights.bin")
+    found = hash_network(tmp_path / "net.onnx")
+    (tmp_path / "blobs/weights.bin").write_bytes(b"2")
+    assert hash_network(tmp_path / "net.onnx") != found
+
+
+def test_hash_of_a_network_of_more_bytes_than_there_can_be_is_refused_unread(tmp_path: Path) -> None:
+    path = external_network(tmp_path / "net.onnx", "weights.bin")
+    (tmp_path / "weights.bin").touch()
+    os.truncate(tmp_path / "weights.bin", 1 << 40)
+    with pytest.raises(InputError, match=r"weights\.bin: weights of 1099511627776 bytes, expected 17179869184 at most"):
+        hash_network(path)
+    os.truncate(path, 1 << 40)
+    with pytest.raises(InputError, match=r"net\.onnx: 1099511627776 bytes, expected an ONNX network, which has"):
+        hash_network(path)
+
+
+@pytest.mark.parametrize(
+    ("format_version", "opset", "why"),
+    [(99, 13, "Unsupported model IR version: 99, max supported IR version: "), (8, 999, ".*Opset 999 is under devel")],
+)
+def test_network_of_a_newer_format_is_refused_with_what_to_do(
+    tmp_path: Path, format_version: int, opset: int, why: str
+) -> None:
+    path = identity_network(tmp_path / "net.onnx", (1, 3, 64, 64))
+    content = path.read_bytes()
+    assert content.startswith(b"\x08\x08") and content.endswith(b"\x10\x0d")
+    number = bytes([opset & 127 | 128, opset >> 7]) if opset > 127 else bytes([opset])
+    tail = content[2:-6] + b"\x42" + bytes([3 + len(number)]) + b"\x0a\x00\x10" + number
+    path.write_bytes(b"\x08" + bytes([format_version]) + tail)
+    with pytest.raises(InputError, match=rf"cannot open it \({why}.*; save it with an older opset, or update onnxr"):
+        Network(path, NetworkOptions())

@@ -1,6 +1,7 @@
 """`uvgen.fit_video`: what comes of videos and folders of frames, whatever is wrong with some."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -27,7 +28,7 @@ from uvgen import (
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.splits import group_samples
 from uvgen.errors import DatasetError, DependencyError, InputError, OutputError, SettingsError
-from uvgen.fitting.video import frames, worker
+from uvgen.fitting.video import frames, state, worker
 from uvgen.fitting.video.frames import Frame, frames_of
 from uvgen.fitting.video.record import videos_of
 from uvgen.fitting.worker import FaceTools, Photograph
@@ -417,6 +418,15 @@ def test_files_that_are_no_videos_cost_themselves(movie, tmp_path, spoil: Callab
     assert len(result.faces) == N
     (skip,) = result.skipped
     assert skip.name == "bad" and message in skip.reason and "Errno" not in skip.reason and "'" not in skip.reason
+
+
+def test_a_file_that_is_no_video_is_refused_before_it_is_hashed(av, points, tmp_path, monkeypatch) -> None:
+    write_marks(tmp_path / "bad", points)
+    monkeypatch.setattr(state, "digest_of", lambda path: pytest.fail(f"{path} was hashed"))
+    (tmp_path / "bad.mp4").write_bytes(b"none" * 99)
+    os.truncate(tmp_path / "bad.mp4", 1 << 40)
+    with pytest.raises(DatasetError, match=r"bad\.mp4: no readable video"):
+        fit(tmp_path / "bad.mp4", tmp_path / "out")
 
 
 def test_a_video_that_is_damaged_further_on_is_used_up_to_there(av, images, points, tmp_path, monkeypatch) -> None:

@@ -1,6 +1,7 @@
 """Weight masks of the user's own: what is taken, and what is named."""
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -94,3 +95,10 @@ def test_read_weights_of_something_else_is_refused_by_name(tmp_path: Path, save,
     save(path)
     with pytest.raises(InputError, match=rf"mask\.npz: .*{message}"):
         read_weights(path, 2)
+
+
+def test_read_weights_of_a_file_that_is_larger_than_a_mask_is_refused_unread(tmp_path: Path) -> None:
+    (tmp_path / "mask.npy").touch()
+    os.truncate(tmp_path / "mask.npy", 1 << 40)
+    with pytest.raises(InputError, match=r"mask\.npy: not a readable weight mask \(.*268435456"):
+        read_weights(tmp_path / "mask.npy", 2)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from uvgen.errors import InputError
 from uvgen.samples.landmark_files import find_landmarks
 from uvgen.samples.landmark_schemes import FaceLandmarks, outside_image
+from uvgen.samples.landmark_tables import read_table
 
 POINTS = np.round(np.random.default_rng(4).uniform(5, 90, (68, 2)), 2)
 
@@ -241,3 +242,10 @@ def test_find_landmarks_of_a_wrong_table_names_it(tmp_path: Path, name: str, con
 def test_find_landmarks_names_a_wrong_row_and_its_image(tmp_path: Path, name: str, content: str, message: str) -> None:
     (found,) = look_up(tmp_path / name, content, "a.jpg")
     assert re.search(message, found) and "a.jpg" in found
+
+
+@pytest.mark.parametrize(("name", "found"), [("faces", "nothing"), ("faces.dat", r"\.dat")])
+def test_read_table_of_another_suffix_is_refused(tmp_path: Path, name: str, found: str) -> None:
+    (tmp_path / name).write_text(csv_with_header({"a.jpg": POINTS}))
+    with pytest.raises(InputError, match=rf"{name}: a name that ends in {found}, expected \.csv, \.json, \.xml, \.txt"):
+        read_table(tmp_path / name)

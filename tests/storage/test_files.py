@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from uvgen.errors import DatasetError, OutputError, SampleError
-from uvgen.storage.files import check_folder, draft_of, folder_on_success, replaced_on_success, temporary_name
+from uvgen.storage.files import (
+    check_folder,
+    draft_of,
+    folder_on_success,
+    other_drafts,
+    replaced_on_success,
+    temporary_name,
+)
 from uvgen.storage.journal import Journal
 from uvgen.storage.locks import exclusive, locked, scratch_folder
 
@@ -253,3 +260,13 @@ def test_check_folder_of_a_place_that_takes_nothing_whatever_its_rights_says_so(
     for folder, path in ((tmp_path / "out", None), (tmp_path, None), (tmp_path, tmp_path / "a")):
         with pytest.raises(OutputError, match=f"^{path or folder}: cannot be written .*; choose another folder"):
             check_folder(folder, path)
+
+
+def test_drafts_of_a_folder_that_was_moved_are_named(tmp_path: Path) -> None:
+    draft_of(tmp_path / "a/out").mkdir(parents=True)
+    draft_of(tmp_path / "a/out.2").mkdir()
+    (tmp_path / "a" / f"{draft_of(tmp_path / 'else/out').name}").symlink_to(tmp_path)
+    (tmp_path / "a").rename(tmp_path / "b")
+    draft_of(tmp_path / "b/out").mkdir()
+    assert other_drafts(tmp_path / "b/out") == [tmp_path / "b" / draft_of(tmp_path / "a/out").name]
+    assert not other_drafts(tmp_path / "none/out")

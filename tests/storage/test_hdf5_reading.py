@@ -1,5 +1,6 @@
 """What an HDF5 file may declare and still be refused, each rule by a file that breaks it alone."""
 
+import os
 import re
 import struct
 import subprocess
@@ -389,3 +390,22 @@ def test_dataset_read_of_more_than_is_allowed_names_the_argument(tmp_path: Path)
         with pytest.raises(DatasetError, match="takes 80000 bytes, more than max_bytes=79999"):
             data.read(79_999)
         assert data.read(80_000).shape == (100, 100)
+
+
+_READ_BY_DRIVER = """
+import sys
+from pathlib import Path
+from uvgen.storage.hdf5_reading import open_hdf5
+with open_hdf5(Path(sys.argv[1])) as file:
+    print(file.dataset("value").read_row(1).tolist())
+"""
+
+
+@pytest.mark.parametrize("driver", ["core", "stdio", "family", "log"])
+def test_open_hdf5_reads_a_plain_file_whatever_driver_the_environment_names(tmp_path: Path, driver: str) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        chunked(file, all_rows())
+    words = [sys.executable, "-c", _READ_BY_DRIVER, tmp_path / "a.h5"]
+    environment = {**os.environ, "HDF5_DRIVER": driver}
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=PATIENCE_S, check=False)
+    assert (done.stdout, done.stderr) == (f"{ROWS[1].tolist()}\n", "")

@@ -86,6 +86,26 @@ def test_cached_file_that_was_cut_short_here_is_fetched_again(store: FolderStore
     assert take(0).read_bytes() == CONTENTS[0]
 
 
+def test_cached_file_that_was_written_to_is_verified_and_fetched_again(store: FolderStore) -> None:
+    take(0).write_bytes(CONTENTS[1])
+    assert take(0).read_bytes() == CONTENTS[0] and store.calls["get"] == 2
+
+
+def test_cached_file_is_hashed_again_only_if_its_time_changed(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[Path] = []
+    has_sha256 = object_cache.has_sha256
+    monkeypatch.setattr(object_cache, "has_sha256", lambda path, hash_: hashed.append(path) or has_sha256(path, hash_))
+    path = take(0)
+    take(0)
+    assert not hashed
+    path.touch()
+    for _ in range(2):
+        take(0)
+    assert hashed == [path] and store.calls["get"] == 1
+
+
 @pytest.mark.parametrize("make", [lambda path: os.mkfifo(path), lambda path: path.symlink_to(path.name)])
 def test_cached_file_that_is_no_file_any_more_is_fetched_again(
     store: FolderStore, make: Callable[[Path], object]
@@ -106,12 +126,14 @@ def test_cached_file_of_a_cache_that_cannot_be_written_is_used(
     store: FolderStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take(0)
+    take(1).touch()  # has to be verified once more
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **_named: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr(object_cache.os, "utime", refuse)
-    assert take(0).read_bytes() == CONTENTS[0] and store.calls["get"] == 1
+    assert [take(number).read_bytes() for number in (0, 1, 1)] == [CONTENTS[0], CONTENTS[1], CONTENTS[1]]
+    assert store.calls["get"] == 2
 
 
 def test_locks_of_the_cache_that_are_links_are_not_written_through(store: FolderStore, tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ What a file does not say has to be said: what its images are divided by, and in 
 """
 
 import hashlib
+import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,10 +36,17 @@ LAYOUTS = ("auto", "NCHW", "NHWC")
 SIZE = 256
 """Of crops, if the file leaves it open."""
 
+_UNTOLD = re.compile(
+    r"^\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from .*? failed: ?|/\S*onnxruntime/\S+:\d+ .*?\) (?=[A-Z])",
+    re.DOTALL,
+)
+"""Parts of onnxruntime's errors that precede what is wrong: where in its source that was found."""
+
 _IMAGENET = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]], np.float32)
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 _FEWEST_TEXELS, _LARGEST = 16, 4096
 _LEAST_PX, _MOST_SIZES = 3.0, 100.0  # across a map that is in px: less is another unit, more is no face
+_MOST_BYTES, _MOST_WEIGHTS = 1 << 31, 16 << 30  # of the file: protobuf's limit; of files beside it
 _EXPECTED_OUTPUT = "a position map, (1, 3, U, U), (1, U, U, 3) or (1, U², 3)"
 
 
@@ -229,15 +238,29 @@ def images_of(crop: NDArray[np.uint8], pixels: str = "unit", channels: str = "rg
 
 
 def hash_network(path: Path) -> str:
-    """SHA-256 of an ONNX file, and of the files in its folder that hold its weights if it does not itself."""
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            found.update(block)
-    for name in sorted(set(_external(path.read_bytes()))):
-        if (other := path.parent / name).is_file():
+    """SHA-256 of an ONNX file, and of the files in its folder that hold its weights if it does not itself.
+
+    Raises InputError if these lie elsewhere, or if there are more bytes than a network can have.
+    """
+    if (size := path.stat().st_size) > _MOST_BYTES:
+        raise InputError(f"{path}: {size} bytes, expected an ONNX network, which has {_MOST_BYTES} at most")
+    content = path.read_bytes()
+    found, total = hashlib.sha256(content), 0
+    for name in sorted(set(_external(content))):
+        other = path.parent / name
+        if not _is_beside(other, path):
+            raise InputError(f"{path}: has weights in {brief(name)!r}, expected a file in its own folder")
+        if os.path.isfile(other):  # noqa: PTH113 -- Path's raises where the name is too long
+            if (total := total + other.stat().st_size) > _MOST_WEIGHTS:
+                raise InputError(f"{other}: weights of {total} bytes, expected {_MOST_WEIGHTS} at most")
             found.update(bytes.fromhex(sha256_file(other)))
     return found.hexdigest()
+
+
+def _is_beside(other: Path, path: Path) -> bool:
+    """Whether a file lies in the folder of another, or of what that is a link to."""
+    folders = {os.path.realpath(path.parent), os.fspath(path.resolve().parent)}
+    return any(os.path.realpath(other).startswith(os.path.join(folder, "")) for folder in folders)
 
 
 _MODEL, _GRAPH, _NODE, _ATTRIBUTE, _TENSOR, _SPARSE, _FUNCTION, _ENTRY = range(8)
@@ -310,7 +333,10 @@ def _opened(path: Path) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise InputError(f"{path}: onnxruntime cannot open it ({brief(error)}), expected an ONNX network") from error
+        why = _UNTOLD.sub("", str(error))
+        newer = "; save it with an older opset, or update onnxruntime" * bool(re.search("IR version|opset", why))
+        what = f"{path}: onnxruntime cannot open it ({brief(why)}), expected an ONNX network{newer}"
+        raise InputError(what) from error
 
 
 def _shown(shape: list[Any]) -> str:

@@ -15,6 +15,7 @@ from uvgen.storage.npy import read_npy
 from uvgen.storage.reading import read_file
 
 _PER_UNIT = 16  # gray levels
+_MOST_BYTES = 1 << 28  # 4096² weights as float64 take half of it
 
 
 def weights_to_gray(weights: NDArray[np.floating]) -> NDArray[np.uint8]:
@@ -51,7 +52,7 @@ def read_weights(path: Path, size: int) -> NDArray[np.float32]:
         holds negative or non-finite weights.
     """
     try:
-        data = read_file(path)
+        data = read_file(path, _MOST_BYTES)
         is_array = describe_bytes(data) == "a NumPy .npy array"
         weights = read_npy(data) if is_array else gray_to_weights(decode_gray(data))
     except MemoryError:

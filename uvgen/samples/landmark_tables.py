@@ -111,7 +111,10 @@ def read_table(path: Path) -> LandmarkTable:
         text = xml_text(path) if path.suffix.lower() == ".xml" else read_text(path, "a table of landmarks")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or brief(error)})") from error
-    entries = list(TABLES[path.suffix.lower()](path, text))
+    entries_of = TABLES.get(path.suffix.lower())
+    if entries_of is None:
+        raise InputError(f"{path}: a name that ends in {path.suffix or 'nothing'}, expected {', '.join(TABLES)}")
+    entries = list(entries_of(path, text))
     if not entries:
         raise InputError(f"{path}: no faces in it, expected landmarks of images")
     return LandmarkTable(path, entries)

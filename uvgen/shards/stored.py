@@ -1,5 +1,6 @@
 """Data sets in object stores: small files in a mirror, shards in the cache, fetched ahead of their readers."""
 
+import os
 import threading
 import time
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike
 from uvgen.errors import DatasetError, UvgenError
 from uvgen.shards.constants import CONSTANTS
 from uvgen.shards.index import Index, ShardEntry
+from uvgen.storage.cache import cache_folder
 from uvgen.storage.files import has_sha256, remove_leftovers
 from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.object_cache import cache_limit, cached_file, forget, is_cached, objects_folder
@@ -59,13 +61,25 @@ def _fetch_or_forget(path: Path, sha256: str | None = None) -> None:
     try:
         fetch(path, sha256=sha256)
     except MissingError:
-        with suppress(OSError):
-            path.unlink()
+        _remove(path)
     except DatasetError as error:  # who may not list a bucket hears of a missing file that it may not be read
         if sha256 is not None or not isinstance(error.__cause__, PermissionError):
             raise
-        with suppress(OSError):
-            path.unlink()
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if not os.path.lexists(path):  # on a read-only disk
+            return
+        raise DatasetError(
+            f"{path}: is in the cache, {cache_folder()}, but not in the store, and cannot be deleted "
+            f"({error.strerror or error}); delete it, or set UVGEN_CACHE to another folder"
+        ) from error
 
 
 def _no_set(folder: Path) -> str:
@@ -105,6 +119,11 @@ def shard_anew(folder: Path, entry: ShardEntry) -> Path:
     """As `shard_path`; what the store holds now, not what it held when it was fetched."""
     if entry.sha256 is not None and url_of(folder) is not None:
         forget(entry.sha256, ".h5")
+        if is_cached(entry.sha256, ".h5", entry.size_bytes):  # the cache cannot be written
+            raise DatasetError(
+                f"{folder / entry.file}: cannot be fetched anew, as {objects_folder()} cannot be written; set "
+                "UVGEN_CACHE to another folder"
+            )
     return shard_path(folder, entry)
 
 

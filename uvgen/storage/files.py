@@ -238,6 +238,19 @@ def draft_of(folder: Path) -> Path:
     return target.with_name(f"{TEMPORARY_PREFIX}{os.fsdecode(os.fsencode(target.name)[-120:])}-{code}")
 
 
+def other_drafts(folder: Path) -> list[Path]:
+    """Folders beside one that have the names of its drafts, were it at another path or another user's.
+
+    A run that was interrupted before its folder was moved does not go on: such a draft is left for people to delete.
+    """
+    own = draft_of(folder)
+    draft = re.compile(re.escape(own.name[:-16]) + "[0-9a-f]{16}")
+    with suppress(OSError):
+        names = sorted(name for name in os.listdir(own.parent) if draft.fullmatch(name) and name != own.name)
+        return [path for name in names if (path := own.parent / name).is_dir() and not path.is_symlink()]
+    return []
+
+
 @cache
 def _secret() -> bytes:
     """A number that is made once and kept in the user's cache folder; if that cannot be written, the machine's."""

@@ -179,8 +179,9 @@ class Hdf5File:
         try:
             if not path.is_file():
                 raise OSError("no regular file")
-            # samples are read whole and in any order: HDF5's chunk cache would copy each once more
-            self._file = h5py.File(path, "r", rdcc_nbytes=0)
+            # Samples are read whole and in any order: HDF5's chunk cache would copy each once more. The driver that
+            # HDF5_DRIVER names may have no file that can be read beside it.
+            self._file = h5py.File(path, "r", driver="sec2", rdcc_nbytes=0)
         except MemoryError:
             raise
         except Exception as error_:  # h5py raises many kinds on damaged files

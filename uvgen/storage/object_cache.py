@@ -1,13 +1,16 @@
 """A bounded cache of files from object stores: by the SHA-256 of their content, safe for several processes.
 
-A file is verified once, when it is fetched, and then has its hash as its name. Those that were not used for longest are
-deleted where the limit is reached; a process that has one open goes on reading it.
+A file has its hash as its name. It is verified when it is fetched; its time then gets a mark, which lasts until the
+file is written to. One without the mark is verified again before it is used: a hash takes 0.9 s per GB, too long for
+each process. Files that were not used for longest are deleted where the limit is reached; a process that has one open
+goes on reading it.
 """
 
 import errno
 import os
 import shutil
 import stat
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,13 +19,14 @@ from pathlib import Path
 
 from uvgen.errors import DatasetError, UvgenError
 from uvgen.storage.cache import cache_folder
-from uvgen.storage.files import new_temporary, remove_leftovers
+from uvgen.storage.files import has_sha256, new_temporary, remove_leftovers
 from uvgen.storage.locks import locked
 from uvgen.storage.objects import fetch
 
 _DEFAULT_BYTES = 50e9
 _LOOKS = 16  # at the whole folder, while as many bytes are fetched as the cache holds
 _HELD = ".lock-room"  # says how many bytes the cache holds
+_SECOND = 10**9  # ns
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
@@ -53,17 +57,41 @@ def cached(sha256: str, suffix: str) -> Path:
 
 
 def is_cached(sha256: str, suffix: str, size: int) -> bool:
-    """Whether it is there; that counts as a use."""
+    """Whether it is there, and has that content; that counts as a use.
+
+    What changed on the disk without a write, in size or time, is not noticed.
+    """
     path = cached(sha256, suffix)
     try:
         status = path.lstat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size != size:
+            return False
+        version = os.fspath(path), status.st_ino, status.st_mtime_ns
+        if status.st_mtime_ns % _SECOND != _mark(sha256) and version not in _verified:
+            if not has_sha256(path, sha256):
+                return False
+            _verified.add(version)  # in case that it cannot be marked
+            if path.lstat().st_mtime_ns != status.st_mtime_ns:  # written to meanwhile
+                return False
     except OSError:
         return False
-    if not stat.S_ISREG(status.st_mode) or status.st_size != size:
-        return False
     with suppress(OSError):  # a read-only cache, or another user's
-        os.utime(path)
+        _use(path, sha256)
     return True
+
+
+_verified: set[tuple[str, int, int]] = set()  # path, inode and time of files of a cache that cannot be written
+
+
+def _mark(sha256: str) -> int:
+    """Nanoseconds of the time of a file that was verified: whole microseconds, which most file systems keep."""
+    return 1000 * (1 + int(sha256[:8], 16) % 999_999)
+
+
+def _use(path: Path, sha256: str) -> None:
+    """Say that a verified file was used just now."""
+    now = time.time_ns()
+    os.utime(path, ns=(now, now // _SECOND * _SECOND + _mark(sha256)))
 
 
 def cached_file(place: Path, sha256: str, size: int) -> Path:
@@ -94,6 +122,8 @@ def cached_file(place: Path, sha256: str, size: int) -> Path:
                     if not _is_full(error) or not make_room(size, of=0):
                         raise
                     fetch(place, path, sha256=sha256, size=size)
+                with suppress(OSError):
+                    _use(path, sha256)
                 make_room(0, added=size, besides=path)  # others were fetched at the same time
     except OSError as error:
         if isinstance(error, DatasetError) and not _is_full(error):
@@ -113,17 +143,19 @@ class Draft:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._kept: Path | None = None
+        self._sha256 = ""
 
     def keep(self, sha256: str, suffix: str, size: int) -> None:
         """Take it into the cache in the end, so that it need not be fetched; if there is no room, it is not."""
         make_room(size)
-        self._kept = cached(sha256, suffix)
+        self._kept, self._sha256 = cached(sha256, suffix), sha256
 
     def close(self) -> None:
         """Remove the temporary name."""
         with suppress(OSError):
             if self._kept is not None:
                 os.link(self.path, self._kept)
+                _use(self._kept, self._sha256)
                 make_room(0, added=self._kept.stat().st_size, besides=self._kept)
         with suppress(OSError):
             self.path.unlink()
@@ -242,10 +274,6 @@ def _note(folder: Path, held: int) -> None:
         handle = os.open(folder / _HELD, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW)
         with open(handle, "w", encoding="ascii") as file:
             file.write(str(held))
-
-
-class _DoneError(Exception):
-    """Ends a draft without putting it into place."""
 
 
 def _files(folder: Path) -> list[tuple[int, int, str]]:

@@ -18,8 +18,9 @@ from urllib.parse import unquote
 
 from uvgen.errors import MIRROR, SCHEMES, DatasetError, DependencyError, InputError, to_install
 from uvgen.storage.cache import cache_folder
-from uvgen.storage.files import new_temporary, sha256_file, share_lock
+from uvgen.storage.files import has_sha256, new_temporary, sha256_file, share_lock
 from uvgen.storage.names import brief
+from uvgen.storage.reading import read_file
 from uvgen.storage.s3 import WrongSizeError, client_of, download
 from uvgen.storage.transfers import (
     MissingError,
@@ -34,6 +35,7 @@ from uvgen.storage.transfers import (
 _SLOWEST = 1e6  # bytes per second: an upload may not say how far it is
 _AT_ONCE = 16
 _LISTING = 20  # times as long may a listing take: a million names take a thousand requests
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 _LONGEST = 230  # bytes of a name in a URL, which becomes a file's
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "hf": "huggingface_hub", "az": "adlfs",
              "abfs": "adlfs"}  # fmt: skip
@@ -112,14 +114,14 @@ def fetch(path: Path, to: Path | None = None, *, sha256: str | None = None, size
     to : Path, optional
         Where to put it, once all is there; `path` itself by default.
     sha256, size : str, int, optional
-        What it is known to have: another content counts as a try that failed.
+        What it is known to have: another content counts as a try that failed. Without a hash, it is a small file.
 
     Raises
     ------
     MissingError
         If the store has no such file.
     DatasetError
-        If it cannot be had.
+        If it cannot be had, or the folder can only be read and does not hold this content already.
     """
     url, target = _url(path), to or path
 
@@ -128,6 +130,8 @@ def fetch(path: Path, to: Path | None = None, *, sha256: str | None = None, size
             target.parent.mkdir(parents=True, exist_ok=True)
             draft, handle = new_temporary(target.parent, target.name)
         except OSError as error:  # no matter of the store
+            if error.errno in _READ_ONLY and _is_there_already(path, target, sha256):
+                return
             raise _unwritable(target.parent, error) from error
         try:
             digest = _received(url, draft, handle, size, hashed=sha256 is not None)
@@ -151,6 +155,19 @@ def fetch(path: Path, to: Path | None = None, *, sha256: str | None = None, size
         if isinstance(error, DatasetError):
             raise
         raise _unwritable(target.parent, error) from error
+
+
+def _is_there_already(path: Path, target: Path, sha256: str | None) -> bool:
+    """Whether a folder that cannot be written holds what is to be fetched; MissingError where the store has none."""
+    if sha256 is not None:
+        return has_sha256(target, sha256)
+    content = get_bytes(path)
+    if content is None:
+        raise MissingError(f"{_url(path)}: no such file in the store; run what wrote it again")
+    try:
+        return read_file(target, len(content)) == content
+    except (OSError, ValueError):
+        return False
 
 
 def _received(url: str, draft: Path, handle: int, size: int | None, *, hashed: bool) -> str | None:

@@ -329,14 +329,15 @@ def _check_names(reader: ShardReader, target: ModuleType, out: Path) -> None:
     names = reader.names
     if (longest := max(map(len, names), default=0)) > _LONGEST_NAME and longest * len(names) > _MOST_OF_NAMES:
         raise InputError(f"a sample's name of {count(longest, 'character')}, expected {_LONGEST_NAME} at most")
-    taken = set(getattr(target, "RESERVED", ()))
+    taken = dict.fromkeys(getattr(target, "RESERVED", ()), "")
     for name in names:
         key = target.key(name)
         if key in taken:
+            both = f": {brief(taken[key])!r} and {brief(name)!r}" if taken[key] else ", or one and the export's own"
             raise InputError(
-                f"sample {brief(key)!r}: two samples map to this file name; export them to separate folders"
+                f"sample {brief(key)!r}: two samples map to this file name{both}; export them to separate folders"
             )
-        taken.add(key)
+        taken[key] = name
     alike: dict[str, str] = {}
     folded = ((alike.setdefault(unicodedata.normalize("NFC", key).casefold(), key), key) for key in sorted(taken))
     if (two := next((pair for pair in folded if pair[0] != pair[1]), None)) and folds_case(out):

@@ -127,14 +127,31 @@ def import_av() -> ModuleType:
     return av
 
 
-def _decoded(av: Any, file: BinaryIO, job: FaceJob, video: Photograph, rate: float | None) -> Iterator[Frame]:
-    path = video.path
+def check_opens(video: Photograph) -> None:
+    """Raise InputError if a file is no video: before it is hashed, which takes long where it is large."""
+    if video.path.is_dir():
+        return
+    av = import_av()
     try:
-        container = av.open(file, options={"format_whitelist": _FORMATS})
+        with open_regular(video.path) as file, _opened(av, file, video.path):
+            pass
+    except OSError as error:
+        if isinstance(error, UvgenError):
+            raise
+        raise InputError(f"{video.path}: cannot be read ({error.strerror or brief(error)})") from error
+
+
+def _opened(av: Any, file: BinaryIO, path: Path) -> Any:
+    try:
+        return av.open(file, options={"format_whitelist": _FORMATS})
     except (av.FFmpegError, ValueError) as error:
         why = getattr(error, "strerror", None) or error  # without numbers of files and what FFmpeg logged
         raise InputError(f"{path}: not a readable video ({brief(why)})") from error
-    with container:
+
+
+def _decoded(av: Any, file: BinaryIO, job: FaceJob, video: Photograph, rate: float | None) -> Iterator[Frame]:
+    path = video.path
+    with _opened(av, file, path) as container:
         if not container.streams.video:
             raise InputError(f"{path}: has no pictures, expected a video")
         stream = container.streams.video[0]

@@ -31,7 +31,7 @@ from uvgen.fitting.fitted import (
 )
 from uvgen.fitting.video.files import SCRATCH, make_scratch, replace_folder, write_file
 from uvgen.fitting.video.find import frame_name
-from uvgen.fitting.video.frames import Frame, frames_of
+from uvgen.fitting.video.frames import Frame, check_opens, frames_of
 from uvgen.fitting.video.linking import Places, linked, thumbnail_of
 from uvgen.fitting.video.state import frames_folder, landmarks_of_frame, state_of_video
 from uvgen.fitting.video.tracks import Alone, fit_alone, fit_track
@@ -148,6 +148,7 @@ def _fit(tools: FaceTools[VideoJob], task: FitTask) -> FittedBatch:
     else:
         scratch = job.out / f"{SCRATCH}{video.name}"
         try:
+            check_opens(video)
             state = state_of_video(job, tools.table, video)
         except UvgenError as error:
             check_machine(error)
