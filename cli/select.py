@@ -19,6 +19,7 @@ from uvgen.cli.options import (
 )
 from uvgen.cli.progress import cores, finish, reported
 from uvgen.cli.results import json_option, print_json
+from uvgen.cli.value_types import SPLIT_NAME, FiniteRange
 from uvgen.wording import count
 
 _WHICH, _RESULT, _RUN = "Which samples", "What comes out (one of them)", HOW_IT_RUNS
@@ -27,18 +28,19 @@ _OPTIONS = (
     option("--list", "list_path", type=EXISTING_FILE, group=_WHICH, help="Those that a text file names, one per line."),
     option("--split", metavar="NAME", group=_WHICH, help="Those of a part in splits.json."),
     option("--subset", "subsets", multiple=True, metavar="NAME", group=_WHICH, help="Those of a subset; repeatable."),
-    option("--min-nme", type=click.FloatRange(0), metavar="PERCENT", group=_WHICH,
+    option("--min-nme", type=FiniteRange(0), metavar="PERCENT", group=_WHICH,
            help="Those whose label NME is known, and this or more."),
-    option("--max-nme", type=click.FloatRange(0), metavar="PERCENT", group=_WHICH,
+    option("--max-nme", type=FiniteRange(0), metavar="PERCENT", group=_WHICH,
            help="Those whose label NME is known, and this or less."),
-    option("--min-yaw", type=click.FloatRange(0, 180), metavar="DEGREES", group=_WHICH,
+    option("--min-yaw", type=FiniteRange(0, 180), metavar="DEGREES", group=_WHICH,
            help="Those whose face is turned by this or more, to either side."),
-    option("--max-yaw", type=click.FloatRange(0, 180), metavar="DEGREES", group=_WHICH,
+    option("--max-yaw", type=FiniteRange(0, 180), metavar="DEGREES", group=_WHICH,
            help="Those whose face is turned by this or less, to either side."),
     option("--flipped/--not-flipped", default=None, group=_WHICH, help="Those that an augmentation mirrored, or not."),
     option("--whole-photographs", is_flag=True, group=_WHICH,
            help="A sample brings along all versions of its photograph."),
-    option("--as", "split_name", metavar="NAME", group=_RESULT, help="A part of this name in splits.json."),
+    option("--as", "split_name", type=SPLIT_NAME, metavar="NAME", group=_RESULT,
+           help="A part of this name in splits.json."),
     option("-o", "--out", type=ANY_PATH_OR_DASH, metavar="FILE", group=_RESULT,
            help="A list of names, as --list of this command and of build takes it; - is stdout."),
     option("--copy", "copy_to", type=ANY_PATH, metavar="FOLDER", group=_RESULT, help="A data set of its own."),
