@@ -194,11 +194,8 @@ def _bad_value(error: click.BadParameter) -> str:
     whole = isinstance(kind, (click.IntRange, click.types.IntParamType))
     text = "a whole number" if whole else "a number"
     if number and (kind.min is not None or kind.max is not None):
-        least, most = (
-            limit if isinstance(limit, int) or limit is None else f"{limit:g}" for limit in (kind.min, kind.max)
-        )
-        low = None if least is None else f"above {least}" if kind.min_open else f"{least}"
-        high = None if most is None else f"below {most}" if kind.max_open else f"{most}"
+        low = None if kind.min is None else f"above {kind.min:g}" if kind.min_open else f"{kind.min:g}"
+        high = None if kind.max is None else f"below {kind.max:g}" if kind.max_open else f"{kind.max:g}"
         if low and high:
             text += f" {'' if kind.min_open else 'from '}{low} {'and' if kind.max_open else 'to'} {high}"
         else:

@@ -11,8 +11,18 @@ if TYPE_CHECKING:
 else:
     AnyType = click.ParamType
 
-SEED = click.IntRange(-(2**63), 2**63 - 1)
-"""What `uvgen.checks.seed_number` takes."""
+
+class Seed(click.types.IntParamType):
+    """What `uvgen.checks.seed_number` takes."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not -(2**63) <= number < 2**63:
+            self.fail(f"{value}, expected a whole number from {-(2**63)} to {2**63 - 1}", param, ctx)
+        return number
+
+
+SEED = Seed()
 
 
 class FiniteRange(click.FloatRange):

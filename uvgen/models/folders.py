@@ -41,8 +41,8 @@ def refuse_folder(folder: Path) -> ModelError:
     if parts:
         options = ", ".join(f"{path.name} ({option})" for path, option in parts)
         return ModelError(
-            f"{folder}: holds parts of the Basel Face Model, expected a model's file; `uvgen model convert` makes one of "
-            f"them: {options}"
+            f"{folder}: holds parts of the Basel Face Model, expected a model's file; `uvgen model convert` makes one "
+            f"of them: {options}"
         )
     return ModelError(
         f"{folder}: is {folder_kind(folder)}, expected a model's file; name the one in it (BFM.mat or a .h5), or a "
