@@ -20,6 +20,7 @@ from uvgen.cli.options import (
 )
 from uvgen.cli.progress import cores, finish, reported
 from uvgen.cli.results import json_option
+from uvgen.cli.value_types import SEED
 
 _WHAT, _OUTPUT = "What is done", "What comes out"
 
@@ -34,7 +35,7 @@ _WHAT, _OUTPUT = "What is done", "What comes out"
 @option("--model", "model_path", type=MODEL, group=_WHAT,
         help="The shards' model; needed for flips, which exchange texels, and for shards with --targets beside "
              "posmap.")  # fmt: skip
-@option("--seed", type=int, default=0, show_default=True, group=_WHAT, help="Random seed of the augmentation.")
+@option("--seed", type=SEED, default=0, show_default=True, group=_WHAT, help="Random seed of the augmentation.")
 @option(
     "-o", "--out", type=PATH_OR_URL, required=True, group=_OUTPUT, help="Folder or URL for the shards and dataset.json."
 )

@@ -1,5 +1,6 @@
 """`uvgen build`: samples and a model to shards."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,7 @@ from uvgen.cli.options import (
     HOW_IT_RUNS,
     MODEL,
     PATH_OR_URL,
-    SCALE,
     GroupedCommand,
-    NameList,
     is_given,
     on_error_option,
     option,
@@ -37,8 +36,15 @@ from uvgen.cli.options import (
 )
 from uvgen.cli.progress import cores, finish, reported, show_warnings
 from uvgen.cli.results import json_option
+from uvgen.cli.value_types import SCALE, SEED, FiniteRange, NameList
 
 _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
+
+
+def _extras() -> Iterable[str]:
+    from uvgen.samples.read import EXTRAS
+
+    return EXTRAS
 
 
 @click.command("build", cls=GroupedCommand)
@@ -95,17 +101,17 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
         group=_OUTPUT, help="Compression of raw crops and maps; makes reading slower.")  # fmt: skip
 @option("--shard-size", type=click.IntRange(min=1), default=256, show_default=True, group=_OUTPUT,
         help="Samples per shard (0.6 MB each at 256).")  # fmt: skip
-@option("--jitter", type=click.FloatRange(0, 1, max_open=True), default=0.1, show_default=True, group=_LABELS,
+@option("--jitter", type=FiniteRange(0, 1, max_open=True), default=0.1, show_default=True, group=_LABELS,
         help="Random shift and size change of the crop, as shares of the face's extent; 0 is off.")  # fmt: skip
 @option(
-    "--seed", type=int, default=0, show_default=True, group=_LABELS, help="Random seed for crop jitter and --augment."
+    "--seed", type=SEED, default=0, show_default=True, group=_LABELS, help="Random seed for crop jitter and --augment."
 )
 @option("--convention", type=click.Choice(["exact", "face3d"]), default="exact", show_default=True, group=_LABELS,
         help="Pixel convention; face3d: one pixel to the right and one up of the annotated points, as in older "
              "label sets.")  # fmt: skip
-@option("--keep", type=NameList(), metavar="LIST", default=(), group=_LABELS,
+@option("--keep", type=NameList(_extras), metavar="LIST", default=(), group=_LABELS,
         help="Fields of each .mat to store too, separated by commas: tex, illum, color.")  # fmt: skip
-@option("--max-nme", type=click.FloatRange(0, min_open=True), default=None, metavar="PERCENT", group=_LABELS,
+@option("--max-nme", type=FiniteRange(0, min_open=True), default=None, metavar="PERCENT", group=_LABELS,
         help="Leave out samples whose label is farther from the annotated landmarks (label NME, percent); 10 is "
              "generous.")  # fmt: skip
 @option("--implausible", type=click.Choice(["skip", "keep"]), default="skip", show_default=True, group=_LABELS,

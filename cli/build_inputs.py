@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from uvgen.cli.options import is_given, read_augmentation
+from uvgen.cli.options import check_goes_with, is_given, read_augmentation
 from uvgen.wording import count, shown_size, typed
 
 _NOT_OF_MAPS = {
@@ -39,13 +39,9 @@ def targets_of(names: tuple[str, ...], maps: str) -> dict[str, Any]:
 
 def check_effects(augment: str | None, options: dict[str, Any]) -> None:
     """Options that change nothing without another one."""
-    for name, needed, there in (
-        ("--copies", "--augment", augment is not None),
-        ("--jpeg-quality", "--image-codec jpeg", options["image_codec"] == "jpeg"),
-        ("--posmap-dtype", "--maps stored", options["maps"] == "stored"),
-    ):
-        if is_given(name[2:].replace("-", "_")) and not there:
-            raise click.UsageError(f"{name} goes with {needed}")
+    check_goes_with("--augment", augment is not None, "--copies")
+    check_goes_with("--image-codec jpeg", options["image_codec"] == "jpeg", "--jpeg-quality")
+    check_goes_with("--maps stored", options["maps"] == "stored", "--posmap-dtype")
 
 
 def check_maps_options(maps: Path, model: Path | str | None) -> None:

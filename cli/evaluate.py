@@ -1,6 +1,7 @@
 """`uvgen evaluate`: predictions against the truth."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ from uvgen.cli.options import (
     EXISTING_FILE,
     MODEL,
     PATH_OR_URL,
-    SCALE,
     GroupedCommand,
     option,
     output_of,
@@ -21,10 +21,17 @@ from uvgen.cli.options import (
 )
 from uvgen.cli.progress import reported
 from uvgen.cli.results import json_option, print_json
+from uvgen.cli.value_types import SCALE, SEED, NameList
 from uvgen.storage.names import printable
 from uvgen.wording import count
 
 _WHAT, _COUNTED, _OUTPUT = "What is compared", "Units and frames of the predictions", "What comes out"
+
+
+def _score_keys() -> Iterable[str]:
+    from uvgen.evaluation.scores import SCORES
+
+    return ["all", *SCORES]
 
 
 @click.command("evaluate", cls=GroupedCommand)
@@ -36,7 +43,7 @@ _WHAT, _COUNTED, _OUTPUT = "What is compared", "Units and frames of the predicti
              "AFLW_GT_pts21.npy in it.")  # fmt: skip
 @option("--protocol", type=click.Choice(["prnet", "3ddfa", "reshow"]), group=_WHAT,
         help="Only the scores in the tables of one paper or program.")  # fmt: skip
-@option("--scores", metavar="LIST|all", group=_WHAT,
+@option("--scores", type=NameList(_score_keys, least=1), metavar="LIST|all", group=_WHAT,
         help="Scores to compute: their keys in the JSON, separated by commas; all includes slow ones.")  # fmt: skip
 @option("--mask", type=EXISTING_FILE, group=_WHAT,
         help="Weight mask file that marks the face texels.  [default: the set's weight mask]")  # fmt: skip
@@ -52,7 +59,7 @@ _WHAT, _COUNTED, _OUTPUT = "What is compared", "Units and frames of the predicti
         help="Pixel convention of the predictions.  [default: the truth's]")  # fmt: skip
 @option("--draws", type=click.IntRange(min=0), default=100, show_default=True, metavar="N", group=_WHAT,
         help="Random draws of equally many faces from each yaw bin.")  # fmt: skip
-@option("--seed", type=int, default=0, show_default=True, group=_WHAT, help="Random seed of the draws.")
+@option("--seed", type=SEED, default=0, show_default=True, group=_WHAT, help="Random seed of the draws.")
 @option("-o", "--out", type=ANY_PATH, group=_OUTPUT,
         help="Folder to make, with scores.json, table.md, faces.csv, curve.svg and curve.png.")  # fmt: skip
 @option("--submission", "submissions", nargs=2, type=(click.Choice(["dad3dheads", "realy"]), ANY_PATH), multiple=True,
@@ -69,7 +76,7 @@ def command(
     predictions: Path,
     truth: Path,
     protocol: str | None,
-    scores: str | None,
+    scores: tuple[str, ...] | None,
     mask: Path | None,
     model_path: Path | str | None,
     split: str | None,
@@ -118,7 +125,7 @@ def command(
     for kind, path in submissions:
         with output_of("--submission"):
             check_submission(kind, path, overwrite=overwrite)
-    chosen: Any = scores if scores in (None, "all") else [key.strip() for key in str(scores).split(",") if key.strip()]
+    chosen: Any = "all" if scores is not None and "all" in scores else scores
     with reported(quiet=quiet):
         result = evaluate_predictions(
             predictions,

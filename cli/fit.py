@@ -22,6 +22,7 @@ from uvgen.cli.options import (
 )
 from uvgen.cli.progress import cores, reported, show_warnings, waited
 from uvgen.cli.results import json_option, name_skipped, print_json
+from uvgen.cli.value_types import FiniteRange
 from uvgen.storage.names import printable
 from uvgen.wording import count
 
@@ -61,9 +62,9 @@ _WHAT, _HOW, _OUTPUT = "What goes in", "How faces are fitted", "What comes out"
     group=_HOW,
     help="What points 0 to 16 mark: where the face ends in the picture, or always the same places of the jaw.",
 )
-@option("--smoothness", type=click.FloatRange(0), default=1.0, show_default=True, group=_HOW,
+@option("--smoothness", type=FiniteRange(0), default=1.0, show_default=True, group=_HOW,
         help="Smoothness of pose and expression in a video; 0 fits each frame on its own.")  # fmt: skip
-@option("--fps", type=click.FloatRange(0.001, 100_000), group=_HOW,
+@option("--fps", type=FiniteRange(0.001, 100_000), group=_HOW,
         help="Frames per second of a folder of frames, or in place of a video file's own times.  "
              "[default: 25 for folders]")  # fmt: skip
 @option("--same-person", is_flag=True, group=_HOW,
@@ -74,7 +75,7 @@ _WHAT, _HOW, _OUTPUT = "What goes in", "How faces are fitted", "What comes out"
     group=_HOW,
     help="Fit the colors of the photographs too. Compare the reports with and without it before you use it.",
 )
-@option("--max-residual", type=click.FloatRange(0, min_open=True), metavar="PERCENT", group=_HOW,
+@option("--max-residual", type=FiniteRange(0, min_open=True), metavar="PERCENT", group=_HOW,
         help="Leave out faces whose residual is larger, in percent of the face's size.  [default: 15]")  # fmt: skip
 @workers_option
 @overwrite_option("fitted samples")
@@ -163,6 +164,10 @@ def _check_usage(images: Path | None, video: Path | None, *, same_person: bool, 
         raise click.UsageError("photographs and --video exclude each other")
     if refine and same_person:
         raise click.UsageError("--refine and --same-person exclude each other")
+    if same_person and faces == "all" and video is None:
+        raise click.UsageError(
+            "--same-person and --faces all exclude each other: others in the pictures are other people"
+        )
     if video is None:
         if given := [name for name in ("smoothness", "fps") if is_given(name)]:
             raise click.UsageError(f"--{given[0]} goes with --video")

@@ -135,7 +135,7 @@ def with_option(text: str, command: click.Command | None, arguments: Sequence[st
     found = _ARGUMENT.match(text)
     if found is None or command is None or found[1] in arguments:
         return text
-    wanted = {found[1], f"{found[1]}_path", *_OTHERWISE_NAMED.get(found[1], ())}
+    wanted = {found[1], found[1].removesuffix("_mm"), f"{found[1]}_path", *_OTHERWISE_NAMED.get(found[1], ())}
     for param in command.params:
         if isinstance(param, click.Option):
             name = _label(param)

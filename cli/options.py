@@ -5,14 +5,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
-if TYPE_CHECKING:
-    AnyType = click.ParamType[Any]  # which has no parameters before click 8.4
-else:
-    AnyType = click.ParamType
+from uvgen.cli.value_types import AnyType, FiniteRange
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any] | click.Command)
 
@@ -100,38 +97,6 @@ def is_given(name: str) -> bool:
     return source is click.core.ParameterSource.COMMANDLINE
 
 
-class NameList(AnyType):
-    """Names separated by commas, as a tuple."""
-
-    name = "list"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        names = value.split(",") if isinstance(value, str) else value
-        return tuple(name.strip() for name in names if name.strip())
-
-
-class MapScale(AnyType):
-    """A unit of maps by its name, or a number."""
-
-    name = "scale"
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        return "px|size|prnet|reshow|unit|NUMBER"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        from uvgen.normalization import MAP_SCALES
-
-        if value in MAP_SCALES or not isinstance(value, str):
-            return value
-        try:
-            return float(value)
-        except ValueError:
-            self.fail(f"{value!r}, expected px, size, prnet, reshow, unit or a number", param, ctx)
-
-
-SCALE = MapScale()
-
-
 MODEL_SUFFIXES = (".h5", ".hdf5")
 """Of uvgen's own model files."""
 
@@ -162,6 +127,15 @@ def check_maps(config: Any, model: Any, where: Path) -> None:
 
     if model is None and config.build.maps == "none" and not makes_own_maps(config):
         raise InputError(f"{where}: stores no maps, expected --model with the file of {config.model}, which makes them")
+
+
+def check_goes_with(needed: str, there: bool, *options: str) -> None:
+    """Raise UsageError where one of some options is given, and not the one without which it changes nothing."""
+    if there:
+        return
+    for name in options:
+        if is_given(name.lstrip("-").replace("-", "_")):
+            raise click.UsageError(f"{name} goes with {needed}")
 
 
 class GroupedCommand(click.Command):
@@ -200,7 +174,7 @@ _OPTIONS_OF_WORKERS = (
     option("--retries", type=click.IntRange(0, 100), metavar="N", default=2, show_default=True, group=HOW_IT_RUNS,
            help="How often a task is tried again after its process died or took too long; after that, its parts are "
                 "tried one by one."),
-    option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", group=HOW_IT_RUNS,
+    option("--timeout", type=FiniteRange(0, min_open=True), metavar="SECONDS", group=HOW_IT_RUNS,
            help="Time limit for one task: a shard, a video, a scan, or a few samples. A process that exceeds it is "
                 "killed, and the task is tried again (--retries).  [default: no limit]"),
     option("--backend", type=click.Choice(["local", "dask", "ray"]), default="local", show_default=True,

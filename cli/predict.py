@@ -1,6 +1,7 @@
 """`uvgen predict`: a trained network on photographs."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,7 @@ from uvgen.cli.options import (
     ANY_PATH,
     EXISTING_FILE,
     MODEL,
-    SCALE,
     GroupedCommand,
-    NameList,
     option,
     overwrite_option,
     quiet_option,
@@ -22,9 +21,16 @@ from uvgen.cli.options import (
 )
 from uvgen.cli.progress import cores, reported, show_warnings
 from uvgen.cli.results import json_option, name_skipped, print_json
+from uvgen.cli.value_types import SCALE, NameList
 from uvgen.wording import count
 
 _NETWORK, _FACES, _OUTPUT = "The network", "How faces are found", "What comes out"
+
+
+def _written() -> Iterable[str]:
+    from uvgen.evaluation.predict_worker import WRITTEN
+
+    return WRITTEN
 
 
 @click.command("predict", cls=GroupedCommand)
@@ -68,7 +74,7 @@ _NETWORK, _FACES, _OUTPUT = "The network", "How faces are found", "What comes ou
              "(images are crops). auto: training around landmarks, prnet-detector around boxes.")  # fmt: skip
 @option("--exif", type=click.Choice(["apply", "ignore"]), default="apply", show_default=True, group=_FACES,
         help="Turn photographs upright as their EXIF orientation says, or take them as stored.")  # fmt: skip
-@option("--write", type=NameList(), default="mesh,landmarks,pose", show_default=True, group=_OUTPUT,
+@option("--write", type=NameList(_written), default="mesh,landmarks,pose", show_default=True, group=_OUTPUT,
         help="Files to write for each face: mesh (.obj), landmarks (.txt), pose (.json), map (.npy).")  # fmt: skip
 @option("--draw", type=click.Choice(["sparse", "dense", "mesh", "depth", "pose", "none"]), default="sparse",
         show_default=True, group=_OUTPUT, help="What is drawn over the photograph (.png).")  # fmt: skip
@@ -121,6 +127,12 @@ def command(
     Exit status: 0 all predicted, 3 some photographs or faces left out, 1 failed, 2 wrong usage, 130, 143, 129
     interrupted.
     """
+    if not write and draw == "none":
+        raise click.UsageError("--write names no files and --draw is none, expected one of them")
+    if boxes is not None and (landmarks is not None or crop == "whole"):
+        raise click.UsageError(
+            f"--boxes and {'--landmarks' if landmarks is not None else '--crop whole'} exclude each other"
+        )
     from uvgen import NetworkOptions, draw_alignment, predict_photographs
     from uvgen.fitting.photographs import about_other_pictures
 

@@ -4,9 +4,19 @@ from pathlib import Path
 
 import click
 
-from uvgen.cli.options import ANY_PATH, EXISTING_FOLDER, MODEL, PATH_OR_URL, SCALE, check_maps, untrusted_option
+from uvgen.cli.options import (
+    ANY_PATH,
+    EXISTING_FOLDER,
+    MODEL,
+    PATH_OR_URL,
+    check_goes_with,
+    check_maps,
+    is_given,
+    untrusted_option,
+)
 from uvgen.cli.progress import reported, show_quality, show_warnings
 from uvgen.cli.results import json_option, print_json
+from uvgen.cli.value_types import SCALE, SEED
 from uvgen.wording import are, count
 
 
@@ -20,7 +30,7 @@ from uvgen.wording import are, count
 @click.option("--name", "names", multiple=True, help="Show this sample (repeatable), instead of a selection.")
 @click.option(
     "--seed",
-    type=int,
+    type=SEED,
     default=0,
     show_default=True,
     help="Random seed: which of the samples with similar yaw are shown.",
@@ -74,6 +84,9 @@ def command(
 
     if out.suffix.lower() not in SUFFIXES:
         raise click.BadParameter(f"{out}: expected a name that ends in {' or '.join(SUFFIXES)}", param_hint="--out")
+    check_goes_with("--pred", predictions is not None, "--scale")
+    if predictions is not None and (given := [name for name in ("every", "targets") if is_given(name)]):
+        raise click.UsageError(f"--{given[0]} does not go with --pred, whose sheet has neither")
     check_file(out)
     check_maps(open_shards(shards, untrusted=untrusted).config, model_path, shards)
     if missing := Index.read(data_folder(shards)).missing:

@@ -48,7 +48,8 @@ class Progress:
         self._what, self._first, self._of, self._done = "", "", "sample", 0
         self._total: int | None = None
         self._began = self._spoke = time.perf_counter()
-        self._counted: tuple[float, int] | None = None  # when the first samples were done, and how many
+        self._counted: tuple[float, int] | None = None  # when all workers had done their first, and how many there were
+        self._starting = False  # whether some have not
         self._said = True  # that this phase is going on
         self._lines = verbose or not _has_room()
         self._bar: Any = None
@@ -75,7 +76,7 @@ class Progress:
         """See `uvgen.progress.Display`."""
         self._what, self._first, self._total, self._done, self._counted = what, first, total, 0, None
         self._of = of
-        self._began, self._said = time.perf_counter(), False
+        self._began, self._said, self._starting = time.perf_counter(), False, False
         if self._bar is not None:
             with self._turn():
                 self._bar.refresh()  # what was reached in the phase that ends
@@ -85,13 +86,14 @@ class Progress:
             self._bar.reset(total)
         self._check()
 
-    def advance(self, n: int) -> None:
+    def advance(self, n: int, *, starting: bool = False) -> None:
         """See `uvgen.progress.Display`."""
         self._done += n
-        if self._counted is None:
+        if self._counted is None and self._bar is not None:
+            self._bar.set_description_str(self._what, refresh=False)
+        if self._counted is None or starting or self._starting:
             self._counted = time.perf_counter(), self._done
-            if self._bar is not None:
-                self._bar.set_description_str(self._what, refresh=False)
+        self._starting = starting
         if self._bar is not None:
             self._bar.n = self._done
             self._bar.set_postfix_str(self._rate().removeprefix(", "), refresh=False)  # tqdm adds it
@@ -138,7 +140,7 @@ class Progress:
             self._say(f"{self._what}: {self._done}{of}{so_far}")
 
     def _rate(self) -> str:
-        """Samples per second since the first were done, so that the start-up does not count."""
+        """Samples per second since each worker has done its first, so that the start-up does not count."""
         if self._total is not None and self._done >= self._total:
             return ", finishing"  # what is left to do is not counted: "0:00 left" would be wrong
         if self._counted is None:

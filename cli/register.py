@@ -20,6 +20,7 @@ from uvgen.cli.options import (
 )
 from uvgen.cli.progress import cores, reported, waited
 from uvgen.cli.results import json_option, name_skipped, print_json
+from uvgen.cli.value_types import FiniteRange
 from uvgen.storage.names import printable
 from uvgen.wording import count
 
@@ -45,7 +46,7 @@ _WHAT, _HOW, _OUTPUT = "What goes in", "How scans are registered", "What comes o
         help="Unit of the scans; auto: for each scan, the one in which its face has a person's size.")  # fmt: skip
 @option("--model", "model_path", type=MODEL, default="builtin", show_default=True, group=_HOW,
         help="Morphable model whose vertices the meshes get, or the word builtin.")  # fmt: skip
-@option("--max-error", type=click.FloatRange(0, min_open=True), metavar="MM", group=_HOW,
+@option("--max-error", type=FiniteRange(0, min_open=True), metavar="MM", group=_HOW,
         help="Reject scans whose root mean square distance to their mesh is larger.  [default: no limit]")  # fmt: skip
 @option("--format", "kind", type=click.Choice(["obj", "ply", "glb", "npy"]), default="obj", show_default=True,
         group=_OUTPUT, help="Format of the meshes; npy holds only the vertices.")  # fmt: skip

@@ -10,8 +10,8 @@ from uvgen.cli.options import (
     EXISTING_FILE,
     MODEL,
     PATH_OR_URL,
-    SCALE,
     GroupedCommand,
+    check_goes_with,
     check_maps,
     is_given,
     option,
@@ -22,6 +22,7 @@ from uvgen.cli.options import (
 )
 from uvgen.cli.progress import cores, reported, show_quality, show_warnings
 from uvgen.cli.results import json_option, name_other_drafts, print_json
+from uvgen.cli.value_types import SCALE
 from uvgen.wording import count, shown_size
 
 _SHOWN, _PREDICTED, _OUTPUT = "What is shown", "Predictions", "What comes out"
@@ -96,6 +97,7 @@ def command(
     chosen = {"--all": all_samples, "--names": names_path is not None, "--worst": is_given("worst")}
     if len(given := [name for name, is_there in chosen.items() if is_there]) > 1:
         raise click.UsageError(f"{given[0]} and {given[1]} exclude each other")
+    check_goes_with("--pred", predictions is not None, "--scale", "--frame", "--convention")
     check_report_folder(out, overwrite=overwrite)
     reader = open_shards(shards, untrusted=untrusted)
     check_maps(reader.config, model_path, shards)

@@ -19,6 +19,7 @@ from uvgen.cli.options import (
 )
 from uvgen.cli.progress import cores, finish, reported
 from uvgen.cli.results import json_option, print_json
+from uvgen.cli.value_types import SPLIT_NAME, FiniteRange
 from uvgen.wording import count
 
 _WHICH, _RESULT, _RUN = "Which samples", "What comes out (one of them)", HOW_IT_RUNS
@@ -28,19 +29,19 @@ _OPTIONS = (
            help="Samples that a text file names, one per line."),
     option("--split", metavar="NAME", group=_WHICH, help="Samples of a part of splits.json."),
     option("--subset", "subsets", multiple=True, metavar="NAME", group=_WHICH, help="Samples of a subset; repeatable."),
-    option("--min-nme", type=click.FloatRange(0), metavar="PERCENT", group=_WHICH,
+    option("--min-nme", type=FiniteRange(0), metavar="PERCENT", group=_WHICH,
            help="Samples whose label NME is known and at least this."),
-    option("--max-nme", type=click.FloatRange(0), metavar="PERCENT", group=_WHICH,
+    option("--max-nme", type=FiniteRange(0), metavar="PERCENT", group=_WHICH,
            help="Samples whose label NME is known and at most this."),
-    option("--min-yaw", type=click.FloatRange(0, 180), metavar="DEGREES", group=_WHICH,
+    option("--min-yaw", type=FiniteRange(0, 180), metavar="DEGREES", group=_WHICH,
            help="Samples whose face is turned by at least this, to either side."),
-    option("--max-yaw", type=click.FloatRange(0, 180), metavar="DEGREES", group=_WHICH,
+    option("--max-yaw", type=FiniteRange(0, 180), metavar="DEGREES", group=_WHICH,
            help="Samples whose face is turned by at most this, to either side."),
     option("--flipped/--not-flipped", default=None, group=_WHICH,
            help="Samples that an augmentation mirrored, or did not."),
     option("--whole-photographs", is_flag=True, group=_WHICH,
            help="Add all versions of the chosen samples' photographs."),
-    option("--as", "split_name", metavar="NAME", group=_RESULT,
+    option("--as", "split_name", type=SPLIT_NAME, metavar="NAME", group=_RESULT,
            help="Write them as a part of this name into splits.json."),
     option("-o", "--out", type=ANY_PATH_OR_DASH, metavar="FILE", group=_RESULT,
            help="Write a list of names, as --list of this command and of build takes it; - is stdout."),

@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from uvgen.cli.options import ANY_PATH, PATH_OR_URL, AnyType
+from uvgen.cli.options import ANY_PATH, PATH_OR_URL
 from uvgen.cli.results import json_option, print_json
+from uvgen.cli.value_types import SEED, SPLIT_NAME, AnyType, CheckedText
 from uvgen.wording import count
 
 
@@ -26,6 +27,7 @@ class Fractions(AnyType):
                 fraction = float(number)
             except ValueError:
                 self.fail(f"{part}, expected NAME=FRACTION, such as train=0.9,val=0.1", param, ctx)
+            SPLIT_NAME.convert(name.strip(), param, ctx)
             if name.strip() in found:
                 self.fail(f"{name.strip()} is given twice", param, ctx)
             if not 0 < fraction <= 1:
@@ -36,14 +38,21 @@ class Fractions(AnyType):
         return found
 
 
+def _check_groups(by: str) -> None:
+    from uvgen.datasets.splits import group_samples
+
+    group_samples([], by)
+
+
 @click.command("split")
 @click.argument("shards", type=PATH_OR_URL)
 @click.option("--fractions", type=Fractions(), required=True, metavar="NAME=SHARE,…",
               help="Parts and their shares of the photographs: train=0.9,val=0.1.")  # fmt: skip
 @click.option(
-    "--seed", type=int, default=0, show_default=True, help="Random seed: another seed gives another division."
+    "--seed", type=SEED, default=0, show_default=True, help="Random seed: another seed gives another division."
 )
-@click.option("--by", default="photograph", show_default=True, metavar="photograph|sample|REGEX",
+@click.option("--by", type=CheckedText(_check_groups), default="photograph", show_default=True,
+              metavar="photograph|sample|REGEX",
               help="What stays in one part; REGEX: all samples in whose names it matches the same text.")  # fmt: skip
 @click.option("-o", "--out", type=ANY_PATH, help="File to write.  [default: splits.json in the folder]")
 @click.option("--overwrite", is_flag=True, help="Replace parts of the same names that were divided otherwise.")

@@ -17,16 +17,18 @@ from uvgen.cli.options import (
 )
 from uvgen.cli.progress import cores, reported, waited
 from uvgen.cli.results import json_option, print_json
+from uvgen.cli.value_types import SEED
 from uvgen.wording import count as count_of
 
 _WHAT, _OUTPUT = "Which faces", "What comes out"
+_MOST = 10_000_000
 
 
 @click.command("synth", cls=GroupedCommand)
 @option("--count", type=click.IntRange(min=1), required=True, metavar="N", group=_WHAT,
         help="Number of faces, spread over the subsets; with --flip, each also gets a mirror image.")  # fmt: skip
 @option(
-    "--seed", type=int, default=0, show_default=True, group=_WHAT, help="Random seed: another seed gives other faces."
+    "--seed", type=SEED, default=0, show_default=True, group=_WHAT, help="Random seed: another seed gives other faces."
 )
 @option("--model", "model_path", type=MODEL, default="builtin", show_default=True, group=_WHAT,
         help="Morphable model: uvgen's .h5, another that docs/models.md lists, or the word builtin.")  # fmt: skip
@@ -75,6 +77,9 @@ def command(
     \b
     Exit status: 0 done, 1 failed, 2 wrong usage, 130, 143, 129 interrupted.
     """
+    if count * photographs > _MOST:
+        of = f" times --photographs {photographs}" if photographs > 1 else ""
+        raise click.UsageError(f"--count {count}{of}: expected {_MOST} pictures at most")
     from uvgen import load_model, render_faces
     from uvgen.synth import SUBSETS
     from uvgen.synth.folder import check_samples_folder

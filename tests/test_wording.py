@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from uvgen.wording import are, count, have, shown_size, typed
+from uvgen.wording import are, count, have, none_can_be, shown_size, typed
 
 ROOT = Path(__file__).parents[1]
 
@@ -25,6 +25,14 @@ def test_wording_count_one_is_singular() -> None:
     assert [count(n, "sample") for n in (0, 1, 2)] == ["0 samples", "1 sample", "2 samples"]
     assert count(3, "listed vertex") == "3 listed vertices"
     assert [are(1), are(2), have(1), have(0)] == ["is", "are", "has", "have"]
+
+
+def test_none_can_be_says_it_of_the_only_one() -> None:
+    assert none_can_be("used", 3, "scan", "empty", "a.ply") == "none of 3 scans can be used; the first, a.ply: empty"
+    assert none_can_be("used", 3, "scan", "empty") == "none of 3 scans can be used; the first: empty"
+    assert none_can_be("used", 3, "scan", "") == "none of 3 scans can be used"
+    assert none_can_be("used", 1, "scan", "empty", "a.ply") == "the only scan, a.ply, cannot be used: empty"
+    assert none_can_be("written as prnet", 1, "scan", "") == "the only scan cannot be written as prnet"
 
 
 @pytest.mark.parametrize(("n_bytes", "said"), [
@@ -60,5 +68,8 @@ _KNOWN_TO_BE_MANY = "uvgen/synth/folder.py"  # photographs, of which there is mo
 @pytest.mark.parametrize("room", ["cli", "uvgen"])
 def test_messages_with_a_count_have_the_form_for_one(room: str) -> None:
     """Each message says "1 sample": through `uvgen.wording.count`, or without a noun."""
-    found = [place for path in sorted((ROOT / room).rglob("*.py")) for place in _written_out(path)]
+    files = sorted((ROOT / room).rglob("*.py"))
+    found = [place for path in files for place in _written_out(path)]
     assert [place for place in found if not place.startswith(_KNOWN_TO_BE_MANY)] == []
+    bare = [path.name for path in files if "none of {count(" in path.read_text(encoding="utf-8")]
+    assert set(bare) <= {"wording.py", "quality.py"}, "none_can_be says it of the only one too"

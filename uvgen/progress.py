@@ -19,8 +19,9 @@ class Display(Protocol):
         """A phase `what` begins, such as "building". It has `total` samples (or other things, see `of`), if that is
         known. Until the first is done, the phase is called `first`."""
 
-    def advance(self, n: int) -> None:
-        """`n` more samples are done. Negative if work was lost and has to be done again."""
+    def advance(self, n: int, *, starting: bool = False) -> None:
+        """`n` more samples are done. Negative if work was lost and has to be done again. While some workers have not
+        finished their first sample, `starting`: the rate is not that of all of them yet."""
 
 
 _display: ContextVar[Display | None] = ContextVar("_display", default=None)
@@ -55,11 +56,11 @@ def begin(what: str, total: int | None = None, *, first: str = "", of: str = "sa
         display.begin(what, total, first or what, of)
 
 
-def advance(n: int) -> None:
-    """Report that `n` more samples are done."""
+def advance(n: int, *, starting: bool = False) -> None:
+    """Report that `n` more samples are done, and whether some workers have not finished their first one."""
     display = _display.get()
     if display is not None:
-        display.advance(n)
+        display.advance(n, starting=starting)
 
 
 def counted(batches: Iterable[tuple[int, Batch]]) -> Iterator[Batch]:

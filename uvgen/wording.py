@@ -33,6 +33,14 @@ def have(n: int) -> str:
     return "has" if n == 1 else "have"
 
 
+def none_can_be(done: str, n: int, what: str, reason: str, first: str = "") -> str:
+    """``none of 3 scans can be used; the first, a.ply: its reason``, or the same of the only one."""
+    named = f", {first}" if first else ""
+    if n == 1:
+        return f"the only {what}{named}{named and ','} cannot be {done}{reason and f': {reason}'}"
+    return f"none of {count(n, what)} can be {done}{reason and f'; the first{named}: {reason}'}"
+
+
 def shown_size(n_bytes: float, digits: int = 1) -> str:
     """``12.3 MB``; a size of which so many digits would say nothing gets one more, or is in kB."""
     if n_bytes / 1e6 >= 0.5 * 10.0**-digits:

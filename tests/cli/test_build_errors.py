@@ -326,6 +326,8 @@ def test_build_of_a_subset_that_is_not_there_suggests_one_and_shows_no_cache_pat
     assert result.stderr == "uvgen: the built-in sample set: no subset ibug with images; did you mean IBUG?\n"
     result = uvgen("build", "--subset", "AFW", "--out", tmp_path / "out", "--quiet")
     assert "the built-in sample set: no subset AFW with images; there are IBUG, IBUG_Flip" in result.stderr
+    result = uvgen("build", "--subset", "IBUG,IBUG_Flip", "--out", tmp_path / "out", "--quiet")
+    assert "no subset IBUG,IBUG_Flip with images; name each by itself: IBUG, IBUG_Flip\n" in result.stderr
 
 
 @pytest.mark.parametrize("option", ["--data", "--maps-from"])

@@ -39,7 +39,7 @@ class Recorder:
         self.phases.append((what, total))
         self.done = 0
 
-    def advance(self, n: int) -> None:
+    def advance(self, n: int, *, starting: bool = False) -> None:
         self.done += n
         self.steps.append(n)
 
@@ -160,6 +160,25 @@ def test_lines_name_a_phase_that_takes_long_and_count_with_a_rate_without_the_st
         clock.now += 1
         display.look()
         assert stream.getvalue().splitlines()[-1] == "comparing labels with annotations ..."
+
+
+def test_rate_begins_when_all_workers_have_started(clock, monkeypatch) -> None:
+    display, stream = shown(monkeypatch)
+    with closing(display):
+        display.begin("fitting", 100, "compiling kernels, once", "photograph")
+        clock.now += 20
+        display.look()
+        display.advance(8, starting=True)
+        clock.now += 4
+        display.advance(1, starting=True)
+        clock.now += 6
+        display.look()
+        assert stream.getvalue().splitlines()[-1] == "fitting: 9 of 100, 0:30"  # the other worker still compiles
+        display.advance(1)
+        clock.now += 10
+        display.advance(20)
+        display.look()
+        assert stream.getvalue().splitlines()[-1] == "fitting: 30 of 100, 2 photographs/s, 0:35 left"
 
 
 def test_rates_of_thousands_are_whole_numbers_and_a_bar_has_single_commas(clock, monkeypatch) -> None:

@@ -542,7 +542,7 @@ def test_import_maps_of_crops_of_no_usable_size_names_the_file(tmp_path: Path, m
         (64, r"a\.npy: 8 texels per side, expected 16"),
     ):
         Image.new("RGB", (size, size)).save(tmp_path / "a.png")
-        with pytest.raises(DatasetError, match=f"none of 1 crops with maps can be used.*{message}"):
+        with pytest.raises(DatasetError, match=f"the only crop cannot be used: .*{message}"):
             import_maps(tmp_path, tmp_path / "out", model=model)
 
 

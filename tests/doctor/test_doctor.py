@@ -311,10 +311,17 @@ def test_many_findings_of_one_kind_are_counted_and_paths_are_as_they_were_given(
     assert all(text.startswith("tree/AFW/AFW_0") for text in texts[:-1])
 
 
-def test_folder_that_is_neither_is_told_what_it_is(tmp_path, model_path) -> None:
+def test_folder_of_models_is_told_to_name_one(tmp_path, model_path) -> None:
     shutil.copy(model_path, tmp_path / "bfm.h5")
-    (finding,) = diagnose(tmp_path).findings
-    assert finding.code == "UV301" and "a folder of models" in finding.text
+    found = diagnose(tmp_path)
+    (finding,) = found.findings
+    assert finding.code == "UV401" and f"name the one in it: {tmp_path}/bfm.h5" in finding.text
+    shutil.copy(model_path, tmp_path / "other.h5")
+    found = diagnose(tmp_path)
+    (finding,) = found.findings
+    assert found.kind == "model" and finding.code == "UV401"
+    named = f"{tmp_path}/bfm.h5 or {tmp_path}/other.h5"
+    assert f"holds 2 models, expected one; name the one that is meant: {named}" in finding.text
 
 
 def test_samples_of_which_one_is_bad_are_found_deeply(tmp_path) -> None:

@@ -110,7 +110,7 @@ class Counts:
 
     def begin(self, *_: object) -> None: ...
 
-    def advance(self, n: int) -> None:
+    def advance(self, n: int, *, starting: bool = False) -> None:
         self.n += n
 
 

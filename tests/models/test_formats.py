@@ -1,6 +1,7 @@
 """Foreign models: each published layout read from small files, and each way in which such files are wrong."""
 
 import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -340,6 +341,20 @@ def test_keep_all_of_wrong_files_is_refused(tmp_path: Path, whole: MorphableMode
     break_part("01_MorphableModel.mat", tl=np.full((3, 3), 5000.0))(tmp_path)
     with pytest.raises(ModelError, match="tl names vertices outside of 1 to 1688"):
         bfm_whole.read(**files)
+
+
+def test_folder_of_several_models_names_them_and_takes_none(
+    tmp_path: Path, whole: MorphableModel, model_path: Path
+) -> None:
+    write_tddfa(tmp_path / "models", whole)
+    shutil.copy(model_path, tmp_path / "models/bfm.h5")
+    named = r"models/bfm\.h5 or .*models/bfm_noneck_v3\.pkl"
+    message = rf"models: holds 2 models, expected one; name the one that .*{named}"
+    with pytest.raises(ModelError, match=message):
+        load_model(tmp_path / "models")
+    with pytest.raises(ModelError, match=message):
+        convert_model(tmp_path / "out.h5", tmp_path / "models")
+    assert not (tmp_path / "out.h5").exists()
 
 
 def test_recognition_of_other_files_and_folders_is_none(tmp_path: Path) -> None:

@@ -48,6 +48,25 @@ def test_gallery_begins_with_the_worst_and_sorts_both_ways(page: Any, report: Pa
     assert shown_names(page)[:12] == [found["names"][k] for k in order[:12]]
 
 
+def test_tiles_have_a_line_for_flags_only_where_a_sample_of_the_set_has_one(
+    page: Any, report: Path, tmp_path: Path
+) -> None:
+    render_faces(tmp_path / "faces", 4, size=200)
+    build_shards(tmp_path / "faces", tmp_path / "shards", model="builtin")
+    write_report(tmp_path / "shards", tmp_path / "report", verify=False)
+    heights = {}
+    for folder in (report, tmp_path / "report"):
+        open_report(page, folder, "#gallery")
+        flagged = bool(rows(folder)["flags"].any())
+        assert page.is_visible(".tile .flag-list") == flagged
+        last = ".tile .flag-list" if flagged else ".tile .mark"
+        inside = f"document.querySelector('{last}').getBoundingClientRect().bottom"
+        tile = "document.querySelector('.tile').getBoundingClientRect()"
+        assert 0 <= page.evaluate(f"{tile}.bottom - {inside}") <= 9, "no empty strip, nothing cut off"
+        heights[flagged] = page.evaluate(f"{tile}.height")
+    assert heights[False] < heights[True]
+
+
 def test_gallery_shows_ten_corrupted_labels_among_faces_first(page: Any, tmp_path: Path) -> None:
     """Parameters that do not agree with `pt2d`: shifted by a few pixels, turned, or of another size."""
     render_faces(tmp_path / "faces", 50, size=200)

@@ -38,7 +38,7 @@ from uvgen.samples.files import check_source
 from uvgen.samples.find import Names, exclude_samples, select_samples
 from uvgen.samples.mesh_files import MeshSample, find_meshes, mesh_files_sha256
 from uvgen.samples.read import read_image
-from uvgen.wording import count, have
+from uvgen.wording import count, have, none_can_be
 
 
 def import_meshes(
@@ -235,9 +235,7 @@ def _survey(
         if found is None:
             return
         errors += found
-    raise DatasetError(
-        f"none of {count(len(samples), 'sample')} can be used, all would be skipped; the first: {errors[0]}"
-    )
+    raise DatasetError(none_can_be("used", len(samples), "sample", errors[0]))
 
 
 def _doubts(samples: Sequence[MeshSample], model: MorphableModel, config: BuildConfig) -> list[str] | None:

@@ -44,6 +44,7 @@ from uvgen.samples.map_files import (
 )
 from uvgen.samples.read import read_image
 from uvgen.storage.folders import EXPORT_MARK
+from uvgen.wording import none_can_be
 
 _N_PROBES = 64
 _N_LOOKED_AT = 8
@@ -208,7 +209,7 @@ def _sizes(samples: Sequence[Sample], layout: str, scale: str | float) -> tuple[
         else:
             sizes[len(image), len(position_map)] += 1
     if not sizes:
-        raise DatasetError(f"none of {len(errors)} crops with maps can be used; the first: {errors[0]}")
+        raise DatasetError(none_can_be("used", len(errors), "crop", errors[0]))
     return sizes.most_common(1)[0][0]
 
 

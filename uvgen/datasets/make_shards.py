@@ -24,7 +24,7 @@ from uvgen.progress import begin
 from uvgen.shards.index import Index, SkippedSample
 from uvgen.shards.stored import is_at_hand
 from uvgen.storage.objects import said, url_of
-from uvgen.wording import count, have, typed
+from uvgen.wording import count, have, none_can_be, typed
 
 Unit = TypeVar("Unit", bound=ShardUnit)
 
@@ -146,9 +146,8 @@ def make_shards(
         raise DatasetError(f"{out}: no samples for it, expected one or more")
     if not index.n_samples:
         first = min(index.skipped, key=lambda skip: skip.name)
-        raise DatasetError(
-            f"{out}: none of {count(len(index.skipped), 'sample')} can be used; the first, {first.name}: {first.reason}"
-        )
+        none = none_can_be("used", len(index.skipped), "sample", first.reason, first.name)
+        raise DatasetError(f"{out}: {none}")
     begin("comparing labels with annotations")
     quality = None
     if all(is_at_hand(out, entry) for entry in index.shards):

@@ -41,7 +41,7 @@ from uvgen.samples.read import EXIF
 from uvgen.storage.files import beside, draft_of
 from uvgen.storage.locks import exclusive
 from uvgen.storage.names import printable
-from uvgen.wording import count
+from uvgen.wording import none_can_be
 
 _BATCH = 16  # photographs that are written, flushed and noted at once
 _SAME_KEY = "its files would have the names of another photograph's, expected names that differ without folders"
@@ -182,9 +182,7 @@ def _finish(draft: Path, photographs: list[Photograph], skipped: list[Skipped]) 
     gone = {skip.name for skip in skipped}
     there = [one.name for one in photographs if one.name not in gone]
     if not there and not (draft / "detections").exists():
-        raise DatasetError(
-            f"none of {count(len(photographs), 'photograph')} can be used; the first: {skipped[0].reason}"
-        )
+        raise DatasetError(none_can_be("used", len(photographs), "photograph", skipped[0].reason))
     write_lists(draft, there, *train_and_val(there))
     return len(there)
 

@@ -17,7 +17,6 @@ from uvgen.described import described
 from uvgen.errors import InputError
 from uvgen.samples.find import find_names
 from uvgen.shards.reader import ShardReader
-from uvgen.wording import count
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +131,7 @@ def _in_range(reader: ShardReader, field: str, low: float | None, high: float | 
     values = reader.column(field)
     if field == "label_nme":
         if not np.isfinite(values).any():
-            raise InputError(
-                f"{reader.folder}: none of {count(len(values), 'sample')} has a label NME, their files hold no "
-                "landmarks"
-            )
+            raise InputError(f"{reader.folder}: no sample has a label NME, the samples' files hold no landmarks")
         values = np.where(label_columns(reader).repeated, np.nan, values)
     if field == "crop_pose":
         values = np.abs(np.degrees(values[:, 1].astype(np.float64)))

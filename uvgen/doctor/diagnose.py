@@ -9,7 +9,7 @@ from uvgen.described import described
 from uvgen.doctor.checks import CHECKS, ERROR, NOTE, WARNING, Finding
 from uvgen.doctor.machine import check_machine
 from uvgen.storage.folders import DATA_SET as A_DATA_SET
-from uvgen.storage.folders import DATASET_INDEX, REMAINS, SHARD_NAME, folder_kind
+from uvgen.storage.folders import DATASET_INDEX, MODELS, OTHER, REMAINS, SHARD_NAME, folder_kind
 from uvgen.wording import count
 
 if TYPE_CHECKING:
@@ -126,9 +126,11 @@ def diagnose(
     of_shards = SHARD_NAME.fullmatch(Path(path).name) and (Path(path).parent / DATASET_INDEX).exists()
     if path != BUILTIN and of_shards and Path(path).is_file():
         raise InputError(f"{path}: a shard of a data set; give the folder {Path(path).parent}")
-    if path == BUILTIN or (Path(path).is_file() and Path(path).name != DATASET_INDEX and not is_list(path)):
+    one_file = path == BUILTIN or (Path(path).is_file() and Path(path).name != DATASET_INDEX and not is_list(path))
+    if one_file or _of_models(Path(path)):
         if model is not None:
-            raise InputError(f"model: given with the file {path}, expected a folder with it")
+            what = "a file" if one_file else "a folder of models"
+            raise InputError(f"model: given with {path}, which is {what}; expected a folder of data with it")
         from uvgen.doctor.models import check_model_file
 
         read, found = check_model_file(path if path == BUILTIN else Path(path), deep=deep, untrusted=untrusted)
@@ -155,6 +157,16 @@ def diagnose(
             unread = [Finding("UV401", str(error))]
     checked, found = check_samples(folder, of_data, deep=deep)
     return Diagnosis(SAMPLES, os.fspath(path), facts, _sorted([*unread, *_of_model(of_data), *found]), checked)
+
+
+def _of_models(folder: Path) -> bool:
+    """Whether a folder holds models or parts of one, and nothing else that is checked."""
+    from uvgen.models.folders import models_in, parts_in
+    from uvgen.models.formats import format_of
+
+    if not folder.is_dir() or folder_kind(folder) not in (MODELS, OTHER):
+        return False
+    return bool(format_of(folder) is not None or models_in(folder) or parts_in(folder))
 
 
 def _of_model(model: "MorphableModel | None") -> list[Finding]:

@@ -60,7 +60,7 @@ def check_samples(
         findings.append(Finding("UV305", f"{path}: {count(len(unread), 'folder')}, first {unread[0]}"))
     whole = [s for s in samples if s.image is not None and s.parameters is not None and not s.problem]
     if samples and not whole:
-        findings.append(Finding("UV310", f"{path}: none of {len(samples)}; a build of it would stop"))
+        findings.append(Finding("UV310", f"{path}: {count(len(samples), 'sample')}; a build of it would stop"))
     chosen = whole[:: 1 if deep else max(len(whole) // _N_TRIED, 1)]
     nme = None
     if model is None:

@@ -27,7 +27,7 @@ from uvgen.progress import advance, begin
 from uvgen.samples.files import check_machine
 from uvgen.samples.landmark_schemes import AFLW_21_FROM_68
 from uvgen.storage.names import brief
-from uvgen.wording import are, count, have
+from uvgen.wording import are, count, have, none_can_be
 
 if TYPE_CHECKING:
     from uvgen.models.morphable import MorphableModel
@@ -235,8 +235,8 @@ def evaluate_predictions(
                 job.compare(face)
         advance(1)
     if not job.evaluations:
-        first = f"; the first: {job.unread[0][1]}" if job.unread else ""
-        raise InputError(f"{predictions}: none of {count(len(true.names), 'prediction')} can be used{first}")
+        reason = job.unread[0][1] if job.unread else ""
+        raise InputError(f"{predictions}: {none_can_be('used', len(true.names), 'prediction', reason)}")
     results = {name: one.result() for name, one in job.evaluations.items()}
     not_finite = max((one.not_finite for one in results.values()), key=len)
     if any(one.summaries for one in results.values()):  # of a truth that no chosen score is of, there is no table

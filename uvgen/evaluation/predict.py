@@ -28,7 +28,7 @@ from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
 from uvgen.samples.read import EXIF
-from uvgen.wording import count
+from uvgen.wording import none_can_be
 
 _INDEX_STEM = Path(INDEX.file).stem
 _CALLED_LIKE_INDEX = f"its pose would be {INDEX.file}, which lists all faces of the folder; rename it"
@@ -200,10 +200,8 @@ def predict_photographs(
     )  # fmt: skip
     if not record.faces:
         first = record.sorted_skipped()[0]
-        raise DatasetError(
-            f"{root}: none of {count(len(photographs), 'photograph')} can be used; the first, {first.image}: "
-            f"{first.reason}"
-        )
+        none = none_can_be("used", len(photographs), "photograph", first.reason, first.image)
+        raise DatasetError(f"{root}: {none}")
     return PredictResult(
         tuple(record.sorted_faces()), tuple(record.sorted_skipped()), record.new_faces, found, notice, sizes.crop_size,
         sizes.uv_size, time.perf_counter() - started,

@@ -29,7 +29,7 @@ from uvgen.samples.landmark_claims import disputed_landmarks
 from uvgen.samples.landmark_files import has_landmarks, says_nothing
 from uvgen.samples.landmark_tables import LandmarkTable
 from uvgen.samples.read import EXIF
-from uvgen.wording import count
+from uvgen.wording import none_can_be
 
 FACES = ("largest", "all")
 AUTO = "auto"
@@ -195,10 +195,8 @@ def fit_photographs(
     )  # fmt: skip
     if not record.faces:
         first = min(record.skipped.values(), key=lambda skips: skips[0].image)[0]
-        raise DatasetError(
-            f"{root}: none of {count(len(photographs), 'photograph')} can be used; the first, {first.image}: "
-            f"{first.reason}"
-        )
+        none = none_can_be("used", len(photographs), "photograph", first.reason, first.image)
+        raise DatasetError(f"{root}: {none}")
     return FitResult(
         tuple(record.sorted_faces()), tuple(record.sorted_skipped()), record.new_faces, name, notice,
         time.perf_counter() - started,

@@ -167,7 +167,7 @@ class _Display:
     def begin(self, what: str, total: int | None, first: str, of: str) -> None:
         """Do nothing: the machine that started the run shows phases."""
 
-    def advance(self, n: int) -> None:
+    def advance(self, n: int, *, starting: bool = False) -> None:
         self.done += n
         self._counted(n)
 

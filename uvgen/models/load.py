@@ -7,9 +7,9 @@ from uvgen.checks import shown
 from uvgen.errors import InputError, ModelError
 from uvgen.models.assembled import AssembledModel
 from uvgen.models.complete import completed
-from uvgen.models.formats import FOLDERS, format_of
+from uvgen.models.folders import check_one_model, refuse_folder
+from uvgen.models.formats import format_of
 from uvgen.models.morphable import MorphableModel, read_model
-from uvgen.storage.folders import folder_kind
 from uvgen.storage.kinds import describe_file
 from uvgen.storage.reading import irregular
 
@@ -74,10 +74,7 @@ def _load(path: Path, *, untrusted: bool) -> MorphableModel:
     if kind != "a uvgen model" and (assembled := read_foreign(path)) is not None:
         return completed(assembled)
     if is_folder:
-        raise ModelError(
-            f"{path}: is {folder_kind(path)}, expected a model's file; name the one in it (BFM.mat or a .h5), or a "
-            f"folder of {', of '.join(FOLDERS[:-1])} or of {FOLDERS[-1]}"
-        )
+        raise refuse_folder(path)
     if path.suffix.lower() == ".mat" or kind.startswith("a MATLAB"):
         from uvgen.models.formats import face3d
 
@@ -90,6 +87,8 @@ def read_foreign(path: Path) -> AssembledModel | None:
     found = format_of(path)
     if found is None:
         return None
+    if path.is_dir():
+        check_one_model(path)
     assembled: AssembledModel = found.load().read(path)
     return assembled
 

@@ -82,7 +82,7 @@ class _Counter:
     def begin(self, what: str, total: int | None, first: str, of: str) -> None:
         """Nothing: phases are the parent's."""
 
-    def advance(self, n: int) -> None:
+    def advance(self, n: int, *, starting: bool = False) -> None:
         self._done += n
         if time.monotonic() - self._sent_at >= _SECONDS_BETWEEN_COUNTS:
             self.send()

@@ -66,6 +66,7 @@ class _Worker(Generic[Work]):
     work: Work | None = None
     number: int = -1
     counted: int = 0  # samples of this work that it said are done
+    warm: bool = False  # whether it has said so of a sample of this job: what it compiles is compiled
 
 
 class Workers(Generic[Work]):
@@ -99,7 +100,7 @@ class Workers(Generic[Work]):
             self._let_open(worker)
 
     def _let_open(self, worker: _Worker[tuple[Work, Any]]) -> None:
-        worker.ready, worker.started = False, time.monotonic()
+        worker.ready, worker.warm, worker.started = False, False, time.monotonic()
         worker.deadline = None
         try:
             worker.pipe.send_bytes(f"open {self._job}".encode())
@@ -241,7 +242,8 @@ class Workers(Generic[Work]):
             return None
         if kind == b"some":
             worker.counted += int(content)
-            advance(int(content))
+            worker.warm = True
+            advance(int(content), starting=any(not w.warm for w in self._workers if w.work is not None or not w.ready))
             return None
         if kind == b"broken":
             self._failed_start(worker, pickle.loads(content))

@@ -26,7 +26,7 @@ from uvgen.preview.panels import (
 from uvgen.preview.problems import label_problems
 from uvgen.preview.sample_view import SampleView
 from uvgen.shards.reader import ShardReader
-from uvgen.wording import count
+from uvgen.wording import count, have
 
 
 def landmarks_of(
@@ -114,7 +114,7 @@ def header_of(
     found = [
         *problems,
         *(_short(quality) if quality else []),
-        *([f"{n_bad} of {count(len(rows), 'sample')} with labels that cannot be right"] if n_bad else []),
+        *([f"{n_bad} of {count(len(rows), 'sample')} {have(n_bad)} labels that cannot be right"] if n_bad else []),
     ]
     samples = count(len(reader), "sample")
     lines = (

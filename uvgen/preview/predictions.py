@@ -30,7 +30,7 @@ from uvgen.progress import begin
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.names import brief
 from uvgen.storage.npy import read_npy_file
-from uvgen.wording import count
+from uvgen.wording import count, have
 
 _TITLES = ("68 points, predicted", "dense, predicted", "dense, true", "map, predicted", "map, true")
 
@@ -178,7 +178,8 @@ def render_predictions(
     picture = prediction_sheet(reader, chosen, maps, title=title)
     save_picture(picture, path)
     missing = len(all_names) - len(files)
-    problems = (f"{missing} of {count(len(all_names), 'sample')} have no prediction in {folder}",) if missing else ()
+    said = f"{missing} of {count(len(all_names), 'sample')} {have(missing)} no prediction in {folder}"
+    problems = (said,) if missing else ()
     shown = tuple(all_names[k] for k in chosen)
     height, width = picture.shape[:2]
     return PreviewResult(len(reader), shown, problems, (path,), (height, width), time.perf_counter() - started)

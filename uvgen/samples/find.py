@@ -170,6 +170,8 @@ def _listed_samples(path: Path, subsets: Sequence[str], *, flip: bool) -> list[S
 
 
 def _subset_hint(name: str, there: Sequence[str]) -> str:
+    if set(map(_same, name.split(","))) <= set(map(_same, there)):
+        return "name each by itself: " + ", ".join(name.split(","))
     near = [one for one in there if _same(one).casefold() == _same(name).casefold()]
     near = near or difflib.get_close_matches(name, there, n=1, cutoff=0.75)
     return f"did you mean {near[0]}?" if near else f"there are {', '.join(there)}"

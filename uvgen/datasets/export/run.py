@@ -53,7 +53,7 @@ from uvgen.storage.files import (
 from uvgen.storage.folders import DATASET_INDEX, EXPORT_MARK
 from uvgen.storage.locks import exclusive
 from uvgen.storage.names import brief
-from uvgen.wording import count
+from uvgen.wording import count, none_can_be
 
 if TYPE_CHECKING:
     from uvgen.models.morphable import MorphableModel
@@ -314,9 +314,7 @@ def _finish(reader: ShardReader, job: ExportJob, skipped: list[Skipped]) -> int:
         gone = {skip.name for skip in skipped}
         reader = reader.subset([number for number, name in enumerate(reader.names) if name not in gone])
         if not len(reader):
-            raise DatasetError(
-                f"none of {count(len(gone), 'sample')} can be written as {job.to}; the first: {skipped[0].reason}"
-            )
+            raise DatasetError(none_can_be(f"written as {job.to}", len(gone), "sample", skipped[0].reason))
     weights = reader.constants.get("weight_mask")
     if weights is not None and has_maps(job.to):
         np.save(job.draft / "weight_mask.npy", weights)

@@ -86,7 +86,8 @@ class LabelQuality:
         if not self.n_annotated:
             jaw = f" but those of the jaw, {self.jaw_median:.2%} away" if np.isfinite(self.jaw_median) else ""
             own = " of its own" if self.repeated else ""
-            return f"label NME: unknown, none of {count(self.n_samples, 'sample')} has annotated landmarks{own}{jaw}"
+            none = "the only sample has no" if self.n_samples == 1 else f"none of {count(self.n_samples, 'sample')} has"
+            return f"label NME: unknown, {none} annotated landmarks{own}{jaw}"
         part = "" if self.n_annotated == self.n_samples else f", {self.n_annotated} of {self.n_samples} annotated"
         worst = "; all below 1%"
         if self.worst[0][1] >= _GOOD_NME:

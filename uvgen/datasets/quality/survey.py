@@ -21,7 +21,7 @@ from uvgen.samples.find import Sample
 from uvgen.samples.photographs import photograph_of
 from uvgen.samples.read import EXTRAS, Annotation, read_annotation, read_image
 from uvgen.samples.stored import at_hand
-from uvgen.wording import count
+from uvgen.wording import none_can_be
 
 _N_PROBES = 16
 _BATCH = 1024  # further samples, if none of the probes can be used
@@ -116,9 +116,7 @@ def survey_samples(
         if found:
             break
     else:
-        raise DatasetError(
-            f"none of {count(len(samples), 'sample')} can be used, all would be skipped; the first: {errors[0]}"
-        )
+        raise DatasetError(none_can_be("used", len(samples), "sample", errors[0]))
     checked, warnings = _check_deviations(found, model)
     repeated = False
     if config.max_nme is not None:

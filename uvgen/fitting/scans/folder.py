@@ -28,7 +28,7 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
 from uvgen.samples.scan_landmarks import MARK
 from uvgen.storage.names import printable, safe_name
-from uvgen.wording import count
+from uvgen.wording import none_can_be
 
 _SAME_NAME = "another scan has the same name, expected names that differ in more than suffix or case; rename one"
 
@@ -169,9 +169,7 @@ def register_scans(
     )  # fmt: skip
     if not record.scans:
         first = record.sorted_rejected()[0]
-        raise DatasetError(
-            f"{root}: none of {count(len(found), 'scan')} can be used; the first, {first.scan}: {first.reason}"
-        )
+        raise DatasetError(f"{root}: {none_can_be('used', len(found), 'scan', first.reason, first.scan)}")
     return RegisterResult(
         tuple(record.sorted_scans()), tuple(record.sorted_rejected()), record.new_scans, notice,
         time.perf_counter() - started,

@@ -30,7 +30,7 @@ from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
 from uvgen.samples.read import EXIF
-from uvgen.wording import count
+from uvgen.wording import none_can_be
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +195,8 @@ def fit_video(
     )  # fmt: skip
     skipped = tuple(record.sorted_skipped())
     if not record.faces:
-        raise DatasetError(
-            f"{root}: none of {count(len(videos), 'video')} can be used; {skipped[0].image}: {skipped[0].reason}"
-        )
+        none = none_can_be("used", len(videos), "video", skipped[0].reason, skipped[0].image)
+        raise DatasetError(f"{root}: {none}")
     faces = tuple(face for face in record.sorted_faces() if isinstance(face, FittedFrame))
     used = any(face.source == name for face in faces)
     return VideoResult(

@@ -36,6 +36,7 @@ export class Gallery {
     this.timer = 0;
     this.heads = new Heads(columns.predicted, sorted);
     this.grid.classList.toggle("predicted", columns.predicted);
+    this.grid.classList.toggle("flagless", columns.flags.every((flag) => !flag)); // which need no line for them
     this.scroller.addEventListener("scroll", () => this.draw(), { passive: true });
     new ResizeObserver(() => this.measure()).observe(this.scroller);
     this.sheet.addEventListener("click", (event) => this.clicked(event));

@@ -1,0 +1,44 @@
+"""A value that is wrong whatever the files are ends with status 2, and so do options that exclude each other."""
+
+import pytest
+from click.testing import CliRunner
+
+from uvgen.cli.main import main
+
+_HUGE = "9" * 23
+
+
+@pytest.mark.parametrize(("line", "said"), [
+    ("evaluate --pred a --truth b --scores foo", "--scores: foo, expected one or more of all, nme_68_2d, "),
+    ("evaluate --pred a --truth b --scores nme_68_2d,foo", "--scores: foo, expected one or more of all, nme_68_2d, "),
+    ("evaluate --pred a --truth b --scores ,", "--scores: none, expected one or more of all, nme_68_2d, "),
+    ("evaluate --pred a --truth b --scale 0", "--scale: 0, expected a number above 0"),
+    ("evaluate --pred a --truth b --scale nan", "--scale: nan, expected a finite number"),
+    ("evaluate --pred a --truth b --scale pixels", "--scale: pixels, expected px, size, prnet, reshow, unit or a "),
+    ("split a --fractions train=0.5 --by (", "--by: '(', expected photograph, sample or a regular expression"),
+    ("split a --fractions my:part=0.5", "--fractions: split 'my:part': expected a name of letters, digits,"),
+    ("select a --subset IBUG --as my:part", "--as: split 'my:part': expected a name of letters, digits,"),
+    ("select a --min-yaw nan --as turned", "--min-yaw: nan, expected a finite number"),
+    ("drop a --max-nme inf --as near", "--max-nme: inf, expected a finite number"),
+    ("build --out a --keep foo", "--keep: foo, expected one or more of tex, illum, color"),
+    ("build --out a --max-nme nan", "--max-nme: nan, expected a finite number"),
+    ("build --out a --timeout inf", "--timeout: inf, expected a finite number"),
+    ("build --out a --maps-scale 0", "--maps-scale: 0, expected a number above 0"),
+    ("synth --out a --count 10000001", "--count 10000001: expected 10000000 pictures at most"),
+    ("synth --out a --count 6000000 --photographs 2", "--count 6000000 times --photographs 2: expected 10000000 pict"),
+    ("preview a --out b.png --scale size", "--scale goes with --pred"),
+    ("report a --out b --frame image", "--frame goes with --pred"),
+    ("report a --out b --convention exact", "--convention goes with --pred"),
+    ("fit a --out b --same-person --faces all", "--same-person and --faces all exclude each other"),
+    ("fit a --out b --max-residual inf", "--max-residual: inf, expected a finite number"),
+    ("predict {file} a --out b --write foo", "--write: foo, expected one or more of mesh, landmarks, pose, map"),
+    ("predict {file} a --out b --write , --draw none", "--write names no files and --draw is none, expected one of "),
+    ("predict {file} a --out b --boxes {file} --crop whole", "--boxes and --crop whole exclude each other"),
+    ("register a --out b --max-error nan", "--max-error: nan, expected a finite number"),
+    *((f"{line} --seed {_HUGE}", f"--seed: {_HUGE}, expected a whole number from -9223372036854775808 to 92233720") for
+      line in ("build --out a", "augment a --out b", "synth --count 1 --out a", "split a --fractions b=1",
+               "evaluate --pred a --truth b", "preview a --out b.png")),
+])  # fmt: skip
+def test_wrong_usage_is_status_2_and_names_the_option(line: str, said: str) -> None:
+    result = CliRunner().invoke(main, line.format(file=__file__).split())
+    assert result.exit_code == 2 and said in result.stderr and "see `uvgen " in result.stderr

@@ -1,0 +1,73 @@
+"""What a folder holds of face models, so that one of several is named and none is chosen silently."""
+
+from pathlib import Path
+
+from uvgen.errors import ModelError
+from uvgen.models.formats import FOLDERS, format_of, known
+from uvgen.storage.folders import folder_kind
+from uvgen.storage.kinds import describe_file
+
+_SUFFIXES = (".h5", ".hdf5", ".mat", ".npz", ".pkl")
+_MOST_FILES = 64  # that are looked into; a folder of samples has more
+
+
+def models_in(folder: Path) -> list[Path]:
+    """Files directly in a folder that are whole models, of any format that is read, in the order of their names."""
+    return [path for path in _files(folder) if _is_whole(path)]
+
+
+def parts_in(folder: Path) -> list[tuple[Path, str]]:
+    """Files directly in a folder that are parts of the Basel Face Model, and the options that take them."""
+    found = [(path, known.recognize(path)) for path in _files(folder) if path.suffix.lower() == ".mat"]
+    return [(path, part[1]) for path, part in found if part is not None and part[1] not in ("", "--face3d")]
+
+
+def check_one_model(folder: Path) -> None:
+    """Raise ModelError where a folder that a format recognizes holds another model too."""
+    whole = models_in(folder)
+    if len(whole) > 1 or (whole and format_of(whole[0]) is not format_of(folder)):
+        raise ModelError(f"{folder}: {_several(folder, whole)}")
+
+
+def refuse_folder(folder: Path) -> ModelError:
+    """The error of a folder that no format recognizes."""
+    whole, parts = models_in(folder), parts_in(folder)
+    if len(whole) > 1:
+        return ModelError(f"{folder}: {_several(folder, whole)}")
+    if whole:
+        return ModelError(
+            f"{folder}: is {folder_kind(folder)}, expected a model's file; name the one in it: {whole[0]}"
+        )
+    if parts:
+        options = ", ".join(f"{path.name} ({option})" for path, option in parts)
+        return ModelError(
+            f"{folder}: holds parts of the Basel Face Model, expected a model's file; `uvgen model convert` makes one "
+            f"of them: {options}"
+        )
+    return ModelError(
+        f"{folder}: is {folder_kind(folder)}, expected a model's file; name the one in it (BFM.mat or a .h5), or a "
+        f"folder of {', of '.join(FOLDERS[:-1])} or of {FOLDERS[-1]}"
+    )
+
+
+def _several(folder: Path, whole: list[Path]) -> str:
+    found = [str(path) for path in whole]
+    if len(found) == 1:  # the folder is another one by its parts
+        return f"holds {whole[0].name} and the parts of another model, expected one model; name {found[0]}, or move it"
+    return (
+        f"holds {len(found)} models, expected one; name the one that is meant: {', '.join(found[:-1])} or {found[-1]}"
+    )
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        there = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES and path.is_file())
+    except OSError:
+        return []
+    return there[:_MOST_FILES]
+
+
+def _is_whole(path: Path) -> bool:
+    if path.suffix.lower() == ".mat" and (part := known.recognize(path)) is not None and part[1] == "--face3d":
+        return True
+    return describe_file(path) == "a uvgen model" or format_of(path) is not None
