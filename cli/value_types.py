@@ -107,7 +107,7 @@ class MapScale(AnyType):
         try:
             number = float(value)
         except ValueError:
-            self.fail(f"{value}, expected px, size, prnet, reshow, unit or a number", param, ctx)
+            self.fail(f"{value!r}, expected px, size, prnet, reshow, unit or a number", param, ctx)
         try:
             check_scale(number)
         except InputError as error:

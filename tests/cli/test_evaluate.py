@@ -125,4 +125,4 @@ def test_evaluate_without_predictions_or_truth_exits_with_1(uvgen, shards, tmp_p
     nothing = uvgen("evaluate", "--pred", shards, "--truth", tmp_path / "none")
     assert nothing.exit_code == 1
     unknown = uvgen("evaluate", "--pred", shards, "--truth", shards, "--scores", "nme")
-    assert unknown.exit_code == 1 and "scores: 'nme', expected one of nme_68_2d" in unknown.stderr
+    assert unknown.exit_code == 2 and "--scores: nme, expected one or more of all, nme_68_2d" in unknown.stderr

@@ -53,7 +53,7 @@ def test_split_json_is_one_object_on_stdout(uvgen, shards) -> None:
         (["--fractions", "a=0.5,a=0.5"], 2, "a is given twice"),
         (["--fractions", "a=1.5"], 2, "--fractions: a=1.5, expected a share above 0, up to 1"),
         (["--fractions", "a=0.8,b=0.4"], 2, "a=0.8,b=0.4, which sum to 1.2, expected 1, or less"),
-        (["--fractions", "a=0.5", "--by", "("], 1, "uvgen: --by: '('"),
+        (["--fractions", "a=0.5", "--by", "("], 2, "uvgen: --by: '('"),
         ([], 2, "missing --fractions"),
     ],
 )
@@ -104,7 +104,7 @@ def test_select_writes_a_list_that_build_takes(uvgen, tree, model_path, shards, 
         (["--subset", "AFW"], 2, "expected one of --as NAME, --out FILE and --copy FOLDER"),
         (["--subset", "AFW", "--as", "a", "--out", "-"], 2, "expected one of --as"),
         (["--as", "a"], 2, "no criterion"),
-        (["--as", "a/b", "--subset", "AFW"], 1, "split 'a/b': expected a name"),
+        (["--as", "a/b", "--subset", "AFW"], 2, "split 'a/b': expected a name"),
         (["--as", "a", "--subset", "HELEN"], 1, "subset 'HELEN': not in the set"),
     ],
 )

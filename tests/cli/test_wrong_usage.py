@@ -14,7 +14,7 @@ _HUGE = "9" * 23
     ("evaluate --pred a --truth b --scores ,", "--scores: none, expected one or more of all, nme_68_2d, "),
     ("evaluate --pred a --truth b --scale 0", "--scale: 0, expected a number above 0"),
     ("evaluate --pred a --truth b --scale nan", "--scale: nan, expected a finite number"),
-    ("evaluate --pred a --truth b --scale pixels", "--scale: pixels, expected px, size, prnet, reshow, unit or a "),
+    ("evaluate --pred a --truth b --scale pixels", "--scale: 'pixels', expected px, size, prnet, reshow, unit or a "),
     ("split a --fractions train=0.5 --by (", "--by: '(', expected photograph, sample or a regular expression"),
     ("split a --fractions my:part=0.5", "--fractions: split 'my:part': expected a name of letters, digits,"),
     ("select a --subset IBUG --as my:part", "--as: split 'my:part': expected a name of letters, digits,"),
