@@ -315,6 +315,12 @@ def test_detectors_find_faces_where_no_file_has_them(photos, network, tmp_path, 
     result = predict_photographs(network, photos, tmp_path / "out", options=IN_SIZES, detector="dlib", faces=faces)
     assert len(result.faces) == count and result.detector == "dlib" and result.notice == "for research only"
     assert {face.source for face in result.faces} == {"dlib"}
+    (tmp_path / "a.dat").write_bytes(b"1")
+    with pytest.raises(SettingsError, match="was made with other weights of the detector"):
+        predict_photographs(
+            network, photos, tmp_path / "out", options=IN_SIZES, detector="dlib", faces=faces,
+            detector_model=tmp_path / "a.dat",
+        )  # fmt: skip
     monkeypatch.setattr(_Found, "__call__", lambda self, image: [])
     with pytest.raises(DatasetError, match="dlib finds no face in it"):
         predict_photographs(network, photos, tmp_path / "none", options=IN_SIZES, detector="dlib")
