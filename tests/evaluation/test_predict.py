@@ -326,6 +326,12 @@ def test_detectors_find_faces_where_no_file_has_them(photos, network, tmp_path, 
         predict_photographs(network, photos, tmp_path / "none", options=IN_SIZES, detector="dlib")
 
 
+def test_a_detector_that_no_photograph_needed_is_not_reported(photos, network, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(fitting, "open_detector", lambda name, model=None: _Found())
+    result = predict_photographs(network, photos, tmp_path / "out", options=IN_SIZES, detector="dlib")
+    assert (len(result.faces), result.detector, result.notice) == (N, None, "")
+
+
 def test_wrong_arguments_raise_before_anything_is_written(photos, network, tmp_path) -> None:
     (tmp_path / "boxes.csv").write_text("image,left\na.jpg,1\n")
     for more, error, message in (

@@ -418,6 +418,14 @@ def test_faces_that_a_detector_finds_are_fitted(detected: Path, tmp_path: Path) 
     assert len(find_samples(tmp_path / "all")) == 7
 
 
+def test_a_detector_that_no_photograph_needed_is_not_reported(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "open_detector", lambda name, model=None: FakeDetector([]))
+    result = fit_photographs(photos, tmp_path / "out", detector="dlib")
+    assert (len(result.faces), result.detector, result.notice) == (N, None, "")
+
+
 def test_faces_that_were_detected_with_other_weights_are_refused(detected: Path, tmp_path: Path) -> None:
     weights, out = tmp_path / "a.dat", tmp_path / "out"
     weights.write_bytes(b"1")

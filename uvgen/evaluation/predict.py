@@ -204,7 +204,9 @@ def predict_photographs(
             f"{root}: none of {count(len(photographs), 'photograph')} can be used; the first, {first.image}: "
             f"{first.reason}"
         )
+    predicted = tuple(record.sorted_faces())
+    used = any(face.source == found for face in predicted)
     return PredictResult(
-        tuple(record.sorted_faces()), tuple(record.sorted_skipped()), record.new_faces, found, notice, sizes.crop_size,
-        sizes.uv_size, time.perf_counter() - started,
+        predicted, tuple(record.sorted_skipped()), record.new_faces, found if used else None, notice if used else "",
+        sizes.crop_size, sizes.uv_size, time.perf_counter() - started,
     )  # fmt: skip

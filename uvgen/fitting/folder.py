@@ -49,7 +49,7 @@ class FitResult:
     new_faces : int
         Made by this run.
     detector : str or None
-        What found landmarks, where files did not have them.
+        What found landmarks, where files did not have them; None if no face is of it.
     notice : str
         What a user of that detector has to know; "" if there is nothing.
     seconds : float
@@ -198,8 +198,10 @@ def fit_photographs(
             f"{root}: none of {count(len(photographs), 'photograph')} can be used; the first, {first.image}: "
             f"{first.reason}"
         )
+    fitted = tuple(record.sorted_faces())
+    used = any(face.source == name for face in fitted)
     return FitResult(
-        tuple(record.sorted_faces()), tuple(record.sorted_skipped()), record.new_faces, name, notice,
+        fitted, tuple(record.sorted_skipped()), record.new_faces, name if used else None, notice if used else "",
         time.perf_counter() - started,
     )  # fmt: skip
 

@@ -172,8 +172,10 @@ def register_scans(
         raise DatasetError(
             f"{root}: none of {count(len(found), 'scan')} can be used; the first, {first.scan}: {first.reason}"
         )
+    registered = tuple(record.sorted_scans())
+    used = any(scan.landmarks == detector for scan in registered)
     return RegisterResult(
-        tuple(record.sorted_scans()), tuple(record.sorted_rejected()), record.new_scans, notice,
+        registered, tuple(record.sorted_rejected()), record.new_scans, notice if used else "",
         time.perf_counter() - started,
     )  # fmt: skip
 
