@@ -1,7 +1,7 @@
 """What commands share: an options help in groups, paths, how to run, and augmentations."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -98,6 +98,20 @@ def is_given(name: str) -> bool:
     """Whether an option stands in the command line."""
     source = click.get_current_context().get_parameter_source(name)
     return source is click.core.ParameterSource.COMMANDLINE
+
+
+def refuse_given(names: Iterable[str], why: str) -> None:
+    """Raise UsageError if one of some options stands in the command line: it would change nothing.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Of the options' values, such as "max_nme".
+    why : str
+        What follows the option's name in the message: "goes with --pred".
+    """
+    if given := [name for name in names if is_given(name)]:
+        raise click.UsageError(f"--{given[0].replace('_', '-')} {why}")
 
 
 class NameList(AnyType):

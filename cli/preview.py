@@ -4,7 +4,16 @@ from pathlib import Path
 
 import click
 
-from uvgen.cli.options import ANY_PATH, EXISTING_FOLDER, MODEL, PATH_OR_URL, SCALE, check_maps, untrusted_option
+from uvgen.cli.options import (
+    ANY_PATH,
+    EXISTING_FOLDER,
+    MODEL,
+    PATH_OR_URL,
+    SCALE,
+    check_maps,
+    refuse_given,
+    untrusted_option,
+)
 from uvgen.cli.progress import reported, show_quality, show_warnings
 from uvgen.cli.results import json_option, print_json
 from uvgen.wording import are, count
@@ -66,6 +75,10 @@ def command(
     from uvgen.storage.files import check_file
     from uvgen.storage.objects import said
 
+    if predictions is None:
+        refuse_given(["scale"], "goes with --pred")
+    else:
+        refuse_given(["every", "targets"], "does not go with --pred, whose sheet has no place for it")
     if out.suffix.lower() not in SUFFIXES:
         raise click.BadParameter(f"{out}: expected a name that ends in {' or '.join(SUFFIXES)}", param_hint="--out")
     check_file(out)

@@ -17,6 +17,7 @@ from uvgen.cli.options import (
     option,
     overwrite_option,
     quiet_option,
+    refuse_given,
     untrusted_option,
     workers_option,
 )
@@ -96,6 +97,8 @@ def command(
     chosen = {"--all": all_samples, "--names": names_path is not None, "--worst": is_given("worst")}
     if len(given := [name for name, is_there in chosen.items() if is_there]) > 1:
         raise click.UsageError(f"{given[0]} and {given[1]} exclude each other")
+    if predictions is None:
+        refuse_given(["scale", "frame", "convention"], "goes with --pred")
     check_report_folder(out, overwrite=overwrite)
     reader = open_shards(shards, untrusted=untrusted)
     check_maps(reader.config, model_path, shards)

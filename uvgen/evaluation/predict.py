@@ -165,6 +165,8 @@ def predict_photographs(
         raise InputError("write: nothing, and no drawing, expected one of them")
     if boxes is not None and (landmarks is not None or crop == "whole"):
         raise InputError(f"boxes: given with {'landmarks' if landmarks is not None else 'crop = whole'}, expected one")
+    if crop == "whole" and landmarks is not None:
+        raise InputError("landmarks: given with crop = whole, which looks for no faces; expected one")
     chosen = options or NetworkOptions()
     chosen.check()
     root, target, file = (Path(os.path.abspath(path)) for path in (images, out, network))

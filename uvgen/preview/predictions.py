@@ -127,7 +127,7 @@ def render_predictions(
     scale : {"px", "size", "prnet", "reshow", "unit"} or float
         Unit of the maps, as `uvgen.Normalization.of_scale` has it.
     model : MorphableModel or path-like, optional
-        Makes the true maps where they are not stored.
+        The one that the set was built with; makes the true maps where they are not stored.
     untrusted : bool
         Read the shards, and `model` where it is a file, in child processes: see `uvgen.open_shards`.
 
@@ -143,6 +143,8 @@ def render_predictions(
     DatasetError
         If the set is damaged, or holds no maps and there is no model; no sample, or not a named one, has a
         prediction; or a prediction cannot be read, is not finite or of another size.
+    ModelError
+        If the model is not the set's.
     """
     started = time.perf_counter()
     path, folder = Path(out), Path(predictions)
@@ -151,7 +153,7 @@ def render_predictions(
     number_in(n_samples, "n_samples", 1, MOST, whole=True)
     number_in(len(names), "names", 0, MOST, "samples")
     reader = open_shards(shards, untrusted=untrusted)
-    if reader.config.build.maps == "none":
+    if model is not None or reader.config.build.maps == "none":
         begin("reading the model")
         opened = own_model(reader.config) if model is None else as_model(model, untrusted=untrusted)
         reader = reader if opened is None else open_shards(shards, opened, untrusted=untrusted)
