@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from uvgen.cli.options import is_given, read_augmentation
+from uvgen.cli.options import is_given
 from uvgen.cli.results import print_json
 from uvgen.wording import count, shown_size, typed
 
@@ -194,13 +194,14 @@ def print_plan(samples: Any, config: Any, out: Path, *, overwrite: bool = False,
 
 
 def augmentation_of(what: str) -> Any:
+    import uvgen
     from uvgen.augment.values import PRESETS
 
     if what in PRESETS:
-        return read_augmentation(what)
+        return uvgen.read_augmentation(what)
     if not Path(what).is_file():
         presets = ", ".join(sorted(PRESETS))
         raise click.BadParameter(
             f"{what or 'an empty path'}: neither a preset ({presets}) nor a file", param_hint="--augment"
         )
-    return read_augmentation("prnet", Path(what))
+    return uvgen.read_augmentation(what)

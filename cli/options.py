@@ -152,21 +152,9 @@ MODEL_SUFFIXES = (".h5", ".hdf5")
 
 def read_augmentation(preset: str, path: Path | None = None) -> Any:
     """A preset, with the ranges in a JSON file in place of some of its own."""
-    from uvgen.augment.values import Augmentation
-    from uvgen.errors import InputError
-    from uvgen.storage.text import read_text
+    import uvgen
 
-    base = Augmentation.preset(preset)
-    if path is None:
-        return base
-    try:
-        text = read_text(path, "a JSON object of ranges")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}), expected a JSON object of ranges") from error
-    try:
-        return Augmentation.from_json(text, base)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+    return uvgen.read_augmentation(preset if path is None else path, preset)
 
 
 def check_maps(config: Any, model: Any, where: Path) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from support.augmentations import ALL
 from support.toy import picture
 
+import uvgen
 from uvgen.augment import (
     Augmentation,
     AugmentationDraw,
@@ -156,3 +158,17 @@ def test_draw_of_the_widest_ranges_is_read_back(number) -> None:
     )  # fmt: skip
     draw = widest.draw(number, "a", number, 64)
     assert AugmentationDraw.from_json(draw.to_json()) == draw
+
+
+def test_file_of_some_ranges_stands_in_place_of_those_of_a_preset(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"rotation_deg": [-5, 5]}')
+    prnet = Augmentation.preset("prnet")
+    assert uvgen.read_augmentation("prnet") == prnet
+    assert uvgen.read_augmentation(tmp_path / "a.json") == replace(prnet, rotation_deg=(-5, 5))
+    assert uvgen.read_augmentation(str(tmp_path / "a.json"), "none") == Augmentation(rotation_deg=(-5, 5))
+    (tmp_path / "a.json").write_text('{"preset": "none", "flip": 0.5}')
+    assert uvgen.read_augmentation(tmp_path / "a.json") == Augmentation(flip=0.5)
+    with pytest.raises(InputError, match=r"b\.json: neither a preset \(300wlp, none, prnet\) nor a file"):
+        uvgen.read_augmentation(tmp_path / "b.json")
+    with pytest.raises(InputError, match="base: 'all', expected"):
+        uvgen.read_augmentation(tmp_path / "a.json", "all")
