@@ -25,7 +25,7 @@ from uvgen.preview.layout import Header, Row, compose
 from uvgen.preview.page import MOST, PreviewResult
 from uvgen.preview.panels import dense_panel, landmark_panel, map_panel
 from uvgen.preview.sample_view import SampleView
-from uvgen.preview.selection import _named, spread
+from uvgen.preview.selection import numbers_of, spread
 from uvgen.progress import begin
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.names import brief
@@ -165,13 +165,13 @@ def render_predictions(
         raise DatasetError(
             f"{folder}: no predictions of {reader.folder}, expected {brief(all_names[0])}.npy and others"
         )
-    _named(reader, all_names, names)
+    numbers_of(reader, all_names, names)
     if lacking := [name for name in names if name not in files]:
         raise DatasetError(f"{folder}: no prediction of {brief(lacking[0])}, expected {brief(lacking[0])}.npy")
     predicted = [k for k, name in enumerate(all_names) if name in files]
     yaws = reader.column("crop_pose")[predicted, 1]
     choice = spread(yaws, [all_names[k] for k in predicted], n_samples, seed)
-    chosen = _named(reader, all_names, names) if names else [predicted[k] for k in choice]
+    chosen = numbers_of(reader, all_names, names) if names else [predicted[k] for k in choice]
     normalization = Normalization.of_scale(scale, reader.config.build.size)
     size = len(reader.constants["coverage"])
     maps = np.stack([_read(files[all_names[k]], size, normalization) for k in chosen])
