@@ -244,10 +244,6 @@ def _note(folder: Path, held: int) -> None:
             file.write(str(held))
 
 
-class _DoneError(Exception):
-    """Ends a draft without putting it into place."""
-
-
 def _files(folder: Path) -> list[tuple[int, int, str]]:
     """Time of the last use, size and path of each cached file."""
     found = []
