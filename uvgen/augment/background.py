@@ -130,7 +130,7 @@ def _triangles() -> NDArray[np.int32]:
 
 
 @cache
-def _blenders(times: tuple[int, ...]) -> NDArray[np.float64]:
+def _blenders(times: tuple[int, ...]) -> NDArray[np.float32]:
     """(k, N_RAYS, N_RAYS): each value of a ring blended with its neighbors (1/4, 1/2, 1/4), so many times."""
     one = np.eye(N_RAYS)
     once = (np.roll(one, 1, axis=0) + 2 * one + np.roll(one, -1, axis=0)) / 4
