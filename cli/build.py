@@ -1,6 +1,7 @@
 """`uvgen build`: samples and a model to shards."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -242,8 +243,11 @@ def command(
         with reported(quiet=quiet, verbose=verbose) as shown:
             begin("listing meshes")
             if dry_run:
-                samples = mesh_samples(data, meshes, cameras, subsets, flip=flip, limit=limit)
-                print_plan(samples, config, out, overwrite=overwrite)
+                samples = mesh_samples(
+                    data, meshes, cameras, subsets, flip=flip, list_path=list_path, exclude_path=exclude_path,
+                    limit=limit,
+                )  # fmt: skip
+                print_plan(samples, replace(config, meshes=True), out, overwrite=overwrite, as_json=as_json)
                 return
             result = import_meshes(
                 data,
@@ -272,7 +276,7 @@ def command(
             data, subsets, flip=flip, list_path=list_path, exclude_path=exclude_path, limit=limit
         )
         if dry_run:
-            print_plan(samples, config, out, overwrite=overwrite)
+            print_plan(samples, config, out, overwrite=overwrite, as_json=as_json)
             return
         begin("reading the model")
         model = model_of(model_path, data, untrusted=untrusted)

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from uvgen.cli.options import check_goes_with, is_given, read_augmentation
+from uvgen.cli.options import check_goes_with, is_given
+from uvgen.cli.results import print_json
 from uvgen.wording import count, shown_size, typed
 
 _NOT_OF_MAPS = {
@@ -78,11 +79,22 @@ def check_mesh_options(meshes: Path, model: Path | str | None) -> None:
 
 
 def mesh_samples(
-    data: Path | None, meshes: Path, cameras: Path | None, subsets: tuple[str, ...], *, flip: bool, limit: int | None
+    data: Path | None,
+    meshes: Path,
+    cameras: Path | None,
+    subsets: tuple[str, ...],
+    *,
+    flip: bool,
+    list_path: Path | None,
+    exclude_path: Path | None,
+    limit: int | None,
 ) -> Any:
+    """The images with meshes that the options choose."""
+    from uvgen.samples.find import choose_samples
     from uvgen.samples.mesh_files import find_meshes
 
-    return find_meshes(data or meshes, meshes, cameras, subsets, flip=flip)[:limit]
+    found = find_meshes(data or meshes, meshes, cameras, subsets, flip=flip)
+    return choose_samples(found, list_path, exclude_path or (), limit)
 
 
 def model_of(path: Path | str | None, data: Path | None, *, untrusted: bool) -> Any:
@@ -134,7 +146,7 @@ def samples_of(
     """The samples that the options choose, counted before the work begins, and their folder."""
     from uvgen import find_samples
     from uvgen.errors import DatasetError
-    from uvgen.samples.find import exclude_samples, folder_of, select_samples
+    from uvgen.samples.find import choose_samples, folder_of
     from uvgen.synth import builtin_samples
 
     root = builtin_samples() if data is None else data
@@ -144,14 +156,10 @@ def samples_of(
         if data is not None:
             raise
         raise DatasetError(str(error).replace(str(root), "the built-in sample set")) from error
-    if list_path is not None:
-        samples = select_samples(samples, list_path)
-    if exclude_path is not None:
-        samples = exclude_samples(samples, exclude_path)
-    return samples[:limit], folder_of(root)
+    return choose_samples(samples, list_path, exclude_path or (), limit), folder_of(root)
 
 
-def print_plan(samples: Any, config: Any, out: Path, *, overwrite: bool = False) -> None:
+def print_plan(samples: Any, config: Any, out: Path, *, overwrite: bool = False, as_json: bool = False) -> None:
     """What a build would do; one that would be refused, because of what `out` holds, is refused here too."""
     from uvgen.datasets.build import describe_plan
     from uvgen.datasets.config import sample_bytes
@@ -169,19 +177,25 @@ def print_plan(samples: Any, config: Any, out: Path, *, overwrite: bool = False)
         0 if overwrite else sum((out / task.file).exists() if there is None else task.file in there for task in tasks)
     )
     n_samples = len(samples) * config.copies
-    size = shown_size(sample_bytes(config) * n_samples, digits=0)
+    size_bytes = sample_bytes(config) * n_samples
+    if as_json:
+        print_json(
+            {"out": said(out), "samples": n_samples, "shards": len(tasks), "finished": finished,
+             "size_bytes": size_bytes}
+        )  # fmt: skip
+        return
+    size = shown_size(size_bytes, digits=0)
     click.echo(f"{said(out)}: {count(n_samples, 'sample')} in {count(len(tasks), 'shard')}, about {size} uncompressed")
     click.echo(f"{finished} of the shards are there already" if finished else "none of the shards is there yet")
 
 
 def augmentation_of(what: str) -> Any:
+    import uvgen
     from uvgen.augment.values import PRESETS
 
-    if what in PRESETS:
-        return read_augmentation(what)
-    if not Path(what).is_file():
+    if what not in PRESETS and not Path(what).is_file():
         presets = ", ".join(sorted(PRESETS))
         raise click.BadParameter(
             f"{what or 'an empty path'}: neither a preset ({presets}) nor a file", param_hint="--augment"
         )
-    return read_augmentation("prnet", Path(what))
+    return uvgen.read_augmentation(what)

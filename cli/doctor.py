@@ -51,7 +51,7 @@ def command(
     Exit status: 0 no errors (warnings included), 1 errors, 2 wrong usage.
     """
     if explain is not None:
-        _explain(explain)
+        _explain(explain, as_json=as_json)
         return
     from uvgen import diagnose
 
@@ -119,7 +119,7 @@ def _checked(found: Any) -> str:
     )
 
 
-def _explain(code: str) -> None:
+def _explain(code: str, *, as_json: bool) -> None:
     from uvgen.doctor.checks import CHECKS
 
     key = code.upper() if code.upper().startswith("UV") else f"UV{code}"
@@ -132,6 +132,10 @@ def _explain(code: str) -> None:
             f"{code}: no such code; {hint} go from {first} to {last}, docs/doctor.md lists them",
             param_hint="--explain",
         )
+    if as_json:
+        about = {"level": check.level, "title": check.title, "cause": check.cause, "cure": check.cure}
+        print_json({"code": key, **about})
+        return
     click.echo(f"{key} ({check.level}): {check.title}\n\n{check.cause}\n\n{check.cure}")
 
 

@@ -13,6 +13,7 @@ from uvgen.cli.options import (
     PATH_OR_URL,
     check_maps,
     overwrite_option,
+    refuse_given,
     untrusted_option,
     workers_option,
 )
@@ -83,7 +84,7 @@ def command(
     """
     from uvgen import export_shards, open_shards
     from uvgen.datasets.export.folder import check_export_folder
-    from uvgen.datasets.export.run import check_target, has_maps, is_whole, needs_model
+    from uvgen.datasets.export.run import check_target, has_jpeg, has_maps, is_whole, needs_model
     from uvgen.datasets.open import builtin_of_set
     from uvgen.errors import InputError
 
@@ -91,6 +92,8 @@ def command(
         raise click.UsageError("--list and --split exclude each other")
     if is_whole(to) and (list_path is not None or split is not None):
         raise click.UsageError(f"--to {to} describes whole shards, expected neither --list nor --split")
+    if not has_jpeg(to):
+        refuse_given(["quality"], f"does not go with --to {to}, which writes no JPEG files")
     model = builtin_of_set(shards) if model_path is None and needs_model(to) else model_path
     try:
         check_target(to, {"model": model, "data": data, "convention": convention})

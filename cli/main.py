@@ -102,7 +102,7 @@ class _LazyGroup(SpokenGroup):
                 more = "; nothing of the report is kept, run the command again to make it"
             elif ctx.invoked_subcommand not in _RESUMABLE:
                 more = ""
-            elif _nothing_written(ctx.meta[ARGUMENTS]):
+            elif nothing_written(ctx.meta[ARGUMENTS]):
                 more = "; nothing is written yet"
             else:
                 more = f"; what is finished is kept, {again} to continue"
@@ -144,9 +144,11 @@ def _memory_limit() -> int:
     return sys.maxsize if limit == resource.RLIM_INFINITY else limit >> 20
 
 
-def _nothing_written(arguments: list[str]) -> bool:
+def nothing_written(arguments: list[str]) -> bool:
     """Whether the command's output folder shows that it has not come to its first result."""
+    from uvgen.shards.constants import CONSTANTS
     from uvgen.storage.files import draft_of
+    from uvgen.storage.folders import INDICES
     from uvgen.storage.objects import local_path, url_of
 
     out = ""
@@ -160,13 +162,7 @@ def _nothing_written(arguments: list[str]) -> bool:
             return False
         places = [place for place in (Path(out), draft_of(Path(out))) if place.is_dir()] if out else []
         names = {path.name for place in places for path in place.iterdir() if not path.name.startswith(".uvgen-tmp-")}
-        return bool(out) and not names - {
-            "dataset.json",
-            "constants.npz",
-            "synth.json",
-            "predict.json",
-            "register.json",
-        }
+        return bool(out) and not names - {*INDICES, CONSTANTS}
     return False
 
 

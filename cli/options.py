@@ -1,7 +1,7 @@
 """What commands share: help with grouped options, path types, options of how to run, and augmentations."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -97,27 +97,29 @@ def is_given(name: str) -> bool:
     return source is click.core.ParameterSource.COMMANDLINE
 
 
+def refuse_given(names: Iterable[str], why: str) -> None:
+    """Raise UsageError if one of some options stands in the command line: it would change nothing.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Of the options' values, such as "max_nme".
+    why : str
+        What follows the option's name in the message: "goes with --pred".
+    """
+    if given := [name for name in names if is_given(name)]:
+        raise click.UsageError(f"--{given[0].replace('_', '-')} {why}")
+
+
 MODEL_SUFFIXES = (".h5", ".hdf5")
 """Of uvgen's own model files."""
 
 
 def read_augmentation(preset: str, path: Path | None = None) -> Any:
     """A preset, with the ranges in a JSON file in place of some of its own."""
-    from uvgen.augment.values import Augmentation
-    from uvgen.errors import InputError
-    from uvgen.storage.text import read_text
+    import uvgen
 
-    base = Augmentation.preset(preset)
-    if path is None:
-        return base
-    try:
-        text = read_text(path, "a JSON object of ranges")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}), expected a JSON object of ranges") from error
-    try:
-        return Augmentation.from_json(text, base)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+    return uvgen.read_augmentation(preset if path is None else path, preset)
 
 
 def check_maps(config: Any, model: Any, where: Path) -> None:

@@ -15,6 +15,7 @@ from uvgen.cli.options import (
     option,
     overwrite_option,
     quiet_option,
+    refuse_given,
     untrusted_option,
     verbose_option,
     workers_option,
@@ -136,6 +137,11 @@ def command(
     from uvgen import NetworkOptions, draw_alignment, predict_photographs
     from uvgen.fitting.photographs import about_other_pictures
 
+    other = ["landmarks", *([] if detector == "none" else ["detector"]), "detector_model"]
+    if crop == "whole":
+        refuse_given([*other, "boxes", "faces"], "does not go with --crop whole, whose images are crops already")
+    if boxes is not None:
+        refuse_given(other, "does not go with --boxes, which say where the faces are")
     options = NetworkOptions(pixels, channels, layout, size, output, scale, convention)
     with reported(quiet=quiet, verbose=verbose) as shown:
         result = predict_photographs(

@@ -11,7 +11,7 @@ from uvgen.cli.options import (
     PATH_OR_URL,
     check_goes_with,
     check_maps,
-    is_given,
+    refuse_given,
     untrusted_option,
 )
 from uvgen.cli.progress import reported, show_quality, show_warnings
@@ -85,8 +85,8 @@ def command(
     if out.suffix.lower() not in SUFFIXES:
         raise click.BadParameter(f"{out}: expected a name that ends in {' or '.join(SUFFIXES)}", param_hint="--out")
     check_goes_with("--pred", predictions is not None, "--scale")
-    if predictions is not None and (given := [name for name in ("every", "targets") if is_given(name)]):
-        raise click.UsageError(f"--{given[0]} does not go with --pred, whose sheet has neither")
+    if predictions is not None:
+        refuse_given(["every", "targets"], "does not go with --pred, whose sheet has no place for it")
     check_file(out)
     check_maps(open_shards(shards, untrusted=untrusted).config, model_path, shards)
     if missing := Index.read(data_folder(shards)).missing:

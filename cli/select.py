@@ -112,17 +112,19 @@ def choose(shards: Path, options: dict[str, Any], *, drop: bool) -> None:
     )
     if not names:
         raise InputError(f"{shards}: {'no sample is left' if drop else 'no sample meets the criteria'}")
-    {"split_name": _as_split, "out": _as_list, "copy_to": _as_data_set}[targets[0]](shards, names, options, drop)
+    {"split_name": _as_split, "out": _as_list, "copy_to": _as_data_set}[targets[0]](
+        shards, names, chosen, options, drop
+    )  # fmt: skip
 
 
-def _as_split(shards: Path, names: list[str], options: dict[str, Any], drop: bool) -> None:
+def _as_split(shards: Path, names: list[str], chosen: Any, options: dict[str, Any], drop: bool) -> None:
     from uvgen.datasets.splits import SPLITS, Split, check_split_name, write_splits
     from uvgen.shards.index import data_folder
 
     check_split_name(options["split_name"])
-    given = {key: _plain(options[key]) for key in _CRITERIA if options[key] not in (None, ())}
-    if not given["whole_photographs"]:
-        del given["whole_photographs"]
+    given = chosen.to_plain()
+    if options["whole_photographs"]:
+        given["whole_photographs"] = True
     made = {"drop" if drop else "select": given}
     path = data_folder(shards, changes="splits.json is written into it") / SPLITS
     with output_of("--as"):
@@ -130,24 +132,7 @@ def _as_split(shards: Path, names: list[str], options: dict[str, Any], drop: boo
     _tell(path, names, options, f"{path}: {options['split_name']}, {count(len(names), 'sample')}")
 
 
-_CRITERIA = (
-    "list_path",
-    "split",
-    "subsets",
-    "min_nme",
-    "max_nme",
-    "min_yaw",
-    "max_yaw",
-    "flipped",
-    "whole_photographs",
-)
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value.name if isinstance(value, Path) else value
-
-
-def _as_list(shards: Path, names: list[str], options: dict[str, Any], drop: bool) -> None:
+def _as_list(shards: Path, names: list[str], chosen: Any, options: dict[str, Any], drop: bool) -> None:
     from uvgen.errors import InputError, SettingsError
     from uvgen.storage.files import check_file, replaced_on_success
     from uvgen.storage.names import brief, printable
@@ -175,7 +160,7 @@ def _tell(out: Path, names: list[str], options: dict[str, Any], line: str) -> No
         click.echo(line)
 
 
-def _as_data_set(shards: Path, names: list[str], options: dict[str, Any], drop: bool) -> None:
+def _as_data_set(shards: Path, names: list[str], chosen: Any, options: dict[str, Any], drop: bool) -> None:
     from uvgen import merge_shards
     from uvgen.datasets.output_folder import check_output
 

@@ -147,3 +147,9 @@ def test_nme_dense_of_other_masks_is_that_of_a_bool_mask_or_an_error() -> None:
         nme_dense(moved, maps, np.zeros((5, 7)), truth())
     with pytest.raises(InputError, match=r"landmarks: float64 \(1, 68, 3\), expected \(2, 68, 2\)"):
         nme_dense(moved, maps, mask, truth(1))
+
+
+def test_errors_of_points_name_the_truth_whose_box_has_no_area() -> None:
+    for error in (nme_2d, nme_3d):
+        with pytest.raises(InputError, match="truth: those of a sample lie in one line"):
+            error(np.ones((1, 68, 3)), np.ones((1, 68, 3)))

@@ -1,4 +1,5 @@
 from .augment.draws import AugmentationDraw
+from .augment.files import read_augmentation
 from .augment.values import Augmentation
 from .cameras import ImageCamera
 from .datasets.augmented import augment_shards
@@ -146,6 +147,7 @@ __all__ = [
     "predict_photographs",
     "prepare_deep3d",
     "read_annotation",
+    "read_augmentation",
     "read_camera",
     "read_image",
     "read_landmarks",

@@ -51,7 +51,7 @@ def nme_2d(predicted: Array, truth: Array) -> Array:
         If shapes do not agree, arguments are not real numbers of one library, or a box is empty.
     """
     predicted, truth = _points(predicted, truth, (2, 3))
-    error: Array = _mean_distance(predicted[..., :2], truth[..., :2]) / _box_size(truth)
+    error: Array = _mean_distance(predicted[..., :2], truth[..., :2]) / _box_size(truth, "truth")
     return error
 
 
@@ -74,7 +74,7 @@ def nme_3d(predicted: Array, truth: Array) -> Array:
         If shapes do not agree, arguments are not real numbers of one library, or a box is empty.
     """
     predicted, truth = _points(predicted, truth, (3,))
-    error: Array = _centred_distance(predicted, truth) / _box_size(truth)
+    error: Array = _centred_distance(predicted, truth) / _box_size(truth, "truth")
     return error
 
 

@@ -23,10 +23,7 @@ def parts(shards: Path, out: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def augmentation_of(name: str | None) -> uvgen.Augmentation | None:
     """A preset's, a file's, or none."""
-    if name in (None, "none"):
-        return None
-    path = Path(name)
-    return uvgen.Augmentation.from_json(path.read_text()) if path.is_file() else uvgen.Augmentation.preset(name)
+    return None if name in (None, "none") else uvgen.read_augmentation(name)
 
 
 class Feed:

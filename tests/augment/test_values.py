@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from support.augmentations import ALL
 from support.examples import examples
 from support.toy import picture
 
+import uvgen
 from uvgen.augment import (
     Augmentation,
     AugmentationDraw,
@@ -219,3 +221,17 @@ def test_draw_of_numpy_s_numbers_is_that_of_python_s() -> None:
     expected = AugmentationDraw(20, 0.5, (0.5, 0), 1.0, seed=2**64 - 1, jpeg=50)
     assert found == expected and hash(found) == hash(expected) and found.to_json() == expected.to_json()
     assert AugmentationDraw.from_json(found.to_json()) == found
+
+
+def test_file_of_some_ranges_stands_in_place_of_those_of_a_preset(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"rotation_deg": [-5, 5]}')
+    prnet = Augmentation.preset("prnet")
+    assert uvgen.read_augmentation("prnet") == prnet
+    assert uvgen.read_augmentation(tmp_path / "a.json") == replace(prnet, rotation_deg=(-5, 5))
+    assert uvgen.read_augmentation(str(tmp_path / "a.json"), "none") == Augmentation(rotation_deg=(-5, 5))
+    (tmp_path / "a.json").write_text('{"preset": "none", "flip": 0.5}')
+    assert uvgen.read_augmentation(tmp_path / "a.json") == Augmentation(flip=0.5)
+    with pytest.raises(InputError, match=r"b\.json: neither a preset \(300wlp, none, prnet\) nor a file"):
+        uvgen.read_augmentation(tmp_path / "b.json")
+    with pytest.raises(InputError, match="base: 'all', expected"):
+        uvgen.read_augmentation(tmp_path / "a.json", "all")

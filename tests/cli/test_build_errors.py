@@ -16,6 +16,8 @@ from support.builds import COMMAND, PATIENCE_S, start
 from support.toy import N_EXPRESSION, N_SHAPE, parameters, picture, write_sample
 
 from uvgen import open_shards, verify_shards
+from uvgen.cli.main import nothing_written
+from uvgen.storage.folders import INDICES
 
 ONE_LINE = r"uvgen: [^\n]+\n"
 
@@ -375,6 +377,14 @@ def test_build_that_is_interrupted_says_whether_anything_is_kept(
     if not before:
         shown = uvgen("preview", tmp_path / "out", "--out", tmp_path / "p.png")
         assert shown.exit_code == 0 and "is unfinished, 7 samples are missing" in shown.stderr
+
+
+@pytest.mark.parametrize("index", INDICES)
+def test_a_folder_with_nothing_but_its_index_has_no_result_yet(tmp_path: Path, index: str) -> None:
+    (tmp_path / index).write_text("{}")
+    assert nothing_written(["fit", "photos", "--out", str(tmp_path)])
+    (tmp_path / "a.jpg").write_bytes(b"")
+    assert not nothing_written(["fit", "photos", "--out", str(tmp_path)])
 
 
 def test_build_of_photographs_without_parameters_names_fit_before_it_asks_for_a_model(

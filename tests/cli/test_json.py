@@ -43,6 +43,7 @@ def results(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> dict[
     out = tmp_path / "shards"
     lines = {
         "build": ["--data", tree, "--model", model_path, "--out", out, "--size", 32, "--workers", 1],
+        "build --dry-run": ["--data", tree, "--model", model_path, "--out", tmp_path / "planned", "--size", 32],
         "augment": [out, "--out", tmp_path / "copies", "--workers", 1],
         "merge": [out, "--out", tmp_path / "merged", "--workers", 1],
         "synth": ["--count", 1, "--size", 64, "--out", tmp_path / "faces", "--workers", 1],
@@ -67,6 +68,7 @@ def results(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> dict[
         "report": [out, "--out", tmp_path / "report", "--worst", 1, "--workers", 1],
         "export": [out, "--to", "croissant", "--out", tmp_path / "card", "--workers", 1],
         "doctor": [out],
+        "doctor --explain": ["UV203"],
         "evaluate": ["--pred", out, "--truth", out],
     }
     if find_spec("onnxruntime"):
@@ -96,6 +98,17 @@ def test_build_and_verify_say_what_became_of_samples(results) -> None:
     assert all(Path(file).parent == Path(built["out"]) for file in built["files"])
     assert built["size_bytes"] == sum(Path(file).stat().st_size for file in built["files"])
     assert results["synth"]["samples"] == 2
+
+
+def test_build_dry_run_says_what_a_build_would_write(uvgen, results, tree, model_path, tmp_path) -> None:
+    assert results["build --dry-run"]["samples"] == 9 and results["build --dry-run"]["finished"] == 0
+    again = uvgen(
+        *("build", "--data", tree, "--model", model_path, "--out", tmp_path / "shards", "--size", 32),
+        *("--dry-run", "--json"),
+    )
+    content = json.loads(again.stdout)
+    assert content["finished"] == content["shards"] == results["build --dry-run"]["shards"]
+    assert content["out"] == results["build"]["out"]
 
 
 def test_verify_of_a_damaged_set_prints_its_problems_and_fails(uvgen, results, tmp_path) -> None:

@@ -396,3 +396,13 @@ def test_face3d_without_its_info_says_what_is_lost(uvgen: Any, model: MorphableM
     result = uvgen("model", "convert", "--face3d", path, "--out", tmp_path / "x.h5")
     assert result.exit_code == 0
     assert "warning: BFM_info.mat: not found beside BFM.mat, expected for mirror pairs and regions" in result.stderr
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".mat", ".obj"])
+def test_parameterize_takes_a_mesh_without_landmarks_where_no_model_is_written(
+    uvgen: Any, tmp_path: Path, suffix: str
+) -> None:
+    uvgen("model", "export", "builtin", "--to", "obj", "--out", tmp_path / "mean.obj")
+    result = uvgen("model", "parameterize", tmp_path / "mean.obj", "--asymmetric", "--out", tmp_path / f"uv{suffix}")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / f"uv{suffix}").is_file()

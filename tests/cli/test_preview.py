@@ -169,3 +169,19 @@ def test_preview_of_other_predictions_says_what_they_are(uvgen: Any, shards: Pat
     assert f"{first}: holds NaN or infinity" in run()
     first.write_bytes(b"no array")
     assert f"{first}: damaged .npy header" in run()
+
+
+def test_preview_refuses_options_that_would_change_nothing(
+    uvgen: Any, shards: Path, predicted: Path, tmp_path: Path
+) -> None:
+    out = "--out", tmp_path / "sheet.png"
+    for more, words in (
+        (("--pred", predicted, "--every", 3), "--every does not go with --pred"),
+        (("--pred", predicted, "--targets"), "--targets does not go with --pred"),
+        (("--scale", "size"), "--scale goes with --pred"),
+    ):
+        result = uvgen("preview", shards, *out, *more)
+        assert result.exit_code == 2 and words in " ".join(result.stderr.split())
+    wrong = uvgen("preview", shards, *out, "--pred", predicted, "--scale", "size", "--model", "builtin")
+    assert wrong.exit_code == 1 and "not the model of" in wrong.stderr
+    assert not (tmp_path / "sheet.png").exists()

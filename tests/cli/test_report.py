@@ -172,3 +172,12 @@ def test_build_leaves_excluded_samples_out_and_resumes_with_the_same_list_alone(
     (tmp_path / "bad.txt").write_text("AFW/nobody\n")
     result = uvgen(*arguments, "--exclude", tmp_path / "bad.txt", "--overwrite")
     assert result.exit_code == 1 and "1 listed sample is not there, first AFW/nobody" in result.stderr
+
+
+@pytest.mark.parametrize("option", [("--scale", "size"), ("--frame", "image"), ("--convention", "face3d")])
+def test_report_refuses_options_of_predictions_without_any(
+    uvgen: Any, shards: Path, tmp_path: Path, option: tuple[str, str]
+) -> None:
+    result = uvgen("report", shards, "--out", tmp_path / "report", *option)
+    assert result.exit_code == 2 and f"{option[0]} goes with --pred" in result.stderr
+    assert not (tmp_path / "report").exists()

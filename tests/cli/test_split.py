@@ -81,7 +81,7 @@ def test_select_and_drop_divide_a_set_in_all_three_forms(uvgen, shards, tmp_path
     assert result.exit_code == 0, result.output
     assert open_shards(tmp_path / "clean").names == names[3:]
     made = json.loads((shards / "splits.json").read_text())["splits"]["clean"]
-    assert made["drop"] == {"list_path": "bad.txt"}
+    assert made["drop"] == {"names": "bad.txt"}
 
 
 def test_select_writes_a_list_that_build_takes(uvgen, tree, model_path, shards, tmp_path) -> None:
@@ -217,3 +217,14 @@ def test_ranges_whose_ends_are_exchanged_are_wrong_usage(uvgen, shards, command,
     result = uvgen(command, shards, f"--min-{what}", "30", f"--max-{what}", "20", "--as", "part")
     assert result.exit_code == 2
     assert f"--min-{what} 30" in result.stderr and f"above --max-{what} 20" in result.stderr
+
+
+def test_splits_json_states_criteria_as_the_library_takes_them() -> None:
+    from uvgen.datasets.selection import Criteria
+
+    chosen = Criteria(names=Path("lists/names.txt"), subsets=("AFW",), max_nme=0.05, min_yaw_deg=30.0, flipped=False)
+    assert chosen.to_plain() == {
+        "names": "names.txt", "subsets": ["AFW"], "max_nme": 0.05, "min_yaw_deg": 30.0, "flipped": False,
+    }  # fmt: skip
+    assert Criteria().to_plain() == {}
+    assert Criteria(names=["a", "b"]).to_plain() == {"names": ["a", "b"]}

@@ -456,3 +456,12 @@ def test_export_that_was_killed_while_it_was_finished_goes_on_to_the_same_files(
     left, right = hashes_below(tmp_path / "out"), hashes_below(tmp_path / "whole")
     assert left.keys() == right.keys()
     assert [name for name in left if left[name] != right[name] and not name.endswith(".npz")] == []
+
+
+@pytest.mark.parametrize("to", ["obj", "ply", "glb", "croissant"])
+def test_export_refuses_a_quality_of_jpeg_files_that_it_does_not_write(
+    uvgen: Any, built: Path, tmp_path: Path, to: str
+) -> None:
+    result = uvgen("export", built, "--to", to, "--quality", 50, "--out", tmp_path / "out")
+    assert result.exit_code == 2 and f"--quality does not go with --to {to}" in " ".join(result.stderr.split())
+    assert not any(tmp_path.iterdir())

@@ -543,6 +543,11 @@ def test_build_meshes_on_the_command_line(tmp_path: Path, tree: Path, model: Mor
     assert status == 1 and "1 listed sample is not there" in output
     status, output = run("--list", str(names), "--targets", "posmap,uv")
     assert status == 0 and "3 samples" in output, output
+    chosen = "--list", str(names), "--targets", "posmap,uv"
+    assert "3 samples in 2 shards" in run(*chosen, "--dry-run")[1]
+    assert "2 of the shards are there already" in run(*chosen, "--dry-run")[1]
+    out = "--out", str(tmp_path / "other"), "--exclude", str(names)
+    assert "1 sample in 1 shard" in run(*out, "--dry-run")[1]
     Image.fromarray(picture()).save(tree / "AFW" / "alone.png")
     try:
         status, output = run("--overwrite")

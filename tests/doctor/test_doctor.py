@@ -16,7 +16,7 @@ from support.toy import annotation, face3d_files, parameters, picture, toy_model
 from uvgen import augment_shards, diagnose, open_shards, save_model, split_shards
 from uvgen.doctor import machine
 from uvgen.doctor.checks import CHECKS
-from uvgen.doctor.machine import check_machine
+from uvgen.doctor.machine import examine_machine
 from uvgen.errors import InputError
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.models.morphable import make_model
@@ -87,7 +87,7 @@ def test_machine_with_a_fault_is_told_its_code(monkeypatch, tmp_path, code) -> N
         monkeypatch.setattr(machine, "_LEAST_MEMORY", 1 << 60)
     elif code == "UV110":
         monkeypatch.setattr(tempfile, "gettempdir", _no_folder)
-    _, findings = check_machine()
+    _, findings = examine_machine()
     assert code in {finding.code for finding in findings}
     if code == "UV101":
         texts = [finding.text for finding in findings if finding.code == code]
@@ -102,7 +102,7 @@ def _no_folder() -> str:
 
 
 def test_machine_without_faults_is_told_none_of_those_codes() -> None:
-    assert {finding.code for finding in check_machine()[1]} <= {"UV103", "UV104", "UV106", "UV107", "UV109"}
+    assert {finding.code for finding in examine_machine()[1]} <= {"UV103", "UV104", "UV106", "UV107", "UV109"}
 
 
 def remove_shard(shards: Path) -> None:

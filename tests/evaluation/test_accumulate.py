@@ -126,3 +126,18 @@ def test_batch_with_a_score_that_cannot_be_measured_counts_not_at_all(change: fl
     result = evaluation.result()
     assert result.names == ("a", "b") and {len(values) for values in result.values.values()} == {2}
     assert result.summaries["nme_68_2d"].mean == 0
+
+
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+def test_maps_in_crop_widths_are_refused(batch, kind: str) -> None:
+    """Ranges of 1 px have an SSIM near 1, whatever is predicted."""
+    constants, rows, _ = batch
+    one = Evaluation(mask=constants["weight_mask"] > 0, landmark_weights=LandmarkWeights.of_constants(constants))
+    maps = rows["posmap"] / 32
+    if kind == "torch":
+        maps = pytest.importorskip("torch").from_numpy(maps)
+    with pytest.raises(InputError, match=r"truth: the map of face 0 spans [\d.]+ px, expected px of a crop of 256"):
+        one.add(maps, maps)
+    assert one.result().names == ()
+    one.add(256 * maps, 256 * maps)
+    assert len(one.result().names) == 9

@@ -315,9 +315,21 @@ def test_detectors_find_faces_where_no_file_has_them(photos, network, tmp_path, 
     result = predict_photographs(network, photos, tmp_path / "out", options=IN_SIZES, detector="dlib", faces=faces)
     assert len(result.faces) == count and result.detector == "dlib" and result.notice == "for research only"
     assert {face.source for face in result.faces} == {"dlib"}
+    (tmp_path / "a.dat").write_bytes(b"1")
+    with pytest.raises(SettingsError, match="was made with other weights of the detector"):
+        predict_photographs(
+            network, photos, tmp_path / "out", options=IN_SIZES, detector="dlib", faces=faces,
+            detector_model=tmp_path / "a.dat",
+        )  # fmt: skip
     monkeypatch.setattr(_Found, "__call__", lambda self, image: [])
     with pytest.raises(DatasetError, match="dlib finds no face in it"):
         predict_photographs(network, photos, tmp_path / "none", options=IN_SIZES, detector="dlib")
+
+
+def test_a_detector_that_no_photograph_needed_is_not_reported(photos, network, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(fitting, "open_detector", lambda name, model=None: _Found())
+    result = predict_photographs(network, photos, tmp_path / "out", options=IN_SIZES, detector="dlib")
+    assert (len(result.faces), result.detector, result.notice) == (N, None, "")
 
 
 def test_wrong_arguments_raise_before_anything_is_written(photos, network, tmp_path) -> None:
@@ -456,3 +468,18 @@ def test_a_network_that_was_tried_is_not_tried_again(network, monkeypatch) -> No
     assert network_trial.try_network(network, sha256, NetworkOptions(scale=3.0, convention="face3d")) == (SIZE, U)
     with pytest.raises(TypeError):
         network_trial.try_network(network, sha256, NetworkOptions(layout="NHWC"))
+
+
+def test_predict_refuses_options_that_find_faces_where_none_is_looked_for(uvgen, photos, network, tmp_path) -> None:
+    (tmp_path / "boxes.csv").write_text("image,left,top,right,bottom\n")
+    for more, words in (
+        (("--crop", "whole", "--detector", "dlib"), "--detector does not go with --crop whole"),
+        (("--crop", "whole", "--landmarks", photos), "--landmarks does not go with --crop whole"),
+        (("--crop", "whole", "--faces", "all"), "--faces does not go with --crop whole"),
+        (("--boxes", tmp_path / "boxes.csv", "--detector", "dlib"), "--detector does not go with --boxes"),
+    ):
+        done = uvgen("predict", network, photos, "--out", tmp_path / "out", *more)
+        assert done.exit_code == 2 and words in " ".join(done.stderr.split())
+    with pytest.raises(InputError, match="landmarks: given with crop = whole"):
+        predict_photographs(network, photos, tmp_path / "out", options=IN_SIZES, crop="whole", landmarks=photos)
+    assert not (tmp_path / "out").exists()

@@ -418,6 +418,43 @@ def test_faces_that_a_detector_finds_are_fitted(detected: Path, tmp_path: Path) 
     assert len(find_samples(tmp_path / "all")) == 7
 
 
+def test_a_detector_that_no_photograph_needed_is_not_reported(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "open_detector", lambda name, model=None: FakeDetector([]))
+    result = fit_photographs(photos, tmp_path / "out", detector="dlib")
+    assert (len(result.faces), result.detector, result.notice) == (N, None, "")
+
+
+def test_faces_that_were_detected_with_other_weights_are_refused(detected: Path, tmp_path: Path) -> None:
+    weights, out = tmp_path / "a.dat", tmp_path / "out"
+    weights.write_bytes(b"1")
+    how: dict[str, Any] = {"detector": "dlib", "detector_model": weights}
+    fit_photographs(detected, out, **how)
+    assert fit_photographs(detected, out, **how).new_faces == 0
+    with pytest.raises(SettingsError, match="was made with other weights of the detector; choose another"):
+        fit_photographs(detected, out, detector="dlib")
+    weights.write_bytes(b"2")
+    with pytest.raises(SettingsError, match="was made with other weights of the detector; choose another"):
+        fit_photographs(detected, out, **how)
+    weights.unlink()
+    with pytest.raises(InputError, match="not there, expected the weights of dlib"):
+        fit_photographs(detected, tmp_path / "none", **how)
+
+
+def test_a_folder_that_states_no_weights_is_gone_on_with_where_none_are_named(detected: Path, tmp_path: Path) -> None:
+    """As folders do that earlier versions wrote."""
+    out = tmp_path / "out"
+    fit_photographs(detected, out, detector="dlib")
+    content = json.loads((out / "fit.json").read_text())
+    assert content.pop("detector_sha256") is None
+    (out / "fit.json").write_text(json.dumps(content))
+    assert fit_photographs(detected, out, detector="dlib").new_faces == 0
+    (tmp_path / "a.dat").write_bytes(b"1")
+    with pytest.raises(SettingsError, match="was made with other weights of the detector"):
+        fit_photographs(detected, out, detector="dlib", detector_model=tmp_path / "a.dat")
+
+
 def test_landmark_files_win_over_a_detector(detected: Path, tmp_path: Path, drawn: Path) -> None:
     path = first(detected)
     (sample,) = [s for s in find_samples(drawn) if s.image is not None and s.image.name == path.name]

@@ -13,7 +13,7 @@ from support.scans import face_of
 from support.toy import toy_model
 
 from uvgen import register_scans
-from uvgen.errors import DatasetError, InputError
+from uvgen.errors import DatasetError, InputError, SettingsError
 from uvgen.fitting.detectors import open_detector
 from uvgen.fitting.scans import folder, pictures, worker
 from uvgen.fitting.scans.pictures import detected_landmarks
@@ -103,6 +103,11 @@ def test_folders_take_a_detector_for_scans_without_landmarks(
     result = register_scans(tmp_path / "scans", tmp_path / "out", model=model, detector="dlib")
     assert result.scans[0].landmarks == "dlib" and result.notice == "for research only"
     assert register_scans(tmp_path / "scans", tmp_path / "out", model=model, detector="dlib").new_scans == 0
+    (tmp_path / "a.dat").write_bytes(b"1")
+    with pytest.raises(SettingsError, match="was made with other weights of the detector"):
+        register_scans(
+            tmp_path / "scans", tmp_path / "out", model=model, detector="dlib", detector_model=tmp_path / "a.dat"
+        )
     with pytest.raises(DatasetError, match=r"a\.obj: no landmarks in"):
         register_scans(tmp_path / "scans", tmp_path / "other", model=model)
 

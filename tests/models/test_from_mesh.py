@@ -252,3 +252,11 @@ def test_load_model_builtin_twice_is_the_same_and_needs_no_file(uvgen, tmp_path,
     monkeypatch.chdir(tmp_path)
     assert load_model("builtin").content_sha256 == load_model("builtin").content_sha256
     assert "vertices      10833" in uvgen("model", "info", "builtin").output
+
+
+def test_a_mesh_without_landmarks_gets_the_uv_that_it_has_with_them(files) -> None:
+    expected = model_from_mesh(files / "mean.obj", files / "landmarks.txt")
+    found = model_from_mesh(files / "mean.obj")
+    np.testing.assert_array_equal(found.uv, expected.uv)
+    np.testing.assert_array_equal(found.mirror, expected.mirror)
+    assert len(np.unique(found.landmarks)) == 68

@@ -359,3 +359,10 @@ def test_network_learns_the_built_in_set(
     done = run(FOLDER / "train.py", tmp_path / "shards", *few, "--out", tmp_path / "run")
     found = LAST_LINE.fullmatch(done.stdout.splitlines()[-1])
     assert found and float(found[2]) < share * float(found[1])
+
+
+def test_a_file_of_augmentations_starts_from_the_preset_that_the_commands_start_from(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"rotation_deg": [-5, 5]}')
+    found = module("feed").augmentation_of(str(tmp_path / "a.json"))
+    assert found.rotation_deg == (-5, 5) and found.occlusion == 0.5
+    assert module("feed").augmentation_of("none") is None

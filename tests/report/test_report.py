@@ -164,6 +164,19 @@ def test_report_of_two_processes_is_that_of_one(model_path: Path, tmp_path: Path
     assert sum(counted) == 4 * 36  # verified and drawn, twice
 
 
+def test_report_verifies_as_it_is_told_to_run(shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    verify, given = write_module.verify_shards, list[tuple[object, ...]]()
+
+    def noted(*args: Any, **how: Any) -> Any:
+        given.append((how["workers"], how["retries"], how["timeout"]))
+        return verify(*args, **how | {"workers": 1, "timeout": None})
+
+    monkeypatch.setattr(write_module, "verify_shards", noted)
+    monkeypatch.setattr(write_module, "results", lambda job, parts, how: map(job.open(), parts))
+    write_report(shards, tmp_path / "out", worst=0, workers=2, retries=5, timeout=60)
+    assert given == [(2, 5, 60)]
+
+
 def test_report_overview_says_what_the_set_is(shards: Path, report: Path) -> None:
     text, config = text_of(report), open_shards(shards).config
     assert "Sound. Checked: hashes, shapes and values" in text and "takes the model (--model)" in text

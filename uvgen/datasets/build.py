@@ -36,7 +36,7 @@ from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
 from uvgen.samples.files import files_sha256
-from uvgen.samples.find import Sample, exclude_samples, find_samples, folder_of, select_samples, unread_folders
+from uvgen.samples.find import Sample, choose_samples, find_samples, folder_of, unread_folders
 from uvgen.samples.stored import at_hand
 from uvgen.storage.objects import local_path
 from uvgen.wording import are, count
@@ -138,10 +138,7 @@ def build_shards(
     check_output(out, overwrite=overwrite)
     unread = about_unread(data) if isinstance(data, str | os.PathLike) else []
     samples, root, model = _inputs(data, model, root, subsets, flip=flip)
-    if names is not None:
-        samples = select_samples(samples, names)
-    samples = exclude_samples(samples, exclude)
-    samples = samples[:limit]
+    samples = choose_samples(samples, names, exclude, limit)
     check_model_has(model, config.targets)
     SampleTurner.of(model, config)  # says so if the model cannot turn faces
     if out == root or (out.exists() and root.exists() and out.samefile(root)):

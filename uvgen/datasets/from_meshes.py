@@ -35,7 +35,7 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
 from uvgen.samples.colmap import COLMAP_FILES
 from uvgen.samples.files import check_source
-from uvgen.samples.find import Names, exclude_samples, select_samples
+from uvgen.samples.find import Names, choose_samples
 from uvgen.samples.mesh_files import MeshSample, find_meshes, mesh_files_sha256
 from uvgen.samples.read import read_image
 from uvgen.wording import count, have, none_can_be
@@ -118,10 +118,7 @@ def import_meshes(
         if out.exists() and folder.exists() and out.samefile(folder):
             raise InputError(f"{out}: holds the samples, expected another folder for the shards")
     begin("listing meshes")
-    samples = find_meshes(root, meshes, cameras, subsets, flip=flip)
-    if names is not None:
-        samples = _of(samples, select_samples(samples, names))
-    samples = _of(samples, exclude_samples(samples, exclude))[:limit]
+    samples = choose_samples(find_meshes(root, meshes, cameras, subsets, flip=flip), names, exclude, limit)
     if model is None:
         model = model_of_samples(meshes)
     if model is None:
@@ -188,12 +185,6 @@ def _latest(paths: Sequence[Path]) -> int:
         with suppress(OSError):
             found.append(path.stat().st_mtime_ns)
     return max(found)
-
-
-def _of(samples: Sequence[MeshSample], chosen: Sequence[object]) -> list[MeshSample]:
-    """Those of `samples` that were chosen."""
-    taken = {id(sample) for sample in chosen}
-    return [sample for sample in samples if id(sample) in taken]
 
 
 def _about_pairs(samples: Sequence[MeshSample]) -> list[str]:

@@ -26,7 +26,7 @@ from uvgen.datasets.export.folder import ExportRecord, Written, check_export_fol
 from uvgen.datasets.splits import train_and_val
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError, UvgenError
-from uvgen.fitting.detectors import DETECTORS, Detector, open_detector
+from uvgen.fitting.detectors import DETECTORS, Detector, hash_weights, open_detector
 from uvgen.fitting.photographs import find_photographs
 from uvgen.fitting.worker import Photograph, open_table
 from uvgen.images.align5 import crop_from_points5
@@ -165,7 +165,7 @@ def prepare_deep3d(
         job = PrepareJob(draft, where, detector, weights, exif, quality)
         settings = {
             "images": str(root), "photographs": [one.name for one in photographs], "detections": str(where),
-            "detector": detector, "exif": exif, "quality": quality,
+            "detector": detector, "detector_sha256": hash_weights(detector, weights), "exif": exif, "quality": quality,
         }  # fmt: skip
         record = ExportRecord(draft, settings, batches, check_there, partial(_finish, draft, photographs))
         counted = None if progress is None else lambda written: progress(len(written.part.photographs))

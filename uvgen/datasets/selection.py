@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,17 @@ class Criteria:
     flipped: bool | None = None
 
     __repr__ = described
+
+    def to_plain(self) -> dict[str, Any]:
+        """Those that are given, as ``splits.json`` states them: shares and degrees, of a file of names its name."""
+        found: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name == "names" and value is not None:
+                value = Path(value).name if isinstance(value, str | os.PathLike) else [*value]
+            if value not in (None, ()):
+                found[field.name] = list(value) if field.name == "subsets" else value
+        return found
 
 
 def select_names(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from uvgen.described import described
 from uvgen.doctor.checks import CHECKS, ERROR, NOTE, WARNING, Finding
-from uvgen.doctor.machine import check_machine
+from uvgen.doctor.machine import examine_machine
 from uvgen.storage.folders import DATA_SET as A_DATA_SET
 from uvgen.storage.folders import DATASET_INDEX, MODELS, OTHER, REMAINS, SHARD_NAME, folder_kind
 from uvgen.wording import count
@@ -116,7 +116,7 @@ def diagnose(
     from uvgen.models.load import BUILTIN, load_model
     from uvgen.samples.parameter_list import is_list
 
-    facts, findings = check_machine()
+    facts, findings = examine_machine()
     if path is not None and path != BUILTIN and not Path(path).exists():
         raise InputError(f"{path}: no such file or folder, expected a data set, a folder of samples, or a model")
     if path is None:

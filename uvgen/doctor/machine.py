@@ -22,7 +22,7 @@ _SOUND_HDF5 = [2, 2, 0]  # see SECURITY.md
 _LEAST_SPACE, _LEAST_SHARED, _LEAST_MEMORY, _LEAST_FILES = 1 << 30, 1 << 30, 2 << 30, 256
 
 
-def check_machine() -> tuple[dict[str, Any], list[Finding]]:
+def examine_machine() -> tuple[dict[str, Any], list[Finding]]:
     """Facts about this machine and process, and what is wrong with it.
 
     Returns

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.checks import bool_mask, check_array, number_in, shown
+from uvgen.checks import bool_mask, check_array, is_tensor, number_in, shown
 from uvgen.described import described
 from uvgen.errors import InputError
 from uvgen.evaluation.faces import Faces, as_numpy
@@ -15,6 +15,8 @@ from uvgen.evaluation.scores import SCORES, Score, Surface
 from uvgen.evaluation.summary import DRAWS, Summary, summarize
 from uvgen.maps.landmarks import LandmarkWeights
 from uvgen.wording import count
+
+_LEAST = 1 / 32  # of a crop, that a face spans in px: with less, the unit is another one
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,9 +78,9 @@ class Evaluation:
 
     Examples
     --------
-    >>> evaluation = Evaluation(mask=constants["weight_mask"] > 0, landmark_weights=weights)
-    >>> for batch in loader:
-    ...     evaluation.add(network(batch["image"]), batch["posmap"])
+    >>> evaluation = Evaluation(mask=constants["weight_mask"] > 0, crop_size=256, landmark_weights=weights)
+    >>> for batch in loader:  # of a `uvgen.torch.ShardDataset`: its maps are in crop widths
+    ...     evaluation.add(256 * network(batch["image"]), 256 * batch["posmap"])
     >>> evaluation.result().summaries["nme_68_2d"].mean
     """
 
@@ -119,8 +121,8 @@ class Evaluation:
         Parameters
         ----------
         predicted, truth : Faces, or (B, U, U, 3), (B, 3, U, U), (B, 68, 3) or (B, 68, 2) float
-            Position maps or landmarks, px of one frame; of NumPy or of PyTorch, on any device, both of one. Landmarks
-            of maps are read from them, unless `Faces` gives both.
+            Position maps or landmarks, px of one frame, not shares of the crop; of NumPy or of PyTorch, on any device,
+            both of one. Landmarks of maps are read from them, unless `Faces` gives both.
         names : sequence of str, optional
             Names of the faces; their numbers by default.
         yaw_deg : (B,) float, optional
@@ -129,12 +131,13 @@ class Evaluation:
         Raises
         ------
         InputError
-            If shapes do not agree, maps come without `mask` or `landmark_weights`, a truth is not finite, or a score
-            cannot be measured: all points in one place, or too far away for a number. Then none of the batch counts.
+            If shapes do not agree, maps come without `mask` or `landmark_weights`, a truth is not finite or its map
+            not in px, or a score cannot be measured: all points in one place, or too far away for a number. Then none
+            of the batch counts.
         """
-        self._measured(predicted, truth, names=names, yaw_deg=yaw_deg)()
+        self.measured(predicted, truth, names=names, yaw_deg=yaw_deg)()
 
-    def _measured(
+    def measured(
         self, predicted: Any, truth: Any, *, names: Sequence[str] | None = None, yaw_deg: Any = None
     ) -> Callable[[], None]:
         """Compare some faces, and make them count when what is returned is called; see `add`."""
@@ -145,6 +148,11 @@ class Evaluation:
             raise InputError('mask: None, expected face texels; give constants["weight_mask"] > 0 of the data set')
         if not (good := t.finite()).all():
             raise InputError(f"truth: face {np.flatnonzero(~good)[0]} holds NaN or infinity, expected px")
+        if t.maps is not None and (small := np.flatnonzero(_spans(t.maps) < self._surface.crop_size * _LEAST)).size:
+            raise InputError(
+                f"truth: the map of face {small[0]} spans {_spans(t.maps)[small[0]]:.2g} px, expected px of a crop of "
+                f"{self._surface.crop_size}; multiply maps in crop widths by its size"
+            )
         names = [str(len(self._names) + k) for k in range(len(p))] if names is None else [*map(str, names)]
         if len(names) != len(p):
             raise InputError(f"names: {len(names)}, expected {len(p)}, one per face")
@@ -185,6 +193,13 @@ class Evaluation:
         yaw = np.concatenate(self._yaws) if self._has_yaw and self._yaws else None
         summaries = {key: summarize(found, yaw, draws=self._draws, seed=self._seed) for key, found in values.items()}
         return EvaluationResult(tuple(self._names), yaw, values, summaries, tuple(self._not_finite))
+
+
+def _spans(maps: Any) -> NDArray[np.float64]:
+    """(B,) largest less smallest coordinate of each map."""
+    flat = maps.reshape(len(maps), -1)
+    ends = (flat.amax(1), flat.amin(1)) if is_tensor(flat) else (flat.max(axis=1), flat.min(axis=1))
+    return np.subtract(*(as_numpy(end).astype(np.float64) for end in ends))
 
 
 def chosen_scores(keys: Iterable[str] | None) -> tuple[Score, ...]:

@@ -304,7 +304,7 @@ class _Comparison:
                 maps, points_21 = (None if v is None else _like(v) for v in (truth.maps, truth.points_21))
                 same = Faces(_like(truth.landmarks), maps, points_21)
                 evaluation = self.evaluations.get(name) or new.setdefault(name, self._new())
-                counts.append(evaluation._measured(predicted, same, names=[face.name], yaw_deg=yaw))
+                counts.append(evaluation.measured(predicted, same, names=[face.name], yaw_deg=yaw))
         except UvgenError as error:
             check_machine(error)
             self.unread.append((face.name, brief(error)))

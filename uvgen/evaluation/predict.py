@@ -165,6 +165,8 @@ def predict_photographs(
         raise InputError("write: nothing, and no drawing, expected one of them")
     if boxes is not None and (landmarks is not None or crop == "whole"):
         raise InputError(f"boxes: given with {'landmarks' if landmarks is not None else 'crop = whole'}, expected one")
+    if crop == "whole" and landmarks is not None:
+        raise InputError("landmarks: given with crop = whole, which looks for no faces; expected one")
     chosen = options or NetworkOptions()
     chosen.check()
     root, target, file = (Path(os.path.abspath(path)) for path in (images, out, network))
@@ -202,7 +204,9 @@ def predict_photographs(
         first = record.sorted_skipped()[0]
         none = none_can_be("used", len(photographs), "photograph", first.reason, first.image)
         raise DatasetError(f"{root}: {none}")
+    predicted = tuple(record.sorted_faces())
+    used = any(face.source == found for face in predicted)
     return PredictResult(
-        tuple(record.sorted_faces()), tuple(record.sorted_skipped()), record.new_faces, found, notice, sizes.crop_size,
-        sizes.uv_size, time.perf_counter() - started,
+        predicted, tuple(record.sorted_skipped()), record.new_faces, found if used else None, notice if used else "",
+        sizes.crop_size, sizes.uv_size, time.perf_counter() - started,
     )  # fmt: skip

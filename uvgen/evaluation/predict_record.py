@@ -11,7 +11,7 @@ from uvgen.storage.folders import PREDICT_INDEX
 from uvgen.storage.names import brief
 
 _SUFFIXES = (*WRITTEN.values(), ".png")
-_SAID = {"network_sha256": "another network", "model_sha256": "another model"}
+_SAID = {"network_sha256": "another network"}
 _NUMBERS = ("pitch_deg", "yaw_deg", "roll_deg")
 
 

@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from uvgen.errors import DatasetError, InputError, MeshFileError, UvgenError
 from uvgen.evaluation.network import Network, NetworkOptions, hash_network
+from uvgen.fitting.detectors import hash_weights
 from uvgen.fitting.fitted import Unfitted
 from uvgen.fitting.landmarks import FEWEST_POINTS, fit_landmarks
 from uvgen.fitting.worker import (
@@ -148,6 +149,7 @@ class PredictJob:
         return {
             "network": self.network.name, "network_sha256": self.network_sha256, **asdict(self.options),
             "model": self.model.name, "model_sha256": self.model.content_sha256, "detector": self.detector,
+            "detector_sha256": hash_weights(self.detector, self.detector_model),
             "which_faces": self.faces, "crop": self.crop, "exif": self.exif, "write": list(self.write),
             "drawing": None if self.draw is None else self.kind,
             **({"decode": self.decode} if self.decode != "full" else {}),  # as in folders from before

@@ -29,6 +29,7 @@ from uvgen.wording import are, count
 
 _VERSION = 1
 _JOURNAL = ".uvgen-journal"
+_SAID = {"model_sha256": "another model", "detector_sha256": "other weights of the detector"}
 
 
 class MadeFace(Protocol):
@@ -160,7 +161,7 @@ class FaceRecord(ABC, Generic[Face]):
     stated : mapping
         Settings; a folder that was made with others is refused.
     said : mapping of str to str
-        What to say in place of some of them, see `uvgen.jobs.run.check_same`.
+        What to say in place of some of them, see `uvgen.jobs.run.check_same`; of models and weights it is known.
     overwrite : bool
         Remove what a folder of this kind holds.
 
@@ -177,7 +178,7 @@ class FaceRecord(ABC, Generic[Face]):
         stated: Mapping[str, Any], said: Mapping[str, str], *, overwrite: bool,
     ) -> None:  # fmt: skip
         self._index, self._out, self._overwrite = index, out, overwrite
-        self._stated, self._said = dict(stated), said
+        self._stated, self._said = dict(stated), {**_SAID, **said}
         self._names = {one.shown(root): one.name for one in photographs}
         self._images: dict[str, list[str]] = {}
         for image, name in self._names.items():
@@ -209,7 +210,7 @@ class FaceRecord(ABC, Generic[Face]):
             else:
                 new = {"uvgen": __version__, **self._stated}
                 if old.get("detector") is None:
-                    new.pop("detector")  # no face is of one
+                    del new["detector"], new["detector_sha256"]  # no face is of one
                 check_same(out, {key: old.get(key) for key in new}, new, self._said)
                 self._take_over(old)
         with suppress(KeyError, TypeError, AttributeError, ValueError):  # a journal that uvgen did not write

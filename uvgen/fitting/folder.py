@@ -49,7 +49,7 @@ class FitResult:
     new_faces : int
         How many samples this run made.
     detector : str or None
-        The detector that found landmarks; None if all came from files.
+        The detector that found landmarks; None if no face has its landmarks.
     notice : str
         What users of that detector must know, such as its license; "" if there is nothing.
     seconds : float
@@ -197,8 +197,10 @@ def fit_photographs(
         first = min(record.skipped.values(), key=lambda skips: skips[0].image)[0]
         none = none_can_be("used", len(photographs), "photograph", first.reason, first.image)
         raise DatasetError(f"{root}: {none}")
+    fitted = tuple(record.sorted_faces())
+    used = any(face.source == name for face in fitted)
     return FitResult(
-        tuple(record.sorted_faces()), tuple(record.sorted_skipped()), record.new_faces, name, notice,
+        fitted, tuple(record.sorted_skipped()), record.new_faces, name if used else None, notice if used else "",
         time.perf_counter() - started,
     )  # fmt: skip
 

@@ -80,8 +80,7 @@ class FitRecord(FaceRecord[FittedFace]):
 
     def __init__(self, job: FitJob, photographs: Sequence[Photograph], *, same_person: bool, overwrite: bool) -> None:
         stated = {**settings(job), "same_person": same_person}
-        said = {"model_sha256": "another model"}
-        super().__init__(INDEX, job.root, job.out, photographs, stated, said, overwrite=overwrite)
+        super().__init__(INDEX, job.root, job.out, photographs, stated, {}, overwrite=overwrite)
         self._job, self._table = job, open_table(job.landmarks)
         self.units = units_of(photographs, same_person=same_person)
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError, UvgenError
-from uvgen.fitting.detectors import Detector, open_detector
+from uvgen.fitting.detectors import Detector, hash_weights, open_detector
 from uvgen.fitting.doubts import landmark_doubts
 from uvgen.fitting.fitted import (
     FittedBatch,
@@ -351,6 +351,7 @@ def settings(job: FitJob) -> dict[str, Any]:
     return {
         "model": job.model.name, "model_file": job.model_file,
         "model_sha256": job.model.content_sha256,
-        "detector": job.detector, "which_faces": job.faces, "jaw": job.jaw, "max_residual": job.max_residual,
-        "exif": job.exif, "refine": job.refine,
+        "detector": job.detector, "detector_sha256": hash_weights(job.detector, job.detector_model),
+        "which_faces": job.faces, "jaw": job.jaw, "max_residual": job.max_residual, "exif": job.exif,
+        "refine": job.refine,
     }  # fmt: skip

@@ -115,7 +115,7 @@ def model_from_mesh(
         triangles=triangles,
         mouth_triangles=np.empty((0, 3), np.int32),
         uv=uv,
-        landmarks=np.zeros(68, np.int32) if landmarks is None else read_landmarks(landmarks),
+        landmarks=_any_landmarks(triangles) if landmarks is None else read_landmarks(landmarks),
         mirror=mirror,
         sources={path.name: sha256_file(path) for path in used},
     )
@@ -140,6 +140,12 @@ def _uv_of(
     mirror = np.full(len(mean), -1, np.int32)
     mirror[used] = np.where(found.mirror >= 0, used[found.mirror], -1)
     return uv, mirror
+
+
+def _any_landmarks(triangles: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Numbers (68,) of vertices all over the mesh: they mean nothing, but a model's may not lie in one point."""
+    used = np.unique(triangles)
+    return used[np.linspace(0, len(used) - 1, 68).astype(int)].astype(np.int32) if len(used) else np.zeros(68, np.int32)
 
 
 def _read_mesh(path: Path, unit: str) -> tuple[NDArray[np.float64], NDArray[np.int32]]:

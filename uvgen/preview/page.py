@@ -28,9 +28,9 @@ from uvgen.preview.captions import column_titles, covered, header_of, landmarks_
 from uvgen.preview.drawing import EMPTY
 from uvgen.preview.layout import THUMB, compose, yaw_histogram
 from uvgen.preview.panels import coverage_panel, mask_panel, texture
-from uvgen.preview.problems import _model_problems
+from uvgen.preview.problems import model_problems
 from uvgen.preview.sample_view import SampleView
-from uvgen.preview.selection import _named, spread
+from uvgen.preview.selection import numbers_of, spread
 from uvgen.preview.target_panels import target_panels
 from uvgen.progress import advance, begin
 from uvgen.shards.reader import ShardReader
@@ -228,14 +228,14 @@ def contact_sheet(
             f"{reader.folder}: yaw of {all_names[odd[0]]} is {yaws[odd[0]]:g} rad, expected an angle; run `uvgen "
             f"verify {reader.folder}`"
         )
-    chosen = _named(reader, all_names, names) if names else spread(yaws, all_names, n_samples, seed)
+    chosen = numbers_of(reader, all_names, names) if names else spread(yaws, all_names, n_samples, seed)
     texels, read, origin = landmarks_of(constants, model, reader.config.build.convention)
 
     begin("comparing labels with annotations")
     repeated = np.zeros(len(reader), np.bool_)
     if "label_nme" in reader.fields:
         repeated = label_columns(reader).repeated
-    problems = _model_problems(reader, model)
+    problems = model_problems(reader, model)
     quality = label_quality(reader, model if model is not None and not problems else None)
     others = [k for k in spread(yaws, all_names, _MEAN_SAMPLES, seed) if k not in chosen]
     begin("drawing", len(chosen), of="row")

@@ -25,7 +25,7 @@ from uvgen.preview.layout import Header, Row, compose
 from uvgen.preview.page import MOST, PreviewResult
 from uvgen.preview.panels import dense_panel, landmark_panel, map_panel
 from uvgen.preview.sample_view import SampleView
-from uvgen.preview.selection import _named, spread
+from uvgen.preview.selection import numbers_of, spread
 from uvgen.progress import begin
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.names import brief
@@ -127,7 +127,7 @@ def render_predictions(
     scale : {"px", "size", "prnet", "reshow", "unit"} or float
         Unit of the maps, as `uvgen.Normalization.of_scale` has it.
     model : MorphableModel or path-like, optional
-        Makes the true maps if they are not stored.
+        The one that the set was built with; makes the true maps if they are not stored.
     untrusted : bool
         Read the shards, and `model` if it is a file, in child processes: see `uvgen.open_shards`.
 
@@ -143,6 +143,8 @@ def render_predictions(
     DatasetError
         If the set is damaged, or holds no maps and there is no model; no sample, or not a named one, has a
         prediction; or a prediction cannot be read, is not finite or of another size.
+    ModelError
+        If the model is not the set's.
     """
     started = time.perf_counter()
     path, folder = Path(out), Path(predictions)
@@ -151,7 +153,7 @@ def render_predictions(
     number_in(n_samples, "n_samples", 1, MOST, whole=True)
     number_in(len(names), "names", 0, MOST, "samples")
     reader = open_shards(shards, untrusted=untrusted)
-    if reader.config.build.maps == "none":
+    if model is not None or reader.config.build.maps == "none":
         begin("reading the model")
         opened = own_model(reader.config) if model is None else as_model(model, untrusted=untrusted)
         reader = reader if opened is None else open_shards(shards, opened, untrusted=untrusted)
@@ -163,13 +165,13 @@ def render_predictions(
         raise DatasetError(
             f"{folder}: no predictions of {reader.folder}, expected {brief(all_names[0])}.npy and others"
         )
-    _named(reader, all_names, names)
+    numbers_of(reader, all_names, names)
     if lacking := [name for name in names if name not in files]:
         raise DatasetError(f"{folder}: no prediction of {brief(lacking[0])}, expected {brief(lacking[0])}.npy")
     predicted = [k for k, name in enumerate(all_names) if name in files]
     yaws = reader.column("crop_pose")[predicted, 1]
     choice = spread(yaws, [all_names[k] for k in predicted], n_samples, seed)
-    chosen = _named(reader, all_names, names) if names else [predicted[k] for k in choice]
+    chosen = numbers_of(reader, all_names, names) if names else [predicted[k] for k in choice]
     normalization = Normalization.of_scale(scale, reader.config.build.size)
     size = len(reader.constants["coverage"])
     maps = np.stack([_read(files[all_names[k]], size, normalization) for k in chosen])

@@ -46,7 +46,8 @@ def label_problems(face: SampleView, landmarks: NDArray[np.floating[Any]], read:
     return problems
 
 
-def _model_problems(reader: ShardReader, model: MorphableModel | None) -> list[str]:
+def model_problems(reader: ShardReader, model: MorphableModel | None) -> list[str]:
+    """What is to be said of a model that is not the set's; nothing without a model."""
     if model is None or model.content_sha256 == reader.config.model_sha256:
         return []
     return [f"{model.name} is not the model that the set was built with"]

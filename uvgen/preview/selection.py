@@ -53,7 +53,8 @@ def spread(yaws_rad: NDArray[np.floating[Any]], names: Sequence[str], n: int, se
     return spaced
 
 
-def _named(reader: ShardReader, all_names: Sequence[str], names: Sequence[str]) -> list[int]:
+def numbers_of(reader: ShardReader, all_names: Sequence[str], names: Sequence[str]) -> list[int]:
+    """Numbers of the samples of some names; DatasetError, which says what is like it, for a name that is not there."""
     position = {name: k for k, name in enumerate(all_names)}
     for name in names:
         if name not in position:

@@ -162,7 +162,12 @@ def write_report(
         check_model(model, reader.folder, reader.config)
     index = Index.read(reader.folder)
     made = reader.config.build.maps == "none"
-    verified = verify_shards(reader.folder, model=model, untrusted=untrusted, progress=progress) if verify else None
+    verified = None
+    if verify:
+        verified = verify_shards(
+            reader.folder, model=model, workers=workers, retries=retries, timeout=timeout, untrusted=untrusted,
+            progress=progress,
+        )  # fmt: skip
     table = SampleTable.of(reader, model)
     predictions = None if evaluation is None else _predictions_of(evaluation, table)
     if predictions is not None:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from uvgen.checks import check_several
 from uvgen.errors import DatasetError, InputError
@@ -66,6 +67,9 @@ class Sample:
     def flipped(self) -> bool:
         """Whether it is of a ``_Flip`` subset, whose 2D landmarks keep the order of the original image."""
         return unflipped(self.subset) != self.subset
+
+
+OfSample = TypeVar("OfSample", bound=Sample)
 
 
 def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, flip: bool = True) -> list[Sample]:
@@ -251,7 +255,18 @@ Names = Iterable[str] | str | os.PathLike[str]
 """Names of samples, or a text file of them, one per line."""
 
 
-def select_samples(samples: Iterable[Sample], names: Names) -> list[Sample]:
+def choose_samples(
+    samples: Iterable[OfSample], names: Names | None, exclude: Names = (), limit: int | None = None
+) -> list[OfSample]:
+    """The samples that a build takes: those that `names` picks, or all, without those of `exclude`, the first `limit`.
+
+    InputError as for `select_samples` and `exclude_samples`.
+    """
+    chosen = samples if names is None else select_samples(samples, names)
+    return exclude_samples(chosen, exclude)[:limit]
+
+
+def select_samples(samples: Iterable[OfSample], names: Names) -> list[OfSample]:
     """The samples that a list of names picks.
 
     Parameters
@@ -276,7 +291,7 @@ def select_samples(samples: Iterable[Sample], names: Names) -> list[Sample]:
     return [samples[k] for k in find_names([sample.name for sample in samples], names)]
 
 
-def exclude_samples(samples: Iterable[Sample], names: Names) -> list[Sample]:
+def exclude_samples(samples: Iterable[OfSample], names: Names) -> list[OfSample]:
     """The samples that a list of names does not name; the list may be empty.
 
     Parameters and order as for `select_samples`. InputError if a name is not among the samples, or all are named.

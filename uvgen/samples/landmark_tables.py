@@ -35,7 +35,6 @@ class LandmarkTable:
         for entry in entries:
             parts = _parts(entry[0])
             self._by_stem.setdefault(parts[-1], []).append((parts, entry))
-        self.n_entries = len(entries)
 
     def has_image(self, image: Path) -> bool:
         """Whether it has an entry of an image."""

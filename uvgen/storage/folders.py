@@ -12,6 +12,8 @@ from uvgen.wording import typed
 
 DATASET_INDEX, SYNTH_INDEX, FIT_INDEX, PREDICT_INDEX = "dataset.json", "synth.json", "fit.json", "predict.json"
 REGISTER_INDEX = "register.json"
+INDICES = (DATASET_INDEX, SYNTH_INDEX, FIT_INDEX, PREDICT_INDEX, REGISTER_INDEX)
+"""The index of each kind of folder that commands fill, which they write first."""
 EXPORT_MARK = ".uvgen-export.json"
 REPORT_PARTS = ("index.html", "assets/report.js", "data/overview.js")
 SHARD_NAME = re.compile(r"(?!\.).*-\d{5,}\.h5", re.DOTALL)

@@ -1,7 +1,8 @@
 """Data sets in the layouts of other trainers, one file per target.
 
 A target that needs a package that uvgen does not has `check()`, which raises if it is missing; `HAS_MAPS = False`
-says that it writes no maps, `WHOLE = True` that it cannot have some samples of a set alone.
+says that it writes no maps, `HAS_JPEG = False` that it writes no JPEG files, `WHOLE = True` that it cannot have some
+samples of a set alone.
 
 A target is a module with `key(name)`, which names the files of a sample; `write(reader, part, folder, quality)`, which
 writes the samples of one shard and returns those that it leaves out (or None); and `finish(reader, folder)`, which

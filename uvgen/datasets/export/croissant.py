@@ -25,6 +25,7 @@ from uvgen.storage.folders import DATASET_INDEX
 from uvgen.wording import count
 
 HAS_MAPS = False
+HAS_JPEG = False
 """It writes none, so the set need not store them."""
 
 HAS_PIXELS = True

@@ -18,6 +18,7 @@ from uvgen.shards.reader import ShardReader
 ENDINGS = (".glb",)
 """Of files beside which a folder may not have the same name."""
 
+HAS_JPEG = False
 key = mesh_key
 
 _PX_M = 1e-3  # if the pose has no usable scale

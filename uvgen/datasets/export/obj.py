@@ -14,6 +14,7 @@ from uvgen.shards.reader import ShardReader
 ENDINGS = (".obj", ".mtl", ".png")
 """Of files beside which a folder may not have the same name."""
 
+HAS_JPEG = False
 key = mesh_key
 
 

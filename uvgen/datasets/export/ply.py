@@ -18,6 +18,7 @@ from uvgen.shards.reader import ShardReader
 ENDINGS = (".ply", ".png")
 """Of files beside which a folder may not have the same name."""
 
+HAS_JPEG = False
 key = mesh_key
 
 

@@ -145,7 +145,7 @@ def export_shards(
     convention : str, optional
         For "reshow": where its labels lie, see `uvgen.datasets.export.reshow`.
     quality : int
-        Quality of the JPEG files, 1 to 100; colors are not subsampled.
+        Quality of the JPEG files, 1 to 100; colors are not subsampled. Some targets write none.
     names, split
         Which samples, as for `uvgen.open_shards`; all by default.
     workers : int
@@ -253,6 +253,11 @@ def needs_model(to: str) -> bool:
 def is_whole(to: str) -> bool:
     """Whether a target can have all samples of a set alone."""
     return bool(getattr(TARGETS[to], "WHOLE", False))
+
+
+def has_jpeg(to: str) -> bool:
+    """Whether a target writes JPEG files."""
+    return bool(getattr(TARGETS[to], "HAS_JPEG", True))
 
 
 def check_packages(to: str) -> None:

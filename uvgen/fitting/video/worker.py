@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from uvgen._version import __version__
 from uvgen.errors import UvgenError
+from uvgen.fitting.detectors import hash_weights
 from uvgen.fitting.doubts import landmark_doubts, suspicious
 from uvgen.fitting.fitted import (
     FittedBatch,
@@ -96,7 +97,8 @@ class VideoJob:
         """The settings that `fit.json` states."""
         return {
             "video": True, "model": self.model.name, "model_file": self.model_file,
-            "model_sha256": self.model.content_sha256, "detector": self.detector, "jaw": self.jaw,
+            "model_sha256": self.model.content_sha256, "detector": self.detector,
+            "detector_sha256": hash_weights(self.detector, self.detector_model), "jaw": self.jaw,
             "max_residual": self.max_residual, "exif": self.exif, "smoothness": self.smoothness, "fps": self.rate,
         }  # fmt: skip
 
