@@ -111,7 +111,7 @@ class _LazyGroup(SpokenGroup):
             ctx.exit(exit_status(error))
 
     def _helpful(self, ctx: click.Context, error: UvgenError) -> str:
-        """The options that say what an error asks for: the library's messages name none."""
+        """The options that say what an error asks for: the library's messages of outputs name none."""
         if not isinstance(error, OutputError):
             return ""
         there = self._options(ctx)

@@ -98,7 +98,7 @@ def test_standard_deviations_are_carried_only_where_the_components_are_the_same(
 def test_completed_of_another_face_or_bad_indices_is_refused(larger: MorphableModel, tmp_path: Path) -> None:
     kept = kept_vertices()
     small, path = bare(larger, kept), tmp_path / "kept.npy"
-    with pytest.raises(InputError, match=r"--uv-from: toy has 1681 vertices, up to 1 mm from the 1369.*--indices FILE"):
+    with pytest.raises(InputError, match=r"uv_from: toy has 1681 vertices, up to 1 mm from the 1369.*--indices FILE"):
         completed(replace(small, mean=small.mean + [0, 0, 1000]), Supplements(uv_from=larger))
     np.save(path, kept[:-1])
     with pytest.raises(InputError, match=r"kept\.npy: 1368 numbers, expected 1369, one per vertex of a\.file"):
@@ -106,7 +106,7 @@ def test_completed_of_another_face_or_bad_indices_is_refused(larger: MorphableMo
     np.save(path, kept + 1000)
     with pytest.raises(InputError, match=r"kept\.npy: names vertex 2596, expected 0 to 1680, those of toy"):
         completed(small, Supplements(uv_from=larger, indices=path))
-    with pytest.raises(InputError, match=r"kept\.npy: indices without --uv-from or --uv"):
+    with pytest.raises(InputError, match=r"kept\.npy: indices without uv_from or uv"):
         completed(small, Supplements(indices=path))
 
 
@@ -131,7 +131,7 @@ def test_completed_of_vertices_in_another_order_is_refused(larger: MorphableMode
         same, **arrays, triangles=place[same.triangles], landmarks=place[same.landmarks], mirror=None,
         mouth_triangles=same.mouth_triangles[:0],
     )  # fmt: skip
-    with pytest.raises(InputError, match=r"--uv-from: edges between the vertices of a differ .* is the order another"):
+    with pytest.raises(InputError, match=r"uv_from: edges between the vertices of a differ .* is the order another"):
         completed(small, Supplements(uv_from=other))
     wider = replace(small, mean=small.mean * 1.1 + np.sin(small.mean / 2e4) * 500)  # another face of the same mesh
     assert np.array_equal(completed(wider, Supplements(uv_from=same)).uv, same.uv)

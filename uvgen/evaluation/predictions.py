@@ -296,7 +296,7 @@ class Predictions:
             if self._truth.reading is None:
                 raise SampleError(f"{where}: parameters or a mesh, expected 68 points, since the truth is no data set")
             if self._model is None:
-                raise SampleError(f"{where}: parameters or a mesh, expected the model too (--model)")
+                raise SampleError(f"{where}: parameters or a mesh, expected the model too")
             size, convention = self._truth.reading.size, self._truth.convention
             self._mapper = PositionMapper(self._model, size, convention, crop_size=self._truth.crop_size)
         return self._mapper

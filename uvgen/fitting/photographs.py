@@ -9,7 +9,7 @@ from pathlib import Path
 
 from uvgen.errors import DatasetError
 from uvgen.fitting.worker import FitTask, Photograph
-from uvgen.samples.image_folders import IMAGE_SUFFIXES
+from uvgen.samples.image_folders import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from uvgen.storage.folders import (
     EXPORT,
     FIT_INDEX,
@@ -39,8 +39,6 @@ def find_photographs(root: Path, out: Path, faces: str = "largest") -> list[Phot
     Hidden ones are passed over; a folder that several links lead to counts once. `faces` is as for
     `uvgen.fit_photographs`. Raises DatasetError if the folder is missing or unreadable, or holds no images.
     """
-    from uvgen.fitting.video.find import VIDEO_SUFFIXES
-
     if root.is_file() and root.suffix.lower() in VIDEO_SUFFIXES:
         raise DatasetError(f"{root}: a video, expected a folder of photographs; `uvgen fit --video` takes videos")
     paths = files_below(root, out, IMAGE_SUFFIXES, "a folder of photographs")

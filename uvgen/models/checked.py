@@ -82,19 +82,18 @@ def remember_file(model: "MorphableModel", state: FileState | None) -> None:
         _states[model] = state
 
 
-def check_unchanged(model: "MorphableModel") -> None:
+def check_unchanged(model: "MorphableModel", content_hash: Callable[["MorphableModel"], str]) -> None:
     """Raise ModelError if the file that a model is mapped from was written to since, and holds something else.
 
-    A new file of its name does not matter: the old one stays mapped.
+    A new file of its name does not matter: the old one stays mapped. `content_hash` is
+    `uvgen.models.morphable.hash_arrays`.
     """
-    from uvgen.models.morphable import hash_arrays
-
     before = _states.get(model)
     if before is None or model.path is None:
         return
     now = file_state(model.path)
     if now is None or now[:2] != before[:2] or now == before:
         return
-    if now[2] != before[2] or hash_arrays(model) != model.content_sha256:  # of one cut short, reading ends the process
+    if now[2] != before[2] or content_hash(model) != model.content_sha256:  # of one cut short, reading ends the process
         raise ModelError(f"{model.path}: was written to while it was in use; run the command again")
     _states[model] = now

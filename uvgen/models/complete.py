@@ -169,9 +169,7 @@ def _kept_vertices(assembled: AssembledModel, given: Supplements) -> NDArray[np.
     n, larger = len(assembled.mean), given.uv_from
     if given.indices is not None:
         if larger is None and given.uv is None:
-            raise InputError(
-                f"{given.indices}: indices without --uv-from or --uv, expected a larger model or its UV too"
-            )
+            raise InputError(f"{given.indices}: indices without uv_from or uv, expected a larger model or its UV too")
         kept = read_vertex_numbers(given.indices)
         if len(kept) != n:
             raise InputError(
@@ -189,14 +187,14 @@ def _kept_vertices(assembled: AssembledModel, given: Supplements) -> NDArray[np.
         return None
     if larger.n_vertices == n:
         kept = np.arange(n, dtype=np.int32)
-        _check_edges(assembled, larger, kept, "--uv-from")
+        _check_edges(assembled, larger, kept, "uv_from")
         return kept
     from scipy.spatial import cKDTree
 
     distance, nearest = cKDTree(larger.mean).query(np.asarray(assembled.mean, np.float64))
     if distance.max() > _SAME_UM or len(np.unique(nearest)) < n:
         raise InputError(
-            f"--uv-from: {larger.name} has {count(larger.n_vertices, 'vertex')}, up to {distance.max() / 1e3:.3g} mm "
+            f"uv_from: {larger.name} has {count(larger.n_vertices, 'vertex')}, up to {distance.max() / 1e3:.3g} mm "
             f"from the {n} "
             f"of {assembled.source}, expected the same mean face; name the vertices that it keeps with --indices FILE"
         )

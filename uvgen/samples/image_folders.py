@@ -12,6 +12,10 @@ from uvgen.storage.objects import url_of
 from uvgen.wording import count
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+VIDEO_SUFFIXES = (
+    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".flv", ".ogv", ".3gp",
+)  # fmt: skip
+"""Suffixes of video files in a folder; a file that is named itself may have any suffix."""
 
 
 @contextmanager

@@ -10,14 +10,9 @@ from pathlib import Path
 from uvgen.errors import DatasetError
 from uvgen.fitting.photographs import files_below, folder_name, name_key
 from uvgen.fitting.worker import Photograph
-from uvgen.samples.image_folders import IMAGE_SUFFIXES
+from uvgen.samples.image_folders import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from uvgen.storage.folders import FIT_INDEX
 from uvgen.storage.names import brief
-
-VIDEO_SUFFIXES = (
-    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".flv", ".ogv", ".3gp",
-)  # fmt: skip
-"""Suffixes of video files in a folder; a file that is named itself may have any suffix."""
 
 _SAME_NAME = "another video has the same name, expected names that differ in more than suffix or case; rename one"
 _INDEX_NAME = f"its folder would have the name of the index, {FIT_INDEX}; rename it"
