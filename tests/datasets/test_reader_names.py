@@ -48,10 +48,24 @@ def test_reader_says_what_a_sample_is_asked_for_with(shards: Path) -> None:
     reader = uvgen.open_shards(shards)
     with pytest.raises(InputError, match=r"sample 'nobody': not in .*shards, expected one of its names, such as 'AFW/"):
         reader["nobody"]
-    with pytest.raises(TypeError, match="sample of type float: expected a number below 9, a name, or a slice"):
+    with pytest.raises(TypeError, match="sample of type float: expected a number below 9, a name, a slice, or several of them"):
         reader[0.5]  # type: ignore[call-overload]
     with pytest.raises(IndexError, match="sample 9 of 9"):
         reader[9]
+
+
+def test_reader_takes_slices_and_several_numbers_or_names_alike(shards: Path) -> None:
+    reader = uvgen.open_shards(shards)
+    expected = reader.batch([2, 3])
+    for several in (slice(2, 4), [2, -6], (2, 3), np.array([2, 3]), reader.names[2:4], range(2, 4)):
+        found = reader[several]  # type: ignore[index]  # a range has no type of its own there
+        assert found["name"] == expected["name"]
+        np.testing.assert_array_equal(found["posmap"], expected["posmap"])
+    for mask in (np.array([True, False]), np.array([0.0, 1.0])):
+        with pytest.raises(TypeError, match=r"sample of type (bool|float64|bool_|float): expected a number below 9"):
+            reader[mask]
+    with pytest.raises(TypeError, match="sample of type ndarray"):
+        reader[np.array([[0, 1]])]
 
 
 def test_reader_and_what_goes_with_it_show_their_sizes(shards: Path, model: uvgen.MorphableModel) -> None:

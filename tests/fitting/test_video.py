@@ -425,7 +425,7 @@ def test_a_file_that_is_no_video_is_refused_before_it_is_hashed(av, points, tmp_
     monkeypatch.setattr(state, "digest_of", lambda path: pytest.fail(f"{path} was hashed"))
     (tmp_path / "bad.mp4").write_bytes(b"none" * 99)
     os.truncate(tmp_path / "bad.mp4", 1 << 40)
-    with pytest.raises(DatasetError, match=r"bad\.mp4: no readable video"):
+    with pytest.raises(DatasetError, match=r"bad\.mp4: not a readable video"):
         fit(tmp_path / "bad.mp4", tmp_path / "out")
 
 

@@ -96,6 +96,8 @@ class Record:
     def is_finished(self, unit: int) -> bool:
         return False
 
+    def discard(self, unit: int) -> None: ...
+
     def add(self, result: Any) -> None:
         self.added.append(result[0])
 

@@ -24,6 +24,7 @@ class Files:
 
     folder: Path
     added: list[int] = field(default_factory=list)
+    discarded: list[int] = field(default_factory=list)
     ended: bool = False
 
     def resume(self) -> None:
@@ -31,6 +32,9 @@ class Files:
 
     def is_finished(self, number: int) -> bool:
         return (self.folder / str(number)).exists()
+
+    def discard(self, number: int) -> None:
+        self.discarded.append(number)
 
     def add(self, result: tuple[int, int, int]) -> None:
         self.added.append(result[0])
@@ -50,7 +54,7 @@ def test_run_makes_what_is_not_finished_and_notes_each(tmp_path: Path) -> None:
     (tmp_path / "3").write_text("mine")
     record, seen = Files(tmp_path), list[int]()
     run(job(tmp_path), range(5), record, tmp_path, RunOptions(1), progress=lambda result: seen.append(result[0]))
-    assert record.added == seen == [0, 1, 2, 4] and record.ended
+    assert record.added == seen == record.discarded == [0, 1, 2, 4] and record.ended
     assert (tmp_path / "3").read_text() == "mine" and (tmp_path / "4").read_text() == "20.0"
 
 

@@ -99,6 +99,17 @@ def test_dataset_batches_count_samples_as_a_list_does(plain: Path) -> None:
         dataset.batch([])
 
 
+def test_dataset_takes_slices_and_several_numbers_alike(plain: Path) -> None:
+    dataset = ShardDataset(plain)
+    expected = dataset.batch([1, 2])
+    for several in (slice(1, 3), [1, 2], (1, 2), np.array([1, 2]), torch.tensor([1, 2]), range(1, 3)):
+        assert_equal_batches(dataset[several], expected)
+    for one in (1, np.int64(1), torch.tensor(1), dataset.reader.names[1]):
+        assert dataset[one]["name"] == expected["name"][0]
+    with pytest.raises(TypeError, match="sample of type float: expected a number"):
+        dataset[0.5]
+
+
 def test_dataset_without_masks_has_its_mask_once(plain: Path) -> None:
     dataset = ShardDataset(plain, weight_mask=False)
     assert "weight_mask" not in dataset[0] and "weight_mask" not in dataset.batch([0, 1])

@@ -24,7 +24,7 @@ TRIANGLE = np.array([[1, 1, 5], [12, 2, 5], [3, 11, 5]], np.float32)
 JIT = os.environ.get("NUMBA_DISABLE_JIT", "0") == "0"
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 3e38, -3e38])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("corner", [0, 1, 2])
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("rule", ["top-left", "face3d"])
@@ -32,11 +32,29 @@ def test_rasterize_triangle_with_impossible_corner_draws_nothing_and_spares_the_
     vertices = np.vstack([TRIANGLE, TRIANGLE])
     vertices[3 + corner, axis] = bad
     fragments = r.rasterize(vertices, [[3, 4, 5], [0, 1, 2]], SIZE, rule=rule)
-    if np.isfinite(bad):  # far away, but a triangle still
-        assert set(np.unique(fragments.triangle)) <= {-1, 0, 1}
-    else:
-        np.testing.assert_array_equal(fragments.covered, r.rasterize(TRIANGLE, [[0, 1, 2]], SIZE, rule=rule).covered)
-        assert 0 not in fragments.triangle
+    np.testing.assert_array_equal(fragments.triangle == 1, r.rasterize(TRIANGLE, [[0, 1, 2]], SIZE, rule=rule).covered)
+    assert 0 not in fragments.triangle
+
+
+@pytest.mark.parametrize("far", [3e38, -3e38])
+@pytest.mark.parametrize("corner", [0, 1, 2])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_rasterize_triangle_with_a_corner_very_far_away_is_drawn_up_to_there(far, corner, axis):
+    vertices = TRIANGLE.copy()
+    vertices[corner, axis] = far
+    drawn = r.rasterize(vertices, [[0, 1, 2]], SIZE).covered
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]].astype(float)
+    (ax, ay), (bx, by), (cx, cy) = vertices[:, :2].astype(float)
+    edges = np.array([
+        (bx - ax) * (y - ay) - (by - ay) * (x - ax),
+        (cx - bx) * (y - by) - (cy - by) * (x - bx),
+        (ax - cx) * (y - cy) - (ay - cy) * (x - cx),
+    ])  # fmt: skip
+    inside = (edges > 0).all(axis=0) | (edges < 0).all(axis=0)
+    on_edges = ((edges >= 0).all(axis=0) | (edges <= 0).all(axis=0)) & ~inside
+    assert inside.any() and drawn[inside].all() and not drawn[~inside & ~on_edges].any()
+    # face3d computes in single precision, in which the products overflow
+    assert not r.rasterize(vertices, [[0, 1, 2]], SIZE, rule="face3d").covered.any()
 
 
 @pytest.mark.parametrize("rule", ["top-left", "face3d"])

@@ -6,8 +6,7 @@ from pathlib import Path
 from uvgen.errors import DatasetError, OutputError, SettingsError
 from uvgen.shards.constants import CONSTANTS
 from uvgen.shards.format import is_shard
-from uvgen.shards.index import Index
-from uvgen.shards.stored import fetch_index
+from uvgen.shards.index import Index, fetch_index
 from uvgen.storage.files import check_folder
 from uvgen.storage.folders import DATASET_INDEX, EXPORT, FIT_INDEX, REPORT, SHARD_NAME, SYNTH_INDEX, folder_kind
 from uvgen.storage.isolated import reading_in_child

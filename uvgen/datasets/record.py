@@ -175,6 +175,9 @@ class ShardRecord:
         """Whether the index lists the shard, and its file has the size that it had."""
         return unit.file in self._finished
 
+    def discard(self, unit: ShardUnit) -> None:
+        """Nothing: a shard that is made again replaces the old file."""
+
     def add(self, result: ShardResult) -> None:
         """Note a shard and the samples that it lacks."""
         self.index.shards.append(result.entry)  # it is of a unit that was not finished: the index does not list it

@@ -169,6 +169,9 @@ class _Record:
         """Whether a shard is whole."""
         return task.file not in self.problems
 
+    def discard(self, task: ShardTask | CopyTask) -> None:
+        """Nothing: a shard is replaced once it is what it was."""
+
     def add(self, result: ShardResult) -> None:
         """Note what came of a shard: it is in its place only if it is what it was."""
         file = result.entry.file

@@ -251,15 +251,16 @@ class FaceRecord(ABC, Generic[Face]):
     def is_finished(self, unit: FitTask) -> bool:
         """Whether all of its photographs have faces that were made of what they and their landmarks are now.
 
-        Those without a face are tried again. What was made of others is removed: they may have fewer faces now.
+        Those without a face are tried again.
         """
-        if all(map(self._has_all, unit.photographs)):
-            return True
+        return all(map(self._has_all, unit.photographs))
+
+    def discard(self, unit: FitTask) -> None:
+        """Remove the faces of its photographs, which may show fewer now."""
         for one in unit.photographs:
             for face in self.faces.pop(one.name, ()):
                 self._index.remove(self._out, face.name)
             self._forget_skipped([one.name])
-        return False
 
     def _has_all(self, photograph: Photograph) -> bool:
         faces = self.faces.get(photograph.name, [])

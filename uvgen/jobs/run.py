@@ -57,6 +57,9 @@ class Record(Protocol[Unit_contra, Result_contra]):
     def is_finished(self, unit: Unit_contra) -> bool:
         """Whether an earlier run made this unit, and it is whole."""
 
+    def discard(self, unit: Unit_contra) -> None:
+        """Remove what an earlier run left of a unit that is made again, if that would be in the way."""
+
     def add(self, result: Result_contra) -> None:
         """Note the result of a task."""
 
@@ -119,6 +122,8 @@ def run(
     with nullcontext(_nothing) if locked else exclusive(folder) as check_folder:
         record.resume()
         left = [unit for unit in units if not record.is_finished(unit)]
+        for unit in left:
+            record.discard(unit)
         tasks = group(left)
         if left:
             begin(doing, None if count is None else sum(map(count, left)), first=_first(), of=of)

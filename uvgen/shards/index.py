@@ -6,19 +6,23 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from uvgen.errors import DatasetError, InputError
+from uvgen.errors import DatasetError, InputError, UvgenError
+from uvgen.shards.constants import CONSTANTS
 from uvgen.shards.format import LEAST_SAMPLE_BYTES, VERSION
-from uvgen.storage.files import replaced_on_success, same_content
+from uvgen.storage.cache import cache_folder
+from uvgen.storage.files import has_sha256, remove_leftovers, replaced_on_success, same_content
 from uvgen.storage.folders import DATA_SET, DATASET_INDEX, SHARD_NAME, instead
 from uvgen.storage.names import brief, printable
-from uvgen.storage.objects import local_path, refuse_url, url_of
+from uvgen.storage.objects import fetch, listed, local_path, refuse_url, url_of
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import max_bytes, read_file
 from uvgen.storage.text import read_text
+from uvgen.storage.transfers import MissingError
 from uvgen.wording import count
 
 
@@ -53,6 +57,7 @@ class SkippedSample:
 
 _FIELDS = {kind: tuple(item.name for item in fields(kind)) for kind in (ShardEntry, SkippedSample)}
 _KEYS = {kind: frozenset(names) for kind, names in _FIELDS.items()}
+_SPLITS = "splits.json"
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.~-]{0,200}\.h5")  # for which `check` need not look closer
 
 Entry = TypeVar("Entry", ShardEntry, SkippedSample)
@@ -227,9 +232,77 @@ def data_folder(path: str | os.PathLike[str], *, changes: str = "") -> Path:
             raise DatasetError(f"{path}: a shard of a data set; give the folder {path.parent}")
         raise DatasetError(f"{path}: a file, expected the folder of a data set (with {DATASET_INDEX})")
     if url_of(path):
-        from uvgen.shards.stored import mirror_set
-
         if changes:
             refuse_url(path, "the folder of a data set", f"{changes}; copy the set, `aws s3 sync`")
         mirror_set(path)
     return path
+
+
+def mirror_set(folder: Path) -> None:
+    """Bring a mirror's small files up to what the store holds: the index, the constants and the splits.
+
+    Raises
+    ------
+    DatasetError
+        If the store cannot be reached or holds no data set there.
+    """
+    remove_leftovers(folder)
+    try:
+        index = fetch_index(folder) or Index.read(folder)
+    except MissingError as error:
+        raise DatasetError(_no_set(folder)) from error
+    if index.constants_sha256 and not has_sha256(folder / CONSTANTS, index.constants_sha256):
+        _fetch_or_forget(folder / CONSTANTS, index.constants_sha256)
+    _fetch_or_forget(folder / _SPLITS)
+
+
+def fetch_index(folder: Path) -> Index | None:
+    """Fetch a data set's index; None if what is there is none that can be read, also when it is fetched again.
+
+    DatasetError if it cannot be fetched, `MissingError` if there is none.
+    """
+    for _ in range(2):
+        fetch(folder / DATASET_INDEX)
+        with suppress(DatasetError):
+            return Index.read(folder)
+    return None
+
+
+def _fetch_or_forget(path: Path, sha256: str | None = None) -> None:
+    """Fetch a file that may be missing; who needs it says so."""
+    try:
+        fetch(path, sha256=sha256)
+    except MissingError:
+        _remove(path)
+    except DatasetError as error:  # who may not list a bucket hears of a missing file that it may not be read
+        if sha256 is not None or not isinstance(error.__cause__, PermissionError):
+            raise
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if not os.path.lexists(path):  # on a read-only disk
+            return
+        raise DatasetError(
+            f"{path}: is in the cache, {cache_folder()}, but not in the store, and cannot be deleted "
+            f"({error.strerror or error}); delete it, or set UVGEN_CACHE to another folder"
+        ) from error
+
+
+def _no_set(folder: Path) -> str:
+    """What to say of a place in a store without an index."""
+    try:
+        there = listed(folder)
+    except UvgenError:
+        there = {}
+    sets = sorted({name.rpartition("/")[0] for name in there if name.endswith(f"/{DATASET_INDEX}")})
+    expected = f"expected one that `uvgen build` made, with {DATASET_INDEX}"
+    if sets:
+        return f"{folder}: not a data set, {expected}; those below it: {', '.join(sets[:3])}"
+    held = f"holds {count(len(there), 'file')}, but no {DATASET_INDEX}" if there else "holds nothing"
+    return f"{folder}: not a data set, it {held}; {expected}"

@@ -140,11 +140,13 @@ class ShardReader:
         """Whether a sample has this name."""
         return name in self._numbers
 
-    def __getitem__(self, key: int | str | slice) -> dict[str, Any]:
-        """One sample, by its number or its name; for a slice its samples, stacked along a new first axis."""
+    def __getitem__(self, key: int | str | slice | Sequence[int | str] | NDArray[np.integer]) -> dict[str, Any]:
+        """One sample, by its number or its name; for a slice, or several numbers or names, their `batch`."""
         if isinstance(key, slice):
             return self.batch(range(*key.indices(len(self))))
-        sample = self._stored(key)
+        if not isinstance(key, int | str) and np.ndim(key) == 1:
+            return self.batch(key)
+        sample = self._stored(key)  # type: ignore[arg-type]  # what else it may be, `number` refuses
         for name, maker in self._made.items():
             if name not in sample:
                 sample[name] = maker({need: sample[need][None] for need in maker.needs if need in sample})[0]
@@ -206,7 +208,7 @@ class ShardReader:
         except TypeError:
             kind = type(key).__name__
             raise TypeError(
-                f"sample of type {kind}: expected a number below {n}, a name, or a slice of numbers"
+                f"sample of type {kind}: expected a number below {n}, a name, a slice, or several of them"
             ) from None
         if not -n <= number < n:
             raise IndexError(f"sample {number} of {n}")

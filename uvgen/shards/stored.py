@@ -1,6 +1,5 @@
-"""Data sets in object stores: small files in a mirror, shards in the cache, fetched ahead of their readers."""
+"""Shards of data sets in object stores: in the cache, fetched ahead of their readers."""
 
-import os
 import threading
 import time
 from collections.abc import Sequence
@@ -10,90 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from uvgen.errors import DatasetError, UvgenError
-from uvgen.shards.constants import CONSTANTS
-from uvgen.shards.index import Index, ShardEntry
-from uvgen.storage.cache import cache_folder
-from uvgen.storage.files import has_sha256, remove_leftovers
-from uvgen.storage.folders import DATASET_INDEX
+from uvgen.errors import DatasetError
+from uvgen.shards.index import ShardEntry
 from uvgen.storage.object_cache import cache_limit, cached_file, forget, is_cached, objects_folder
-from uvgen.storage.objects import fetch, listed, url_of
-from uvgen.storage.transfers import MissingError
-from uvgen.wording import count
+from uvgen.storage.objects import url_of
 
-_SPLITS = "splits.json"
 _THREADS = 4
 _AHEAD = 0.75  # of the cache, that is filled with what is needed next
-
-
-def mirror_set(folder: Path) -> None:
-    """Bring a mirror's small files up to what the store holds: the index, the constants and the splits.
-
-    Raises
-    ------
-    DatasetError
-        If the store cannot be reached or holds no data set there.
-    """
-    remove_leftovers(folder)
-    try:
-        index = fetch_index(folder) or Index.read(folder)
-    except MissingError as error:
-        raise DatasetError(_no_set(folder)) from error
-    if index.constants_sha256 and not has_sha256(folder / CONSTANTS, index.constants_sha256):
-        _fetch_or_forget(folder / CONSTANTS, index.constants_sha256)
-    _fetch_or_forget(folder / _SPLITS)
-
-
-def fetch_index(folder: Path) -> Index | None:
-    """Fetch a data set's index; None if what is there is none that can be read, also when it is fetched again.
-
-    DatasetError if it cannot be fetched, `MissingError` if there is none.
-    """
-    for _ in range(2):
-        fetch(folder / DATASET_INDEX)
-        with suppress(DatasetError):
-            return Index.read(folder)
-    return None
-
-
-def _fetch_or_forget(path: Path, sha256: str | None = None) -> None:
-    """Fetch a file that may be missing; who needs it says so."""
-    try:
-        fetch(path, sha256=sha256)
-    except MissingError:
-        _remove(path)
-    except DatasetError as error:  # who may not list a bucket hears of a missing file that it may not be read
-        if sha256 is not None or not isinstance(error.__cause__, PermissionError):
-            raise
-        _remove(path)
-
-
-def _remove(path: Path) -> None:
-    try:
-        path.unlink()
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        if not os.path.lexists(path):  # on a read-only disk
-            return
-        raise DatasetError(
-            f"{path}: is in the cache, {cache_folder()}, but not in the store, and cannot be deleted "
-            f"({error.strerror or error}); delete it, or set UVGEN_CACHE to another folder"
-        ) from error
-
-
-def _no_set(folder: Path) -> str:
-    """What to say of a place in a store without an index."""
-    try:
-        there = listed(folder)
-    except UvgenError:
-        there = {}
-    sets = sorted({name.rpartition("/")[0] for name in there if name.endswith(f"/{DATASET_INDEX}")})
-    expected = f"expected one that `uvgen build` made, with {DATASET_INDEX}"
-    if sets:
-        return f"{folder}: not a data set, {expected}; those below it: {', '.join(sets[:3])}"
-    held = f"holds {count(len(there), 'file')}, but no {DATASET_INDEX}" if there else "holds nothing"
-    return f"{folder}: not a data set, it {held}; {expected}"
 
 
 def shard_path(folder: Path, entry: ShardEntry) -> Path:

@@ -228,6 +228,9 @@ class _SynthRecord:
         flipped = [False, True] if self._job.flip else [False]
         return all(self._is_whole(flipped_name(name) if f else name, self._sizes[f]) for f in flipped)
 
+    def discard(self, name: str) -> None:
+        """Nothing: files that are written again replace the old ones."""
+
     def _is_whole(self, name: str, size: int) -> bool:
         path = self._job.out / name
         try:

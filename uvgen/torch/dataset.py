@@ -197,14 +197,13 @@ class ShardDataset(Dataset[dict[str, Any]]):
         augmented = "" if self._augmenter is None else ", augmented"
         return f"<ShardDataset of {str(self.reader.folder)!r}: {count(len(self), 'sample')}{large}{augmented}>"
 
-    def __getitem__(self, index: int | str | Sequence[int]) -> dict[str, Any]:
-        """One sample, by its number or its name; for several indices, their `batch`."""
-        if isinstance(index, int | str):
-            number = self.reader.number(index)
-        elif isinstance(index, Sequence):
-            return self.batch(index)  # type: ignore[arg-type]  # mypy thinks that a str may come here
-        else:
-            number = operator.index(index)
+    def __getitem__(self, index: int | str | slice | Sequence[int] | NDArray[np.integer]) -> dict[str, Any]:
+        """One sample, by its number or its name; for a slice or several numbers, their `batch`."""
+        if isinstance(index, slice):
+            return self.batch(range(*index.indices(len(self))))
+        if not isinstance(index, int | str) and np.ndim(index) == 1:
+            return self.batch(index)  # type: ignore[arg-type]
+        number = self.reader.number(index)  # type: ignore[arg-type]  # what else it may be, this refuses
         large, rows = self._filled([number])
         return as_tensors(
             {name: tensor[0] for name, tensor in large.items()},

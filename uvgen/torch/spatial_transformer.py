@@ -24,9 +24,8 @@ from torch import Tensor, nn
 from uvgen.checks import check_array, check_tensor, choice, number_in, picture_size, shown
 from uvgen.errors import InputError
 from uvgen.torch import warp_runtime, warp_surfaces
-
-SAMPLERS = ("exact", "3dmmasstn")
-"""As the paper defines a layer, or as its published code computes it."""
+from uvgen.torch.grids import SAMPLERS, grid_of
+from uvgen.torch.texture import seen_texels
 
 _SMALL = 1e-4  # squared angle, rad², below which series of four terms have all digits of float64
 
@@ -219,17 +218,6 @@ def sampling_grid(places: Tensor, size: tuple[int, int], convention: str = "exac
     return grid_of(places, picture_size(size), convention, y_up=y_up)
 
 
-def grid_of(places: Tensor, size: tuple[int, int], convention: str, *, y_up: bool = False) -> Tensor:
-    """`sampling_grid` of arguments that were checked."""
-    height, width = size
-    x, y = places.unbind(-1)
-    if y_up:
-        x, y = x - 1, height - y
-    if convention == "3dmmasstn":
-        x, y = (x + 1) * ((width - 1) / width), y * ((height - 1) / height)
-    return torch.stack([2 * x / max(width - 1, 1) - 1, 2 * y / max(height - 1, 1) - 1], dim=-1)
-
-
 def sample_bilinear(image: Tensor, grid: Tensor) -> Tensor:
     """Bilinear samples of an image at the places of `sampling_grid`; beyond the outer pixel centers, toward 0.
 
@@ -350,8 +338,6 @@ def visible_by_depth(position_map: Tensor, size: tuple[int, int], tolerance: flo
     InputError
         If the shape is another, these are no floats, or another argument is out of range.
     """
-    from uvgen.torch.texture import seen_texels  # it stands on `sampling_grid`
-
     _check("position_map", position_map, (-1, 3, "U", "U"))
     if min(position_map.shape[2:]) < 2:
         raise InputError(f"position_map: {shown(position_map)}, expected 2 texels per side or more")

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from uvgen.checks import check_tensor, choice, number_in
 from uvgen.errors import InputError
 from uvgen.torch import warp_runtime, warp_surfaces
-from uvgen.torch.spatial_transformer import SAMPLERS, grid_of
+from uvgen.torch.grids import SAMPLERS, grid_of
 
 _FACING = 0.05  # cosine between normal and view below which a texel is a silhouette's, and its visibility chance
 

@@ -131,6 +131,9 @@ class ExportRecord:
         """Whether a part's samples are all written."""
         return part.name in self._finished
 
+    def discard(self, part: Named) -> None:
+        """Nothing: files that are written again replace the old ones."""
+
     def add(self, written: Written[Any]) -> None:
         """Note a part."""
         self._check_there()

@@ -145,14 +145,14 @@ class RegisterRecord:
     def is_finished(self, unit: RegisterTask) -> bool:
         """Whether its mesh is there, made of what the scan and its landmarks are now."""
         made = self.scans.get(unit.name)
-        if made is None:
+        if made is None or unit.scan.problem or not mesh_path(self._out, unit.name, self._job.format).is_file():
             return False
-        is_there = mesh_path(self._out, unit.name, self._job.format).is_file()
-        if is_there and not unit.scan.problem and made.made_of == state_of(self._job, unit.scan):
-            return True
-        self._remove(unit.name)
-        del self.scans[unit.name]
-        return False
+        return made.made_of == state_of(self._job, unit.scan)
+
+    def discard(self, unit: RegisterTask) -> None:
+        """Remove the mesh of what a scan was, in any format."""
+        if self.scans.pop(unit.name, None) is not None:
+            self._remove(unit.name)
 
     def add(self, result: RegisteredScan | RejectedScan) -> None:
         """Note the outcome for a scan."""
