@@ -16,6 +16,7 @@ from uvgen.cli.options import (
     option,
     overwrite_option,
     quiet_option,
+    refuse_given,
     untrusted_option,
     verbose_option,
     workers_option,
@@ -127,6 +128,8 @@ def command(
     from uvgen.fitting.photographs import about_other_pictures
     from uvgen.fitting.record import check_fit_folder
 
+    if detector == "none":
+        refuse_given(["detector_model"], "goes with a --detector")
     _check_usage(images, video, same_person=same_person, refine=refine, faces=faces)
     check_fit_folder(out)
     common: dict[str, Any] = {

@@ -142,6 +142,8 @@ def command(
         refuse_given([*other, "boxes", "faces"], "does not go with --crop whole, whose images are crops already")
     if boxes is not None:
         refuse_given(other, "does not go with --boxes, which say where the faces are")
+    if detector == "none":
+        refuse_given(["detector_model"], "goes with a --detector")
     options = NetworkOptions(pixels, channels, layout, size, output, scale, convention)
     with reported(quiet=quiet, verbose=verbose) as shown:
         result = predict_photographs(

@@ -13,6 +13,7 @@ from uvgen.cli.options import (
     option,
     overwrite_option,
     quiet_option,
+    refuse_given,
     workers_option,
 )
 from uvgen.cli.progress import cores, reported
@@ -77,6 +78,8 @@ def deep3d(
 
     if detections is None and detector is None:
         raise click.UsageError("--detections: none, and no --detector, expected one of them")
+    if detector is None:
+        refuse_given(["detector_model"], "goes with a --detector")
     name_other_drafts(out)
     with reported(quiet=quiet):
         result = prepare_deep3d(

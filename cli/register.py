@@ -14,6 +14,7 @@ from uvgen.cli.options import (
     option,
     overwrite_option,
     quiet_option,
+    refuse_given,
     untrusted_option,
     verbose_option,
     workers_option,
@@ -93,6 +94,8 @@ def command(
     """
     from uvgen import register_scans
 
+    if detector == "none":
+        refuse_given(["detector_model"], "goes with a --detector")
     with reported(quiet=quiet, verbose=verbose) as shown:
         result = register_scans(
             scans,

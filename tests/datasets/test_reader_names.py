@@ -48,7 +48,9 @@ def test_reader_says_what_a_sample_is_asked_for_with(shards: Path) -> None:
     reader = uvgen.open_shards(shards)
     with pytest.raises(InputError, match=r"sample 'nobody': not in .*shards, expected one of its names, such as 'AFW/"):
         reader["nobody"]
-    with pytest.raises(TypeError, match="sample of type float: expected a number below 9, a name, a slice, or several of them"):
+    with pytest.raises(
+        TypeError, match="sample of type float: expected a number below 9, a name, a slice, or several of them"
+    ):
         reader[0.5]  # type: ignore[call-overload]
     with pytest.raises(IndexError, match="sample 9 of 9"):
         reader[9]

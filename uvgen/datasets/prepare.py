@@ -26,7 +26,7 @@ from uvgen.datasets.export.folder import ExportRecord, Written, check_export_fol
 from uvgen.datasets.splits import train_and_val
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError, UvgenError
-from uvgen.fitting.detectors import DETECTORS, Detector, hash_weights, open_detector
+from uvgen.fitting.detectors import DETECTORS, Detector, hash_weights, open_detector, weights_of
 from uvgen.fitting.photographs import find_photographs
 from uvgen.fitting.worker import Photograph, open_table
 from uvgen.images.align5 import crop_from_points5
@@ -151,7 +151,7 @@ def prepare_deep3d(
     check_export_folder(out, overwrite=overwrite)
     where = None if detections is None else Path(os.path.abspath(detections))
     open_table(where)  # before any work
-    weights = None if detector_model is None else Path(os.path.abspath(detector_model))
+    weights = weights_of(detector, detector_model)
     notice = "" if detector is None else open_detector(detector, weights).notice
     photographs = find_photographs(root, out)
     counts = Counter(key(one.name) for one in photographs)

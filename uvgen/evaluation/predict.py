@@ -18,6 +18,7 @@ from uvgen.evaluation.network import NetworkOptions, check_network_file, hash_ne
 from uvgen.evaluation.network_trial import try_network
 from uvgen.evaluation.predict_record import INDEX, PredictRecord
 from uvgen.evaluation.predict_worker import CROPS, WRITTEN, Drawing, PredictedBatch, PredictedFace, PredictJob
+from uvgen.fitting.detectors import weights_of
 from uvgen.fitting.fitted import Unfitted
 from uvgen.fitting.folder import AUTO, FACES, choose_detector, which_are_marked
 from uvgen.fitting.photographs import find_photographs, in_batches, units_of
@@ -191,7 +192,7 @@ def predict_photographs(
         found, notice = choose_detector(detector, detector_model, stated, some=any(marked), all_marked=all(marked))
     job = PredictJob(
         root, target, file, sha256, chosen, as_model(model, untrusted=untrusted), where, table_file, found,
-        None if detector_model is None else Path(os.path.abspath(detector_model)), faces, crop, exif,
+        weights_of(detector, detector_model), faces, crop, exif,
         tuple(dict.fromkeys(write)), draw, kind, disputed,
     )  # fmt: skip
     record = PredictRecord(job, photographs, overwrite=overwrite)

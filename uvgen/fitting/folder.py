@@ -14,7 +14,7 @@ from typing import Any
 from uvgen.checks import choice, number_in
 from uvgen.described import described
 from uvgen.errors import DatasetError, DependencyError, InputError, to_install
-from uvgen.fitting.detectors import DETECTORS, open_detector
+from uvgen.fitting.detectors import DETECTORS, open_detector, weights_of
 from uvgen.fitting.fitted import FittedBatch, FittedFace, Unfitted
 from uvgen.fitting.landmarks import JAWS
 from uvgen.fitting.photographs import find_photographs, in_batches
@@ -185,7 +185,7 @@ def fit_photographs(
     file = BUILTIN if model == BUILTIN else None if opened.path is None else str(opened.path)
     job = FitJob(
         root, out, opened, file, where, name,
-        None if detector_model is None else Path(os.path.abspath(detector_model)), faces, jaw, max_residual, exif,
+        weights_of(detector, detector_model), faces, jaw, max_residual, exif,
         refine, disputed,
     )  # fmt: skip
     record = FitRecord(job, photographs, same_person=same_person, overwrite=overwrite)

@@ -10,6 +10,7 @@
 Another one is a file here with `open_detector(model)`, and a line of `DETECTORS`.
 """
 
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.checks import choice
+from uvgen.errors import InputError
 from uvgen.fitting.detectors.faces import weights_file
 from uvgen.samples.landmark_schemes import FaceLandmarks
 from uvgen.storage.files import sha256_file
@@ -69,6 +71,15 @@ def open_detector(name: str, model: Path | None = None) -> Detector:
     choice(name, "detector", tuple(DETECTORS))
     detector: Detector = import_module(f"{__name__}.{DETECTORS[name]}").open_detector(model)
     return detector
+
+
+def weights_of(name: str | None, model: str | os.PathLike[str] | None) -> Path | None:
+    """The absolute path of a detector's weights, as a caller gives them; InputError if no detector takes them."""
+    if model is None:
+        return None
+    if name is None:
+        raise InputError(f"detector_model: {os.fspath(model)}, but no detector, expected both or none")
+    return Path(os.path.abspath(model))
 
 
 def hash_weights(name: str | None, model: Path | None) -> str | None:

@@ -15,7 +15,7 @@ from typing import Any
 from uvgen.checks import choice, number_in
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
-from uvgen.fitting.detectors import open_detector
+from uvgen.fitting.detectors import open_detector, weights_of
 from uvgen.fitting.photographs import files_below, name_key
 from uvgen.fitting.scans.record import RegisterRecord, check_register_folder, plain_scan
 from uvgen.fitting.scans.registration import UNITS
@@ -155,7 +155,7 @@ def register_scans(
     where = None if landmarks is None else Path(os.path.abspath(landmarks))
     if where is not None and not where.is_dir():
         raise InputError(f"{where}: {'a file' if where.exists() else 'no such folder'}, expected a folder of landmarks")
-    weights = None if detector_model is None else Path(os.path.abspath(detector_model))
+    weights = weights_of(detector, detector_model)
     notice = "" if detector is None else open_detector(detector, weights).notice  # an error comes before any work
     begin("listing scans")
     found = find_scans(root, out)

@@ -14,6 +14,7 @@ from typing import Any
 from uvgen.checks import choice, number_in
 from uvgen.described import described
 from uvgen.errors import DatasetError
+from uvgen.fitting.detectors import weights_of
 from uvgen.fitting.fitted import FittedBatch, FittedFrame, Unfitted
 from uvgen.fitting.folder import AUTO, choose_detector
 from uvgen.fitting.landmarks import JAWS
@@ -175,7 +176,7 @@ def fit_video(
     opened = as_model(model, untrusted=untrusted)
     file = BUILTIN if model == BUILTIN else None if opened.path is None else str(opened.path)
     job = VideoJob(
-        root, out, opened, file, where, None, None if detector_model is None else Path(os.path.abspath(detector_model)),
+        root, out, opened, file, where, None, weights_of(detector, detector_model),
         jaw, max_residual, exif, float(smoothness), None if fps is None else float(fps), len(videos) > 1,
     )  # fmt: skip
     marked = [marks_of(job, table, one) for one in videos]
