@@ -72,4 +72,4 @@ def test_messages_with_a_count_have_the_form_for_one(room: str) -> None:
     found = [place for path in files for place in _written_out(path)]
     assert [place for place in found if not place.startswith(_KNOWN_TO_BE_MANY)] == []
     bare = [path.name for path in files if "none of {count(" in path.read_text(encoding="utf-8")]
-    assert set(bare) <= {"wording.py", "quality.py"}, "none_can_be says it of the only one too"
+    assert set(bare) <= {"wording.py", "summary.py"}, "none_can_be says it of the only one too"

@@ -302,7 +302,7 @@ def test_build_options_have_the_defaults_and_ranges_of_the_library() -> None:
         if isinstance(option.type, click.IntRange):
             for bound, beyond in ((option.type.min, -1), (option.type.max, 1)):
                 if bound is not None and field.name != "seed":
-                    changed = dataclasses.replace(config, augmentation="{}", **{field.name: bound})
+                    changed = dataclasses.replace(config, augmentation="prnet", **{field.name: bound})
                     changed.check()
                     with pytest.raises(InputError, match=field.name):
                         dataclasses.replace(changed, **{field.name: bound + beyond}).check()

@@ -558,7 +558,7 @@ def test_build_meshes_on_the_command_line(tmp_path: Path, tree: Path, model: Mor
         (["--maps", "none"], "--maps does not go with --meshes"),
         (["--maps", "none"], "no parameters to make maps from: they are always stored; leave it out"),
         (
-            ["--keep", "pt2d"],
+            ["--keep", "tex"],
             "--keep does not go with --meshes, whose samples have no annotations to keep; leave it out",
         ),
         (

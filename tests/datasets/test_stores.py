@@ -187,7 +187,7 @@ def test_a_cache_that_cannot_be_written_is_not_taken_for_what_the_store_holds_no
     with pytest.raises(DatasetError, match=r"the cache for .* cannot be written \(Read-only file system\)"):
         open_shards(URL)
     index.rename(index.with_name("other"))
-    with pytest.raises(DatasetError, match="no data set"):
+    with pytest.raises(DatasetError, match="not a data set"):
         open_shards(URL)
 
 

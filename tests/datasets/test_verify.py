@@ -35,6 +35,11 @@ def test_verify_on_two_processes_finds_the_same(
     assert sum(seen) == both.samples
 
 
+def test_verify_of_a_few_samples_starts_no_processes(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("uvgen.jobs.run.Workers", lambda *_: pytest.fail("a process was started"))
+    assert verify_shards(shards, workers=8).sound
+
+
 def test_a_shard_at_which_processes_die_is_a_problem(shards: Path) -> None:
     index = Index.read(shards)
     job = verify.VerifyJob(shards, index, None, False)

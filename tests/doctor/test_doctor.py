@@ -369,7 +369,7 @@ def test_diagnose_refuses_what_is_not_there_and_a_model_without_use(tmp_path, mo
         diagnose(tmp_path / "missing")
     with pytest.raises(InputError, match="model: goes with a data set"):
         diagnose(model=model_path)
-    with pytest.raises(InputError, match=r"model: given with the file .*, expected a folder"):
+    with pytest.raises(InputError, match=r"model: given with .*toy\.h5, which is a file; expected a folder of data"):
         diagnose(model_path, model=model_path)
 
 

@@ -412,7 +412,7 @@ def test_command_predicts_and_says_what_it_did(uvgen, photos, network, tmp_path)
     ("arguments", "status", "message"),
     [
         (["--scale", "cm"], 2, "'cm', expected px, size, prnet, reshow, unit or a number"),
-        (["--write", "map,texture"], 1, "write: 'texture', expected"),
+        (["--write", "map,texture"], 2, "--write: texture, expected one or more of mesh, landmarks"),
         (["--size", "100"], 1, "size: 100 px, expected 64: input 'image' is"),
         (["--boxes", "none.csv"], 1, "none.csv: no such file, expected a file for --boxes"),
     ],

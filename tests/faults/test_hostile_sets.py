@@ -549,7 +549,7 @@ def test_commands_of_paths_that_no_system_takes_speak(shards, uvgen, tmp_path, m
         assert result.exit_code == 1 and isinstance(result.exception, SystemExit), command
         assert "File name too long" in result.stderr and result.stderr.count("\n") == 1
     result = uvgen("merge", shards, "--out", tmp_path / "out", "--timeout", "inf")
-    assert result.exit_code == 1 and "timeout: infinite" in result.stderr
+    assert result.exit_code == 2 and "--timeout: inf, expected a finite number" in result.stderr
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("UVGEN_CACHE", "~nobody-of-this-name/cache")
     assert uvgen("report", shards, "--out", tmp_path / "report", "-j", "1").exit_code == 0

@@ -14,7 +14,7 @@ from PIL import Image
 
 from uvgen import build_shards, find_samples, fit_photographs, read_annotation, render_faces
 from uvgen.datasets.config import BuildConfig
-from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
+from uvgen.errors import DatasetError, DependencyError, InputError, OutputError, SettingsError
 from uvgen.fitting import folder as fitting
 from uvgen.fitting import worker
 from uvgen.fitting.photographs import about_other_pictures, find_photographs
@@ -243,8 +243,13 @@ def detector(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         def __call__(self, image: NDArray[np.uint8]) -> list[FaceLandmarks]:
             return [FaceLandmarks(p, None, "68", source="dlib") for a, p in known if np.array_equal(a, image)]
 
+    def opened(name: str, model: Path | None = None) -> Detector:
+        if name != "dlib":
+            raise DependencyError(f"detector: {name} is not installed") from ModuleNotFoundError(name)
+        return Detector()
+
     for module in (fitting, worker):
-        monkeypatch.setattr(module, "open_detector", lambda name, model=None: Detector())
+        monkeypatch.setattr(module, "open_detector", opened)
     return kept
 
 

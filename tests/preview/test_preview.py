@@ -594,7 +594,7 @@ def test_legend_has_every_colour_of_dots() -> None:
 def test_contact_sheet_says_what_it_draws(reader: ShardReader) -> None:
     phases = list[tuple[str, int | None, str]]()
     display = SimpleNamespace(
-        begin=lambda what, total, first, of: phases.append((what, total, of)), advance=lambda n: None
+        begin=lambda what, total, first, of: phases.append((what, total, of)), advance=lambda n, starting=False: None
     )
     with shown_on(display):
         contact_sheet(reader, n_samples=2)

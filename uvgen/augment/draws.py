@@ -14,6 +14,7 @@ from uvgen.described import described
 from uvgen.errors import InputError
 from uvgen.storage.names import brief
 from uvgen.storage.plain_json import parse_json
+from uvgen.wording import count
 
 SHAPES = ("rectangle", "blob")
 """Shapes of occluders; a blob is a random outline."""
@@ -207,4 +208,6 @@ def _check_tuple(record: Any, what: str, name: str, n: int, low: float, high: fl
         values = tuple(map(plain_number, values)) if good else ()
         object.__setattr__(record, name, values if good else getattr(record, name))
     if len(values) != n or not all(type(value) in (int, float) and low <= value <= high for value in values):
-        raise InputError(f"{what}: {name} = {shown(getattr(record, name))}, expected {n} numbers, {low} to {high}")
+        raise InputError(
+            f"{what}: {name} = {shown(getattr(record, name))}, expected {count(n, 'number')}, {low} to {high}"
+        )

@@ -166,8 +166,8 @@ def verify_shards(
     begin("verifying", index.n_samples, first="starting to verify")
     found = dict[str, tuple[str, ...]]()
     job = VerifyJob(folder, replace(index, shards=[], skipped=[]), model, untrusted)
-    workers = max(1, min(workers, len(tasks), index.n_samples // _SAMPLES_PER_PROCESS))
-    for checked in results(job, tasks, how):
+    few = replace(how, workers=max(1, min(workers, len(tasks), index.n_samples // _SAMPLES_PER_PROCESS)))
+    for checked in results(job, tasks, few):
         found[checked.entry.file] = checked.problems
         if progress is not None:
             progress(checked.entry.samples)
