@@ -157,7 +157,16 @@ def s3_store(folder: Path, bucket: str) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in s3_environment(address, folder).items():
             patch.setenv(name, value)
+        forget_clients()
         yield f"s3://{bucket}"
+    forget_clients()
+
+
+def forget_clients() -> None:
+    """End fsspec's clients of S3, which keep the address and the credentials that they were made with."""
+    import fsspec
+
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
 
 
 def s3_environment(address: str, folder: Path) -> dict[str, str]:
