@@ -59,13 +59,15 @@ def test_reader_says_what_a_sample_is_asked_for_with(shards: Path) -> None:
 def test_reader_takes_slices_and_several_numbers_or_names_alike(shards: Path) -> None:
     reader = uvgen.open_shards(shards)
     expected = reader.batch([2, 3])
-    for several in (slice(2, 4), [2, -6], (2, 3), np.array([2, 3]), reader.names[2:4], range(2, 4)):
+    for several in (slice(2, 4), [2, -6], np.array([2, 3]), reader.names[2:4], range(2, 4)):
         found = reader[several]  # type: ignore[index]  # a range has no type of its own there
         assert found["name"] == expected["name"]
         np.testing.assert_array_equal(found["posmap"], expected["posmap"])
     for mask in (np.array([True, False]), np.array([0.0, 1.0])):
         with pytest.raises(TypeError, match=r"sample of type (bool|float64|bool_|float): expected a number below 9"):
             reader[mask]
+    with pytest.raises(TypeError, match="sample of type tuple"):
+        reader[2, 3]  # of two axes, there is only one
     with pytest.raises(TypeError, match="sample of type ndarray"):
         reader[np.array([[0, 1]])]
 

@@ -144,7 +144,7 @@ class ShardReader:
         """One sample, by its number or its name; for a slice, or several numbers or names, their `batch`."""
         if isinstance(key, slice):
             return self.batch(range(*key.indices(len(self))))
-        if not isinstance(key, int | str) and np.ndim(key) == 1:
+        if not isinstance(key, int | str | tuple) and np.ndim(key) == 1:  # reader[0, 1] is not meant so
             return self.batch(key)
         sample = self._stored(key)  # type: ignore[arg-type]  # what else it may be, `number` refuses
         for name, maker in self._made.items():
