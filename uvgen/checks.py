@@ -1,6 +1,6 @@
 """Checks and conversions of arguments, the same in every room.
 
-Every message has one order: the argument, what was found, what was expected, and if it is not obvious what to do.
+Every message has one order: the argument, what was found, what was expected, and what to do if that is not obvious.
 Lengths in a shape are numbers; a name such as "B" or None stands for any length, -1 for any but zero, and a leading
 ``...`` for any axes before the others.
 """
