@@ -78,7 +78,7 @@ $(VENV)-lowest/.ready: requirements-lowest.txt
 	touch $@
 
 test-lowest: $(VENV)-lowest/.ready
-	NUMBA_CACHE_DIR=$(abspath $(VENV)-lowest/numba) $(VENV)-lowest/bin/python -m pytest -p no:cacheprovider tests/fitting/test_detectors.py tests/models/test_builtin.py
+	NUMBA_CACHE_DIR=$(abspath $(VENV)-lowest/numba) $(VENV)-lowest/bin/python -m pytest -p no:cacheprovider tests/fitting/test_detectors.py tests/meshes/test_topology.py tests/models/test_builtin.py
 
 # Kernels are compiled, so their lines count as not run. Not among the tools: Numba imports coverage wherever it is installed.
 coverage: setup

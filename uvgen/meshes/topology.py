@@ -66,14 +66,22 @@ def directed_edges(triangles: np.ndarray) -> np.ndarray:
     return np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
 
 
-def count_components(n_vertices: int, triangles: np.ndarray) -> int:
-    """Connected parts of a mesh, vertices without a triangle counted too."""
+def find_components(n_vertices: int, triangles: np.ndarray) -> np.ndarray:
+    """(n_vertices,) int32 numbers, from 0, of the connected parts that vertices belong to. A vertex without a triangle
+    is a part of its own."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    e = directed_edges(triangles)
+    # SciPy 1.11 only searches graphs whose indices are int32. With others it prints an error and finds no part.
+    e = directed_edges(triangles).astype(np.int32)
     graph = coo_array((np.ones(len(e), np.int8), (e[:, 0], e[:, 1])), shape=(n_vertices, n_vertices))
-    return int(connected_components(graph, directed=False, return_labels=False))
+    parts: np.ndarray = connected_components(graph, directed=False)[1]
+    return parts
+
+
+def count_components(n_vertices: int, triangles: np.ndarray) -> int:
+    """Connected parts of a mesh, vertices without a triangle counted too."""
+    return int(find_components(n_vertices, triangles).max(initial=-1)) + 1
 
 
 def boundary_loops(triangles: np.ndarray, *, strict: bool = True) -> list[np.ndarray]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import InputError, ModelError
-from uvgen.meshes.topology import boundary_loops, find_mirror
+from uvgen.meshes.topology import boundary_loops, find_components, find_mirror
 from uvgen.meshes.tutte import parameterize
 from uvgen.models.assembled import AssembledModel
 
@@ -60,11 +60,7 @@ def found_uv(
 
 def _face_triangles(n: int, landmarks: NDArray[Any], triangles: NDArray[Any]) -> NDArray[np.bool_]:
     """(m,) which triangles are connected with most landmarks."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    a, b = triangles.ravel(), triangles[:, [1, 2, 0]].ravel()
-    _, parts = connected_components(coo_array((np.ones(len(a), bool), (a, b)), shape=(n, n)), directed=False)
+    parts = find_components(n, triangles)
     usable = landmarks[(landmarks >= 0) & (landmarks < n)]
     face = np.bincount(parts[usable] if len(usable) else parts[triangles[:, 0]]).argmax()
     return np.asarray(parts[triangles[:, 0]] == face)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from uvgen.geometry import rotations_about
 from uvgen.meshes.harmonic import factors, laplacian
 from uvgen.meshes.scans import outward_normals
+from uvgen.meshes.topology import find_components
 from uvgen.models.morphable import MorphableModel
 from uvgen.similarity import Similarity
 
@@ -101,12 +102,11 @@ def bending(mean: NDArray[np.float64], triangles: NDArray[np.int32], area: NDArr
     Vertices of the smaller components of the mesh, such as eyeballs, are tied to the nearest ones of the largest.
     """
     from scipy.sparse import coo_array, diags_array
-    from scipy.sparse.csgraph import connected_components
     from scipy.spatial import cKDTree
 
     n = len(mean)
     plain = laplacian(mean, triangles)
-    _, part = connected_components(plain, directed=False)
+    part = find_components(n, triangles)
     largest = np.flatnonzero(part == np.bincount(part).argmax())
     others = np.flatnonzero(part != part[largest[0]])
     if len(others):

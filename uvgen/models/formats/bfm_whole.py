@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import InputError, ModelError
+from uvgen.meshes.topology import find_components
 from uvgen.meshes.transfer import transfer_expressions
 from uvgen.models.formats import matlab
 from uvgen.models.morphable import MorphableModel, make_model
@@ -130,14 +131,14 @@ def _averaged(triangles: NDArray[Any], held: NDArray[Any], values: NDArray[np.fl
     """Values (n, 3, k) of which those of `held` stay, and others are the mean of their neighbors'; 0 in parts of the
     mesh with none of `held`."""
     from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components, laplacian
+    from scipy.sparse.csgraph import laplacian
     from scipy.sparse.linalg import splu
 
     n = len(values)
     a, b = triangles.ravel(), triangles[:, [1, 2, 0]].ravel()
     pairs = coo_array((np.ones(2 * len(a)), (np.r_[a, b], np.r_[b, a])), shape=(n, n)).tocsr()
     pairs.data[:] = 1
-    _, parts = connected_components(pairs, directed=False)
+    parts = find_components(n, triangles)
     unknown = np.isin(parts, parts[held])
     unknown[held] = False
     free, matrix = np.flatnonzero(unknown), laplacian(pairs).tocsr()
