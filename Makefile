@@ -2,7 +2,7 @@
 # in .venv first, from a bare checkout with Python alone. `make demo DATA=300W_LP/ MODEL=bfm.h5` builds shards/ of your data.
 # `make test` leaves out what is marked slow, `make test-slow` runs that but for what is marked long, `make test-all` everything,
 # which takes half an hour; each takes `ROOM=maps`, which
-# runs tests/maps alone, and `PYTEST="..."`, more options for pytest.
+# runs only tests/maps, and `PYTEST="..."`, more options for pytest.
 # `make fuzz N=100000` gives damaged files to every reader; `READER=image` to one, `FIRST=100000` goes on with later ones.
 
 # `make docs` makes the documentation site, build/site/index.html.
@@ -32,7 +32,7 @@ RUN_TESTS = $(BIN)/python -m pytest --numprocesses auto --dist worksteal $(PYTES
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml requirements-ci.txt
-	@echo "setting up $(VENV), once: up to a minute or two, most of it without a word"
+	@echo "setting up $(VENV), once: up to a minute or two, most of it without output"
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) --editable ".[dev]"
 	touch $@

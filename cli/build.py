@@ -59,8 +59,8 @@ def _extras() -> Iterable[str]:
 @option("--maps-layout", type=click.Choice(["face3d", "prnet_pytorch", "uvgen", "reshow"]), group=_INPUT,
         help="Program that wrote those files.  [default: recognized by their names]")  # fmt: skip
 @option("--maps-scale", type=SCALE, group=_INPUT,
-        help="Divisor of the values in those maps: px (1), size (the crop's size), prnet (1.1 times that), reshow "
-             "(280/256 times that), unit (as in ShardDataset), or a number.  "
+        help="Unit of the values in those maps: px of the crop, size (the crop's size), prnet (1.1 times that), reshow "
+             "(280/256 times that), unit (as in ShardDataset), or a number to multiply them by.  "
              "[default: px, or as found with --data]")  # fmt: skip
 @option("--meshes", type=ANY_PATH, metavar="DIR", group=_INPUT,
         help="Folder of registered meshes (NAME.obj, .ply, .off, .glb, .npy), one for each face in --data's images, in "
@@ -182,7 +182,7 @@ def command(
       uvgen build --maps-from posmaps/ --model bfm.h5 --out shards/
       uvgen build --data photos/ --meshes meshes/ --cameras cameras/ --model bfm.h5 --out shards/
 
-    Afterwards, it reports how far the labels are from the annotated landmarks in the same files and, if they are far,
+    Afterward, it reports how far the labels are from the annotated landmarks in the same files and, if they are far,
     the probable cause.
 
     \b

@@ -51,8 +51,8 @@ def _score_keys() -> Iterable[str]:
         help="The set's model; needed for parameters and meshes, and if the set stores no maps.")  # fmt: skip
 @option("--split", metavar="NAME", group=_WHAT, help="Only this part of the data set's splits.json.")
 @option("--scale", type=SCALE, default="px", show_default=True, group=_COUNTED,
-        help="Divisor of the predicted values: px (1), size (the crop's size), prnet (1.1 times that), reshow (280/256 "
-             "times that), unit (as in ShardDataset), or a number.")  # fmt: skip
+        help="Unit of the predicted values: px, size (the crop's size), prnet (1.1 times that), reshow (280/256 times "
+             "that), unit (as in ShardDataset), or a number to multiply them by.")  # fmt: skip
 @option("--frame", type=click.Choice(["crop", "image"]), group=_COUNTED,
         help="Frame of x and y.  [default: the truth's: crop for a data set, image for others]")  # fmt: skip
 @option("--convention", type=click.Choice(["exact", "face3d", "reshow", "matlab"]), group=_COUNTED,

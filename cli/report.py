@@ -45,7 +45,7 @@ _SHOWN, _PREDICTED, _OUTPUT = "What is shown", "Predictions", "What comes out"
 @option("--pred", "predictions", type=ANY_PATH, metavar="DIR|FILE|SHARDS", group=_PREDICTED,
         help="Predictions, as for `uvgen evaluate`: drawn on the crops, the worst first.")  # fmt: skip
 @option("--scale", type=SCALE, default="px", show_default=True, group=_PREDICTED,
-        help="Divisor of their values, as for `uvgen evaluate`.")  # fmt: skip
+        help="Unit of their values, as for `uvgen evaluate`.")  # fmt: skip
 @option("--frame", type=click.Choice(["crop", "image"]), default="crop", show_default=True, group=_PREDICTED,
         help="Frame of their x and y.")  # fmt: skip
 @option("--convention", type=click.Choice(["exact", "face3d", "reshow", "matlab"]), group=_PREDICTED,

@@ -2,7 +2,7 @@
 
 In order: identity 80, expression 64, texture 80 (multiples of the standard deviations), three angles, 27 numbers of
 spherical harmonics (9 each for red, green, blue), translation 3. A face is turned by ``R = Rz Ry Rx`` (right-handed,
-radians) and moved, in decimetres, then seen by a perspective camera 10 dm from the origin, of 1015 px focal length,
+radians) and moved, in decimeters, then seen by a perspective camera 10 dm from the origin, of 1015 px focal length,
 in a crop of 224 px. There, their y counts up from the lower edge: pixel row ``223 - y``, so that the center (112,
 112) is row 111.
 
@@ -27,7 +27,7 @@ from uvgen.storage.names import brief
 CROP_PX = 224
 _MOST_PX = 1e9  # of a scaled image's side
 MICROMETRES = 1e5
-"""µm per decimetre."""
+"""µm per decimeter."""
 
 CAMERA = PerspectiveCamera(1015.0, (112.0, CROP_PX - 1 - 112.0), 10 * MICROMETRES)
 """Of points in µm."""
@@ -50,7 +50,7 @@ class Deep3dCoefficients:
     gamma : (B, 27) float64
         Spherical harmonics, nine for each color.
     translation_dm : (B, 3) float64
-        Decimetres.
+        Decimeters.
     landmarks : (B, 68, 2) float64 or None
         In the crop, image frame, if the file has them.
     """

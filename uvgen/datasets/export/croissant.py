@@ -1,4 +1,4 @@
-"""A description of a data set for catalogues and search engines, and a data card: ``croissant.json`` and
+"""A description of a data set for catalogs and search engines, and a data card: ``croissant.json`` and
 ``README.md``.
 
 Croissant 1.1 is JSON-LD after schema.org: the set's files with their sizes and SHA-256 (`distribution`), and what a

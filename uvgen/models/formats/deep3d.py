@@ -1,6 +1,6 @@
 """Deep3DFaceRecon's face model, ``BFM_model_front.mat``: the face of the Basel model of 2009, 35,709 vertices.
 
-meanshape (1, 3n), idBase (3n, 80), exBase (3n, 64): decimetres, scaled by the standard deviations; meantex (1, 3n),
+meanshape (1, 3n), idBase (3n, 80), exBase (3n, 64): decimeters, scaled by the standard deviations; meantex (1, 3n),
 texBase (3n, 80): RGB, 0 to 255; tri (m, 3) and keypoints (1, 68), counted from 1. The mean is moved to the average of
 its vertices as their code does on loading.
 
@@ -36,7 +36,7 @@ N_SHAPE, N_EXPRESSION, N_ALBEDO = 80, 64, 80
 """Components that are taken of the files that the model is made of."""
 
 MICROMETRES = 1e5
-"""µm per decimetre."""
+"""µm per decimeter."""
 
 FILE = "BFM_model_front.mat"
 _BASEL, _EXPRESSIONS, _STDS = "01_MorphableModel.mat", "Exp_Pca.bin", "std_exp.txt"

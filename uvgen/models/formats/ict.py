@@ -2,7 +2,7 @@
 
 ``FaceXModel/`` holds, each with the same 26,719 vertices and 26,384 polygons, most of four corners:
 
-- ``generic_neutral_mesh.obj``: the mean head, centimetres, y up, z toward the viewer, with texture coordinates
+- ``generic_neutral_mesh.obj``: the mean head, centimeters, y up, z toward the viewer, with texture coordinates
 - ``identity000.obj`` to ``identity099.obj``: the mean moved by one standard deviation of an identity component
 - 53 expressions, ``jawOpen.obj`` and the like, named as ARKit's blendshapes are, with ``_L`` and ``_R``: the mean with
   this expression in full
