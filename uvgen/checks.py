@@ -124,8 +124,11 @@ def float64_array(value: ArrayLike, name: str, *shapes: Sequence[Any], note: str
     if array.dtype != np.float64:
         if array.dtype.kind not in _KINDS["real numbers"]:
             raise InputError(f"{name}: {shown(array)}, expected real numbers")
-        with np.errstate(over="ignore"):  # wider than float64
+        if array.dtype.itemsize <= 8:
             array = array.astype(np.float64)
+        else:
+            with np.errstate(over="ignore"):  # takes longer than the conversion of a pose
+                array = array.astype(np.float64)
     if shapes:
         check_array(array, name, *shapes, note=note)
     return array

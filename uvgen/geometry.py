@@ -136,8 +136,9 @@ def image_affine(pose: ArrayLike, image_height: int) -> NDArray[np.float64]:
     Raises InputError if the shape is not (7,), or these are no real numbers, or not finite.
     """
     values = float64_array(pose, "pose", (7,))
-    check_finite(values, "pose")
-    pitch, yaw, roll, tx, ty, tz, f = values.tolist()
+    pitch, yaw, roll, tx, ty, tz, f = numbers = values.tolist()
+    if not all(map(math.isfinite, numbers)):
+        check_finite(values, "pose")
     sines, cosines = ([function(angle) for angle in (pitch, yaw, roll)] for function in (math.sin, math.cos))
     (a, b, c), (d, e, g), (h, i, j) = _rotation_rows(*sines, *cosines)
     return np.array(

@@ -23,7 +23,8 @@ def test_profile_mesh_coarse_points_are_different_vertices_and_no_triangle_is_a_
     corners = np.sort(mesh.coarse_triangles, axis=1)
     assert (np.diff(corners, axis=1) > 0).all()
     assert mesh.coarse_triangles.max() < len(mesh.coarse)
-    assert mesh.sources.max() < len(mesh.coarse)
+    assert mesh.between.points.max() < len(mesh.coarse)
+    assert mesh.between.texels.max() == len(mesh.between.points) // 4 - 1
 
 
 @cache

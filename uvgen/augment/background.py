@@ -105,7 +105,6 @@ def around_face(
     n = _N_RINGS * N_RAYS + 1
     center_x, center_y = (bounds[0] + bounds[1]) / np.float32(2)
     reach, which = np.empty(N_RAYS, np.float32), np.empty(N_RAYS, np.int32)
-    kernels.outline(before, center_x, center_y, reach, which)
     rays, lines = np.empty((5, N_RAYS)), np.empty((4, N_RAYS + 2), np.float32)
     places, points, depth = np.empty((n, 2), np.float32), np.empty((n, 2), np.float32), np.empty(n, np.float32)
     of_places = np.empty((2, 2), np.float32)

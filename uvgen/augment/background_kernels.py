@@ -70,11 +70,12 @@ def lay_rings(
     """Anchors around a face, ring by ring from the innermost out, then the middle; the outline's mean distance.
 
     before, after, normals (c, 3) float32, turn (3, 3) float64, behind: see `background.around_face`; center: of the
-    face in the photograph; size (2,): the photograph's height and width; shape: a `background.Rings`. reach (N,)
-    float32, which (N,) int32: as `outline` leaves them. Scratch: rays (5, N) float64, lines (4, N + 2) float32.
+    face in the photograph; size (2,): the photograph's height and width; shape: a `background.Rings`. Scratch: reach
+    (N,) float32 and which (N,) int32, see `outline`, rays (5, N) float64, lines (4, N + 2) float32.
     places_out, points_out (k, 2) float32: before and after; depth_out (k,) float32: after; bounds_out (2, 2) float32:
     the smallest and largest x, y of the former.
     """
+    outline(before, center_x, center_y, reach, which)
     steps, hold, times, head = shape.steps, shape.hold, shape.times, shape.head
     n, other = len(which), lines[3]
     mean = f8(0)

@@ -33,14 +33,14 @@ class Lanes:
         self.builder, self.value, self.type = builder, value, value.type.element
 
     @classmethod
-    def of(cls, builder: Any, number: Any) -> "Lanes":
+    def of(cls, builder: Any, number: Any, n: int = N_LANES) -> "Lanes":
         """The same number, of the kernel or a constant float, in all lanes."""
         if isinstance(number, (int, float, np.number)):
-            return cls._constant(builder, f32, [float(number)] * N_LANES)
-        vector = ir.VectorType(number.type, N_LANES)
+            return cls._constant(builder, f32, [float(number)] * n)
+        vector = ir.VectorType(number.type, n)
         nothing = ir.Constant(vector, ir.Undefined)
         first = builder.insert_element(nothing, number, ir.Constant(i32, 0))
-        zeros = ir.Constant(ir.VectorType(i32, N_LANES), [0] * N_LANES)
+        zeros = ir.Constant(ir.VectorType(i32, n), [0] * n)
         return cls(builder, builder.shuffle_vector(first, nothing, zeros))
 
     @classmethod
@@ -50,17 +50,18 @@ class Lanes:
 
     @classmethod
     def _constant(cls, builder: Any, kind: Any, values: list[Any]) -> "Lanes":
-        return cls(builder, ir.Constant(ir.VectorType(kind, N_LANES), values))
+        return cls(builder, ir.Constant(ir.VectorType(kind, len(values)), values))
 
     @classmethod
-    def load(cls, builder: Any, address: Any, kind: Any = f32) -> "Lanes":
+    def load(cls, builder: Any, address: Any, kind: Any = f32, n: int = N_LANES, align: int = 4) -> "Lanes":
         """From consecutive places in memory."""
-        place = builder.inttoptr(address, ir.PointerType(ir.VectorType(kind, N_LANES)))
-        return cls(builder, builder.load(place, align=4))
+        place = builder.inttoptr(address, ir.PointerType(ir.VectorType(kind, n)))
+        return cls(builder, builder.load(place, align=align))
 
-    def store(self, address: Any) -> None:
+    def store(self, address: Any, align: int = 4) -> None:
         """To consecutive places in memory."""
-        self.builder.store(self.value, self.builder.inttoptr(address, ir.PointerType(self.value.type)), align=4)
+        place = self.builder.inttoptr(address, ir.PointerType(self.value.type))
+        self.builder.store(self.value, place, align=align)
 
     def each(self) -> list[Any]:
         """The lanes as numbers of the kernel."""
@@ -98,15 +99,15 @@ class Lanes:
 
     def as_integers(self) -> "Lanes":
         """float32 as 32-bit integers, cut toward zero."""
-        return Lanes(self.builder, self.builder.fptosi(self.value, ir.VectorType(i32, N_LANES)))
+        return Lanes(self.builder, self.builder.fptosi(self.value, self._of(i32)))
 
     def as_floats(self) -> "Lanes":
         """32-bit integers as float32."""
-        return Lanes(self.builder, self.builder.sitofp(self.value, ir.VectorType(f32, N_LANES)))
+        return Lanes(self.builder, self.builder.sitofp(self.value, self._of(f32)))
 
     def as_long(self) -> "Lanes":
         """32-bit integers, not negative, as 64-bit ones."""
-        return Lanes(self.builder, self.builder.zext(self.value, ir.VectorType(i64, N_LANES)))
+        return Lanes(self.builder, self.builder.zext(self.value, self._of(i64)))
 
     def size(self) -> "Lanes":
         """Absolute values."""
@@ -114,10 +115,22 @@ class Lanes:
         positive = (Lanes(self.builder, bits) & 0x7FFFFFFF).value
         return Lanes(self.builder, self.builder.bitcast(positive, self.value.type))
 
+    def narrowed(self) -> "Lanes":
+        """32-bit integers as bytes: their lowest."""
+        return Lanes(self.builder, self.builder.trunc(self.value, self._of(i8)))
+
+    def widened(self) -> "Lanes":
+        """Bytes, not negative, as 32-bit integers."""
+        return Lanes(self.builder, self.builder.zext(self.value, self._of(i32)))
+
+    def _of(self, kind: Any) -> Any:
+        return ir.VectorType(kind, self.value.type.count)
+
     def _like(self, other: Any, kind: Any) -> "Lanes":
         if isinstance(other, Lanes):
             return other
-        return self._constant(self.builder, kind, [float(other) if kind == f32 else int(other)] * N_LANES)
+        number = float(other) if kind == f32 else int(other)
+        return self._constant(self.builder, kind, [number] * self.value.type.count)
 
     def _with(self, other: Any, of_floats: str, of_integers: str) -> "Lanes":
         name = of_floats if self.type == f32 else of_integers

@@ -19,11 +19,13 @@ def _moved(affine, axis, x, y, z):
 
 
 @kernel
-def place(vertices, before, after, places_out, points_out, depth_out, bounds_out):
+def place(
+    vertices, which, before, after, places_out, points_out, depth_out, some_before_out, some_after_out, bounds_out
+):  # fmt: skip
     """Vertices (n, 3) float32 through two affine maps (3, 4) float32, and where they lie then.
 
-    places_out, points_out (2 n,): x, y before and after; depth_out (n,): z after; bounds_out (2, 2, 2): the smallest
-    and largest x, y, of both.
+    places_out, points_out (2 n,): x, y before and after; depth_out (n,): z after; some_before_out, some_after_out (c,
+    3): some of them, which (c,) int32; bounds_out (2, 2, 2): the smallest and largest x, y, of both.
     """
     low_x = low_y = to_low_x = to_low_y = f4(np.inf)
     high_x = high_y = to_high_x = to_high_y = f4(-np.inf)
@@ -40,16 +42,12 @@ def place(vertices, before, after, places_out, points_out, depth_out, bounds_out
     bounds_out[0, 0, 0], bounds_out[0, 0, 1], bounds_out[0, 1, 0], bounds_out[0, 1, 1] = low_x, low_y, high_x, high_y
     bounds_out[1, 0, 0], bounds_out[1, 0, 1] = to_low_x, to_low_y
     bounds_out[1, 1, 0], bounds_out[1, 1, 1] = to_high_x, to_high_y
-
-
-@kernel
-def place_some(vertices, which, affine, points_out):
-    """Some vertices, which (c,) int32, through an affine map: points_out (c, 3) float32."""
     for k in range(len(which)):
-        i = which[k]
+        i = size_t(which[k])
         x, y, z = vertices[i, 0], vertices[i, 1], vertices[i, 2]
         for axis in range(3):
-            points_out[k, axis] = _moved(affine, axis, x, y, z)
+            some_before_out[k, axis] = _moved(before, axis, x, y, z)
+            some_after_out[k, axis] = _moved(after, axis, x, y, z)
 
 
 @inlined
@@ -163,6 +161,19 @@ def see(points, normals, depth, margin, inner, scale, left, top, size, tolerance
         quality_out[i] = seen_out[i] * among
 
 
+@kernel
+def show(
+    points, triangles, scale, left, top, size, reach, step, tolerance, depth, inside, normals_out, seen_out, quality_out
+):  # fmt: skip
+    """What a photograph shows of a mesh: `look`, `inner` and `see`, one after the other.
+
+    points, normals_out (c, 3) float32, triangles (3 m,) uint32; depth and inside: what `look` and `inner` write.
+    """
+    look(points.reshape(-1), triangles, scale, left, top, reach, normals_out.reshape(-1), depth)
+    inner(depth, reach, step, inside)
+    see(points, normals_out, depth, reach, inside, scale, left, top, size, tolerance, seen_out, quality_out)
+
+
 @inlined
 def _ramp(value):
     """0 below 0, 1 above 1, smooth between."""
@@ -225,34 +236,67 @@ def withdraw(normals, starts, neighbors, most, values_out):
 
 
 @kernel
-def spread(values, fills, sources, weights, normals, toward, least, share_out, fill_out, mixed_out, places_out):
-    """Weighted means of four points each of the coarse mesh: sources (4 n,) uint32, weights (4 n,) float32.
+def weigh(
+    seen, quality, normals, toward, mirror, triangles, starts, neighbors, least, times, most, share, sums, counts,
+    values_out,
+):  # fmt: skip
+    """Share and pull of each coarse point, values_out (c, 4): `compare`, smoothed so many times, and `withdraw`.
 
-    values (4 c,) float32: share and pull of each point, x and y, and its share of filled color; fills (4 c,): as
-    `blend_colors` leaves them. Shares give share_out (n,); filled colors fill_out (n, 4); pulls are added to places_out
-    (2 n,). The latter two not where a vertex's own normal, (n, 3) in the model frame, looks toward the viewer, (3,)
-    there: labels are exact in its surroundings. mixed_out (n,) bool: where either share is more than `least`.
+    Where there is no mirror, (0,), the share is 1 where no more than `least` is seen, else 0. Scratch: share, sums,
+    counts (c,) float32.
+    """
+    if len(mirror) == 0:
+        for i in range(len(seen)):
+            share[i] = f4(1) if seen[i] <= least else f4(0)
+    else:
+        compare(quality, normals, toward, mirror, share)
+        for _ in range(times):
+            smooth(triangles, share, sums, counts)
+    for i in range(len(share)):
+        values_out[i, 0] = share[i]
+    withdraw(normals, starts, neighbors, most, values_out)
+
+
+@kernel
+def spread(
+    values, fills, points, texels, weights, normals, toward, least, some, share_out, fill_out, mixed_out, places_out
+):  # fmt: skip
+    """Weighted means of four points each of the coarse mesh, for each vertex.
+
+    values (4 c,) float32: share and pull of each point, x and y, and nothing; fills (4 c,): as `blend_colors` leaves
+    them; points, texels, weights, normals: a `profile_mesh.Between`; scratch: some (t,) bool. Shares give share_out
+    (n,); pulls are added to places_out (2 n,). mixed_out (n,) bool: where the share or that of filled color is more
+    than `least`; there alone, filled colors give fill_out (4 n,). Neither pulls nor filled colors where a vertex's own
+    normal looks toward the viewer, (3,) in the model frame: labels are exact in its surroundings.
     """
     one, two, three, four = size_t(1), size_t(2), size_t(3), size_t(4)
-    for i in range(size_t(len(share_out))):
-        facing = toward[0] * normals[i, 0] + toward[1] * normals[i, 1] + toward[2] * normals[i, 2]
+    for texel in range(size_t(len(points)) // four):
+        found = False
+        for corner in range(four * texel, four * texel + four):
+            at = four * size_t(points[corner])
+            found |= (values[at] != 0) | (values[at + one] != 0) | (values[at + two] != 0) | (fills[at] != 0)
+        some[texel] = found
+    share_out[:] = f4(0)
+    mixed_out[:] = False
+    for i in range(size_t(len(texels))):
+        texel, n, w = four * size_t(texels[i]), three * i, four * i
+        if not some[texel // four]:  # as most
+            continue
+        a, b = four * size_t(points[texel]), four * size_t(points[texel + one])
+        c, d = four * size_t(points[texel + two]), four * size_t(points[texel + three])
+        p, q, r, s = weights[w], weights[w + one], weights[w + two], weights[w + three]
+        facing = toward[0] * normals[n] + toward[1] * normals[n + one] + toward[2] * normals[n + two]
         aside = _ramp((f4(0.4) - facing) / f4(0.1))
-        total = x = y = fill = f4(0)
-        for k in range(size_t(4)):
-            source, weight = four * size_t(sources[four * i + k]), weights[four * i + k]
-            total += weight * values[source]
-            x += weight * values[source + one]
-            y += weight * values[source + two]
-            fill += weight * values[source + three]
-        fill *= aside
-        share_out[i] = total
-        mixed_out[i] = (total > least) | (fill > least)
-        for k in range(4):
-            fill_out[i, k] = f4(0)
-        if fill > least:
-            for k in range(size_t(4)):
-                source, weight = four * size_t(sources[four * i + k]), weights[four * i + k] * aside
-                for c in range(size_t(4)):
-                    fill_out[i, c] += weight * fills[source + c]
+        share = p * values[a] + q * values[b] + r * values[c] + s * values[d]
+        x = p * values[a + one] + q * values[b + one] + r * values[c + one] + s * values[d + one]
+        y = p * values[a + two] + q * values[b + two] + r * values[c + two] + s * values[d + two]
+        filled = (p * fills[a] + q * fills[b] + r * fills[c] + s * fills[d]) * aside > least
+        share_out[i], mixed_out[i] = share, (share > least) | filled
         places_out[two * i] += aside * x
         places_out[two * i + one] += aside * y
+        if not mixed_out[i]:
+            continue
+        for k in range(size_t(4)):
+            color = p * aside * fills[a + k] + q * aside * fills[b + k]
+            color += r * aside * fills[c + k] + s * aside * fills[d + k]
+            fill_out[four * i + k] = color if filled else f4(0)

@@ -37,6 +37,19 @@ class PointGraph(NamedTuple):
     """(c,): what is added to ways that begin there."""
 
 
+class Between(NamedTuple):
+    """Where a model's n vertices lie between coarse points: at the corners of one of t texels each."""
+
+    points: NDArray[np.uint32]
+    """(4 t,): the coarse points at each texel's corners."""
+    texels: NDArray[np.uint32]
+    """(n,)"""
+    weights: NDArray[np.float32]
+    """(4 n,): of the four points."""
+    normals: NDArray[np.float32]
+    """(3 n,): of the mean shape's vertices, model frame, unit length."""
+
+
 class ProfileMesh(NamedTuple):
     """n vertices of the model, c of the coarse mesh."""
 
@@ -51,12 +64,7 @@ class ProfileMesh(NamedTuple):
     """(c,): among the coarse."""
     graph: PointGraph
     """Of the coarse points."""
-    sources: NDArray[np.int32]
-    """(n, 4): coarse vertices that each vertex lies between."""
-    weights: NDArray[np.float32]
-    """(n, 4)"""
-    normals: NDArray[np.float32]
-    """(n, 3): of the mean shape, model frame, unit length."""
+    between: Between
     back: float
     """How far it goes on behind its ears, as a share of the distance from its middle to where it is widest."""
     center: NDArray[np.float64]
@@ -80,10 +88,6 @@ def profile_mesh(model: MorphableModel) -> ProfileMesh:
     between = between[(a != b) & (b != c) & (c != a)]
     numbers = point[_numbers(atlas.coverage)]
     place = np.clip(texel_coordinates(model.uv, _COARSE), 0, _COARSE - 1)
-    column, row = np.clip(np.floor(place), 0, _COARSE - 2).astype(int).T
-    x, y = place[:, 0] - column, place[:, 1] - row
-    sources = np.stack([numbers[row + r, column + c] for r in (0, 1) for c in (0, 1)], axis=1)
-    weights = np.stack([(1 - x) * (1 - y), x * (1 - y), (1 - x) * y, x * y], axis=1)
     mirror = None if model.mirror is None else _all_mirrored(model)
     at = np.rint(place).astype(int)
     mean = np.concatenate([model.mean[..., None].mean(axis=0, dtype=np.float64),
@@ -95,11 +99,25 @@ def profile_mesh(model: MorphableModel) -> ProfileMesh:
         frozen(_facing_out(model, between, coarse), np.int32),
         None if mirror is None else frozen(numbers[at[:, 1], at[:, 0]][mirror[coarse]], np.int32),
         _graph(model.mean[coarse], between),
-        frozen(sources, np.int32),
-        frozen(weights, np.float32),
-        frozen(vertex_normals(model.mean * _Y_DOWN, triangles) * _Y_DOWN, np.float32),
+        _between(numbers, place, vertex_normals(model.mean * _Y_DOWN, triangles) * _Y_DOWN),
         _back(model.mean),
         frozen(mean, np.float64),
+    )
+
+
+def _between(numbers: NDArray[np.int64], place: NDArray[np.float64], normals: NDArray[np.float32]) -> Between:
+    """Of vertices that lie at `place`, (n, 2), among texels with the numbers of coarse points."""
+    column, row = np.clip(np.floor(place), 0, _COARSE - 2).astype(int).T
+    x, y = place[:, 0] - column, place[:, 1] - row
+    weights = np.stack([(1 - x) * (1 - y), x * (1 - y), (1 - x) * y, x * y], axis=1)
+    texels, number = np.unique(row * _COARSE + column, return_inverse=True)
+    row, column = np.divmod(texels, _COARSE)
+    points = np.stack([numbers[row + r, column + c] for r in (0, 1) for c in (0, 1)], axis=1)
+    return Between(
+        frozen(points.ravel(), np.uint32),
+        frozen(number, np.uint32),
+        frozen(weights.ravel(), np.float32),
+        frozen(normals.ravel(), np.float32),
     )
 
 

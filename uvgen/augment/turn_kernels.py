@@ -12,7 +12,7 @@ from uvgen.augment.draw_kernels import HIGH, VALUES, WIDE
 from uvgen.augment.lanes import N_LANES, Lanes, i8, i16, i32, i64, made_by
 from uvgen.compiled import inlined, kernel
 
-f4, f8, i4, long, size_t = np.float32, np.float64, np.int32, np.int64, np.uintp
+f4, i4, long, size_t = np.float32, np.int32, np.int64, np.uintp
 _VALUE = 4 * N_LANES  # bytes from one value of a cell to the next
 _CELL = VALUES * _VALUE  # bytes
 _CELL_SIZE = VALUES * N_LANES  # values
@@ -205,18 +205,38 @@ def _between(value, n):
     return size_t(before), value - f4(before)
 
 
+@intrinsic
+def _fill_pixel(context, pixel, first, second, third, w1, w2):
+    """Blend a filled color into a pixel of a picture, at an address; of three rows of `fill_out` of `spread`, too."""
+
+    def body(builder, pixel, first, second, third, w1, w2):
+        a, b, c = (Lanes.load(builder, address, n=4) for address in (first, second, third))
+        w1, w2 = (Lanes.of(builder, number, 4) for number in (w1, w2))
+        filled = a + w1 * (b - a) + w2 * (c - a)
+        keep = Lanes.of(builder, 1.0, 3) - filled.shuffled(0, 0, 0)
+        own = Lanes.load(builder, pixel, i8, 3, align=1).widened().as_floats()
+        color = keep * own + filled.shuffled(1, 2, 3) + 0.5
+        color = (color > 0).choose(color, 0)
+        (color < 255).choose(color, 255).as_integers().narrowed().store(pixel, align=1)
+
+    return made_by(body, *[types.int64] * 4, *[types.float32] * 2)
+
+
 @kernel
-def fill(image, points, places, triangles, share, fills, mirror, marked, mark, numbers, left, top, bounds, picture_out):
+def fill(
+    image, points, places, triangles, share, fills, mixed, mirror, marked, mark, numbers, left, top, bounds, picture_out
+):  # fmt: skip
     """Blend filled colors and those of mirror vertices into a window's pixels, or one color where `marked` says so.
 
-    points, places (n, 2) float32: vertices in the turned picture and in the photograph; share (n,) float32; fills (n,
-    4): share of a color, and that times the color; mirror (n,) int32: of the vertices of face triangles; mark (3,)
-    uint8; numbers (h, w, 4, 8) int32: cells as `color` leaves them; bounds (2, 2) float32: the smallest and largest x
-    and y of the points.
+    points, places (n, 2) float32: vertices in the turned picture and in the photograph; share (n,) float32; fills (n +
+    1, 4) float32: share of a color, and that times the color, of vertices that are mixed (n,) bool, and 0 in the last
+    row; mirror (n,) int32: of the vertices of face triangles; mark (3,) uint8; numbers (h, w, 4, 8) int32: cells as
+    `color` leaves them; bounds (2, 2) float32: the smallest and largest x and y of the points.
     """
-    half, one = f4(0.5), size_t(1)
+    half, one, none = f4(0.5), size_t(1), size_t(len(share))
     first, last = max(int(bounds[0, 0] - left), 0) // WIDE, int(bounds[1, 0] - left) // WIDE
     first_band, last_band = max(int(bounds[0, 1] - top), 0) // HIGH, (int(bounds[1, 1] - top) + 1) // HIGH
+    colors, picture = long(fills.ctypes.data), long(picture_out.ctypes.data)
     for number in range(first_band, min(last_band + 1, numbers.shape[0])):
         for column in range(first, min(last + 1, numbers.shape[1])):
             here = numbers[number, column, 3]
@@ -229,7 +249,7 @@ def fill(image, points, places, triangles, share, fills, mirror, marked, mark, n
                 # Unsigned: numba need not look for negative indices.
                 i, j, k = size_t(triangles[t, 0]), size_t(triangles[t, 1]), size_t(triangles[t, 2])
                 q, r = size_t(column * WIDE + lane % WIDE + left), size_t(number * HIGH + lane // WIDE + top)
-                x, y = f8(q) - points[i, 0], f8(r) - points[i, 1]
+                x, y = f4(q) - points[i, 0], f4(r) - points[i, 1]
                 ux, uy = points[j, 0] - points[i, 0], points[j, 1] - points[i, 1]
                 vx, vy = points[k, 0] - points[i, 0], points[k, 1] - points[i, 1]
                 area = ux * vy - uy * vx
@@ -241,25 +261,21 @@ def fill(image, points, places, triangles, share, fills, mirror, marked, mark, n
                         for c in range(3):
                             picture_out[r, q, c] = mark[c]
                     continue
-                keep = f4(1) - fills[i, 0] - w1 * (fills[j, 0] - fills[i, 0]) - w2 * (fills[k, 0] - fills[i, 0])
-                if keep < f4(1):
-                    keep = max(keep, f4(0))
-                    for c in range(size_t(3)):
-                        more = fills[i, c + one] + w1 * (fills[j, c + one] - fills[i, c + one])
-                        more += w2 * (fills[k, c + one] - fills[i, c + one])
-                        mixed = keep * f4(picture_out[r, q, c]) + more + half
-                        picture_out[r, q, c] = np.uint8(min(max(mixed, f4(0)), f4(255)))
+                a, b, c = i if mixed[i] else none, j if mixed[j] else none, k if mixed[k] else none
+                pixel = picture + 3 * (long(r) * picture_out.shape[1] + long(q))
+                _fill_pixel(pixel, colors + 16 * long(a), colors + 16 * long(b), colors + 16 * long(c), w1, w2)
                 if not part > f4(0):
                     continue
                 i, j, k = size_t(mirror[i]), size_t(mirror[j]), size_t(mirror[k])
                 mx = places[i, 0] + w1 * (places[j, 0] - places[i, 0]) + w2 * (places[k, 0] - places[i, 0])
                 my = places[i, 1] + w1 * (places[j, 1] - places[i, 1]) + w2 * (places[k, 1] - places[i, 1])
                 (x0, fx), (y0, fy) = _between(mx, image.shape[1]), _between(my, image.shape[0])
-                for c in range(size_t(3)):
-                    upper = f4(image[y0, x0, c]) * (f4(1) - fx) + f4(image[y0, x0 + one, c]) * fx
-                    lower = f4(image[y0 + one, x0, c]) * (f4(1) - fx) + f4(image[y0 + one, x0 + one, c]) * fx
-                    own, other = f4(picture_out[r, q, c]), upper * (f4(1) - fy) + lower * fy
-                    picture_out[r, q, c] = np.uint8(own + part * (other - own) + half)
+                for channel in range(size_t(3)):
+                    upper = f4(image[y0, x0, channel]) * (f4(1) - fx) + f4(image[y0, x0 + one, channel]) * fx
+                    lower = f4(image[y0 + one, x0, channel]) * (f4(1) - fx)
+                    lower += f4(image[y0 + one, x0 + one, channel]) * fx
+                    own, other = f4(picture_out[r, q, channel]), upper * (f4(1) - fy) + lower * fy
+                    picture_out[r, q, channel] = np.uint8(own + part * (other - own) + half)
 
 
 @kernel

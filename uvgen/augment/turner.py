@@ -1,6 +1,7 @@
 """`FaceTurner`: draws the face of a photograph anew in another pose, with the mesh of what is around it."""
 
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,12 +11,12 @@ from uvgen.augment import draw_kernels, profile_kernels, turn_kernels
 from uvgen.augment.background import BEHIND, around_face
 from uvgen.augment.draw_kernels import HIGH, VALUES, WIDE
 from uvgen.augment.lanes import N_LANES
-from uvgen.augment.profile_mesh import profile_mesh
+from uvgen.augment.profile_mesh import ProfileMesh, profile_mesh
 from uvgen.augment.unseen import LookedAt, fill_colors
 from uvgen.augment.values import UNSEEN
 from uvgen.batch_product import columns_of
 from uvgen.buffers import BufferPool
-from uvgen.checks import check_finite, choice, float64_array
+from uvgen.checks import check_finite, choice, float64_array, frozen
 from uvgen.errors import InputError, ModelError
 from uvgen.geometry import image_affine
 from uvgen.models.morphable import MorphableModel
@@ -34,6 +35,7 @@ _WITHDRAWN = 0.015  # how far inside the outline colors are looked for, as a sha
 _LEAST_SHARE = 0.01  # of a mirrored color that counts
 _FACE_BACK = 0.15  # how far meshes that end at the ears go on behind them; the back of a head hides what is around it
 _SEEN = 0.02  # z of a normal below which nothing is seen
+_NONE = frozen(np.empty(0), np.int32)
 
 
 class TurnedPicture(NamedTuple):
@@ -64,7 +66,7 @@ class FaceTurner:
     def __init__(self, model: MorphableModel, unseen: str = "mirror") -> None:
         self.model, self.unseen = model, choice(unseen, "unseen", UNSEEN)
         self._mesh = profile_mesh(model)
-        self._scratches = BufferPool(_Scratch)
+        self._scratches = BufferPool(partial(_Scratch, self._mesh))
         if unseen == "mirror" and self._mesh.mirror is None:
             raise ModelError(
                 f"{model.name}: has no mirror pairs, expected a model with them to fill what a photograph does not "
@@ -110,44 +112,42 @@ class FaceTurner:
         self, image: NDArray[np.uint8], vertices: NDArray[np.float32], pose: ArrayLike, new_pose: ArrayLike,
         scratch: "_Scratch",
     ) -> TurnedPicture:  # fmt: skip
-        mesh, height, n = self._mesh, image.shape[0], len(vertices)
-        affines = np.array([image_affine(pose, height), image_affine(new_pose, height)])
-        before, after = affines.astype(np.float32)
-        places, points = scratch.array("both", (2, n, 2), np.float32)
-        depth, bounds = scratch.array("depth", (n,), np.float32), np.empty((2, 2, 2), np.float32)
-        profile_kernels.place(vertices, before, after, places.reshape(-1), points.reshape(-1), depth, bounds)
+        mesh, height = self._mesh, image.shape[0]
+        affine, new_affine = image_affine(pose, height), image_affine(new_pose, height)
+        turn = _rotation(affine.tolist(), new_affine.tolist())
+        places, points, depth = scratch.places, scratch.points, scratch.depth
+        bounds = np.empty((2, 2, 2), np.float32)
+        profile_kernels.place(
+            vertices, mesh.coarse, affine.astype(np.float32), new_affine.astype(np.float32), scratch.flat_places,
+            scratch.flat_points, depth, scratch.coarse, scratch.moved, bounds,
+        )  # fmt: skip
         _check_inside(bounds[0], image.shape)
         (low_x, low_y), (high_x, high_y) = bounds[0]
         size = np.sqrt((high_x - low_x) * (high_y - low_y))
-        coarse, moved = scratch.array("coarse", (2, len(mesh.coarse), 3), np.float32)
-        profile_kernels.place_some(vertices, mesh.coarse, before, coarse)
-        profile_kernels.place_some(vertices, mesh.coarse, after, moved)
-        normals, seen, quality = _look(coarse, mesh.coarse_triangles, bounds[0], size, image.shape)
-        turn = _rotation(affines)
+        normals, seen, quality = _look(scratch.coarse, _flat(mesh.coarse_triangles), bounds[0], size, image.shape)
         angle = math.degrees(math.acos(min(max((turn[0, 0] + turn[1, 1] + turn[2, 2] - 1) / 2, -1), 1)))
         strength = np.float32(min(angle / _SOFT_DEG, 1))
         around = around_face(
-            coarse, moved, normals, turn, bounds[0], image.shape[:2], BEHIND + max(mesh.back - _FACE_BACK, 0)
-        )
-        axis = affines[0, 2, :3]
-        toward = (axis / math.sqrt(axis @ axis)).astype(np.float32)
-        values, share = scratch.array("values", (len(coarse), 4), np.float32), np.empty(n, np.float32)
-        values[:, 0] = self._share(seen, quality, normals, turn)
-        profile_kernels.withdraw(
-            normals, mesh.graph.starts, mesh.graph.neighbors, np.float32(strength * _WITHDRAWN) * size, values
-        )
-        photograph = np.ascontiguousarray(image)
-        if self.unseen == "mark":
-            fills = scratch.array("fills", (len(coarse), 4), np.float32)
-            fills[:] = 0
+            scratch.coarse, scratch.moved, normals, turn, bounds[0], image.shape[:2],
+            BEHIND + max(mesh.back - _FACE_BACK, 0),
+        )  # fmt: skip
+        photograph, marked = np.ascontiguousarray(image), self.unseen == "mark"
+        to_viewer = turn[2].astype(np.float32)
+        profile_kernels.weigh(
+            seen, quality, normals, to_viewer, _NONE if marked else mesh.coarse_mirror, mesh.coarse_triangles,
+            mesh.graph.starts, mesh.graph.neighbors, np.float32(_SEEN), _SMOOTHING,
+            np.float32(strength * _WITHDRAWN) * size, *np.empty((3, len(seen)), np.float32), scratch.values,
+        )  # fmt: skip
+        if marked:
+            fills = np.zeros((len(seen), 4), np.float32)
         else:
-            looked = LookedAt(coarse, normals, seen, quality, turn[2].astype(np.float32))
+            looked = LookedAt(scratch.coarse, normals, seen, quality, to_viewer)
             fills = fill_colors(photograph, looked, mesh.graph, float(size))
-        values[:, 3] = fills[:, 0]
-        vertex_fills, mixed = scratch.array("vertex fills", (n, 4), np.float32), scratch.array("mixed", (n,), np.bool_)
+        toward = (affine[2, :3] / math.sqrt(affine[2, :3] @ affine[2, :3])).astype(np.float32)
+        share, mixed = np.empty(len(vertices), np.float32), scratch.mixed
         profile_kernels.spread(
-            values.reshape(-1), fills.reshape(-1), _flat(mesh.sources), mesh.weights.reshape(-1), mesh.normals, toward,
-            np.float32(_LEAST_SHARE), share, vertex_fills, mixed, places.reshape(-1),
+            scratch.flat_values, fills.reshape(-1), *mesh.between, toward, np.float32(_LEAST_SHARE),
+            scratch.some, share, scratch.flat_fills, mixed, scratch.flat_places,
         )  # fmt: skip
 
         left, top, right, bottom = window = _window(around.bounds, image.shape)
@@ -167,46 +167,37 @@ class FaceTurner:
             cells, right - left, bottom - top, photograph.ctypes.data, image.shape[1], height, left, top,
             np.float32(0.15 * around.reach), spare, rows, breaks, flat,
         )  # fmt: skip
-        marked, mark = self.unseen == "mark", np.array(MARK, np.uint8)
         if mixed.any():
-            mirror = mesh.mirror if mesh.mirror is not None else np.arange(n, dtype=np.int32)
+            mirror = mesh.mirror if mesh.mirror is not None else np.arange(len(mixed), dtype=np.int32)
             turn_kernels.fill(
-                photograph, points, places, mesh.triangles, share, vertex_fills, mirror, marked, mark,
-                cells.view(np.int32), left, top, bounds[1], picture,
+                photograph, points, places, mesh.triangles, share, scratch.fills, mixed, mirror, marked,
+                np.array(MARK, np.uint8), cells.view(np.int32), left, top, bounds[1], picture,
             )  # fmt: skip
         softened = scratch.array("softened", (3 * n_breaks,), np.uint8)
         turn_kernels.soften(breaks, n_breaks, right - left, strength, left, top, image.shape[1], softened, flat)
         return TurnedPicture(picture, share if marked else share[:0])
 
-    def _share(
-        self,
-        seen: NDArray[np.float32],
-        quality: NDArray[np.float32],
-        normals: NDArray[np.float32],
-        turn: NDArray[np.float64],
-    ) -> NDArray[np.float32]:
-        """(c,) how much of each point's color is its mirror point's; where colors are marked, 1 where unseen."""
-        mesh, share = self._mesh, np.empty_like(seen)
-        if self.unseen == "mark":
-            share[:] = seen <= _SEEN
-        else:
-            profile_kernels.compare(quality, normals, turn[2].astype(np.float32), mesh.coarse_mirror, share)
-            scratch = np.empty((2, len(share)), np.float32)
-            for _ in range(_SMOOTHING):
-                profile_kernels.smooth(mesh.coarse_triangles, share, *scratch)
-        return share
-
 
 class _Scratch:
-    """Buffers by name, which grow if they must."""
+    """Memory of one turn; what it holds is undefined."""
 
-    def __init__(self) -> None:
+    def __init__(self, mesh: ProfileMesh) -> None:
+        n, n_coarse, n_texels = len(mesh.between.texels), len(mesh.coarse), len(mesh.between.points) // 4
         self._buffers: dict[str, NDArray[np.uint8]] = {}
+        self.places, self.points = self.array("both", (2, n, 2), np.float32)
+        self.depth, self.mixed = self.array("depth", (n,), np.float32), self.array("mixed", (n,), np.bool_)
+        self.coarse, self.moved = self.array("coarse", (2, n_coarse, 3), np.float32)
+        self.values = self.array("values", (n_coarse, 4), np.float32)
+        self.fills = self.array("fills", (n + 1, 4), np.float32)
+        self.fills[n] = 0
+        self.some = np.empty(n_texels, np.bool_)
+        self.flat_places, self.flat_points = self.places.reshape(-1), self.points.reshape(-1)
+        self.flat_values, self.flat_fills = self.values.reshape(-1), self.fills.reshape(-1)
         self.drawing = draw_kernels.draw_scratch()
         self._cells = np.empty((0, VALUES, N_LANES), np.float32)
 
     def array(self, name: str, shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
-        """An array that is overwritten when it is asked for again; what it holds is undefined."""
+        """An array that is overwritten when it is asked for again, and grows if it must."""
         n = math.prod(shape) * np.dtype(dtype).itemsize
         if len(self._buffers.get(name, b"")) < n:
             buffer = np.empty(n + _CACHE_LINE, np.uint8)
@@ -258,22 +249,24 @@ def _check_inside(bounds: NDArray[np.float32], shape: tuple[int, ...]) -> None:
         )
 
 
-def _rotation(affines: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(3, 3): from the first of two affine maps (2, 3, 4) to the second, which scale by the same factor."""
-    before, after = affines[:, :, :3]
-    rotation: NDArray[np.float64] = after @ before.T
-    rotation /= before[2] @ before[2]
-    return rotation
+def _rotation(before: list[list[float]], after: list[list[float]]) -> NDArray[np.float64]:
+    """(3, 3): from the first of two affine maps (3, 4) to the second, which scale by the same factor.
+
+    For nine sums of three products, calls of NumPy would take ten times as long.
+    """
+    x, y, z, _ = before[2]
+    scale = x * x + y * y + z * z
+    return np.array([[(a * x + b * y + c * z) / scale for x, y, z, _ in before] for a, b, c, _ in after])
 
 
 def _look(
     points: NDArray[np.float32],
-    triangles: NDArray[np.int32],
+    triangles: NDArray[np.uint32],
     bounds: NDArray[np.float32],
     size: np.float32,
     shape: tuple[int, ...],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Normals of points (c, 3), and the two numbers (c,) of the kernel `see`; bounds, size: where they lie, in px."""
+    """Normals of points (c, 3), and the two numbers (c,) of the kernel `see`; triangles (3 m,); bounds, size: px."""
     scale = np.float32(_VIEW / float(size))
     (low_x, low_y), (high_x, high_y) = bounds
     margin = 1 / scale
@@ -284,13 +277,11 @@ def _look(
     )
     depth = np.empty((height + 2 * _REACH, width + 2 * _REACH), np.float32)
     inner, normals = np.empty((height, width), np.float32), np.empty_like(points)
-    profile_kernels.look(points.reshape(-1), _flat(triangles), scale, *corner, _REACH, normals.reshape(-1), depth)
-    profile_kernels.inner(depth, _REACH, np.float32(0.15 * float(size)), inner)
     seen, quality = np.empty((2, len(points)), np.float32)
-    picture = np.array(shape[:2], np.float32)
-    profile_kernels.see(
-        points, normals, depth, _REACH, inner, scale, *corner, picture, np.float32(0.018 * float(size)), seen, quality
-    )
+    profile_kernels.show(
+        points, triangles, scale, *corner, np.array(shape[:2], np.float32), _REACH, np.float32(0.15 * float(size)),
+        np.float32(0.018 * float(size)), depth, inner, normals, seen, quality,
+    )  # fmt: skip
     return normals, seen, quality
 
 
