@@ -44,6 +44,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("torch")
 
 
+@pytest.hookimpl(optionalhook=True)  # without pytest-xdist there is none
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """A worker more than cores where slow tests run: they wait for clusters, stores and processes of their own."""
+    from xdist.plugin import pytest_xdist_auto_num_workers as count
+
+    return int(count(config)) + ("not slow" not in config.option.markexpr)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection(session: pytest.Session) -> Iterator[None]:
     """Collect without the garbage collector, and keep it from all that is there then.

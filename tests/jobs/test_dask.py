@@ -108,10 +108,9 @@ for address in {addresses}:
 
 @pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:9"])
 def test_build_on_dask_that_does_not_answer_says_what_is_expected(address: str, tmp_path: Path) -> None:
-    build = subprocess.run(
-        [*COMMAND, *BUILD, "--out", str(tmp_path / "shards"), "--backend", "dask", "--address", address],
-        check=False, capture_output=True, text=True,
-    )  # fmt: skip
+    hurried = "from uvgen.parallel import dask; dask._CONNECT_S = 1; from uvgen.cli.main import main; main()"
+    arguments = [*BUILD, "--out", str(tmp_path / "shards"), "--backend", "dask", "--address", address]
+    build = subprocess.run([sys.executable, "-c", hurried, *arguments], check=False, capture_output=True, text=True)
     assert build.returncode == 1
     assert f"uvgen: {address}: no Dask scheduler answers (" in build.stderr and "Traceback" not in build.stderr
     assert not (tmp_path / "shards").exists()

@@ -51,10 +51,25 @@ def cells() -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", ["examples", "."])
+@pytest.mark.parametrize("place", [pytest.param("examples", marks=pytest.mark.long), "."])
 def test_notebook_runs_from_its_folder_and_from_the_one_above(tmp_path: Path, place: str) -> None:
     pytest.importorskip("torch")
     ran_notebook(tmp_path, place, 4)
+
+
+@pytest.mark.parametrize("place", ["examples", "."])
+def test_notebook_finds_the_training_script_from_its_folder_and_from_the_one_above(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """The only thing that depends on the folder, without the rest."""
+    shutil.copytree(NOTEBOOK.parent, tmp_path / "examples", ignore=shutil.ignore_patterns("quickstart", "__pycache__"))
+    (source,) = (text for cell in cells() if "sys.path" in (text := "".join(cell["source"])))
+    lines = [line for line in source.splitlines() if line.startswith(("places = ", "sys.path"))]
+    assert len(lines) == 2
+    monkeypatch.chdir(tmp_path / place)
+    monkeypatch.setattr(sys, "path", [])
+    exec("\n".join(lines), {"Path": Path, "sys": sys})
+    assert {Path(folder).resolve() for folder in sys.path} == {(tmp_path / "examples").resolve()}
 
 
 @pytest.mark.long

@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,18 +52,39 @@ def public_homes() -> dict[str, str]:
     }
 
 
+class Imports(NamedTuple):
+    """A file's import statements, in functions too; those of `checked` are for type checkers alone."""
+
+    plain: list[ast.Import]
+    named: list[ast.ImportFrom]
+    checked: set[int]
+
+
+@cache
+def imports_of(path: Path) -> Imports:
+    """The statements alone: to parse all files takes seconds, and to keep their trees takes memory."""
+    found = Imports([], [], set())
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.plain.append(node)
+        elif isinstance(node, ast.ImportFrom):
+            found.named.append(node)
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            found.checked.update(id(inner) for part in node.body for inner in ast.walk(part))
+    return found
+
+
 def imported(path: Path) -> Iterator[str]:
     """Modules of the package that a file imports, at its top, in functions, and for type checkers alone."""
     homes = public_homes()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "uvgen")
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}:{node.lineno}: relative import"
-            if node.module == "uvgen":
-                yield from (homes.get(alias.name, f"uvgen.{alias.name}") for alias in node.names)
-            elif node.module and node.module.startswith("uvgen."):
-                yield node.module
+    for plain in imports_of(path).plain:
+        yield from (alias.name for alias in plain.names if alias.name.split(".")[0] == "uvgen")
+    for node in imports_of(path).named:
+        assert node.level == 0, f"{path}:{node.lineno}: relative import"
+        if node.module == "uvgen":
+            yield from (homes.get(alias.name, f"uvgen.{alias.name}") for alias in node.names)
+        elif node.module and node.module.startswith("uvgen."):
+            yield node.module
 
 
 def room(module: str) -> str:
@@ -94,16 +116,10 @@ def test_each_row_imports_rows_below_it_alone() -> None:
 
 def run_time_imports(path: Path, there: set[str]) -> set[str]:
     """Modules that a file imports when it runs, in functions too, but not for type checkers alone."""
-    tree, found = ast.parse(path.read_text(encoding="utf-8")), set[str]()
-    unused = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-        for part in node.body
-        for inner in ast.walk(part)
-    }
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and id(node) not in unused:
+    named, checked = imports_of(path)[1:]
+    found = set[str]()
+    for node in named:
+        if node.module and id(node) not in checked:
             names = {f"{node.module}.{alias.name}" for alias in node.names}
             found |= names & there or {node.module} & there
     return found - {"uvgen"}
@@ -123,8 +139,8 @@ def test_no_module_takes_a_private_name_of_another() -> None:
     wrong = {
         (module, alias.name)
         for module, path in modules().items()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.ImportFrom) and node.module != "uvgen._version"
+        for node in imports_of(path).named
+        if node.module != "uvgen._version"
         for alias in node.names
         if alias.name.startswith("_") and not alias.name.startswith("__") and (node.module or "").startswith("uvgen")
         and alias.name != "_version"
