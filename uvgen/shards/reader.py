@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.errors import DatasetError, InputError
+from uvgen.errors import DatasetError, FieldError, InputError
 from uvgen.fixed_point import decode
 from uvgen.shards.constants import CONSTANTS, read_constants
 from uvgen.shards.format import Layout
@@ -103,12 +103,13 @@ class ShardReader:
         return state
 
     def subset(self, keys: Iterable[int | str]) -> "ShardReader":
-        """A reader of some of the samples, by their numbers; nothing is copied.
+        """A reader of some of the samples; nothing is copied.
 
         Parameters
         ----------
-        keys : iterable of int
-            Samples; as for a list, negative ones count from the end. Their order does not matter.
+        keys : iterable of int or str
+            Samples by their numbers, of which negative ones count from the end as in a list, or by their names. Their
+            order does not matter.
 
         Returns
         -------
@@ -259,8 +260,8 @@ class ShardReader:
 
         Parameters
         ----------
-        keys : iterable of int
-            Samples; as for a list, negative ones count from the end.
+        keys : iterable of int or str
+            Samples by their numbers, of which negative ones count from the end as in a list, or by their names.
         names : iterable of str
             Fields; quick for small ones.
 
@@ -275,17 +276,17 @@ class ShardReader:
             field.
         """
         places = [self._locate(key) for key in keys]
-        if not places and self._pool.entries:
+        if not places:
             return {name: self._none(name) for name in names}
         result: dict[str, Any] = {}
         for name in names:
             values = [shard.view(name, row) for shard, row in places]
-            result[name] = values if values and isinstance(values[0], str) else np.array(values)
+            result[name] = values if isinstance(values[0], str) else np.array(values)
         return result
 
     def _none(self, name: str) -> Any:
         """A field of no samples."""
-        shard = self._pool[0]
+        shard = self._first_shard(name)
         if name not in shard.layouts:
             raise shard.no_field(name)
         shape, dtype = shard.layouts[name]
@@ -321,10 +322,16 @@ class ShardReader:
 
     def attributes(self, name: str) -> dict[str, Any]:
         """HDF5 attributes of a field: unit, frame, ``scale_factor`` and ``add_offset``; FieldError for none."""
-        shard = self._pool[0]
+        shard = self._first_shard(name)
         if name not in shard.attributes:
             raise shard.no_field(name)
         return dict(shard.attributes[name])
+
+    def _first_shard(self, name: str) -> OpenShard:
+        """A shard that says what a field is; FieldError if there is none."""
+        if not self._pool.entries:
+            raise FieldError(f"{self.folder}: field {brief(name)!r}: no samples, expected a data set that has some")
+        return self._pool[0]
 
     def _locate(self, key: int | str) -> tuple[OpenShard, int]:
         key = self.number(key)
@@ -393,7 +400,8 @@ class ShardReader:
         Raises
         ------
         DatasetError
-            If a shard is missing or damaged.
+            If a shard is missing or damaged. `uvgen.errors.FieldError`, which is also a KeyError, if there is no such
+            field, or no sample.
         """
         return self.columns((name,), max_bytes=max_bytes)[name]
 
@@ -403,7 +411,7 @@ class ShardReader:
         for columns in self.shard_columns(tuple(parts), max_bytes=max_bytes):
             for name, values in columns.items():
                 parts[name].append(values)
-        return {name: np.concatenate(values) for name, values in parts.items()}
+        return {name: np.concatenate(values) if values else self._none(name) for name, values in parts.items()}
 
     def shard_columns(
         self, names: Sequence[str], *, max_bytes: int = MAX_INFLATED_BYTES
