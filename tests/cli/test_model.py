@@ -371,7 +371,7 @@ def test_info_export_and_parameterize_take_foreign_files_and_folders(uvgen: Any,
 def test_build_with_a_foreign_model_without_landmarks_names_the_option(uvgen: Any, tmp_path: Path, tree: Path) -> None:
     write_statismo(tmp_path / "model2019_fullHead.h5")
     result = uvgen("build", "--data", tree, "--model", tmp_path / "model2019_fullHead.h5", "--out", tmp_path / "out")
-    assert result.exit_code != 0 and "uvgen model convert … --landmarks FILE" in result.stderr
+    assert result.exit_code != 0 and "`uvgen model convert` as --landmarks" in result.stderr
 
 
 def test_info_prints_joints(uvgen: Any, tmp_path: Path) -> None:

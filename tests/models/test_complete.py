@@ -42,8 +42,8 @@ def bare(model: MorphableModel, kept: Any = None, **more: Any) -> AssembledModel
     )
 
 
-def test_completed_without_landmarks_names_the_options(larger: MorphableModel) -> None:
-    with pytest.raises(ModelError, match=r"^a\.file: brings no landmarks.*model convert … --landmarks FILE.*--uv-from"):
+def test_completed_without_landmarks_names_the_arguments(larger: MorphableModel) -> None:
+    with pytest.raises(ModelError, match=r"^a\.file: brings no landmarks.*argument `landmarks`.*argument `uv_from`"):
         completed(bare(larger))
 
 
@@ -245,7 +245,11 @@ def test_uv_of_an_obj_with_a_seam_repeat_its_vertices(larger: MorphableModel, tm
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.npy", np.ones((3, 2)), "3 UV, expected 1681, one per vertex; those of a larger mesh go with --indices"),
+        (
+            "a.npy",
+            np.ones((3, 2)),
+            "3 UV, expected 1681, one per vertex; those of a larger .* argument `indices`",
+        ),
         ("a.npy", np.ones((1681, 3)), r"float64 \(1681, 3\), expected UV \(n, 2\)"),
         ("a.npy", np.full((1681, 2), 1.5), "UV of 1.5 to 1.5, expected 0 to 1"),
         ("a.npy", np.full((1681, 2), np.nan), "vertex 0 has no UV"),
@@ -393,8 +397,8 @@ def test_convert_of_files_in_any_order_is_that_of_named_ones(tmp_path: Path, lar
     [
         (["BFM_UV.mat", "model_info.mat"], {},
          "model_info.mat: not all files of the Basel Face Model 2009, expected 01_MorphableModel.mat"),
-        (["BFM_UV.mat", "BFM_UV.mat"], {}, "a second file for --uv, expected one beside .*BFM_UV.mat"),
-        (["model_info.mat", "BFM_UV.mat"], {"uv": "BFM_UV.mat"}, "a second file for --uv"),
+        (["BFM_UV.mat", "BFM_UV.mat"], {}, "a second file for argument `uv`, expected one beside .*BFM_UV.mat"),
+        (["model_info.mat", "BFM_UV.mat"], {"uv": "BFM_UV.mat"}, "a second file for argument `uv`"),
         (["bfm_noneck_v3.pkl", "BFM_UV.mat"], {}, "bfm_noneck_v3.pkl: not one of the files of the Basel Face Model"),
         (["bfm_noneck_v3.pkl"], {"bfm": "01_MorphableModel.mat"}, "bfm: given with .*pkl, expected one model's files"),
         (["bfm_noneck_v3.pkl"], {"keep_all": True}, "keep_all: given with .*expected the files of the Basel Face"),

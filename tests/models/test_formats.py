@@ -336,7 +336,7 @@ def test_keep_all_averages_neighbours_on_a_mesh_that_is_no_surface() -> None:
 def test_keep_all_of_wrong_files_is_refused(tmp_path: Path, whole: MorphableModel) -> None:
     files = write_whole(tmp_path, whole)
     sio.savemat(tmp_path / "trimmed.mat", {"UV": whole.uv})
-    with pytest.raises(ModelError, match=r"UV of 1681 vertices, expected 1688 for --keep-all: BFM_UV.mat of 3DMMasSTN"):
+    with pytest.raises(ModelError, match=r"UV of 1681 vertices, expected 1688 with argument `keep_all`: BFM_UV.mat"):
         bfm_whole.read(**files | {"uv": tmp_path / "trimmed.mat"})
     break_part("01_MorphableModel.mat", tl=np.full((3, 3), 5000.0))(tmp_path)
     with pytest.raises(ModelError, match="tl names vertices outside of 1 to 1688"):

@@ -142,8 +142,8 @@ class _Importer:
         size = self.job.config.size
         if not np.ptp(landmarks, axis=0).any():
             raise SampleError(
-                f"{sample.parameters}: the texels of {self.job.model.name}'s 68 landmarks show no face: they all lie in "
-                "one point"
+                f"{sample.parameters}: the texels of {self.job.model.name}'s 68 landmarks show no face, but lie in one "
+                "point"
             )
         affine, distance = lay_on(self.mean, landmarks)
         low, high = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)
