@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,11 @@ from uvgen.fixed_point import decode
 from uvgen.shards.constants import CONSTANTS, read_constants
 from uvgen.shards.format import Layout
 from uvgen.shards.index import Index
+from uvgen.shards.makers import Finish, Maker
 from uvgen.shards.pool import ShardDemands, ShardPool, check_hash
 from uvgen.shards.shard import OpenShard
 from uvgen.shards.stored import ReadAhead
-from uvgen.shards.table import ShardTable, names_digest
+from uvgen.shards.table import listed_names
 from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.hdf5_reading import MAX_INFLATED_BYTES
 from uvgen.storage.names import brief
@@ -28,28 +29,6 @@ from uvgen.storage.objects import url_of
 from uvgen.wording import count
 
 _CACHED = ("names", "constants", "_numbers")
-
-
-class Maker(Protocol):
-    """Makes a field that is not stored, of others."""
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """Fields that it is made of, if the samples have them."""
-
-    @property
-    def layout(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
-        """Shape and dtype of one sample's."""
-
-    def __call__(self, rows: Mapping[str, Any], *, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """The field of a batch, stacked along the first axis, in `out` if it is given."""
-
-
-class Finish(Protocol):
-    """Changes samples when all of their fields are there, before they are handed out."""
-
-    def __call__(self, fields: dict[str, Any], *, batched: bool) -> dict[str, Any]:
-        """The fields of one sample, or of several stacked along a new first axis, as they are handed out."""
 
 
 class ShardReader:
@@ -356,31 +335,12 @@ class ShardReader:
     @cached_property
     def names(self) -> list[str]:
         """Every sample's name, in order; not to be changed, since it is made once."""
-        listed = self._listed_names()
+        listed = listed_names(self.folder, self._pool.entries)
         return [
             name
             for k, names in enumerate(listed)
             for name in self._chosen(k, self._pool[k].texts("name") if names is None else names)
         ]
-
-    def _listed_names(self) -> list[list[str] | None]:
-        """The names of all samples of each shard, as far as the index lists them."""
-        if not isinstance(self._pool.entries, ShardTable):
-            return [entry.sample_names for entry in self._pool.entries]
-        try:
-            there = {entry.file: entry for entry in Index.read(self.folder).shards}
-        except DatasetError:
-            there = {}
-        listed: list[list[str] | None] = []
-        for k, entry in enumerate(self._pool.entries):
-            now = there.get(entry.file)
-            same = (
-                now is not None
-                and now.names is not None
-                and names_digest(now.names) == self._pool.table.names_digest(k)
-            )
-            listed.append(now.sample_names if now is not None and same else None)
-        return listed
 
     def column(self, name: str, *, max_bytes: int = MAX_INFLATED_BYTES) -> NDArray[Any]:
         """One stored field of every sample, stacked, in order: for small ones, such as the pose.
