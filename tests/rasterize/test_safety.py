@@ -387,3 +387,9 @@ FLAT = np.zeros((2, 3))
 def test_argument_of_another_kind_is_refused_by_its_name(call, named):
     with pytest.raises(InputError, match=rf"^{named}: "):
         call()
+
+
+@pytest.mark.parametrize("size", [(0, 0), (0, 5), (5, 0)])
+def test_no_vertex_is_seen_in_a_picture_without_pixels(size):
+    corner = np.array([[-0.5, -0.5, 0.0]])
+    assert not r.visible_vertices(corner, np.zeros((0, 3), int), size=size).any()

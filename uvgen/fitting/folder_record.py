@@ -5,7 +5,6 @@ What an entry of the index is differs: a face of a photograph (`uvgen.fitting.fa
 """
 
 import json
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -14,9 +13,10 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from uvgen._version import __version__
-from uvgen.errors import InputError, OutputError, SettingsError
+from uvgen.errors import InputError, SettingsError
 from uvgen.jobs.run import check_same
 from uvgen.storage.files import check_folder, replaced_on_success
+from uvgen.storage.folders import check_own_folder
 from uvgen.storage.journal import Journal
 from uvgen.storage.names import brief, printable
 from uvgen.storage.plain_json import parse_json
@@ -63,11 +63,7 @@ class FolderIndex(Generic[Entry]):
         """Raise OutputError, before any work, if a folder holds something else or cannot be written."""
         if not (out / self.file).exists():
             check_folder(out)
-            if out.is_dir() and (found := sorted(name for name in os.listdir(out) if not name.startswith("."))):
-                raise OutputError(
-                    f"{out}: holds something else ({printable(found[0])}), expected a new or an empty folder; choose "
-                    "another"
-                )
+            check_own_folder(out, self.file)
 
     def read(self, path: Path) -> dict[str, Any]:
         """What an index holds; SettingsError if it is none."""
