@@ -191,12 +191,13 @@ def _pose(canonical: NDArray[np.float64], points: NDArray[np.float64], name: str
     down = np.array([1.0, -1.0, 1.0])
     middle, mean = points.mean(axis=0), canonical.mean(axis=0)
     there, here = (points - middle) * down, canonical - mean
-    spread = float(np.sqrt((there**2).sum(axis=1).mean()))
+    with np.errstate(over="ignore"):
+        spread = float(np.sqrt((there**2).sum(axis=1).mean()))
     if not spread > 0:
         raise InputError(f"{name}: all of the face is in one point, expected a face, px")
     if not spread < np.inf:
         raise InputError(f"{name}: squares of its points overflow, expected a face, px")
-    rotation = align_points(here, there, scaled=False).rotation  # also of a flat or a mirrored face
+    rotation = align_points(canonical, points * down, scaled=False).rotation  # also of a flat or a mirrored face
     scale = spread / float(np.sqrt((here**2).sum(axis=1).mean()))
     matrix = scale * rotation * down[:, None]
     affine = np.concatenate([matrix, (middle - matrix @ mean)[:, None]], axis=1)
