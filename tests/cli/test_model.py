@@ -322,7 +322,7 @@ def test_convert_of_a_foreign_file_takes_what_it_lacks_from_a_larger_model(uvgen
     again = uvgen("model", "convert", path, *options)
     assert again.exit_code == 1 and "--overwrite" in again.stderr
     result = uvgen("model", "convert", path, "--uv-from", "builtin", "--out", tmp_path / "other.h5")
-    assert result.exit_code == 1 and "--indices FILE" in result.stderr and not (tmp_path / "other.h5").exists()
+    assert result.exit_code == 1 and "in a file, --indices" in result.stderr and not (tmp_path / "other.h5").exists()
 
 
 def test_convert_of_foreign_files_takes_uv_indices_and_landmarks(uvgen: Any, tmp_path: Path) -> None:

@@ -98,7 +98,9 @@ def test_standard_deviations_are_carried_only_where_the_components_are_the_same(
 def test_completed_of_another_face_or_bad_indices_is_refused(larger: MorphableModel, tmp_path: Path) -> None:
     kept = kept_vertices()
     small, path = bare(larger, kept), tmp_path / "kept.npy"
-    with pytest.raises(InputError, match=r"uv_from: toy has 1681 vertices, up to 1 mm from the 1369.*argument `indices`"):
+    with pytest.raises(
+        InputError, match=r"uv_from: toy has 1681 vertices, up to 1 mm from the 1369.*argument `indices`"
+    ):
         completed(replace(small, mean=small.mean + [0, 0, 1000]), Supplements(uv_from=larger))
     np.save(path, kept[:-1])
     with pytest.raises(InputError, match=r"kept\.npy: 1368 numbers, expected 1369, one per vertex of a\.file"):
@@ -333,7 +335,7 @@ def test_completed_of_a_closed_mesh_asks_for_uv(larger: MorphableModel) -> None:
     with pytest.raises(
         ModelError,
         match=r"a\.file: brings no UV, and none are found for its mesh .*no "
-        "boundary.*--uv FI",
+        "boundary.*argument `uv`",
     ):
         completed(closed)
 

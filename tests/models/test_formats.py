@@ -170,7 +170,11 @@ def test_tddfa_v2_of_a_bad_pickle_names_it_and_runs_nothing(
         ("keypoints", np.arange(204) + 3 * 10**6, "landmarks name a vertex that does not exist"),
         ("tri", np.ones((4, 5)), r"tri is float64 \(4, 5\), expected \(3, m\) or \(m, 3\)"),
         ("tri", np.full((3, 5), 10**6), "triangles are .*, expected .m, 3. vertices of 0 to 1368"),
-        ("tri", np.zeros((3, 5)), "brings no UV, and none are found.*--uv FILE.*--uv-from|on vertices of no triangle"),
+        (
+            "tri",
+            np.zeros((3, 5)),
+            "brings no UV, and none are found.*argument `uv`.*argument `uv_from`|on vertices of no triangle",
+        ),
     ],
 )
 def test_tddfa_v2_of_wrong_dimensions_names_file_and_part(
