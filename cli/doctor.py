@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from uvgen.cli.groups import as_typed
 from uvgen.cli.options import ANY_PATH, MODEL, untrusted_option
 from uvgen.cli.progress import reported
 from uvgen.cli.results import json_option, print_json
@@ -68,7 +69,7 @@ def command(
             click.echo(line)
     told = [finding for finding in found.findings if not quiet or finding.level != "note"]
     for _, alike in itertools.groupby(told, key=lambda finding: finding.code):
-        click.echo(_shown([*alike]))
+        click.echo(as_typed(_shown([*alike])))
     if not quiet and (line := _checked(found)):
         click.echo(line)
     if not quiet or told:

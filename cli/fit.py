@@ -211,7 +211,7 @@ def _summarize(out: Path, result: Any) -> None:
     found = f", landmarks{of} by {result.detector}" if result.detector else ""
     click.echo(
         f"{out}: {count(len(result.faces), 'face')}{found}, {len(result.skipped)} skipped; this run "
-        f"{count(result.new_faces, 'face')} in {waited(result.seconds):.1f} s"
+        f"{count(result.new_samples, 'face')} in {waited(result.seconds):.1f} s"
     )
     if len(residuals):
         named = ", ".join(f"{printable(face.name)} {face.residual:.2%}" for face in worst)

@@ -100,11 +100,16 @@ class SpokenGroup(click.Group):
             formatter.write_dl(rows)
 
 
-def as_typed(text: str) -> str:
-    """A text with the command line's paths as they stand there, if it has them from the root on.
+_MENTIONED = re.compile(r"argument `([a-z][a-z0-9_]*)`")
 
-    The library works with absolute paths, since its processes may have another working folder.
+
+def as_typed(text: str) -> str:
+    """A text of the library in the words of the command line: options for the arguments, and its paths, as typed.
+
+    The library mentions arguments as ``argument `uv_from```, and works with absolute paths, since its processes may
+    have another working folder.
     """
+    text = _MENTIONED.sub(lambda found: f"--{found[1].replace('_', '-')}", text)
     context = click.get_current_context(silent=True)
     arguments = [] if context is None else context.find_root().meta.get(ARGUMENTS, [])
     words = [word.partition("=")[2] if word.startswith("--") else word for word in arguments]

@@ -180,7 +180,7 @@ def command(
         found = f", found by {result.detector}" if result.detector else ""
         click.echo(
             f"{out}: {count(len(result.faces), 'face')}{found}, {len(result.skipped)} skipped; this run "
-            f"{count(result.new_faces, 'face')} in {result.seconds:.1f} s (crops of {result.crop_size} px, maps of "
+            f"{count(result.new_samples, 'face')} in {result.seconds:.1f} s (crops of {result.crop_size} px, maps of "
             f"{result.uv_size}² texels)"
         )
     if result.skipped:

@@ -149,7 +149,7 @@ def _summarize(out: Path, result: Any) -> None:
     units = sorted({one.unit or "no known unit" for one in result.scans})
     click.echo(
         f"{out}: {count(len(result.scans), 'registered scan')}, {len(result.skipped)} skipped; this run "
-        f"{count(result.new_scans, 'scan')} in {waited(result.seconds):.1f} s"
+        f"{count(result.new_samples, 'scan')} in {waited(result.seconds):.1f} s"
     )
     click.echo(
         f"off the scans (root mean square): median {np.median(errors):.2f} mm; worst "

@@ -186,3 +186,11 @@ def test_denormalize_of_tensors_by_no_number_raises(scale) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
     with pytest.raises(InputError, match="scale: "):
         denormalize(torch.zeros(3, 2, 2), scale, 0.0)
+
+
+@pytest.mark.parametrize(("dtype", "expected"), [("<f8", "f8"), (">f8", "f8"), (np.longdouble, "f8"), (">f4", "f4")])
+def test_normalize_keeps_the_precision_of_any_byte_order(dtype: Any, expected: str) -> None:
+    values = np.full((4, 4, 3), 100 + 1e-9, dtype)
+    how = Normalization.of_maps("size", 256)
+    for found in (how.normalize(values), how.denormalize(values), denormalize(values, 1.0, 0.0)):
+        assert found.dtype == np.dtype(expected)

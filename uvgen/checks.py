@@ -291,7 +291,7 @@ def picture_size(size: Any) -> tuple[int, int]:
 
 def background_color(value: ArrayLike, channels: int) -> NDArray[np.float32]:
     """A scalar or (channels,) as frozen float32 (channels,)."""
-    color = np.asarray(value)
+    color = as_array(value, "background")
     check_array(color, "background", (), (channels,), kind="real numbers", note="one number, or one per channel")
     return frozen(np.broadcast_to(color.astype(np.float32), (channels,)), np.float32)
 
@@ -301,7 +301,7 @@ def triangle_indices(value: ArrayLike, n_vertices: int | None = None, name: str 
 
     The kernels check the range themselves, so only values that int32 cannot hold are looked for here.
     """
-    array = np.asarray(value)
+    array = as_array(value, name)
     if array.size == 0 and array.ndim <= 2 and array.shape[-1:] in ((0,), (3,)):
         return frozen(np.zeros(0), np.uint32)
     check_array(array, name, (None, 3), kind="integers", note="vertex indices")

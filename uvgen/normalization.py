@@ -325,5 +325,6 @@ def _floats(values: Any, name: str) -> Any:
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiub":
         raise InputError(f"{name}: {shown(values)}, expected a NumPy array or a PyTorch tensor of real numbers")
     check_array(values, name, (..., 3))
-    with np.errstate(over="ignore"):  # of wider types
-        return values if values.dtype == np.float64 else values.astype(np.float32, copy=False)
+    wide = values.dtype.kind == "f" and values.dtype.itemsize >= 8  # in any byte order; float64 at most is kept
+    with np.errstate(over="ignore"):
+        return values.astype(np.float64 if wide else np.float32, copy=False)

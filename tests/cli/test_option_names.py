@@ -3,7 +3,7 @@
 import click
 import pytest
 
-from uvgen.cli.groups import ARGUMENTS, with_option
+from uvgen.cli.groups import ARGUMENTS, as_typed, with_option
 from uvgen.cli.main import main
 
 
@@ -34,3 +34,8 @@ def test_the_command_that_was_called_may_be_nested() -> None:
     command = main._called_command(context)  # type: ignore[attr-defined]
     assert command.name == "parameterize"
     assert with_option("landmarks: none", command, []) == "--landmarks: none"
+
+
+def test_arguments_that_a_message_mentions_are_shown_as_options() -> None:
+    said = "a.mat: brings no UV; give a model as argument `uv_from`, with argument `indices`"
+    assert as_typed(said) == "a.mat: brings no UV; give a model as --uv-from, with --indices"

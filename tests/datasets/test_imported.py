@@ -38,7 +38,7 @@ from uvgen import (
     write_report,
 )
 from uvgen.cli.main import main
-from uvgen.datasets.imported_worker import lay_on
+from uvgen.datasets.mean_face import lay_on
 from uvgen.errors import DatasetError, InputError, SampleError, SettingsError
 from uvgen.geometry import affine_to_pose, pose_to_image
 from uvgen.normalization import MAP_SCALES, Normalization

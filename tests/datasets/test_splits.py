@@ -145,6 +145,8 @@ def test_group_samples_by_photograph_sample_or_expression(built, by, n_groups) -
     ("fractions", "options", "message"),
     [
         ({}, {}, "fractions: none"),
+        ([0.9, 0.1], {}, r"fractions: \[0.9, 0.1\], expected a mapping"),
+        (HALVES, {"by": 1}, "by: 1, expected photograph, sample or a regular expression"),
         ({"train": 0.9, "val": 0.2}, {}, "sum to 1.1, expected 1"),
         ({"train": 0.0}, {}, "train = 0.0, expected a share above 0"),
         ({"train": float("nan")}, {}, "train = nan, expected a share"),

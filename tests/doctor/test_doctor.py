@@ -359,7 +359,7 @@ def test_model_files_are_told_what_they_lack(tmp_path) -> None:
 def test_file_that_is_no_model_is_told_what_it_is(tmp_path) -> None:
     write_bfm_files(tmp_path, toy_model())
     (finding,) = diagnose(tmp_path / "01_MorphableModel.mat").findings
-    assert finding.code == "UV401" and "--bfm of `uvgen model convert`" in finding.text
+    assert finding.code == "UV401" and "argument `bfm` of `uvgen model convert`" in finding.text
     (tmp_path / "notes.txt").write_text("hello")
     assert codes(tmp_path / "notes.txt") == {"UV401"}
 

@@ -89,7 +89,7 @@ def map_of(out: Path, photograph: Path) -> np.ndarray:
 def test_files_of_a_face_hold_the_map_brought_to_its_photograph(photos, network, crop_map, tmp_path) -> None:
     out, model = tmp_path / "out", load_model("builtin")
     result = predict_photographs(network, photos, out, options=IN_SIZES, write=ALL, draw=draw_alignment, kind="mesh")
-    assert len(result.faces) == result.new_faces == N and not result.skipped and result.detector is None
+    assert len(result.faces) == result.new_samples == N and not result.skipped and result.detector is None
     assert (result.crop_size, result.uv_size) == (SIZE, U)
     for photograph in photos.glob("*.jpg"):
         similarity = crop_from_landmarks(points_of(photograph), SIZE)
@@ -237,9 +237,9 @@ def test_interrupted_runs_go_on_to_the_same_bytes(photos, network, tmp_path, mon
         with pytest.raises(KeyboardInterrupt):
             predict_photographs(network, photos, tmp_path / "out", workers=workers, progress=stop, **arguments)
     result = predict_photographs(network, photos, tmp_path / "out", workers=workers, **arguments)
-    assert 0 < result.new_faces < N == len(result.faces)
+    assert 0 < result.new_samples < N == len(result.faces)
     assert content(tmp_path / "out") == content(tmp_path / "whole")
-    assert predict_photographs(network, photos, tmp_path / "out", **arguments).new_faces == 0
+    assert predict_photographs(network, photos, tmp_path / "out", **arguments).new_samples == 0
 
 
 def test_what_changed_is_predicted_anew(photos, network, tmp_path) -> None:
@@ -247,7 +247,7 @@ def test_what_changed_is_predicted_anew(photos, network, tmp_path) -> None:
     one, two, *_ = sorted(photos.glob("*.jpg"))
     np.savetxt(one.with_suffix(".txt"), points_of(one) + 2)
     (tmp_path / "out" / f"{two.stem}.obj").unlink()
-    assert predict_photographs(network, photos, tmp_path / "out", options=IN_SIZES).new_faces == 2
+    assert predict_photographs(network, photos, tmp_path / "out", options=IN_SIZES).new_samples == 2
     predict_photographs(network, photos, tmp_path / "whole", options=IN_SIZES)
     assert content(tmp_path / "out") == content(tmp_path / "whole")
 
@@ -272,7 +272,7 @@ def test_other_settings_need_another_folder_or_overwriting(photos, network, crop
         predict_photographs(network, photos, out, options=IN_SIZES, write=ALL)
     (out / "mine.txt").write_text("mine")
     result = predict_photographs(network, photos, out, options=IN_SIZES, write=["map"], overwrite=True)
-    assert result.new_faces == N and not list(out.glob("*.obj")) and (out / "mine.txt").read_text() == "mine"
+    assert result.new_samples == N and not list(out.glob("*.obj")) and (out / "mine.txt").read_text() == "mine"
 
 
 @pytest.mark.parametrize(

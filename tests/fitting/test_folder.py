@@ -76,7 +76,7 @@ def hashes(folder: Path) -> dict[str, bytes]:
 
 def test_fitted_photographs_are_samples_that_build_takes(photos: Path, drawn: Path, tmp_path: Path) -> None:
     result = fit_photographs(photos, tmp_path / "fitted", jaw="fixed")
-    assert len(result.faces) == result.new_faces == N and not result.skipped and result.detector is None
+    assert len(result.faces) == result.new_samples == N and not result.skipped and result.detector is None
     samples = find_samples(tmp_path / "fitted")
     for sample, original in zip(samples, find_samples(drawn), strict=True):
         assert sample.image is not None and original.image is not None
@@ -104,10 +104,10 @@ def test_interrupted_runs_go_on_to_the_same_bytes(
         with pytest.raises(KeyboardInterrupt):
             fit_photographs(photos, tmp_path / "out", workers=workers, progress=stop)
     result = fit_photographs(photos, tmp_path / "out", workers=workers)
-    assert 0 < result.new_faces < N == len(result.faces)
+    assert 0 < result.new_samples < N == len(result.faces)
     assert hashes(tmp_path / "out") == hashes(tmp_path / "whole")
     again = fit_photographs(photos, tmp_path / "out")
-    assert again.new_faces == 0 and again.faces == result.faces
+    assert again.new_samples == 0 and again.faces == result.faces
 
 
 def test_more_photographs_are_added_and_missing_files_made_anew(photos: Path, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_more_photographs_are_added_and_missing_files_made_anew(photos: Path, tm
     fit_photographs(photos, tmp_path / "out")
     (tmp_path / away.name).rename(away)
     sorted((tmp_path / "out").glob("*.mat"))[0].unlink()
-    assert fit_photographs(photos, tmp_path / "out").new_faces == 2
+    assert fit_photographs(photos, tmp_path / "out").new_samples == 2
     assert hashes(tmp_path / "out") == hashes(tmp_path / "whole")
 
 
@@ -193,7 +193,7 @@ def test_a_bad_photograph_costs_itself_and_is_named(photos: Path, tmp_path: Path
     path.write_bytes(original)
     path.with_suffix(".txt").write_bytes(landmarks)
     mended = fit_photographs(photos, tmp_path / "out", detector=None)  # the same command takes what was mended
-    assert mended.new_faces == 1 and not mended.skipped
+    assert mended.new_samples == 1 and not mended.skipped
     fit_photographs(photos, tmp_path / "whole", detector=None)
     assert hashes(tmp_path / "out") == hashes(tmp_path / "whole")
 
@@ -211,7 +211,7 @@ def test_a_skipped_photograph_whose_name_is_no_text_leaves_a_folder_that_is_gone
     assert [skip.name for skip in made.skipped] == [r"bad\xff\n\x1b"] and made.skipped[0].reason.isprintable()
     assert r"good\xfe" in {face.name for face in made.faces}
     again = fit_photographs(photos, tmp_path / "fitted", jaw="fixed")
-    assert again.new_faces == 0 and again.skipped == made.skipped and again.faces == made.faces
+    assert again.new_samples == 0 and again.skipped == made.skipped and again.faces == made.faces
 
 
 def test_faces_above_the_largest_residual_are_left_out(photos: Path, tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_folders_become_subsets_and_persons_get_one_shape(photos: Path, tmp_path
 
 def test_the_output_may_lie_among_the_photographs(photos: Path) -> None:
     fit_photographs(photos, photos / "out")
-    assert fit_photographs(photos, photos / "out").new_faces == 0
+    assert fit_photographs(photos, photos / "out").new_samples == 0
 
 
 def rotated(path: Path) -> bytes:
@@ -362,7 +362,7 @@ def test_a_sample_whose_picture_is_gone_is_made_again(photos: Path, tmp_path: Pa
     fit_photographs(photos, tmp_path / "out")
     before = hashes(tmp_path / "out")
     first(tmp_path / "out").unlink()
-    assert fit_photographs(photos, tmp_path / "out").new_faces == 1
+    assert fit_photographs(photos, tmp_path / "out").new_samples == 1
     assert hashes(tmp_path / "out") == before
 
 
@@ -431,7 +431,7 @@ def test_faces_that_were_detected_with_other_weights_are_refused(detected: Path,
     weights.write_bytes(b"1")
     how: dict[str, Any] = {"detector": "dlib", "detector_model": weights}
     fit_photographs(detected, out, **how)
-    assert fit_photographs(detected, out, **how).new_faces == 0
+    assert fit_photographs(detected, out, **how).new_samples == 0
     with pytest.raises(SettingsError, match="was made with other weights of the detector; choose another"):
         fit_photographs(detected, out, detector="dlib")
     weights.write_bytes(b"2")
@@ -449,7 +449,7 @@ def test_a_folder_that_states_no_weights_is_gone_on_with_where_none_are_named(de
     content = json.loads((out / "fit.json").read_text())
     assert content.pop("detector_sha256") is None
     (out / "fit.json").write_text(json.dumps(content))
-    assert fit_photographs(detected, out, detector="dlib").new_faces == 0
+    assert fit_photographs(detected, out, detector="dlib").new_samples == 0
     (tmp_path / "a.dat").write_bytes(b"1")
     with pytest.raises(SettingsError, match="was made with other weights of the detector"):
         fit_photographs(detected, out, detector="dlib", detector_model=tmp_path / "a.dat")
@@ -586,7 +586,7 @@ def test_the_output_folder_may_be_a_link_and_no_folder_in_it(tmp_path: Path) -> 
 
 def test_the_summary_says_of_how_many_faces_a_detector_found_the_landmarks(capsys) -> None:
     faces = [SimpleNamespace(name=f"{k}", residual=0.01, source="dlib" if k else "0.txt") for k in range(3)]
-    result = SimpleNamespace(faces=faces, skipped=(), detector="dlib", new_faces=3, seconds=1.0)
+    result = SimpleNamespace(faces=faces, skipped=(), detector="dlib", new_samples=3, seconds=1.0)
     _summarize(Path("out"), result)
     assert capsys.readouterr().out.startswith("out: 3 faces, landmarks of 2 by dlib, 0 skipped; this run 3 faces in")
     result.faces = faces[1:]

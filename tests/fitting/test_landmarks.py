@@ -219,27 +219,30 @@ def test_pictures_of_one_person_get_one_shape_which_is_nearer(builtin: Morphable
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "kind", "words"),
     [
-        (lambda p: p[:, LANDMARK_MIRROR], "mirrored: left and right exchanged"),
-        (lambda p: np.stack([p[..., 0], SIZE - 1 - p[..., 1]], axis=-1), "upside down"),
-        (lambda p: p[..., ::-1], "x and y exchanged"),
-        (lambda p: np.random.default_rng(0).permutation(p, axis=1), "in the order of iBUG's 68"),
+        (lambda p: p[:, LANDMARK_MIRROR], "mirrored", "mirrored: left and right exchanged"),
+        (lambda p: np.stack([p[..., 0], SIZE - 1 - p[..., 1]], axis=-1), "upside down", "upside down"),
+        (lambda p: p[..., ::-1], "transposed", "x and y exchanged"),
+        (lambda p: np.random.default_rng(0).permutation(p, axis=1), "unknown", "in the order of iBUG's 68"),
     ],
     ids=["mirrored", "y up", "exchanged", "shuffled"],
 )
-def test_landmarks_that_no_face_has_are_explained(builtin: MorphableModel, faces: Faces, change, words: str) -> None:
+def test_landmarks_that_no_face_has_are_explained(
+    builtin: MorphableModel, faces: Faces, change, kind: str, words: str
+) -> None:
     upright = np.flatnonzero(faces.yaw < 50)[:10]
     points, weights = change(faces.landmarks[upright]), np.ones((len(upright), 68))
     fit = fit_landmarks(points, builtin, SIZE)
     doubts = landmark_doubts(points, weights, fit, builtin, np.full((len(upright), 2), SIZE))
-    assert sum(words in doubt for doubt in doubts) >= 9, doubts
+    assert sum(doubt.kind == kind and words in doubt.text for doubt in doubts) >= 9, doubts
+    assert all(doubt.is_explained == (doubt.kind != "unknown") for doubt in doubts if doubt.kind)
 
 
 def test_good_landmarks_raise_no_doubts(builtin: MorphableModel, faces: Faces) -> None:
     fit = fit_landmarks(faces.landmarks, builtin, SIZE)
     sizes, weights = np.full((len(faces.yaw), 2), SIZE), np.ones((len(faces.yaw), 68))
-    assert not any(landmark_doubts(faces.landmarks, weights, fit, builtin, sizes))
+    assert not any(doubt.kind for doubt in landmark_doubts(faces.landmarks, weights, fit, builtin, sizes))
 
 
 @pytest.mark.parametrize(
@@ -312,3 +315,9 @@ def test_angles_of_faces_upside_down_and_from_behind_are_those_of_roll_and_yaw(
     given = np.deg2rad([[pitch, yaw, roll]])
     found = angles_of(rotation_matrices(given))
     assert np.abs((found - given + np.pi) % (2 * np.pi) - np.pi).max() < 1e-6
+
+
+def test_no_faces_give_a_fit_of_none(builtin: MorphableModel) -> None:
+    fit = fit_landmarks(np.zeros((0, 68, 2)), builtin, 450)
+    assert fit.pose.shape == (0, 7) and fit.points.shape == (0, 68, 2)
+    assert fit.shape.shape == (0, builtin.n_shape) and fit.residual.shape == (0,)

@@ -101,7 +101,7 @@ def test_a_photograph_that_changed_is_fitted_anew(photos: Path, tmp_path: Path, 
     result = fit_photographs(photos, tmp_path / "out", **options)
     fresh = fit_photographs(photos, tmp_path / "whole", **options)
     assert hashes(tmp_path / "out") == hashes(tmp_path / "whole") and result.faces == fresh.faces
-    assert fit_photographs(photos, tmp_path / "out", **options).new_faces == (0 if not result.skipped else
+    assert fit_photographs(photos, tmp_path / "out", **options).new_samples == (0 if not result.skipped else
                                                                            same_person * len(result.faces))  # fmt: skip
 
 
@@ -122,7 +122,7 @@ def test_a_sample_without_one_of_its_files_is_made_anew(photos: Path, tmp_path: 
     fit_photographs(photos, tmp_path / "out")
     whole = hashes(tmp_path / "out")
     (tmp_path / f"out/p1{end}").unlink()
-    assert fit_photographs(photos, tmp_path / "out").new_faces == 1
+    assert fit_photographs(photos, tmp_path / "out").new_samples == 1
     assert hashes(tmp_path / "out") == whole
 
 
@@ -130,7 +130,7 @@ def test_a_person_with_a_new_photograph_is_fitted_anew(photos: Path, tmp_path: P
     rename(photos, "p2", "../p2")
     fit_photographs(photos, tmp_path / "out", same_person=True)
     rename(photos.parent, "p2", "photos/p2")
-    assert fit_photographs(photos, tmp_path / "out", same_person=True).new_faces == N
+    assert fit_photographs(photos, tmp_path / "out", same_person=True).new_samples == N
     fit_photographs(photos, tmp_path / "whole", same_person=True)
     assert hashes(tmp_path / "out") == hashes(tmp_path / "whole")
 
@@ -158,7 +158,7 @@ def test_names_of_any_kind_are_resumed_and_built(photos: Path, tmp_path: Path, n
     (photos / "p1.txt").unlink()
     result = fit_photographs(photos, tmp_path / "out", faces="all")
     assert len(result.faces) == N + 1 and not result.skipped
-    assert fit_photographs(photos, tmp_path / "out", faces="all").new_faces == 0
+    assert fit_photographs(photos, tmp_path / "out", faces="all").new_samples == 0
     assert build_shards(tmp_path / "out", tmp_path / "shards", config=SMALL).samples == N + 1
     assert {face.name for face in result.faces} == {sample.name for sample in find_samples(tmp_path / "out")}
 
@@ -216,7 +216,7 @@ def test_linked_folders_are_taken_once_and_loops_end(photos: Path, tmp_path: Pat
 def test_what_was_fitted_before_is_no_photograph(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(photos)
     fit_photographs(photos, tmp_path / "link" / "first")
-    assert fit_photographs(photos, tmp_path / "link" / "first").new_faces == 0
+    assert fit_photographs(photos, tmp_path / "link" / "first").new_samples == 0
     assert len(fit_photographs(photos, photos / "second").faces) == N
     again = fit_photographs(photos / "second", tmp_path / "again", detector=None)  # but where it is asked for
     assert len(again.faces) == N
@@ -259,13 +259,13 @@ def test_what_a_detector_misses_can_be_annotated(photos: Path, detector: Path, t
     assert [skip.image for skip in first.skipped] == ["p0.jpg"]
     shutil.copy(detector / "p0.txt", photos)
     result = fit_photographs(photos, tmp_path / "out", detector=name)
-    assert result.new_faces == 1 and not result.skipped and result.detector == first.detector
+    assert result.new_samples == 1 and not result.skipped and result.detector == first.detector
     fit_photographs(photos, tmp_path / "whole", detector=name)
     assert hashes(tmp_path / "out") == hashes(tmp_path / "whole")
     for file in detector.glob("*.txt"):
         shutil.copy(file, photos)
     every = fit_photographs(photos, tmp_path / "out", detector=name)
-    assert every.new_faces == N - 1 and not {face.source for face in every.faces} & {"dlib"}
+    assert every.new_samples == N - 1 and not {face.source for face in every.faces} & {"dlib"}
 
 
 def test_photographs_without_a_file_go_to_the_first_installed_detector(
@@ -286,7 +286,7 @@ def test_photographs_without_a_file_may_come_later_than_the_others(
         shutil.copy(detector / name, photos)
     assert fit_photographs(photos, tmp_path / "out").detector is None
     rename_to.rename(photos / "p1.jpg")
-    assert fit_photographs(photos, tmp_path / "out").new_faces == 1
+    assert fit_photographs(photos, tmp_path / "out").new_samples == 1
     with pytest.raises(SettingsError, match="was made with detector = "):
         fit_photographs(photos, tmp_path / "out", detector=None)
 
@@ -298,7 +298,7 @@ def test_other_landmarks_of_the_same_photographs_are_seen(photos: Path, tmp_path
             shutil.copy(path, tmp_path / name)
     noisy(tmp_path / "two/p1.txt", 1)
     fit_photographs(photos, tmp_path / "out", landmarks=tmp_path / "one")
-    assert fit_photographs(photos, tmp_path / "out", landmarks=tmp_path / "two").new_faces == 1
+    assert fit_photographs(photos, tmp_path / "out", landmarks=tmp_path / "two").new_samples == 1
 
 
 def test_parts_that_are_tried_write_nothing(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,7 +51,7 @@ def test_meshes_have_the_models_triangles_and_lie_on_their_scans(
     for said in content["scans"]:
         vertices, triangles = read_mesh(whole / f"{said['name']}.obj")
         np.testing.assert_array_equal(triangles, model.triangles)
-        marks = np.loadtxt(written / said["landmarks"])
+        marks = np.loadtxt(written / said["source"])
         assert np.linalg.norm(vertices[model.landmarks] - marks, axis=1)[17:].mean() < 1 and said["unit"] == "mm"
         assert 0 < said["mean_mm"] < said["rms_mm"] < said["p95_mm"] < said["max_mm"] and 0.5 < said["matched"] <= 1
         assert said["landmarks_mm"] < 1 and said["n_flipped"] == 0 and said["scan"] == f"{said['name']}.npy"
@@ -67,7 +67,7 @@ def test_interrupted_runs_go_on_to_the_same_bytes(
     with pytest.raises(KeyboardInterrupt):
         register_scans(scans, tmp_path / "out", model=model, workers=workers, progress=stop)
     result = register_scans(scans, tmp_path / "out", model=model, workers=workers)
-    assert 0 < result.new_scans < N == len(result.scans)
+    assert 0 < result.new_samples < N == len(result.scans)
     assert hashes(tmp_path / "out") == hashes(whole)
 
 
@@ -75,9 +75,9 @@ def test_what_is_missing_or_changed_is_made_anew_alone(
     scans: Path, whole: Path, model: MorphableModel, tmp_path: Path
 ) -> None:
     out = Path(shutil.copytree(whole, tmp_path / "out"))
-    assert register_scans(scans, out, model=model).new_scans == 0
+    assert register_scans(scans, out, model=model).new_samples == 0
     (out / "scan0.obj").unlink()
-    assert register_scans(scans, out, model=model).new_scans == 1
+    assert register_scans(scans, out, model=model).new_samples == 1
     assert hashes(out) == hashes(whole)
     marks = scans / "scan1.landmarks.txt"
     np.savetxt(marks, np.loadtxt(marks)[LANDMARK_MIRROR])
@@ -189,7 +189,7 @@ def test_overwriting_removes_what_is_listed_alone(
     with pytest.raises(SettingsError, match="meshes of 1 scan that is not there any more, first scan1"):
         register_scans(scans, out, model=model)
     result = register_scans(scans, out, model=model, format="ply", overwrite=True)
-    assert result.new_scans == 1
+    assert result.new_samples == 1
     assert sorted(path.name for path in out.iterdir()) == ["mine.obj", "register.json", "scan0.ply"]
     index = out / "register.json"
     index.write_text(index.read_text().replace('"scan0"', '"../scan0"'))
@@ -219,7 +219,7 @@ def test_command_says_the_error_and_what_was_left_out(
     assert "skipped scan1: " in result.stderr and "no landmarks in" in result.stderr
     again = uvgen(*arguments, "--json")
     content = json.loads(again.stdout)
-    assert content["new_scans"] == 0 and len(content["scans"]) == len(content["skipped"]) == 1
+    assert content["new_samples"] == 0 and len(content["scans"]) == len(content["skipped"]) == 1
     assert uvgen("register", scans, "--out", out, "--max-error", 0).exit_code == 2
     loud = uvgen(*arguments[:-2], "--overwrite", "--verbose", "-j", 1)
     assert "scan0: 0." in loud.stderr and "% of the face" in loud.stderr

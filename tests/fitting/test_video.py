@@ -101,14 +101,14 @@ def test_a_folder_that_is_finished_is_gone_on_with_and_another_kind_is_refused(f
     out = shutil.copytree(fitted, tmp_path / "out")
     before = hashes(out)
     result = fit(clips, out)
-    assert result.new_faces == 0 and len(result.faces) == N + 6 and not result.skipped
+    assert result.new_samples == 0 and len(result.faces) == N + 6 and not result.skipped
     assert hashes(out) == before
     with pytest.raises(SettingsError, match="holds samples of videos, and would get some of photographs"):
         fit_photographs(clips, out, detector=None)
     with pytest.raises(SettingsError, match=r"smoothness = 1\.0, now it is 2\.0"):
         fit(clips, out, smoothness=2)
     (out / "turn/frame_000008.mat").unlink()
-    assert fit(clips, out).new_faces == 6 and hashes(out) == before
+    assert fit(clips, out).new_samples == 6 and hashes(out) == before
     fit_photographs(clips / "turn", out, detector=None, overwrite=True)
     assert not any(path.is_dir() for path in out.iterdir())  # nothing is left of the videos
 
@@ -120,7 +120,7 @@ def test_interrupted_runs_go_on_to_the_same_bytes(fitted, clips, tmp_path, monke
 
     with pytest.raises(KeyboardInterrupt):
         fit(clips, tmp_path / "out", workers=workers, progress=stop)
-    assert fit(clips, tmp_path / "out", workers=workers).new_faces < N + 6
+    assert fit(clips, tmp_path / "out", workers=workers).new_samples < N + 6
     assert hashes(tmp_path / "out") == hashes(fitted)
 
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,6 +131,22 @@ def test_run_options_out_of_range_raise() -> None:
     for timeout in (0.0, -1.0, float("nan")):
         with pytest.raises(InputError, match=r"timeout: .*, expected seconds above 0, or None for no limit"):
             RunOptions(timeout=timeout)
+
+
+@pytest.mark.parametrize("value", [1.5, "2", True, float("nan"), [1]])
+def test_run_options_of_another_type_are_refused_by_name(value: Any) -> None:
+    for name in ("workers", "retries"):
+        with pytest.raises(InputError, match=rf"^{name}: .*, expected a whole number, [01] or more"):
+            RunOptions(**{name: value})
+    if value != 1.5:
+        with pytest.raises(InputError, match=r"^timeout: .*, expected seconds above 0, or None for no limit"):
+            RunOptions(timeout=value)
+
+
+def test_run_options_keep_numbers_of_numpy_as_pythons_own() -> None:
+    how = RunOptions(np.int64(2), np.int8(0), np.float32(1.5))  # type: ignore[arg-type]
+    assert (how.workers, how.retries, how.timeout) == (2, 0, 1.5)
+    assert [type(value) for value in (how.workers, how.retries, how.timeout)] == [int, int, float]
 
 
 @pytest.mark.slow

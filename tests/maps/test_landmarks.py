@@ -282,6 +282,19 @@ def test_read_landmarks_of_what_are_no_such_maps_raises() -> None:
         read_landmarks(np.zeros((16, 16, 3), np.uint16), weights)
 
 
+@pytest.mark.parametrize("dtype", [">f4", ">f8", ">f2"])
+def test_read_landmarks_of_any_byte_order_is_the_same(dtype: str) -> None:
+    maps, weights = np.random.default_rng(0).normal(size=(20, 20, 3)).astype(dtype), random_weights(20)
+    native = maps.astype(dtype[1:])
+    np.testing.assert_array_equal(read_landmarks(maps, weights), read_landmarks(native, weights))
+    assert read_landmarks(maps, weights).dtype == read_landmarks(native, weights).dtype
+
+
+def test_read_landmarks_with_other_weights_says_what_makes_them() -> None:
+    with pytest.raises(InputError, match=r"^weights: float64 \(68, 4\), expected LandmarkWeights"):
+        read_landmarks(np.zeros((20, 20, 3), np.float32), np.zeros((68, 4)))
+
+
 def test_landmark_weights_of_constants_without_them_raise() -> None:
     with pytest.raises(InputError, match="constants: have no landmark_indices, expected those of a data set"):
         LandmarkWeights.of_constants({"weight_mask": np.ones((16, 16))})

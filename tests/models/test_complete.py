@@ -42,8 +42,8 @@ def bare(model: MorphableModel, kept: Any = None, **more: Any) -> AssembledModel
     )
 
 
-def test_completed_without_landmarks_names_the_options(larger: MorphableModel) -> None:
-    with pytest.raises(ModelError, match=r"^a\.file: brings no landmarks.*model convert … --landmarks FILE.*--uv-from"):
+def test_completed_without_landmarks_names_the_arguments(larger: MorphableModel) -> None:
+    with pytest.raises(ModelError, match=r"^a\.file: brings no landmarks.*argument `landmarks`.*argument `uv_from`"):
         completed(bare(larger))
 
 
@@ -98,7 +98,9 @@ def test_standard_deviations_are_carried_only_where_the_components_are_the_same(
 def test_completed_of_another_face_or_bad_indices_is_refused(larger: MorphableModel, tmp_path: Path) -> None:
     kept = kept_vertices()
     small, path = bare(larger, kept), tmp_path / "kept.npy"
-    with pytest.raises(InputError, match=r"uv_from: toy has 1681 vertices, up to 1 mm from the 1369.*--indices FILE"):
+    with pytest.raises(
+        InputError, match=r"uv_from: toy has 1681 vertices, up to 1 mm from the 1369.*argument `indices`"
+    ):
         completed(replace(small, mean=small.mean + [0, 0, 1000]), Supplements(uv_from=larger))
     np.save(path, kept[:-1])
     with pytest.raises(InputError, match=r"kept\.npy: 1368 numbers, expected 1369, one per vertex of a\.file"):
@@ -245,7 +247,11 @@ def test_uv_of_an_obj_with_a_seam_repeat_its_vertices(larger: MorphableModel, tm
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.npy", np.ones((3, 2)), "3 UV, expected 1681, one per vertex; those of a larger mesh go with --indices"),
+        (
+            "a.npy",
+            np.ones((3, 2)),
+            "3 UV, expected 1681, one per vertex; those of a larger .* argument `indices`",
+        ),
         ("a.npy", np.ones((1681, 3)), r"float64 \(1681, 3\), expected UV \(n, 2\)"),
         ("a.npy", np.full((1681, 2), 1.5), "UV of 1.5 to 1.5, expected 0 to 1"),
         ("a.npy", np.full((1681, 2), np.nan), "vertex 0 has no UV"),
@@ -329,7 +335,7 @@ def test_completed_of_a_closed_mesh_asks_for_uv(larger: MorphableModel) -> None:
     with pytest.raises(
         ModelError,
         match=r"a\.file: brings no UV, and none are found for its mesh .*no "
-        "boundary.*--uv FI",
+        "boundary.*argument `uv`",
     ):
         completed(closed)
 
@@ -393,8 +399,8 @@ def test_convert_of_files_in_any_order_is_that_of_named_ones(tmp_path: Path, lar
     [
         (["BFM_UV.mat", "model_info.mat"], {},
          "model_info.mat: not all files of the Basel Face Model 2009, expected 01_MorphableModel.mat"),
-        (["BFM_UV.mat", "BFM_UV.mat"], {}, "a second file for --uv, expected one beside .*BFM_UV.mat"),
-        (["model_info.mat", "BFM_UV.mat"], {"uv": "BFM_UV.mat"}, "a second file for --uv"),
+        (["BFM_UV.mat", "BFM_UV.mat"], {}, "a second file for argument `uv`, expected one beside .*BFM_UV.mat"),
+        (["model_info.mat", "BFM_UV.mat"], {"uv": "BFM_UV.mat"}, "a second file for argument `uv`"),
         (["bfm_noneck_v3.pkl", "BFM_UV.mat"], {}, "bfm_noneck_v3.pkl: not one of the files of the Basel Face Model"),
         (["bfm_noneck_v3.pkl"], {"bfm": "01_MorphableModel.mat"}, "bfm: given with .*pkl, expected one model's files"),
         (["bfm_noneck_v3.pkl"], {"keep_all": True}, "keep_all: given with .*expected the files of the Basel Face"),

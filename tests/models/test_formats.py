@@ -170,7 +170,11 @@ def test_tddfa_v2_of_a_bad_pickle_names_it_and_runs_nothing(
         ("keypoints", np.arange(204) + 3 * 10**6, "landmarks name a vertex that does not exist"),
         ("tri", np.ones((4, 5)), r"tri is float64 \(4, 5\), expected \(3, m\) or \(m, 3\)"),
         ("tri", np.full((3, 5), 10**6), "triangles are .*, expected .m, 3. vertices of 0 to 1368"),
-        ("tri", np.zeros((3, 5)), "brings no UV, and none are found.*--uv FILE.*--uv-from|on vertices of no triangle"),
+        (
+            "tri",
+            np.zeros((3, 5)),
+            "brings no UV, and none are found.*argument `uv`.*argument `uv_from`|on vertices of no triangle",
+        ),
     ],
 )
 def test_tddfa_v2_of_wrong_dimensions_names_file_and_part(
@@ -336,7 +340,7 @@ def test_keep_all_averages_neighbours_on_a_mesh_that_is_no_surface() -> None:
 def test_keep_all_of_wrong_files_is_refused(tmp_path: Path, whole: MorphableModel) -> None:
     files = write_whole(tmp_path, whole)
     sio.savemat(tmp_path / "trimmed.mat", {"UV": whole.uv})
-    with pytest.raises(ModelError, match=r"UV of 1681 vertices, expected 1688 for --keep-all: BFM_UV.mat of 3DMMasSTN"):
+    with pytest.raises(ModelError, match=r"UV of 1681 vertices, expected 1688 with argument `keep_all`: BFM_UV.mat"):
         bfm_whole.read(**files | {"uv": tmp_path / "trimmed.mat"})
     break_part("01_MorphableModel.mat", tl=np.full((3, 3), 5000.0))(tmp_path)
     with pytest.raises(ModelError, match="tl names vertices outside of 1 to 1688"):

@@ -108,7 +108,7 @@ def test_model_of_each_format_is_converted_mapped_and_built(tmp_path: Path, kind
 
 def test_load_model_of_a_format_without_landmarks_names_the_option(tmp_path: Path) -> None:
     path, _ = statismo_files(tmp_path)
-    with pytest.raises(ModelError, match=r"face12_nomouth\.h5: brings no landmarks, .*--landmarks FILE"):
+    with pytest.raises(ModelError, match=r"face12_nomouth\.h5: brings no landmarks, .*argument `landmarks`"):
         load_model(path)
 
 

@@ -357,3 +357,39 @@ def test_bounds_checked_and_interpreted_code_give_the_same_result(tmp_path):
     wanted = probe()
     assert probe(NUMBA_BOUNDSCHECK="1", NUMBA_CACHE_DIR=str(tmp_path)) == wanted
     assert probe(NUMBA_DISABLE_JIT="1") == wanted
+
+
+RAGGED = [[1, 2], [3]]
+DRAWN = r.rasterize(TRIANGLE, [[0, 1, 2]], SIZE)
+FLAT = np.zeros((2, 3))
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda: r.rasterize(TRIANGLE, RAGGED, SIZE), "triangles"),
+        (lambda: r.interpolate(DRAWN, [[0, 1, 2]], RAGGED), "attributes"),
+        (lambda: r.interpolate(DRAWN, [[0, 1, 2]], TRIANGLE, background=RAGGED), "background"),
+        (lambda: r.depth_map(DRAWN, background="far"), "background"),
+        (lambda: r.depth_map(r.Fragments(DRAWN.triangle, DRAWN.weights, FLAT)), "fragments.depth"),
+        (lambda: r.unwrap(RAGGED, np.zeros((4, 4, 3))), "image"),
+        (lambda: r.harmonic_basis(np.zeros(5)), "normals"),
+        (lambda: r.harmonic_basis("up"), "normals"),
+        (lambda: r.shade(RAGGED, r.Light()), "normals"),
+        (lambda: r.shade(FLAT, r.Light(direction="up")), "light.direction"),
+        (lambda: r.shade(FLAT, r.Light(direction=(1, 2))), "light.direction"),
+        (lambda: r.shade(FLAT, r.Light(ambient=(1, 2))), "light.ambient"),
+        (lambda: r.shade(FLAT, r.Light(specular="a")), "light.specular"),
+        (lambda: r.shade(FLAT, r.Light(shininess="a")), "light.shininess"),
+        (lambda: r.shade(FLAT, r.SphericalHarmonics("a")), "light.coefficients"),
+    ],
+)
+def test_argument_of_another_kind_is_refused_by_its_name(call, named):
+    with pytest.raises(InputError, match=rf"^{named}: "):
+        call()
+
+
+@pytest.mark.parametrize("size", [(0, 0), (0, 5), (5, 0)])
+def test_no_vertex_is_seen_in_a_picture_without_pixels(size):
+    corner = np.array([[-0.5, -0.5, 0.0]])
+    assert not r.visible_vertices(corner, np.zeros((0, 3), int), size=size).any()

@@ -23,7 +23,7 @@ from support.toy import N_EXPRESSION, N_SHAPE, write_tree
 import uvgen
 from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.open import open_shards
-from uvgen.errors import DatasetError, InputError
+from uvgen.errors import DatasetError, FieldError, InputError
 from uvgen.fixed_point import decode
 from uvgen.shards.format import Field, is_shard
 from uvgen.shards.index import Index, ShardEntry, SkippedSample
@@ -236,6 +236,18 @@ def test_reader_gather_of_no_samples_has_the_fields_types(reader: ShardReader) -
         assert type(none[name]) is type(values) and len(none[name]) == 0
         if isinstance(values, np.ndarray):
             assert (none[name].dtype, none[name].shape[1:]) == (values.dtype, values.shape[1:])
+
+
+def test_reader_of_no_samples_says_so_whichever_way_a_field_is_asked_for(reader: ShardReader) -> None:
+    none = reader.subset([])
+    ways: dict[str, Any] = {
+        "column": lambda: none.column("pose"), "columns": lambda: none.columns(["pose", "shape"]),
+        "gather": lambda: none.gather([], ["pose"]), "attributes": lambda: none.attributes("pose"),
+    }  # fmt: skip
+    for way, ask in ways.items():
+        with pytest.raises(FieldError, match=r"field 'pose': no samples, expected a data set that has some"):
+            pytest.fail(f"{way}: {ask()}")
+    assert (len(none), none.names, none.fields, none[:]) == (0, [], {}, {})
 
 
 def test_reader_gather_stacks_fields_across_shards(reader: ShardReader) -> None:

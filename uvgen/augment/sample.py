@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from uvgen.augment import kernels
 from uvgen.augment.colors import change_colors
 from uvgen.augment.draws import FILLS, SHAPES, AugmentationDraw, Occluder
-from uvgen.checks import check_array, check_bytes, out_buffer
+from uvgen.checks import check_array, check_bytes, float64_array, out_buffer
 from uvgen.errors import InputError
 from uvgen.images.warp import warp_image
 from uvgen.maps.labels import check_map, move_landmarks, move_map
@@ -147,7 +147,7 @@ def crop_augmented(
         check_bytes(other, "other", (-1, -1, 3))
         if out is not None and np.may_share_memory(other, out):
             raise InputError("out: shares memory with the other image, expected a buffer of its own")
-    composed = draw.similarity @ np.asarray(similarity, np.float64)
+    composed = draw.similarity @ float64_array(similarity, "similarity", (3, 3))
     crop = warp_image(image, composed, draw.size, flip=draw.flip, filter=filter, reduced=reduced, out=out)
     for occluder in draw.occluders:
         _draw_occluder(crop, occluder, other)

@@ -175,7 +175,9 @@ def _about_later(tasks: Sequence[ShardTask], out: Path, cameras: str | os.PathLi
     if not later:
         return []
     which = later[0] if len(later) == 1 else f"{later[0]} and {len(later) - 1} more"
-    return [f"{which}: mesh, camera or image are newer than their shard, which is kept; --overwrite starts anew"]
+    return [
+        f"{which}: mesh, camera or image are newer than their shard, which is kept; overwrite the set to start anew"
+    ]
 
 
 def _latest(paths: Sequence[Path]) -> int:
@@ -207,7 +209,7 @@ def _about_frame(samples: Sequence[MeshSample], meshes: str | os.PathLike[str]) 
         return []
     return [
         f"{meshes}: `uvgen register --frame model` moved each of these meshes away from its scan, to which its camera "
-        "belongs; register with --frame scan"
+        "belongs; `uvgen register --frame scan` leaves them there"
     ]
 
 

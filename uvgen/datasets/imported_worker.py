@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.fields import build_fields, shard_attributes, while_unchanged
+from uvgen.datasets.mean_face import lay_on
 from uvgen.datasets.plan import ShardTask
 from uvgen.datasets.quality.survey import Survey
 from uvgen.datasets.record import ShardResult
@@ -139,6 +140,11 @@ class _Importer:
     def _pose(self, sample: Sample, landmarks: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """The mean face's on a map's landmarks (68, 3); SampleError if these are no face, or not in the crop."""
         size = self.job.config.size
+        if not np.ptp(landmarks, axis=0).any():
+            raise SampleError(
+                f"{sample.parameters}: the texels of {self.job.model.name}'s 68 landmarks show no face, but lie in one "
+                "point"
+            )
         affine, distance = lay_on(self.mean, landmarks)
         low, high = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)
         extent = float(np.sqrt(np.prod(np.maximum(high - low, 1e-9))))
@@ -169,37 +175,6 @@ def _codes(sample: Sample, position_map: NDArray[np.float32], size: int) -> NDAr
     if not in_range:
         raise codes.range_error(f"{sample.parameters}: the map")
     return values
-
-
-def lay_on(mean: NDArray[np.float64], points: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float64], float]:
-    """A model's points laid on others by rotation, scale and shift (Umeyama, PAMI 1991).
-
-    Parameters
-    ----------
-    mean : (n, 3) float64
-        Model frame, y up.
-    points : (n, 3) float
-        Image frame, y down.
-
-    Returns
-    -------
-    affine : (3, 4) float64
-        Takes the model's points to the image frame, as `uvgen.geometry.pose_to_image` gives it.
-    distance : float
-        Root mean square of what is left, px.
-    """
-    wanted = points.astype(np.float64) * [1, -1, 1]
-    center, target = mean.mean(axis=0), wanted.mean(axis=0)
-    a, b = mean - center, wanted - target
-    u, singular, vt = np.linalg.svd(b.T @ a)
-    signs = np.array([1, 1, np.sign(np.linalg.det(u @ vt)) or 1.0])
-    scale = float((singular * signs).sum() / (a**2).sum())
-    rotation = scale * (u * signs) @ vt
-    shift = target - rotation @ center
-    distance = np.sqrt(((mean @ rotation.T + shift - wanted) ** 2).sum(axis=1).mean())
-    affine = np.column_stack([rotation, shift])
-    affine[1] *= -1
-    return affine, float(distance)
 
 
 def hash_of_files(sample: Sample, layout: str) -> str:

@@ -175,7 +175,7 @@ def _noticed(remarks: Sequence[tuple[str, str]], exif: str) -> list[str]:
     names: dict[str, list[str]] = {}
     for kind, name in remarks:
         names.setdefault(kind, []).append(name)
-    done = "turned upright by it" if exif == "apply" else "taken as stored (--exif apply turns them, as OpenCV does)"
+    done = "turned upright by it" if exif == "apply" else 'taken as stored (exif "apply" turns them, as OpenCV does)'
     found = []
     for kind, of in sorted(names.items()):
         if kind == "exif":

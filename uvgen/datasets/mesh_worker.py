@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.cameras import ImageCamera, apply_camera
-from uvgen.datasets.imported_worker import lay_on
+from uvgen.datasets.mean_face import lay_on
 from uvgen.datasets.plan import ShardTask
 from uvgen.datasets.quality.annotated_rows import Kept
 from uvgen.datasets.quality.plausible import LARGEST_FACE, SMALLEST_FACE_PX, check_inside, check_labels

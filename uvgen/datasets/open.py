@@ -15,7 +15,8 @@ from uvgen.errors import InputError, ModelError, UvgenError
 from uvgen.normalization import AUTO, Normalization, image_choice
 from uvgen.samples.find import find_names
 from uvgen.shards.index import Index, data_folder
-from uvgen.shards.reader import Finish, Maker, ShardReader
+from uvgen.shards.makers import Finish, Maker
+from uvgen.shards.reader import ShardReader
 
 if TYPE_CHECKING:  # trainers that read stored maps need neither numba nor scipy
     from uvgen.maps.position_mapper import PositionMapper

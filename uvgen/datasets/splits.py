@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from uvgen.checks import seed_number
+from uvgen.checks import seed_number, shown
 from uvgen.datasets.config import DatasetConfig, is_number
 from uvgen.datasets.naming import original_name
 from uvgen.described import described
@@ -177,6 +177,8 @@ def _place(seed: int, group: str) -> bytes:
 
 
 def _check_fractions(fractions: Mapping[str, float]) -> None:
+    if not isinstance(fractions, Mapping):
+        raise InputError(f'fractions: {shown(fractions)}, expected a mapping, {{"train": 0.9, "val": 0.1}}')
     if not fractions:
         raise InputError("fractions: none, expected parts such as train=0.9, val=0.1")
     for name, fraction in fractions.items():
@@ -216,7 +218,7 @@ def group_samples(names: Sequence[str], by: str = PHOTOGRAPH, *, copies: bool = 
     """
     try:
         pattern = None if by in (PHOTOGRAPH, SAMPLE) else re.compile(by)
-    except (re.error, OverflowError, RecursionError) as error:
+    except (re.error, OverflowError, RecursionError, TypeError) as error:
         raise InputError(
             f"by: {brief(repr(by))}, expected photograph, sample or a regular expression ({brief(error)})"
         ) from error

@@ -42,7 +42,6 @@ _UNTOLD = re.compile(
 )
 """Parts of onnxruntime's errors that precede what is wrong: where in its source that was found."""
 
-_IMAGENET = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]], np.float32)
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 _FEWEST_TEXELS, _LARGEST = 16, 4096
 _LEAST_PX, _MOST_SIZES = 3.0, 100.0  # across a map that is in px: less is another unit, more is no face
@@ -227,13 +226,8 @@ class Network:
 
 def images_of(crop: NDArray[np.uint8], pixels: str = "unit", channels: str = "rgb") -> NDArray[np.float32]:
     """A crop (R, R, 3) uint8 in RGB as a network takes it: (R, R, 3) float32; see `PIXELS`."""
-    values = crop.astype(np.float32)
-    if pixels != "bytes":
-        values /= 255
-    if pixels == "imagenet":
-        values = (values - _IMAGENET[0]) / _IMAGENET[1]
-    elif pixels == "standardize":
-        values = (values - values.mean(axis=(0, 1))) / np.sqrt(values.var(axis=(0, 1)) + np.float32(0.001))
+    normalization = Normalization.of_image(None if pixels == "bytes" else pixels, crop)
+    values: NDArray[np.float32] = normalization.normalize(crop)
     return values[..., ::-1] if channels == "bgr" else values
 
 

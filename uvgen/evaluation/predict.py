@@ -45,7 +45,7 @@ class PredictResult:
         By name.
     skipped : tuple of Unfitted
         Photographs and faces that were left out, each with the reason.
-    new_faces : int
+    new_samples : int
         Made by this run.
     detector : str or None
         What found faces, if files did not have them.
@@ -59,7 +59,7 @@ class PredictResult:
 
     faces: tuple[PredictedFace, ...]
     skipped: tuple[Unfitted, ...]
-    new_faces: int
+    new_samples: int
     detector: str | None
     notice: str
     crop_size: int
@@ -70,7 +70,7 @@ class PredictResult:
 
     def to_plain(self) -> dict[str, Any]:
         """The result as `uvgen predict --json` prints it."""
-        return {**asdict(self), "faces": [asdict(face) for face in self.faces]}
+        return {"samples": len(self.faces), **asdict(self), "faces": [asdict(face) for face in self.faces]}
 
 
 def predict_photographs(
@@ -208,6 +208,6 @@ def predict_photographs(
     predicted = tuple(record.sorted_faces())
     used = any(face.source == found for face in predicted)
     return PredictResult(
-        predicted, tuple(record.sorted_skipped()), record.new_faces, found if used else None, notice if used else "",
+        predicted, tuple(record.sorted_skipped()), record.new_samples, found if used else None, notice if used else "",
         sizes.crop_size, sizes.uv_size, time.perf_counter() - started,
     )  # fmt: skip

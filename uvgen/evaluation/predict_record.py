@@ -29,7 +29,7 @@ def _face(content: dict[str, Any]) -> PredictedFace:
     return PredictedFace(**{**values, "suffixes": tuple(suffixes)})
 
 
-INDEX: FaceIndex[PredictedFace] = FaceIndex(PREDICT_INDEX, "predict", _SUFFIXES, _face, asdict)
+INDEX: FaceIndex[PredictedFace] = FaceIndex(PREDICT_INDEX, "predict", "faces", _face, asdict, _SUFFIXES)
 """Of a folder that `uvgen predict` fills."""
 
 

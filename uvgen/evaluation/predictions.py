@@ -1,6 +1,6 @@
 """Reading predictions, of any network: the one place that knows their files, scales, frames and pixel conventions.
 
-| ``--pred`` | holds |
+| predictions | holds |
 | --- | --- |
 | a folder | a ``.npy``, ``.obj``, ``.ply``, ``.off`` or ``.mat`` for each face, of the truth's name or its last part |
 | what `uvgen predict` wrote | a ``.txt`` of landmarks for each face, or its map, ``.npy``, if the truth has maps |

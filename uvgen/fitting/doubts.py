@@ -16,9 +16,35 @@ _AWAY = -0.35  # cosine between the face's direction and the viewer's
 _BETTER, _MOST = 0.6, 0.1  # of the residual, and residual at most, for another reading of the points to be believed
 
 
+class Doubt(NamedTuple):
+    """What is probably wrong with the landmarks of a face.
+
+    Attributes
+    ----------
+    kind : {"", "mirrored", "upside down", "transposed", "unknown"}
+        How they were meant, as far as the model tells; "unknown" if no other reading of them is a face's, and "" if
+        nothing is wrong.
+    text : str
+        The same in words, for messages.
+    """
+
+    kind: str = ""
+    text: str = ""
+
+    @property
+    def is_explained(self) -> bool:
+        """Whether it is known how the landmarks were meant."""
+        return self.kind not in ("", "unknown")
+
+
+NO_DOUBT = Doubt()
+_UNEXPLAINED = Doubt("unknown", "are they in the order of iBUG's 68, and of this image?")
+
+
 class _Reading(NamedTuple):
     """Points as they may have been meant."""
 
+    kind: str
     what: str
     points: NDArray[np.float64]
 
@@ -35,8 +61,8 @@ def landmark_doubts(
     fit: LandmarkFit,
     model: MorphableModel,
     image_size: NDArray[np.integer],
-) -> list[str]:
-    """What is probably wrong with the landmarks of each face; "" if nothing is.
+) -> list[Doubt]:
+    """What is probably wrong with the landmarks of each face.
 
     Parameters
     ----------
@@ -51,20 +77,25 @@ def landmark_doubts(
 
     Returns
     -------
-    list of str
-        Of N.
+    list of Doubt
+        Of N; `NO_DOUBT` for faces with which nothing is wrong.
     """
-    found = [""] * len(points)
+    found = [NO_DOUBT] * len(points)
     for k in np.flatnonzero(suspicious(fit)):
         height = image_size[k][1]
         x, y = points[k].T
         readings = [
             _Reading(
+                "mirrored",
                 "mirrored: left and right exchanged in their order, or of the mirrored image",
                 points[k][LANDMARK_MIRROR],
             ),
-            _Reading("upside down: y seems to count from the bottom edge", np.stack([x, height - 1 - y], axis=1)),
-            _Reading("with x and y exchanged", points[k][:, ::-1]),
+            _Reading(
+                "upside down",
+                "upside down: y seems to count from the bottom edge",
+                np.stack([x, height - 1 - y], axis=1),
+            ),
+            _Reading("transposed", "with x and y exchanged", points[k][:, ::-1]),
         ]
         orders = [weights[k][LANDMARK_MIRROR], weights[k], weights[k]]
         tried = fit_landmarks(
@@ -78,7 +109,8 @@ def landmark_doubts(
         good = np.flatnonzero(residual <= max(_BETTER * SUSPECT, 2 * float(residual.min())))
         best = int(good[turned[good, 1, 1].argmax()]) if len(good) else int(residual.argmin())
         if residual[best] < SUSPECT or residual[best] < min(_BETTER * fit.residual[k], _MOST):
-            found[k] = f"the points seem {readings[best].what} (their residual would be {residual[best]:.1%})"
+            text = f"the points seem {readings[best].what} (their residual would be {residual[best]:.1%})"
+            found[k] = Doubt(readings[best].kind, text)
         else:
-            found[k] = "are they in the order of iBUG's 68, and of this image?"
+            found[k] = _UNEXPLAINED
     return found

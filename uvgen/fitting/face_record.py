@@ -1,35 +1,22 @@
-"""Folders that commands fill with results for the faces in photographs: index, journal, and resuming.
+"""Folders that commands fill with results for the faces in photographs.
 
 `uvgen fit` and `uvgen predict` differ in what a face is and in which files it has: see `FaceIndex`.
 """
 
-import json
-import os
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from uvgen._version import __version__
-from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
+from uvgen.errors import DatasetError, OutputError
 from uvgen.fitting.detectors import DETECTORS
 from uvgen.fitting.fitted import Unfitted
+from uvgen.fitting.folder_record import FolderIndex, FolderRecord
 from uvgen.fitting.video.files import remove_emptied
 from uvgen.fitting.worker import FitTask, Photograph
-from uvgen.jobs.run import check_same
 from uvgen.progress import begin
-from uvgen.storage.files import check_folder, replaced_on_success
-from uvgen.storage.journal import Journal
-from uvgen.storage.names import brief, printable, safe_name
-from uvgen.storage.plain_json import parse_json
-from uvgen.storage.text import read_text
-from uvgen.wording import are, count
-
-_VERSION = 1
-_JOURNAL = ".uvgen-journal"
-_SAID = {"model_sha256": "another model", "detector_sha256": "other weights of the detector"}
+from uvgen.storage.names import brief, safe_name
 
 
 class MadeFace(Protocol):
@@ -57,57 +44,21 @@ class MadeBatch(Protocol[OfFace]):
 
 
 @dataclass(frozen=True, slots=True)
-class FaceIndex(Generic[Face]):
-    """How a command writes down what it made.
+class FaceIndex(FolderIndex[Face]):
+    """How a command writes down the faces that it made.
 
     Attributes
     ----------
-    file : str
-        Name of the index, ``fit.json``.
-    command : str
-        "fit".
     suffixes : tuple of str
         All that a face's files may have.
-    parsed : callable
-        Makes a face from its entry in the index; ValueError, KeyError or TypeError if a value cannot be.
-    plain : callable
-        Makes the entry of a face.
     """
 
-    file: str
-    command: str
     suffixes: tuple[str, ...]
-    parsed: Callable[[dict[str, Any]], Face]
-    plain: Callable[[Face], dict[str, Any]]
 
-    @property
-    def format(self) -> str:
-        """The index's, as it states it."""
-        return f"uvgen-{self.command}"
-
-    def check_folder(self, out: Path) -> None:
-        """Raise OutputError, before any work, if a folder holds something else or cannot be written."""
-        if not (out / self.file).exists():
-            check_folder(out)
-            if out.is_dir() and (found := sorted(name for name in os.listdir(out) if not name.startswith("."))):
-                raise OutputError(
-                    f"{out}: holds something else ({printable(found[0])}), expected a new or an empty folder; choose "
-                    "another"
-                )
-
-    def read(self, path: Path) -> dict[str, Any]:
-        """What an index holds; SettingsError if it is none."""
-        try:
-            content = parse_json(read_text(path, f"what uvgen {self.command} wrote"))
-            if not isinstance(content, dict) or content.get("format") != self.format:
-                raise ValueError(f"not of uvgen {self.command}")
-            for face in content["faces"]:
-                self.parsed(face)
-            for skip in content.get("skipped", ()):
-                unfitted(skip)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, InputError) as error:
-            raise SettingsError(f"{path}: cannot be read ({brief(error)}); choose another output folder") from error
-        return content
+    def _check(self, content: dict[str, Any]) -> None:
+        FolderIndex._check(self, content)  # with slots, super() without arguments fails
+        for skip in content.get("skipped", ()):
+            unfitted(skip)
 
     def stated_detector(self, out: Path, *, overwrite: bool) -> str | None:
         """The detector that a folder was begun with, so that "auto" means it again."""
@@ -147,8 +98,8 @@ def check_face_name(name: str, photograph: Any) -> None:
         raise ValueError(f"sample {brief(name)[:60]} of photograph {brief(photograph)[:60]}")
 
 
-class FaceRecord(ABC, Generic[Face]):
-    """A folder while it is filled: its index, and a journal until it is complete.
+class FaceRecord(FolderRecord, Generic[Face]):
+    """A folder of faces while it is filled, see `FolderRecord`.
 
     Parameters
     ----------
@@ -158,27 +109,23 @@ class FaceRecord(ABC, Generic[Face]):
         Folder of the photographs, and the one that is filled.
     photographs : sequence of Photograph
         All that there are.
-    stated : mapping
-        Settings; a folder that was made with others is refused.
-    said : mapping of str to str
-        What to say in place of some of them, see `uvgen.jobs.run.check_same`; of models and weights it is known.
-    overwrite : bool
-        Remove what a folder of this kind holds.
+    stated, said, overwrite
+        As for `FolderRecord`.
 
     Attributes
     ----------
     faces, skipped : dict of str to list
         What was made, by the photograph's name; what was left out, by the photograph.
-    new_faces : int
-        Made by this run.
     """
+
+    made_of, entries = "photograph", "samples"
+    _index: FaceIndex[Face]
 
     def __init__(
         self, index: FaceIndex[Face], root: Path, out: Path, photographs: Sequence[Photograph],
         stated: Mapping[str, Any], said: Mapping[str, str], *, overwrite: bool,
     ) -> None:  # fmt: skip
-        self._index, self._out, self._overwrite = index, out, overwrite
-        self._stated, self._said = dict(stated), {**_SAID, **said}
+        super().__init__(index, out, stated, said, overwrite=overwrite)
         self._names = {one.shown(root): one.name for one in photographs}
         self._images: dict[str, list[str]] = {}
         for image, name in self._names.items():
@@ -186,41 +133,29 @@ class FaceRecord(ABC, Generic[Face]):
         self._planned = set(self._names.values())
         self.faces: dict[str, list[Face]] = {}
         self.skipped: dict[str, list[Unfitted]] = {}
-        self.new_faces = 0
-        self._journal = Journal(out / _JOURNAL, [index.format, _VERSION, __version__, self._stated])
 
     @abstractmethod
     def is_made(self, photograph: Photograph, faces: Sequence[Face]) -> bool:
         """Whether the files of a photograph's faces, at least one, are there and made of what it is now."""
 
-    def resume(self) -> None:
-        """Keep what an earlier run with the same settings made; with `overwrite`, remove another's."""
-        out, path = self._out, self._out / self._index.file
-        self._index.check_folder(out)
-        if path.exists():
-            old = self._index.read(path)
-            if self._overwrite:
-                for face in old["faces"]:
-                    self._index.remove(out, face["name"])
-                parents = {Path(safe_name(face["name"])).parent for face in old["faces"]}
-                for folder in sorted(parent for parent in parents if len(parent.parts) == 1):
-                    remove_emptied(out / folder)
-                path.unlink()
-                self._journal.remove()
-            else:
-                new = {"uvgen": __version__, **self._stated}
-                if old.get("detector") is None:
-                    del new["detector"], new["detector_sha256"]  # no face is of one
-                check_same(out, {key: old.get(key) for key in new}, new, self._said)
-                self._take_over(old)
-        with suppress(KeyError, TypeError, AttributeError, ValueError):  # a journal that uvgen did not write
-            for line in self._journal.read():
-                self._take_over(line)
-        if gone := sorted(set(self.faces) - self._planned):
-            raise SettingsError(
-                f"{out}: holds samples of {count(len(gone), 'photograph')} that {are(len(gone))} not there any more, "
-                f"first {gone[0]}; choose another output folder, or overwrite this one to start anew"
-            )
+    def _compared(self, old: Mapping[str, Any]) -> dict[str, Any]:
+        new = super()._compared(old)
+        if old.get("detector") is None:
+            del new["detector"], new["detector_sha256"]  # no face is of one
+        return new
+
+    def _remove_all(self, entries: Sequence[Any]) -> None:
+        for face in entries:
+            self._index.remove(self._out, face["name"])
+        parents = {Path(safe_name(face["name"])).parent for face in entries}
+        for folder in sorted(parent for parent in parents if len(parent.parts) == 1):
+            remove_emptied(self._out / folder)
+
+    def _gone(self) -> set[str]:
+        return set(self.faces) - self._planned
+
+    def _prepare(self) -> None:
+        out = self._out
         if self.faces:
             begin("comparing photographs with what was made of them")
         for folder in sorted({(out / name).parent for name in self._planned}):
@@ -230,8 +165,6 @@ class FaceRecord(ABC, Generic[Face]):
                 folder.mkdir(exist_ok=True)
             except OSError as error:
                 raise DatasetError(f"{folder}: cannot be made ({error.strerror})") from error
-        if not path.exists():
-            self._write()  # first: without it, the folder would not count as ours
 
     def _take_over(self, line: Any) -> None:
         """Keep the faces that an index or a line of the journal lists: all of a photograph's are in the same."""
@@ -275,7 +208,7 @@ class FaceRecord(ABC, Generic[Face]):
             added.append({"photograph": name, **self._index.plain(face)})
         for skip in result.skipped:
             self.skipped.setdefault(skip.image, []).append(skip)
-        self.new_faces += len(result.faces)
+        self.new_samples += len(result.faces)
         self._journal.append({"faces": added, "skipped": [asdict(skip) for skip in result.skipped]})
 
     def sorted_faces(self) -> list[Face]:
@@ -286,21 +219,7 @@ class FaceRecord(ABC, Generic[Face]):
         """All that was left out, by name."""
         return sorted((skip for skips in self.skipped.values() for skip in skips), key=lambda skip: skip.name)
 
-    def _write(self) -> None:
+    def _lists(self) -> dict[str, Any]:
         plain = self._index.plain
         faces = [{"photograph": name, **plain(face)} for name in sorted(self.faces) for face in self.faces[name]]
-        content = {
-            "format": self._index.format, "version": _VERSION, "uvgen": __version__, **self._stated, "faces": faces,
-            "skipped": [asdict(skip) for skip in self.sorted_skipped()],
-        }  # fmt: skip
-        with replaced_on_success(self._out / self._index.file, make_folder=False) as temporary:
-            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-    def pause(self) -> None:
-        """The journal has it all."""
-        self._journal.close()
-
-    def finish(self) -> None:
-        """Write the index."""
-        self._write()
-        self._journal.remove()
+        return {"faces": faces, "skipped": [asdict(skip) for skip in self.sorted_skipped()]}

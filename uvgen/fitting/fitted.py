@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from uvgen.fitting.doubts import NO_DOUBT, Doubt
 from uvgen.fitting.landmarks import FEWEST_POINTS, LandmarkFit
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.landmark_schemes import FaceLandmarks, in_line, outside_image, to_68
@@ -105,17 +106,17 @@ def usable_points(face: FaceLandmarks, size: tuple[int, int]) -> tuple[NDArray[n
     return points, weights, problem
 
 
-def rejection(fit: LandmarkFit, max_residual: float | None, doubt: str) -> str:
+def rejection(fit: LandmarkFit, max_residual: float | None, doubt: Doubt = NO_DOUBT) -> str:
     """Why a face that was fitted is left out; "" if it is not."""
     residual = float(fit.residual[0])
     numbers = [fit.shape[0], fit.expression[0], fit.pose[0]]
     if not all(np.isfinite(values).all() for values in numbers):
         return "no face fits these landmarks"
-    if doubt.startswith("the points seem"):
-        return f"{doubt}; with them as they are, it is {residual:.1%}"
+    if doubt.is_explained:
+        return f"{doubt.text}; with them as they are, it is {residual:.1%}"
     limit = NO_FACE if max_residual is None else max_residual
     if residual > limit:
-        return f"residual {residual:.1%}, expected {limit:.1%} at most{'; ' * bool(doubt)}{doubt}"
+        return f"residual {residual:.1%}, expected {limit:.1%} at most{'; ' * bool(doubt.text)}{doubt.text}"
     return ""
 
 

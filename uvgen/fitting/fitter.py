@@ -86,7 +86,7 @@ class Fitter:
         """Faces whose landmarks (N, 68, 2) in the dataset frame have these weights (N, 68)."""
         faces = self._unposed(frame, given)
         starts = [self._posed(faces, self._gold_standard(faces))]
-        starts += [self._posed(faces, np.deg2rad([[0.0, yaw, 0.0]] * len(frame))) for yaw in _START_YAWS_DEG]
+        starts += [self._posed(faces, np.tile([0.0, np.deg2rad(yaw), 0.0], (len(frame), 1))) for yaw in _START_YAWS_DEG]
         chosen = _distinct(
             np.stack([self._cost(start) for start in starts]), np.stack([one.rotation for one in starts])
         )

@@ -46,7 +46,7 @@ class FitResult:
         Samples in the folder, by name.
     skipped : tuple of Unfitted
         Photographs and faces that were left out, each with the reason.
-    new_faces : int
+    new_samples : int
         How many samples this run made.
     detector : str or None
         The detector that found landmarks; None if no face has its landmarks.
@@ -58,7 +58,7 @@ class FitResult:
 
     faces: tuple[FittedFace, ...]
     skipped: tuple[Unfitted, ...]
-    new_faces: int
+    new_samples: int
     detector: str | None
     notice: str
     seconds: float
@@ -68,9 +68,9 @@ class FitResult:
     def to_plain(self) -> dict[str, Any]:
         """The result as `uvgen fit --json` prints it."""
         return {
-            "samples": len(self.faces), "new_samples": self.new_faces, "detector": self.detector,
-            "faces": [plain_face(face) for face in self.faces], "skipped": [asdict(skip) for skip in self.skipped],
-            "seconds": self.seconds,
+            "samples": len(self.faces), "new_samples": self.new_samples, "detector": self.detector,
+            "notice": self.notice, "faces": [plain_face(face) for face in self.faces],
+            "skipped": [asdict(skip) for skip in self.skipped], "seconds": self.seconds,
         }  # fmt: skip
 
 
@@ -200,7 +200,7 @@ def fit_photographs(
     fitted = tuple(record.sorted_faces())
     used = any(face.source == name for face in fitted)
     return FitResult(
-        fitted, tuple(record.sorted_skipped()), record.new_faces, name if used else None, notice if used else "",
+        fitted, tuple(record.sorted_skipped()), record.new_samples, name if used else None, notice if used else "",
         time.perf_counter() - started,
     )  # fmt: skip
 

@@ -47,7 +47,7 @@ def plain_face(face: FittedFace) -> dict[str, Any]:
     return {key: None if isinstance(v, float) and not np.isfinite(v) else v for key, v in asdict(face).items()}
 
 
-INDEX = FaceIndex(FIT_INDEX, "fit", (*IMAGE_SUFFIXES, ".mat"), _face, plain_face)
+INDEX = FaceIndex(FIT_INDEX, "fit", "faces", _face, plain_face, (*IMAGE_SUFFIXES, ".mat"))
 """Of a folder that `uvgen fit` fills."""
 
 

@@ -24,7 +24,11 @@ _WIDTH = 1.5  # the square's side in extents
 CROP_METHODS = ("training", "prnet", "prnet-detector")
 """Squares around a box: that of the training sets, PRNet's around key points or a given box, and around a detection."""
 
-_PRNET_WIDTH, _PRNET_DETECTED_WIDTH, _PRNET_DROP = 1.6, 1.58, 0.14  # the last moves the center down, in extents
+_PRNET_WIDTH = 1.6  # in extents, as the following
+
+DETECTION_WIDTH, DETECTION_DROP = 1.58, 0.14
+"""Side of the square around a detector's box, and how far its center lies below the box's, in extents: PRNet's numbers,
+which 3DDFA_V2 took over."""
 
 
 def crop_similarity(
@@ -77,6 +81,12 @@ def crop_similarity(
     shift_x, shift_y, grow = 2 * draw - 1
     center = (low + high) / 2 + jitter * extent * np.array([shift_x, shift_y])
     return _square(center, width * (1 + jitter * grow), size)
+
+
+def frontal_scale(points: NDArray[np.floating[Any]], size: int) -> float:
+    """Crop px per unit of points (68, 3) of a face that is seen from the front, in a crop around them of `size` px."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    return size / (_WIDTH / 2 * float(high[0] - low[0] + high[1] - low[1]))  # the extent is half of the sum
 
 
 def check_jitter(jitter: Any) -> float:
@@ -134,8 +144,8 @@ def crop_from_box(box: ArrayLike, size: int, method: str = "prnet-detector") -> 
     elif method == "prnet":
         width = float(int(_PRNET_WIDTH * extent))
     else:
-        width = float(int(_PRNET_DETECTED_WIDTH * extent))
-        center = center + [0.0, _PRNET_DROP * extent]
+        width = float(int(DETECTION_WIDTH * extent))
+        center = center + [0.0, DETECTION_DROP * extent]
     if not width > 0:
         raise InputError(f"box: {extent:.3g} px large, expected a face of more than 1 px")
     return _square(center, width, size)

@@ -13,6 +13,7 @@ from tempfile import mkstemp
 from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
+from uvgen.checks import number_in
 from uvgen.errors import DatasetError, InputError, UvgenError, WorkerError
 from uvgen.jobs.host import Assignment, Machine, differing, end_hosts, probe, serve, versions
 from uvgen.parallel.engine import Engine, Event
@@ -68,8 +69,8 @@ def running_on(backend: str = "local", address: str | None = None, *, workers: i
     """
     if backend not in BACKENDS:
         raise InputError(f"backend: {backend!r}, expected one of {', '.join(map(repr, BACKENDS))}")
-    if workers is not None and workers < 1:
-        raise InputError(f"workers: {workers}, expected 1 or more")
+    if workers is not None:
+        workers = number_in(workers, "workers", 1, whole=True)
     if backend == "local":
         if address is not None:
             raise InputError(f"address: {address!r} is of no use with backend 'local'; choose 'dask' or 'ray'")

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from uvgen.checks import choice, number_in, plain_number, shown
 from uvgen.errors import InputError
 
 RETRIES = 2
@@ -33,17 +34,15 @@ class RunOptions:
     timeout: float | None = None
 
     def __post_init__(self) -> None:
-        if self.workers < 1:
-            raise InputError(f"workers: {self.workers}, expected 1 or more")
-        if self.retries < 0:
-            raise InputError(f"retries: {self.retries}, expected 0 or more")
-        if self.timeout is not None and not self.timeout > 0:
-            raise InputError(f"timeout: {self.timeout}, expected seconds above 0, or None for no limit")
-        if self.timeout is not None and math.isinf(self.timeout):
-            raise InputError("timeout: infinite, expected a number of seconds, or None for no limit")
+        object.__setattr__(self, "workers", number_in(self.workers, "workers", 1, whole=True))
+        object.__setattr__(self, "retries", number_in(self.retries, "retries", 0, whole=True))
+        seconds = plain_number(self.timeout)
+        if seconds is not None:
+            if type(seconds) not in (int, float) or not 0 < seconds < math.inf:
+                raise InputError(f"timeout: {shown(self.timeout)}, expected seconds above 0, or None for no limit")
+            object.__setattr__(self, "timeout", seconds)
 
 
 def check_on_error(on_error: str) -> None:
     """Raise InputError if what happens at a bad sample is neither "skip" nor "fail"."""
-    if on_error not in ("skip", "fail"):
-        raise InputError(f"on_error: {on_error!r}, expected 'skip' or 'fail'")
+    choice(on_error, "on_error", ("skip", "fail"))

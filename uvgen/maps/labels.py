@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.checks import check_array, shown
+from uvgen.checks import float64_array, shown
 from uvgen.errors import InputError
 from uvgen.fixed_point import MAX_CODE, FixedPoint
 from uvgen.geometry import (
@@ -78,7 +78,7 @@ def move_map(
         found = "none" if mirror is None else f"one of {mirror.size} texels"
         raise InputError(f"mirror: {found}, expected TexelMirror.of_model(model, {len(position_map)}) to flip a map")
     codes = FixedPoint.for_crop(crop_size)
-    matrix = _map_matrix(np.asarray(similarity, np.float64), crop_size, flip)
+    matrix = _map_matrix(float64_array(similarity, "similarity", (3, 3)), crop_size, flip)
     if position_map.dtype == np.uint16:
         matrix = codes.before(matrix)
     in_range = True
@@ -102,8 +102,7 @@ def move_landmarks(
 
     If the crop is mirrored they are in another order: the left eye's are those that the picture shows on the left.
     """
-    points = np.asarray(landmarks)
-    check_array(points, "landmarks", (68, 3))
+    points = float64_array(landmarks, "landmarks", (68, 3))
     moved = transform_points(points, similarity)
     return (mirror_landmarks(moved, crop_size) if flip else moved).astype(np.float32)
 
@@ -155,11 +154,11 @@ def moved_similarity(
     -------
     (3, 3) float64
     """
-    matrix = np.asarray(move, np.float64)
+    matrix = float64_array(move, "move", (3, 3))
     if flipped:  # mirror, move, mirror again
         across = np.array([[-1.0, 0, crop_size - 1], [0, 1, 0], [0, 0, 1]])
         matrix = across @ matrix @ across
-    composed: NDArray[np.float64] = matrix @ np.asarray(image_to_crop, np.float64)
+    composed: NDArray[np.float64] = matrix @ float64_array(image_to_crop, "image_to_crop", (3, 3))
     return composed
 
 
@@ -197,7 +196,7 @@ def crop_pose(
         Pitch, yaw, roll (rad), tx, ty, tz (px of the crop), f (crop px/µm). The yaw lies in [-π/2, π/2]. tz is that of
         the pose, scaled: maps and landmarks are shifted along z besides, so that the smallest depth is 0.
     """
-    poses = np.atleast_2d(np.asarray(pose, np.float64))
+    poses = np.atleast_2d(float64_array(pose, "pose"))
     affine = crop_affine(pose_to_image(poses, image_height, convention), image_to_crop)
     mirrored = np.broadcast_to(np.asarray(flipped, bool), len(affine))
     affine[mirrored, 0] *= -1  # the picture's x, and

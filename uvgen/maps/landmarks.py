@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.checks import as_array, check_array, check_tensor, frozen, is_tensor, shown
+from uvgen.checks import as_array, check_array, check_tensor, frozen, is_tensor, shown, widened
 from uvgen.described import described
 from uvgen.errors import InputError
+from uvgen.images.crop import frontal_scale
 from uvgen.losses import Array
 from uvgen.maps.assignment import cheapest_columns
 from uvgen.maps.memo import once_per_model
@@ -270,17 +271,17 @@ def read_landmarks(maps: Array, weights: LandmarkWeights) -> Array:
     >>> uvgen.read_landmarks(reader[0]["posmap"], weights).shape
     (68, 3)
     """
-    u = weights.size
-    if is_tensor(maps):
+    if not isinstance(weights, LandmarkWeights):
+        raise InputError(f"weights: {shown(weights)}, expected LandmarkWeights; uvgen.landmark_weights makes them")
+    u, tensor = weights.size, is_tensor(maps)
+    if tensor:
         check_tensor(maps, "maps")
     elif not hasattr(maps, "dtype"):
         maps = cast(Any, as_array(maps, "maps"))
     check_array(maps, "maps", (..., 3, u, u), (..., u, u, 3), note=f"the weights are for {u} texels")
-    if "float" not in str(maps.dtype):
+    if not (maps.is_floating_point() if tensor else maps.dtype.kind == "f"):
         raise InputError(f"maps: {shown(maps)}, expected floats; for stored codes see uvgen.fixed_point.decode")
-    tensor = is_tensor(maps)
-    if "16" in str(maps.dtype):
-        maps = maps.float() if tensor else maps.astype(np.float32)
+    maps = widened(maps)
     indices: Any = weights.indices
     factors: Any = weights.weights
     if tensor:
@@ -335,8 +336,7 @@ def _texels_around(model: "MorphableModel", size: int, convention: str) -> _Texe
             texels[k, : len(nearest)], own[k], inside[k] = nearest, False, False
             own[k, : len(nearest)] = inside[k, : len(nearest)] = True
 
-    low, high = model.mean[model.landmarks].min(axis=0), model.mean[model.landmarks].max(axis=0)
-    px = _CROP / (0.75 * float(high[0] - low[0] + high[1] - low[1]))  # the crop is 1.5 extents wide
+    px = frontal_scale(model.mean[model.landmarks], _CROP)
     scales = px * np.concatenate([[1], model.shape_std, model.expression_std])
 
     def moves(vertices: NDArray[np.integer[Any]]) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from uvgen.checks import frozen
 from uvgen.described import described
 from uvgen.errors import ModelError
 from uvgen.geometry import LANDMARK_MIRROR
+from uvgen.images.crop import frontal_scale
 from uvgen.maps.atlas import MESH, UvAtlas, build_atlas, texel_coordinates
 from uvgen.maps.memo import once_per_model
 from uvgen.models.morphable import MorphableModel
@@ -152,9 +153,7 @@ def _mirror(model: MorphableModel, size: int, convention: str) -> TexelMirror:
     n_unpaired = len(mirrored_texels(model, size, convention).unpaired)
     counts = paired & (atlas.texel_kind.ravel() == MESH)
     mirrored = np.where(pairs >= 0, pairs, np.arange(model.n_vertices))
-    points = model.mean[model.landmarks]
-    low, high = points.min(axis=0), points.max(axis=0)
-    px = size / (0.75 * float(high[0] - low[0] + high[1] - low[1]))  # the crop is 1.5 extents wide
+    px = frontal_scale(model.mean[model.landmarks], size)
     texels = atlas.interpolate(model.mean)
     wanted = atlas.interpolate(model.mean[mirrored])
 

@@ -19,6 +19,7 @@ from uvgen.maps.masks import face_mask
 from uvgen.maps.memo import once_per_model
 from uvgen.meshes.grid import mesh_from_map
 from uvgen.models.morphable import MorphableModel
+from uvgen.similarity import align_points
 
 PARTS = ("face", "covered", "all")
 """Texels of a map: those of the face without neck and border, those that lie on the mesh, all."""
@@ -190,15 +191,15 @@ def _pose(canonical: NDArray[np.float64], points: NDArray[np.float64], name: str
     down = np.array([1.0, -1.0, 1.0])
     middle, mean = points.mean(axis=0), canonical.mean(axis=0)
     there, here = (points - middle) * down, canonical - mean
-    spread = float(np.sqrt((there**2).sum(axis=1).mean()))
+    with np.errstate(over="ignore"):
+        spread = float(np.sqrt((there**2).sum(axis=1).mean()))
     if not spread > 0:
         raise InputError(f"{name}: all of the face is in one point, expected a face, px")
-    covariance = there.T @ here
-    check_finite(covariance, f"{name}: products of its points")  # LAPACK would not return
-    left, _, right = np.linalg.svd(covariance)
-    left[:, 2] *= np.sign(np.linalg.det(left @ right))  # a rotation, also of a flat or a mirrored face
+    if not spread < np.inf:
+        raise InputError(f"{name}: squares of its points overflow, expected a face, px")
+    rotation = align_points(canonical, points * down, scaled=False).rotation  # also of a flat or a mirrored face
     scale = spread / float(np.sqrt((here**2).sum(axis=1).mean()))
-    matrix = scale * (left @ right) * down[:, None]
+    matrix = scale * rotation * down[:, None]
     affine = np.concatenate([matrix, (middle - matrix @ mean)[:, None]], axis=1)
     off = canonical @ matrix.T + affine[:, 3] - points
     angles = affine_to_pose(affine[None], 0)[0, :3]

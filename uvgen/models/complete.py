@@ -82,8 +82,9 @@ def completed(assembled: AssembledModel, supplements: Supplements | None = None)
     landmarks = assembled.landmarks if given.landmarks is None else _read_landmarks(given.landmarks, triangles)
     if landmarks is None:
         raise ModelError(
-            f"{source}: brings no landmarks, expected the vertices of the 68 iBUG points; give them with "
-            "`uvgen model convert … --landmarks FILE`, or --uv-from a model of the same mesh that has them"
+            f"{source}: brings no landmarks, expected the vertices of the 68 iBUG points; give them to "
+            "`uvgen model convert` as argument `landmarks`, or a model of the same mesh that has them as argument "
+            "`uv_from`"
         )
     if given.landmarks is not None and landmarks.max(initial=0) >= n:
         raise InputError(f"{given.landmarks}: names vertex {landmarks.max()}, expected 0 to {n - 1}, those of {source}")
@@ -196,7 +197,8 @@ def _kept_vertices(assembled: AssembledModel, given: Supplements) -> NDArray[np.
         raise InputError(
             f"uv_from: {larger.name} has {count(larger.n_vertices, 'vertex')}, up to {distance.max() / 1e3:.3g} mm "
             f"from the {n} "
-            f"of {assembled.source}, expected the same mean face; name the vertices that it keeps with --indices FILE"
+            f"of {assembled.source}, expected the same mean face; name the vertices that it keeps in a "
+            "file, argument `indices`"
         )
     numbers: NDArray[np.int32] = nearest.astype(np.int32)
     return numbers

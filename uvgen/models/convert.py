@@ -146,7 +146,7 @@ def _missing(names: Sequence[str], files: Sequence[object]) -> str:
 def _part_of(path: Path) -> str:
     """The argument that takes a file as one of the Basel model's; "" if it is none of them."""
     found = known.recognize(path) if path.is_file() else None
-    name = "" if found is None else found[1].removeprefix("--")
+    name = "" if found is None else found[1]
     return name if name in (*_PARTS, "mouth") else ""
 
 
@@ -170,7 +170,7 @@ def _told_apart(files: list[Path], parts: Mapping[str, Path]) -> dict[str, Path]
             )
         if name in found or name in parts:
             raise InputError(
-                f"{path}: a second file for --{name}, expected one beside {found.get(name, parts.get(name))}"
+                f"{path}: a second file for argument `{name}`, expected one beside {found.get(name, parts.get(name))}"
             )
         found[name] = path
     return found

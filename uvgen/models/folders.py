@@ -17,9 +17,9 @@ def models_in(folder: Path) -> list[Path]:
 
 
 def parts_in(folder: Path) -> list[tuple[Path, str]]:
-    """Files directly in a folder that are parts of the Basel Face Model, and the options that take them."""
+    """Files directly in a folder that are parts of the Basel Face Model, and the arguments that take them."""
     found = [(path, known.recognize(path)) for path in _files(folder) if path.suffix.lower() == ".mat"]
-    return [(path, part[1]) for path, part in found if part is not None and part[1] not in ("", "--face3d")]
+    return [(path, part[1]) for path, part in found if part is not None and part[1] not in ("", "face3d")]
 
 
 def check_one_model(folder: Path) -> None:
@@ -39,10 +39,10 @@ def refuse_folder(folder: Path) -> ModelError:
             f"{folder}: is {folder_kind(folder)}, expected a model's file; name the one in it: {whole[0]}"
         )
     if parts:
-        options = ", ".join(f"{path.name} ({option})" for path, option in parts)
+        arguments = ", ".join(f"{path.name} (argument `{argument}`)" for path, argument in parts)
         return ModelError(
             f"{folder}: holds parts of the Basel Face Model, expected a model's file; `uvgen model convert` makes one "
-            f"of them: {options}"
+            f"of them: {arguments}"
         )
     return ModelError(
         f"{folder}: is {folder_kind(folder)}, expected a model's file; name the one in it (BFM.mat or a .h5), or a "
@@ -68,6 +68,6 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _is_whole(path: Path) -> bool:
-    if path.suffix.lower() == ".mat" and (part := known.recognize(path)) is not None and part[1] == "--face3d":
+    if path.suffix.lower() == ".mat" and (part := known.recognize(path)) is not None and part[1] == "face3d":
         return True
     return describe_file(path) == "a uvgen model" or format_of(path) is not None

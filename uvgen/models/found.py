@@ -44,8 +44,8 @@ def found_uv(
             reasons.append(str(error))
     if found is None:
         raise ModelError(
-            f"{assembled.source}: brings no UV, and none are found for its mesh ({reasons[-1]}); give them with `uvgen "
-            "model convert … --uv FILE`, or --uv-from a model of the same mesh that has them"
+            f"{assembled.source}: brings no UV, and none are found for its mesh ({reasons[-1]}); give them to `uvgen "
+            "model convert` as argument `uv`, or a model of the same mesh that has them as argument `uv_from`"
         )
     uv, mirror = np.empty((n, 2)), np.full(n, -1, np.int32)
     uv[vertices] = found.uv

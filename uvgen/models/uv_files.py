@@ -81,7 +81,9 @@ def _rows(path: Path, n_rows: int, n: int, kept: NDArray[np.int32] | None) -> ND
     if n_rows == n:
         return slice(None)
     if kept is None:
-        raise InputError(f"{path}: {n_rows} UV, expected {n}, one per vertex; those of a larger mesh go with --indices")
+        raise InputError(
+            f"{path}: {n_rows} UV, expected {n}, one per vertex; those of a larger mesh need argument `indices`"
+        )
     if kept.max(initial=0) >= n_rows:
         raise InputError(f"{path}: {n_rows} UV, expected more: the indices name row {kept.max()}")
     return kept

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.checks import (
+    as_array,
     background_color,
     bad_index,
     check_array,
@@ -224,7 +225,7 @@ def interpolate(
         Wrong shapes or dtypes, or indices out of range in fragments or triangles.
     """
     triangle, weights = fragment_arrays(fragments)
-    attributes = np.asarray(attributes)
+    attributes = as_array(attributes, "attributes")
     batched = attributes.ndim == 3
     attributes = real_array(attributes, "attributes", (None,) * (2 + batched))
     shape = fragments.triangle.shape
@@ -260,7 +261,9 @@ def interpolate(
 def depth_map(fragments: Fragments, *, background: float = 0) -> np.ndarray:
     """Depth with a finite background: (h, w) float32, larger is nearer, in the unit of the vertices."""
     triangle, _ = fragment_arrays(fragments)
-    return np.where(triangle.reshape(fragments.triangle.shape) >= 0, fragments.depth, np.float32(background))
+    shape = fragments.triangle.shape
+    depth = real_array(fragments.depth, "fragments.depth", shape)
+    return np.where(triangle.reshape(shape) >= 0, depth, real_array(background, "background", ()))
 
 
 def render_colors(

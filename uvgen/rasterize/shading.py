@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.checks import bad_index, check_array, frozen, real_array, shown, triangle_indices
+from uvgen.checks import bad_index, float64_array, frozen, number_in, real_array, shown, triangle_indices
 from uvgen.described import described
 from uvgen.errors import InputError
 from uvgen.rasterize import surface_kernels
@@ -166,8 +166,9 @@ def harmonic_basis(normals: np.ndarray) -> np.ndarray:
     """The first nine real orthonormal spherical harmonics of unit vectors (..., 3): (..., 9) float32.
 
     Constants: Ramamoorthi and Hanrahan, An Efficient Representation for Irradiance Environment Maps (2001).
+    InputError for another shape, or no real numbers.
     """
-    x, y, z = np.moveaxis(np.asarray(normals, np.float32), -1, 0)
+    x, y, z = np.moveaxis(real_array(normals, "normals", (..., 3)), -1, 0)
     one, two = np.sqrt(3 / (4 * np.pi)), np.sqrt(15 / (4 * np.pi))
     terms = (
         np.full_like(x, np.sqrt(1 / (4 * np.pi))),
@@ -202,16 +203,13 @@ def shade(normals: np.ndarray, light: Light | SphericalHarmonics) -> np.ndarray:
     Raises
     ------
     InputError
-        Wrong shapes, or another kind of light.
+        Wrong shapes or dtypes, or another kind of light.
     """
-    normals = np.asarray(normals)
-    check_array(normals, "normals", (..., 3), kind="numbers")
-    normals = normals.astype(np.float32, copy=False)
+    normals = real_array(normals, "normals", (..., 3))
     if isinstance(light, Light):
         shaded = _lamp(normals, light)
     elif isinstance(light, SphericalHarmonics):
-        coefficients = np.asarray(light.coefficients, np.float32)
-        check_array(coefficients, "light.coefficients", (9,), (9, "c"))
+        coefficients = real_array(light.coefficients, "light.coefficients", (9,), (9, "c"))
         shaded = harmonic_basis(normals) @ coefficients.reshape(9, -1)
     else:
         raise InputError(f"light: {shown(light)}, expected Light or SphericalHarmonics")
@@ -220,16 +218,18 @@ def shade(normals: np.ndarray, light: Light | SphericalHarmonics) -> np.ndarray:
 
 def _lamp(normals: NDArray[np.float32], light: Light) -> NDArray[np.float32]:
     """Ambient, diffuse and specular light of one lamp, (..., 3)."""
-    direction = np.asarray(light.direction, np.float64)
+    direction = float64_array(light.direction, "light.direction", (3,))
     length = np.linalg.norm(direction)
-    if direction.shape != (3,) or not 0 < length < np.inf:
+    if not 0 < length < np.inf:
         raise InputError(f"light.direction: {shown(light.direction)}, expected three finite numbers, not all zero")
     direction = direction / length
     halfway = direction + [0.0, 0.0, 1.0]
     halfway /= max(float(np.linalg.norm(halfway)), 1e-12)  # a lamp exactly behind has no highlight
     strengths = [
-        np.broadcast_to(np.asarray(s, np.float32), (3,)) for s in (light.ambient, light.diffuse, light.specular)
+        np.broadcast_to(real_array(getattr(light, name), f"light.{name}", (), (3,)), (3,))
+        for name in ("ambient", "diffuse", "specular")
     ]
+    shininess = np.float32(number_in(light.shininess, "light.shininess", 0))
     cosine = np.maximum(normals @ direction.astype(np.float32), 0)[..., None]
-    highlight = np.maximum(normals @ halfway.astype(np.float32), 0)[..., None] ** np.float32(light.shininess)
+    highlight = np.maximum(normals @ halfway.astype(np.float32), 0)[..., None] ** shininess
     return strengths[0] + strengths[1] * cosine + strengths[2] * highlight * (cosine > 0)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.checks import background_color, bool_mask, choice, frozen, real_array
+from uvgen.checks import as_array, background_color, bool_mask, choice, frozen, real_array
 from uvgen.errors import InputError
 from uvgen.meshes.grid import mesh_from_map
 from uvgen.rasterize import surface_kernels
@@ -12,7 +12,7 @@ from uvgen.rasterize.fragments import Fragments, interpolate, rasterize
 
 def image_array(value: ArrayLike, name: str) -> NDArray[np.float32]:
     """(h, w) or (h, w, c) real numbers as frozen float32 (h, w, c), h and w not zero."""
-    array = np.asarray(value)
+    array = as_array(value, name)
     return real_array(array[..., None] if array.ndim == 2 else array, name, (-1, -1, None))
 
 

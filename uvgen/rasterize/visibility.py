@@ -41,7 +41,9 @@ def visible_vertices(
     vertices = real_array(vertices, "vertices", (None, 3))
     number_in(tolerance, "tolerance", 0)
     depth = rasterize(vertices, triangles, size).depth
-    visible = np.empty(len(vertices), np.bool_)
+    visible = np.zeros(len(vertices), np.bool_)
+    if not depth.size:  # nothing lies inside
+        return visible
     surface_kernels.see_points(vertices.reshape(-1), frozen(depth, np.float32), np.float32(tolerance), visible)
     return visible
 

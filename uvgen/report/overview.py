@@ -146,7 +146,7 @@ def _verdict(verified: VerifyResult | None, model: MorphableModel | None) -> str
         return "Not verified: this report was made without. `uvgen verify` checks hashes, shapes and values."
     checked = "hashes, shapes and values of all shards"
     if model is None:
-        labels = "; not whether labels are those of their parameters, which takes the model (--model)"
+        labels = "; not whether labels are those of their parameters, which takes the model"
     else:
         labels = ", and that labels are those of their parameters"
     if verified.problems:

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from uvgen.checks import check_finite, finite64_array
 from uvgen.errors import InputError
 from uvgen.geometry import affine_to_pose, pose_to_image
+from uvgen.images.crop import DETECTION_DROP, DETECTION_WIDTH
 
 CROP_PX = 120
 N_SHAPE, N_EXPRESSION = 40, 10
@@ -166,8 +167,8 @@ def box_of_detection(detection: ArrayLike) -> NDArray[np.float64]:
     """
     left, top, right, bottom = finite64_array(detection, "detection", ("B", 4)).T
     old = (right - left + bottom - top) / 2
-    center = np.stack([(left + right) / 2, (top + bottom) / 2 + 0.14 * old], axis=1)
-    return _squares(center, np.trunc(1.58 * old))
+    center = np.stack([(left + right) / 2, (top + bottom) / 2 + DETECTION_DROP * old], axis=1)
+    return _squares(center, np.trunc(DETECTION_WIDTH * old))
 
 
 def _squares(center: NDArray[np.float64], side: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError
 from uvgen.storage.files import replaced_on_success, same_content
 from uvgen.storage.names import printable
+from uvgen.storage.npy import read_npy_header
 from uvgen.storage.reading import open_regular
 from uvgen.wording import typed
 
@@ -28,7 +28,6 @@ _LAYOUTS: dict[str, tuple[str, tuple[int | None, ...]]] = {  # None: texels alon
 }
 
 _MAX_BYTES = 256 << 20  # of all arrays: twice those of maps of 4096 texels
-_MAX_HEADER = 4096
 
 
 def write_constants(folder: Path, data: bytes) -> None:
@@ -92,14 +91,13 @@ def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, te
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or member.flag_bits & 1:
         raise ValueError(f"{member.filename} is compressed in an unknown way")
     with archive.open(member) as file:
-        version = npy.read_magic(file)
-        read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
-        if read_header is None:
-            raise ValueError(f"{member.filename} has version {version}")
-        shape, columns_first, dtype = read_header(file, max_header_size=_MAX_HEADER)
+        try:
+            shape, columns_first, dtype = read_npy_header(file)
+        except ValueError as error:
+            raise ValueError(f"{member.filename} has a damaged header ({error})") from error
         wanted, lengths = _LAYOUTS[name]
         expected = tuple(texels if n is None else n for n in lengths)
-        if dtype != np.dtype(wanted) or columns_first or shape != expected or any(type(n) is not int for n in shape):
+        if dtype != np.dtype(wanted) or columns_first or shape != expected:
             raise ValueError(f"{member.filename} holds {dtype} {shape}, expected {wanted} {expected}")
         size = math.prod(shape) * dtype.itemsize
         if file.tell() + size != member.file_size:

@@ -7,20 +7,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.errors import DatasetError, InputError
+from uvgen.errors import DatasetError, FieldError, InputError
 from uvgen.fixed_point import decode
 from uvgen.shards.constants import CONSTANTS, read_constants
 from uvgen.shards.format import Layout
 from uvgen.shards.index import Index
+from uvgen.shards.makers import Finish, Maker
 from uvgen.shards.pool import ShardDemands, ShardPool, check_hash
 from uvgen.shards.shard import OpenShard
 from uvgen.shards.stored import ReadAhead
-from uvgen.shards.table import ShardTable, names_digest
+from uvgen.shards.table import listed_names
 from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.hdf5_reading import MAX_INFLATED_BYTES
 from uvgen.storage.names import brief
@@ -28,28 +29,6 @@ from uvgen.storage.objects import url_of
 from uvgen.wording import count
 
 _CACHED = ("names", "constants", "_numbers")
-
-
-class Maker(Protocol):
-    """Makes a field that is not stored, of others."""
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """Fields that it is made of, if the samples have them."""
-
-    @property
-    def layout(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
-        """Shape and dtype of one sample's."""
-
-    def __call__(self, rows: Mapping[str, Any], *, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """The field of a batch, stacked along the first axis, in `out` if it is given."""
-
-
-class Finish(Protocol):
-    """Changes samples when all of their fields are there, before they are handed out."""
-
-    def __call__(self, fields: dict[str, Any], *, batched: bool) -> dict[str, Any]:
-        """The fields of one sample, or of several stacked along a new first axis, as they are handed out."""
 
 
 class ShardReader:
@@ -103,12 +82,13 @@ class ShardReader:
         return state
 
     def subset(self, keys: Iterable[int | str]) -> "ShardReader":
-        """A reader of some of the samples, by their numbers; nothing is copied.
+        """A reader of some of the samples; nothing is copied.
 
         Parameters
         ----------
-        keys : iterable of int
-            Samples; as for a list, negative ones count from the end. Their order does not matter.
+        keys : iterable of int or str
+            Samples by their numbers, of which negative ones count from the end as in a list, or by their names. Their
+            order does not matter.
 
         Returns
         -------
@@ -259,8 +239,8 @@ class ShardReader:
 
         Parameters
         ----------
-        keys : iterable of int
-            Samples; as for a list, negative ones count from the end.
+        keys : iterable of int or str
+            Samples by their numbers, of which negative ones count from the end as in a list, or by their names.
         names : iterable of str
             Fields; quick for small ones.
 
@@ -275,17 +255,17 @@ class ShardReader:
             field.
         """
         places = [self._locate(key) for key in keys]
-        if not places and self._pool.entries:
+        if not places:
             return {name: self._none(name) for name in names}
         result: dict[str, Any] = {}
         for name in names:
             values = [shard.view(name, row) for shard, row in places]
-            result[name] = values if values and isinstance(values[0], str) else np.array(values)
+            result[name] = values if isinstance(values[0], str) else np.array(values)
         return result
 
     def _none(self, name: str) -> Any:
         """A field of no samples."""
-        shard = self._pool[0]
+        shard = self._first_shard(name)
         if name not in shard.layouts:
             raise shard.no_field(name)
         shape, dtype = shard.layouts[name]
@@ -321,10 +301,16 @@ class ShardReader:
 
     def attributes(self, name: str) -> dict[str, Any]:
         """HDF5 attributes of a field: unit, frame, ``scale_factor`` and ``add_offset``; FieldError for none."""
-        shard = self._pool[0]
+        shard = self._first_shard(name)
         if name not in shard.attributes:
             raise shard.no_field(name)
         return dict(shard.attributes[name])
+
+    def _first_shard(self, name: str) -> OpenShard:
+        """A shard that says what a field is; FieldError if there is none."""
+        if not self._pool.entries:
+            raise FieldError(f"{self.folder}: field {brief(name)!r}: no samples, expected a data set that has some")
+        return self._pool[0]
 
     def _locate(self, key: int | str) -> tuple[OpenShard, int]:
         key = self.number(key)
@@ -349,31 +335,12 @@ class ShardReader:
     @cached_property
     def names(self) -> list[str]:
         """Every sample's name, in order; not to be changed, since it is made once."""
-        listed = self._listed_names()
+        listed = listed_names(self.folder, self._pool.entries)
         return [
             name
             for k, names in enumerate(listed)
             for name in self._chosen(k, self._pool[k].texts("name") if names is None else names)
         ]
-
-    def _listed_names(self) -> list[list[str] | None]:
-        """The names of all samples of each shard, as far as the index lists them."""
-        if not isinstance(self._pool.entries, ShardTable):
-            return [entry.sample_names for entry in self._pool.entries]
-        try:
-            there = {entry.file: entry for entry in Index.read(self.folder).shards}
-        except DatasetError:
-            there = {}
-        listed: list[list[str] | None] = []
-        for k, entry in enumerate(self._pool.entries):
-            now = there.get(entry.file)
-            same = (
-                now is not None
-                and now.names is not None
-                and names_digest(now.names) == self._pool.table.names_digest(k)
-            )
-            listed.append(now.sample_names if now is not None and same else None)
-        return listed
 
     def column(self, name: str, *, max_bytes: int = MAX_INFLATED_BYTES) -> NDArray[Any]:
         """One stored field of every sample, stacked, in order: for small ones, such as the pose.
@@ -393,7 +360,8 @@ class ShardReader:
         Raises
         ------
         DatasetError
-            If a shard is missing or damaged.
+            If a shard is missing or damaged. `uvgen.errors.FieldError`, which is also a KeyError, if there is no such
+            field, or no sample.
         """
         return self.columns((name,), max_bytes=max_bytes)[name]
 
@@ -403,7 +371,7 @@ class ShardReader:
         for columns in self.shard_columns(tuple(parts), max_bytes=max_bytes):
             for name, values in columns.items():
                 parts[name].append(values)
-        return {name: np.concatenate(values) for name, values in parts.items()}
+        return {name: np.concatenate(values) if values else self._none(name) for name, values in parts.items()}
 
     def shard_columns(
         self, names: Sequence[str], *, max_bytes: int = MAX_INFLATED_BYTES

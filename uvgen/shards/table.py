@@ -6,12 +6,14 @@ that holds others. Arrays are pickled as they lie in memory, or shared between p
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.shards.index import ShardEntry
+from uvgen.errors import DatasetError
+from uvgen.shards.index import Index, ShardEntry
 
 _DIGEST_BYTES = 16
 _UNKNOWN = bytes(_DIGEST_BYTES)
@@ -74,3 +76,19 @@ class ShardTable(Sequence[ShardEntry]):
 def names_digest(names: str) -> bytes:
     """A hash of a shard's sample names, a line each."""
     return hashlib.sha256(names.encode("utf-8", "surrogatepass")).digest()[:_DIGEST_BYTES]
+
+
+def listed_names(folder: Path, entries: Sequence[ShardEntry]) -> list[list[str] | None]:
+    """The names of all samples of each shard, as far as an index lists them; a table's are read in the folder again."""
+    if not isinstance(entries, ShardTable):
+        return [entry.sample_names for entry in entries]
+    try:
+        there = {entry.file: entry for entry in Index.read(folder).shards}
+    except DatasetError:
+        there = {}
+    listed: list[list[str] | None] = []
+    for k, entry in enumerate(entries):
+        now = there.get(entry.file)
+        same = now is not None and now.names is not None and names_digest(now.names) == entries.names_digest(k)
+        listed.append(now.sample_names if now is not None and same else None)
+    return listed

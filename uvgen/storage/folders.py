@@ -8,6 +8,8 @@ import os
 import re
 from pathlib import Path
 
+from uvgen.errors import OutputError
+from uvgen.storage.names import printable
 from uvgen.wording import typed
 
 DATASET_INDEX, SYNTH_INDEX, FIT_INDEX, PREDICT_INDEX = "dataset.json", "synth.json", "fit.json", "predict.json"
@@ -154,3 +156,21 @@ def _is_pair(one: tuple[str, set[str]]) -> bool:
 
 def _has(name: str, suffixes: tuple[str, ...]) -> bool:
     return name.lower().endswith(suffixes) and not name.startswith(".")
+
+
+def check_own_folder(out: Path, index: str) -> None:
+    """Raise OutputError if a folder, without the index of a command's own, holds files other than hidden ones."""
+    if not out.is_dir():
+        return
+    try:
+        if (out / index).exists():
+            return
+        found = sorted(name for name in os.listdir(out) if not name.startswith("."))
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be read ({error.strerror}); choose another output folder") from error
+    if found:
+        more = f" and {len(found) - 1} more" if found[1:] else ""
+        raise OutputError(
+            f"{out}: holds something else ({printable(found[0])}{more}), expected a new or an empty folder; choose "
+            "another"
+        )

@@ -3,7 +3,7 @@
 import io
 import math
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy
@@ -15,6 +15,35 @@ from uvgen.storage.reading import read_file
 
 _MAX_HEADER = 4096  # bytes
 _MAX_DIMENSIONS = 32
+_LONGEST = 1 << 59  # of an axis, which may stand beside one of length 0; NumPy's own limit is 2^63 bytes
+
+
+class NpyHeader(NamedTuple):
+    """What a ``.npy`` file says of the array that follows."""
+
+    shape: tuple[int, ...]
+    columns_first: bool
+    dtype: np.dtype[Any]
+
+
+def read_npy_header(file: IO[bytes]) -> NpyHeader:
+    """The header of a ``.npy`` file, which is not trusted and is left where the values begin.
+
+    Raises ValueError with the reason if it is damaged, or of a shape that no array has.
+    """
+    try:
+        version = npy.read_magic(file)
+        read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
+        if read_header is None:
+            raise ValueError(f"version {version} of the format, expected 1.0 or 2.0")
+        header = NpyHeader(*read_header(file, max_header_size=_MAX_HEADER))
+    except Exception as error:  # of the header's text: MemoryError and RecursionError for brackets in brackets
+        reason = " ".join(str(error).split()) if isinstance(error, ValueError) else ""
+        raise ValueError(reason[:200] or type(error).__name__) from error
+    shape = header.shape
+    if len(shape) > _MAX_DIMENSIONS or any(type(n) is not int or not 0 <= n < _LONGEST for n in shape):
+        raise ValueError(f"a shape of {str(shape)[:60]}")
+    return header
 
 
 def are_characters(data: bytes | bytearray, dtype: np.dtype[Any]) -> bool:
@@ -77,23 +106,13 @@ def read_npy(data: bytes) -> NDArray[Any]:
     """
     stream = io.BytesIO(data)
     try:
-        version = npy.read_magic(stream)
-        read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
-        if read_header is None:
-            raise ValueError(f"version {version} of the format, expected 1.0 or 2.0")
-        shape, columns_first, dtype = read_header(stream, max_header_size=_MAX_HEADER)
+        shape, columns_first, dtype = read_npy_header(stream)
     except ValueError as error:
-        raise ValueError(f"damaged .npy header: {' '.join(str(error).split())[:200]}") from error
-    except Exception as error:  # of the header's text: MemoryError and RecursionError for brackets in brackets
-        raise ValueError(f"damaged .npy header: {type(error).__name__}") from error
+        raise ValueError(f"damaged .npy header: {error}") from error
     if dtype.kind not in "fiub" or dtype.names is not None:
         raise ValueError(f"{str(dtype)[:60]} values, expected real numbers")
-    if len(shape) > _MAX_DIMENSIONS or any(type(n) is not int or n < 0 for n in shape):
-        raise ValueError(f"damaged .npy header: a shape of {str(shape)[:60]}")
     size = math.prod(shape) * dtype.itemsize
     if size != len(data) - stream.tell():
         found = len(data) - stream.tell()
         raise ValueError(f"{found} bytes of values, {dtype} {str(shape)[:60]} needs {str(size)[:30]}; it is damaged")
-    if max(shape, default=0) > np.iinfo(np.intp).max:  # beside a zero
-        raise ValueError(f"damaged .npy header: a shape of {str(shape)[:60]}")
     return np.frombuffer(data, dtype, offset=stream.tell()).reshape(shape, order="F" if columns_first else "C")

@@ -9,17 +9,14 @@ import os
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from uvgen.storage.npy import are_characters
+from uvgen.storage.npy import are_characters, read_npy_header
 from uvgen.storage.reading import max_bytes, open_regular
 
-_MAX_HEADER = 4096
-_MAX_DIMENSIONS = 32
 _MAX_MEMBERS = 4096
 _LEAST_BYTES, _MOST_RATIO = 64 << 20, 16  # what the arrays may take unpacked, and times the size of the file
 
@@ -113,11 +110,12 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -
 
 
 def _read_array(file: Any, n_bytes: int, name: str) -> NDArray[Any]:
-    shape, columns_first, dtype = _read_header(file, name)
+    try:
+        shape, columns_first, dtype = read_npy_header(file)
+    except ValueError as error:
+        raise ValueError(f"{name} has a damaged header ({error})") from error
     if dtype.kind not in "fiubUS" or dtype.names is not None:
         raise ValueError(f"{name} holds {_kind(dtype)}, expected numbers or text")
-    if len(shape) > _MAX_DIMENSIONS or any(type(n) is not int or not 0 <= n < 1 << 59 for n in shape):
-        raise ValueError(f"{name} has a damaged header: a shape of {str(shape)[:60]}")
     if not dtype.itemsize and 0 not in shape:  # any number of texts, in no bytes
         raise ValueError(f"{name} holds {dtype} {str(shape)[:60]}: texts of no length, expected numbers or text")
     size = math.prod(shape) * dtype.itemsize
@@ -135,18 +133,6 @@ def _read_array(file: Any, n_bytes: int, name: str) -> NDArray[Any]:
     if not are_characters(data, dtype):
         raise ValueError(f"{name} holds texts of damaged characters")
     return np.frombuffer(data, dtype).reshape(shape, order="F" if columns_first else "C")
-
-
-def _read_header(file: BinaryIO, name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    try:
-        version = npy.read_magic(file)
-        read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
-        if read_header is None:
-            raise ValueError(f"version {version} of the format, expected 1.0 or 2.0")
-        found: tuple[tuple[int, ...], bool, np.dtype[Any]] = read_header(file, max_header_size=_MAX_HEADER)
-        return found
-    except Exception as error:  # of the header's text: MemoryError and RecursionError for brackets in brackets
-        raise ValueError(f"{name} has a damaged header ({_reason(error)})") from error
 
 
 def _kind(dtype: np.dtype[Any]) -> str:

@@ -23,7 +23,7 @@ from uvgen.jobs.run import check_same, run
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.storage.files import check_folder, replaced_on_success, same_content
-from uvgen.storage.folders import SYNTH_INDEX
+from uvgen.storage.folders import SYNTH_INDEX, check_own_folder
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import open_regular
 from uvgen.storage.text import read_text
@@ -163,25 +163,9 @@ def _check_subsets(subsets: Sequence[str]) -> None:
 
 def check_samples_folder(out: Path) -> None:
     """Raise OutputError, before any work, if a folder cannot take synthetic samples."""
-    if out.is_dir():
-        _refuse_foreign(out)
+    check_own_folder(out, SYNTH_INDEX)
     if not (out / SYNTH_INDEX).exists():  # those that are there may be all, on a disk that is only read
         check_folder(out)
-
-
-def _refuse_foreign(out: Path) -> None:
-    """Raise unless a folder is ours or empty (but for hidden files)."""
-    try:
-        if (out / SYNTH_INDEX).exists():
-            return
-        found = sorted(name for name in os.listdir(out) if not name.startswith("."))
-    except OSError as error:
-        raise DatasetError(f"{out}: cannot be read ({error.strerror}); choose another output folder") from error
-    if found:
-        raise OutputError(
-            f"{out}: holds something else ({found[0]}{f' and {len(found) - 1} more' if found[1:] else ''}); "
-            "choose a new or an empty folder"
-        )
 
 
 class _SynthRecord:
@@ -195,7 +179,7 @@ class _SynthRecord:
     def resume(self) -> None:
         """Make the folder ready for these samples; DatasetError if it holds others."""
         out, flip = self._job.out, self._job.flip
-        _refuse_foreign(out)
+        check_own_folder(out, SYNTH_INDEX)
         planned = {*self.names, *(flipped_name(name) for name in self.names if flip)}
         config = _settings(self._job)
         if (out / SYNTH_INDEX).exists():

@@ -22,7 +22,7 @@ from uvgen.maps.labels import crop_pose
 from uvgen.maps.target_layouts import TARGETS, range_error, target_layouts
 from uvgen.models.load import as_model
 from uvgen.normalization import AUTO, Normalization, image_choice
-from uvgen.shards.reader import Maker
+from uvgen.shards.makers import Maker
 from uvgen.shards.stored import ReadAhead
 from uvgen.torch.augmenter import AugmentationLike, Augmenter
 from uvgen.torch.batches import LazySamples, PackedBatch, as_tensors

@@ -133,7 +133,7 @@ def _moved(rows: Mapping[str, Any], points: Points, annotated: Points) -> dict[s
         for dy in (-1, 0, 1):
             if dx or dy:
                 shift = f"labels are shifted by ({dx:+d}, {dy:+d}) px"
-                text = f"{shift}: pixels counted from 0 instead of 1, or another --convention"
+                text = f"{shift}: pixels counted from 0 instead of 1, or another convention"
                 found[text] = points + np.array([dx, dy], np.float64)
     return found
 

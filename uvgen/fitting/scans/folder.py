@@ -17,7 +17,7 @@ from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
 from uvgen.fitting.detectors import open_detector, weights_of
 from uvgen.fitting.photographs import files_below, name_key
-from uvgen.fitting.scans.record import RegisterRecord, check_register_folder, plain_scan
+from uvgen.fitting.scans.record import INDEX, RegisterRecord, plain_scan
 from uvgen.fitting.scans.registration import UNITS
 from uvgen.fitting.scans.worker import FORMATS, FRAMES, RegisteredScan, RegisterJob, RejectedScan, ScanFile
 from uvgen.jobs.options import RETRIES, RunOptions
@@ -43,17 +43,20 @@ class RegisterResult:
         The meshes in the folder, sorted by name.
     skipped : tuple of RejectedScan
         Scans that cannot be used or were rejected, each with the reason.
-    new_scans : int
+    new_samples : int
         How many scans this run registered.
+    detector : str or None
+        The detector that found landmarks; None if no scan has its landmarks.
     notice : str
-        What users of the detector must know, such as its license; "" if there is nothing.
+        What users of that detector must know, such as its license; "" if there is nothing.
     seconds : float
         How long this run took.
     """
 
     scans: tuple[RegisteredScan, ...]
     skipped: tuple[RejectedScan, ...]
-    new_scans: int
+    new_samples: int
+    detector: str | None
     notice: str
     seconds: float
 
@@ -62,7 +65,8 @@ class RegisterResult:
     def to_plain(self) -> dict[str, Any]:
         """The result as `uvgen register --json` prints it."""
         return {
-            "scans": [plain_scan(scan) for scan in self.scans], "new_scans": self.new_scans,
+            "samples": len(self.scans), "new_samples": self.new_samples, "detector": self.detector,
+            "notice": self.notice, "scans": [plain_scan(scan) for scan in self.scans],
             "skipped": [asdict(one) for one in self.skipped], "seconds": self.seconds,
         }  # fmt: skip
 
@@ -151,7 +155,7 @@ def register_scans(
     if max_error_mm is not None:
         max_error_mm = number_in(max_error_mm, "max_error_mm", 0, unit="mm")
     root, out = Path(os.path.abspath(scans)), Path(os.path.abspath(out))
-    check_register_folder(out)
+    INDEX.check_folder(out)
     where = None if landmarks is None else Path(os.path.abspath(landmarks))
     if where is not None and not where.is_dir():
         raise InputError(f"{where}: {'a file' if where.exists() else 'no such folder'}, expected a folder of landmarks")
@@ -171,9 +175,10 @@ def register_scans(
         first = record.sorted_rejected()[0]
         raise DatasetError(f"{root}: {none_can_be('used', len(found), 'scan', first.reason, first.scan)}")
     registered = tuple(record.sorted_scans())
-    used = any(scan.landmarks == detector for scan in registered)
+    used = any(scan.source == detector for scan in registered)
     return RegisterResult(
-        registered, tuple(record.sorted_rejected()), record.new_scans, notice if used else "",
+        registered, tuple(record.sorted_rejected()), record.new_samples, detector if used else None,
+        notice if used else "",
         time.perf_counter() - started,
     )  # fmt: skip
 

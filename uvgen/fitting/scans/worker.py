@@ -68,8 +68,8 @@ class RegisteredScan:
     ----------
     name, scan : str
         Name of the mesh, without its suffix; path of the scan, below the folder that it came from.
-    landmarks : str
-        Where they come from: a file, below its folder, or a detector.
+    source : str
+        Where the landmarks come from: a file, below its folder, or a detector.
     unit : str or None
         Unit of the scan: see `Registration`.
     mm_per_unit : float
@@ -89,7 +89,7 @@ class RegisteredScan:
 
     name: str
     scan: str
-    landmarks: str
+    source: str
     unit: str | None
     mm_per_unit: float
     mean_mm: float

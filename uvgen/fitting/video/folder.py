@@ -46,7 +46,7 @@ class VideoResult:
         Videos and frames that were left out, each with the reason.
     videos : tuple of FittedVideo
         The outcome of each video that has samples.
-    new_faces : int
+    new_samples : int
         How many samples this run made.
     detector : str or None
         The detector that found landmarks; None if all came from files.
@@ -59,7 +59,7 @@ class VideoResult:
     faces: tuple[FittedFrame, ...]
     skipped: tuple[Unfitted, ...]
     videos: tuple[FittedVideo, ...]
-    new_faces: int
+    new_samples: int
     detector: str | None
     notice: str
     seconds: float
@@ -69,8 +69,8 @@ class VideoResult:
     def to_plain(self) -> dict[str, Any]:
         """The result as `uvgen fit --video --json` prints it."""
         return {
-            "samples": len(self.faces), "new_samples": self.new_faces, "detector": self.detector,
-            "videos": [asdict(video) for video in self.videos],
+            "samples": len(self.faces), "new_samples": self.new_samples, "detector": self.detector,
+            "notice": self.notice, "videos": [asdict(video) for video in self.videos],
             "faces": [plain_face(face) for face in self.faces], "skipped": [asdict(skip) for skip in self.skipped],
             "seconds": self.seconds,
         }  # fmt: skip
@@ -201,6 +201,6 @@ def fit_video(
     faces = tuple(face for face in record.sorted_faces() if isinstance(face, FittedFrame))
     used = any(face.source == name for face in faces)
     return VideoResult(
-        faces, skipped, videos_of(faces, skipped), record.new_faces, name if used else None, notice if used else "",
+        faces, skipped, videos_of(faces, skipped), record.new_samples, name if used else None, notice if used else "",
         time.perf_counter() - started,
     )  # fmt: skip

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from uvgen._version import __version__
 from uvgen.errors import UvgenError
 from uvgen.fitting.detectors import hash_weights
-from uvgen.fitting.doubts import landmark_doubts, suspicious
+from uvgen.fitting.doubts import NO_DOUBT, landmark_doubts, suspicious
 from uvgen.fitting.fitted import (
     FittedBatch,
     FittedFrame,
@@ -313,7 +313,7 @@ def _fitted(
         fit = fit_track(alone.take(which), times[which], job.model, jaw=job.jaw, smoothness=job.smoothness)
         for k, at in enumerate(which):
             one, own = found[at], fit.face(k)
-            if why := rejection(own, job.max_residual, ""):
+            if why := rejection(own, job.max_residual):
                 left[int(at)] = why
                 continue
             data = parameters_of(own, job.model, one.points, one.weights, one.size)
@@ -338,7 +338,7 @@ def _pieces(track: list[int]) -> list[list[int]]:
 
 def _left_out(job: VideoJob, found: list[_Found], alone: Alone) -> dict[int, str]:
     """The frames whose landmarks are not a face's, each with the reason, by their indices in `found`."""
-    doubts = [""] * len(found)
+    doubts = [NO_DOUBT] * len(found)
     looked_into = np.flatnonzero(suspicious(alone.fit))[:_TRIED]
     if len(looked_into):
         marked = alone.take(looked_into)
@@ -346,7 +346,7 @@ def _left_out(job: VideoJob, found: list[_Found], alone: Alone) -> dict[int, str
         said = landmark_doubts(marked.marked.given, marked.marked.weights, marked.fit, job.model, sizes)
         for k, doubt in zip(looked_into, said, strict=True):
             doubts[k] = doubt
-        if all(doubt.startswith("the points seem") for doubt in said) and len(said) == min(_TRIED, len(found)):
+        if all(doubt.is_explained for doubt in said) and len(said) == min(_TRIED, len(found)):
             doubts = [said[0]] * len(found)  # then all landmarks of the video have the same error
     why = [rejection(alone.fit.face(k), job.max_residual, doubts[k]) for k in range(len(found))]
     return {k: reason for k, reason in enumerate(why) if reason}

@@ -56,7 +56,7 @@ def read(bfm: Path, expression: Path, info: Path, uv: Path, mouth: Path | None =
     trim = matlab.indices(matlab.vector(about, "trimIndex", info))
     if max(matlab.numbers(given_uv, "UV", uv).shape) == len(trim) != n:
         raise ModelError(
-            f"{uv}: UV of {count(len(trim), 'vertex')}, expected {n} for --keep-all: BFM_UV.mat of 3DMMasSTN"
+            f"{uv}: UV of {count(len(trim), 'vertex')}, expected {n} with argument `keep_all`: BFM_UV.mat of 3DMMasSTN"
         )
     coordinates = matlab.uv_rows(given_uv, uv, n)
     coordinates[trim] = matlab.trimmed_uv(coordinates, trim)  # with its repairs

@@ -18,19 +18,19 @@ _OWN = (
 TAKEN = "docs/models.md lists the files of models that are read"
 
 _BY_VARIABLES = (
-    ({"shapeMU", "shapePC"}, "01_MorphableModel.mat of the Basel Face Model 2009", "--bfm"),
-    ({"w_exp", "mu_exp"}, "3DDFA's Model_Expression.mat", "--expression"),
-    ({"trimIndex", "keypoints"}, "3DDFA's model_info.mat", "--info"),
-    ({"UV"}, "BFM_UV.mat", "--uv"),
-    ({"tri_mouth"}, "3DDFA's Model_tri_mouth.mat", "--mouth"),
-    ({"model"}, "face3d's BFM.mat", "--face3d"),
+    ({"shapeMU", "shapePC"}, "01_MorphableModel.mat of the Basel Face Model 2009", "bfm"),
+    ({"w_exp", "mu_exp"}, "3DDFA's Model_Expression.mat", "expression"),
+    ({"trimIndex", "keypoints"}, "3DDFA's model_info.mat", "info"),
+    ({"UV"}, "BFM_UV.mat", "uv"),
+    ({"tri_mouth"}, "3DDFA's Model_tri_mouth.mat", "mouth"),
+    ({"model"}, "face3d's BFM.mat", "face3d"),
     ({"model_info"}, "face3d's BFM_info.mat, which belongs beside its BFM.mat", ""),
     ({"meanshape", "idBase"}, f"Deep3DFaceRecon's BFM_model_front.mat, {_OWN}", ""),
     ({"point_buf", "keypoints"}, "Deep3DFaceRecon's facemodel_info.mat, a part of its model", ""),
     ({"vertex_code"}, "3DDFA's vertex_code.mat, not a model", ""),
     ({"Pose_Para", "Shape_Para"}, "the parameters of a sample, as 300W-LP has them, not a model", ""),
 )
-"""Variables that tell a MATLAB file, what it is, and the option of `uvgen model convert` that takes it."""
+"""Variables that tell a MATLAB file, what it is, and the argument of `uvgen.convert_model` that takes it."""
 
 _BY_KIND = {
     "a Basel Face Model of 2017 or 2019": _OWN,
@@ -53,19 +53,19 @@ _BY_KIND = {
 
 
 def recognize(path: Path) -> tuple[str, str] | None:
-    """What a model's MATLAB file is, and its option of `uvgen model convert` ("" for none); None if unknown."""
+    """What a model's MATLAB file is, and its argument of `uvgen.convert_model` ("" for none); None if unknown."""
     names = variables(path)
-    return next(((what, option) for wanted, what, option in _BY_VARIABLES if wanted <= names), None)
+    return next(((what, argument) for wanted, what, argument in _BY_VARIABLES if wanted <= names), None)
 
 
 def advice(path: Path) -> str:
-    """What a file is that was given where a part of a model is wanted, and which option takes it: ``"; it is …"``.
+    """What a file is that was given where a part of a model is wanted, and which argument takes it: ``"; it is …"``.
 
     Empty if there is nothing to be said of it.
     """
     if (found := recognize(path)) is not None:
-        what, option = found
-        where = f", the file for {option} of `uvgen model convert`" if option else ""
+        what, argument = found
+        where = f", the file for argument `{argument}` of `uvgen model convert`" if argument else ""
         return f"; it is {what}{where}"
     kind = describe_file(path)
     if kind in _BY_KIND:

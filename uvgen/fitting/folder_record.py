@@ -1,0 +1,184 @@
+"""Folders that commands fill with results, one after the other: index, journal, and resuming.
+
+What an entry of the index is differs: a face of a photograph (`uvgen.fitting.face_record`), or a scan
+(`uvgen.fitting.scans.record`).
+"""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from uvgen._version import __version__
+from uvgen.errors import InputError, SettingsError
+from uvgen.jobs.run import check_same
+from uvgen.storage.files import check_folder, replaced_on_success
+from uvgen.storage.folders import check_own_folder
+from uvgen.storage.journal import Journal
+from uvgen.storage.names import brief, printable
+from uvgen.storage.plain_json import parse_json
+from uvgen.storage.text import read_text
+from uvgen.wording import are, count
+
+_VERSION = 1
+_JOURNAL = ".uvgen-journal"
+_SAID = {"model_sha256": "another model", "detector_sha256": "other weights of the detector"}
+
+Entry = TypeVar("Entry")
+
+
+@dataclass(frozen=True, slots=True)
+class FolderIndex(Generic[Entry]):
+    """How a command writes down what it made.
+
+    Attributes
+    ----------
+    file : str
+        Name of the index, ``fit.json``.
+    command : str
+        "fit".
+    key : str
+        What its entries are: "faces".
+    parsed : callable
+        Makes an entry from what the index holds of it; ValueError, KeyError or TypeError if a value cannot be.
+    plain : callable
+        What the index holds of an entry.
+    """
+
+    file: str
+    command: str
+    key: str
+    parsed: Callable[[dict[str, Any]], Entry]
+    plain: Callable[[Entry], dict[str, Any]]
+
+    @property
+    def format(self) -> str:
+        """The index's, as it states it."""
+        return f"uvgen-{self.command}"
+
+    def check_folder(self, out: Path) -> None:
+        """Raise OutputError, before any work, if a folder holds something else or cannot be written."""
+        if not (out / self.file).exists():
+            check_folder(out)
+            check_own_folder(out, self.file)
+
+    def read(self, path: Path) -> dict[str, Any]:
+        """What an index holds; SettingsError if it is none."""
+        try:
+            content = parse_json(read_text(path, f"what uvgen {self.command} wrote"))
+            if not isinstance(content, dict) or content.get("format") != self.format:
+                raise ValueError(f"not of uvgen {self.command}")
+            self._check(content)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, InputError) as error:
+            raise SettingsError(f"{path}: cannot be read ({brief(error)}); choose another output folder") from error
+        return content
+
+    def _check(self, content: dict[str, Any]) -> None:
+        """Raise ValueError, KeyError or TypeError if the index of this command cannot be what it wrote."""
+        for entry in content[self.key]:
+            self.parsed(entry)
+
+
+class FolderRecord(ABC):
+    """A folder while it is filled: its index, and a journal until it is complete. See `uvgen.jobs.run.Record`.
+
+    Parameters
+    ----------
+    index : FolderIndex
+        What is written.
+    out : Path
+        The folder.
+    stated : mapping
+        Settings; a folder that was made with others is refused.
+    said : mapping of str to str
+        What to say in place of some of them, see `uvgen.jobs.run.check_same`; of models and weights it is known.
+    overwrite : bool
+        Remove what a folder of this kind holds.
+
+    Attributes
+    ----------
+    new_samples : int
+        Made by this run.
+    """
+
+    made_of: str
+    """What an entry is made of: "photograph"."""
+    entries: str
+    """What entries are in messages: "samples"."""
+
+    def __init__(
+        self, index: FolderIndex[Any], out: Path, stated: Mapping[str, Any], said: Mapping[str, str], *, overwrite: bool
+    ) -> None:
+        self._index, self._out, self._overwrite = index, out, overwrite
+        self._stated, self._said = dict(stated), {**_SAID, **said}
+        self.new_samples = 0
+        self._journal = Journal(out / _JOURNAL, [index.format, _VERSION, __version__, self._stated])
+
+    def resume(self) -> None:
+        """Keep what an earlier run with the same settings made; with `overwrite`, remove another's."""
+        out, path = self._out, self._out / self._index.file
+        self._index.check_folder(out)
+        if path.exists():
+            old = self._index.read(path)
+            if self._overwrite:
+                self._remove_all(old[self._index.key])
+                path.unlink()
+                self._journal.remove()
+            else:
+                new = self._compared(old)
+                check_same(out, {key: old.get(key) for key in new}, new, self._said)
+                self._take_over(old)
+        with suppress(KeyError, TypeError, AttributeError, ValueError):  # a journal that uvgen did not write
+            for line in self._journal.read():
+                self._take_over(line)
+        if gone := sorted(self._gone()):
+            raise SettingsError(
+                f"{out}: holds {self.entries} of {count(len(gone), self.made_of)} that {are(len(gone))} not there any "
+                f"more, first {printable(gone[0])}; choose another output folder, or overwrite this one to start anew"
+            )
+        self._prepare()
+        if not path.exists():
+            self._write()  # first: without it, the folder would not count as ours
+
+    def _compared(self, old: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings that an index must state."""
+        return {"uvgen": __version__, **self._stated}
+
+    @abstractmethod
+    def _take_over(self, line: Any) -> None:
+        """Keep the entries that an index or a line of the journal lists."""
+
+    @abstractmethod
+    def _remove_all(self, entries: Sequence[Any]) -> None:
+        """Delete the files of entries that an index lists."""
+
+    @abstractmethod
+    def _gone(self) -> set[str]:
+        """Names of what entries were made of, and is not there any more."""
+
+    @abstractmethod
+    def _prepare(self) -> None:
+        """What is done before work begins."""
+
+    @abstractmethod
+    def _lists(self) -> dict[str, Any]:
+        """The lists of an index: entries, and what was left out."""
+
+    def _write(self) -> None:
+        content = {
+            "format": self._index.format, "version": _VERSION, "uvgen": __version__, **self._stated, **self._lists(),
+        }  # fmt: skip
+        with replaced_on_success(self._out / self._index.file, make_folder=False) as temporary:
+            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+    def pause(self) -> None:
+        """The journal has it all."""
+        self._journal.close()
+
+    def finish(self) -> None:
+        """Write the index."""
+        self._write()
+        self._journal.remove()
