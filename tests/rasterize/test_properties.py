@@ -149,7 +149,7 @@ def test_culling_back_and_front_splits_the_mesh(mesh):
 
 
 @few
-@given(st.integers(0, 2**32 - 1), st.sampled_from([1e-12, 1e-3, 1.0, 30.0, 1e4, 1e9, 1e17, 1e19, 3e19, 1e38]))
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1e-12, 1e-3, 1.0, 30.0, 1e4, 1e9, 1e17, 1e19, 3e19, 1e36]))
 def test_rasterize_covers_the_pixels_whose_edge_functions_agree_in_double_precision(seed, spread):
     rng = np.random.default_rng(seed)
     center = rng.uniform(-1, 14, (40, 1, 2)) * rng.integers(0, 2, (40, 1, 2)) + rng.integers(0, 14, (40, 1, 2))

@@ -225,7 +225,7 @@ def _owns_tie(e0, e1, e2, ax, ay, bx, by, cx, cy):
 @kernel
 def _draw_pixels(pairs, n_pairs, members, boxes, xy, first, indices, vertices, width, height, front, back,
                  triangle_out, weights_out, depth_out):
-    """Draw the listed pixels that are inside, where they are nearest; of two equally near triangles, that of lower index."""
+    """Draw the listed pixels that are inside where they are nearest; of two equally near triangles, the lower index."""
     for i in range(n_pairs):
         pair = pairs[i]
         j = size_t(pair & 0xFFFF)
