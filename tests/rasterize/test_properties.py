@@ -146,3 +146,20 @@ def test_culling_back_and_front_splits_the_mesh(mesh):
     vertices, triangles = mesh
     both, back, front = (r.rasterize(vertices, triangles, SIZE, cull=c) for c in ("none", "back", "front"))
     np.testing.assert_array_equal(both.depth, np.maximum(back.depth, front.depth))
+
+
+@few
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1e-12, 1e-3, 1.0, 30.0, 1e4, 1e9, 1e17, 1e19, 3e19, 1e36]))
+def test_rasterize_covers_the_pixels_whose_edge_functions_agree_in_double_precision(seed, spread):
+    rng = np.random.default_rng(seed)
+    center = rng.uniform(-1, 14, (40, 1, 2)) * rng.integers(0, 2, (40, 1, 2)) + rng.integers(0, 14, (40, 1, 2))
+    points = (center + spread * rng.uniform(-3, 3, (40, 3, 2))).astype(np.float32)
+    points[::2, 2] = points[::2, 0] + rng.uniform(-1, 2) * (points[::2, 1] - points[::2, 0])  # nearly on a line
+    vertices = np.concatenate([points, np.zeros((40, 3, 1), np.float32)], axis=-1)
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]].astype(np.float64)
+    for corners, cull in zip(vertices, ("none", "back", "front", "none") * 10, strict=True):
+        (ax, ay), (bx, by), (cx, cy) = ((px - x, py - y) for px, py in corners[:, :2].astype(np.float64))
+        edges = np.array([bx * cy - by * cx, cx * ay - cy * ax, ax * by - ay * bx])
+        inside = (edges > 0).all(axis=0) & (cull != "front") | (edges < 0).all(axis=0) & (cull != "back")
+        drawn = r.rasterize(corners, [[0, 1, 2]], SIZE, cull=cull).covered
+        np.testing.assert_array_equal(drawn[(edges != 0).all(axis=0)], inside[(edges != 0).all(axis=0)])

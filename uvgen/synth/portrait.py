@@ -94,7 +94,9 @@ class Painter:
         affine = pose_to_image(face.pose[None], self.size)[0]
         points = np.empty((len(self._openness), 3), np.float32)
         n = self.model.n_vertices
-        points[:n] = vertices @ affine[:, :3].T.astype(np.float32) + affine[:, 3].astype(np.float32)
+        np.matmul(vertices, affine[:, :3].T.astype(np.float32), out=points[:n])
+        for axis in range(3):  # one by one: NumPy's loops over three numbers each are slow
+            points[:n, axis] += np.float32(affine[axis, 3])
         points[n:] = self._figure.posed(affine, face.pose.astype(np.float64), float(points[:n, 2].min()))
         colors = self._colors(albedo, rng)
         fragments, corner, numbers, triangles = self._rasterize(points)
@@ -145,11 +147,16 @@ class Painter:
         halfway = (halfway / max(float(np.linalg.norm(halfway)), 1e-6)).astype(np.float32)
         highlight = np.maximum((normals @ halfway)[seen], 0) ** np.float32(SHININESS) * lit
         sky = self._openness[seen] * (np.float32(0.75) - np.float32(0.25) * normals[seen, 1])
-        colors = sky[:, None] * light.ambient.astype(np.float32) + key[:, None] * light.key.astype(np.float32)
+        ambient, lamp = light.ambient.astype(np.float32), light.key.astype(np.float32)
+        colors = np.empty((len(seen), 3), np.float32)
+        for channel in range(3):
+            colors[:, channel] = sky * ambient[channel] + key * lamp[channel]
         albedo = np.power(np.clip(albedo[seen], 0, 255) / np.float32(255), np.float32(_GAMMA))
         colors *= albedo
         highlight *= np.float32(0.1) + np.sqrt(albedo[:, 1])  # hair and dark clothes scatter it
-        colors += (np.float32(light.specular) * highlight)[:, None] * light.key.astype(np.float32)
+        highlight *= np.float32(light.specular)
+        for channel in range(3):
+            colors[:, channel] += highlight * lamp[channel]
         everywhere = np.empty((len(points), 3), np.float32)
         everywhere[seen] = np.float32(255) * np.power(np.minimum(colors, 1), np.float32(1 / _GAMMA))
         return everywhere
@@ -174,8 +181,11 @@ class Painter:
         fragments = Fragments(
             triangle[:n].reshape(shape), weights[: 3 * n].reshape(*shape, 3), depth[:n].reshape(shape)
         )
-        corners = np.array([[left, top, 0]], np.float32) + _SAMPLES[:, None]
-        rasterize(points - corners, triangles, (height, width), out=fragments)
+        corners = np.array([left, top, 0], np.float32) + _SAMPLES
+        moved = np.empty((2, *points.shape), np.float32)
+        for sample, axis in np.ndindex(2, 3):
+            np.subtract(points[:, axis], corners[sample, axis], out=moved[sample, :, axis])
+        rasterize(moved, triangles, (height, width), out=fragments)
         return fragments, (top, left), numbers, triangles
 
     def _shown(
