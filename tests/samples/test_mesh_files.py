@@ -62,7 +62,16 @@ def test_find_meshes_of_one_face_twice_says_so(tmp_path: Path) -> None:
     assert "x.obj has the same name, expected one mesh of each face" in sample.problem
 
 
-@pytest.mark.parametrize("ending", [".json", ".camera.json"])
+def test_two_cameras_of_one_name_are_refused_by_name(tmp_path: Path) -> None:
+    """Either would do; which one was taken, nobody would know."""
+    images, meshes = make(tmp_path / "i", "x.jpg", "y.jpg"), make(tmp_path / "m", "x.obj", "y.obj")
+    cameras = make(tmp_path / "c", "x.camera.json", "x.json", "y.json")
+    first, second = find_meshes(images, meshes, cameras)
+    assert first.problem.endswith("x.camera.json: x.json is a camera of the same name, expected one; remove one")
+    assert second.camera == cameras / "y.json" and not second.problem
+
+
+@pytest.mark.parametrize("ending", [".json", ".camera.json", ".JSON"])
 def test_cameras_of_a_folder_are_the_meshs_own_or_the_images(tmp_path: Path, ending: str) -> None:
     images = make(tmp_path / "i", "a/x.jpg", "a/y.jpg")
     meshes = make(tmp_path / "m", "a/x.obj", "a/x.1.obj", "a/y.obj")

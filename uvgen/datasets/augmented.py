@@ -29,8 +29,8 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.shards.constants import CONSTANTS, read_constants
 from uvgen.shards.index import Index, ShardEntry, data_folder
 from uvgen.storage.files import has_sha256
-from uvgen.storage.reading import max_bytes
 from uvgen.storage.objects import url_of
+from uvgen.storage.reading import max_bytes
 from uvgen.wording import are, count, typed
 
 

@@ -31,9 +31,9 @@ from uvgen.samples.find import Sample
 from uvgen.shards.constants import CONSTANTS, constants_bytes
 from uvgen.shards.index import Index, ShardEntry, data_folder
 from uvgen.storage.files import has_sha256, replaced_on_success
-from uvgen.storage.reading import max_bytes
 from uvgen.storage.locks import exclusive
 from uvgen.storage.names import brief, printable
+from uvgen.storage.reading import max_bytes
 from uvgen.wording import are, count
 
 
@@ -124,7 +124,11 @@ def repair_shards(
     _read(folder)  # before a folder would be made
     with exclusive(folder), same_workers(how):
         index = _read(folder)
-        bad = {entry.file: entry for entry in index.shards if not _is_whole(folder / entry.file, entry.sha256, entry.size_bytes)}
+        bad = {
+            entry.file: entry
+            for entry in index.shards
+            if not _is_whole(folder / entry.file, entry.sha256, entry.size_bytes)
+        }
         constants = index.constants_sha256 is None or _is_whole(folder / CONSTANTS, index.constants_sha256, max_bytes())
         if not bad and constants:
             return RepairResult((), (), time.perf_counter() - started)

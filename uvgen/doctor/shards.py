@@ -16,8 +16,8 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.shards.constants import CONSTANTS
 from uvgen.shards.index import Index, data_folder
 from uvgen.storage.files import TEMPORARY_PREFIX, sha256_file
-from uvgen.storage.reading import max_bytes
 from uvgen.storage.folders import DATASET_INDEX
+from uvgen.storage.reading import max_bytes
 from uvgen.wording import are, count
 
 _MANY_SKIPPED = 0.05

@@ -23,8 +23,8 @@ from uvgen.progress import advance
 from uvgen.samples.files import check_machine
 from uvgen.samples.scan_landmarks import landmark_file, missing_landmarks, read_scan_landmarks
 from uvgen.storage.files import replaced_on_success, sha256_file
-from uvgen.storage.reading import max_bytes
 from uvgen.storage.names import printable
+from uvgen.storage.reading import max_bytes
 
 FORMATS = ("obj", "ply", "glb", "npy")
 """What registered meshes are written as."""
