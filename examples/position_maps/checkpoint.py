@@ -24,7 +24,7 @@ FREE = (
 
 
 def save(content: dict[str, Any], path: Path) -> None:
-    """Replace the file at once, so that a kill or a full disk leaves the old one or the new one. OSError if it fails."""
+    """Replace the file at once, so that a kill or a full disk leaves the old or the new one. OSError if it fails."""
     temporary = path.with_name(f".{path.name}")
     try:
         torch.save(content, temporary)

@@ -210,7 +210,7 @@ def _read(folder: Path) -> Index:
 
 
 def _is_whole(path: Path, sha256: str | None, most_bytes: int | None) -> bool:
-    """Whether a file has the hash that it had, which of a larger one is not made; one of no samples (None) had no file."""
+    """Whether a file has the hash that it had; a larger one is not hashed, and one of no samples (None) had no file."""
     return sha256 is None or has_sha256(path, sha256, most_bytes=most_bytes)
 
 

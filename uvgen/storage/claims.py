@@ -176,8 +176,8 @@ def _busy(place: Path, claim: dict[str, Any]) -> BusyError:
     ago = time.time() - claim["seen"]
     if ago < -_SKEW_S:  # it would be stale only when this machine's clock has reached it
         return BusyError(
-            f"{place.parent}: {_who(claim)} is writing into it, by a clock that is {-ago:.0f} s ahead of this machine's; "
-            f"wait for it to finish. If it was killed, delete {place}, and set the clocks"
+            f"{place.parent}: {_who(claim)} is writing into it, by a clock that is {-ago:.0f} s ahead of this "
+            f"machine's; wait for it to finish. If it was killed, delete {place}, and set the clocks"
         )
     ago = max(0.0, ago)
     return BusyError(
