@@ -28,7 +28,7 @@ from uvgen.metrics import nme_2d
 from uvgen.torch import PositionMapLayer, ShardDataset, ShardSampler, to_float
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "position_maps"))
-from checkpoint import read
+from checkpoint import read, save
 from networks import ResNet18Encoder, load_encoder
 from options import device
 
@@ -153,7 +153,7 @@ def train(options: argparse.Namespace) -> None:
                 print(f"step {step}/{options.steps}  loss {loss.item():.6f}  {parts}", flush=True)
             if step == options.steps:
                 break
-    torch.save(net.state_dict(), options.out / "network.pt")
+    save(net.state_dict(), options.out / "network.pt")
     after = [measure(net, losses, part, device) for part in (dataset, val)]
     for name, first, last in reversed(list(zip(("training", "validation"), before, after, strict=True))):
         print(f"{name}: weighted loss {first[0]:.6f} -> {last[0]:.6f}, landmark loss {first[1]:.6f} -> {last[1]:.6f}, "

@@ -24,10 +24,14 @@ FREE = (
 
 
 def save(content: dict[str, Any], path: Path) -> None:
-    """Replace the file at once, so that a kill leaves the old one or the new one."""
+    """Replace the file at once, so that a kill or a full disk leaves the old or the new one. OSError if it fails."""
     temporary = path.with_name(f".{path.name}")
-    torch.save(content, temporary)
-    temporary.replace(path)
+    try:
+        torch.save(content, temporary)
+        temporary.replace(path)
+    except (OSError, RuntimeError) as error:  # PyTorch says of a full disk that it "unexpectedly" wrote fewer bytes
+        temporary.unlink(missing_ok=True)
+        raise OSError(f"{path}: cannot be written; is the disk full? What was saved before is kept") from error
 
 
 def settings_of(options: Any) -> dict[str, Any]:

@@ -16,6 +16,7 @@ weights, but takes landmarks and prior as means over samples and points, and Ada
 """
 
 import argparse
+import io
 import itertools
 import math
 import sys
@@ -148,7 +149,9 @@ def train(options: argparse.Namespace) -> None:
     errors.append(landmark_error(net, dataset, landmarks, device))
     means.append([mean_flattened(net, dataset, p, device) for p in persons])
     options.out.mkdir(parents=True, exist_ok=True)
-    torch.save(net.state_dict(), options.out / "network.pt")
+    written = io.BytesIO()  # PyTorch itself raises no OSError if the disk is full
+    torch.save(net.state_dict(), written)
+    (options.out / "network.pt").write_bytes(written.getvalue())
     if persons:
         draw(dataset, persons, means, options.out / "mean_flattened.png")
         first, last = np.mean([sharpness(list(pair)) for pair in zip(*means, strict=True)], axis=0)

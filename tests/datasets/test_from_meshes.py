@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -270,6 +271,24 @@ def test_bad_mesh_is_skipped_and_named_and_costs_itself_alone(
     assert [skip.name for skip in result.skipped] == ["AFW/AFW_000_1_0"]
     with pytest.raises(SampleError, match=message):
         import_meshes(tree, folder, tmp_path / "no", on_error="fail", **how)
+
+
+def test_mesh_whose_surface_is_away_from_its_landmarks_is_skipped(
+    tmp_path: Path, tree: Path, model: MorphableModel
+) -> None:
+    """`verify` would call its shard damaged."""
+
+    def change(vertices: Any) -> Any:
+        changed = np.tile(vertices.mean(axis=0), (len(vertices), 1))
+        changed[model.landmarks] = vertices[model.landmarks]
+        return changed
+
+    folder = bad_meshes(tree, tmp_path / "m", model, change)
+    result = import_meshes(tree, folder, tmp_path / "out", model=model, config=CONFIG, subsets=["AFW"])
+    (skipped,) = result.skipped
+    assert skipped.name == "AFW/AFW_000_1_0"
+    assert re.search(r"npy: its landmarks are up to \d\S* px from where the surface around them is", skipped.reason)
+    assert not verify_shards(tmp_path / "out", model=model).problems
 
 
 TURNED = rotation_matrices([[0, 2.8, 0]])[0].tolist()

@@ -223,3 +223,33 @@ def test_read_mesh_of_a_ply_whose_comment_names_a_picture_looks_for_none(
     path.write_text("\n".join(lines) + "\n")
     check(path)
     assert not caplog.records
+
+
+def test_read_mesh_of_a_binary_ply_with_polygons_of_several_sizes_is_refused(tmp_path: Path) -> None:
+    """Where sizes add up, trimesh makes corners of what lies between them; it takes the first polygon's for all."""
+    pytest.importorskip("trimesh")
+    points = np.arange(60, dtype="f4").reshape(20, 3)
+    for order, name in (("<", "little"), (">", "big")):
+        for polygons in ([[0, 1, 2, 3], [4, 5, 6], [7, 8, 9, 10, 11]], [[0, 1, 2], [4, 5], [7, 8, 9, 10]]):
+            lines = ["ply", f"format binary_{name}_endian 1.0", "element vertex 20"]
+            lines += [*(f"property float {axis}" for axis in "xyz"), f"element face {len(polygons)}"]
+            lines += ["property uchar flags", "property list int int vertex_indices", "end_header", ""]
+            data = "\n".join(lines).encode() + points.astype(f"{order}f4").tobytes()
+            for corners in polygons:
+                data += b"\1" + np.array([len(corners), *corners], f"{order}i4").tobytes()
+            (tmp_path / "a.ply").write_bytes(data)
+            sizes = f"{len(polygons[0])} and of {len(polygons[1])}"
+            with pytest.raises(MeshFileError, match=rf"a\.ply: .*lists of {sizes} numbers in element face; save it"):
+                read_mesh(tmp_path / "a.ply")
+
+
+def test_read_mesh_of_a_binary_ply_with_lists_of_one_size_is_read(tmp_path: Path) -> None:
+    pytest.importorskip("trimesh")
+    lines = ["ply", "format binary_little_endian 1.0", "comment x", "element vertex 5"]
+    lines += [*(f"property double {axis}" for axis in "xyz"), "property uchar red", "element face 3"]
+    lines += ["property list uchar int vertex_indices", "property list uchar float texcoord", "end_header", ""]
+    data = "\r\n".join(lines).encode()
+    data += b"".join(row.astype("<f8").tobytes() + b"\7" for row in VERTICES)
+    data += b"".join(b"\3" + row.astype("<i4").tobytes() + b"\6" + bytes(24) for row in TRIANGLES)
+    (tmp_path / "a.ply").write_bytes(data)
+    check(tmp_path / "a.ply")

@@ -13,6 +13,7 @@ from uvgen.errors import MeshFileError
 from uvgen.meshes.files import write_obj, write_ply
 from uvgen.meshes.glb import write_glb
 from uvgen.meshes.registered import Topology, read_registered
+from uvgen.meshes.scans import read_scan
 
 VERTICES = np.array([[0, 0, 0], [2, 0, 0.5], [2, 1, 0], [0, 1, 0.25], [1, 3, 0.125]])
 TRIANGLES = np.array([[0, 1, 2], [0, 2, 3], [3, 2, 4]], np.int32)
@@ -162,7 +163,8 @@ def test_read_glb_takes_short_indices_and_strides(tmp_path: Path) -> None:
         (lambda c: c["nodes"][0].update(children=[7]), "nodes has no number 7"),
         (lambda c: c["nodes"][0].update(scale=[1, "a", 1]), "could not convert"),
         (lambda c: c["nodes"][0].update(scale=[1, 1]), "a node's scale of"),
-        (lambda c: c["accessors"][0].update(count=6), "an accessor beyond the file's end|6 vertices"),
+        (lambda c: c["accessors"][0].update(count=6), "an accessor beyond the end of its buffer view"),
+        (lambda c: c["bufferViews"][0].update(byteLength=12), "an accessor beyond the end of its buffer view"),
         (lambda c: c["accessors"][0].update(count=10**9), "an accessor beyond the file's end"),
         (lambda c: c["accessors"][0].update(byteOffset=-4), "an accessor beyond the file's end"),
         (lambda c: c["accessors"][0].update(componentType=5125), "vertices of type 5125"),
@@ -170,6 +172,12 @@ def test_read_glb_takes_short_indices_and_strides(tmp_path: Path) -> None:
         (lambda c: c["accessors"][1].update(componentType=5126), "9 corners of triangles"),
         (lambda c: c["buffers"][0].update(uri="a.bin"), "numbers in another file"),
         (lambda c: c.pop("scenes"), "KeyError"),
+        (lambda c: c["nodes"][0].update(rotation=[0, 0, 2, 2]), "a node's rotation of length 2.828, expected 1"),
+        (lambda c: c.update(nodes=[{"mesh": 0, "matrix": [1] * 16}]), "a node's matrix with a last row of"),
+        (
+            lambda c: c["nodes"][0].update(matrix=np.eye(4).ravel().tolist(), scale=[2, 2, 2]),
+            "a node with both matrix and scale",
+        ),
         (
             lambda c: c.update(extensionsRequired=["KHR_draco_mesh_compression"])
             or c["meshes"][0]["primitives"][0].update(extensions={"KHR_draco_mesh_compression": {}}),
@@ -180,6 +188,53 @@ def test_read_glb_takes_short_indices_and_strides(tmp_path: Path) -> None:
 def test_read_glb_of_a_damaged_description_says_what_is_wrong(tmp_path: Path, change: Any, message: str) -> None:
     with pytest.raises(MeshFileError, match=rf"a\.glb: .*{message}"):
         read_registered(edited(tmp_path / "a.glb", change), TOPOLOGY)
+
+
+MORPHED = {"targets": [{"POSITION": 0}]}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c["nodes"][0].update(skin=0), "a mesh that bones move .a skin.; apply the pose"),
+        (
+            lambda c: c["meshes"][0].update(weights=[0, 0.5]) or c["meshes"][0]["primitives"][0].update(MORPHED),
+            "shown with morph targets .weights other than 0.; apply them",
+        ),
+        (
+            lambda c: c["nodes"][0].update(weights=[1]) or c["meshes"][0]["primitives"][0].update(MORPHED),
+            "shown with morph targets",
+        ),
+        (
+            lambda c: c["nodes"][0].update(extensions={"EXT_mesh_gpu_instancing": {"attributes": {}}}),
+            "instances of a mesh",
+        ),
+    ],
+)
+def test_glb_whose_vertices_something_besides_its_nodes_moves_is_refused(
+    tmp_path: Path, change: Any, message: str
+) -> None:
+    """Such vertices would be taken from where no program shows them."""
+    path = edited(tmp_path / "a.glb", change)
+    for read in (lambda: read_registered(path, TOPOLOGY), lambda: read_scan(path)):
+        with pytest.raises(MeshFileError, match=rf"a\.glb: .*{message}|needs trimesh"):
+            read()
+
+
+def test_glb_with_morph_targets_that_are_not_shown_is_read(tmp_path: Path) -> None:
+    def change(content: Any) -> None:
+        content["meshes"][0].update(weights=[0])
+        content["meshes"][0]["primitives"][0].update(MORPHED)
+
+    np.testing.assert_array_equal(read_registered(edited(tmp_path / "a.glb", change), TOPOLOGY), VERTICES)
+
+
+def test_a_signaling_nan_is_refused_without_a_warning(tmp_path: Path) -> None:
+    values = VERTICES.astype(np.float32)
+    values.view(np.uint32)[2, 0] = 0x7FA00000  # NumPy warns when it becomes a float64
+    np.save(tmp_path / "a.npy", values)
+    with pytest.raises(MeshFileError, match=r"a\.npy: vertex 2 is NaN"):  # warnings are errors in tests
+        read_registered(tmp_path / "a.npy", TOPOLOGY)
 
 
 @pytest.mark.parametrize("data", [b"", b"glTF", b"glTF" + bytes(16), b"glTF\2\0\0\0\x14\0\0\0\x40\0\0\0JSON"])

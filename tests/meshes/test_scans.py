@@ -206,5 +206,7 @@ def test_glb_is_read_without_its_pictures_and_huge_numbers_warn_nobody(tmp_path:
     (tmp_path / "a.glb").write_bytes(glb(**picture, meshes=meshes))
     points, triangles = read_scan(tmp_path / "a.glb")
     assert points.tolist() == [[0, 1, 2], [3, 4, 5], [6, 7, 8]] and len(triangles) == 1
-    (tmp_path / "b.glb").write_bytes(glb(nodes=[{"mesh": 0, "matrix": [1e308] * 16}]))
+    (tmp_path / "b.glb").write_bytes(
+        glb(nodes=[{"mesh": 0, "matrix": [*3 * [1e308, 1e308, 1e308, 0], 1e308, 1e308, 1e308, 1]}])
+    )
     read_scan(tmp_path / "b.glb")  # warnings are errors in tests

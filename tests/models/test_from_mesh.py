@@ -189,10 +189,13 @@ def test_from_mesh_with_scans_of_several_materials_is_the_same(files) -> None:
     assert found.content_sha256 == expected.content_sha256
 
 
-@pytest.mark.parametrize("name", ["a.stl", "a.glb"])
+@pytest.mark.parametrize("name", ["a.stl", "a.glb", "a.npy"])  # `uvgen register --format npy` writes these
 def test_from_mesh_with_a_scan_of_another_kind_is_refused_by_name(files, name) -> None:
-    (files / "scans" / name).write_bytes(b"glTF\2\0\0\0" if "glb" in name else b"solid a\nfacet normal 0 0 1\n")
-    with pytest.raises(ModelError, match=rf"{name}: (an STL holds no shared vertices|not a readable mesh: a GLB mesh)"):
+    start = {"a.stl": b"solid a\nfacet normal 0 0 1\n", "a.glb": b"glTF\2\0\0\0", "a.npy": b"\x93NUMPY\1\0"}
+    (files / "scans" / name).write_bytes(start[name])
+    (files / "scans" / "1.landmarks.npy").write_bytes(start["a.npy"])  # beside scans, and none
+    found = "an STL holds no shared vertices|not a readable mesh: a (GLB mesh|NumPy .npy array)"
+    with pytest.raises(ModelError, match=rf"{name}: ({found})"):
         model_from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans")
 
 

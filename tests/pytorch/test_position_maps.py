@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -174,6 +175,22 @@ def test_checkpoints_that_are_damaged_or_lack_a_field_are_refused_and_nothing_in
     for other in ({}, {**state, "bias": torch.zeros(5)}, {**state, "bias": "x"}):
         with pytest.raises(UvgenError, match="does not fit Linear"):
             checkpoint.take_up(torch.nn.Linear(3, 2), other, path)
+
+
+def test_checkpoint_on_a_full_disk_is_an_oserror_and_the_one_before_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    checkpoint.save({"step": 1}, path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(
+            OSError, match=r"checkpoint\.pt: cannot be written; is the disk full"
+        ):  # PyTorch: RuntimeError
+            checkpoint.save({"step": 2, "network": torch.zeros(200_000)}, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.pt"]
+    assert checkpoint.read(path, "a run's", step=int)["step"] == 1
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1j], ids=str)

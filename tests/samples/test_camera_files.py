@@ -295,6 +295,11 @@ def test_read_reconstruction_takes_cameras_by_the_images_names(tmp_path: Path) -
         ("1 PINHOLE 100 80 1_0 1 1 1\n", "", "cameras.txt: line 1"),
         (EXAMPLE, "1 1 0 0 0 0 0 0 1\n", r"images.txt: line 1 is .* \(9 words\), expected IMAGE_ID QW"),
         (EXAMPLE, "1 1 0 0 0 0 nan 0 1 a.jpg\n", "images.txt: line 1"),
+        (
+            EXAMPLE,  # without the lines of points, every second image would be passed over
+            "1 1 0 0 0 0 0 0 1 a.jpg\n2 1 0 0 0 0 0 0 1 b.jpg\n",
+            "images.txt: line 2 is '2 1 .*b.jpg', expected the points of the image before it",
+        ),
     ],
 )
 def test_read_reconstruction_of_damaged_files_names_the_line(

@@ -1,6 +1,8 @@
 """Which mesh and which camera belong to which image, by their names alone: no file's content is read."""
 
+import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,8 @@ import pytest
 from uvgen.cameras import ImageCamera
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.samples.mesh_files import MeshSample, camera_of_sample, find_meshes, mesh_files_sha256
+from uvgen.storage.files import has_sha256
+from uvgen.storage.reading import max_bytes
 
 CAMERA = {"type": "orthographic", "scale": 2, "width": 30, "height": 20}
 
@@ -58,7 +62,16 @@ def test_find_meshes_of_one_face_twice_says_so(tmp_path: Path) -> None:
     assert "x.obj has the same name, expected one mesh of each face" in sample.problem
 
 
-@pytest.mark.parametrize("ending", [".json", ".camera.json"])
+def test_two_cameras_of_one_name_are_refused_by_name(tmp_path: Path) -> None:
+    """Either would do; which one was taken, nobody would know."""
+    images, meshes = make(tmp_path / "i", "x.jpg", "y.jpg"), make(tmp_path / "m", "x.obj", "y.obj")
+    cameras = make(tmp_path / "c", "x.camera.json", "x.json", "y.json")
+    first, second = find_meshes(images, meshes, cameras)
+    assert first.problem.endswith("x.camera.json: x.json is a camera of the same name, expected one; remove one")
+    assert second.camera == cameras / "y.json" and not second.problem
+
+
+@pytest.mark.parametrize("ending", [".json", ".camera.json", ".JSON"])
 def test_cameras_of_a_folder_are_the_meshs_own_or_the_images(tmp_path: Path, ending: str) -> None:
     images = make(tmp_path / "i", "a/x.jpg", "a/y.jpg")
     meshes = make(tmp_path / "m", "a/x.obj", "a/x.1.obj", "a/y.obj")
@@ -127,3 +140,23 @@ def test_find_meshes_of_a_wrong_place_says_what_was_expected(tmp_path: Path) -> 
     (tmp_path / "c.json").write_text("[]")
     with pytest.raises(DatasetError, match=r"c\.json: .*expected an object"):
         find_meshes(images, meshes, tmp_path / "c.json")
+
+
+def test_files_too_large_to_be_read_are_not_hashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a sparse file of a terabyte, hashing would take an hour."""
+    folder = make(tmp_path, "x.jpg", "x.obj", "x.camera.json")
+    sample = find_meshes(folder, folder)[0]
+    before = mesh_files_sha256(sample)
+    seen = set()
+    for name in ("x.jpg", "x.obj", "x.camera.json"):
+        content = (folder / name).read_bytes()
+        for size in (1 << 40, (1 << 40) - 1):
+            os.truncate(folder / name, size)
+            seen.add(mesh_files_sha256(sample))
+        (folder / name).write_bytes(content)
+    assert len(seen) == 6 and mesh_files_sha256(sample) == before
+    monkeypatch.setenv("UVGEN_MAX_BYTES", "3")
+    assert mesh_files_sha256(sample) == before  # of files within the bound, their content counts
+    assert has_sha256(folder / "x.jpg", hashlib.sha256(b"").hexdigest(), most_bytes=max_bytes())
+    (folder / "x.jpg").write_bytes(b"four")
+    assert not has_sha256(folder / "x.jpg", hashlib.sha256(b"four").hexdigest(), most_bytes=max_bytes())

@@ -66,7 +66,20 @@ def test_stale_claim_is_taken_over(store: FolderStore, changes: dict[str, object
         assert json.loads(place(store).read_text())["uvgen"] != "other"
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"uvgen": 1}'])
+def test_claim_by_a_clock_that_is_ahead_says_so(store: FolderStore) -> None:
+    """Such a claim is not stale 300 s after its run was killed, so this is not said."""
+    write(store, seen=time.time() + 1e9)
+    with (
+        pytest.raises(BusyError, match=r"by a clock that is \d{9,} s ahead of this machine's.* delete .*claim\.json"),
+        claimed(local_path(FOLDER)),
+    ):
+        raise AssertionError
+
+
+NO_TIME = '{"uvgen": "other", "host": "h", "where": "w", "pid": 7, "started": 0, "seen": NaN}'  # it never is stale
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"uvgen": 1}', NO_TIME, NO_TIME.replace("NaN", "1e999")])
 def test_what_is_no_claim_is_taken_over(store: FolderStore, content: str) -> None:
     place(store).parent.mkdir()
     place(store).write_text(content)

@@ -30,6 +30,7 @@ from uvgen.shards.constants import CONSTANTS, read_constants
 from uvgen.shards.index import Index, ShardEntry, data_folder
 from uvgen.storage.files import has_sha256
 from uvgen.storage.objects import url_of
+from uvgen.storage.reading import max_bytes
 from uvgen.wording import are, count, typed
 
 
@@ -185,7 +186,7 @@ def check_source_shards(source: Path, index: Index, config: DatasetConfig) -> No
                 f"{path}: {what}; run `uvgen verify --repair {typed(source)}` or the `uvgen build` again"
             )
     constants = source / CONSTANTS
-    if index.constants_sha256 is not None and not has_sha256(constants, index.constants_sha256):
+    if index.constants_sha256 is not None and not has_sha256(constants, index.constants_sha256, most_bytes=max_bytes()):
         what = "changed" if constants.exists() else "missing"
         raise DatasetError(
             f"{constants}: {what}; run `uvgen verify --repair {typed(source)}` or the `uvgen build` again"

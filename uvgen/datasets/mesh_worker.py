@@ -13,10 +13,12 @@ from uvgen.datasets.plan import ShardTask
 from uvgen.datasets.quality.annotated_rows import Kept
 from uvgen.datasets.quality.plausible import LARGEST_FACE, SMALLEST_FACE_PX, check_inside, check_labels
 from uvgen.datasets.record import ShardResult
+from uvgen.datasets.shard_checks import farthest_from_map
 from uvgen.datasets.worker import Builder, BuildJob
 from uvgen.errors import InputError, MeshFileError, SampleError
 from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import affine_to_pose, transform_points
+from uvgen.maps.landmarks import landmark_weights, read_landmarks
 from uvgen.meshes.registered import Topology, read_registered
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.map_files import IMAGE_SHIFTS
@@ -171,6 +173,8 @@ class MeshBuilder(Builder):
     def __init__(self, job: BuildJob) -> None:
         super().__init__(job)
         self.reader = MeshReader(self.model, job.config.convention, job.config.implausible)
+        self.weights = landmark_weights(self.model, job.config.uv_size, job.config.convention)
+        self.apart = np.zeros(0)  # px, of the samples that are being made: landmarks from their maps
 
     def _annotation(self, sample: Any) -> Any:
         return self.reader.read(sample)
@@ -193,12 +197,15 @@ class MeshBuilder(Builder):
         codes = FixedPoint.for_crop(config.size) if config.posmap_dtype == "uint16" else None
         rows["posmap"], rows["landmarks"] = self.maps[:n], np.empty((n, 68, 3), np.float32)
         layouts = {} if self.targets is None else self.targets.layouts
+        self.apart = np.zeros(n)
         drawn = {name: np.empty((n, *layout.shape), layout.dtype) for name, layout in layouts.items()}
         for k in range(n):
             face: Any = kept[k].annotation
             in_crop = transform_points(face.vertices, rows["image_to_crop"][k])
             maps, landmarks = self.mapper.maps_of_vertices(in_crop[None], flipped=flipped[k : k + 1])
             rows["landmarks"][k] = landmarks[0]
+            if not flipped[k]:
+                self.apart[k] = np.abs(read_landmarks(maps[0], self.weights) - landmarks[0]).max()
             if codes is None:
                 rows["posmap"][k], in_range[k] = maps[0], np.isfinite(maps[0]).all()
             else:
@@ -212,3 +219,19 @@ class MeshBuilder(Builder):
                 has_codes[k] = self.targets.draw(vertices, places, flipped=bool(flipped[k]))
         rows.update(drawn)
         return in_range, has_codes
+
+    def _are_labels(self, sample: Any, rows: dict[str, Any], k: int, skip: Callable[[Any, Exception], None]) -> bool:
+        """As for samples with parameters; and whether the map shows the landmarks, which `verify` asks for too."""
+        if not super()._are_labels(sample, rows, k, skip):
+            return False
+        farthest = farthest_from_map(self.job.config)
+        if self.apart[k] <= farthest:
+            return True
+        skip(
+            sample,
+            SampleError(
+                f"{sample.parameters}: its landmarks are up to {self.apart[k]:.3g} px from where the surface around "
+                f"them is, expected {farthest:.3g} at most; are the vertices between them out of place?"
+            ),
+        )
+        return False

@@ -33,6 +33,7 @@ from uvgen.shards.index import Index, ShardEntry, data_folder
 from uvgen.storage.files import has_sha256, replaced_on_success
 from uvgen.storage.locks import exclusive
 from uvgen.storage.names import brief, printable
+from uvgen.storage.reading import max_bytes
 from uvgen.wording import are, count
 
 
@@ -123,8 +124,12 @@ def repair_shards(
     _read(folder)  # before a folder would be made
     with exclusive(folder), same_workers(how):
         index = _read(folder)
-        bad = {entry.file: entry for entry in index.shards if not _is_whole(folder / entry.file, entry.sha256)}
-        constants = index.constants_sha256 is None or _is_whole(folder / CONSTANTS, index.constants_sha256)
+        bad = {
+            entry.file: entry
+            for entry in index.shards
+            if not _is_whole(folder / entry.file, entry.sha256, entry.size_bytes)
+        }
+        constants = index.constants_sha256 is None or _is_whole(folder / CONSTANTS, index.constants_sha256, max_bytes())
         if not bad and constants:
             return RepairResult((), (), time.perf_counter() - started)
         config = _config_of(folder, index)
@@ -204,9 +209,9 @@ def _read(folder: Path) -> Index:
         ) from error
 
 
-def _is_whole(path: Path, sha256: str | None) -> bool:
-    """Whether a file has the hash that it had; one of no samples (None) had no file."""
-    return sha256 is None or has_sha256(path, sha256)
+def _is_whole(path: Path, sha256: str | None, most_bytes: int | None) -> bool:
+    """Whether a file has the hash that it had; a larger one is not hashed, and one of no samples (None) had no file."""
+    return sha256 is None or has_sha256(path, sha256, most_bytes=most_bytes)
 
 
 def _config_of(folder: Path, index: Index) -> DatasetConfig:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.augment.draws import AugmentationDraw
-from uvgen.datasets.config import DatasetConfig
+from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.fields import MAP_PARAMETERS, known_layouts, odd_codes, odd_targets, required_fields, target_fields
 from uvgen.datasets.quality.annotations import in_image
 from uvgen.datasets.quality.plausible import MOST
@@ -180,14 +180,19 @@ def _check_draws(shard: OpenShard) -> list[str]:
     return problems
 
 
+def farthest_from_map(config: BuildConfig) -> float:
+    """Px that landmarks of a mesh, which are vertices, may be away from where the texels around them show them."""
+    return _NEAR_TEXELS * config.size / config.uv_size
+
+
 def _check_read_landmarks(shard: OpenShard, folder: Path, config: DatasetConfig) -> list[str]:
     """Whether landmarks are those of the stored maps, from which they were read; near them, if they are a mesh's."""
     weights = LandmarkWeights.of_constants(read_constants(folder, config.build.uv_size))
     attributes = shard.attributes["posmap"]
     texel = attributes.get("rounding", attributes.get("scale_factor", 0) / 2)
     tolerance = texel * np.abs(weights.weights).sum(axis=1).max() + _FLOAT_TOLERANCE
-    if config.build.meshes:  # they are the mesh's vertices, which the texels around them show to a px at 256
-        tolerance += _NEAR_TEXELS * config.build.size / config.build.uv_size
+    if config.build.meshes:
+        tolerance += farthest_from_map(config.build)
     problems = []
     for k, (name, stored) in enumerate(zip(shard.texts("name"), shard.column("landmarks"), strict=True)):
         if _flipped(shard)[k]:

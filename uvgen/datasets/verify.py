@@ -31,7 +31,7 @@ from uvgen.storage.isolated import Hdf5Process
 from uvgen.storage.names import brief, printable
 from uvgen.storage.objects import listed as stored_names
 from uvgen.storage.objects import said, url_of
-from uvgen.storage.reading import irregular
+from uvgen.storage.reading import irregular, max_bytes
 from uvgen.wording import are, count
 
 _SAMPLES_PER_PROCESS = 1000  # at least: a process takes as long to start as hundreds of samples to check
@@ -192,7 +192,7 @@ def _check_constants(folder: Path, index: Index) -> list[str]:
         return [f"{path}: missing"]
     if (kind := irregular(path.stat().st_mode)) is not None:
         return [f"{path}: {kind}, expected a file"]
-    if sha256_file(path) != index.constants_sha256:
+    if path.stat().st_size > max_bytes() or sha256_file(path) != index.constants_sha256:
         return [f"{path}: its SHA-256 is not the one in the index; damaged or changed"]
     try:
         read_constants(folder, DatasetConfig.of_index(index, folder).build.uv_size)

@@ -17,6 +17,7 @@ from uvgen.shards.constants import CONSTANTS
 from uvgen.shards.index import Index, data_folder
 from uvgen.storage.files import TEMPORARY_PREFIX, sha256_file
 from uvgen.storage.folders import DATASET_INDEX
+from uvgen.storage.reading import max_bytes
 from uvgen.wording import are, count
 
 _MANY_SKIPPED = 0.05
@@ -133,7 +134,7 @@ def _about_files(folder: Path, index: Index) -> list[Finding]:
     if index.constants_sha256 is not None:
         if not constants.is_file():
             findings.append(Finding("UV205", f"{constants}: missing"))
-        elif sha256_file(constants) != index.constants_sha256:
+        elif constants.stat().st_size > max_bytes() or sha256_file(constants) != index.constants_sha256:
             findings.append(Finding("UV205", f"{constants}: its SHA-256 is not the one in the index"))
     return findings
 

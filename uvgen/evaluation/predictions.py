@@ -38,7 +38,7 @@ from uvgen.samples.map_files import IMAGE_SHIFTS
 from uvgen.samples.parameter_list import VECTORS
 from uvgen.samples.read import read_annotation
 from uvgen.storage.folders import DATASET_INDEX, PREDICT_INDEX
-from uvgen.storage.npy import read_npy_file
+from uvgen.storage.npy import as_float64, read_npy_file
 from uvgen.storage.text import number_of, read_text
 from uvgen.wording import count
 
@@ -208,7 +208,7 @@ class Predictions:
             array = array[0]
         if array.dtype.kind not in "fiu":
             raise SampleError(f"{where}: {array.dtype}, expected numbers")
-        values = self._in_px(array.astype(np.float64), where)
+        values = self._in_px(as_float64(array), where)
         if values.ndim == 2 and values.shape in ((2, 68), (3, 68)):
             values = values.T
         if values.ndim == 2 and values.shape in ((68, 2), (68, 3)):

@@ -32,7 +32,7 @@ from uvgen.samples.read import read_annotation
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.names import brief
-from uvgen.storage.npy import read_npy_file
+from uvgen.storage.npy import as_float64, read_npy_file
 from uvgen.storage.objects import local_path, url_of
 from uvgen.storage.text import read_text
 from uvgen.wording import count
@@ -303,7 +303,7 @@ def _array(path: Path, shape: tuple[int | None, ...]) -> NDArray[np.float64]:
     if len(array.shape) != len(shape) or any(n not in (None, m) for n, m in zip(shape, array.shape, strict=True)):
         wanted = " x ".join("N" if n is None else str(n) for n in shape)
         raise DatasetError(f"{path}: {' x '.join(map(str, array.shape))}, expected {wanted}, as in 3DDFA's benchmark")
-    values = array.astype(np.float64)
+    values = as_float64(array)
     if not np.isfinite(values).all():
         raise DatasetError(f"{path}: holds NaN or infinity, expected px or degrees")
     return values

@@ -1,7 +1,8 @@
 """Reading the mesh of a binary glTF 2.0 file (``.glb``); `uvgen.meshes.glb` describes the format.
 
 Vertices keep the file's order and number. The transforms of the scene's nodes are applied, so that vertices are where a
-program shows them. The file is not trusted: offsets, counts and the number of nodes are checked.
+program shows them; files whose vertices something else moves (bones, morph targets, instances) are refused. The file is
+not trusted: offsets, counts and the number of nodes are checked.
 """
 
 import json
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from uvgen.errors import MeshFileError
 from uvgen.storage.names import brief
+from uvgen.storage.npy import as_float64
 from uvgen.storage.plain_json import parse_json
 from uvgen.wording import count
 
@@ -26,6 +28,8 @@ _MOST_NODES = 10_000
 _MOST_RATIO = 64  # bytes of the scene's vertices and corners in memory per byte of the file
 _PACKED = ("KHR_draco_mesh_compression", "EXT_meshopt_compression")
 _HARMLESS = ("KHR_materials_", "KHR_texture_", "EXT_texture_", "KHR_lights_", "KHR_mesh_quantization")
+_INSTANCES = "EXT_mesh_gpu_instancing"
+_UNIT = 1e-2  # largest error of a quaternion's length
 _LOOKS = ("images", "textures", "samplers", "materials", "animations", "skins", "cameras")
 
 
@@ -60,7 +64,7 @@ def read_glb(path: Path, data: bytes) -> tuple[NDArray[np.float64], NDArray[np.i
             name for name in content.get("extensionsRequired", []) if name in primitive.get("extensions", {})
         ]:
             raise ValueError(f"packed by {packed[0]}; save it without compression")
-        points = _array(content, binary, primitive["attributes"]["POSITION"], "VEC3").astype(np.float64)
+        points = as_float64(_array(content, binary, primitive["attributes"]["POSITION"], "VEC3"))
         corners = np.arange(len(points)) if "indices" not in primitive else (
             _array(content, binary, primitive["indices"], "SCALAR")[:, 0]
         )  # fmt: skip
@@ -103,6 +107,7 @@ def bare_glb(data: bytes) -> bytes:
         if visited + len(waiting) > _MOST_NODES:
             raise ValueError(f"more than {_MOST_NODES} nodes, or nodes in a circle")
         node = _item(content, "nodes", waiting.pop())
+        _check_node(content, node)
         visited += 1
         total += in_meshes[node["mesh"]] if "mesh" in node else 0
         waiting += node.get("children", [])
@@ -190,6 +195,7 @@ def _only_mesh(content: dict[str, Any]) -> tuple[int, NDArray[np.float64]]:
         number, above = waiting.pop()
         visited += 1
         node = _item(content, "nodes", number)
+        _check_node(content, node)
         matrix = above @ _node_matrix(node)
         if "mesh" in node:
             found.append((node["mesh"], matrix))
@@ -197,6 +203,23 @@ def _only_mesh(content: dict[str, Any]) -> tuple[int, NDArray[np.float64]]:
     if len(found) != 1:
         raise ValueError(f"{count(len(found), 'mesh')} in its scene; save the face alone")
     return found[0]
+
+
+def _check_node(content: dict[str, Any], node: dict[str, Any]) -> None:
+    """ValueError if something besides its transform moves the vertices of a node's mesh, or it has two transforms."""
+    if "matrix" in node and (given := [key for key in ("translation", "rotation", "scale") if key in node]):
+        raise ValueError(f"a node with both matrix and {given[0]}")
+    _node_matrix(node)
+    if "mesh" not in node:
+        return
+    if "skin" in node:
+        raise ValueError("a mesh that bones move (a skin); apply the pose and save it without them")
+    if _INSTANCES in node.get("extensions", {}):
+        raise ValueError(f"instances of a mesh ({_INSTANCES}); save the face once")
+    mesh = _item(content, "meshes", node["mesh"])
+    weights = node.get("weights", mesh.get("weights", []))
+    if any(weights) and any("targets" in primitive for primitive in mesh["primitives"]):
+        raise ValueError("a mesh that is shown with morph targets (weights other than 0); apply them and save it anew")
 
 
 def _node_matrix(node: dict[str, Any]) -> NDArray[np.float64]:
@@ -207,8 +230,15 @@ def _node_matrix(node: dict[str, Any]) -> NDArray[np.float64]:
         return values
 
     if "matrix" in node:
-        return numbers("matrix", [], 16).reshape(4, 4).T
-    x, y, z, w = numbers("rotation", [0, 0, 0, 1], 4)
+        result: NDArray[np.float64] = numbers("matrix", [], 16).reshape(4, 4).T
+        if not np.allclose(result[3], [0, 0, 0, 1], rtol=0, atol=1e-6):
+            raise ValueError(f"a node's matrix with a last row of {result[3].tolist()}, expected [0, 0, 0, 1]")
+        return result
+    quaternion = numbers("rotation", [0, 0, 0, 1], 4)
+    length = float(np.linalg.norm(quaternion))
+    if not abs(length - 1) <= _UNIT:
+        raise ValueError(f"a node's rotation of length {length:.4g}, expected 1")
+    x, y, z, w = quaternion / length
     turn = np.array(
         [
             [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
@@ -245,11 +275,16 @@ def _values(
     dtype, columns = components[accessor["componentType"]], 3 if kind == "VEC3" else 1
     row = columns * dtype.itemsize
     count, stride = accessor["count"], view.get("byteStride", row)
-    start = view.get("byteOffset", 0) + accessor.get("byteOffset", 0)
-    if any(type(value) is not int or not 0 <= value <= len(binary) for value in (count, stride, start)) or stride < row:
+    begin, within = view.get("byteOffset", 0), accessor.get("byteOffset", 0)
+    end = view.get("byteLength", len(binary))
+    sizes = (count, stride, begin, within, end)
+    if any(type(value) is not int or not 0 <= value <= len(binary) for value in sizes) or stride < row:
         raise ValueError("an accessor beyond the file's end")
+    start = begin + within
     if count and start + (count - 1) * stride + row > len(binary):
         raise ValueError("an accessor beyond the file's end")
+    if count and within + (count - 1) * stride + row > end:  # else it takes numbers that belong to another
+        raise ValueError("an accessor beyond the end of its buffer view")
     if not count:
         return np.empty((0, columns), dtype)
     return np.ndarray((count, columns), dtype, binary, start, (stride, dtype.itemsize))

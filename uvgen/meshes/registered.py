@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from uvgen.errors import MeshFileError
 from uvgen.meshes.read import MESH_SUFFIXES, read_mesh
 from uvgen.meshes.read_glb import read_glb
-from uvgen.storage.npy import read_npy_file
+from uvgen.storage.npy import as_float64, read_npy_file
 from uvgen.storage.reading import read_file
 from uvgen.wording import are, count
 
@@ -75,8 +75,7 @@ def read_registered(path: Path, topology: Topology) -> NDArray[np.float64]:
         vertices = read_npy_file(path, MeshFileError, expected=f"vertices ({n}, 3)", most_bytes=_MOST_BYTES)
         if vertices.ndim != 2 or vertices.shape[1] != 3 or vertices.dtype.kind == "b":
             raise MeshFileError(f"{path}: {vertices.dtype} {vertices.shape}, expected vertices ({n}, 3)")
-        with np.errstate(over="ignore"):
-            vertices = vertices.astype(np.float64)
+        vertices = as_float64(vertices)
     elif suffix == ".glb":
         try:
             vertices, triangles = read_glb(path, read_file(path, _MOST_BYTES))

@@ -15,7 +15,7 @@ from uvgen.meshes.read import Mesh, read_mesh
 from uvgen.meshes.read_glb import bare_glb
 from uvgen.meshes.topology import directed_edges
 from uvgen.storage.names import brief
-from uvgen.storage.npy import read_npy_file
+from uvgen.storage.npy import as_float64, read_npy_file
 from uvgen.storage.reading import read_file
 
 SCAN_SUFFIXES = (".obj", ".ply", ".off", ".stl", ".glb", ".npy")
@@ -63,7 +63,7 @@ def read_scan(path: str | os.PathLike[str]) -> Mesh:
             raise MeshFileError(
                 f"{path}: {array.dtype} {array.shape}, expected coordinates of points, (n, 3) or (n, 6)"
             )
-        return array[:, :3].astype(np.float64), np.zeros((0, 3), np.int32)
+        return as_float64(array[:, :3]), np.zeros((0, 3), np.int32)
     return _read_whole(path, suffix) if suffix in (".stl", ".glb") else read_mesh(path, surface=False, finite=False)
 
 

@@ -20,7 +20,7 @@ OUTPUTS = (".h5", ".npy", ".mat", ".obj")
 """Suffixes that `write` takes."""
 
 _MICROMETRES = {"um": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
-_MESHES = (*MESH_SUFFIXES, ".stl", ".glb", ".gltf")  # the last are refused by name, not passed over
+_MESHES = (*MESH_SUFFIXES, ".stl", ".glb", ".gltf", ".npy")  # the last are refused by name, not passed over
 
 
 def with_new_uv(model: MorphableModel, *, symmetric: bool = True) -> MorphableModel:
@@ -95,7 +95,9 @@ def model_from_mesh(
     used = [mesh]
     if scans is not None:
         paths = sorted(
-            path for path in scans.iterdir() if path.suffix.lower() in _MESHES and not path.name.startswith(".")
+            path
+            for path in scans.iterdir()
+            if path.suffix.lower() in _MESHES and not path.name.startswith(".") and not path.stem.endswith(".landmarks")
         )
         extent = float(np.ptp(vertices, axis=0).max())
         if len(paths) < 2:
@@ -168,7 +170,7 @@ def _read_scan(path: Path, unit: str, n: int, triangles: NDArray[np.int32], size
             else f"{count(len(vertices), 'vertex')}, the mesh has {n}"
         )
         raise ModelError(f"{path}: {found}, expected scans registered to one topology")
-    ratio = float(np.ptp(vertices, axis=0).max() / size)
+    ratio = float(np.ptp(vertices, axis=0).max()) / max(size, 1e-300)
     if not 1 / _OTHER_UNIT < ratio < _OTHER_UNIT:
         raise ModelError(f"{path}: {ratio:.3g} times as large as the mesh, expected scans in the same unit")
     return vertices

@@ -11,7 +11,7 @@ from uvgen.meshes.obj import read_textured_obj
 from uvgen.meshes.seams import split_seams
 from uvgen.meshes.topology import directed_edges
 from uvgen.models.formats import matlab
-from uvgen.storage.npy import read_npy_file
+from uvgen.storage.npy import as_float64, read_npy_file
 
 SUFFIXES = (".npy", ".mat", ".obj")
 """Endings of the names of files that `read_uv` takes."""
@@ -120,4 +120,4 @@ def _of_npy(path: Path) -> NDArray[np.float64]:
     array = read_npy_file(path, InputError, expected="UV (n, 2)")
     if array.ndim != 2 or array.shape[1] != 2:
         raise InputError(f"{path}: {array.dtype} {array.shape}, expected UV (n, 2)")
-    return array.astype(np.float64)
+    return as_float64(array)

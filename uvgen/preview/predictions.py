@@ -29,7 +29,7 @@ from uvgen.preview.selection import numbers_of, spread
 from uvgen.progress import begin
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.names import brief
-from uvgen.storage.npy import read_npy_file
+from uvgen.storage.npy import as_float64, read_npy_file
 from uvgen.wording import count, have
 
 _TITLES = ("68 points, predicted", "dense, predicted", "dense, true", "map, predicted", "map, true")
@@ -193,7 +193,7 @@ def _read(path: Path, size: int, normalization: Normalization) -> NDArray[np.flo
     values = read_npy_file(path, DatasetError, expected=expected)
     if values.shape != (size, size, 3):
         raise DatasetError(f"{path}: {values.dtype} {values.shape}, expected {expected}")
-    found = np.asarray(normalization.denormalize(values.astype(np.float32)))
+    found = np.asarray(normalization.denormalize(as_float64(values).astype(np.float32)))
     if not np.isfinite(found).all():
         raise DatasetError(f"{path}: holds NaN or infinity, expected {expected}")
     return found

@@ -72,6 +72,11 @@ def read_reconstruction(folder: Path) -> dict[str, ImageCamera | str]:
             continue
         of_points = not of_points
         if not of_points:
+            if len(line.split()) % 3:
+                raise DatasetError(
+                    f"{path}: line {number} is {brief(line)[:60]!r}, expected the points of the image before it, X Y "
+                    "POINT3D_ID each, or an empty line"
+                )
             continue
         words = line.split(maxsplit=9)
         try:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from uvgen.errors import DatasetError, WorkerError
 from uvgen.samples.find import Sample
+from uvgen.storage.reading import max_bytes
 
 _GONE = {
     getattr(errno, name)
@@ -21,6 +22,9 @@ _SHORT = {getattr(errno, name) for name in ("EMFILE", "ENFILE", "ENOMEM", "EAGAI
 
 def files_sha256(sample: Sample, *more: Path) -> str:
     """Hash of what a sample's image and parameters hold, or of why they cannot be read; it depends on nothing else.
+
+    Of a file that is too large to be read, its size stands for its content: hashing a sparse file of a terabyte, which
+    takes no place on a disk, would take an hour.
 
     Parameters
     ----------
@@ -46,6 +50,8 @@ def _state(path: Path | None) -> str:
     try:
         if not path.is_file():  # of a pipe, reading would wait forever
             return "missing "
+        if (size := path.stat().st_size) > max_bytes():
+            return f"{size} bytes "
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest() + " "
     except OSError as error:

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from uvgen.described import described
 from uvgen.errors import InputError
+from uvgen.storage.npy import as_float64
 from uvgen.wording import are, count
 
 SCHEMES = {5: "5", 21: "21", 68: "68", 98: "98", 106: "106", 468: "478", 478: "478"}
@@ -172,7 +173,7 @@ def face_of(points: ArrayLike, scores: ArrayLike | None, source: str, **more: An
 def faces_of(array: NDArray[Any], source: str, first_pixel: int = 0) -> list[FaceLandmarks]:
     """Faces of an array: (n, 2|3), (2|3, n), or (faces, n, 2|3); InputError if it is none of these."""
     shown = " × ".join(map(str, array.shape)) or "a single number"
-    values = np.array(array, np.float64)
+    values = as_float64(array)
     if values.ndim == 2:
         values = values[None]
     if values.ndim == 3 and values.shape[2] not in (2, 3) and values.shape[1] in (2, 3):

@@ -56,7 +56,7 @@ class _Cameras:
     place: str
     shared: ImageCamera | None = None
     listed: dict[str, ImageCamera | str] | None = None
-    files: dict[str, Path] | None = None
+    files: dict[str, Path | str] | None = None
 
 
 def find_meshes(
@@ -167,19 +167,24 @@ def _cameras(cameras: str | os.PathLike[str] | None, meshes: Path, beside: dict[
     if cameras is None:
         if not beside:
             return _Cameras(str(meshes), shared=ImageCamera())
-        return _Cameras(str(meshes), files=beside)
+        return _Cameras(str(meshes), files=dict(beside))
     path = Path(os.path.abspath(cameras))
     if path.is_dir():
         if is_reconstruction(path):
             return _Cameras(str(path), listed=_by_stem(read_reconstruction(path)))
-        files = {
-            file.relative_to(path).as_posix().removesuffix(".json").removesuffix(".camera"): file
-            for file in sorted(files_below(path, "cameras"))
-            if file.suffix.lower() == ".json"
-        }
+        files, twice = dict[str, Path](), dict[str, str]()
+        for file in sorted(files_below(path, "cameras")):
+            key = re.sub(r"(\.camera)?\.json\Z", "", file.relative_to(path).as_posix(), flags=re.IGNORECASE)
+            if file.suffix.lower() != ".json":
+                continue
+            if key in files:
+                twice[key] = (
+                    f"{files[key]}: {printable(file.name)} is a camera of the same name, expected one; remove one"
+                )
+            files[key] = file
         if not files:
             raise DatasetError(f"{path}: no cameras in it, expected NAME.json for each image, or COLMAP's text files")
-        return _Cameras(str(path), files=files)
+        return _Cameras(str(path), files={key: twice.get(key, file) for key, file in files.items()})
     try:
         return _Cameras(str(path), shared=read_camera(path))
     except InputError as error:
@@ -199,7 +204,7 @@ def _with_camera(sample: MeshSample, given: _Cameras, key: str, image_key: str, 
     """A sample with its camera, the mesh's own or its image's; with a `problem` if there is neither."""
     if given.shared is not None:
         return replace(sample, camera=given.shared)
-    known: dict[str, ImageCamera | str] | dict[str, Path] = (
+    known: dict[str, ImageCamera | str] | dict[str, Path | str] = (
         given.files if given.files is not None else given.listed or {}
     )
     for name in (key, image_key):

@@ -27,7 +27,7 @@ from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.samples.csv_rows import scan_csv
 from uvgen.samples.landmark_rows import names_image
 from uvgen.storage.names import brief, printable
-from uvgen.storage.npy import read_npy_file
+from uvgen.storage.npy import as_float64, read_npy_file
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.text import number_of, read_text
 from uvgen.wording import count
@@ -228,7 +228,7 @@ def _number(where: str, name: str, value: Any) -> float:
 def read_vector(path: Path) -> _Parts:
     """Shape, expression and pose of a ``.npy`` of one of `VECTORS`; SampleError if it is none."""
     expected = f"one of {', '.join(map(str, sorted(VECTORS)))} numbers"
-    vector = read_npy_file(path, SampleError, expected=expected, most_bytes=_MOST_BYTES).astype(np.float64).ravel()
+    vector = as_float64(read_npy_file(path, SampleError, expected=expected, most_bytes=_MOST_BYTES)).ravel()
     if len(vector) not in VECTORS:
         raise SampleError(f"{path}: {count(len(vector), 'number')}, expected {expected}; a list with columns takes any")
     return VECTORS[len(vector)](vector)

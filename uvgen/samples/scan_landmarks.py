@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from uvgen.errors import InputError
 from uvgen.storage.names import brief, printable
-from uvgen.storage.npy import read_npy_file
+from uvgen.storage.npy import as_float64, read_npy_file
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.text import number_of, read_text
 from uvgen.wording import count
@@ -96,7 +96,7 @@ def read_scan_landmarks(path: Path) -> NDArray[np.float64]:
 
 
 def _npy(path: Path) -> NDArray[np.float64]:
-    return read_npy_file(path, InputError, most_bytes=_MOST_BYTES, expected=_EXPECTED).astype(np.float64)
+    return as_float64(read_npy_file(path, InputError, most_bytes=_MOST_BYTES, expected=_EXPECTED))
 
 
 def _txt(path: Path) -> NDArray[np.float64]:

@@ -251,7 +251,7 @@ def mirror_set(folder: Path) -> None:
         index = fetch_index(folder) or Index.read(folder)
     except MissingError as error:
         raise DatasetError(_no_set(folder)) from error
-    if index.constants_sha256 and not has_sha256(folder / CONSTANTS, index.constants_sha256):
+    if index.constants_sha256 and not has_sha256(folder / CONSTANTS, index.constants_sha256, most_bytes=max_bytes()):
         _fetch_or_forget(folder / CONSTANTS, index.constants_sha256)
     _fetch_or_forget(folder / _SPLITS)
 

@@ -7,6 +7,7 @@ last continues. A run that lost its claim finds out at the next refresh, lists n
 """
 
 import json
+import math
 import os
 import platform
 import secrets
@@ -32,6 +33,7 @@ STALE_COMMIT_S = 7200.0
 """The same for Hugging Face repositories, where each refresh is a commit and is therefore made less often."""
 
 _BEAT_S, _COMMIT_BEAT_S = 30.0, 1800.0
+_SKEW_S = 60.0  # clocks of machines that a time server keeps differ by less
 _SETTLE_S = 1.0  # until another run's write, begun at the same time, has arrived
 
 
@@ -130,9 +132,12 @@ def _read(place: Path) -> dict[str, Any] | None:
     data = get_bytes(place)
     with suppress(ValueError, TypeError, KeyError):
         found = json.loads(data or b"")
+        numbers = {key: float(found[key]) for key in ("pid", "started", "seen")}
+        if not all(map(math.isfinite, numbers.values())):
+            return None
         return {
             **{key: brief(str(found[key])) for key in ("uvgen", "host", "where")},
-            **{key: float(found[key]) for key in ("pid", "started", "seen")},
+            **numbers,
         }
     return None
 
@@ -168,7 +173,13 @@ def _where() -> str:
 
 
 def _busy(place: Path, claim: dict[str, Any]) -> BusyError:
-    ago = max(0.0, time.time() - claim["seen"])
+    ago = time.time() - claim["seen"]
+    if ago < -_SKEW_S:  # it would be stale only when this machine's clock has reached it
+        return BusyError(
+            f"{place.parent}: {_who(claim)} is writing into it, by a clock that is {-ago:.0f} s ahead of this "
+            f"machine's; wait for it to finish. If it was killed, delete {place}, and set the clocks"
+        )
+    ago = max(0.0, ago)
     return BusyError(
         f"{place.parent}: {_who(claim)} is writing into it, last heard of {ago:.0f} s ago; wait for it to finish. If "
         f"it was killed, run the command again {stale_s(place):.0f} s after that, or delete {place} now"

@@ -392,9 +392,9 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # it has readinto
 
 
-def has_sha256(path: Path, sha256: str) -> bool:
-    """Whether a regular file is there, can be read, and has this SHA-256."""
+def has_sha256(path: Path, sha256: str, *, most_bytes: int | None = None) -> bool:
+    """Whether a regular file is there, can be read, has no more than `most_bytes`, and has this SHA-256."""
     try:
-        return sha256_file(path) == sha256
+        return (most_bytes is None or path.stat().st_size <= most_bytes) and sha256_file(path) == sha256
     except OSError:
         return False

@@ -86,6 +86,15 @@ def read_npy_file(
         raise error(f"{path}: {problem}{f', expected {expected}' if expected else ''}") from problem
 
 
+def as_float64(array: NDArray[Any]) -> NDArray[np.float64]:
+    """Numbers of a file as float64, without NumPy's warnings of signaling NaN and of numbers that are too large.
+
+    What is not finite is for the caller to refuse: a warning would appear beside its error, or instead of one.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        return array.astype(np.float64)
+
+
 def read_npy(data: bytes) -> NDArray[Any]:
     """An array of real numbers or bool from the bytes of a ``.npy`` file.
 

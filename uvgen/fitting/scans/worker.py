@@ -24,6 +24,7 @@ from uvgen.samples.files import check_machine
 from uvgen.samples.scan_landmarks import landmark_file, missing_landmarks, read_scan_landmarks
 from uvgen.storage.files import replaced_on_success, sha256_file
 from uvgen.storage.names import printable
+from uvgen.storage.reading import max_bytes
 
 FORMATS = ("obj", "ply", "glb", "npy")
 """What registered meshes are written as."""
@@ -181,6 +182,8 @@ def state_of(job: RegisterJob, scan: ScanFile) -> str:
         marks = landmark_file(scan.path, job.landmarks)
         if marks is None and job.detector is None:
             return ""
+        if any(path.stat().st_size > max_bytes() for path in (scan.path, marks) if path is not None):
+            return ""  # it is refused unread
         of_marks = "" if marks is None else sha256_file(marks)
         return hashlib.sha256(f"{sha256_file(scan.path)} {of_marks}".encode()).hexdigest()
     except (OSError, UvgenError):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from uvgen.checks import shown
 from uvgen.errors import ModelError
 from uvgen.storage.kinds import describe_file
-from uvgen.storage.npy import read_npy
+from uvgen.storage.npy import as_float64, read_npy
 from uvgen.storage.pickles import load_plain_pickle
 from uvgen.storage.reading import read_file
 
@@ -60,7 +60,7 @@ def vertices_of(array: NDArray[Any], path: Path, name: str) -> NDArray[np.float6
     """Points (n, 3) of an array of 3n numbers, x, y, z of one vertex after the other."""
     if not array.size or array.size % 3 or (max(array.shape, default=0) != array.size and array.shape[-1:] != (3,)):
         raise ModelError(f"{path}: {name} is {shown(array)}, expected three numbers per vertex")
-    return array.astype(np.float64).reshape(-1, 3)
+    return as_float64(array).reshape(-1, 3)
 
 
 def basis_of(array: NDArray[Any], path: Path, name: str, n: int) -> NDArray[Any]:
