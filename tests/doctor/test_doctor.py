@@ -326,6 +326,7 @@ def test_folder_of_models_is_told_to_name_one(tmp_path, model_path) -> None:
 
 
 def test_folder_whose_models_lie_in_its_subfolders_is_told_to_name_one(tmp_path, model_path) -> None:
+    (tmp_path / "top/parts").mkdir(parents=True)
     write_bfm_files(tmp_path / "top/parts", toy_model())
     (finding,) = diagnose(tmp_path / "top").findings
     assert finding.code == "UV401" and "its subfolders hold face models" in finding.text
@@ -359,10 +360,7 @@ def test_images_at_any_depth_are_named(tmp_path) -> None:
 @pytest.mark.parametrize("fault", ["another set's", "by sample"])
 def test_splits_that_are_wrong_are_made_again_by_the_command_that_is_named(shards, fault) -> None:
     names = open_shards(shards).names
-    if fault == "by sample":
-        parts = [names[::2], names[1::2]]
-    else:
-        parts = [["x"], ["y"]]
+    parts = [names[::2], names[1::2]] if fault == "by sample" else [["x"], ["y"]]
     write_splits(shards / SPLITS, [Split(name, tuple(part), {}) for name, part in zip(("a", "b"), parts, strict=True)])
     (code,) = codes(shards)
     assert code == {"another set's": "UV207", "by sample": "UV208"}[fault]
