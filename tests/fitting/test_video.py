@@ -475,17 +475,15 @@ def test_without_pyav_folders_of_frames_do_and_files_say_what_to_install(clip, t
     assert not (tmp_path / "other").exists()
 
 
-def test_video_without_landmarks_and_detector_is_told_where_they_are_looked_for(
-    movie, points, tmp_path, monkeypatch
-) -> None:
+def test_video_without_landmarks_and_detector_is_told_where_they_are_looked_for(movie, tmp_path, monkeypatch) -> None:
     clip = Path(shutil.copy(movie, tmp_path / "clip.mp4"))
     for package in DETECTORS.values():
         monkeypatch.setitem(sys.modules, package, None)
     place = f"of each frame, such as {tmp_path}/clip/frame_000000.txt"
     with pytest.raises(DependencyError, match=f"or give the landmarks of all of them, in files {re.escape(place)}$"):
-        fit(clip, tmp_path / "out")
+        fit_video(clip, tmp_path / "out")
     with pytest.raises(InputError, match=f"no landmark files {re.escape(place)}, expected one of them"):
-        fit(clip, tmp_path / "out", detector=None)
+        fit(clip, tmp_path / "out")
 
 
 def test_nothing_of_a_video_is_told_twice() -> None:
