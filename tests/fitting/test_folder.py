@@ -476,7 +476,7 @@ def test_without_landmarks_and_detector_it_says_what_to_install(
     assert str(caught.value) == (
         "detector: none is installed, expected mediapipe or dlib; "
         f"{to_install('mediapipe', 'dlib')}; or "
-        "give the landmarks of all of them, in files beside the photographs, NAME.txt for NAME.jpg"
+        "give landmarks of all of them, in files beside the photographs, NAME.txt for NAME.jpg"
     )
     with pytest.raises(InputError, match="detector: none, and no landmark files"):
         fit_photographs(photos, tmp_path / "out", detector=None)

@@ -480,7 +480,7 @@ def test_video_without_landmarks_and_detector_is_told_where_they_are_looked_for(
     for package in DETECTORS.values():
         monkeypatch.setitem(sys.modules, package, None)
     place = f"of each frame, such as {tmp_path}/clip/frame_000000.txt"
-    with pytest.raises(DependencyError, match=f"or give the landmarks of all of them, in files {re.escape(place)}$"):
+    with pytest.raises(DependencyError, match=f"or give landmarks of all of them, in files {re.escape(place)}$"):
         fit_video(clip, tmp_path / "out")
     with pytest.raises(InputError, match=f"no landmark files {re.escape(place)}, expected one of them"):
         fit(clip, tmp_path / "out")

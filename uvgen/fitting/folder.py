@@ -247,5 +247,5 @@ def choose_detector(
     if some and stated is None:
         return None, ""  # those without are named
     raise DependencyError(
-        f"detector: {'; '.join(failed) or _NONE_INSTALLED}; or give the landmarks of all of them, in files {place}"
+        f"detector: {'; '.join(failed) or _NONE_INSTALLED}; or give landmarks of all of them, in files {place}"
     )

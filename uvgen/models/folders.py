@@ -40,7 +40,7 @@ def models_below(folder: Path) -> list[tuple[Path, str]]:
             found.append((inner, ""))
         else:
             found += parts_in(inner)
-    return found
+    return sorted(found, key=lambda one: bool(one[1]))  # models before parts
 
 
 def check_one_model(folder: Path) -> None:
