@@ -114,6 +114,8 @@ def as_typed(text: str) -> str:
     arguments = [] if context is None else context.find_root().meta.get(ARGUMENTS, [])
     words = [word.partition("=")[2] if word.startswith("--") else word for word in arguments]
     typed = [word for word in words if word[:1] not in ("", "-") and not Path(word).is_absolute()]
+    # the folder of a video's landmarks; Path.is_file would raise for words that are too long for a name
+    typed += [os.path.splitext(word)[0] for word in typed if os.path.isfile(word)]  # noqa: PTH113
     wholes = {os.path.abspath(path): path for path in typed}
     for whole in sorted(wholes, key=len, reverse=True):
         path = printable(wholes[whole].rstrip(os.sep))

@@ -76,12 +76,17 @@ def _augmented(config: Any) -> str:
     return f"{count(copies, 'copy')} per sample"
 
 
+def _signed(degrees: int) -> str:
+    """An angle with its sign; 0 has none."""
+    return f"{degrees:+d}" if degrees else "0"
+
+
 def _histogram(yaws: Any, width: int = 40) -> list[tuple[str, str]]:
     from uvgen.datasets.info import YAW_STEP_DEG
 
     most = max(yaws.values(), default=1)
     bars = {low: f"{'#' * -(-n * width // most)} {n}".lstrip() for low, n in yaws.items()}
     return [
-        ("yaw (deg)" if k == 0 else "", f"{low:+4d} to {low + YAW_STEP_DEG:+4d} {bar}")
+        ("yaw (deg)" if k == 0 else "", f"{_signed(low):>4} to {_signed(low + YAW_STEP_DEG):>4} {bar}")
         for k, (low, bar) in enumerate(bars.items())
     ]

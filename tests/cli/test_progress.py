@@ -307,6 +307,17 @@ def test_messages_name_paths_as_they_were_typed(uvgen, tmp_path, monkeypatch) ->
         assert result.exit_code == 1 and result.stderr.startswith(message), result.stderr
 
 
+def test_as_typed_shows_what_lies_in_the_folder_of_a_file_s_name(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "clip.mp4").write_bytes(b"")
+    context = click.Context(click.Command("uvgen"))
+    context.meta[ARGUMENTS] = ["fit", "--video", "clip.mp4", "--out", "other.mp4"]
+    with context:
+        assert as_typed(f"{tmp_path}/clip/frame_000001.txt: jumps") == "clip/frame_000001.txt: jumps"
+        assert as_typed(f"{tmp_path}/clip.mp4: damaged") == "clip.mp4: damaged"
+        assert as_typed(f"{tmp_path}/other/x") == f"{tmp_path}/other/x"
+
+
 @pytest.mark.parametrize("text, shown", [
     ("{}: none of 2", "set: none of 2"), ("{}/IBUG/a.jpg: damaged", "set/IBUG/a.jpg: damaged"),
     ("copy of ({})", "copy of (set)"), ("{}-2: other", None), ("{}s/x", None), ("/mnt{}/x", None),

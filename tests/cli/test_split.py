@@ -13,6 +13,7 @@ from support.toy import parameters, write_sample, write_tree
 
 from uvgen import describe_shards, open_shards
 from uvgen.cli.info import _lines
+from uvgen.datasets.info import _by_reason
 from uvgen.samples.photographs import source_photograph
 
 
@@ -158,6 +159,7 @@ def test_info_json_holds_the_same_and_counts_yaws_and_reasons(uvgen, tree, model
     content = json.loads(uvgen("info", tmp_path / "shards", "--json").stdout)
     assert content["samples"] == 7 == sum(content["subsets"].values()) == sum(content["yaw_deg"].values())
     assert list(content["skipped"].values()) == [2], content["skipped"]
+    assert not re.search(r"\bN\b", "".join(content["skipped"]))
     assert content["fields"]["posmap"] == {"shape": [48, 48, 3], "dtype": "uint16"}
     assert content["fields"]["name"]["dtype"] == "text"
     assert content["label_nme"]["annotated"] == 7 and content["label_nme"]["median"] > 0
@@ -207,8 +209,25 @@ def test_info_shows_empty_yaw_bins_and_says_what_has_no_shape(uvgen, tmp_path, m
         write_sample(tmp_path / "data", f"a{k}", k, **parameters(k, yaw=yaw))
     have(tmp_path / "data", model_path, tmp_path / "out")
     text = uvgen("info", tmp_path / "out").stdout
-    assert re.search(r"-15 to   \+0 0\n", text) and "label_nme (number)" in text and " name (text)" in text
+    assert (
+        re.search(r"-15 to    0 0\n +0 to  \+15 0\n", text) and "label_nme (number)" in text and " name (text)" in text
+    )
     assert text.count("label NME") == 1
+
+
+def test_info_counts_skipped_samples_by_reason_and_keeps_the_numbers_that_all_have() -> None:
+    reasons = [
+        "/data/a.mat: no MATLAB 5 header",
+        "/data/AFW/b.mat: no MATLAB 5 header",
+        "/data/c.mat: 32 shape parameters, BFM 2009 has 199 components",
+        "/data/d.mat: 32 shape parameters, BFM 2009 has 80 components",
+        "/data/e.mat: no MATLAB 5 header",
+    ]
+    assert list(_by_reason(reasons).items()) == [
+        ("no MATLAB 5 header", 3),
+        ("32 shape parameters, BFM 2009 has N components", 2),
+    ]
+    assert _by_reason([]) == {}
 
 
 @pytest.mark.parametrize("command", ["select", "drop"])

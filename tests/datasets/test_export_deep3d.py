@@ -268,6 +268,19 @@ def test_prepare_takes_the_detected_face_that_has_the_file_s_five_points(
         prepare_deep3d(photos, tmp_path / "none", detections=photos, detector="dlib")
 
 
+@pytest.mark.parametrize("n_missing", [0, 1])
+def test_prepare_says_what_users_of_a_detector_must_know_if_it_found_landmarks(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_missing: int
+) -> None:
+    marked = sorted(photos.glob("*.txt"))
+    points = np.loadtxt(marked[0])
+    for path in marked[:n_missing]:
+        path.unlink()
+    monkeypatch.setattr(prepare, "open_detector", lambda name, model=None: FakeDetector([points]))
+    result = prepare_deep3d(photos, tmp_path / "out", detections=photos, detector="dlib")
+    assert (result.faces, result.notice) == (4, "for tests only" if n_missing else "")
+
+
 def test_prepare_names_photographs_in_which_no_face_is_found_and_keeps_the_others(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

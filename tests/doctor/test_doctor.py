@@ -14,6 +14,7 @@ from support.builds import SMALL, edit_index, have, make
 from support.toy import annotation, face3d_files, parameters, picture, toy_model, write_bfm_files, write_sample
 
 from uvgen import augment_shards, diagnose, open_shards, save_model, split_shards
+from uvgen.datasets.splits import SPLITS, Split, write_splits
 from uvgen.doctor import machine
 from uvgen.doctor.checks import CHECKS
 from uvgen.doctor.machine import examine_machine
@@ -322,6 +323,50 @@ def test_folder_of_models_is_told_to_name_one(tmp_path, model_path) -> None:
     assert found.kind == "model" and finding.code == "UV401"
     named = f"{tmp_path}/bfm.h5 or {tmp_path}/other.h5"
     assert f"holds 2 models, expected one; name the one that is meant: {named}" in finding.text
+
+
+def test_folder_whose_models_lie_in_its_subfolders_is_told_to_name_one(tmp_path, model_path) -> None:
+    (tmp_path / "top/parts").mkdir(parents=True)
+    write_bfm_files(tmp_path / "top/parts", toy_model())
+    (finding,) = diagnose(tmp_path / "top").findings
+    assert finding.code == "UV401" and "its subfolders hold face models" in finding.text
+    assert f"{tmp_path}/top/parts/01_MorphableModel.mat (--bfm of `uvgen model convert`)" in finding.text
+    (tmp_path / "top/own").mkdir()
+    for name in "abcdef":
+        shutil.copy(model_path, tmp_path / f"top/own/{name}.h5")
+    found = diagnose(tmp_path / "top")
+    (finding,) = found.findings
+    assert found.kind == "model" and f"name one of them: {tmp_path}/top/own/a.h5, " in finding.text
+    assert re.search(r"own/d\.h5 and \d+ more$", finding.text)
+
+
+def test_folder_of_data_sets_and_models_is_one_of_data_sets(shards, model_path, tmp_path) -> None:
+    shutil.copytree(shards, tmp_path / "top/shards")
+    (tmp_path / "top/models").mkdir()
+    shutil.copy(model_path, tmp_path / "top/models")
+    (finding,) = diagnose(tmp_path / "top").findings
+    assert finding.code == "UV301" and "a folder of data sets, expected images" in finding.text
+
+
+def test_images_at_any_depth_are_named(tmp_path) -> None:
+    write_sample(tmp_path / "tree/a/b/c/d", "AFW_000_1_0")
+    (finding,) = diagnose(tmp_path / "tree").findings
+    assert finding.code == "UV301" and f"there are some in {tmp_path}/tree/a/b/c/d" in finding.text
+    write_sample(tmp_path / "tree/AFW", "AFW_001_1_0", seed=1)
+    (finding,) = diagnose(tmp_path / "tree").findings
+    assert finding.code == "UV305" and finding.text.endswith(f"1 folder, first {tmp_path}/tree/a/b/c/d")
+
+
+@pytest.mark.parametrize("fault", ["another set's", "by sample"])
+def test_splits_that_are_wrong_are_made_again_by_the_command_that_is_named(shards, fault) -> None:
+    names = open_shards(shards).names
+    parts = [names[::2], names[1::2]] if fault == "by sample" else [["x"], ["y"]]
+    write_splits(shards / SPLITS, [Split(name, tuple(part), {}) for name, part in zip(("a", "b"), parts, strict=True)])
+    (code,) = codes(shards)
+    assert code == {"another set's": "UV207", "by sample": "UV208"}[fault]
+    assert "uvgen split" in CHECKS[code].cure and "--overwrite" in CHECKS[code].cure
+    split_shards(shards, {"a": 0.5, "b": 0.5}, overwrite=True)
+    assert codes(shards) == set()
 
 
 def test_samples_of_which_one_is_bad_are_found_deeply(tmp_path) -> None:

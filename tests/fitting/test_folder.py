@@ -476,10 +476,17 @@ def test_without_landmarks_and_detector_it_says_what_to_install(
     assert str(caught.value) == (
         "detector: none is installed, expected mediapipe or dlib; "
         f"{to_install('mediapipe', 'dlib')}; or "
-        "give landmarks, files with those of the photographs"
+        "give landmarks of all of them, in files beside the photographs, NAME.txt for NAME.jpg"
     )
     with pytest.raises(InputError, match="detector: none, and no landmark files"):
         fit_photographs(photos, tmp_path / "out", detector=None)
+    assert not (tmp_path / "out").exists()
+
+
+def test_landmarks_that_are_not_there_are_named(photos: Path, tmp_path: Path) -> None:
+    for name in ("points", "points.csv"):
+        with pytest.raises(InputError, match=rf"{name}: no such file or folder, expected a folder of landmark files"):
+            fit_photographs(photos, tmp_path / "out", landmarks=tmp_path / name)
     assert not (tmp_path / "out").exists()
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from uvgen import (
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.splits import group_samples
 from uvgen.errors import DatasetError, DependencyError, InputError, OutputError, SettingsError
+from uvgen.fitting.detectors import DETECTORS
 from uvgen.fitting.video import frames, state, worker
 from uvgen.fitting.video.frames import Frame, frames_of
 from uvgen.fitting.video.record import videos_of
@@ -471,6 +473,17 @@ def test_without_pyav_folders_of_frames_do_and_files_say_what_to_install(clip, t
     with pytest.raises(DependencyError, match=r"PyAV is not installed.*pip install \"\.\[video\]\" in"):
         fit(tmp_path / "clip.mp4", tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+def test_video_without_landmarks_and_detector_is_told_where_they_are_looked_for(movie, tmp_path, monkeypatch) -> None:
+    clip = Path(shutil.copy(movie, tmp_path / "clip.mp4"))
+    for package in DETECTORS.values():
+        monkeypatch.setitem(sys.modules, package, None)
+    place = f"of each frame, such as {tmp_path}/clip/frame_000000.txt"
+    with pytest.raises(DependencyError, match=f"or give landmarks of all of them, in files {re.escape(place)}$"):
+        fit_video(clip, tmp_path / "out")
+    with pytest.raises(InputError, match=f"no landmark files {re.escape(place)}, expected one of them"):
+        fit(clip, tmp_path / "out")
 
 
 def test_nothing_of_a_video_is_told_twice() -> None:

@@ -143,7 +143,7 @@ def describe_shards(path: str | os.PathLike[str], *, untrusted: bool = False) ->
         uvgen=index.uvgen,
         yaws=_yaws(reader),
         quality=label_quality(reader),
-        skipped=dict(Counter(_kind(skip.reason) for skip in index.skipped).most_common()),
+        skipped=_by_reason([skip.reason for skip in index.skipped]),
         splits={name: len(split.samples) for name, split in splits.items()},
     )
 
@@ -160,8 +160,27 @@ def _yaws(reader: ShardReader) -> dict[int, int]:
     return {low: counts[low] for low in range(min(counts), max(counts) + 1, YAW_STEP_DEG)}  # empty ones between too
 
 
-def _kind(reason: str) -> str:
-    """A reason without what differs from sample to sample: file names and numbers."""
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+
+
+def _by_reason(reasons: list[str]) -> dict[str, int]:
+    """How often there is each kind of reason, the most frequent first.
+
+    Reasons of one kind differ in file names, which are left out, and in numbers, which are N where they differ:
+    "MATLAB 5" keeps its 5.
+    """
+    texts = [_without_files(reason) for reason in reasons]
+    numbers: dict[tuple[str, ...], list[str]] = {}  # of the text between them
+    kinds = [tuple(_NUMBER.split(text)) for text in texts]
+    for text, kind in zip(texts, kinds, strict=True):
+        own = _NUMBER.findall(text)
+        numbers[kind] = [a if a == b else "N" for a, b in zip(numbers.get(kind, own), own, strict=True)]
+    counts = Counter[str]()
+    for kind in kinds:
+        counts["".join(part for pair in zip(kind, [*numbers[kind], ""], strict=True) for part in pair)] += 1
+    return dict(counts.most_common())
+
+
+def _without_files(reason: str) -> str:
     # word by word: one expression for both would try each of many slashes with each other
-    text = " ".join(word for word in reason.split(" ") if not (word.endswith(":") and "/" in word[:-2]))
-    return re.sub(r"-?\d+(\.\d+)?(e[-+]?\d+)?", "N", text)
+    return " ".join(word for word in reason.split(" ") if not (word.endswith(":") and "/" in word[:-2]))

@@ -61,8 +61,10 @@ def _check_foreign(out: Path, *, overwrite: bool) -> None:
     with reading_in_child(overwrite):  # files of anybody's
         for path in sorted(named):
             if os.path.lexists(path) and not (overwrite and (path.name == CONSTANTS or is_shard(path))):
-                more = "" if overwrite else ", or overwrite what is left of a data set"
-                raise OutputError(f"{path}: exists, but no {DATASET_INDEX} lists it; choose another folder{more}")
+                problem = f"{path}: exists, but no {DATASET_INDEX} lists it; choose another folder"
+                if overwrite:
+                    raise OutputError(problem)
+                raise SettingsError(f"{problem}, or overwrite what is left of a data set")
 
 
 def named_like_shards(folder: Path) -> list[Path]:

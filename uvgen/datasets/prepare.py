@@ -67,7 +67,7 @@ class PreparedFaces:
     skipped : tuple of Skipped
         Photographs that they do not name, each with the reason.
     notice : str
-        What users of the detector must know; "" if there is nothing.
+        What users of the detector must know; "" if there is nothing, or no photograph has landmarks of it.
     seconds : float
         How long it took.
     """
@@ -174,7 +174,26 @@ def prepare_deep3d(
             count=lambda batch: len(batch.photographs), locked=True,
         )  # fmt: skip
     skipped = tuple(record.skipped)
-    return PreparedFaces(len(photographs) - len(skipped), skipped, notice, time.perf_counter() - started)
+    names = {skip.name for skip in skipped}
+    used = notice and _any_detected([one.path for one in photographs if one.name not in names], where)
+    return PreparedFaces(
+        len(photographs) - len(skipped), skipped, notice if used else "", time.perf_counter() - started
+    )
+
+
+def _any_detected(photographs: list[Path], detections: Path | None) -> bool:
+    """Whether the landmarks of one of these photographs, which all have some, are not those of a file.
+
+    Found from the files again, because a run that was continued knows nothing else of what was written before.
+    """
+    if detections is None:
+        return bool(photographs)
+    table = open_table(detections)
+    for path in photographs:
+        found = find_landmarks([path], detections)[path] if table is None else table.of_image(path)
+        if isinstance(found, str) or found[0].scheme == "5":
+            return True
+    return False
 
 
 def _finish(draft: Path, photographs: list[Photograph], skipped: list[Skipped]) -> int:

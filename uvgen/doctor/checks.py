@@ -122,7 +122,8 @@ CHECKS = {
     "UV201": Check(
         ERROR, "the index of the data set cannot be used",
         "dataset.json is missing, damaged, edited by hand or of another version of the format.",
-        "Build the data set again: run the command that made it, with its --overwrite.",
+        "If a later version of uvgen made the set, install that one. Otherwise build the set again: run the command "
+        "that made it, with its --overwrite.",
     ),
     "UV202": Check(
         WARNING, "the data set is not finished",
@@ -155,13 +156,13 @@ CHECKS = {
     "UV207": Check(
         ERROR, "a split names samples that are not in the set",
         "splits.json was made for another data set, or the set was built again from other samples.",
-        "Run `uvgen split` again.",
+        "Run `uvgen split` again, with --overwrite.",
     ),
     "UV208": Check(
         WARNING, "a photograph is in two splits",
         "Versions of one photograph (turned, mirrored or augmented) are in a part for training and in one for "
         "validation, so that results on the latter are too good.",
-        "Make the splits with `uvgen split`, which keeps photographs together.",
+        "Make the splits again with `uvgen split --overwrite`, which keeps photographs together.",
     ),
     "UV209": Check(
         NOTE, "many small shards",
@@ -265,8 +266,10 @@ CHECKS = {
     ),
     "UV401": Check(
         ERROR, "the model cannot be read",
-        "The file is not a face model, is damaged, or is of a kind that uvgen does not read.",
-        "The message says what the file is and, if there is one, which option of `uvgen model convert` takes it.",
+        "The file is not a face model, is damaged, or is of a kind that uvgen does not read; or the folder holds "
+        "several models, parts of one, or models in its subfolders, and none is chosen for you.",
+        "The message says what the file is and, if there is one, which option of `uvgen model convert` takes it. Of a "
+        "folder, it names the models in it: give one of these files.",
     ),
     "UV402": Check(
         WARNING, "the model is doubtful",

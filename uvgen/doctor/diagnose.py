@@ -161,12 +161,14 @@ def diagnose(
 
 def _of_models(folder: Path) -> bool:
     """Whether a folder holds models or parts of one, and nothing else that is checked."""
-    from uvgen.models.folders import models_in, parts_in
+    from uvgen.models.folders import models_below, models_in, parts_in
     from uvgen.models.formats import format_of
 
     if not folder.is_dir() or folder_kind(folder) not in (MODELS, OTHER):
         return False
-    return bool(format_of(folder) is not None or models_in(folder) or parts_in(folder))
+    if format_of(folder) is not None or models_in(folder) or parts_in(folder):
+        return True
+    return bool(models_below(folder))
 
 
 def _of_model(model: "MorphableModel | None") -> list[Finding]:

@@ -222,16 +222,17 @@ _NONE_INSTALLED = f"none is installed, expected mediapipe or dlib; {to_install('
 
 
 def choose_detector(
-    name: str | None, weights: str | os.PathLike[str] | None, stated: str | None, *, some: bool, all_marked: bool
-) -> tuple[str | None, str]:
+    name: str | None, weights: str | os.PathLike[str] | None, stated: str | None, *, some: bool, all_marked: bool,
+    place: str = "beside the photographs, NAME.txt for NAME.jpg",
+) -> tuple[str | None, str]:  # fmt: skip
     """The detector to use and its notice; opened here too, so that an error comes before any work.
 
     `stated` is the one that the folder was begun with, `some` and `all_marked` whether files have landmarks of some or
-    all photographs.
+    all photographs, `place` where they are looked for.
     """
     path = None if weights is None else Path(weights)
     if name is None and not some:
-        raise InputError("detector: none, and no landmark files beside the photographs, expected one of them")
+        raise InputError(f"detector: none, and no landmark files {place}, expected one of them")
     if name != AUTO:
         return name, "" if name is None else open_detector(name, path).notice
     if all_marked:
@@ -246,6 +247,5 @@ def choose_detector(
     if some and stated is None:
         return None, ""  # those without are named
     raise DependencyError(
-        f"detector: {'; '.join(failed) or _NONE_INSTALLED}; or give landmarks, files with those of "
-        f"{'all' if some else 'the'} photographs"
+        f"detector: {'; '.join(failed) or _NONE_INSTALLED}; or give landmarks of all of them, in files {place}"
     )

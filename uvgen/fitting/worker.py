@@ -1,6 +1,7 @@
 """One process's share of `uvgen fit`: photographs to landmarks, landmarks to parameters, and a sample for each face."""
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,7 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.errors import DatasetError, UvgenError
+from uvgen.errors import DatasetError, InputError, UvgenError
 from uvgen.fitting.detectors import Detector, hash_weights, open_detector
 from uvgen.fitting.doubts import landmark_doubts
 from uvgen.fitting.fitted import (
@@ -178,7 +179,11 @@ class _Face:
 
 
 def open_table(landmarks: Path | None) -> LandmarkTable | None:
-    """The table of all photographs' landmarks, if there is one."""
+    """The table of all photographs' landmarks, if there is one; InputError if it cannot be read."""
+    if landmarks is not None and not os.path.lexists(landmarks):
+        raise InputError(
+            f"{landmarks}: no such file or folder, expected a folder of landmark files, or one table for all"
+        )
     return None if landmarks is None or landmarks.is_dir() else read_table(landmarks)
 
 

@@ -4,11 +4,13 @@ from pathlib import Path
 
 from uvgen.errors import ModelError
 from uvgen.models.formats import FOLDERS, format_of, known
-from uvgen.storage.folders import folder_kind
+from uvgen.storage.folders import EMPTY, MODELS, OTHER, folder_kind
 from uvgen.storage.kinds import describe_file
 
 _SUFFIXES = (".h5", ".hdf5", ".mat", ".npz", ".pkl")
 _MOST_FILES = 64  # that are looked into; a folder of samples has more
+_MOST_FOLDERS = 16  # subfolders
+_MOST_NAMED = 4  # of their models
 
 
 def models_in(folder: Path) -> list[Path]:
@@ -20,6 +22,25 @@ def parts_in(folder: Path) -> list[tuple[Path, str]]:
     """Files directly in a folder that are parts of the Basel Face Model, and the arguments that take them."""
     found = [(path, known.recognize(path)) for path in _files(folder) if path.suffix.lower() == ".mat"]
     return [(path, part[1]) for path, part in found if part is not None and part[1] not in ("", "face3d")]
+
+
+def models_below(folder: Path) -> list[tuple[Path, str]]:
+    """Models and parts of the Basel Face Model in the subfolders of a folder, and the options that take the parts.
+
+    "" for a model, which needs no option.
+    """
+    found: list[tuple[Path, str]] = []
+    subfolders = _subfolders(folder)
+    if not {folder_kind(inner) for inner in subfolders} <= {MODELS, OTHER, EMPTY}:
+        return []  # data sets among them, whose folder it is rather
+    for inner in subfolders:
+        if whole := models_in(inner):
+            found += [(path, "") for path in whole]
+        elif format_of(inner) is not None:
+            found.append((inner, ""))
+        else:
+            found += parts_in(inner)
+    return sorted(found, key=lambda one: bool(one[1]))  # models before parts
 
 
 def check_one_model(folder: Path) -> None:
@@ -44,6 +65,13 @@ def refuse_folder(folder: Path) -> ModelError:
             f"{folder}: holds parts of the Basel Face Model, expected a model's file; `uvgen model convert` makes one "
             f"of them: {arguments}"
         )
+    if below := models_below(folder):
+        named = [f"{path} ({option} of `uvgen model convert`)" if option else str(path) for path, option in below]
+        more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
+        return ModelError(
+            f"{folder}: its subfolders hold face models, expected a model's file; name one of them: "
+            f"{', '.join(named[:_MOST_NAMED])}{more}"
+        )
     return ModelError(
         f"{folder}: is {folder_kind(folder)}, expected a model's file; name the one in it (BFM.mat or a .h5), or a "
         f"folder of {', of '.join(FOLDERS[:-1])} or of {FOLDERS[-1]}"
@@ -65,6 +93,14 @@ def _files(folder: Path) -> list[Path]:
     except OSError:
         return []
     return there[:_MOST_FILES]
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    try:
+        there = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_dir())
+    except OSError:
+        return []
+    return there[:_MOST_FOLDERS]
 
 
 def _is_whole(path: Path) -> bool:

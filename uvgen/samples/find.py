@@ -18,7 +18,14 @@ from typing import TypeVar
 
 from uvgen.checks import check_several
 from uvgen.errors import DatasetError, InputError
-from uvgen.samples.image_folders import IMAGE_SUFFIXES, each_once, folders_in, has_images, subset_folders, unlisted
+from uvgen.samples.image_folders import (
+    IMAGE_SUFFIXES,
+    each_once,
+    folders_below,
+    folders_in,
+    subset_folders,
+    unlisted,
+)
 from uvgen.samples.parameter_list import is_list, open_list, place_of
 from uvgen.samples.photographs import unflipped
 from uvgen.samples.stored import list_store, stored_entries
@@ -182,14 +189,11 @@ def _subset_hint(name: str, there: Sequence[str]) -> str:
 
 
 def unread_folders(root: str | os.PathLike[str]) -> list[Path]:
-    """Folders with images that `find_samples` does not look into: deeper than one level."""
+    """Folders with images that `find_samples` does not look into: deeper than one level, the nearest first."""
     root = Path(os.path.abspath(local_path(root)))
     if url_of(root) is None and is_list(root):
         return []
-    read = each_once([root, *folders_in(root)])
-    taken = set(map(os.path.realpath, read))
-    below = each_once([inner for folder in read if folder != root for inner in folders_in(folder)])
-    return [folder for folder in below if os.path.realpath(folder) not in taken and has_images(folder)]
+    return folders_below(each_once(folders_in(root)), root=root)
 
 
 def _same(name: str) -> str:
@@ -230,7 +234,7 @@ def _pair(folder: Path, *, flat: bool) -> list[Sample]:
             continue
         key = stem if stem.isascii() else _same(stem)
         if kind.setdefault(key, file) is not file:
-            more.setdefault(key, {}).setdefault("images" if kind is images else "parameter files", []).append(file)
+            more.setdefault(key, {}).setdefault("image" if kind is images else "parameter file", []).append(file)
     subset = printable(folder.name)
     start = "" if flat else f"{subset}/"
     samples = []
@@ -238,12 +242,11 @@ def _pair(folder: Path, *, flat: bool) -> list[Sample]:
         image, mat = images.get(stem), parameters.get(stem)
         problem = ""
         for kind_name, files in more.get(stem, {}).items() if more else ():
-            first = image if kind_name == "images" else mat
-            if not problem or kind_name == "images":
+            first = image if kind_name == "image" else mat
+            if not problem or kind_name == "image":
                 others = ", ".join(map(printable, files))
                 problem = (
-                    f"{folder / str(first)}: {others} has the same name, expected one file of {kind_name}; remove the "
-                    "wrong one"
+                    f"{folder / str(first)}: {others} has the same name, expected one {kind_name}; remove the wrong one"
                 )
         name = printable((image or mat or "").rpartition(".")[0])
         image_path, mat_path = paths.get(image or ""), paths.get(mat or "")

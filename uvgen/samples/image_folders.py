@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from uvgen.errors import DatasetError
@@ -16,6 +16,9 @@ VIDEO_SUFFIXES = (
     ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".flv", ".ogv", ".3gp",
 )  # fmt: skip
 """Suffixes of video files in a folder; a file that is named itself may have any suffix."""
+
+
+_MOST_FOLDERS = 256  # whose subfolders are looked for, below those that are read: a home folder has many more
 
 
 @contextmanager
@@ -65,7 +68,7 @@ def subset_folders(root: Path) -> list[Path]:
     inner = folders_in(root)
     found = [folder for folder in [root, *inner] if has_images(folder)]
     if not found:
-        deeper = [folder for parent in inner for folder in folders_in(parent) if has_images(folder)]
+        deeper = folders_below(inner, root=root)
         hint = f"; there are some in {deeper[0]}: give {deeper[0].parent}" if deeper else ""
         expected = "images, or folders of them such as 300W-LP's AFW, HELEN, IBUG, LFPW"
         if not deeper and (found_instead := instead(root, wanted=SAMPLES, expected=expected)):
@@ -77,6 +80,28 @@ def subset_folders(root: Path) -> list[Path]:
             f"{twice}: holds {count(len(same), 'image')} of the same names as {root}, expected each image once; was "
             "the archive unpacked into itself? Give the inner folder, or move it away"
         )
+    return found
+
+
+def folders_below(folders: Sequence[Path], *, root: Path) -> list[Path]:
+    """The folders with images in some folders of a root, at any depth, the nearest first.
+
+    Each comes once, even if links lead to it, without the root and these folders themselves. Folders that cannot be
+    listed are left out, and those of a large tree that lie deep.
+    """
+    found: list[Path] = []
+    seen = set(map(os.path.realpath, [root, *folders]))
+    queue = [*folders]
+    for folder in queue:  # which grows
+        with suppress(DatasetError):
+            for inner in each_once(folders_in(folder)):
+                if (where := os.path.realpath(inner)) in seen:
+                    continue
+                seen.add(where)
+                if len(queue) < len(folders) + _MOST_FOLDERS:
+                    queue.append(inner)
+                with suppress(DatasetError):
+                    found += [inner] if has_images(inner) else []
     return found
 
 

@@ -19,7 +19,7 @@ from uvgen.fitting.fitted import FittedBatch, FittedFrame, Unfitted
 from uvgen.fitting.folder import AUTO, choose_detector
 from uvgen.fitting.landmarks import JAWS
 from uvgen.fitting.record import INDEX, check_fit_folder, check_kind, plain_face
-from uvgen.fitting.video.find import find_videos
+from uvgen.fitting.video.find import find_videos, frame_name
 from uvgen.fitting.video.frames import import_av
 from uvgen.fitting.video.record import FittedVideo, VideoRecord, videos_of
 from uvgen.fitting.video.state import marks_of
@@ -187,6 +187,7 @@ def fit_video(
         stated,
         some=any(some for some, _ in marked),
         all_marked=all(each for _, each in marked),
+        place=f"of each frame, such as {root / videos[0].name / frame_name(0)}.txt",
     )
     job = replace(job, detector=name)
     record = VideoRecord(job, videos, overwrite=overwrite)
