@@ -17,6 +17,8 @@ pytorch-msssim's to 1.4e-6, whose window is float32 (0.73 s with the gradient, p
 import math
 from typing import Any, TypeVar
 
+import numpy as np
+
 from uvgen.checks import check_array, check_same_library, is_tensor, number_in, shown, widened
 from uvgen.errors import InputError
 
@@ -351,4 +353,5 @@ def _weighted_mean(values: Array, weights: Array, each: bool = False) -> Array:
         return of_each
     repeats = math.prod(values.shape) / math.prod(weights.shape)
     mean: Array = (values * weights).sum() / (total * repeats)
-    return mean
+    # NumPy before 2 makes float64 of a float32 number times one of Python's.
+    return mean if is_tensor(mean) else mean.astype(np.result_type(values, weights))

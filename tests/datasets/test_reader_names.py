@@ -66,6 +66,9 @@ def test_reader_takes_slices_and_several_numbers_or_names_alike(shards: Path) ->
     for mask in (np.array([True, False]), np.array([0.0, 1.0])):
         with pytest.raises(TypeError, match=r"sample of type (bool|float64|bool_|float): expected a number below 9"):
             reader[mask]
+    for one in (True, np.True_, [False]):
+        with pytest.raises(TypeError, match="sample of type bool"):
+            reader[one]  # type: ignore[index]
     with pytest.raises(TypeError, match="sample of type tuple"):
         reader[2, 3]  # of two axes, there is only one
     with pytest.raises(TypeError, match="sample of type ndarray"):

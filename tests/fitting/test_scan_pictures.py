@@ -101,7 +101,7 @@ def test_folders_take_a_detector_for_scans_without_landmarks(
     for module in (folder, worker):
         monkeypatch.setattr(module, "open_detector", lambda name, weights: find)
     result = register_scans(tmp_path / "scans", tmp_path / "out", model=model, detector="dlib")
-    assert result.scans[0].landmarks == "dlib" and result.notice == "for research only"
+    assert result.scans[0].source == "dlib" and result.notice == "for research only"
     assert register_scans(tmp_path / "scans", tmp_path / "out", model=model, detector="dlib").new_samples == 0
     (tmp_path / "a.dat").write_bytes(b"1")
     with pytest.raises(SettingsError, match="was made with other weights of the detector"):

@@ -72,8 +72,7 @@ def find_components(n_vertices: int, triangles: np.ndarray) -> np.ndarray:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    # SciPy 1.11 only searches graphs whose indices are int32. With others it prints an error and finds no part.
-    e = directed_edges(triangles).astype(np.int32)
+    e = directed_edges(triangles)
     graph = coo_array((np.ones(len(e), np.int8), (e[:, 0], e[:, 1])), shape=(n_vertices, n_vertices))
     parts: np.ndarray = connected_components(graph, directed=False)[1]
     return parts

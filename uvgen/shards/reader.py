@@ -184,6 +184,8 @@ class ShardReader:
             return self._numbers[key]
         n = len(self)
         try:
+            if isinstance(key, bool | np.bool_):  # Python and NumPy before 2 take them for 0 and 1
+                raise TypeError
             number = operator.index(key)
         except TypeError:
             kind = type(key).__name__
