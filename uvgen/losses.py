@@ -354,4 +354,6 @@ def _weighted_mean(values: Array, weights: Array, each: bool = False) -> Array:
     repeats = math.prod(values.shape) / math.prod(weights.shape)
     mean: Array = (values * weights).sum() / (total * repeats)
     # NumPy before 2 makes float64 of a float32 number times one of Python's.
-    return mean if is_tensor(mean) else mean.astype(np.result_type(values, weights))
+    if not is_tensor(mean):
+        mean = mean.astype(np.result_type(values, weights))
+    return mean
