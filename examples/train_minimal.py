@@ -9,7 +9,6 @@ run/splits.json. If the shards have no maps, `PositionMapLayer` makes them of th
 """
 
 import argparse
-import io
 import itertools
 import os
 import sys
@@ -139,9 +138,7 @@ def train(options: argparse.Namespace) -> None:
             print(f"step {step:4d}  validation NME {errors.mean():.2%}", flush=True)
             if errors.mean() < best:
                 best = float(errors.mean())
-                written = io.BytesIO()  # PyTorch itself raises no OSError if the disk is full
-                torch.save(net.state_dict(), written)
-                (options.out / ".network.pt").write_bytes(written.getvalue())
+                torch.save(net.state_dict(), options.out / ".network.pt")
                 (options.out / ".network.pt").replace(options.out / "network.pt")  # never half of it
                 draw(net, val_set, layer, device, options.out / "validation.png")
             net.train()

@@ -330,7 +330,7 @@ def test_folder_whose_models_lie_in_its_subfolders_is_told_to_name_one(tmp_path,
     write_bfm_files(tmp_path / "top/parts", toy_model())
     (finding,) = diagnose(tmp_path / "top").findings
     assert finding.code == "UV401" and "its subfolders hold face models" in finding.text
-    assert f"{tmp_path}/top/parts/01_MorphableModel.mat (--bfm of `uvgen model convert`)" in finding.text
+    assert f"{tmp_path}/top/parts/01_MorphableModel.mat (argument `bfm` of `uvgen model convert`)" in finding.text
     (tmp_path / "top/own").mkdir()
     for name in "abcdef":
         shutil.copy(model_path, tmp_path / f"top/own/{name}.h5")

@@ -24,7 +24,6 @@ PARTS = {
     "uv": "BFM_UV.mat",
     "mouth": "Model_tri_mouth.mat",
 }
-OPTIONS = {name: f"--{name}" for name in PARTS}
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +155,7 @@ def test_convert_with_files_exchanged_names_the_right_option(
     message = str(caught.value)
     assert message.startswith(f"{files[given]}: variable ")
     assert f"{PARTS[given]}" in message.split("; it is ")[1]
-    assert message.endswith(f"the file for {OPTIONS[given]} of `uvgen model convert`")
+    assert message.endswith(f"the file for argument `{given}` of `uvgen model convert`")
 
 
 def foreign(kind: str, folder: Path) -> Path:
@@ -193,7 +192,7 @@ def foreign(kind: str, folder: Path) -> Path:
         ("pkl of 3DDFA_V2", "3DDFA_V2's face model.*a model of its own, .*model convert FILE.*Model of 2009"),
         ("Deep3D", "Deep3DFaceRecon's BFM_model_front.mat, a model of its own, .*model convert FILE.*Model of 2009"),
         ("sample", "the parameters of a sample"),
-        ("MATLAB 4", "01_MorphableModel.mat.*--bfm"),
+        ("MATLAB 4", "01_MorphableModel.mat.*argument `bfm`"),
         ("page", "an HTML page.*download it again"),
         ("h5 page", "an HTML page.*download it again"),
         ("zeros", "nothing but zero bytes.*download it again"),
@@ -208,7 +207,7 @@ def test_foreign_model_is_named_wherever_it_is_given(
     if "a model of its own" not in message:  # else it is read, see test_formats.py
         with pytest.raises(ModelError, match=rf"^{path}: .*{message}"):
             load_model(path)
-    if kind != "MATLAB 4":  # which is the one for --bfm, but for its content
+    if kind != "MATLAB 4":  # which is the one for `bfm`, but for its content
         with pytest.raises(ModelError, match=rf"^{path}: .*{message}"):
             bfm2009.read(**(files | {"bfm": path}))
 

@@ -25,9 +25,9 @@ def parts_in(folder: Path) -> list[tuple[Path, str]]:
 
 
 def models_below(folder: Path) -> list[tuple[Path, str]]:
-    """Models and parts of the Basel Face Model in the subfolders of a folder, and the options that take the parts.
+    """Models and parts of the Basel Face Model in the subfolders of a folder, and the arguments that take the parts.
 
-    "" for a model, which needs no option.
+    "" for a model, which needs none.
     """
     found: list[tuple[Path, str]] = []
     subfolders = _subfolders(folder)
@@ -66,7 +66,7 @@ def refuse_folder(folder: Path) -> ModelError:
             f"of them: {arguments}"
         )
     if below := models_below(folder):
-        named = [f"{path} ({option} of `uvgen model convert`)" if option else str(path) for path, option in below]
+        named = [f"{path} (argument `{name}` of `uvgen model convert`)" if name else str(path) for path, name in below]
         more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
         return ModelError(
             f"{folder}: its subfolders hold face models, expected a model's file; name one of them: "
