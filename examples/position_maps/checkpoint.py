@@ -50,8 +50,17 @@ def read(path: Path, what: str, **fields: type) -> dict[str, Any]:
         raise uvgen.UvgenError(f"{path}: holds a {type(content).__name__}, expected {what}")
     for name, kind in fields.items():
         if not isinstance(content.get(name), kind):
-            raise uvgen.UvgenError(f"{path}: {name} is {content.get(name)!r:.60}, expected {what}")
+            raise uvgen.UvgenError(f"{path}: {name} is {brief(content.get(name))}, expected {what}")
     return content
+
+
+def brief(value: Any) -> str:
+    """A value that a file gave, for a message: lists in lists, long numbers and large texts have no cheap `repr`."""
+    if isinstance(value, str):
+        return repr(value[:60])
+    if isinstance(value, int) and value.bit_length() > 64:
+        return f"a number of {value.bit_length()} bits"
+    return repr(value) if value is None or isinstance(value, int | float) else f"a {type(value).__name__}"
 
 
 def take_up(owner: Any, state: dict[str, Any], path: Path) -> None:
@@ -60,7 +69,7 @@ def take_up(owner: Any, state: dict[str, Any], path: Path) -> None:
         (_check_adam if isinstance(owner, torch.optim.Optimizer) else _check_module)(owner, state)
         owner.load_state_dict(state)
     except Exception as error:  # of any type
-        why = str(error).replace("\n", " ")
+        why = "".join(c if c.isprintable() else " " for c in str(error))  # it names keys of the file
         raise uvgen.UvgenError(f"{path}: does not fit {type(owner).__name__} ({why:.120}), expected its own") from error
 
 
@@ -105,9 +114,10 @@ def load(path: Path, options: Any) -> dict[str, Any]:
     content = read(path, "the checkpoint of a run", **kinds, best=float, first=float)
     for name in ("step", "best", "first"):
         if not content[name] >= 0:  # nothing is better than a best of NaN: no network would be kept
-            raise uvgen.UvgenError(f"{path}: {name} is {content[name]}, expected 0 or more")
+            raise uvgen.UvgenError(f"{path}: {name} is {brief(content[name])}, expected 0 or more")
     for name, value in settings_of(options).items():
-        if (stored := content["settings"].get(name)) != value:
+        stored = content["settings"].get(name)
+        if type(stored) is not type(value) or stored != value:  # tensors compare to tensors
             option = f"--{name.replace('_', '-')}"
-            raise uvgen.UvgenError(f"{option}: {value}, the run in {path.parent} has {stored}; give the same")
+            raise uvgen.UvgenError(f"{option}: {value}, the run in {path.parent} has {brief(stored)}; give the same")
     return content
