@@ -156,7 +156,7 @@ def test_states_from_elsewhere_are_refused(value: Any, name: str) -> None:
 
 @pytest.mark.parametrize("state", [nested(), 10**5000, torch.zeros(3)], ids=lambda v: type(v).__name__)
 def test_what_is_no_state_is_refused(state: Any) -> None:
-    with pytest.raises(InputError, match="sampler state: .*, expected what `state_dict` returned"):
+    with pytest.raises(InputError, match=r"sampler state: .*, expected what `state_dict` returned"):
         ShardSampler(Shards(10)).load_state_dict(state)
 
 
