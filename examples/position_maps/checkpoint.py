@@ -1,11 +1,13 @@
 """What a run needs to go on where it was stopped, in one file that is whole or not there."""
 
+import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
 import uvgen
+from uvgen.storage.reading import open_regular
 
 FREE = (
     "shards",
@@ -42,7 +44,9 @@ def settings_of(options: Any) -> dict[str, Any]:
 def read(path: Path, what: str, **fields: type) -> dict[str, Any]:
     """What `torch.save` wrote; nothing in the file is run. UvgenError if it is no dict of such fields."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with open_regular(path) as file:
+            check_stored(file)
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # of damaged files: of any type; PyTorch advises to run what is in the file
         why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
         raise uvgen.UvgenError(f"{path}: cannot be read ({why}), expected {what}") from error
@@ -52,6 +56,15 @@ def read(path: Path, what: str, **fields: type) -> dict[str, Any]:
         if not isinstance(content.get(name), kind):
             raise uvgen.UvgenError(f"{path}: {name} is {brief(content.get(name))}, expected {what}")
     return content
+
+
+def check_stored(file: BinaryIO) -> None:
+    """Raise ValueError if what `torch.save` stores as it is was compressed: a megabyte could unpack to gigabytes."""
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            if any(one.compress_type != zipfile.ZIP_STORED for one in archive.infolist()):
+                raise ValueError("compressed")
+    file.seek(0)
 
 
 def brief(value: Any) -> str:

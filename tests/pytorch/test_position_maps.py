@@ -255,6 +255,22 @@ def write_pickle(path: Path, pickled: bytes) -> None:
         file.writestr("archive/byteorder", "little")
 
 
+def test_checkpoints_that_are_compressed_or_no_files_are_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    torch.save({"step": 1}, path)
+    with zipfile.ZipFile(path) as whole, zipfile.ZipFile(tmp_path / "small.pt", "w", zipfile.ZIP_DEFLATED) as small:
+        for name in whole.namelist():
+            small.writestr(name, whole.read(name))
+    os.mkfifo(tmp_path / "pipe.pt")
+    for other in (tmp_path / "small.pt", tmp_path / "pipe.pt", Path("/dev/zero"), tmp_path):
+        with pytest.raises(UvgenError, match=r"cannot be read \(.+\), expected a run's"):
+            checkpoint.read(other, "a run's")
+    with path.open("ab") as file:
+        file.truncate(1 << 40)  # a terabyte of holes
+    with pytest.raises(UvgenError, match=r"cannot be read \(.+\), expected a run's"):
+        checkpoint.read(path, "a run's")
+
+
 def test_checkpoint_with_a_value_that_cannot_be_shown_is_refused(tmp_path: Path) -> None:
     path, options = tmp_path / "checkpoint.pt", argparse.Namespace(seed=0)
     write_pickle(path, b"\x80\x02}X\x04\x00\x00\x00step" + DEEP + b"s.")
