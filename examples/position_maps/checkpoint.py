@@ -1,6 +1,8 @@
 """What a run needs to go on where it was stopped, in one file that is whole or not there."""
 
+import json
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -56,6 +58,20 @@ def read(path: Path, what: str, **fields: type) -> dict[str, Any]:
         if not isinstance(content.get(name), kind):
             raise uvgen.UvgenError(f"{path}: {name} is {brief(content.get(name))}, expected {what}")
     return content
+
+
+def keep_lines_to(path: Path, step: int) -> None:
+    """Drop what a run that was killed wrote after its checkpoint, a torn line too: it is written again."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    kept = list[str]()
+    for line in lines:
+        with suppress(ValueError, TypeError, KeyError):
+            if json.loads(line)["step"] <= step:
+                kept.append(line)
+    if kept != lines:
+        temporary = path.with_name(f".{path.name}")
+        temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        temporary.replace(path)
 
 
 def check_stored(file: BinaryIO) -> None:

@@ -26,7 +26,7 @@ except ModuleNotFoundError:
         'PyTorch is missing: pip install "torch>=2.3" (CPU alone: --index-url https://download.pytorch.org/whl/cpu)'
     )
 import torch.distributed as dist
-from checkpoint import brief, load, read, save, settings_of, take_up
+from checkpoint import brief, keep_lines_to, load, read, save, settings_of, take_up
 from feed import Feed
 from networks import PositionMapNetwork, load_encoder
 from options import options_of
@@ -196,6 +196,8 @@ def train(options: argparse.Namespace) -> int:
         f"{feed.crop_size} px, {training.steps} steps of {feed.batch} on {training.n_ranks} × {training.device}"
     )
     pictures = Pictures(feed, options.out, options.model) if training.main else None
+    if training.main:
+        keep_lines_to(options.out / "epochs.jsonl", training.step)
     if position is None:
         training.first = training.mean_loss()
     first_step, began, said, waited = training.step, time.perf_counter(), 0.0, 0.0

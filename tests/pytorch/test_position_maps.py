@@ -255,6 +255,25 @@ def write_pickle(path: Path, pickled: bytes) -> None:
         file.writestr("archive/byteorder", "little")
 
 
+@pytest.mark.parametrize("after", ["", '{"step": 6}\n', '{"step": 6}\n{"ste', "[]\n7\n"])
+def test_lines_written_after_the_checkpoint_of_a_killed_run_are_dropped(tmp_path: Path, after: str) -> None:
+    path = tmp_path / "epochs.jsonl"
+    checkpoint.keep_lines_to(path, 4)
+    assert not path.exists()
+    path.write_text('{"step": 2}\n{"step": 4}\n' + after)
+    checkpoint.keep_lines_to(path, 4)
+    assert path.read_text() == '{"step": 2}\n{"step": 4}\n' and [*tmp_path.iterdir()] == [path]
+
+
+def test_frame_that_is_damaged_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    path = tmp_path / "epoch_0001.npy"
+    for content in (b"x", b""):
+        path.write_bytes(content)
+        with pytest.raises(UvgenError, match=r"epoch_0001\.npy: not a readable frame; delete it"):
+            module("pictures")._frame(path)
+
+
 def test_checkpoints_that_are_compressed_or_no_files_are_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
     torch.save({"step": 1}, path)
