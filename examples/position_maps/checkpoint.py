@@ -1,5 +1,6 @@
 """What a run needs to go on where it was stopped, in one file that is whole or not there."""
 
+import errno
 import json
 import zipfile
 from contextlib import suppress
@@ -9,7 +10,6 @@ from typing import Any, BinaryIO
 import torch
 
 import uvgen
-from uvgen.storage.reading import open_regular
 
 FREE = (
     "shards",
@@ -46,7 +46,9 @@ def settings_of(options: Any) -> dict[str, Any]:
 def read(path: Path, what: str, **fields: type) -> dict[str, Any]:
     """What `torch.save` wrote; nothing in the file is run. UvgenError if it is no dict of such fields."""
     try:
-        with open_regular(path) as file:
+        if path.exists() and not path.is_file():
+            raise OSError(errno.EINVAL, "no regular file")  # a pipe would be waited for
+        with path.open("rb") as file:
             check_stored(file)
             content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # of damaged files: of any type; PyTorch advises to run what is in the file
