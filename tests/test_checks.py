@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from fractions import Fraction
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,10 @@ def test_describe_shows_each_kind_of_length(shapes: list[Any], text: str) -> Non
         (None, "None"),
         ((np.eye(2),), "(array([[1., 0.], [0., 1.]]),)"),
         ("a" * 99, "'" + "a" * 58 + "…"),
+        (10**5000, "int too long to show"),
+        (reduce(lambda inner, _: [inner], range(9999), []), "list too long to show"),
     ],
+    ids=range(9),
 )
 def test_shown_is_short(value: Any, text: str) -> None:
     assert checks.shown(value) == text

@@ -44,7 +44,10 @@ def shown(value: Any) -> str:
         return "a nested tensor"
     if hasattr(value, "dtype") and getattr(value, "shape", None):
         return f"{value.dtype} {tuple(value.shape)}"
-    text = str(value) if isinstance(value, Real) else " ".join(repr(value).split())  # one line
+    try:
+        text = str(value) if isinstance(value, Real) else " ".join(repr(value).split())  # one line
+    except (RecursionError, ValueError):  # lists in lists, or integers of thousands of digits
+        return f"{type(value).__name__} too long to show"
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 

@@ -1,7 +1,11 @@
 """What a run needs to go on where it was stopped, in one file that is whole or not there."""
 
+import errno
+import json
+import zipfile
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -42,7 +46,11 @@ def settings_of(options: Any) -> dict[str, Any]:
 def read(path: Path, what: str, **fields: type) -> dict[str, Any]:
     """What `torch.save` wrote; nothing in the file is run. UvgenError if it is no dict of such fields."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        if path.exists() and not path.is_file():
+            raise OSError(errno.EINVAL, "no regular file")  # a pipe would be waited for
+        with path.open("rb") as file:
+            check_stored(file)
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # of damaged files: of any type; PyTorch advises to run what is in the file
         why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
         raise uvgen.UvgenError(f"{path}: cannot be read ({why}), expected {what}") from error
@@ -50,8 +58,40 @@ def read(path: Path, what: str, **fields: type) -> dict[str, Any]:
         raise uvgen.UvgenError(f"{path}: holds a {type(content).__name__}, expected {what}")
     for name, kind in fields.items():
         if not isinstance(content.get(name), kind):
-            raise uvgen.UvgenError(f"{path}: {name} is {content.get(name)!r:.60}, expected {what}")
+            raise uvgen.UvgenError(f"{path}: {name} is {brief(content.get(name))}, expected {what}")
     return content
+
+
+def keep_lines_to(path: Path, step: int) -> None:
+    """Drop what a run that was killed wrote after its checkpoint, a torn line too: it is written again."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    kept = list[str]()
+    for line in lines:
+        with suppress(ValueError, TypeError, KeyError):
+            if json.loads(line)["step"] <= step:
+                kept.append(line)
+    if kept != lines:
+        temporary = path.with_name(f".{path.name}")
+        temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        temporary.replace(path)
+
+
+def check_stored(file: BinaryIO) -> None:
+    """Raise ValueError if what `torch.save` stores as it is was compressed: a megabyte could unpack to gigabytes."""
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            if any(one.compress_type != zipfile.ZIP_STORED for one in archive.infolist()):
+                raise ValueError("compressed")
+    file.seek(0)
+
+
+def brief(value: Any) -> str:
+    """A value that a file gave, for a message: lists in lists, long numbers and large texts have no cheap `repr`."""
+    if isinstance(value, str):
+        return repr(value[:60])
+    if isinstance(value, int) and value.bit_length() > 64:
+        return f"a number of {value.bit_length()} bits"
+    return repr(value) if value is None or isinstance(value, int | float) else f"a {type(value).__name__}"
 
 
 def take_up(owner: Any, state: dict[str, Any], path: Path) -> None:
@@ -60,7 +100,7 @@ def take_up(owner: Any, state: dict[str, Any], path: Path) -> None:
         (_check_adam if isinstance(owner, torch.optim.Optimizer) else _check_module)(owner, state)
         owner.load_state_dict(state)
     except Exception as error:  # of any type
-        why = str(error).replace("\n", " ")
+        why = "".join(c if c.isprintable() else " " for c in str(error))  # it names keys of the file
         raise uvgen.UvgenError(f"{path}: does not fit {type(owner).__name__} ({why:.120}), expected its own") from error
 
 
@@ -105,9 +145,10 @@ def load(path: Path, options: Any) -> dict[str, Any]:
     content = read(path, "the checkpoint of a run", **kinds, best=float, first=float)
     for name in ("step", "best", "first"):
         if not content[name] >= 0:  # nothing is better than a best of NaN: no network would be kept
-            raise uvgen.UvgenError(f"{path}: {name} is {content[name]}, expected 0 or more")
+            raise uvgen.UvgenError(f"{path}: {name} is {brief(content[name])}, expected 0 or more")
     for name, value in settings_of(options).items():
-        if (stored := content["settings"].get(name)) != value:
+        stored = content["settings"].get(name)
+        if type(stored) is not type(value) or stored != value:  # tensors compare to tensors
             option = f"--{name.replace('_', '-')}"
-            raise uvgen.UvgenError(f"{option}: {value}, the run in {path.parent} has {stored}; give the same")
+            raise uvgen.UvgenError(f"{option}: {value}, the run in {path.parent} has {brief(stored)}; give the same")
     return content

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from checkpoint import read, take_up
+from checkpoint import brief, read, take_up
 from networks import NETWORKS, TAILS, PositionMapNetwork
 
 import uvgen
@@ -32,7 +32,7 @@ def open_network(path: Path) -> tuple[PositionMapNetwork, int]:
     content = read(path, what, name=str, tail=str, uv_size=int, crop_size=int, state=dict)
     for name, values in {"name": NETWORKS, "tail": TAILS, "uv_size": SIZES, "crop_size": SIZES}.items():
         if content[name] not in values:
-            raise uvgen.UvgenError(f"{path}: {name} is {content[name]!r:.60}, expected {what}")
+            raise uvgen.UvgenError(f"{path}: {name} is {brief(content[name])}, expected {what}")
     net = PositionMapNetwork(content["name"], content["tail"], content["uv_size"])
     take_up(net, content["state"], path)
     return net.eval(), content["crop_size"]

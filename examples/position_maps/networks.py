@@ -266,6 +266,8 @@ def _initialize_linear_tail(first: Transposed4, *others: Transposed4) -> None:
 def load_encoder(encoder: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Load a state dict with torchvision's keys; ValueError if keys or shapes are others."""
     own = encoder.state_dict()
+    if odd := [key for key in state if not (isinstance(key, str) and key.isprintable())]:
+        raise ValueError(f"the file has {len(odd)} keys that are no names; expected torchvision's state dict")
     body = {key: value for key, value in state.items() if not key.startswith(("classifier.", "fc."))}
     missing, unknown = sorted(own.keys() - body.keys()), sorted(body.keys() - own.keys())
     missing = [key for key in missing if not key.endswith("num_batches_tracked")]  # older files lack them

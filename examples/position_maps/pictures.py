@@ -57,8 +57,8 @@ class Pictures:
 
     def write_gifs(self) -> list[Path]:
         """How the first two samples were learned, sparse and dense, a frame an epoch."""
-        frames = sorted((self.out / "frames").glob("epoch_*.npy"))
-        maps, captions = [np.load(path) for path in frames], [f"epoch {int(path.stem[6:])}" for path in frames]
+        frames = sorted((self.out / "frames").glob("epoch_[0-9][0-9][0-9][0-9]*.npy"))
+        maps, captions = [_frame(path) for path in frames], [f"epoch {int(path.stem[6:])}" for path in frames]
         written = []
         for k, index in enumerate(self.chosen[:2]):
             crop = self.feed.val.reader[index]["image"]
@@ -74,6 +74,13 @@ class Pictures:
                 path = self.out / f"face{k + 1}_{kind}.gif"
                 written.append(uvgen.alignment_gif(path, large, drawn, kind, captions=captions, model=self.model))
         return written
+
+
+def _frame(path: Path) -> Any:
+    try:
+        return np.load(path)
+    except (ValueError, EOFError) as error:  # NumPy advises to run what is in the file
+        raise uvgen.UvgenError(f"{path}: not a readable frame; delete it") from error
 
 
 def _tensorboard(out: Path) -> Any:

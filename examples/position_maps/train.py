@@ -26,7 +26,7 @@ except ModuleNotFoundError:
         'PyTorch is missing: pip install "torch>=2.3" (CPU alone: --index-url https://download.pytorch.org/whl/cpu)'
     )
 import torch.distributed as dist
-from checkpoint import load, read, save, settings_of, take_up
+from checkpoint import brief, keep_lines_to, load, read, save, settings_of, take_up
 from feed import Feed
 from networks import PositionMapNetwork, load_encoder
 from options import options_of
@@ -135,14 +135,14 @@ class Training:
         content = load(self.options.out / "checkpoint.pt", self.options)
         if content["n_ranks"] != self.n_ranks:
             raise uvgen.UvgenError(
-                f"{self.n_ranks} processes, the run was made with {content['n_ranks']}; start as many"
+                f"{self.n_ranks} processes, the run was made with {brief(content['n_ranks'])}; start as many"
             )
         path = self.options.out / "checkpoint.pt"
         take_up(self.net, content["network"], path)
         take_up(self.optimizer, content["optimizer"], path)
         self.step, self.best, self.first = content["step"], content["best"], content["first"]
         if self.step > self.steps:
-            raise uvgen.UvgenError(f"{path}: step is {self.step}, expected {self.steps} at most")
+            raise uvgen.UvgenError(f"{path}: step is {brief(self.step)}, expected {self.steps} at most")
         return content["sampler"]
 
     def any_rank(self, flag: bool) -> bool:
@@ -196,6 +196,8 @@ def train(options: argparse.Namespace) -> int:
         f"{feed.crop_size} px, {training.steps} steps of {feed.batch} on {training.n_ranks} × {training.device}"
     )
     pictures = Pictures(feed, options.out, options.model) if training.main else None
+    if training.main:
+        keep_lines_to(options.out / "epochs.jsonl", training.step)
     if position is None:
         training.first = training.mean_loss()
     first_step, began, said, waited = training.step, time.perf_counter(), 0.0, 0.0

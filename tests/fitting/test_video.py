@@ -31,7 +31,7 @@ from uvgen.datasets.splits import group_samples
 from uvgen.errors import DatasetError, DependencyError, InputError, OutputError, SettingsError
 from uvgen.fitting.detectors import DETECTORS
 from uvgen.fitting.video import frames, state, worker
-from uvgen.fitting.video.frames import Frame, frames_of
+from uvgen.fitting.video.frames import Frame, digest_of, frames_of
 from uvgen.fitting.video.record import videos_of
 from uvgen.fitting.worker import FaceTools, Photograph
 from uvgen.samples.photographs import source_photograph
@@ -286,6 +286,31 @@ def test_the_face_that_goes_on_is_followed(clip, points, tmp_path) -> None:
         said = read_annotation(next(s for s in find_samples(tmp_path / "out") if s.name == face.name))
         assert said.landmarks_2d is not None
         np.testing.assert_allclose(said.landmarks_2d, points[face.frame], atol=0.01)
+
+
+def sparse(path: Path, head: bytes) -> None:
+    """A terabyte of which only the head is stored."""
+    path.write_bytes(head)
+    os.truncate(path, 1 << 40)
+
+
+def test_frames_and_landmarks_with_a_terabyte_of_holes_cost_themselves(clip, tmp_path) -> None:
+    sparse(clip / "frame_000001.png", (clip / "frame_000001.png").read_bytes())
+    sparse(clip / "frame_000002.txt", b"1 2\n")
+    result = fit(clip, tmp_path / "out")
+    assert [face.frame for face in result.faces] == [0, 3, 4]
+    assert set(reasons(result)) == {"clip/frame_000001", "clip/frame_000002"}
+
+
+def test_a_video_file_with_a_terabyte_of_holes_is_refused_unread(tmp_path, monkeypatch) -> None:
+    sparse(tmp_path / "video.mp4", b"head")
+    with pytest.raises(InputError, match=r"video\.mp4: \d+ of its 1099511627776 bytes were never written"):
+        digest_of(tmp_path / "video.mp4")
+    os.truncate(tmp_path / "video.mp4", 1 << 20)
+    assert len(digest_of(tmp_path / "video.mp4")) == 64
+    monkeypatch.setenv("UVGEN_MAX_BYTES", "1000")
+    with pytest.raises(InputError, match="set UVGEN_MAX_BYTES to allow more"):
+        digest_of(tmp_path / "video.mp4")
 
 
 def test_the_command_says_what_came_of_each_video(uvgen, clip, images, points, tmp_path) -> None:

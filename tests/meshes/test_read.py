@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uvgen.errors import MeshFileError
+from uvgen.meshes.obj import read_obj_vertices, read_textured_obj
 from uvgen.meshes.read import _any_obj, _plain_obj, read_mesh
 from uvgen.rasterize import write_obj, write_ply
 
@@ -43,8 +44,22 @@ OBJ = {
     "comments, tabs, blank lines, smoothing, lines, points": (
         "# a\n\n" + V.replace(" ", "\t") + "  s off\nl 1 2\np 1\nf 1 2 3 # first\n\tf 4  3 2\nf 1 3 4"
     ),
-    "lines that go on": V + "f 1 \\\n2 3\nf 4 3 \\\n\\\n2\nf 1 3 4\n",
+    "lines that go on": V + "f 1 \\\n2 3\nf 4 3 \\\n\\\n2\nf\\\n1 3 4\n",
+    "comments, names and paths that end in a backslash": (
+        f"# D:\\scans\\\n{V}mtllib D:\\scans\\\nf 1 2 3 # first \\\nf 4 3 2\no \\\nf 1 3 \\\n4 # last \\\n# end\\"
+    ),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("key", ["#", "mtllib", "usemtl", "o", "g", "vn 0 0 1 #"])
+def test_lines_after_a_backslash_at_the_end_of_names_are_read_by_all_readers(tmp_path: Path, key: str) -> None:
+    path, name = tmp_path / "a.obj", f"{key} D:\\scans\\\n"
+    path.write_text(f"{name}v 0 0 1\nv 1 \\\n 0 1\nv 0 1 1\n{name}vt 0 0\nvt 1 \\\n0\nvt 0 1\n{name}f 1/1 2/2 3/3\n")
+    vertices, triangles, corner_uv = read_textured_obj(path)
+    np.testing.assert_array_equal(vertices, [[0, 0, 1], [1, 0, 1], [0, 1, 1]])
+    np.testing.assert_array_equal(read_obj_vertices(path), vertices)
+    np.testing.assert_array_equal(corner_uv, [[[0, 0], [1, 0], [0, 1]]])
+    assert triangles.tolist() == [[0, 1, 2]]
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -240,6 +241,83 @@ def test_checkpoint_of_a_run_that_cannot_be_is_refused(tmp_path: Path, name: str
     torch.save({**content, name: value}, tmp_path / "checkpoint.pt")
     with pytest.raises(UvgenError, match=f"{name} is {value}, expected 0 or more"):
         checkpoint.load(tmp_path / "checkpoint.pt", options)
+
+
+DEEP = b"]" * 3001 + b"a" * 3000
+"""A pickled list in a list, 3,000 times: deeper than Python shows it."""
+
+
+def write_pickle(path: Path, pickled: bytes) -> None:
+    """A file as `torch.save` writes it, of this pickle."""
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("archive/data.pkl", pickled)
+        file.writestr("archive/version", "3\n")
+        file.writestr("archive/byteorder", "little")
+
+
+@pytest.mark.parametrize("after", ["", '{"step": 6}\n', '{"step": 6}\n{"ste', "[]\n7\n"])
+def test_lines_written_after_the_checkpoint_of_a_killed_run_are_dropped(tmp_path: Path, after: str) -> None:
+    path = tmp_path / "epochs.jsonl"
+    checkpoint.keep_lines_to(path, 4)
+    assert not path.exists()
+    path.write_text('{"step": 2}\n{"step": 4}\n' + after)
+    checkpoint.keep_lines_to(path, 4)
+    assert path.read_text() == '{"step": 2}\n{"step": 4}\n' and [*tmp_path.iterdir()] == [path]
+
+
+def test_frame_that_is_damaged_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    path = tmp_path / "epoch_0001.npy"
+    for content in (b"x", b""):
+        path.write_bytes(content)
+        with pytest.raises(UvgenError, match=r"epoch_0001\.npy: not a readable frame; delete it"):
+            module("pictures")._frame(path)
+
+
+def test_checkpoints_that_are_compressed_or_no_files_are_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    torch.save({"step": 1}, path)
+    with zipfile.ZipFile(path) as whole, zipfile.ZipFile(tmp_path / "small.pt", "w", zipfile.ZIP_DEFLATED) as small:
+        for name in whole.namelist():
+            small.writestr(name, whole.read(name))
+    os.mkfifo(tmp_path / "pipe.pt")
+    for other in (tmp_path / "small.pt", tmp_path / "pipe.pt", Path("/dev/zero"), tmp_path):
+        with pytest.raises(UvgenError, match=r"cannot be read \(.+\), expected a run's"):
+            checkpoint.read(other, "a run's")
+    with path.open("ab") as file:
+        file.truncate(1 << 40)  # a terabyte of holes
+    with pytest.raises(UvgenError, match=r"cannot be read \(.+\), expected a run's"):
+        checkpoint.read(path, "a run's")
+
+
+def test_checkpoint_with_a_value_that_cannot_be_shown_is_refused(tmp_path: Path) -> None:
+    path, options = tmp_path / "checkpoint.pt", argparse.Namespace(seed=0)
+    write_pickle(path, b"\x80\x02}X\x04\x00\x00\x00step" + DEEP + b"s.")
+    with pytest.raises(UvgenError, match=r"step is a list, expected a run's"):
+        checkpoint.read(path, "a run's", step=int)
+    content = {"network": {}, "optimizer": {}, "sampler": {}, "step": 2, "n_ranks": 1, "best": 1.0, "first": 0.5}
+    for seed, found in (
+        (torch.zeros(3), "a Tensor"), (torch.zeros(()), "a Tensor"), ([[]], "a list"),
+        (1 << 900, "a number of 901 bits"),
+        ("\x1b[31m\n", r"'\\x1b\[31m\\n'"), ("\ud800", r"'\\ud800'"),
+    ):  # fmt: skip
+        torch.save({**content, "settings": {"seed": seed}}, path)
+        with pytest.raises(UvgenError, match=rf"--seed: 0, the run in .* has {found}; give the same"):
+            checkpoint.load(path, options)
+
+
+def test_messages_about_weights_have_no_control_characters_of_the_file(tmp_path: Path) -> None:
+    state = torch.nn.Linear(3, 2).state_dict() | {"\x1b[31m\n": torch.zeros(1)}
+    with pytest.raises(UvgenError, match="does not fit Linear") as caught:
+        checkpoint.take_up(torch.nn.Linear(3, 2), state, tmp_path / "network.pt")
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("key", [7, None, (1, 2), "\x1b[31m"], ids=repr)
+def test_pretrained_weights_under_keys_that_are_no_names_are_refused(key: object) -> None:
+    encoder = networks.ResNet18Encoder()
+    with pytest.raises(ValueError, match="has 1 keys that are no names; expected torchvision's state dict"):
+        networks.load_encoder(encoder, encoder.state_dict() | {key: torch.zeros(1)})
 
 
 @pytest.mark.slow

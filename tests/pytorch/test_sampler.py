@@ -135,6 +135,31 @@ def test_state_of_another_order_is_refused(data: Shards, options: dict[str, int]
         ShardSampler(data, **options).load_state_dict(state)  # type: ignore[arg-type]
 
 
+def nested(depth: int = 5000) -> list[Any]:
+    found: list[Any] = []
+    for _ in range(depth):
+        found = [found]
+    return found
+
+
+@pytest.mark.parametrize(
+    "value", [nested(), torch.zeros(3), 10**5000, -(10**5000), "\x1b[31m", {}], ids=lambda v: type(v).__name__
+)
+@pytest.mark.parametrize("name", ["epoch", "position", "seed", "window", "shuffle", "n_samples", "shards"])
+def test_states_from_elsewhere_are_refused(value: Any, name: str) -> None:
+    sampler = ShardSampler(Shards(*[10] * 5))
+    state = sampler.state_dict(n_used=4) | {name: value}
+    with pytest.raises(InputError, match=f"sampler state: {name} is ") as caught:
+        sampler.load_state_dict(state)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("state", [nested(), 10**5000, torch.zeros(3)], ids=lambda v: type(v).__name__)
+def test_what_is_no_state_is_refused(state: Any) -> None:
+    with pytest.raises(InputError, match=r"sampler state: .*, expected what `state_dict` returned"):
+        ShardSampler(Shards(10)).load_state_dict(state)
+
+
 class Listed(torch.utils.data.Dataset):
     """A data set of numbers, with shards."""
 

@@ -38,7 +38,9 @@ from uvgen.storage.files import replaced_on_success
 from uvgen.storage.names import brief, printable
 from uvgen.storage.reading import read_file
 
-_MOST_BYTES = 1 << 28
+MOST_BYTES = 1 << 28
+"""Size up to which photographs are read."""
+
 _QUALITY = 95  # of photographs that are turned upright
 
 
@@ -191,7 +193,7 @@ def state_of(job: FaceJob, table: LandmarkTable | None, photograph: Photograph, 
     """Hash of a photograph and of its landmarks in files; that of nothing if it cannot be read."""
     if data is None:
         try:
-            data = read_file(photograph.path, _MOST_BYTES)
+            data = read_file(photograph.path, MOST_BYTES)
         except OSError:
             return ""
     return _state(data, _of_files(job, table, photograph.path))
@@ -280,7 +282,7 @@ def read_photograph(job: FaceJob, path: Path) -> tuple[bytes, NDArray[np.uint8],
 def open_photograph(job: FaceJob, path: Path, decode: str = "full") -> tuple[bytes, Picture]:
     """A photograph's file, and what is in it; UvgenError if it cannot be read, also later."""
     try:
-        data = read_file(path, _MOST_BYTES)
+        data = read_file(path, MOST_BYTES)
     except OSError as error:
         raise UvgenError(f"{path}: cannot be read ({error.strerror or brief(error)})") from error
 
@@ -302,7 +304,7 @@ class _Picture:
         """Suffix and content."""
         if path != self._path:
             try:
-                data = read_file(path, _MOST_BYTES)
+                data = read_file(path, MOST_BYTES)
             except OSError as error:
                 raise DatasetError(f"{path}: cannot be read any more ({error.strerror or brief(error)})") from error
             self._path, self._last = path, (path.suffix.lower(), data)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import MeshFileError
-from uvgen.meshes.read import are_plain_numbers, index_of, read_mesh
+from uvgen.meshes.read import are_plain_numbers, index_of, joined_lines, read_mesh
 from uvgen.storage.names import brief
 from uvgen.storage.reading import read_file
 from uvgen.storage.text import decode_text, number_of
@@ -107,4 +107,4 @@ def read_obj_vertices(path: str | os.PathLike[str]) -> NDArray[np.float64]:
 
 
 def _text(path: Path) -> str:
-    return decode_text(read_file(path, _MOST_BYTES), strict=False).replace("\\\n", " ")
+    return joined_lines(decode_text(read_file(path, _MOST_BYTES), strict=False))

@@ -38,6 +38,7 @@ _PLY_TYPES = {
     )
     for name in names.split()
 }  # fmt: skip
+_CONTINUED = (["v"], ["vt"], ["f"])  # lines of an OBJ
 _SHOWN = 40  # characters of a line in a message
 
 Mesh = tuple[NDArray[np.float64], NDArray[np.int32]]
@@ -137,7 +138,7 @@ def _any_obj(text: str, path: Path) -> Mesh:
     """Every OBJ, line by line; MeshFileError names the line that is none."""
     vertices: list[tuple[float, ...]] = []
     triangles: list[tuple[int, int, int]] = []
-    for number, line in enumerate(_joined(text).split("\n"), start=1):
+    for number, line in enumerate(joined_lines(text).split("\n"), start=1):
         key, *words = line.split("#", 1)[0].split() or [""]
         try:
             if key == "v":
@@ -154,14 +155,17 @@ def _any_obj(text: str, path: Path) -> Mesh:
     return np.array(vertices, np.float64).reshape(-1, 3), np.array(triangles, np.int32).reshape(-1, 3)
 
 
-def _joined(text: str) -> str:
-    """Lines that a backslash continues as one; the numbers of later lines stay."""
+def joined_lines(text: str) -> str:
+    """The lines of an OBJ that a backslash continues as one; the numbers of later lines stay.
+
+    Only numbers are continued: comments, names and paths, such as ``# D:\\scans\\``, may end in a backslash as well.
+    """
     if "\\\n" not in text:
         return text
     lines: list[str] = []
     pieces: list[str] = []
     for line in text.split("\n"):
-        if line.endswith("\\"):
+        if line.endswith("\\") and "#" not in line and (pieces or line[:-1].split()[:1] in _CONTINUED):
             pieces.append(line[:-1])
             continue
         lines += [" ".join([*pieces, line])] + [""] * len(pieces)

@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from numbers import Number
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import ConcatDataset, Dataset, Sampler, Subset
 
-from uvgen.checks import number_in
+from uvgen.checks import number_in, shown
 from uvgen.errors import InputError
 from uvgen.randomness import keyed_generator
 from uvgen.wording import count
@@ -182,14 +183,15 @@ class ShardSampler(Sampler[int]):
             If the state belongs to another order, or is none.
         """
         if not isinstance(state, Mapping):
-            raise InputError(f"sampler state: {state!r}, expected what `state_dict` returned")
+            raise InputError(f"sampler state: {shown(state)}, expected what `state_dict` returned")
         for name in ("epoch", "position"):
             value = state.get(name)
-            if not isinstance(value, int) or value < 0:
-                raise InputError(f"sampler state: {name} is {value!r}, expected a whole number from 0")
+            if not isinstance(value, int) or not 0 <= value < 1 << 63:
+                raise InputError(f"sampler state: {name} is {shown(value)}, expected a whole number from 0 to 2^63 - 1")
         for name, value in self._identity().items():
-            if state.get(name) != value:
-                raise InputError(f"sampler state: {name} is {state.get(name)!r}, this sampler's is {value!r}")
+            found = state.get(name)
+            if not isinstance(found, Number | str | None) or found != value:  # tensors compare to tensors
+                raise InputError(f"sampler state: {name} is {shown(found)}, this sampler's is {value!r}")
         self.epoch = state["epoch"]
         self._start = self._given = min(state["position"], self._share(sum(self._shards)))
 

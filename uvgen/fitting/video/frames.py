@@ -4,6 +4,7 @@ One frame is in memory at a time. The length that a file's header states is not 
 """
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +19,7 @@ from uvgen.fitting.worker import FaceJob, Photograph, read_photograph
 from uvgen.images.codecs import encode_jpeg
 from uvgen.samples.files import check_machine
 from uvgen.storage.names import brief, printable
-from uvgen.storage.reading import check_picture_size, open_regular
+from uvgen.storage.reading import check_picture_size, max_bytes, open_regular
 
 _QUALITY = 95  # of frames that are written as JPEG
 _BLOCK = 1 << 20
@@ -190,11 +191,22 @@ def _check_size(stream: Any) -> None:
     check_picture_size(stream.codec_context.width, stream.codec_context.height)
 
 
-def digest_of(path: Path) -> str:
-    """SHA-256 of a file of any size, read in blocks; InputError if it cannot be read."""
+def digest_of(path: Path, most_bytes: int | None = None) -> str:
+    """SHA-256 of a file of any size, read in blocks; InputError if it cannot be read, or is larger than `most_bytes`.
+
+    Files that are mostly holes are refused too: a torn download may state a terabyte and hold nothing, and takes hours.
+    """
     digest = hashlib.sha256()
     try:
         with open_regular(path) as file:
+            status = os.fstat(file.fileno())
+            if most_bytes is not None and status.st_size > most_bytes:
+                raise InputError(f"{printable(str(path))}: {status.st_size} bytes, expected {most_bytes} at most")
+            if (missing := status.st_size - getattr(status, "st_blocks", status.st_size) * 512) > max_bytes():
+                raise InputError(
+                    f"{printable(str(path))}: {missing} of its {status.st_size} bytes were never written, expected a "
+                    "whole file; get it again, or set UVGEN_MAX_BYTES to allow more"
+                )
             while block := file.read(_BLOCK):
                 digest.update(block)
     except OSError as error:

@@ -8,7 +8,7 @@ from typing import Protocol
 from uvgen.errors import InputError
 from uvgen.fitting.video.find import frame_files
 from uvgen.fitting.video.frames import digest_of
-from uvgen.fitting.worker import FaceJob, Photograph
+from uvgen.fitting.worker import MOST_BYTES, FaceJob, Photograph
 from uvgen.samples.landmark_files import find_landmarks, own_files
 from uvgen.samples.landmark_schemes import FaceLandmarks
 from uvgen.samples.landmark_tables import LandmarkTable
@@ -107,6 +107,6 @@ def state_of_video(job: VideoFaceJob, table: LandmarkTable | None, video: Photog
 def _digest(path: Path) -> str:
     """The hash of a frame or landmark file; one that cannot be read is reported when its frame is fitted."""
     try:
-        return digest_of(path)
+        return digest_of(path, MOST_BYTES)
     except InputError:
         return "unreadable"
