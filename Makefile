@@ -77,7 +77,7 @@ $(VENV)-lowest/.ready: requirements-lowest.txt
 	$(VENV)-lowest/bin/python .ci/install.py --no-deps --editable .
 	touch $@
 
-# These rooms use what older versions lack or do otherwise: SciPy's sparse arrays, Pillow's fonts, NumPy's types of scalars.
+# What they test uses what older versions lack or do otherwise: SciPy's sparse arrays, Pillow's fonts, NumPy's types of scalars.
 LOWEST = fitting/test_detectors.py models/test_builtin.py meshes/test_topology.py meshes/test_tutte.py preview \
 	datasets/test_reader_names.py test_number_types.py test_losses.py
 

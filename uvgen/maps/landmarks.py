@@ -19,7 +19,6 @@ from uvgen.described import described
 from uvgen.errors import InputError
 from uvgen.images.crop import frontal_scale
 from uvgen.losses import Array
-from uvgen.maps.assignment import cheapest_columns
 from uvgen.maps.memo import once_per_model
 from uvgen.samples.landmark_schemes import AFLW_21
 
@@ -182,12 +181,14 @@ def _assigned(near: "_Texels", usable: NDArray[np.bool_], n_shape: int) -> NDArr
     cost = np.where(usable, np.linalg.norm(extremes, axis=2).max(axis=-1), np.inf)
     beyond = np.round(cost - cost.min(axis=1, keepdims=True), 3)  # ties stay ties on any processor
 
+    from scipy.optimize import linear_sum_assignment
+
     flat, column = np.unique(near.texels, return_inverse=True)
     costs = np.full((68, len(flat) + 68), _IMPOSSIBLE)
     row, candidate = np.nonzero(usable)
     costs[row, column.reshape(usable.shape)[row, candidate]] = beyond[row, candidate] ** 2 + 1e-9 * candidate
     costs[np.arange(68), len(flat) + np.arange(68)] = _ALONE  # if there is none left: its best, shared
-    chosen = cheapest_columns(costs)
+    _, chosen = linear_sum_assignment(costs)
     shared = near.texels[np.arange(68), cost.argmin(axis=1)]
     own: NDArray[np.intp] = np.where(chosen < len(flat), flat[np.minimum(chosen, len(flat) - 1)], shared)
     return own

@@ -51,7 +51,6 @@ PLACES, PLACES_IN_TWO = _places_of_bits(4), _places_of_bits(2)
 COUNTS = np.array([bits.bit_count() for bits in range(16)], np.uintp)
 
 
-
 @kernel
 def _load_corners(xy, triangles, last, indices_out, corner0_out, corner1_out, corner2_out):
     """Copy a block's indices, cut to `last`, and the (x, y) of its corners; return the largest index."""
