@@ -51,7 +51,8 @@ def test_read_registered_gives_the_vertices_in_their_order(tmp_path: Path, suffi
 def test_read_registered_takes_triangles_in_any_order_and_with_the_mouth(
     tmp_path: Path, triangles: NDArray[Any]
 ) -> None:
-    read_registered(write(tmp_path / "a.obj", triangles=triangles), TOPOLOGY)
+    found = read_registered(write(tmp_path / "a.obj", triangles=triangles), TOPOLOGY)
+    np.testing.assert_array_equal(found, VERTICES)
 
 
 def test_read_registered_takes_vertices_without_triangles(tmp_path: Path) -> None:
