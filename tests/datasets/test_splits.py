@@ -13,7 +13,7 @@ from support.toy import write_sample
 
 from uvgen import Augmentation, augment_shards, open_shards, select_names, split_shards, verify_shards
 from uvgen.datasets.selection import Criteria
-from uvgen.datasets.splits import SPLITS, Split, group_samples, read_splits, write_splits
+from uvgen.datasets.splits import SPLITS, Split, group_samples, read_splits, train_and_val, write_splits
 from uvgen.errors import DatasetError, InputError, OutputError
 from uvgen.samples.photographs import source_photograph
 
@@ -131,6 +131,12 @@ def test_group_samples_keeps_each_sample_once_and_versions_together(n, seed, cop
     groups = group_samples(names, copies=copies)
     assert len(groups) == n
     assert sorted(name for group in groups.values() for name in group) == sorted(names)
+
+
+def test_train_and_val_of_augmented_copies_share_no_photograph() -> None:
+    names = [f"HELEN/HELEN_{photo}_1_{version}-{copy}" for photo in range(30) for version in (0, 1) for copy in (0, 1)]
+    train, val = (photographs(part) for part in train_and_val(names, copies=True))
+    assert train and val and not train & val
 
 
 @pytest.mark.parametrize(

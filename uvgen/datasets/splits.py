@@ -236,7 +236,9 @@ def group_samples(names: Sequence[str], by: str = PHOTOGRAPH, *, copies: bool = 
     return groups
 
 
-def train_and_val(names: Sequence[str], folder: Path | None = None) -> tuple[list[str], list[str]]:
+def train_and_val(
+    names: Sequence[str], folder: Path | None = None, *, copies: bool = False
+) -> tuple[list[str], list[str]]:
     """Samples to train with, and those to validate with, of whole photographs.
 
     Parameters
@@ -245,6 +247,8 @@ def train_and_val(names: Sequence[str], folder: Path | None = None) -> tuple[lis
         Samples' names.
     folder : Path, optional
         A data set; if its ``splits.json`` has parts train and val, they count, and what is in neither is left out.
+    copies : bool
+        As for `group_samples`.
 
     Returns
     -------
@@ -256,7 +260,7 @@ def train_and_val(names: Sequence[str], folder: Path | None = None) -> tuple[lis
     if {"train", "val"} <= set(splits):
         chosen = tuple(set(splits[name].samples) for name in ("train", "val"))
     else:
-        groups = group_samples(names)
+        groups = group_samples(names, copies=copies)
         keys = sorted(groups, key=lambda group: (_place(0, group), group))
         n_val = max(round(_VAL_SHARE * len(keys)), int(len(keys) > 1))
         val = {name for key in keys[len(keys) - n_val :] for name in groups[key]}
