@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.builds import assert_equal_samples, by_name, file_hashes, have, make
+from support.builds import assert_equal_samples, begun, by_name, file_hashes, have, make
 from support.toy import write_sample
 
 from uvgen import Augmentation, augment_shards, open_shards, select_names, split_shards, verify_shards
@@ -295,6 +295,11 @@ def test_select_names_meets_all_criteria_and_drop_names_the_others(shards) -> No
 def test_select_names_of_whole_photographs_brings_all_versions_along(shards) -> None:
     chosen = select_names(shards, Criteria(names=["IBUG/IBUG_image_002_1_1"]), whole_photographs=True)
     assert photographs(chosen) == {"IBUG/IBUG_image_002"} and len(chosen) == 6
+
+
+def test_select_names_of_a_set_without_samples_says_so(shards, tmp_path) -> None:
+    with pytest.raises(InputError, match="begun: holds no samples, expected some to choose from"):
+        select_names(begun(shards, tmp_path / "begun"), Criteria(max_nme=0.1))
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,11 @@ def test_trainer_is_short_enough_to_read() -> None:
         assert len(path.read_text(encoding="utf-8").splitlines()) < 300, path
 
 
+def test_trainer_starts_on_systems_without_affinities(run: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)  # macOS
+    assert "--threads" in run(FOLDER / "train.py", "--help").stdout
+
+
 class Command:
     """Unpickled, it would run a command."""
 

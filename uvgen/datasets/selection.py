@@ -1,7 +1,7 @@
 """Choosing samples of a data set by what is known of them: what `uvgen select` and `uvgen drop` do."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ class Criteria:
 
     Attributes
     ----------
-    names : iterable of str or path-like, optional
+    names : sequence of str or path-like, optional
         Names of samples, or a text file that lists them.
     split : str, optional
         A part of ``splits.json``.
@@ -41,7 +41,7 @@ class Criteria:
         Whether an augmentation mirrored the sample.
     """
 
-    names: Iterable[str] | str | os.PathLike[str] | None = None
+    names: Sequence[str] | str | os.PathLike[str] | None = None
     split: str | None = None
     subsets: Sequence[str] = ()
     min_nme: float | None = None
@@ -95,12 +95,14 @@ def select_names(
     Raises
     ------
     InputError
-        If a name, a subset or the split is not in the set, a range is empty, or the set has no such field.
+        If a name, a subset or the split is not in the set, a range is empty, or the set is empty or has no such field.
     DatasetError
         If the folder is not a data set, or a shard cannot be read.
     """
     reader = open_shards(path, untrusted=untrusted)
     names = reader.names
+    if not names:
+        raise InputError(f"{reader.folder}: holds no samples, expected some to choose from")
     chosen = np.ones(len(names), bool)
     parts = [criteria.names, None if criteria.split is None else split_names(reader.folder, criteria.split)]
     for part in parts:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from uvgen import rasterize
-from uvgen.checks import number_in
+from uvgen.checks import check_several, number_in
 from uvgen.datasets.open import open_shards, own_model
 from uvgen.datasets.quality.label_columns import label_columns
 from uvgen.datasets.quality.summary import LabelQuality, label_quality
@@ -203,6 +203,7 @@ def contact_sheet(
     DatasetError
         If the set is empty, holds no maps and was opened without a model, or lacks a named sample or the targets.
     """
+    check_several(names, "names")
     number_in(n_samples, "n_samples", 1, MOST, whole=True)
     number_in(len(names), "names", 0, MOST, "samples")
     if every is not None:
