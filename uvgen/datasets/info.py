@@ -16,6 +16,7 @@ from uvgen.datasets.open import reader_of
 from uvgen.datasets.quality.summary import LabelQuality, label_quality
 from uvgen.datasets.splits import SPLITS, group_samples, read_splits
 from uvgen.described import described
+from uvgen.geometry import wrapped_deg
 from uvgen.shards.index import Index, data_folder
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.objects import said
@@ -151,8 +152,8 @@ def describe_shards(path: str | os.PathLike[str], *, untrusted: bool = False) ->
 def _yaws(reader: ShardReader) -> dict[int, int]:
     if "crop_pose" not in reader.fields:
         return {}
-    yaws = np.degrees(reader.column("crop_pose")[:, 1].astype(np.float64))
-    yaws = (yaws[np.isfinite(yaws)] + 180) % 360 - 180
+    yaws = wrapped_deg(np.degrees(reader.column("crop_pose")[:, 1].astype(np.float64)))
+    yaws = yaws[np.isfinite(yaws)]
     bins = np.floor(yaws / YAW_STEP_DEG).astype(int) * YAW_STEP_DEG
     if not len(bins):
         return {}

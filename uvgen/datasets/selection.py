@@ -16,6 +16,7 @@ from uvgen.datasets.quality.label_columns import label_columns
 from uvgen.datasets.splits import group_samples, split_names
 from uvgen.described import described
 from uvgen.errors import InputError
+from uvgen.geometry import wrapped_deg
 from uvgen.samples.find import find_names
 from uvgen.shards.reader import ShardReader
 
@@ -148,5 +149,5 @@ def _in_range(reader: ShardReader, field: str, low: float | None, high: float | 
             raise InputError(f"{reader.folder}: no sample has a label NME, the samples' files hold no landmarks")
         values = np.where(label_columns(reader).repeated, np.nan, values)
     if field == "crop_pose":
-        values = np.abs(np.degrees(values[:, 1].astype(np.float64)))
+        values = np.abs(wrapped_deg(np.degrees(values[:, 1].astype(np.float64))))
     return (values >= low) & (values <= high)

@@ -204,14 +204,14 @@ def _check_constants(folder: Path, index: Index) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class CheckTask:
-    """A shard to check, by its entry in the index, and what became of the processes that tried."""
+    """A shard to check, by its entry in the index; `died` says how its processes ended, if none could check it."""
 
     entry: ShardEntry
     died: str = ""
 
     @property
     def file(self) -> str:
-        """For messages."""
+        """The shard's file name, for messages."""
         return self.entry.file
 
 
@@ -249,9 +249,9 @@ class VerifyJob:
         return check
 
     def parts(self, task: CheckTask) -> list[CheckTask]:
-        """It has one."""
+        """A shard is checked as a whole, so the task itself."""
         return [task]
 
     def without(self, task: CheckTask, causes: Mapping[int, str]) -> CheckTask:
-        """What stands for a shard that no process survives."""
+        """The task for a shard whose processes die or hang, which reports that as the shard's problem."""
         return replace(task, died=causes[0])

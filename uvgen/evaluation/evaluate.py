@@ -270,9 +270,7 @@ def as_predictions(
     truth = open_truth(shards, model=model, split=split, untrusted=untrusted)
     if not isinstance(truth, ShardTruth):
         raise InputError(f"{shards}: not a data set of shards, expected one, which says where crops lie")
-    return truth, Predictions(
-        predictions, truth, Reading(scale, frame, convention), model=model, untrusted=untrusted
-    )  # fmt: skip
+    return truth, Predictions(predictions, truth, Reading(scale, frame, convention), model=model, untrusted=untrusted)
 
 
 class _Comparison:
@@ -305,8 +303,8 @@ class _Comparison:
             yaw = np.array([face.yaw_deg]) if math.isfinite(face.yaw_deg) else None
             counts = []
             for name, truth in wanted.items():
-                maps, points_21 = (None if v is None else _like(v) for v in (truth.maps, truth.points_21))
-                same = Faces(_like(truth.landmarks), maps, points_21)
+                columns = (truth.landmarks, truth.maps, truth.points_21)
+                same = Faces(*(None if values is None else np.asarray(values, np.float64) for values in columns))
                 evaluation = self.evaluations.get(name) or new.setdefault(name, self._new())
                 counts.append(evaluation.measured(predicted, same, names=[face.name], yaw_deg=yaw))
         except UvgenError as error:
@@ -350,7 +348,3 @@ def _partly_scored(result: EvaluationResult, truth: str, not_finite: set[str]) -
         f"{result.names[faces[0]]}"
         for faces, keys in lacking.items()
     ]
-
-
-def _like(values: Any) -> Any:
-    return np.asarray(values, np.float64)

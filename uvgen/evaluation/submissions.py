@@ -104,14 +104,7 @@ def write_dad3dheads(
     content: dict[str, Any] = {}
     left = list(found.missing)
     for name, position_map, landmarks, to_crop in _maps(truth, found, left):
-        scale = float(similarity_scale(to_crop))
-        inverse = np.linalg.inv(to_crop)
-
-        def to_image(points: Any, inverse: Any = inverse, scale: float = scale) -> NDArray[np.float64]:
-            plane = points[:, :2] @ inverse[:2, :2].T + inverse[:2, 2]
-            return np.column_stack([plane, -points[:, 2] / scale])
-
-        face, points = to_image(position_map[mask]), to_image(landmarks)
+        face, points = (_in_image(values, to_crop) for values in (position_map[mask], landmarks))
         content[_new_name(name, content)] = {
             "68_landmarks_2d": points[:, :2].tolist(),
             "N_landmarks_3d": face.tolist(),
@@ -121,6 +114,13 @@ def write_dad3dheads(
     with replaced_on_success(Path(out)) as temporary:
         temporary.write_text(json.dumps(content), encoding="utf-8")
     return left
+
+
+def _in_image(points: NDArray[Any], to_crop: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Points (n, 3) of the crop in px of the original image, with z away from the viewer."""
+    inverse = np.linalg.inv(to_crop)
+    plane = points[:, :2] @ inverse[:2, :2].T + inverse[:2, 2]
+    return np.column_stack([plane, -points[:, 2] / float(similarity_scale(to_crop))])
 
 
 def write_realy(

@@ -13,6 +13,7 @@ from uvgen.datasets.config import DatasetConfig
 from uvgen.datasets.quality.label_columns import REPEATED
 from uvgen.datasets.quality.summary import LabelQuality
 from uvgen.datasets.verify import VerifyResult
+from uvgen.evaluation.curve import round_step
 from uvgen.models.morphable import MorphableModel
 from uvgen.report.table import BIT, FLAGS, SampleTable
 from uvgen.shards.format import VERSION
@@ -224,7 +225,7 @@ def _histograms(
             continue
         if len(known) > 1 and known.min() == known.max():
             text = f"{known[0]:.{digits}f}{' ' * (len(unit) > 1)}{unit}"
-            same.append((f"{title[0].lower()}{title[1:]}, all" if title != "Label NME" else "label NME, all", text))
+            same.append((f"{title[0].lower()}{title[1:]}, all", text))
         else:
             histograms.append(_histogram(title, column, unit, known, least, low, digits))
     return tuple(histograms), same
@@ -244,7 +245,7 @@ def _histogram(
         near, far = values.min(), values.max()
     bottom = max(values.min(), near - (far - near)) if low is None else low
     top = min(values.max(), far + (far - near))
-    width = _round_width(max((top - bottom) / 36, least))
+    width = round_step(max((top - bottom) / 36, least))
     first = np.floor(bottom / width)
     n = max(1, int(np.floor(top / width) - first) + 1)
     edges = [float(f"{(first + k) * width:.12g}") for k in range(n + 1)]  # which pages compare values with
@@ -262,9 +263,3 @@ def _histogram(
         "median": round(float(np.median(values)), digits) + 0.0,
         "digits": digits,
     }
-
-
-def _round_width(width: float) -> float:
-    """1, 2 or 5 times a power of ten, not less than this."""
-    power = 10.0 ** np.floor(np.log10(width))
-    return float(next(step * power for step in (1, 2, 5, 10) if step * power >= width * (1 - 1e-9)))
