@@ -118,7 +118,7 @@ def choose(shards: Path, options: dict[str, Any], *, drop: bool) -> None:
 
 
 def _as_split(shards: Path, names: list[str], chosen: Any, options: dict[str, Any], drop: bool) -> None:
-    from uvgen.datasets.splits import SPLITS, Split, check_split_name, write_splits
+    from uvgen.datasets.split_files import SPLITS, Split, check_split_name, write_splits
     from uvgen.shards.index import data_folder
 
     check_split_name(options["split_name"])

@@ -13,7 +13,8 @@ from support.toy import write_sample
 
 from uvgen import Augmentation, augment_shards, open_shards, select_names, split_shards, verify_shards
 from uvgen.datasets.selection import Criteria
-from uvgen.datasets.splits import SPLITS, Split, group_samples, read_splits, train_and_val, write_splits
+from uvgen.datasets.split_files import SPLITS, Split, read_splits, write_splits
+from uvgen.datasets.splits import group_samples, train_and_val
 from uvgen.errors import DatasetError, InputError, OutputError
 from uvgen.samples.photographs import source_photograph
 

@@ -30,7 +30,7 @@ from uvgen import Augmentation, load_model, save_model
 from uvgen.augment.draws import AugmentationDraw
 from uvgen.cli.options import read_augmentation
 from uvgen.datasets.config import BuildConfig
-from uvgen.datasets.splits import SPLITS, Split, read_splits, write_splits
+from uvgen.datasets.split_files import SPLITS, Split, read_splits, write_splits
 from uvgen.errors import UvgenError
 from uvgen.evaluation.evaluate import evaluate_predictions
 from uvgen.evaluation.predict_record import INDEX as PREDICTED

@@ -26,7 +26,8 @@ from support.toy import write_tree
 
 from uvgen import UvgenError
 from uvgen.datasets.config import BuildConfig
-from uvgen.datasets.splits import group_samples, read_splits
+from uvgen.datasets.split_files import read_splits
+from uvgen.datasets.splits import group_samples
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
 

@@ -14,7 +14,8 @@ from uvgen.datasets.config import DatasetConfig
 from uvgen.datasets.naming import subset_of_shard
 from uvgen.datasets.open import reader_of
 from uvgen.datasets.quality.summary import LabelQuality, label_quality
-from uvgen.datasets.splits import SPLITS, group_samples, read_splits
+from uvgen.datasets.split_files import SPLITS, read_splits
+from uvgen.datasets.splits import group_samples
 from uvgen.described import described
 from uvgen.geometry import wrapped_deg
 from uvgen.shards.index import Index, data_folder

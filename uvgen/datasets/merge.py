@@ -23,7 +23,7 @@ from uvgen.datasets.output_folder import check_output, output_folder
 from uvgen.datasets.quality.label_columns import REPEATED, repeated_names, stated_repeated
 from uvgen.datasets.record import ShardResult
 from uvgen.datasets.source import check_source, check_source_hash, stored_fields
-from uvgen.datasets.splits import split_names
+from uvgen.datasets.split_files import split_names
 from uvgen.errors import DatasetError, InputError
 from uvgen.jobs.options import RETRIES, RunOptions
 from uvgen.progress import advance

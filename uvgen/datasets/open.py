@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.fields import MAP_PARAMETERS, known_layouts, required_fields
-from uvgen.datasets.splits import split_names
+from uvgen.datasets.split_files import split_names
 from uvgen.errors import InputError, ModelError, UvgenError
 from uvgen.normalization import AUTO, Normalization, image_choice
 from uvgen.samples.find import find_names

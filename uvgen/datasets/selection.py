@@ -13,7 +13,8 @@ from uvgen.checks import check_several
 from uvgen.datasets.naming import subset_of_shard
 from uvgen.datasets.open import open_shards
 from uvgen.datasets.quality.label_columns import label_columns
-from uvgen.datasets.splits import group_samples, split_names
+from uvgen.datasets.split_files import split_names
+from uvgen.datasets.splits import group_samples
 from uvgen.described import described
 from uvgen.errors import InputError
 from uvgen.geometry import wrapped_deg

@@ -12,7 +12,7 @@ from uvgen.datasets.config import DatasetConfig
 from uvgen.datasets.open import check_model, open_shards
 from uvgen.datasets.quality.summary import LabelQuality, label_quality
 from uvgen.datasets.shard_checks import shard_problems
-from uvgen.datasets.splits import check_splits
+from uvgen.datasets.split_files import check_splits
 from uvgen.datasets.targets import target_maker
 from uvgen.described import described
 from uvgen.errors import DatasetError, with_urls
