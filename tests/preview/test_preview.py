@@ -363,7 +363,7 @@ def test_draw_landmarks_puts_each_dot_on_its_point() -> None:
         np.testing.assert_allclose(np.asarray(drawn)[y, x], side, atol=2)  # rounding of the averages
 
 
-def test_dots_are_centred_on_their_points_to_an_eighth_of_a_pixel() -> None:
+def test_dots_are_centered_on_their_points_to_an_eighth_of_a_pixel() -> None:
     for x, y in ((100.0, 50.0), (100.5, 50.25), (99.9, 50.7)):
         layer = Image.new("RGBA", (PANEL * 4, PANEL * 4))
         drawing.draw_dot(
@@ -587,7 +587,7 @@ def test_legend_calls_crosses_what_they_are_on_the_sheet(reader: ShardReader, mo
     assert drawn == ["true", "annotated"]
 
 
-def test_legend_has_every_colour_of_dots() -> None:
+def test_legend_has_every_color_of_dots() -> None:
     """Also the white ones of the midline."""
     picture = Image.new("RGB", (700, 40), layout.PAPER)
     layout._draw_legend(ImageDraw.Draw(picture), 10, 10, "true")
