@@ -9,7 +9,6 @@ from uvgen.cli.options import (
     EXISTING_FOLDER,
     MODEL,
     PATH_OR_URL,
-    check_goes_with,
     check_maps,
     refuse_given,
     untrusted_option,
@@ -84,8 +83,9 @@ def command(
 
     if out.suffix.lower() not in SUFFIXES:
         raise click.BadParameter(f"{out}: expected a name that ends in {' or '.join(SUFFIXES)}", param_hint="--out")
-    check_goes_with("--pred", predictions is not None, "--scale")
-    if predictions is not None:
+    if predictions is None:
+        refuse_given(["scale"], "goes with --pred")
+    else:
         refuse_given(["every", "targets"], "does not go with --pred, whose sheet has no place for it")
     check_file(out)
     check_maps(open_shards(shards, untrusted=untrusted).config, model_path, shards)

@@ -15,6 +15,7 @@ from uvgen.cli.options import (
     PATH_OR_URL,
     GroupedCommand,
     option,
+    refuse_given,
     untrusted_option,
     workers_option,
 )
@@ -77,9 +78,8 @@ def command(
     from uvgen import verify_shards
     from uvgen.storage.objects import said, url_of
 
-    for name, given in {"--data": data, "--source": source, "--weights": weights_path}.items():
-        if given is not None and not repair:
-            raise click.UsageError(f"{name}: only with --repair")
+    if not repair:
+        refuse_given(["data", "source", "weights_path"], "goes with --repair")
     how: dict[str, Any] = {
         "workers": workers or cores(), "retries": retries, "timeout": timeout, "untrusted": untrusted,
     }  # fmt: skip
