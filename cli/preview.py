@@ -106,13 +106,9 @@ def command(
         click.echo(problem, err=True)
     if result.quality is not None:
         show_warnings(result.quality.warnings)
-    height, width = result.size
     if as_json:
-        print_json({
-            "out": str(out), "samples": result.samples, "shown": list(result.names), "width_px": width,
-            "height_px": height, "problems": list(result.problems), "seconds": result.seconds,
-            "label_nme": None if result.quality is None else result.quality.to_plain(),
-        })  # fmt: skip
+        print_json({"out": str(out), **result.to_plain()})
     elif not quiet:
+        height, width = result.size
         click.echo(f"{out}: {len(result.names)} of {count(result.samples, 'sample')}, {width} x {height} px")
         show_quality(result.quality)

@@ -141,12 +141,7 @@ def command(
     if evaluation is not None:
         show_warnings(evaluation.doubts)
     if as_json:
-        print_json({
-            "out": str(out), "page": str(out / result.page.name), "samples": result.samples, "pages": result.pages,
-            "thumbnails": result.pictured, "size_bytes": result.size_bytes, "seconds": result.seconds,
-            "problems": None if result.verified is None else list(result.verified.problems),
-            "label_nme": None if result.quality is None else result.quality.to_plain(),
-        })  # fmt: skip
+        print_json({"out": str(out), **result.to_plain(), "page": str(out / result.page.name)})
     elif not quiet:
         what = f"{count(result.samples, 'sample')}, {result.pages} with pages, {result.pictured} with thumbnails"
         click.echo(f"{out / result.page.name}: {what}, {shown_size(result.size_bytes)}")

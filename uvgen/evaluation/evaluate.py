@@ -260,9 +260,7 @@ def as_predictions(
     shards: str | os.PathLike[str],
     *,
     model: "MorphableModel",
-    scale: str | float = "px",
-    frame: str | None = None,
-    convention: str | None = None,
+    reading: Reading | None = None,
     split: str | None = None,
     untrusted: bool = False,
 ) -> tuple[ShardTruth, Predictions]:
@@ -270,7 +268,7 @@ def as_predictions(
     truth = open_truth(shards, model=model, split=split, untrusted=untrusted)
     if not isinstance(truth, ShardTruth):
         raise InputError(f"{shards}: not a data set of shards, expected one, which says where crops lie")
-    return truth, Predictions(predictions, truth, Reading(scale, frame, convention), model=model, untrusted=untrusted)
+    return truth, Predictions(predictions, truth, reading, model=model, untrusted=untrusted)
 
 
 class _Comparison:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError, UvgenError
 from uvgen.evaluation.evaluate import as_predictions
-from uvgen.evaluation.predictions import Predictions
+from uvgen.evaluation.predictions import Predictions, Reading
 from uvgen.evaluation.shape_scores import SEVEN
 from uvgen.evaluation.truth import ShardTruth
 from uvgen.geometry import similarity_scale
@@ -63,7 +63,9 @@ def write_dad3dheads(
     out: str | os.PathLike[str],
     *,
     model: MorphableModel | str | os.PathLike[str],
-    **reading: Any,
+    reading: Reading | None = None,
+    split: str | None = None,
+    untrusted: bool = False,
 ) -> list[str]:
     """Write a submission of DAD-3DHeads' benchmark.
 
@@ -77,8 +79,10 @@ def write_dad3dheads(
         JSON file to write.
     model : MorphableModel or path-like
         The maps' model: a head's rotation is that between its mean face and the map.
-    **reading
-        `scale`, `frame`, `convention`, `split`, `untrusted`, as for `uvgen.evaluate_predictions`.
+    reading : Reading, optional
+        How predictions are counted: scale, frame and pixel convention.
+    split, untrusted
+        As for `uvgen.evaluate_predictions`.
 
     Returns
     -------
@@ -98,7 +102,7 @@ def write_dad3dheads(
     they serve the Chamfer distance, while Z_n compares FLAME's 5023 vertices and means nothing of others.
     """
     model = as_model(model)
-    truth, found = as_predictions(predictions, shards, model=model, **reading)
+    truth, found = as_predictions(predictions, shards, model=model, reading=reading, split=split, untrusted=untrusted)
     mask = _mask_of(truth)
     mean = build_atlas(model, len(mask)).interpolate(model.mean.astype(np.float32))[mask].astype(np.float64)
     content: dict[str, Any] = {}
@@ -131,13 +135,15 @@ def write_realy(
     model: MorphableModel | str | os.PathLike[str],
     template: str | os.PathLike[str],
     keypoints: str | os.PathLike[str],
-    **reading: Any,
+    reading: Reading | None = None,
+    split: str | None = None,
+    untrusted: bool = False,
 ) -> list[str]:
     """Write a submission of REALY's benchmark.
 
     Parameters
     ----------
-    predictions, shards, **reading
+    predictions, shards, reading, split, untrusted
         As for `write_dad3dheads`.
     out : path-like
         Folder to make. ``meshes/`` is REALY's ``--prediction``; ``uvgen.obj`` and ``uvgen.txt`` go to its ``data/``,
@@ -160,7 +166,7 @@ def write_realy(
         If the key points are no such file, or the template is no mesh of the model.
     """
     model = as_model(model)
-    truth, found = as_predictions(predictions, shards, model=model, **reading)
+    truth, found = as_predictions(predictions, shards, model=model, reading=reading, split=split, untrusted=untrusted)
     coverage = truth.reader.constants["coverage"]
     uv = keypoint_uv(model, template, keypoints)
     left, names = list(found.missing), dict[str, Any]()

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,6 +100,19 @@ class PreviewResult:
     quality: LabelQuality | None = None
 
     __repr__ = described
+
+    def to_plain(self) -> dict[str, Any]:
+        """The result as `uvgen preview --json` prints it."""
+        height, width = self.size
+        return {
+            "samples": self.samples,
+            "shown": list(self.names),
+            "width_px": width,
+            "height_px": height,
+            "problems": list(self.problems),
+            "label_nme": None if self.quality is None else self.quality.to_plain(),
+            "seconds": self.seconds,
+        }
 
 
 def render_preview(

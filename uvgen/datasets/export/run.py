@@ -100,6 +100,16 @@ class ExportResult:
 
     __repr__ = described
 
+    def to_plain(self) -> dict[str, Any]:
+        """The result as `uvgen export --json` prints it."""
+        return {
+            "samples": self.samples,
+            "files": [str(path) for path in self.files],
+            "skipped": [skip._asdict() for skip in self.skipped],
+            "unwritten": list(self.unwritten),
+            "seconds": self.seconds,
+        }
+
 
 def export_shards(
     shards: str | os.PathLike[str],
