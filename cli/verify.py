@@ -36,8 +36,7 @@ _CHECKS, _REPAIR = "What is checked", "Repairing"
 @option("--data", type=ANY_PATH, group=_REPAIR,
         help="The samples that `uvgen build` took; by default the built-in ones, if the set has that "
              "model.")  # fmt: skip
-@option("--source", type=ANY_PATH, group=_REPAIR,
-        help="The data set that `uvgen augment` made copies of.")  # fmt: skip
+@option("--source", type=ANY_PATH, group=_REPAIR, help="The data set that `uvgen augment` made copies of.")
 @option("--weights", "weights_path", type=EXISTING_FILE, group=_REPAIR,
         help="The weight mask, if `uvgen build` was given one.")  # fmt: skip
 @workers_option

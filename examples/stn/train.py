@@ -125,7 +125,7 @@ def train(options: argparse.Namespace) -> None:
     landmarks = Landmarks(dataset, model, options.landmarks, options.texels)
     net = SpatialTransformer(
         encoder_of(options.encoder), model, options.texels, size, landmarks.vertices, published=paper
-    )  # fmt: skip
+    )
     net = net.to(device).train()
     optimizer = optimizer_of(net, options)
     schedule = torch.optim.lr_scheduler.LambdaLR(
