@@ -145,7 +145,7 @@ def describe_shards(path: str | os.PathLike[str], *, untrusted: bool = False) ->
         uvgen=index.uvgen,
         yaws=_yaws(reader),
         quality=label_quality(reader),
-        skipped=_by_reason([skip.reason for skip in index.skipped]),
+        skipped=by_reason([skip.reason for skip in index.skipped]),
         splits={name: len(split.samples) for name, split in splits.items()},
     )
 
@@ -165,7 +165,7 @@ def _yaws(reader: ShardReader) -> dict[int, int]:
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
-def _by_reason(reasons: list[str]) -> dict[str, int]:
+def by_reason(reasons: list[str]) -> dict[str, int]:
     """How often there is each kind of reason, the most frequent first.
 
     Reasons of one kind differ in file names, which are left out, and in numbers, which are N where they differ:

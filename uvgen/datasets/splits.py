@@ -85,7 +85,7 @@ def split_shards(
         Part of the photographs for each name, ``{"train": 0.9, "val": 0.1}``; they sum to 1, or to less if some
         samples are to be in no part.
     seed : int
-        Another seed, another division.
+        Random seed: another seed gives another division.
     by : str
         What is never divided: "photograph" (see `uvgen.samples.photographs.source_photograph`), "sample", or a regular
         expression: samples are kept together if it matches the same text in their names, or its first group does.

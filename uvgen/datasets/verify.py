@@ -137,31 +137,7 @@ def verify_shards(
     if model is not None:
         model = as_model(model, untrusted=untrusted)
         check_model(model, folder, DatasetConfig.of_index(index, folder))
-    problems: list[str] = []
-    listed = {entry.file for entry in index.shards if entry.samples}
-    there = [path.name for path in folder.glob("[!.]*.h5")] if url_of(folder) is None else [
-        name for name in stored_names(folder) if name.endswith(".h5") and "/" not in name
-    ]  # fmt: skip
-    for stray in sorted(set(there) - listed):
-        problems.append(f"{folder / stray}: not listed in {DATASET_INDEX}")
-    if index.missing:
-        problems.append(
-            f"{folder}: unfinished, {count(index.missing, 'sample')} {are(index.missing)} missing; run what made it "
-            "again"
-        )
-    if not index.n_samples and index.skipped:
-        problems.append(
-            f"{folder}: holds no samples, all {len(index.skipped)} were skipped, first {index.skipped[0].reason}"
-        )
-    problems += _check_constants(folder, index)
-    if all(entry.sample_names is not None for entry in index.shards):
-        names = [name for entry in index.shards for name in entry.sample_names or ()]
-        if twice := [name for name, n in Counter(names).items() if n > 1]:
-            problems.append(
-                f"{folder}: {count(len(twice), 'sample')} {are(len(twice))} in it more than once, first "
-                f"{brief(twice[0])}"
-            )
-        problems += check_splits(folder, names)
+    problems = [*_check_index(folder, index), *_check_constants(folder, index), *_check_names(folder, index)]
     tasks = [CheckTask(entry) for entry in index.shards if entry.sha256 is not None]
     begin("verifying", index.n_samples, first="starting to verify")
     found = dict[str, tuple[str, ...]]()
@@ -184,6 +160,39 @@ def verify_shards(
         len(index.skipped),
         quality,
     )
+
+
+def _check_index(folder: Path, index: Index) -> list[str]:
+    """Files that the index does not list, and samples that it lacks."""
+    problems: list[str] = []
+    listed = {entry.file for entry in index.shards if entry.samples}
+    there = [path.name for path in folder.glob("[!.]*.h5")] if url_of(folder) is None else [
+        name for name in stored_names(folder) if name.endswith(".h5") and "/" not in name
+    ]  # fmt: skip
+    problems += [f"{folder / stray}: not listed in {DATASET_INDEX}" for stray in sorted(set(there) - listed)]
+    if index.missing:
+        problems.append(
+            f"{folder}: unfinished, {count(index.missing, 'sample')} {are(index.missing)} missing; run what made it "
+            "again"
+        )
+    if not index.n_samples and index.skipped:
+        problems.append(
+            f"{folder}: holds no samples, all {len(index.skipped)} were skipped, first {index.skipped[0].reason}"
+        )
+    return problems
+
+
+def _check_names(folder: Path, index: Index) -> list[str]:
+    """Samples that are there twice, and splits that name others; nothing if the index does not name its samples."""
+    if any(entry.sample_names is None for entry in index.shards):
+        return []
+    names = [name for entry in index.shards for name in entry.sample_names or ()]
+    twice = [name for name, n in Counter(names).items() if n > 1]
+    problems = check_splits(folder, names)
+    if twice:
+        what = f"{count(len(twice), 'sample')} {are(len(twice))} in it more than once, first {brief(twice[0])}"
+        problems.insert(0, f"{folder}: {what}")
+    return problems
 
 
 def _check_constants(folder: Path, index: Index) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.datasets.config import DatasetConfig
+from uvgen.datasets.info import by_reason
 from uvgen.datasets.quality.label_columns import REPEATED
 from uvgen.datasets.quality.summary import LabelQuality
 from uvgen.datasets.verify import VerifyResult
@@ -99,7 +100,6 @@ def describe(
 ) -> Overview:
     """The first view of a set; `verified` is None if that was not asked for, and `quality` is the labels'."""
     names = Counter(table.subset.tolist())
-    reasons = Counter(_kind(skip.reason, skip.name) for skip in index.skipped)
     n_annotated = int(np.isfinite(table.nme).sum())
     facts = [
         ("samples", f"{len(table.names):,}"),
@@ -126,7 +126,7 @@ def describe(
         subsets=tuple((table.subsets[k] or "(no folder)", n) for k, n in sorted(names.items())),
         flags=tuple(flag for flag in flags if flag[2]),
         suspect=_SUSPECT,
-        reasons=tuple(reasons.most_common()),
+        reasons=tuple(by_reason([brief(skip.reason) for skip in index.skipped]).items()),
         skipped=tuple((brief(skip.name), skip.reason) for skip in index.skipped[:_MOST_SKIPPED]),
         n_skipped=len(index.skipped),
         verdict=_verdict(verified, model),
@@ -187,13 +187,6 @@ def _shown(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(_shown, value)) or "none"
     return "none" if value is None else ("no", "yes")[value] if isinstance(value, bool) else str(value)
-
-
-def _kind(reason: str, name: str) -> str:
-    """A reason without the file that it names, so that the same ones count together."""
-    text = brief(reason)
-    head, separator, tail = text.partition(": ")
-    return tail if separator and (name.rpartition("/")[2] in head or "/" in head) else text
 
 
 def _histograms(
