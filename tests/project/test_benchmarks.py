@@ -15,7 +15,7 @@ from uvgen import BuildConfig
 
 BENCHMARKS = sorted((Path(__file__).parents[2] / "benchmarks").glob("*.py"))
 HISTORY = Path(__file__).parents[2] / "benchmarks/history.py"
-STARTED = [path for path in BENCHMARKS if path.stem not in ("timing", "history", "example_programs")]
+STARTED = [path for path in BENCHMARKS if path.stem not in ("timing", "history", "example_programs", "fault_bench")]
 
 
 @pytest.mark.long
