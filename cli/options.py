@@ -1,4 +1,4 @@
-"""What commands share: help with grouped options, path types, options of how to run, and augmentations."""
+"""What commands share: help with grouped options, path types, and options of how to run."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -118,19 +118,12 @@ MODEL_SUFFIXES = (".h5", ".hdf5")
 """Of uvgen's own model files."""
 
 
-def read_augmentation(preset: str, path: Path | None = None) -> Any:
-    """A preset, with the ranges in a JSON file in place of some of its own."""
-    import uvgen
-
-    return uvgen.read_augmentation(preset if path is None else path, preset)
-
-
 def check_maps(config: Any, model: Any, where: Path) -> None:
     """Raise InputError if a data set of this configuration stores no maps, and no model makes them."""
-    from uvgen.datasets.open import makes_own_maps
+    from uvgen.datasets.open import own_model
     from uvgen.errors import InputError
 
-    if model is None and config.build.maps == "none" and not makes_own_maps(config):
+    if model is None and config.build.maps == "none" and own_model(config) is None:
         raise InputError(f"{where}: stores no maps, expected --model with the file of {config.model}, which makes them")
 
 

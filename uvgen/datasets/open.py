@@ -158,11 +158,6 @@ def check_model(model: "MorphableModel", folder: Path, config: DatasetConfig) ->
         )
 
 
-def makes_own_maps(config: DatasetConfig) -> bool:
-    """Whether maps that a set does not store can be made without being told the model: it is the built-in one."""
-    return config.build.maps == "none" and own_model(config) is not None
-
-
 def own_model(config: DatasetConfig) -> "MorphableModel | None":
     """The built-in model, if a set of this configuration stores no maps and was built with it."""
     return builtin_of(config) if config.build.maps == "none" else None
