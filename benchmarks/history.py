@@ -10,7 +10,6 @@ the output is recognized by its words; the figures are the numbers in it that ha
 """
 
 import json
-import os
 import platform
 import re
 import statistics
@@ -19,8 +18,13 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from joblib import cpu_count
+
 HERE = Path(__file__).resolve().parent
 CHANGE, RUNS = 0.05, 5
+SHARED = ("history", "timing", "example_programs", "fault_bench")
+"""Files beside the benchmarks that are none."""
+
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?=x\b|[^\w.]|$)")
 
 
@@ -53,8 +57,7 @@ def processor() -> str:
         name = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
     except OSError:
         name = None
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{name.group(1).strip() if name else platform.processor() or platform.machine()}, {cores} cores"
+    return f"{name.group(1).strip() if name else platform.processor() or platform.machine()}, {cpu_count()} cores"
 
 
 def commit() -> str:
@@ -73,7 +76,7 @@ def read(path: Path, arguments: list[str], machine: str) -> list[dict[str, float
 
 def main(arguments: list[str]) -> int:
     """Status of the benchmark; 2 for wrong usage."""
-    names = sorted(path.stem for path in HERE.glob("*.py") if path.stem not in ("history", "timing"))
+    names = sorted(path.stem for path in HERE.glob("*.py") if path.stem not in SHARED)
     folder = HERE / "history"
     if "--keep" in arguments[1:-1]:
         k = arguments.index("--keep")

@@ -12,7 +12,6 @@ The table goes to standard output, everything else to --out; a folder that has s
 
 import argparse
 import json
-import os
 import re
 import sys
 import time
@@ -21,6 +20,7 @@ from typing import Any
 
 import torch
 from example_programs import percent, photographs_error, run
+from joblib import cpu_count
 
 import uvgen
 
@@ -93,12 +93,12 @@ def main() -> None:
     shards = options.out / "shards"
     if not shards.is_dir():
         began = time.perf_counter()
-        workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        workers = cpu_count()
         uvgen.render_faces(options.out / "faces", max(1, options.faces // 2), workers=workers)
         config = uvgen.BuildConfig(size=options.size)
         uvgen.build_shards(options.out / "faces", shards, model="builtin", config=config, workers=workers)
         print(f"{options.faces} faces drawn and built in {time.perf_counter() - began:.0f} s", file=sys.stderr)
-    device = torch.cuda.get_device_name() if options.device == "cuda" else f"CPU, {os.cpu_count()} cores"
+    device = torch.cuda.get_device_name() if options.device == "cuda" else f"CPU, {cpu_count()} cores"
     print(f"{options.faces} synthetic faces at {options.size} px, {options.minutes:g} minutes in all, {device}\n")
     for cells in (HEADINGS, ["---"] * len(HEADINGS)):
         print("|", " | ".join(cells), "|")

@@ -99,7 +99,7 @@ def decode_scikit_image(path: Path) -> Any:
 
 def write_alternatives(samples: list[dict[str, Any]], attributes: dict[str, Any], folder: Path) -> None:
     """The same samples with gzip, with JPEG crops, and as files."""
-    n, side = len(samples), samples[0]["image"].shape[0]
+    n = len(samples)
     codes = [
         np.rint((s["posmap"] - attributes["add_offset"]) / attributes["scale_factor"]).astype(np.uint16)
         for s in samples
@@ -113,7 +113,7 @@ def write_alternatives(samples: list[dict[str, Any]], attributes: dict[str, Any]
                     data[k] = row
     with h5py.File(folder / "jpeg.h5", "w") as file:
         crops = file.create_dataset("image", (n,), h5py.vlen_dtype(np.uint8))
-        maps = file.create_dataset("posmap", (n, side, side, 3), np.uint16, chunks=(1, side, side, 3))
+        maps = file.create_dataset("posmap", (n, *codes[0].shape), np.uint16, chunks=(1, *codes[0].shape))
         for k, sample in enumerate(samples):
             jpeg = simplejpeg.encode_jpeg(sample["image"], 95, colorspace="RGB", colorsubsampling="444")
             crops[k], maps[k] = np.frombuffer(jpeg, np.uint8), codes[k]

@@ -15,7 +15,7 @@ import timing  # before NumPy: it asks for one BLAS thread
 
 # isort: split
 import time
-from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -26,17 +26,7 @@ from uvgen.samples.read import Annotation
 from uvgen.synth.faces import FaceSource
 from uvgen.synth.portrait import Painter
 
-
-def best_ms(function: Callable[[], object], repeats: int, n: int = 1) -> float:
-    """As `timing.best_ms`, by the thread's own clock."""
-    assert timing
-    function()
-    times = []
-    for _ in range(repeats):
-        started = time.thread_time()
-        function()
-        times.append(time.thread_time() - started)
-    return min(times) * 1e3 / n
+best_ms = partial(timing.best_ms, clock=time.thread_time)
 
 
 def main() -> None:

@@ -117,9 +117,9 @@ def quality(model, fit, truth):
 def shown(model, shape, expression, affine):
     """(n, v, 2) vertices in the image."""
     parameters = np.concatenate([shape, expression], axis=1).astype(np.float32)
-    return np.stack([
-        ((model.mean + model.basis @ p) @ a[:2, :3].T + a[:2, 3]) for p, a in zip(parameters, affine, strict=True)
-    ])  # fmt: skip
+    return np.stack(
+        [((model.mean + model.basis @ p) @ a[:2, :3].T + a[:2, 3]) for p, a in zip(parameters, affine, strict=True)]
+    )
 
 
 def ear_vertices(model):

@@ -13,7 +13,6 @@ from uvgen.cli.options import (
     option,
     overwrite_option,
     quiet_option,
-    read_augmentation,
     untrusted_option,
     verbose_option,
     workers_option,
@@ -78,12 +77,12 @@ def command(
     \b
     Exit status: 0 all written, 3 some copies skipped, 1 failed, 2 wrong usage, 130, 143, 129 interrupted.
     """
-    from uvgen import augment_shards
+    from uvgen import augment_shards, read_augmentation
     from uvgen.datasets.open import builtin_of_set
     from uvgen.datasets.output_folder import check_output
 
     check_output(out, overwrite=overwrite)
-    augmentation = read_augmentation(preset, config_path)
+    augmentation = read_augmentation(config_path or preset, preset)
     model = builtin_of_set(shards) if augmentation.flip and model_path is None else model_path
     if augmentation.flip and model is None:
         raise click.UsageError("missing --model: flips exchange texels, and the shards' model says which")

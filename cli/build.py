@@ -73,8 +73,7 @@ def _extras() -> Iterable[str]:
              "builtin.  [default: the one that `uvgen fit`, `synth` or `register` made the folder with]")  # fmt: skip
 @option("--subset", "subsets", multiple=True, metavar="NAME", group=_INPUT,
         help="Subset to take, repeatable; by default all. The built-in samples are IBUG and IBUG_Flip.")  # fmt: skip
-@option("--flip/--no-flip", default=True, show_default=True, group=_INPUT,
-        help="Include the mirrored _Flip subsets.")  # fmt: skip
+@option("--flip/--no-flip", default=True, show_default=True, group=_INPUT, help="Include the mirrored _Flip subsets.")
 @option("--list", "list_path", type=EXISTING_FILE, group=_INPUT,
         help="Text file of sample names, one per line; only these are taken.")  # fmt: skip
 @option("--exclude", "exclude_path", type=EXISTING_FILE, group=_INPUT,

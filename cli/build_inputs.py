@@ -6,18 +6,20 @@ from typing import Any
 
 import click
 
-from uvgen.cli.options import check_goes_with, is_given
+from uvgen.cli.options import is_given, refuse_given
 from uvgen.cli.results import print_json
 from uvgen.wording import count, shown_size, typed
 
-_NOT_OF_MAPS = {
-    "subsets": "--subset", "flip": "--no-flip", "list_path": "--list", "exclude_path": "--exclude", "size": "--size",
-    "uv_size": "--uv-size", "maps": "--maps", "targets": "--targets", "jitter": "--jitter",
-    "seed": "--seed", "keep": "--keep",
-    "max_nme": "--max-nme", "implausible": "--implausible", "exif": "--exif", "filter": "--filter",
-    "decode": "--decode",
-    "augment": "--augment", "copies": "--copies", "dry_run": "--dry-run",
-}  # fmt: skip
+_NOT_OF_MAPS = (
+    "subsets", "flip", "list_path", "exclude_path", "size", "uv_size", "maps", "targets", "jitter", "seed", "keep",
+    "max_nme", "implausible", "exif", "filter", "decode", "augment", "copies", "dry_run",
+)  # fmt: skip
+_NOT_OF_MESHES = {
+    "maps": "parameters to make maps from: they are always stored",
+    "keep": "annotations to keep",
+    "max_nme": "annotations to compare with",
+}
+"""Options that ask for what samples of meshes do not have."""
 
 
 def targets_of(names: tuple[str, ...], maps: str) -> dict[str, Any]:
@@ -39,41 +41,36 @@ def targets_of(names: tuple[str, ...], maps: str) -> dict[str, Any]:
 
 
 def check_effects(augment: str | None, options: dict[str, Any]) -> None:
-    """Options that change nothing without another one."""
-    check_goes_with("--augment", augment is not None, "--copies")
-    check_goes_with("--image-codec jpeg", options["image_codec"] == "jpeg", "--jpeg-quality")
-    check_goes_with("--maps stored", options["maps"] == "stored", "--posmap-dtype")
+    """Raise UsageError for options that change nothing without another one."""
+    if augment is None:
+        refuse_given(["copies"], "goes with --augment")
+    if options["image_codec"] != "jpeg":
+        refuse_given(["jpeg_quality"], "goes with --image-codec jpeg")
+    if options["maps"] != "stored":
+        refuse_given(["posmap_dtype"], "goes with --maps stored")
 
 
 def check_maps_options(maps: Path, model: Path | str | None) -> None:
-    """Options that ask for what finished crops and maps do not have."""
+    """Raise UsageError for options that ask for what finished crops and maps do not have."""
     from uvgen.errors import DatasetError
 
     if model is None and not os.path.lexists(maps):
         raise DatasetError(f"{maps}: no such folder, expected a folder of crops and maps")
     if model is None:
         raise click.UsageError("missing --model: the one with the UV of the maps in --maps-from")
-    if given := [option for name, option in _NOT_OF_MAPS.items() if is_given(name)]:
-        raise click.UsageError(f"{given[0]} does not go with --maps-from, whose crops and maps are finished")
-
-
-_NOT_OF_MESHES = {"maps": "--maps", "keep": "--keep", "max_nme": "--max-nme"}
+    refuse_given(_NOT_OF_MAPS, "does not go with --maps-from, whose crops and maps are finished")
 
 
 def check_mesh_options(meshes: Path, model: Path | str | None) -> None:
-    """Options that ask for what meshes do not have."""
+    """Raise UsageError for options that ask for what meshes do not have."""
     from uvgen.datasets.made_with import says_its_model
 
     if model is None and not says_its_model(meshes):
         raise click.UsageError(
             "missing --model: the one whose topology the meshes in --meshes have (bfm.h5, or builtin)"
         )
-    if given := [option for name, option in _NOT_OF_MESHES.items() if is_given(name)]:
-        lacking = {"--maps": "parameters to make maps from: they are always stored", "--keep": "annotations to keep"}
-        raise click.UsageError(
-            f"{given[0]} does not go with --meshes, whose samples have no "
-            f"{lacking.get(given[0], 'annotations to compare with')}; leave it out"
-        )
+    for name, lacking in _NOT_OF_MESHES.items():
+        refuse_given([name], f"does not go with --meshes, whose samples have no {lacking}; leave it out")
     if is_given("targets") and click.get_current_context().params["targets"].count("posmap") == 0:
         raise click.UsageError("--targets without posmap does not go with --meshes, of whose maps nothing else is left")
 
@@ -110,28 +107,31 @@ def model_of(path: Path | str | None, data: Path | None, *, untrusted: bool) -> 
 
 
 def check_inputs(data: Path | None, model: Path | str | None) -> None:
-    """Both are the built-in ones if neither is named."""
+    """Raise an error unless samples and model go together; both are the built-in ones if neither is named."""
     from uvgen.datasets.made_with import says_its_model
     from uvgen.errors import DatasetError
     from uvgen.storage.objects import url_of
 
-    stored = data is not None and url_of(data) is not None
-    if (
-        data is not None and model is None and not stored and not os.path.lexists(data)
-    ):  # what its model is, nobody can tell
+    if data is None:
+        if model not in (None, "builtin"):
+            raise click.UsageError("missing --data: the built-in samples belong only to the built-in model")
+        return
+    if model is not None:
+        return
+    is_local = url_of(data) is None
+    if is_local and not os.path.lexists(data):
         raise DatasetError(f"{data}: no such folder, expected a folder like 300W-LP")
-    if data is not None and model is None and not says_its_model(data):
-        if not stored and data.is_dir():
-            from uvgen.samples.find import find_samples
+    if says_its_model(data):
+        return
+    if is_local and data.is_dir():
+        from uvgen.samples.find import find_samples
 
-            if all(sample.parameters is None for sample in find_samples(data)):
-                raise DatasetError(
-                    f"{data}: images without parameters, expected a .mat of the same name beside each; fit a face "
-                    f"model to them first, `uvgen fit {typed(data)} --out fitted/`, and build of fitted/"
-                )
-        raise click.UsageError("missing --model: the parameters in --data belong to a model (bfm.h5, or builtin)")
-    if data is None and model not in (None, "builtin"):
-        raise click.UsageError("missing --data: the built-in samples belong only to the built-in model")
+        if all(sample.parameters is None for sample in find_samples(data)):
+            raise DatasetError(
+                f"{data}: images without parameters, expected a .mat of the same name beside each; fit a face "
+                f"model to them first, `uvgen fit {typed(data)} --out fitted/`, and build of fitted/"
+            )
+    raise click.UsageError("missing --model: the parameters in --data belong to a model (bfm.h5, or builtin)")
 
 
 def samples_of(
@@ -190,6 +190,7 @@ def print_plan(samples: Any, config: Any, out: Path, *, overwrite: bool = False,
 
 
 def augmentation_of(what: str) -> Any:
+    """The augmentation of --augment: a preset's, or a file's."""
     import uvgen
     from uvgen.augment.values import PRESETS
 

@@ -110,6 +110,7 @@ def command(
     from uvgen import evaluate_predictions
     from uvgen.datasets.open import builtin_of_set
     from uvgen.evaluation.output import check_output, write_evaluation
+    from uvgen.evaluation.predictions import Reading
     from uvgen.evaluation.submissions import check_submission
 
     if protocol is not None and scores is not None:
@@ -145,9 +146,9 @@ def command(
     if out is not None:
         write_evaluation(result, out, overwrite=overwrite)
     for kind, path in submissions:
-        reading = {"scale": scale, "frame": frame, "convention": convention, "split": split, "untrusted": untrusted}
+        how = {"model": model, "reading": Reading(scale, frame, convention), "split": split, "untrusted": untrusted}
         with output_of("--submission"):
-            _submit(kind, path, predictions, truth, keypoints, model=model, **reading)
+            _submit(kind, path, predictions, truth, keypoints, **how)
     _show_problems(result, quiet=quiet)
     if as_json:
         print_json(result.to_plain())
@@ -159,19 +160,15 @@ def command(
         sys.exit(3)
 
 
-def _submit(
-    kind: str, path: Path, predictions: Path, shards: Path, keypoints: Path | None, *, model: Any, **reading: Any
-) -> None:
+def _submit(kind: str, path: Path, predictions: Path, shards: Path, keypoints: Path | None, **how: Any) -> None:
     """Write one submission."""
     from uvgen.evaluation.submissions import write_dad3dheads, write_realy
 
     if kind == "dad3dheads":
-        write_dad3dheads(predictions, shards, path, model=model, **reading)
+        write_dad3dheads(predictions, shards, path, **how)
     elif keypoints is not None:
         template = keypoints.with_suffix(".obj")
-        write_realy(
-            predictions, shards, path, model=model, template=template, keypoints=keypoints, **reading
-        )  # fmt: skip
+        write_realy(predictions, shards, path, template=template, keypoints=keypoints, **how)
 
 
 _MOST = 20

@@ -2,7 +2,6 @@
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -113,16 +112,9 @@ def command(
         click.echo(f"note: {to} has no place for {', '.join(result.unwritten)}: left out", err=True)
     name_skipped(result.skipped, "skipped.txt", quiet=quiet)
     if as_json:
-        print_json({
-            "out": str(out), "to": to, "samples": result.samples, "files": [str(path) for path in result.files],
-            "skipped": [{"name": skip.name, "reason": skip.reason} for skip in result.skipped],
-            "seconds": result.seconds,
-        })  # fmt: skip
+        print_json({"out": str(out), "to": to, **result.to_plain()})
     elif not quiet:
-        click.echo(f"{out}: {count(result.samples, 'sample')} as {to}{_left_out(result.skipped)}")
+        skipped = f", {len(result.skipped)} skipped" if result.skipped else ""
+        click.echo(f"{out}: {count(result.samples, 'sample')} as {to}{skipped}")
     if result.skipped:
         sys.exit(3)
-
-
-def _left_out(skipped: Any) -> str:
-    return f", {len(skipped)} skipped" if skipped else ""

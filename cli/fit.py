@@ -12,7 +12,6 @@ from uvgen.cli.options import (
     EXISTING_FILE,
     MODEL,
     GroupedCommand,
-    is_given,
     option,
     overwrite_option,
     quiet_option,
@@ -172,8 +171,7 @@ def _check_usage(images: Path | None, video: Path | None, *, same_person: bool, 
             "--same-person and --faces all exclude each other: others in the pictures are other people"
         )
     if video is None:
-        if given := [name for name in ("smoothness", "fps") if is_given(name)]:
-            raise click.UsageError(f"--{given[0]} goes with --video")
+        refuse_given(["smoothness", "fps"], "goes with --video")
     elif same_person:
         raise click.UsageError("--same-person does not go with --video, whose frames share a shape from cut to cut")
     elif refine:

@@ -17,6 +17,9 @@ from uvgen.storage.names import brief, printable
 ARGUMENTS = "uvgen.arguments"
 """Where the context of `uvgen` notes the command line."""
 
+STARTED = "uvgen.started"
+"""Where the context of `uvgen` notes when the command began."""
+
 _LIMITS = {
     getattr(errno, name)
     for name in ("EMFILE", "ENFILE", "ENOMEM", "EAGAIN", "ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO", "ESTALE")

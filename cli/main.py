@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from uvgen import __version__
-from uvgen.cli.groups import ARGUMENTS, SpokenGroup, as_typed, with_option
+from uvgen.cli.groups import ARGUMENTS, STARTED, SpokenGroup, as_typed, with_option
 from uvgen.cli.options import OUTPUT_OPTION
 from uvgen.cli.streams import leave_unread_streams
 from uvgen.errors import OutputError, SettingsError, UvgenError
@@ -61,7 +61,7 @@ class _LazyGroup(SpokenGroup):
             formatter.write_dl(list(_COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
-        ctx.meta["uvgen.started"] = time.perf_counter()
+        ctx.meta[STARTED] = time.perf_counter()
         if sys.platform == "win32":  # locks, signals and limits of processes are POSIX
             click.echo("uvgen: Windows, expected Linux or macOS; use the Windows Subsystem for Linux (WSL)", err=True)
             ctx.exit(1)

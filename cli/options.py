@@ -1,4 +1,4 @@
-"""What commands share: help with grouped options, path types, options of how to run, and augmentations."""
+"""What commands share: help with grouped options, path types, and options of how to run."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -103,41 +103,28 @@ def refuse_given(names: Iterable[str], why: str) -> None:
     Parameters
     ----------
     names : iterable of str
-        Of the options' values, such as "max_nme".
+        Names of the options' values, such as "max_nme".
     why : str
         What follows the option's name in the message: "goes with --pred".
     """
     if given := [name for name in names if is_given(name)]:
-        raise click.UsageError(f"--{given[0].replace('_', '-')} {why}")
+        context = click.get_current_context()
+        param = next(param for param in context.command.params if param.name == given[0])
+        is_negative = param.secondary_opts and context.params[given[0]] is False
+        raise click.UsageError(f"{max(param.secondary_opts if is_negative else param.opts, key=len)} {why}")
 
 
 MODEL_SUFFIXES = (".h5", ".hdf5")
 """Of uvgen's own model files."""
 
 
-def read_augmentation(preset: str, path: Path | None = None) -> Any:
-    """A preset, with the ranges in a JSON file in place of some of its own."""
-    import uvgen
-
-    return uvgen.read_augmentation(preset if path is None else path, preset)
-
-
 def check_maps(config: Any, model: Any, where: Path) -> None:
     """Raise InputError if a data set of this configuration stores no maps, and no model makes them."""
-    from uvgen.datasets.open import makes_own_maps
+    from uvgen.datasets.open import own_model
     from uvgen.errors import InputError
 
-    if model is None and config.build.maps == "none" and not makes_own_maps(config):
+    if model is None and config.build.maps == "none" and own_model(config) is None:
         raise InputError(f"{where}: stores no maps, expected --model with the file of {config.model}, which makes them")
-
-
-def check_goes_with(needed: str, there: bool, *options: str) -> None:
-    """Raise UsageError where one of some options is given, and not the one without which it changes nothing."""
-    if there:
-        return
-    for name in options:
-        if is_given(name.lstrip("-").replace("-", "_")):
-            raise click.UsageError(f"{name} goes with {needed}")
 
 
 class GroupedCommand(click.Command):

@@ -17,7 +17,7 @@ from uvgen.cli.options import (
     workers_option,
 )
 from uvgen.cli.progress import cores, reported
-from uvgen.cli.results import name_other_drafts, name_skipped
+from uvgen.cli.results import json_option, name_other_drafts, name_skipped, print_json
 from uvgen.wording import count
 
 _WHAT, _OUTPUT = "What goes in", "What comes out"
@@ -47,6 +47,7 @@ def command() -> None:
         help="JPEG quality of the skin masks.")  # fmt: skip
 @workers_option
 @overwrite_option("an export")
+@json_option
 @quiet_option
 def deep3d(
     images: Path,
@@ -60,6 +61,7 @@ def deep3d(
     retries: int,
     timeout: float | None,
     overwrite: bool,
+    as_json: bool,
     quiet: bool,
 ) -> None:
     """Make Deep3DFaceRecon's training data: images, detections, landmarks, skin masks and lists.
@@ -89,7 +91,9 @@ def deep3d(
     if result.notice:
         click.echo(f"note: {result.notice}", err=True)
     name_skipped(result.skipped, "skipped.txt", quiet=quiet)
-    if not quiet:
+    if as_json:
+        print_json({"out": str(out), **result.to_plain()})
+    elif not quiet:
         left = f", {len(result.skipped)} skipped" if result.skipped else ""
         click.echo(f"{out}: {count(result.faces, 'face')} for Deep3DFaceRecon{left}")
     if result.skipped:

@@ -9,7 +9,6 @@ from uvgen.cli.options import (
     EXISTING_FOLDER,
     MODEL,
     PATH_OR_URL,
-    check_goes_with,
     check_maps,
     refuse_given,
     untrusted_option,
@@ -84,8 +83,9 @@ def command(
 
     if out.suffix.lower() not in SUFFIXES:
         raise click.BadParameter(f"{out}: expected a name that ends in {' or '.join(SUFFIXES)}", param_hint="--out")
-    check_goes_with("--pred", predictions is not None, "--scale")
-    if predictions is not None:
+    if predictions is None:
+        refuse_given(["scale"], "goes with --pred")
+    else:
         refuse_given(["every", "targets"], "does not go with --pred, whose sheet has no place for it")
     check_file(out)
     check_maps(open_shards(shards, untrusted=untrusted).config, model_path, shards)
@@ -106,13 +106,9 @@ def command(
         click.echo(problem, err=True)
     if result.quality is not None:
         show_warnings(result.quality.warnings)
-    height, width = result.size
     if as_json:
-        print_json({
-            "out": str(out), "samples": result.samples, "shown": list(result.names), "width_px": width,
-            "height_px": height, "problems": list(result.problems), "seconds": result.seconds,
-            "label_nme": None if result.quality is None else result.quality.to_plain(),
-        })  # fmt: skip
+        print_json({"out": str(out), **result.to_plain()})
     elif not quiet:
+        height, width = result.size
         click.echo(f"{out}: {len(result.names)} of {count(result.samples, 'sample')}, {width} x {height} px")
         show_quality(result.quality)

@@ -11,14 +11,11 @@ from typing import Any
 
 import click
 
-from uvgen.cli.groups import as_typed
+from uvgen.cli.groups import STARTED, as_typed
 from uvgen.cli.results import name_skipped, print_json
 from uvgen.cli.streams import takes_a_line
 from uvgen.storage.names import printable
 from uvgen.wording import count, shown_size
-
-STARTED = "uvgen.started"
-"""Key of the time at which the command began, in the context of `uvgen`."""
 
 _SECONDS_BETWEEN_LINES = 5.0
 _SECONDS_BETWEEN_LOOKS = _SECONDS_OF_A_PHASE = 0.5

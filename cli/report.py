@@ -11,12 +11,12 @@ from uvgen.cli.options import (
     MODEL,
     PATH_OR_URL,
     GroupedCommand,
-    check_goes_with,
     check_maps,
     is_given,
     option,
     overwrite_option,
     quiet_option,
+    refuse_given,
     untrusted_option,
     workers_option,
 )
@@ -97,7 +97,8 @@ def command(
     chosen = {"--all": all_samples, "--names": names_path is not None, "--worst": is_given("worst")}
     if len(given := [name for name, is_there in chosen.items() if is_there]) > 1:
         raise click.UsageError(f"{given[0]} and {given[1]} exclude each other")
-    check_goes_with("--pred", predictions is not None, "--scale", "--frame", "--convention")
+    if predictions is None:
+        refuse_given(["scale", "frame", "convention"], "goes with --pred")
     check_report_folder(out, overwrite=overwrite)
     reader = open_shards(shards, untrusted=untrusted)
     check_maps(reader.config, model_path, shards)
@@ -140,12 +141,7 @@ def command(
     if evaluation is not None:
         show_warnings(evaluation.doubts)
     if as_json:
-        print_json({
-            "out": str(out), "page": str(out / result.page.name), "samples": result.samples, "pages": result.pages,
-            "thumbnails": result.pictured, "size_bytes": result.size_bytes, "seconds": result.seconds,
-            "problems": None if result.verified is None else list(result.verified.problems),
-            "label_nme": None if result.quality is None else result.quality.to_plain(),
-        })  # fmt: skip
+        print_json({"out": str(out), **result.to_plain(), "page": str(out / result.page.name)})
     elif not quiet:
         what = f"{count(result.samples, 'sample')}, {result.pages} with pages, {result.pictured} with thumbnails"
         click.echo(f"{out / result.page.name}: {what}, {shown_size(result.size_bytes)}")

@@ -114,11 +114,11 @@ def choose(shards: Path, options: dict[str, Any], *, drop: bool) -> None:
         raise InputError(f"{shards}: {'no sample is left' if drop else 'no sample meets the criteria'}")
     {"split_name": _as_split, "out": _as_list, "copy_to": _as_data_set}[targets[0]](
         shards, names, chosen, options, drop
-    )  # fmt: skip
+    )
 
 
 def _as_split(shards: Path, names: list[str], chosen: Any, options: dict[str, Any], drop: bool) -> None:
-    from uvgen.datasets.splits import SPLITS, Split, check_split_name, write_splits
+    from uvgen.datasets.split_files import SPLITS, Split, check_split_name, write_splits
     from uvgen.shards.index import data_folder
 
     check_split_name(options["split_name"])

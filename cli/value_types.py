@@ -81,7 +81,7 @@ def without_name(error: Exception, param: click.Parameter | None) -> str:
 
 
 def _check_split(name: str) -> None:
-    from uvgen.datasets.splits import check_split_name
+    from uvgen.datasets.split_files import check_split_name
 
     check_split_name(name)
 

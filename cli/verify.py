@@ -15,6 +15,7 @@ from uvgen.cli.options import (
     PATH_OR_URL,
     GroupedCommand,
     option,
+    refuse_given,
     untrusted_option,
     workers_option,
 )
@@ -35,8 +36,7 @@ _CHECKS, _REPAIR = "What is checked", "Repairing"
 @option("--data", type=ANY_PATH, group=_REPAIR,
         help="The samples that `uvgen build` took; by default the built-in ones, if the set has that "
              "model.")  # fmt: skip
-@option("--source", type=ANY_PATH, group=_REPAIR,
-        help="The data set that `uvgen augment` made copies of.")  # fmt: skip
+@option("--source", type=ANY_PATH, group=_REPAIR, help="The data set that `uvgen augment` made copies of.")
 @option("--weights", "weights_path", type=EXISTING_FILE, group=_REPAIR,
         help="The weight mask, if `uvgen build` was given one.")  # fmt: skip
 @workers_option
@@ -77,9 +77,8 @@ def command(
     from uvgen import verify_shards
     from uvgen.storage.objects import said, url_of
 
-    for name, given in {"--data": data, "--source": source, "--weights": weights_path}.items():
-        if given is not None and not repair:
-            raise click.UsageError(f"{name}: only with --repair")
+    if not repair:
+        refuse_given(["data", "source", "weights_path"], "goes with --repair")
     how: dict[str, Any] = {
         "workers": workers or cores(), "retries": retries, "timeout": timeout, "untrusted": untrusted,
     }  # fmt: skip

@@ -10,7 +10,6 @@ run/splits.json. If the shards have no maps, `PositionMapLayer` makes them of th
 
 import argparse
 import itertools
-import os
 import sys
 import time
 from pathlib import Path
@@ -23,6 +22,7 @@ except ModuleNotFoundError:
         'PyTorch is missing: pip install "torch>=2.3" (CPU alone: --index-url https://download.pytorch.org/whl/cpu)'
     )
 import numpy as np
+from joblib import cpu_count
 from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader
@@ -158,7 +158,7 @@ def main() -> None:
     parser.add_argument("--split", help="part to train on (train, if the set has parts)")
     parser.add_argument("--val", help="part to validate on (val, if the set has parts)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda, cuda:1")
-    threads = min(4, max(1, (os.cpu_count() or 1) - 2))  # workers need the others
+    threads = min(4, max(1, cpu_count() - 2))  # workers need the others
     for name, value, text in (
         ("--steps", 200, "batches to train on"), ("--batch", 8, "samples in a batch"),
         ("--workers", 2, "processes that read data; 0: this process reads"),

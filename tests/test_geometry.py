@@ -11,6 +11,7 @@ from uvgen.geometry import (
     pose_to_image,
     rotation_matrices,
     transform_points,
+    wrapped_deg,
 )
 from uvgen.samples import deep3d
 
@@ -56,6 +57,11 @@ def test_pose_to_image_exact_puts_matlab_pixels_to_zero_based_ones() -> None:
     point = affine[:, :3] @ [10_000, 20_000, 30_000] + affine[:, 3]
     # dataset frame: (110, 100, 25) from the bottom, 1-based in x; (p_x - 1, H - p_y, p_z)
     np.testing.assert_allclose(point, [109, 20, 25])
+
+
+def test_wrapped_deg_takes_off_full_turns() -> None:
+    np.testing.assert_array_equal(wrapped_deg([-190, -180, 0, 179, 180, 350, 725]), [170, -180, 0, 179, -180, -10, 5])
+    assert np.isnan(wrapped_deg([np.nan, np.inf])).all()
 
 
 def test_pose_to_image_face3d_is_one_pixel_right_and_up() -> None:

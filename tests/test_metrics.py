@@ -30,7 +30,7 @@ def test_nme_2d_normalizes_by_the_true_box_alone() -> None:
     np.testing.assert_allclose(nme_2d(truth() * 2, truth())[0], np.linalg.norm(truth()[0, :, :2], axis=1).mean() / BOX)
 
 
-def test_nme_3d_centres_depths() -> None:
+def test_nme_3d_centers_depths() -> None:
     np.testing.assert_allclose(nme_3d(truth() + [3, 4, 100], truth()), [5 / BOX] * 2)
     tilted = truth()
     tilted[:, ::2, 2] += 12  # every second point: 6 on either side of the mean

@@ -16,7 +16,8 @@ from .datasets.prepare import PreparedFaces, prepare_deep3d
 from .datasets.record import ShardResult
 from .datasets.repair import RepairResult, repair_shards
 from .datasets.selection import Criteria, select_names
-from .datasets.splits import Split, SplitResult, group_samples, split_shards
+from .datasets.split_files import Split
+from .datasets.splits import SplitResult, group_samples, split_shards
 from .datasets.verify import VerifyResult, verify_shards
 from .doctor.checks import Finding
 from .doctor.diagnose import Diagnosis, diagnose

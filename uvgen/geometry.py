@@ -266,6 +266,13 @@ def similarity_scale(similarity: ArrayLike) -> NDArray[np.float64]:
     return scale
 
 
+def wrapped_deg(angles_deg: ArrayLike) -> NDArray[np.float64]:
+    """Angles (...,) in degrees as the same angles from -180 to below 180; NaN and infinity become NaN."""
+    with np.errstate(invalid="ignore"):
+        wrapped: NDArray[np.float64] = (np.asarray(angles_deg, np.float64) + 180) % 360 - 180
+    return wrapped
+
+
 def transform_points(points: ArrayLike, similarity: ArrayLike) -> NDArray[np.float64]:
     """Apply 2D similarities to points; z, if there is one, scales alike.
 

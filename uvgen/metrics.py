@@ -74,7 +74,7 @@ def nme_3d(predicted: Array, truth: Array) -> Array:
         If shapes do not agree, arguments are not real numbers of one library, or a box is empty.
     """
     predicted, truth = _points(predicted, truth, (3,))
-    error: Array = _centred_distance(predicted, truth) / _box_size(truth, "truth")
+    error: Array = _centered_distance(predicted, truth) / _box_size(truth, "truth")
     return error
 
 
@@ -129,7 +129,7 @@ def nme_dense(
     if dimensions == 2:
         error: Array = _mean_distance(points[0][..., :2], points[1][..., :2]) / size
         return error
-    error = _centred_distance(*points) / size
+    error = _centered_distance(*points) / size
     return error
 
 
@@ -194,7 +194,7 @@ def _mean_distance(predicted: Array, truth: Array) -> Array:
     return mean
 
 
-def _centred_distance(predicted: Array, truth: Array) -> Array:
+def _centered_distance(predicted: Array, truth: Array) -> Array:
     difference = predicted - truth
     depth = difference[..., 2] - difference[..., 2].mean(axis=-1)[..., None]  # both centered: so is their difference
     plane = (difference[..., :2] * difference[..., :2]).sum(axis=-1)

@@ -1,12 +1,12 @@
 """Samples on their way to the network: which ones, in which order, as floats on the device."""
 
-import os
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from joblib import cpu_count
 from torch.utils.data import DataLoader
 
 import uvgen
@@ -70,7 +70,7 @@ class Feed:
         self.steps_an_epoch = max(1, len(self.train) // n_ranks // self.batch)
         workers = options.workers
         if workers is None:  # one core is left to the training process; more than 8 only disturb it
-            workers = 0 if device.type == "cpu" else max(0, min(8, len(os.sched_getaffinity(0)) - 1))
+            workers = 0 if device.type == "cpu" else max(0, min(8, cpu_count() - 1))
         pinned = device.type == "cuda"
         self.loader = DataLoader(
             self.train, self.batch, sampler=self.sampler, drop_last=True, num_workers=workers,

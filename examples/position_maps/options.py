@@ -1,10 +1,10 @@
 """The options of train.py."""
 
 import argparse
-import os
 from pathlib import Path
 
 import torch
+from joblib import cpu_count
 from networks import NETWORKS, TAILS
 
 
@@ -61,7 +61,7 @@ def options_of(description: str | None) -> argparse.Namespace:
     add("--feed", choices=("compact", "float"), default="compact", help="what workers send: stored numbers, or floats")
     add("--workers", type=int, help="processes that read; 8 or the cores but one with a GPU, none without")
     add("--device", type=device, default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda, cuda:1")
-    add("--threads", type=int, default=max(1, min(4, len(os.sched_getaffinity(0)) - 1)), help="PyTorch's, on the CPU")
+    add("--threads", type=int, default=max(1, min(4, cpu_count() - 1)), help="PyTorch's, on the CPU")
     add("--precision", choices=("float32", "bfloat16"), default="float32", help="the network's; losses are float32")
     add("--compile", action="store_true", help="torch.compile the network")
     add("--channels-last", action="store_true", help="images and weights in channels-last layout")

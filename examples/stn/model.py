@@ -98,10 +98,8 @@ class SpatialTransformer(nn.Module):
         grid = uvgen.resample_model(model, texels)
         parts = [
             (basis[..., :N_EACH] * std[:N_EACH])
-            for basis, std in (
-                (grid.shape_basis, grid.shape_std), (grid.expression_basis, grid.expression_std)
-            )
-        ]  # fmt: skip
+            for basis, std in ((grid.shape_basis, grid.shape_std), (grid.expression_basis, grid.expression_std))
+        ]
         parts = [np.pad(part, ((0, 0), (0, 0), (0, N_EACH - part.shape[2]))) for part in parts]
         triangles = grid.triangles
         corners = grid.mean[triangles].transpose(1, 0, 2)

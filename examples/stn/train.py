@@ -118,13 +118,14 @@ def train(options: argparse.Namespace) -> None:
     dataset = ShardDataset(options.shards, normalize=None, image_normalize=None, weight_mask=False)
     names, size, device = dataset.reader.names, dataset.reader.config.build.size, options.device
     places = {name: k for k, name in enumerate(names)}
-    groups = [[places[name] for name in group] for group in uvgen.group_samples(names, options.person).values()]
-    groups = [group for group in groups if len(group) > 1]
+    copies = dataset.reader.config.augmentation is not None
+    groups = uvgen.group_samples(names, options.person, copies=copies).values()
+    groups = [[places[name] for name in group] for group in groups if len(group) > 1]
     persons, paper, model = groups[: options.pictures], options.recipe == "paper", uvgen.load_model(options.model)
     landmarks = Landmarks(dataset, model, options.landmarks, options.texels)
     net = SpatialTransformer(
         encoder_of(options.encoder), model, options.texels, size, landmarks.vertices, published=paper
-    )  # fmt: skip
+    )
     net = net.to(device).train()
     optimizer = optimizer_of(net, options)
     schedule = torch.optim.lr_scheduler.LambdaLR(

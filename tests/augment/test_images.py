@@ -19,7 +19,7 @@ SIZE = 64
 
 @examples(60)
 @given(st.tuples(*[st.floats(0, 2)] * 3), st.floats(-0.5, 0.5), st.floats(0, 2), st.floats(0, 2), st.floats(-180, 180))
-def test_colors_equal_slow_float_colors_to_one_grey_level(gain, brightness, contrast, saturation, hue) -> None:
+def test_colors_equal_slow_float_colors_to_one_gray_level(gain, brightness, contrast, saturation, hue) -> None:
     image = np.random.default_rng(0).integers(0, 256, (7, 9, 3), dtype=np.uint8)
     draw = AugmentationDraw(
         9, channel_gain=gain, brightness=brightness, contrast=contrast, saturation=saturation, hue_deg=hue

@@ -85,7 +85,7 @@ def skewed_model() -> MorphableModel:
 # Geometry
 
 
-def test_similarity_turns_clockwise_about_the_centre_and_moves_by_shares() -> None:
+def test_similarity_turns_clockwise_about_the_center_and_moves_by_shares() -> None:
     quarter = AugmentationDraw(5, rotation_deg=90.0).similarity
     np.testing.assert_allclose(quarter @ [2, 0, 1], [4, 2, 1], atol=1e-12)  # the top goes to the right
     np.testing.assert_allclose(quarter @ [2, 2, 1], [2, 2, 1], atol=1e-12)

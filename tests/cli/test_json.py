@@ -67,6 +67,10 @@ def results(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> dict[
         "preview": [out, "--out", tmp_path / "sheet.png", "--samples", 1],
         "report": [out, "--out", tmp_path / "report", "--worst", 1, "--workers", 1],
         "export": [out, "--to", "croissant", "--out", tmp_path / "card", "--workers", 1],
+        "prepare deep3d": [
+            *("--images", tmp_path / "photos", "--detections", tmp_path / "photos"),
+            *("--out", tmp_path / "deep3d", "--workers", 1),
+        ],
         "doctor": [out],
         "doctor --explain": ["UV203"],
         "evaluate": ["--pred", out, "--truth", out],

@@ -13,7 +13,7 @@ from support.toy import parameters, write_sample, write_tree
 
 from uvgen import describe_shards, open_shards
 from uvgen.cli.info import _lines
-from uvgen.datasets.info import _by_reason
+from uvgen.datasets.info import by_reason
 from uvgen.samples.photographs import source_photograph
 
 
@@ -223,11 +223,11 @@ def test_info_counts_skipped_samples_by_reason_and_keeps_the_numbers_that_all_ha
         "/data/d.mat: 32 shape parameters, BFM 2009 has 80 components",
         "/data/e.mat: no MATLAB 5 header",
     ]
-    assert list(_by_reason(reasons).items()) == [
+    assert list(by_reason(reasons).items()) == [
         ("no MATLAB 5 header", 3),
         ("32 shape parameters, BFM 2009 has N components", 2),
     ]
-    assert _by_reason([]) == {}
+    assert by_reason([]) == {}
 
 
 @pytest.mark.parametrize("command", ["select", "drop"])

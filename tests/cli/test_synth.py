@@ -86,7 +86,7 @@ def test_synth_without_the_model_file_fails(uvgen: Uvgen, tmp_path: Path) -> Non
     assert not (tmp_path / "out").exists()
 
 
-def test_synth_says_once_that_a_model_has_no_colours(uvgen: Uvgen, tmp_path: Path, model: MorphableModel) -> None:
+def test_synth_says_once_that_a_model_has_no_colors(uvgen: Uvgen, tmp_path: Path, model: MorphableModel) -> None:
     for name, changes, word in (
         ("gray", {"albedo_mean": None, "albedo_basis": None, "albedo_std": None}, "gray skin"),
         ("mean", {"albedo_basis": None, "albedo_std": None}, "colors of its mean face"),

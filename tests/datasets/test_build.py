@@ -223,7 +223,7 @@ def test_build_convention_face3d_shifts_labels_one_pixel_right_and_up(
     np.testing.assert_allclose(shift, np.broadcast_to([1.0, -1.0], shift.shape), atol=1e-4)
 
 
-def test_build_without_jitter_centres_the_crop_on_the_landmarks(data: Path, model_path: Path, tmp_path: Path) -> None:
+def test_build_without_jitter_centers_the_crop_on_the_landmarks(data: Path, model_path: Path, tmp_path: Path) -> None:
     for seed in (0, 1):
         make(data, model_path, tmp_path / str(seed), dataclasses.replace(EXACT, jitter=0, seed=seed))
     s = open_shards(tmp_path / "0")[:]

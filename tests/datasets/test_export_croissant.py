@@ -65,7 +65,7 @@ def test_croissant_is_valid_by_mlcroissant(exported: Path) -> None:
     assert [records.id for records in data.metadata.record_sets] == ["samples"]
 
 
-def test_card_says_what_the_set_holds_and_its_licence(built: Path, exported: Path) -> None:
+def test_card_says_what_the_set_holds_and_its_license(built: Path, exported: Path) -> None:
     card = (exported / "README.md").read_text(encoding="utf-8")
     assert "9 faces: crops of 32 x 32 px" in card and "AFW 3, IBUG 3, IBUG_Flip 3" in card
     assert "may not be redistributed" in card and "the face model toy" in card

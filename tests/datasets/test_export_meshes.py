@@ -13,7 +13,7 @@ from support.glb import read_glb
 from support.toy import write_tree
 
 import uvgen
-from uvgen import rasterize
+from uvgen import open_shards, rasterize
 from uvgen.datasets.export.glb import px_in_meters
 from uvgen.datasets.export.run import export_shards
 from uvgen.datasets.export.textured import mesh_key, refined
@@ -95,8 +95,9 @@ def test_exported_faces_share_triangles_and_places_in_the_texture(built: Path, e
 
 
 def test_exported_glb_has_the_size_of_a_head(built: Path, tmp_path: Path) -> None:
-    export_shards(built, tmp_path / "out", "glb")
-    for path in (tmp_path / "out").rglob("*.glb"):
+    files = [path for path in export_shards(built, tmp_path / "out", "glb").files if path.suffix == ".glb"]
+    assert len(files) == len(open_shards(built))
+    for path in files:
         glb = read_glb(path)
         (node,) = glb.content["nodes"]
         placed = glb.attribute("POSITION") * np.array(node["scale"]) + node["translation"]

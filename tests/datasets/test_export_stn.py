@@ -1,7 +1,6 @@
 """`uvgen export --to stn`: read with SciPy and as 3DMMasSTN and its PyTorch port index what they read."""
 
 import csv
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from uvgen.maps.landmarks import aflw_texels, aflw_uv
 from uvgen.maps.resample import resample_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.landmark_schemes import AFLW_21
+from uvgen.shards.index import Index
 from uvgen.storage.folders import EXPORT_MARK
 
 N = 9
@@ -34,6 +34,8 @@ OWN_21 = [
 
 FLIP = np.array([6, 5, 4, 3, 2, 1, 12, 11, 10, 9, 8, 7, 17, 16, 15, 14, 13, 20, 19, 18, 21]) - 1
 """Its syncFlippedLandmarks.m."""
+
+LABELS = "aflw_cropped_label.csv"
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +130,7 @@ def test_stn_labels_are_the_same_for_matlab_and_the_port(built: Path, exported: 
     images = sio.loadmat(exported / "imdb.mat")["images"][0, 0]
     labels, names = images["labels"], [str(name[0]) for name in images["names"][0]]
     assert labels.shape == (1, 3, 21, N) and labels.dtype == np.float32 and images["set"].shape == (1, N)
-    rows = list(csv.reader((exported / "aflw_cropped_label.csv").open(encoding="utf-8")))
+    rows = list(csv.reader((exported / LABELS).open(encoding="utf-8")))
     assert len(rows) == N + 1 and rows[0][:6] == ["file_id", "face_id", "filepath", "1_x", "1_y", "1_vis"]
     scale = 223 / (SMALL.size - 1)
     for k, (row, sample) in enumerate(zip(rows[1:], open_shards(built), strict=True)):
@@ -148,17 +150,28 @@ def test_stn_labels_are_the_same_for_matlab_and_the_port(built: Path, exported: 
 
 
 def test_stn_of_mirrored_copies_has_the_points_of_the_mirrored_face(
-    built: Path, tmp_path: Path, model: MorphableModel, model_path: Path
+    built: Path, exported: Path, tmp_path: Path, model: MorphableModel, model_path: Path
 ) -> None:
     augment_shards(built, tmp_path / "copies", Augmentation(flip=1.0), model=model)
     export_shards(tmp_path / "copies", tmp_path / "out", "stn", model=model_path)
     first, second = (
-        sio.loadmat(folder / "imdb.mat")["images"][0, 0]["labels"]
-        for folder in (built.with_name("stn"), tmp_path / "out")
+        sio.loadmat(folder / "imdb.mat")["images"][0, 0]["labels"] for folder in (exported, tmp_path / "out")
     )
     mirrored = first[:, :, FLIP].copy()
     mirrored[:, 0] = 225 - mirrored[:, 0]  # getBatch: size + 1 - x
     np.testing.assert_allclose(second[:, :2], mirrored[:, :2], atol=2.5)  # the toy's squares are cut along one diagonal
+
+
+def test_stn_sets_of_copies_divide_photographs_as_those_of_their_source(
+    built: Path, exported: Path, tmp_path: Path, model_path: Path
+) -> None:
+    augment_shards(built, tmp_path / "copies", Augmentation(rotation_deg=(-5, 5)), copies=2)
+    export_shards(tmp_path / "copies", tmp_path / "out", "stn", model=model_path)
+    sources, copies = (
+        {row["filepath"].removesuffix(".jpg"): row["val"] for row in csv.DictReader((folder / LABELS).open())}
+        for folder in (exported, tmp_path / "out")
+    )
+    assert copies == {f"{name}-{k}": val for name, val in sources.items() for k in (0, 1)}
 
 
 def test_stn_labels_wait_in_files_that_are_gone_at_the_end(exported: Path) -> None:
@@ -171,13 +184,13 @@ def test_export_of_a_set_of_the_built_in_model_needs_no_model(tmp_path: Path, uv
     done = uvgen("export", shards, "--to", "prnet", "--out", tmp_path / "prnet")
     assert done.exit_code == 0, done.output
     export_shards(shards, tmp_path / "named", "prnet", model="builtin")
-    for path in (tmp_path / "named").rglob("*.*"):
-        if path.name not in (EXPORT_MARK, "dataset.json"):
-            assert path.read_bytes() == (tmp_path / "prnet" / path.relative_to(tmp_path / "named")).read_bytes()
+    files = [path for path in (tmp_path / "named").rglob("*.*") if path.name != EXPORT_MARK]
+    assert len(files) > 5
+    for path in files:
+        assert path.read_bytes() == (tmp_path / "prnet" / path.relative_to(tmp_path / "named")).read_bytes()
     augment_shards(shards, tmp_path / "turned", replace(Augmentation.preset("prnet"), flip=1.0))
     assert open_shards(tmp_path / "turned")[0]["flipped"]
-    index = json.loads((shards / "dataset.json").read_text())
-    index["config"]["model_sha256"] = "0" * 64  # of another version's
-    (shards / "dataset.json").write_text(json.dumps(index))
+    index = Index.read(shards)
+    replace(index, config={**index.config, "model_sha256": "0" * 64}).write(shards)  # of another version's
     done = uvgen("export", shards, "--to", "stn", "--out", tmp_path / "stn")
     assert done.exit_code == 2 and "--model: none, expected one for stn" in done.stderr

@@ -226,7 +226,9 @@ def test_reshow_keeps_annotated_landmarks_in_three_dimensions_as_matlab_counts(
     have(tree, model_path, tmp_path / "shards")
     for convention, first in (("reshow", 1), ("exact", 0)):
         export_shards(tmp_path / "shards", tmp_path / convention, "reshow", convention=convention)
-        for path in (tmp_path / convention).rglob("*_bbox_info.mat"):
+        files = [*(tmp_path / convention).rglob("*_bbox_info.mat")]
+        assert len(files) == 9
+        for path in files:
             info = sio.loadmat(path)
             np.testing.assert_allclose(info["OldKpt"][:, :2], marks[:2].T - 1 + first, atol=1e-3)
             expected = np.column_stack([info["OldKpt"][:, :2], np.ones(68)]) @ info["Tform"].T

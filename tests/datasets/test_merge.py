@@ -202,13 +202,13 @@ def test_merge_refuses_what_cannot_be_one_set(plain, tmp_path) -> None:
 
 
 def test_merge_of_a_damaged_shard_is_refused_and_leaves_no_copy_of_it(plain, tmp_path) -> None:
-    shutil.copytree(plain, tmp_path / "bad")
-    shard = tmp_path / "bad" / "IBUG-00000.h5"
+    shutil.copytree(plain, tmp_path / "bad set")
+    shard = tmp_path / "bad set" / "IBUG-00000.h5"
     data = bytearray(shard.read_bytes())
     data[len(data) // 2] ^= 1
     shard.write_bytes(data)
-    with pytest.raises(DatasetError, match=r"IBUG-00000.h5: its SHA-256 is not the one in the index"):
-        merge_shards(tmp_path / "bad", tmp_path / "out")
+    with pytest.raises(DatasetError, match=r"IBUG-00000.h5: its SHA-256 .*; run `uvgen verify --repair '.*/bad set'`"):
+        merge_shards(tmp_path / "bad set", tmp_path / "out")
     assert "IBUG-00000.h5" not in file_hashes(tmp_path / "out")
 
 

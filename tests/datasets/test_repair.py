@@ -316,4 +316,4 @@ def test_verify_repair_ends_with_0_where_all_is_sound_then_and_with_1_where_not(
 @pytest.mark.parametrize("option", ["--data", "--source", "--weights"])
 def test_verify_with_inputs_but_without_repair_is_wrong_usage(uvgen: Any, sets: Path, option: str) -> None:
     result = uvgen("verify", sets / "built", option, sets / "built/dataset.json")
-    assert result.exit_code == 2 and f"{option}: only with --repair" in result.stderr
+    assert result.exit_code == 2 and f"{option} goes with --repair" in result.stderr

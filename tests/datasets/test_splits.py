@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.builds import assert_equal_samples, by_name, file_hashes, have, make
+from support.builds import assert_equal_samples, begun, by_name, file_hashes, have, make
 from support.toy import write_sample
 
 from uvgen import Augmentation, augment_shards, open_shards, select_names, split_shards, verify_shards
 from uvgen.datasets.selection import Criteria
-from uvgen.datasets.splits import SPLITS, Split, group_samples, read_splits, write_splits
+from uvgen.datasets.split_files import SPLITS, Split, read_splits, write_splits
+from uvgen.datasets.splits import group_samples, train_and_val
 from uvgen.errors import DatasetError, InputError, OutputError
 from uvgen.samples.photographs import source_photograph
 
@@ -131,6 +132,12 @@ def test_group_samples_keeps_each_sample_once_and_versions_together(n, seed, cop
     groups = group_samples(names, copies=copies)
     assert len(groups) == n
     assert sorted(name for group in groups.values() for name in group) == sorted(names)
+
+
+def test_train_and_val_of_augmented_copies_share_no_photograph() -> None:
+    names = [f"HELEN/HELEN_{photo}_1_{version}-{copy}" for photo in range(30) for version in (0, 1) for copy in (0, 1)]
+    train, val = (photographs(part) for part in train_and_val(names, copies=True))
+    assert train and val and not train & val
 
 
 @pytest.mark.parametrize(
@@ -289,6 +296,11 @@ def test_select_names_meets_all_criteria_and_drop_names_the_others(shards) -> No
 def test_select_names_of_whole_photographs_brings_all_versions_along(shards) -> None:
     chosen = select_names(shards, Criteria(names=["IBUG/IBUG_image_002_1_1"]), whole_photographs=True)
     assert photographs(chosen) == {"IBUG/IBUG_image_002"} and len(chosen) == 6
+
+
+def test_select_names_of_a_set_without_samples_says_so(shards, tmp_path) -> None:
+    with pytest.raises(InputError, match="begun: holds no samples, expected some to choose from"):
+        select_names(begun(shards, tmp_path / "begun"), Criteria(max_nme=0.1))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from support.builds import SMALL, edit_index, have, make
 from support.toy import annotation, face3d_files, parameters, picture, toy_model, write_bfm_files, write_sample
 
 from uvgen import augment_shards, diagnose, open_shards, save_model, split_shards
-from uvgen.datasets.splits import SPLITS, Split, write_splits
+from uvgen.datasets.split_files import SPLITS, Split, write_splits
 from uvgen.doctor import machine
 from uvgen.doctor.checks import CHECKS
 from uvgen.doctor.machine import examine_machine
@@ -191,7 +191,7 @@ def test_data_set_with_labels_far_from_annotations_is_told_so(model_path, tmp_pa
 
 
 def test_augmented_copies_of_one_photograph_in_two_splits_are_found(shards, tmp_path) -> None:
-    from uvgen.datasets.splits import SPLITS, Split, write_splits
+    from uvgen.datasets.split_files import SPLITS, Split, write_splits
 
     augment_shards(shards, tmp_path / "copies", copies=2)
     names = open_shards(tmp_path / "copies").names

@@ -101,6 +101,7 @@ def test_bad_arguments_are_named(batch) -> None:
     maps = rows["posmap"]
     for message, call in {
         "scores: 'nme', expected one of nme_68_2d": lambda: Evaluation(scores=["nme"]),
+        "scores: 'ssim', expected a list of names": lambda: Evaluation(scores="ssim"),
         "predicted: 2 faces, expected those of truth, 9": lambda: one.add(predicted[:2], maps),
         "mask: None, expected face texels": lambda: Evaluation(
             landmark_weights=LandmarkWeights.of_constants(constants)).add(predicted, maps),

@@ -105,3 +105,5 @@ def test_worst_face_is_first(shards, predict) -> None:
     order = report.worst_first()
     found = [values[report.result.names.index(name)] for name in order]
     assert found == sorted(found, reverse=True) and len(order) == 9
+    with pytest.raises(InputError, match="key: 'nme', expected 'nme_68_2d'"):
+        report.worst_first("nme")

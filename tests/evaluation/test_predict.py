@@ -338,6 +338,7 @@ def test_wrong_arguments_raise_before_anything_is_written(photos, network, tmp_p
         ({"crop": "tight"}, InputError, "crop: 'tight', expected 'auto', 'training'"),
         ({"faces": "some"}, InputError, "faces: 'some'"),
         ({"write": ["texture"]}, InputError, "write: 'texture', expected 'mesh', 'landmarks', 'pose' or 'map'"),
+        ({"write": "mesh"}, InputError, "write: 'mesh', expected a list of names"),
         ({"write": []}, InputError, "write: nothing, and no drawing"),
         (
             {"boxes": tmp_path / "boxes.csv", "crop": "whole"},

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.builds import SMALL, have
+from support.builds import SMALL, begun, have
 from support.toy import write_tree
 
 from uvgen import crop_to_image, load_model, open_shards
@@ -259,3 +259,8 @@ def test_predictions_in_shards_of_other_crops_are_moved_to_the_truths(tmp_path, 
     report = evaluate_predictions(tmp_path / "others", tmp_path / "true")
     assert report.complete and report.doubts == ()
     assert mean(report) < 1e-3 and mean(report, "nme_dense_2d") < 1e-3  # maps are stored to 1/500 px and more
+
+
+def test_truth_without_samples_is_refused(shards, tmp_path) -> None:
+    with pytest.raises(DatasetError, match="begun: holds no face, expected one or more"):
+        evaluate_predictions(shards, begun(shards, tmp_path / "begun"))

@@ -7,6 +7,7 @@ import pytest
 
 from uvgen import load_model, open_shards
 from uvgen.errors import InputError, OutputError, SettingsError
+from uvgen.evaluation.predictions import Reading
 from uvgen.evaluation.submissions import (
     check_submission,
     keypoint_uv,
@@ -52,6 +53,16 @@ def test_dad3dheads_points_are_of_the_image_and_the_rotation_of_the_pose(
         found = np.array(item["rotation_matrix"])
         np.testing.assert_allclose(found @ found.T, np.eye(3), atol=1e-9)
         assert np.linalg.norm(np.eye(3) - found @ expected.T) < 0.2  # shape and expression turn it a little
+
+
+def test_dad3dheads_of_maps_in_crop_widths_is_that_of_maps_in_px(shards, predictions, tmp_path, model_path) -> None:
+    write_dad3dheads(predictions, shards, tmp_path / "px.json", model=model_path)
+    for path in predictions.rglob("*.npy"):
+        np.save(path, np.load(path).astype(np.float64) / 32)
+    write_dad3dheads(predictions, shards, tmp_path / "widths.json", model=model_path, reading=Reading("size"))
+    expected, found = (json.loads((tmp_path / name).read_text()) for name in ("px.json", "widths.json"))
+    for name, item in expected.items():
+        np.testing.assert_allclose(found[name]["68_landmarks_2d"], item["68_landmarks_2d"], atol=1e-6)
 
 
 def weights(n: int, n_triangles: int) -> list[list[float]]:

@@ -510,11 +510,11 @@ def test_commands_of_codes_where_there_are_none_speak(shards, uvgen, name) -> No
 
 
 def test_info_of_a_reason_of_slashes_and_doctor_of_many_splits_end(shards, uvgen) -> None:
-    from uvgen.datasets.info import _by_reason
+    from uvgen.datasets.info import by_reason
     from uvgen.doctor.shards import _N_PAIRS, _overlapping
 
     reasons = ["a/b.mat: 3 shape parameters", "/" * 20_000, "c/d.mat: 4 shape parameters"]
-    assert _by_reason(reasons) == {"N shape parameters": 2, "/" * 20_000: 1}
+    assert by_reason(reasons) == {"N shape parameters": 2, "/" * 20_000: 1}
     assert len(_overlapping({f"s{k}": {"x", f"{k}"} for k in range(20_000)})) == _N_PAIRS
     assert _overlapping({"a": {"x"}, "b": {"y"}, "c": {"y", "x"}}) == [("a", "c"), ("b", "c")]
 

@@ -124,7 +124,7 @@ def dlib_that_finds(find: Callable[[NDArray[np.uint8], int], list[Any]]) -> dict
     return {"get_frontal_face_detector": lambda: find, "shape_predictor": predictor}
 
 
-def test_dlib_gives_68_points_and_tells_the_licence_of_its_weights(fake: Fake, tmp_path: Path) -> None:
+def test_dlib_gives_68_points_and_tells_the_license_of_its_weights(fake: Fake, tmp_path: Path) -> None:
     (tmp_path / "a.dat").touch()
     fake("dlib", **dlib_that_finds(lambda image, up: [FACE[:68]]))
     detector = open_detector("dlib", tmp_path / "a.dat")

@@ -28,9 +28,9 @@ import uvgen
 from fuzz import mutators
 from uvgen import Augmentation, load_model, save_model
 from uvgen.augment.draws import AugmentationDraw
-from uvgen.cli.options import read_augmentation
+from uvgen.augment.files import read_augmentation
 from uvgen.datasets.config import BuildConfig
-from uvgen.datasets.splits import SPLITS, Split, read_splits, write_splits
+from uvgen.datasets.split_files import SPLITS, Split, read_splits, write_splits
 from uvgen.errors import UvgenError
 from uvgen.evaluation.evaluate import evaluate_predictions
 from uvgen.evaluation.predict_record import INDEX as PREDICTED
@@ -307,7 +307,7 @@ def _read_json(path: Path) -> None:
             read()
         except UvgenError as error:
             _check_message(error)
-    read_augmentation("none", path)
+    read_augmentation(path, "none")
 
 
 def _indexes(folder: Path) -> list[bytes]:

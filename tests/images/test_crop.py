@@ -21,7 +21,7 @@ def landmarks(seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).uniform([30, 50], [90, 140], (68, 2))
 
 
-def test_crop_similarity_without_jitter_centres_the_landmarks_box() -> None:
+def test_crop_similarity_without_jitter_centers_the_landmarks_box() -> None:
     points = landmarks()
     moved = transform_points(points, crop_similarity(points, 101))
     low, high = moved.min(axis=0), moved.max(axis=0)
@@ -75,7 +75,7 @@ similarities = st.builds(
 
 @examples(150)
 @given(images, similarities, st.integers(1, 20))
-def test_warp_image_equals_slow_sampling_to_one_grey_level(image, similarity, size) -> None:
+def test_warp_image_equals_slow_sampling_to_one_gray_level(image, similarity, size) -> None:
     height, width, channels, seed = image
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
     inverse = np.linalg.inv(similarity)
@@ -88,7 +88,7 @@ def test_warp_image_equals_slow_sampling_to_one_grey_level(image, similarity, si
 
 
 @pytest.mark.parametrize("angle", [0.0, 0.4])
-def test_warp_image_equals_scikit_image_to_one_grey_level(angle) -> None:
+def test_warp_image_equals_scikit_image_to_one_gray_level(angle) -> None:
     image = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
     similarity = matrix_of(0.7, angle, 5, -9)
     expected = warp(image, np.linalg.inv(similarity), output_shape=(64, 64), order=1, preserve_range=True)

@@ -117,7 +117,7 @@ def test_crop_from_points5_puts_points_where_deep3d_does(size, points, aligned) 
     assert np.abs(smooth - aligned).max() > 0.05
 
 
-def test_crop_from_points5_of_the_standard_face_centres_its_origin_at_its_scale() -> None:
+def test_crop_from_points5_of_the_standard_face_centers_its_origin_at_its_scale() -> None:
     face = np.array([[1, -1]]) * STANDARD_POINTS[:, :2] * 40 + [300, 200]
     matrix = crop_from_points5(face)
     np.testing.assert_allclose(matrix[0, 0], 102 / 40)

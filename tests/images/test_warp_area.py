@@ -124,7 +124,7 @@ def test_warp_image_filters_up_to_1_5_give_the_same_bytes(factor, angle, flip, c
     np.testing.assert_array_equal(left, right)
 
 
-def test_warp_image_area_just_above_1_5_is_bilinear_to_one_grey_level() -> None:
+def test_warp_image_area_just_above_1_5_is_bilinear_to_one_gray_level() -> None:
     image = noise(200, 300)
     matrix = similarity_of(1.5 + 1e-6, 0.2, (150, 100), 80)
     plain = warp_image(image, matrix, 80, filter="bilinear").astype(int)

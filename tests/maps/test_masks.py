@@ -43,7 +43,7 @@ def labeled(model: MorphableModel) -> MorphableModel:
     return dataclasses.replace(model, regions=regions)
 
 
-def test_masks_of_a_labelled_model_follow_its_labels(model) -> None:
+def test_masks_of_a_labeled_model_follow_its_labels(model) -> None:
     face, features = face_mask(labeled(model), 101), feature_mask(labeled(model), 101)
     rows = np.arange(101)
     np.testing.assert_array_equal(np.flatnonzero(~face[:, 50]), rows[rows > 81])
@@ -51,8 +51,8 @@ def test_masks_of_a_labelled_model_follow_its_labels(model) -> None:
 
 
 def test_face_mask_without_a_neck_label_ends_at_the_jaw(model) -> None:
-    unlabelled_neck = dataclasses.replace(model, regions=np.ones(model.n_vertices, np.uint8))
-    np.testing.assert_array_equal(face_mask(unlabelled_neck, 80), face_mask(model, 80))
+    unlabeled_neck = dataclasses.replace(model, regions=np.ones(model.n_vertices, np.uint8))
+    np.testing.assert_array_equal(face_mask(unlabeled_neck, 80), face_mask(model, 80))
 
 
 def test_read_weights_of_an_image_divides_by_16_and_takes_255_for_16(tmp_path) -> None:

@@ -48,7 +48,7 @@ def coefficients(seed: int = 0, n: int = 3) -> deep3d.Deep3dCoefficients:
 
 
 def seen(model: MorphableModel, given: deep3d.Deep3dCoefficients, k: int) -> NDArray[np.float64]:
-    """(n, 3) vertices of face k in the crop as their code has them: row vectors, decimetres, y up; z left out."""
+    """(n, 3) vertices of face k in the crop as their code has them: row vectors, decimeters, y up; z left out."""
     points = model.mean / 1e5 + (model.basis.astype(float) @ np.r_[given.identity[k], given.expression[k]]) / 1e5
     x, y, z = given.angles_rad[k]
     about_x = np.array([[1, 0, 0], [0, np.cos(x), -np.sin(x)], [0, np.sin(x), np.cos(x)]])

@@ -28,7 +28,7 @@ def test_resample_model_landmarks_stay_in_place():
     model = builtin_model()
     texels = resample_model(model, 256)
     moved = np.linalg.norm(texels.mean[texels.landmarks] - model.mean[model.landmarks], axis=1) / 1000
-    assert np.median(moved) < 0.6 and moved.max() < 3.0  # mm; texels are a millimetre wide
+    assert np.median(moved) < 0.6 and moved.max() < 3.0  # mm; texels are a millimeter wide
 
 
 def test_resample_model_at_its_own_grid_returns_it():

@@ -118,7 +118,7 @@ def test_shapes_and_types_are_those_of_a_morphable_model(model):
     assert np.isfinite(model.basis).all() and np.isfinite(model.albedo_basis).all()
 
 
-def test_mirror_is_exact_in_shape_colour_uv_and_triangles(model):
+def test_mirror_is_exact_in_shape_color_uv_and_triangles(model):
     m = model.mirror
     assert np.array_equal(m[m], np.arange(len(m)))
     assert np.array_equal(model.mean[m] * np.float32([-1, 1, 1]), model.mean)

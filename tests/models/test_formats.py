@@ -326,7 +326,7 @@ def test_keep_all_leaves_loose_vertices_without_expressions(tmp_path: Path, whol
     assert len(loose) == 7 and (found.expression_basis[loose] == 0).all()
 
 
-def test_keep_all_averages_neighbours_on_a_mesh_that_is_no_surface() -> None:
+def test_keep_all_averages_neighbors_on_a_mesh_that_is_no_surface() -> None:
     triangles = np.array([[0, 1, 2], [1, 2, 3], [2, 1, 4], [5, 6, 7]])  # three triangles on one edge; a part of its own
     values = np.zeros((8, 3, 1))
     values[[0, 3, 4], 0, 0] = [1, 2, 6]

@@ -47,7 +47,7 @@ def test_drawings_are_the_same_wherever_the_face_is(model, position_map, kind) -
     assert (np.abs(again.astype(int) - drawn)[rows] > 40).mean() < 0.003  # lines are rounded to quarters of a px
 
 
-def test_sparse_draws_each_side_in_its_colour_at_the_landmarks(model, position_map) -> None:
+def test_sparse_draws_each_side_in_its_color_at_the_landmarks(model, position_map) -> None:
     points = map_to_landmarks(position_map, model)
     for face in (position_map, points, points[:, :2]):
         drawn = draw_alignment(GRAY, face, model=model)

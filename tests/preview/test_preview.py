@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from support.builds import SMALL, have
+from support.builds import SMALL, begun, have
 from support.toy import annotation, parameters, write_sample, write_tree
 
 from uvgen import (
@@ -21,6 +21,7 @@ from uvgen import (
     contact_sheet,
     load_model,
     open_shards,
+    render_predictions,
 )
 from uvgen.datasets.augmented import augment_shards
 from uvgen.errors import DatasetError, InputError
@@ -196,6 +197,7 @@ def test_contact_sheet_shows_named_samples_in_the_order_given(reader: ShardReade
 @pytest.mark.parametrize(("options", "message"), [
     ({"n_samples": 0}, "n_samples: 0, expected 1 to 24"), ({"n_samples": 25}, "n_samples: 25, expected 1 to 24"),
     ({"names": ["a"] * 25}, "names: 25 samples, expected 0 to 24"), ({"every": 0}, "every: 0 texels, expected 1"),
+    ({"names": "IBUG/a"}, r"names: 'IBUG/a', expected a list of names, such as \['IBUG/a'\]"),
 ])  # fmt: skip
 def test_contact_sheet_refuses_numbers_out_of_range(reader: ShardReader, options: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
@@ -206,6 +208,11 @@ def test_contact_sheet_of_a_set_without_samples_says_so(reader: ShardReader) -> 
     reader._pool.entries, reader._ends = [], []
     with pytest.raises(DatasetError, match="holds no sample to show"):
         contact_sheet(reader)
+
+
+def test_predictions_for_a_set_without_samples_are_refused(shards: Path, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="begun: holds no sample to show"):
+        render_predictions(begun(shards, tmp_path / "begun"), tmp_path, tmp_path / "sheet.png")
 
 
 def test_contact_sheet_of_a_map_with_nan_names_the_sample(shards: Path) -> None:
@@ -356,7 +363,7 @@ def test_draw_landmarks_puts_each_dot_on_its_point() -> None:
         np.testing.assert_allclose(np.asarray(drawn)[y, x], side, atol=2)  # rounding of the averages
 
 
-def test_dots_are_centred_on_their_points_to_an_eighth_of_a_pixel() -> None:
+def test_dots_are_centered_on_their_points_to_an_eighth_of_a_pixel() -> None:
     for x, y in ((100.0, 50.0), (100.5, 50.25), (99.9, 50.7)):
         layer = Image.new("RGBA", (PANEL * 4, PANEL * 4))
         drawing.draw_dot(
@@ -580,7 +587,7 @@ def test_legend_calls_crosses_what_they_are_on_the_sheet(reader: ShardReader, mo
     assert drawn == ["true", "annotated"]
 
 
-def test_legend_has_every_colour_of_dots() -> None:
+def test_legend_has_every_color_of_dots() -> None:
     """Also the white ones of the midline."""
     picture = Image.new("RGB", (700, 40), layout.PAPER)
     layout._draw_legend(ImageDraw.Draw(picture), 10, 10, "true")

@@ -14,7 +14,8 @@ from support.toy import write_tree
 from uvgen import BuildConfig
 
 BENCHMARKS = sorted((Path(__file__).parents[2] / "benchmarks").glob("*.py"))
-STARTED = [path for path in BENCHMARKS if path.stem not in ("timing", "history", "example_programs")]
+HISTORY = Path(__file__).parents[2] / "benchmarks/history.py"
+STARTED = [path for path in BENCHMARKS if path.stem not in ("timing", "history", "example_programs", "fault_bench")]
 
 
 @pytest.mark.long
@@ -47,6 +48,11 @@ def test_read_benchmark_times_a_network_its_feed_and_both(model_path: Path, tmp_
 def test_benchmarks_hide_no_module_of_the_standard_library() -> None:
     """A script's folder comes first in `sys.path`: with a `profile.py` in it, `import cProfile` fails there."""
     assert not {path.stem for path in BENCHMARKS} & sys.stdlib_module_names
+
+
+def test_history_offers_the_benchmarks_alone() -> None:
+    done = subprocess.run([sys.executable, HISTORY, "--help"], capture_output=True, text=True, check=True)
+    assert done.stdout.rstrip().endswith(f"benchmarks: {', '.join(path.stem for path in STARTED)}")
 
 
 NEEDED = {"read": "torch", "networks": "torch", "gpu": "torch", "try_recipes": "torch", "augment": "cv2"}

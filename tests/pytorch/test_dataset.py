@@ -163,7 +163,7 @@ def test_dataset_normalization_is_undone_by_its_scales(built: Path, how: dict[st
         torch.testing.assert_close(to_float(batch, None)[name], pixels[name], atol=tolerance, rtol=0)
 
 
-def test_dataset_of_one_colour_and_a_flat_map_has_finite_numbers(plain: Path) -> None:
+def test_dataset_of_one_color_and_a_flat_map_has_finite_numbers(plain: Path) -> None:
     class Flat(Shifts):
         def apply(self, draw: Any, image: Any, position_map: Any, landmarks: Any) -> Any:
             return np.full_like(image, 7), np.full_like(position_map, 11), landmarks

@@ -19,7 +19,8 @@ from support.toy import write_tree
 
 import uvgen
 from uvgen.datasets.config import BuildConfig
-from uvgen.datasets.splits import group_samples, read_splits, split_shards
+from uvgen.datasets.split_files import read_splits
+from uvgen.datasets.splits import group_samples, split_shards
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
 

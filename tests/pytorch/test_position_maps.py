@@ -26,7 +26,8 @@ from support.toy import write_tree
 
 from uvgen import UvgenError
 from uvgen.datasets.config import BuildConfig
-from uvgen.datasets.splits import group_samples, read_splits
+from uvgen.datasets.split_files import read_splits
+from uvgen.datasets.splits import group_samples
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
 
@@ -144,6 +145,11 @@ def test_recipes_warm_up_and_fall_as_they_say() -> None:
 def test_trainer_is_short_enough_to_read() -> None:
     for path in FOLDER.glob("*.py"):
         assert len(path.read_text(encoding="utf-8").splitlines()) < 300, path
+
+
+def test_trainer_starts_on_systems_without_affinities(run: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)  # macOS
+    assert "--threads" in run(FOLDER / "train.py", "--help").stdout
 
 
 class Command:

@@ -88,13 +88,13 @@ def test_rasterize_square_of_two_triangles_is_drawn_as_the_rule_says():
 
 
 @pytest.mark.parametrize("corners", [[0, 1, 2], [1, 2, 0], [2, 0, 1], [0, 2, 1], [2, 1, 0], [1, 0, 2]])
-def test_rasterize_triangle_on_centres_is_drawn_alike_in_every_winding(corners):
+def test_rasterize_triangle_on_centers_is_drawn_alike_in_every_winding(corners):
     vertices = np.array([[0, 0, 1], [4, 0, 2], [0, 4, 3]], np.float32)
     expected = [[1, 1, 1, 1, 0], [1, 1, 1, 0, 0], [1, 1, 0, 0, 0], [1, 0, 0, 0, 0], [0, 0, 0, 0, 0]]
     np.testing.assert_array_equal(r.rasterize(vertices, [corners], (5, 5)).covered, expected)
 
 
-def test_rasterize_fan_around_a_pixel_centre_draws_it_once():
+def test_rasterize_fan_around_a_pixel_center_draws_it_once():
     angle = np.linspace(0, 2 * np.pi, 8)[:-1]
     rim = np.stack([3 + 2.3 * np.cos(angle), 2 + 1.7 * np.sin(angle), 0 * angle], axis=1)
     vertices = np.vstack([[3, 2, 0], rim])

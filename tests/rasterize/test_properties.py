@@ -39,7 +39,7 @@ def closed_sides(points, triangles):
 
 @few
 @given(st.lists(st.tuples(grid, grid), min_size=3, max_size=25, unique=True), st.randoms(use_true_random=False))
-def test_delaunay_triangulation_covers_each_centre_in_its_hull_exactly_once(points, random):
+def test_delaunay_triangulation_covers_each_center_in_its_hull_exactly_once(points, random):
     points = np.array(points)
     try:
         triangles = Delaunay(points).simplices.copy()

@@ -150,7 +150,7 @@ def test_unwrapping_and_rendering_returns_the_face():
     for name in GOLDEN:
         crop, position_map, coverage = unwrapped(name)
         texture, valid = r.unwrap(crop, position_map, coverage=coverage)
-        picture, fragments = r.render(position_map, texture, crop.shape[:2], mask=valid)
+        picture, fragments = r.render(position_map, texture, crop.shape[:2], coverage=valid)
         means.append(np.abs(picture - crop)[fragments.covered].mean())
         assert fragments.covered.sum() > 20_000
     assert np.mean(means) < 2 and max(means) < 2.5

@@ -37,7 +37,7 @@ def test_mesh_from_map_mask_square_of_three_texels_is_one_triangle():
     assert len(triangles) == 3 and (r.face_normals(vertices, triangles)[:, 2] == 1).all()
     for shape in ((0, 0), (1, 5), (5, 1), (0, 4)):
         assert len(r.mesh_from_map(np.zeros((*shape, 3)))[1]) == 0
-    with pytest.raises(InputError, match="mask"):
+    with pytest.raises(InputError, match="coverage"):
         r.mesh_from_map(flat_map(3, 3), np.ones((3, 4), bool))
 
 

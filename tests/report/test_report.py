@@ -16,7 +16,7 @@ from support.builds import SMALL, have
 from support.reports import BIGGER, WEIRD, picture, rows, script_arguments
 from support.toy import write_sample, write_tree
 
-from uvgen import load_model, open_shards, write_report
+from uvgen import describe_shards, load_model, open_shards, write_report
 from uvgen.datasets.augmented import augment_shards
 from uvgen.errors import BusyError, DatasetError, InputError, ModelError, OutputError, SettingsError
 from uvgen.report import write as write_module
@@ -249,6 +249,9 @@ def test_report_names_skipped_samples_and_their_reasons(model_path: Path, tmp_pa
     write_report(tmp_path / "shards", tmp_path / "report", worst=1)
     text = text_of(tmp_path / "report")
     assert "Why samples were skipped" in text and "AFW/AFW_000_1_0" in text
+    assert all(
+        reason in text for reason in describe_shards(tmp_path / "shards").skipped
+    )  # counted as `uvgen info` does
     assert "<i>" not in (tmp_path / "report/index.html").read_text(encoding="utf-8")
 
 

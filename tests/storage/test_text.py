@@ -116,12 +116,12 @@ def test_index_saved_by_an_editor_is_read(tmp_path: Path, encoding: str, tree: P
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_augmentation_saved_by_an_editor_is_read(tmp_path: Path, encoding: str) -> None:
-    from uvgen.cli.options import read_augmentation
+    from uvgen import read_augmentation
 
     (tmp_path / "a.json").write_bytes(
         json.dumps({"rotation_deg": [-7, 9]}, indent=1).replace("\n", "\r\n").encode(encoding)
     )
-    assert read_augmentation("none", tmp_path / "a.json").rotation_deg == (-7, 9)
+    assert read_augmentation(tmp_path / "a.json", "none").rotation_deg == (-7, 9)
     np.save(tmp_path / "a.npy", np.zeros(3))
     with pytest.raises(InputError, match=r"a\.npy: a NumPy .npy array, expected a JSON object of ranges"):
-        read_augmentation("none", tmp_path / "a.npy")
+        read_augmentation(tmp_path / "a.npy", "none")

@@ -1,6 +1,7 @@
 """What tests of whole data sets share: making one, comparing folders, running the command as a process."""
 
 import atexit
+import dataclasses
 import hashlib
 import json
 import os
@@ -20,7 +21,8 @@ import numpy as np
 from uvgen import BuildResult, ShardReader, build_shards, find_samples, load_model, open_shards
 from uvgen.datasets.config import BuildConfig
 from uvgen.models.morphable import MorphableModel
-from uvgen.shards.index import sealed
+from uvgen.shards.constants import CONSTANTS
+from uvgen.shards.index import Index, sealed
 
 PATIENCE_S = 300  # for what takes a second: a loaded machine is slow, and only a hang is to end here
 COMMAND = (sys.executable, "-c", "from uvgen.cli.main import main; main()")
@@ -51,6 +53,14 @@ def have(tree: Path, model_path: Path, out: Path, config: BuildConfig = SMALL) -
         shutil.copytree(out, draft).rename(kept)
     else:
         shutil.copytree(kept, out)
+
+
+def begun(folder: Path, out: Path) -> Path:
+    """A data set that was stopped before its first shard: the index and the constants of another one, and no shards."""
+    out.mkdir()
+    dataclasses.replace(Index.read(folder), shards=[], skipped=[]).write(out)
+    shutil.copy(folder / CONSTANTS, out)
+    return out
 
 
 @cache

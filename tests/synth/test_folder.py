@@ -287,7 +287,7 @@ def test_any_model_can_be_rendered_also_without_mirror_images_of_all_its_faces(
         assert np.abs(difference).mean() < 8  # the same backdrop, mirrored
 
 
-def test_model_without_albedo_gets_grey_skin(model: MorphableModel, tmp_path: Path) -> None:
+def test_model_without_albedo_gets_gray_skin(model: MorphableModel, tmp_path: Path) -> None:
     bare = replace(model, albedo_mean=None, albedo_basis=None, albedo_std=None, path=None)
     render_faces(tmp_path, 1, model=bare, size=SIZE, subsets=["AFW"], flip=False)
     (sample,) = find_samples(tmp_path)

@@ -114,7 +114,7 @@ def shard_attributes(config: BuildConfig, model: MorphableModel) -> dict[str, An
         "model_sha256": model.content_sha256,
         "config": json.dumps(config.to_plain(), sort_keys=True),
         "convention": config.convention,
-        "pixel_frame": "pixel centres at integers, first pixel (0, 0), x right, y down, z toward the viewer",
+        "pixel_frame": "pixel centers at integers, first pixel (0, 0), x right, y down, z toward the viewer",
     }
 
 

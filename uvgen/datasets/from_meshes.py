@@ -213,9 +213,7 @@ def _about_frame(samples: Sequence[MeshSample], meshes: str | os.PathLike[str]) 
     ]
 
 
-def _survey(
-    samples: Sequence[MeshSample], model: MorphableModel, config: BuildConfig, how: RunOptions
-) -> None:  # fmt: skip
+def _survey(samples: Sequence[MeshSample], model: MorphableModel, config: BuildConfig, how: RunOptions) -> None:
     """Raise DatasetError if no sample can be used, for example because all meshes are of another topology."""
     begin("reading a few meshes")
     errors = list[str]()

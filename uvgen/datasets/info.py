@@ -14,8 +14,10 @@ from uvgen.datasets.config import DatasetConfig
 from uvgen.datasets.naming import subset_of_shard
 from uvgen.datasets.open import reader_of
 from uvgen.datasets.quality.summary import LabelQuality, label_quality
-from uvgen.datasets.splits import SPLITS, group_samples, read_splits
+from uvgen.datasets.split_files import SPLITS, read_splits
+from uvgen.datasets.splits import group_samples
 from uvgen.described import described
+from uvgen.geometry import wrapped_deg
 from uvgen.shards.index import Index, data_folder
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.objects import said
@@ -143,7 +145,7 @@ def describe_shards(path: str | os.PathLike[str], *, untrusted: bool = False) ->
         uvgen=index.uvgen,
         yaws=_yaws(reader),
         quality=label_quality(reader),
-        skipped=_by_reason([skip.reason for skip in index.skipped]),
+        skipped=by_reason([skip.reason for skip in index.skipped]),
         splits={name: len(split.samples) for name, split in splits.items()},
     )
 
@@ -151,8 +153,8 @@ def describe_shards(path: str | os.PathLike[str], *, untrusted: bool = False) ->
 def _yaws(reader: ShardReader) -> dict[int, int]:
     if "crop_pose" not in reader.fields:
         return {}
-    yaws = np.degrees(reader.column("crop_pose")[:, 1].astype(np.float64))
-    yaws = (yaws[np.isfinite(yaws)] + 180) % 360 - 180
+    yaws = wrapped_deg(np.degrees(reader.column("crop_pose")[:, 1].astype(np.float64)))
+    yaws = yaws[np.isfinite(yaws)]
     bins = np.floor(yaws / YAW_STEP_DEG).astype(int) * YAW_STEP_DEG
     if not len(bins):
         return {}
@@ -163,7 +165,7 @@ def _yaws(reader: ShardReader) -> dict[int, int]:
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
-def _by_reason(reasons: list[str]) -> dict[str, int]:
+def by_reason(reasons: list[str]) -> dict[str, int]:
     """How often there is each kind of reason, the most frequent first.
 
     Reasons of one kind differ in file names, which are left out, and in numbers, which are N where they differ:

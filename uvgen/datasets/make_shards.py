@@ -31,7 +31,8 @@ Unit = TypeVar("Unit", bound=ShardUnit)
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """The result of `uvgen.build_shards` or `uvgen.augment_shards`: what the run did, and what the folder now contains.
+    """The result of a function that makes shards, such as `uvgen.build_shards`: what the run did, and what the folder
+    now contains.
 
     Attributes
     ----------

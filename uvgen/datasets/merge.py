@@ -23,7 +23,7 @@ from uvgen.datasets.output_folder import check_output, output_folder
 from uvgen.datasets.quality.label_columns import REPEATED, repeated_names, stated_repeated
 from uvgen.datasets.record import ShardResult
 from uvgen.datasets.source import check_source, check_source_hash, stored_fields
-from uvgen.datasets.splits import split_names
+from uvgen.datasets.split_files import split_names
 from uvgen.errors import DatasetError, InputError
 from uvgen.jobs.options import RETRIES, RunOptions
 from uvgen.progress import advance
@@ -148,14 +148,15 @@ def merge_shards(
     Returns
     -------
     BuildResult
-        Samples that the sources had skipped are listed there, and not here.
+        It lists no skipped samples: those of a source are listed in the source's own index.
 
     Raises
     ------
     DatasetError
         If a source is damaged or unfinished, or the output cannot be written or holds something else.
     InputError
-        If the sources were made otherwise than each other, two have a sample of the same name, or a name is in none.
+        If the sources were made with different settings, two of them have a sample of the same name, or one of `names`
+        is in none of them.
 
     Examples
     --------

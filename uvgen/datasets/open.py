@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.fields import MAP_PARAMETERS, known_layouts, required_fields
-from uvgen.datasets.splits import split_names
+from uvgen.datasets.split_files import split_names
 from uvgen.errors import InputError, ModelError, UvgenError
 from uvgen.normalization import AUTO, Normalization, image_choice
 from uvgen.samples.find import find_names
@@ -156,11 +156,6 @@ def check_model(model: "MorphableModel", folder: Path, config: DatasetConfig) ->
             f"{model.path or model.name}: not the model of {folder} (content {model.content_sha256[:12]}…, "
             f"the set was built with {config.model}, {config.model_sha256[:12]}…); name that model's file"
         )
-
-
-def makes_own_maps(config: DatasetConfig) -> bool:
-    """Whether maps that a set does not store can be made without being told the model: it is the built-in one."""
-    return config.build.maps == "none" and own_model(config) is not None
 
 
 def own_model(config: DatasetConfig) -> "MorphableModel | None":

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +79,15 @@ class PreparedFaces:
     seconds: float
 
     __repr__ = described
+
+    def to_plain(self) -> dict[str, Any]:
+        """The result as `uvgen prepare deep3d --json` prints it."""
+        return {
+            "samples": self.faces,
+            "skipped": [skip._asdict() for skip in self.skipped],
+            "notice": self.notice,
+            "seconds": self.seconds,
+        }
 
 
 def prepare_deep3d(

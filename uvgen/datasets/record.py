@@ -62,13 +62,14 @@ _JOURNAL = f"{TEMPORARY_PREFIX}journal"
 _SECONDS_BETWEEN_WRITES = 10.0
 _SECONDS_BETWEEN_COMMITS = 1800.0  # where each write of the index stays in a repository's history
 
-_HASHES = {
+_DIFFERENCES = {
     "model_sha256": "another model", "weight_mask_sha256": "another weight mask", "augmented_from": "other shards",
     "merged_from": "other shards",
     "repeated_annotations": "other samples that hold the annotation of another version of their photograph",
     "names_sha256": "other samples of the same number: another list, exclusions or subsets, or other files",
     "samples": "{old} samples, now they are {new}: another list, exclusions, limit or subsets, or other files",
 }  # fmt: skip
+"""How a message says that one of these settings differs from that of a set that was begun."""
 
 
 class ShardRecord:
@@ -119,7 +120,7 @@ class ShardRecord:
             (folder / DATASET_INDEX).unlink(missing_ok=True)  # last: without it, the others count as foreign
         if (folder / DATASET_INDEX).exists():
             index = read_begun(folder)
-            check_same(folder, _settings(index), _settings(self.index), _HASHES)
+            check_same(folder, _settings(index), _settings(self.index), _DIFFERENCES)
             self._take_over(index)
         self._check_places()
         data = constants_bytes(self._constants)
@@ -316,7 +317,7 @@ def check_begun(out: Path, config: BuildConfig, model: MorphableModel | None, pl
     del new["weight_mask_sha256"]  # known later
     if model is None:
         del new["model"], new["model_sha256"]
-    check_same(out, {key: old.get(key) for key in new}, new, _HASHES)
+    check_same(out, {key: old.get(key) for key in new}, new, _DIFFERENCES)
 
 
 def _size(path: Path) -> int:

@@ -106,8 +106,8 @@ def repair_shards(
     Raises
     ------
     DatasetError
-        If `dataset.json` is missing or damaged, the set is unfinished or was made by another version of uvgen, or
-        the samples or source shards are not those that it was made of.
+        If `dataset.json` is missing or damaged; or if a file is damaged, and the set is unfinished or was made by
+        another version of uvgen, or the samples or source shards are not those that it was made of.
     ModelError
         If the model is not the set's.
     InputError
@@ -149,7 +149,10 @@ def repair_shards(
         repaired = [folder / file for file in sorted(bad) if file not in record.problems]
         if not constants:
             problem = _write_constants(folder, index, config, plan.constants())
-            (repaired if problem is None else problems).append(problem or folder / CONSTANTS)  # type: ignore[arg-type]
+            if problem is None:
+                repaired.append(folder / CONSTANTS)
+            else:
+                problems.append(problem)
         seconds = time.perf_counter() - started
         return RepairResult(tuple(repaired), tuple(map(printable, problems)), seconds)
 

@@ -1,7 +1,7 @@
 """Choosing samples of a data set by what is known of them: what `uvgen select` and `uvgen drop` do."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,11 @@ from uvgen.checks import check_several
 from uvgen.datasets.naming import subset_of_shard
 from uvgen.datasets.open import open_shards
 from uvgen.datasets.quality.label_columns import label_columns
-from uvgen.datasets.splits import group_samples, split_names
+from uvgen.datasets.split_files import split_names
+from uvgen.datasets.splits import group_samples
 from uvgen.described import described
 from uvgen.errors import InputError
+from uvgen.geometry import wrapped_deg
 from uvgen.samples.find import find_names
 from uvgen.shards.reader import ShardReader
 
@@ -26,7 +28,7 @@ class Criteria:
 
     Attributes
     ----------
-    names : iterable of str or path-like, optional
+    names : sequence of str or path-like, optional
         Names of samples, or a text file that lists them.
     split : str, optional
         A part of ``splits.json``.
@@ -41,7 +43,7 @@ class Criteria:
         Whether an augmentation mirrored the sample.
     """
 
-    names: Iterable[str] | str | os.PathLike[str] | None = None
+    names: Sequence[str] | str | os.PathLike[str] | None = None
     split: str | None = None
     subsets: Sequence[str] = ()
     min_nme: float | None = None
@@ -95,12 +97,14 @@ def select_names(
     Raises
     ------
     InputError
-        If a name, a subset or the split is not in the set, a range is empty, or the set has no such field.
+        If a name, a subset or the split is not in the set, a range is empty, or the set is empty or has no such field.
     DatasetError
         If the folder is not a data set, or a shard cannot be read.
     """
     reader = open_shards(path, untrusted=untrusted)
     names = reader.names
+    if not names:
+        raise InputError(f"{reader.folder}: holds no samples, expected some to choose from")
     chosen = np.ones(len(names), bool)
     parts = [criteria.names, None if criteria.split is None else split_names(reader.folder, criteria.split)]
     for part in parts:
@@ -146,5 +150,5 @@ def _in_range(reader: ShardReader, field: str, low: float | None, high: float | 
             raise InputError(f"{reader.folder}: no sample has a label NME, the samples' files hold no landmarks")
         values = np.where(label_columns(reader).repeated, np.nan, values)
     if field == "crop_pose":
-        values = np.abs(np.degrees(values[:, 1].astype(np.float64)))
+        values = np.abs(wrapped_deg(np.degrees(values[:, 1].astype(np.float64))))
     return (values >= low) & (values <= high)

@@ -23,7 +23,7 @@ def check_source_hash(path: Path, entry: ShardEntry) -> None:
     if found != entry.sha256:
         raise DatasetError(
             f"{path}: its SHA-256 is not the one in the index: damaged or changed; run `uvgen verify --repair "
-            f"{path.parent}`, or delete it and run the `uvgen build` that made it again"
+            f"{typed(path.parent)}`, or delete it and run the `uvgen build` that made it again"
         )
 
 

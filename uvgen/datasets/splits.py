@@ -1,4 +1,4 @@
-"""`splits.json`: named parts of a data set, such as "train" and "val", as lists of sample names.
+"""Dividing a data set into named parts, such as "train" and "val": what `uvgen split` does.
 
 A split takes whole photographs: turned versions, mirror images and augmented copies of one never end up in two parts.
 It depends on the seed and the photographs' names alone, so that a set of crops at 128 px and its augmented copies are
@@ -6,12 +6,10 @@ divided as the set at 256 px is.
 """
 
 import hashlib
-import json
 import math
 import os
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,51 +17,18 @@ from typing import Any
 from uvgen.checks import seed_number, shown
 from uvgen.datasets.config import DatasetConfig, is_number
 from uvgen.datasets.naming import original_name
+from uvgen.datasets.split_files import SPLITS, Split, check_split_name, read_splits, write_splits
 from uvgen.described import described
-from uvgen.errors import DatasetError, InputError, SettingsError
+from uvgen.errors import DatasetError, InputError
 from uvgen.samples.photographs import source_photograph
 from uvgen.shards.index import Index, data_folder
 from uvgen.shards.reader import ShardReader
-from uvgen.storage.files import check_file, replaced_on_success, same_content
 from uvgen.storage.folders import DATASET_INDEX
-from uvgen.storage.locks import locked
 from uvgen.storage.names import brief
-from uvgen.storage.plain_json import parse_json
-from uvgen.storage.reading import max_bytes
-from uvgen.storage.text import read_text
-from uvgen.wording import are, count
-
-SPLITS = "splits.json"
-"""The file's name, beside `dataset.json`."""
+from uvgen.wording import count
 
 PHOTOGRAPH, SAMPLE = "photograph", "sample"
-_FORMAT, _VERSION = "uvgen-splits", 1
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_WHAT = "the splits that `uvgen split` wrote"
-
-
-@dataclass(frozen=True, slots=True)
-class Split:
-    """A named part of a data set.
-
-    Attributes
-    ----------
-    name : str
-        "train".
-    samples : tuple of str
-        Names, in the order of the data set.
-    made : mapping
-        What made it, plain values: fraction, seed and `by`, or criteria.
-    """
-
-    name: str
-    samples: tuple[str, ...]
-    made: Mapping[str, Any]
-
-    __repr__ = described
-
-
-_VAL_SHARE = 0.05
+_VAL_SHARE = 0.05  # of the photographs
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +85,7 @@ def split_shards(
         Part of the photographs for each name, ``{"train": 0.9, "val": 0.1}``; they sum to 1, or to less if some
         samples are to be in no part.
     seed : int
-        Another seed, another division.
+        Random seed: another seed gives another division.
     by : str
         What is never divided: "photograph" (see `uvgen.samples.photographs.source_photograph`), "sample", or a regular
         expression: samples are kept together if it matches the same text in their names, or its first group does.
@@ -189,12 +154,6 @@ def _check_fractions(fractions: Mapping[str, float]) -> None:
         raise InputError(f"fractions: they sum to {total:g}, expected 1, or less to leave samples out")
 
 
-def check_split_name(name: str) -> None:
-    """Raise InputError unless a name can be a part's: letters, digits, dots, dashes and underscores."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise InputError(f"split {name!r}: expected a name of letters, digits, '.', '-' and '_', such as train")
-
-
 def group_samples(names: Sequence[str], by: str = PHOTOGRAPH, *, copies: bool = False) -> dict[str, list[str]]:
     """Group samples by the photograph, or other text in their names, that they have in common.
 
@@ -236,7 +195,9 @@ def group_samples(names: Sequence[str], by: str = PHOTOGRAPH, *, copies: bool = 
     return groups
 
 
-def train_and_val(names: Sequence[str], folder: Path | None = None) -> tuple[list[str], list[str]]:
+def train_and_val(
+    names: Sequence[str], folder: Path | None = None, *, copies: bool = False
+) -> tuple[list[str], list[str]]:
     """Samples to train with, and those to validate with, of whole photographs.
 
     Parameters
@@ -245,6 +206,8 @@ def train_and_val(names: Sequence[str], folder: Path | None = None) -> tuple[lis
         Samples' names.
     folder : Path, optional
         A data set; if its ``splits.json`` has parts train and val, they count, and what is in neither is left out.
+    copies : bool
+        As for `group_samples`.
 
     Returns
     -------
@@ -256,136 +219,13 @@ def train_and_val(names: Sequence[str], folder: Path | None = None) -> tuple[lis
     if {"train", "val"} <= set(splits):
         chosen = tuple(set(splits[name].samples) for name in ("train", "val"))
     else:
-        groups = group_samples(names)
+        groups = group_samples(names, copies=copies)
         keys = sorted(groups, key=lambda group: (_place(0, group), group))
         n_val = max(round(_VAL_SHARE * len(keys)), int(len(keys) > 1))
         val = {name for key in keys[len(keys) - n_val :] for name in groups[key]}
         chosen = set(names) - val, val
     train, val_names = ([name for name in names if name in part] for part in chosen)
     return train, val_names
-
-
-def read_splits(path: Path) -> dict[str, Split]:
-    """The parts that a file lists, by name.
-
-    Raises
-    ------
-    DatasetError
-        If it is missing or holds something else.
-    """
-    try:
-        content = parse_json(read_text(path, _WHAT, most_bytes=max_bytes()))
-        _check_object(content, "it")
-        if content.get("format") != _FORMAT or content.get("version") != _VERSION:
-            raise ValueError(f"format {brief(content.get('format'))}, version {brief(content.get('version'))}")
-        found = {}
-        for name, entry in _check_object(content.get("splits"), "splits").items():
-            check_split_name(name)
-            if "samples" not in _check_object(entry, name):
-                raise ValueError(f"{name} has no samples")
-            samples, made = entry["samples"], {key: value for key, value in entry.items() if key != "samples"}
-            if not isinstance(samples, list) or not all(isinstance(sample, str) for sample in samples):
-                raise ValueError(f"samples of {name} are not a list of names")
-            if len(set(samples)) < len(samples):
-                raise ValueError(f"{name} lists a sample twice")
-            found[name] = Split(name, tuple(samples), made)
-        return found
-    except FileNotFoundError as error:
-        raise DatasetError(f"{path}: no such file, expected {_WHAT}; run it first") from error
-    except DatasetError:
-        raise
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror}), expected {_WHAT}") from error
-    except (InputError, ValueError, LookupError, TypeError, AttributeError) as error:
-        reason = str(error).removeprefix(f"{path}: ")
-        raise DatasetError(f"{path}: cannot be used ({brief(reason)}), expected {_WHAT}; run it again") from error
-
-
-def _check_object(value: Any, what: str) -> dict[str, Any]:
-    """The value; ValueError if it is none that has fields."""
-    if not isinstance(value, dict):
-        raise ValueError(f"{what} is {brief(json.dumps(value))[:40]}, expected a JSON object")
-    return value
-
-
-def write_splits(path: Path, splits: Iterable[Split], *, overwrite: bool = False) -> None:
-    """Add parts to a file of splits.
-
-    Parameters
-    ----------
-    path : Path
-        The file; parts of other names that it lists are kept.
-    splits : iterable of Split
-        Parts to add.
-    overwrite : bool
-        Whether to replace parts of the same names with other samples; otherwise they are refused.
-
-    Raises
-    ------
-    SettingsError
-        If a part is there with other samples, or the file cannot be written.
-    DatasetError
-        If the file holds something else.
-    """
-    folder = path.absolute().parent
-    if not folder.exists():
-        check_file(path)
-        folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder, wait=True):  # two at once would each keep what they have read
-        _write_splits(path, splits, overwrite)
-
-
-def _write_splits(path: Path, splits: Iterable[Split], overwrite: bool) -> None:
-    there = read_splits(path) if path.exists() else {}
-    for split in splits:
-        if twice := [name for name, n in Counter(split.samples).items() if n > 1]:
-            raise DatasetError(
-                f"{path}: sample {brief(twice[0])} would be in {split.name} twice, as it is in the data set; "
-                "run `uvgen verify` on that"
-            )
-        old = there.get(split.name)
-        if old is not None and old.samples != split.samples and not overwrite:
-            raise SettingsError(
-                f"{path}: has a split {split.name} of {count(len(old.samples), 'other sample')} already; choose "
-                "another name, or overwrite it"
-            )
-        there[split.name] = split
-    content = {
-        "format": _FORMAT,
-        "version": _VERSION,
-        "splits": {name: {**split.made, "samples": list(split.samples)} for name, split in sorted(there.items())},
-    }
-    data = (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
-    if not same_content(path, data):
-        check_file(path)
-        with replaced_on_success(path) as temporary:
-            temporary.write_bytes(data)
-
-
-def split_names(folder: Path, name: str) -> tuple[str, ...]:
-    """The samples of one of a folder's splits; InputError if it has none of this name."""
-    splits = read_splits(folder / SPLITS)
-    if name not in splits:
-        raise InputError(f"split {name!r}: not in {folder / SPLITS}, which has {', '.join(splits) or 'none'}")
-    return splits[name].samples
-
-
-def check_splits(folder: Path, names: Sequence[str]) -> list[str]:
-    """What is wrong with a folder's splits, if it has some: samples that the set does not have."""
-    path = folder / SPLITS
-    if not path.exists():
-        return []
-    try:
-        splits = read_splits(path)
-    except DatasetError as error:
-        return [str(error)]
-    there = set(names)
-    return [
-        f"{path}: split {split.name} lists {count(len(missing), 'sample')} that {are(len(missing))} not in the set, "
-        f"first {missing[0]}; run `uvgen split` again"
-        for split in splits.values()
-        if (missing := [sample for sample in split.samples if sample not in there])
-    ]
 
 
 def _names(folder: Path, index: Index) -> list[str]:

@@ -12,7 +12,7 @@ from uvgen.datasets.config import DatasetConfig
 from uvgen.datasets.open import check_model, open_shards
 from uvgen.datasets.quality.summary import LabelQuality, label_quality
 from uvgen.datasets.shard_checks import shard_problems
-from uvgen.datasets.splits import check_splits
+from uvgen.datasets.split_files import check_splits
 from uvgen.datasets.targets import target_maker
 from uvgen.described import described
 from uvgen.errors import DatasetError, with_urls
@@ -137,31 +137,7 @@ def verify_shards(
     if model is not None:
         model = as_model(model, untrusted=untrusted)
         check_model(model, folder, DatasetConfig.of_index(index, folder))
-    problems: list[str] = []
-    listed = {entry.file for entry in index.shards if entry.samples}
-    there = [path.name for path in folder.glob("[!.]*.h5")] if url_of(folder) is None else [
-        name for name in stored_names(folder) if name.endswith(".h5") and "/" not in name
-    ]  # fmt: skip
-    for stray in sorted(set(there) - listed):
-        problems.append(f"{folder / stray}: not listed in {DATASET_INDEX}")
-    if index.missing:
-        problems.append(
-            f"{folder}: unfinished, {count(index.missing, 'sample')} {are(index.missing)} missing; run what made it "
-            "again"
-        )
-    if not index.n_samples and index.skipped:
-        problems.append(
-            f"{folder}: holds no samples, all {len(index.skipped)} were skipped, first {index.skipped[0].reason}"
-        )
-    problems += _check_constants(folder, index)
-    if all(entry.sample_names is not None for entry in index.shards):
-        names = [name for entry in index.shards for name in entry.sample_names or ()]
-        if twice := [name for name, n in Counter(names).items() if n > 1]:
-            problems.append(
-                f"{folder}: {count(len(twice), 'sample')} {are(len(twice))} in it more than once, first "
-                f"{brief(twice[0])}"
-            )
-        problems += check_splits(folder, names)
+    problems = [*_check_index(folder, index), *_check_constants(folder, index), *_check_names(folder, index)]
     tasks = [CheckTask(entry) for entry in index.shards if entry.sha256 is not None]
     begin("verifying", index.n_samples, first="starting to verify")
     found = dict[str, tuple[str, ...]]()
@@ -186,6 +162,39 @@ def verify_shards(
     )
 
 
+def _check_index(folder: Path, index: Index) -> list[str]:
+    """Files that the index does not list, and samples that it lacks."""
+    problems: list[str] = []
+    listed = {entry.file for entry in index.shards if entry.samples}
+    there = [path.name for path in folder.glob("[!.]*.h5")] if url_of(folder) is None else [
+        name for name in stored_names(folder) if name.endswith(".h5") and "/" not in name
+    ]  # fmt: skip
+    problems += [f"{folder / stray}: not listed in {DATASET_INDEX}" for stray in sorted(set(there) - listed)]
+    if index.missing:
+        problems.append(
+            f"{folder}: unfinished, {count(index.missing, 'sample')} {are(index.missing)} missing; run what made it "
+            "again"
+        )
+    if not index.n_samples and index.skipped:
+        problems.append(
+            f"{folder}: holds no samples, all {len(index.skipped)} were skipped, first {index.skipped[0].reason}"
+        )
+    return problems
+
+
+def _check_names(folder: Path, index: Index) -> list[str]:
+    """Samples that are there twice, and splits that name others; nothing if the index does not name its samples."""
+    if any(entry.sample_names is None for entry in index.shards):
+        return []
+    names = [name for entry in index.shards for name in entry.sample_names or ()]
+    twice = [name for name, n in Counter(names).items() if n > 1]
+    problems = check_splits(folder, names)
+    if twice:
+        what = f"{count(len(twice), 'sample')} {are(len(twice))} in it more than once, first {brief(twice[0])}"
+        problems.insert(0, f"{folder}: {what}")
+    return problems
+
+
 def _check_constants(folder: Path, index: Index) -> list[str]:
     path = folder / CONSTANTS
     if not path.exists():
@@ -204,14 +213,14 @@ def _check_constants(folder: Path, index: Index) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class CheckTask:
-    """A shard to check, by its entry in the index, and what became of the processes that tried."""
+    """A shard to check, by its entry in the index; `died` says how its processes ended, if none could check it."""
 
     entry: ShardEntry
     died: str = ""
 
     @property
     def file(self) -> str:
-        """For messages."""
+        """The shard's file name, for messages."""
         return self.entry.file
 
 
@@ -249,9 +258,9 @@ class VerifyJob:
         return check
 
     def parts(self, task: CheckTask) -> list[CheckTask]:
-        """It has one."""
+        """A shard is checked as a whole, so the task itself."""
         return [task]
 
     def without(self, task: CheckTask, causes: Mapping[int, str]) -> CheckTask:
-        """What stands for a shard that no process survives."""
+        """The task for a shard whose processes die or hang, which reports that as the shard's problem."""
         return replace(task, died=causes[0])

@@ -168,7 +168,8 @@ CHECKS = {
         NOTE, "many small shards",
         "The set has more than 100 shards of fewer than 32 samples on average, which makes opening and copying "
         "slow.",
-        "Build with a larger `uvgen build --shard-size`, or copy the set with `uvgen merge SHARDS --out NEW`.",
+        "Build the set again with a larger `uvgen build --shard-size`. Copies and parts of a set, and sets put "
+        "together, have as many samples per shard as what they were made from.",
     ),
     "UV210": Check(
         WARNING, "labels are far from the annotations",

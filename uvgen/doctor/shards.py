@@ -8,7 +8,8 @@ from uvgen._version import __version__
 from uvgen.datasets.config import DatasetConfig
 from uvgen.datasets.open import check_model, reader_of
 from uvgen.datasets.quality.summary import label_quality
-from uvgen.datasets.splits import SPLITS, check_splits, group_samples, read_splits
+from uvgen.datasets.split_files import SPLITS, check_splits, read_splits
+from uvgen.datasets.splits import group_samples
 from uvgen.datasets.verify import verify_shards
 from uvgen.doctor.checks import Finding, few
 from uvgen.errors import DatasetError, ModelError

@@ -3,6 +3,7 @@ from .alignment import Similarity, align_by_icp, align_points
 from .evaluate import EvaluationReport, evaluate_predictions
 from .faces import Faces
 from .output import write_evaluation
+from .predictions import Reading
 from .scores import SCORES, Score
 from .submissions import write_dad3dheads, write_realy
 from .summary import Draws, Summary, YawBin, summarize
@@ -14,6 +15,7 @@ __all__ = [
     "EvaluationReport",
     "EvaluationResult",
     "Faces",
+    "Reading",
     "Score",
     "Similarity",
     "Summary",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.checks import bool_mask, check_array, is_tensor, number_in, shown
+from uvgen.checks import bool_mask, check_array, check_several, is_tensor, number_in, shown
 from uvgen.described import described
 from uvgen.errors import InputError
 from uvgen.evaluation.faces import Faces, as_numpy
@@ -206,6 +206,7 @@ def chosen_scores(keys: Iterable[str] | None) -> tuple[Score, ...]:
     """Scores by key; those that take little time if None is given. InputError if there is none of the name."""
     if keys is None:
         return tuple(score for score in SCORES.values() if not score.slow)
+    check_several(keys, "scores")
     keys = list(keys)
     for key in keys:
         if key not in SCORES:

@@ -41,7 +41,7 @@ def _plot(curves: list[Curve], title: str, label: str, most: float | None) -> _P
     if not known:
         raise InputError("curves: without a finite error, expected one face or more")
     reach = most or max(float(np.quantile(one.errors, _SHARE)) for one in known) or 1.0
-    step = _round_step(reach / 6)
+    step = round_step(reach / 6)
     n_steps = max(1, math.ceil(reach / step - 1e-9))
     end = n_steps * step
     across, up = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
@@ -73,7 +73,8 @@ def _thinned(corners: list[tuple[float, float]]) -> list[tuple[float, float]]:
     return [*kept, corners[-1]]
 
 
-def _round_step(value: float) -> float:
+def round_step(value: float) -> float:
+    """1, 2 or 5 times a power of ten, not less than this value: the step of an axis or the width of a bin."""
     power = 10.0 ** math.floor(math.log10(max(value, 1e-12)))
     return float(next(step * power for step in (1, 2, 5, 10) if step * power >= value * (1 - 1e-9)))
 

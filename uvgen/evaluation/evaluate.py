@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from uvgen.checks import choice
 from uvgen.described import described
-from uvgen.errors import InputError, UvgenError
+from uvgen.errors import DatasetError, InputError, UvgenError
 from uvgen.evaluation.accumulate import Evaluation, EvaluationResult, chosen_scores
 from uvgen.evaluation.doubts import Counted, find_doubts
 from uvgen.evaluation.faces import Faces
@@ -117,7 +117,8 @@ class EvaluationReport:
         return lines
 
     def worst_first(self, key: str = "nme_68_2d") -> list[str]:
-        """Names of the faces by a score, the worst first; those without it before all."""
+        """Names of the faces by a score, the worst first; those without it before all. InputError for another key."""
+        choice(key, "key", tuple(SCORES))
         result = self.result
         values = result.values.get(key, np.full(len(result.names), np.nan))
         sign = -1.0 if SCORES[key].better == "lower" else 1.0
@@ -194,9 +195,9 @@ def evaluate_predictions(
     Raises
     ------
     DatasetError
-        If the truth cannot be opened, there are no predictions, or none that can be used.
+        If the truth cannot be opened or is empty, or there are no predictions.
     InputError
-        If an option is none, or they exclude each other.
+        If an option has another value than those it may have, or options exclude each other.
     ModelError
         If the model is not the truth's.
 
@@ -210,21 +211,24 @@ def evaluate_predictions(
         raise InputError(f"protocol and scores: {protocol} and {scores}, expected one of them")
     if protocol is not None:
         scores = PROTOCOLS[protocol].scores
-    keys = list(SCORES) if scores == ALL else scores if scores is None else [*scores]
+    chosen = chosen_scores(SCORES if scores == ALL else scores)
     reading = Reading(scale, frame, convention)
     reading.check()
     loaded = None if model is None else as_model(model, untrusted=untrusted)
     true = open_truth(truth, model=loaded, split=split, untrusted=untrusted)
+    if not true.names:
+        raise DatasetError(f"{truth}: holds no face, expected one or more")
     found = Predictions(predictions, true, reading, model=loaded, untrusted=untrusted)
     size = 0 if true.mask is None else len(true.mask)
     texels = true.mask if mask is None or not size else read_weights(Path(mask), size) > 0
 
     def evaluation() -> Evaluation:
         return Evaluation(
-            mask=texels, crop_size=true.crop_size, landmark_weights=true.reading, scores=keys, draws=draws, seed=seed
-        )
+            mask=texels, crop_size=true.crop_size, landmark_weights=true.reading, draws=draws, seed=seed,
+            scores=[score.key for score in chosen],
+        )  # fmt: skip
 
-    job = _Comparison(found, evaluation, chosen_scores(keys))
+    job = _Comparison(found, evaluation, chosen)
     begin("comparing", len(true.names), first="comparing")
     for k, name in enumerate(true.names):
         if found.has(name):
@@ -256,9 +260,7 @@ def as_predictions(
     shards: str | os.PathLike[str],
     *,
     model: "MorphableModel",
-    scale: str | float = "px",
-    frame: str | None = None,
-    convention: str | None = None,
+    reading: Reading | None = None,
     split: str | None = None,
     untrusted: bool = False,
 ) -> tuple[ShardTruth, Predictions]:
@@ -266,9 +268,7 @@ def as_predictions(
     truth = open_truth(shards, model=model, split=split, untrusted=untrusted)
     if not isinstance(truth, ShardTruth):
         raise InputError(f"{shards}: not a data set of shards, expected one, which says where crops lie")
-    return truth, Predictions(
-        predictions, truth, Reading(scale, frame, convention), model=model, untrusted=untrusted
-    )  # fmt: skip
+    return truth, Predictions(predictions, truth, reading, model=model, untrusted=untrusted)
 
 
 class _Comparison:
@@ -301,8 +301,8 @@ class _Comparison:
             yaw = np.array([face.yaw_deg]) if math.isfinite(face.yaw_deg) else None
             counts = []
             for name, truth in wanted.items():
-                maps, points_21 = (None if v is None else _like(v) for v in (truth.maps, truth.points_21))
-                same = Faces(_like(truth.landmarks), maps, points_21)
+                columns = (truth.landmarks, truth.maps, truth.points_21)
+                same = Faces(*(None if values is None else np.asarray(values, np.float64) for values in columns))
                 evaluation = self.evaluations.get(name) or new.setdefault(name, self._new())
                 counts.append(evaluation.measured(predicted, same, names=[face.name], yaw_deg=yaw))
         except UvgenError as error:
@@ -346,7 +346,3 @@ def _partly_scored(result: EvaluationResult, truth: str, not_finite: set[str]) -
         f"{result.names[faces[0]]}"
         for faces, keys in lacking.items()
     ]
-
-
-def _like(values: Any) -> Any:
-    return np.asarray(values, np.float64)

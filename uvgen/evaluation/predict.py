@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from uvgen.checks import choice
+from uvgen.checks import check_several, choice
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
 from uvgen.evaluation.network import NetworkOptions, check_network_file, hash_network
@@ -160,6 +160,7 @@ def predict_photographs(
     how = RunOptions(workers, retries, timeout)
     for value, name, allowed in ((faces, "faces", FACES), (crop, "crop", CROPS), (exif, "exif", EXIF)):
         choice(value, name, allowed)
+    check_several(write, "write")
     for item in write:
         choice(item, "write", tuple(WRITTEN))
     if not write and draw is None:

@@ -113,9 +113,7 @@ def _nme_21_2d(predicted: Faces, truth: Faces, surface: Surface) -> NDArray[np.f
 
 def _dense(dimensions: int, box: str) -> Callable[[Faces, Faces, Surface], Any]:
     def measure(predicted: Faces, truth: Faces, surface: Surface) -> Any:
-        return nme_dense(
-            predicted.maps, truth.maps, surface.mask, truth.landmarks, dimensions=dimensions, box=box
-        )  # fmt: skip
+        return nme_dense(predicted.maps, truth.maps, surface.mask, truth.landmarks, dimensions=dimensions, box=box)
 
     return measure
 

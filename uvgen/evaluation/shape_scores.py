@@ -29,9 +29,7 @@ def _nearest(points: Points, cloud: Points) -> NDArray[np.float64]:
     return np.asarray(cKDTree(cloud).query(points)[0], np.float64)
 
 
-def reconstruction(
-    predicted: Points, truth: Points, predicted_68: Points, true_68: Points, *, scaled: bool
-) -> float:  # fmt: skip
+def reconstruction(predicted: Points, truth: Points, predicted_68: Points, true_68: Points, *, scaled: bool) -> float:
     """Mean distance from true points to the nearest predicted ones after ICP / distance of the outer eye corners.
 
     PRNet's protocol on MICC Florence (section 4.3): rigid ICP, "normalized by outer interocular distance of 3D

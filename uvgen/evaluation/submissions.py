@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError, UvgenError
 from uvgen.evaluation.evaluate import as_predictions
-from uvgen.evaluation.predictions import Predictions
+from uvgen.evaluation.predictions import Predictions, Reading
 from uvgen.evaluation.shape_scores import SEVEN
 from uvgen.evaluation.truth import ShardTruth
 from uvgen.geometry import similarity_scale
@@ -63,7 +63,9 @@ def write_dad3dheads(
     out: str | os.PathLike[str],
     *,
     model: MorphableModel | str | os.PathLike[str],
-    **reading: Any,
+    reading: Reading | None = None,
+    split: str | None = None,
+    untrusted: bool = False,
 ) -> list[str]:
     """Write a submission of DAD-3DHeads' benchmark.
 
@@ -77,8 +79,10 @@ def write_dad3dheads(
         JSON file to write.
     model : MorphableModel or path-like
         The maps' model: a head's rotation is that between its mean face and the map.
-    **reading
-        `scale`, `frame`, `convention`, `split`, `untrusted`, as for `uvgen.evaluate_predictions`.
+    reading : Reading, optional
+        How predictions are counted: scale, frame and pixel convention.
+    split, untrusted
+        As for `uvgen.evaluate_predictions`.
 
     Returns
     -------
@@ -98,20 +102,13 @@ def write_dad3dheads(
     they serve the Chamfer distance, while Z_n compares FLAME's 5023 vertices and means nothing of others.
     """
     model = as_model(model)
-    truth, found = as_predictions(predictions, shards, model=model, **reading)
+    truth, found = as_predictions(predictions, shards, model=model, reading=reading, split=split, untrusted=untrusted)
     mask = _mask_of(truth)
     mean = build_atlas(model, len(mask)).interpolate(model.mean.astype(np.float32))[mask].astype(np.float64)
     content: dict[str, Any] = {}
     left = list(found.missing)
     for name, position_map, landmarks, to_crop in _maps(truth, found, left):
-        scale = float(similarity_scale(to_crop))
-        inverse = np.linalg.inv(to_crop)
-
-        def to_image(points: Any, inverse: Any = inverse, scale: float = scale) -> NDArray[np.float64]:
-            plane = points[:, :2] @ inverse[:2, :2].T + inverse[:2, 2]
-            return np.column_stack([plane, -points[:, 2] / scale])
-
-        face, points = to_image(position_map[mask]), to_image(landmarks)
+        face, points = (_in_image(values, to_crop) for values in (position_map[mask], landmarks))
         content[_new_name(name, content)] = {
             "68_landmarks_2d": points[:, :2].tolist(),
             "N_landmarks_3d": face.tolist(),
@@ -123,6 +120,13 @@ def write_dad3dheads(
     return left
 
 
+def _in_image(points: NDArray[Any], to_crop: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Points (n, 3) of the crop in px of the original image, with z away from the viewer."""
+    inverse = np.linalg.inv(to_crop)
+    plane = points[:, :2] @ inverse[:2, :2].T + inverse[:2, 2]
+    return np.column_stack([plane, -points[:, 2] / float(similarity_scale(to_crop))])
+
+
 def write_realy(
     predictions: str | os.PathLike[str],
     shards: str | os.PathLike[str],
@@ -131,13 +135,15 @@ def write_realy(
     model: MorphableModel | str | os.PathLike[str],
     template: str | os.PathLike[str],
     keypoints: str | os.PathLike[str],
-    **reading: Any,
+    reading: Reading | None = None,
+    split: str | None = None,
+    untrusted: bool = False,
 ) -> list[str]:
     """Write a submission of REALY's benchmark.
 
     Parameters
     ----------
-    predictions, shards, **reading
+    predictions, shards, reading, split, untrusted
         As for `write_dad3dheads`.
     out : path-like
         Folder to make. ``meshes/`` is REALY's ``--prediction``; ``uvgen.obj`` and ``uvgen.txt`` go to its ``data/``,
@@ -160,7 +166,7 @@ def write_realy(
         If the key points are no such file, or the template is no mesh of the model.
     """
     model = as_model(model)
-    truth, found = as_predictions(predictions, shards, model=model, **reading)
+    truth, found = as_predictions(predictions, shards, model=model, reading=reading, split=split, untrusted=untrusted)
     coverage = truth.reader.constants["coverage"]
     uv = keypoint_uv(model, template, keypoints)
     left, names = list(found.missing), dict[str, Any]()

@@ -98,6 +98,11 @@ def summarize(
     Returns
     -------
     Summary
+
+    Raises
+    ------
+    InputError
+        If shapes do not agree, or a number is out of range.
     """
     values = np.asarray(values, np.float64)
     check_array(values, "values", ("n",))

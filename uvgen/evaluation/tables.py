@@ -47,14 +47,19 @@ def text_table(report: EvaluationReport) -> str:
                 "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
             )
         lines.append("")
-    described: dict[str, Summary] = {}
-    for result in report.results.values():
-        described = {**result.summaries, **described}
-    for key, summary in described.items():
+    for key, summary in _first_summaries(report).items():
         score = SCORES[key]
         drawn = _drawn(score, summary)
         lines.append(f"{score.title}: {score.subset}; divided by: {score.box}; aligned: {score.alignment}{drawn}")
     return "\n".join(lines)
+
+
+def _first_summaries(report: EvaluationReport) -> dict[str, Summary]:
+    """Each score's means for the first truth that has it."""
+    found: dict[str, Summary] = {}
+    for result in report.results.values():
+        found = {**result.summaries, **found}
+    return found
 
 
 def _drawn(score: Score, summary: Summary) -> str:
@@ -82,10 +87,7 @@ def markdown(report: EvaluationReport) -> str:
         "| score | subset | divided by | alignment | balanced draws |",
         "| --- | --- | --- | --- | --- |",
     ]
-    seen: dict[str, Summary] = {}
-    for result in report.results.values():
-        seen = {**result.summaries, **seen}
-    for key, summary in seen.items():
+    for key, summary in _first_summaries(report).items():
         score = SCORES[key]
         drawn = _drawn(score, summary).removeprefix("; ") or "-"
         lines.append(f"| {score.title} | {score.subset} | {score.box} | {score.alignment} | {drawn} |")

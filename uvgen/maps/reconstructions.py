@@ -39,7 +39,7 @@ def deep3d_vertices(model: MorphableModel, coefficients: deep3d.Deep3dCoefficien
     points = _vertices(model, coefficients.identity, coefficients.expression)
     angles = finite64_array(coefficients.angles_rad, "angles_rad", (len(points), 3))
     shift = finite64_array(coefficients.translation_dm, "translation_dm", (len(points), 3))
-    moved = points @ np.swapaxes(deep3d.rotations(angles), 1, 2) + shift[:, None] * deep3d.MICROMETRES
+    moved = points @ np.swapaxes(deep3d.rotations(angles), 1, 2) + shift[:, None] * deep3d.MICROMETERS
     projected = deep3d.CAMERA.project(moved)
     if coefficients.landmarks is not None:
         marks = float64_array(coefficients.landmarks, "landmarks", (len(points), 68, 2))

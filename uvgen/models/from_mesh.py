@@ -19,7 +19,7 @@ _OTHER_UNIT = 3.0  # faces differ less in size than units do
 OUTPUTS = (".h5", ".npy", ".mat", ".obj")
 """Suffixes that `write` takes."""
 
-_MICROMETRES = {"um": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
+_MICROMETERS = {"um": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
 _MESHES = (*MESH_SUFFIXES, ".stl", ".glb", ".gltf", ".npy")  # the last are refused by name, not passed over
 
 
@@ -156,9 +156,9 @@ def _read_mesh(path: Path, unit: str) -> tuple[NDArray[np.float64], NDArray[np.i
     except MeshFileError as error:
         raise ModelError(str(error)) from error
     farthest = float(np.abs(vertices).max())
-    if farthest > _FARTHEST_UM / _MICROMETRES[unit]:
+    if farthest > _FARTHEST_UM / _MICROMETERS[unit]:
         raise ModelError(f"{path}: a coordinate of {farthest:.3g} {unit}, expected a face's; it is damaged")
-    return vertices * _MICROMETRES[unit], triangles
+    return vertices * _MICROMETERS[unit], triangles
 
 
 def _read_scan(path: Path, unit: str, n: int, triangles: NDArray[np.int32], size: float) -> NDArray[np.float64]:

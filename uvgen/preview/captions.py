@@ -22,7 +22,7 @@ from uvgen.preview.panels import (
     texture_panel,
     turned_panel,
     zoom_panel,
-)  # fmt: skip
+)
 from uvgen.preview.problems import label_problems
 from uvgen.preview.sample_view import SampleView
 from uvgen.shards.reader import ShardReader

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from uvgen.geometry import wrapped_deg
 from uvgen.preview.drawing import ANNOTATED, LEFT, MIDDLE, PANEL, PAPER, RIGHT, ramp
 from uvgen.storage.names import brief
 
@@ -20,7 +21,7 @@ THUMB = 176
 _TITLE_TEXT, _TEXT, _SMALL_TEXT = 30, 19, 16
 _GAP, _MARGIN, _LINE, _TITLES, _LEGEND = 8, 28, 27, 30, 34
 _TITLES_EVERY = 6  # rows after which the columns' titles stand again, for who scrolls
-_INK, _GREY, _RED = (24, 27, 31), (104, 110, 118), (196, 30, 30)
+_INK, _GRAY, _RED = (24, 27, 31), (104, 110, 118), (196, 30, 30)
 _BARS, _BOARD = (128, 146, 170), (245, 246, 248)
 _FINE = 4  # drawn this many times larger, then averaged
 
@@ -68,10 +69,10 @@ def compose(header: Header, titles: Sequence[str], rows: Sequence[Row]) -> Image
     """
     inner = len(titles) * (PANEL + _GAP) - _GAP
     space = inner - len(header.thumbs) * (THUMB + 20)  # left of the pictures
-    lines = [*((line, _GREY) for line in header.lines), (header.verdict, _RED if header.bad else _INK)]
+    lines = [*((line, _GRAY) for line in header.lines), (header.verdict, _RED if header.bad else _INK)]
     about = [piece for line in lines for piece in _wrapped([line], _TEXT, space)]
     captions = [
-        _wrapped([(brief(row.name), _INK), (row.remark, _GREY), ("; ".join(row.problems), _RED)], _TEXT, inner)
+        _wrapped([(brief(row.name), _INK), (row.remark, _GRAY), ("; ".join(row.problems), _RED)], _TEXT, inner)
         for row in rows
     ]
     legend_y, below_thumbs = _MARGIN + 48 + _LINE * len(about), _MARGIN + THUMB + 30
@@ -92,18 +93,18 @@ def compose(header: Header, titles: Sequence[str], rows: Sequence[Row]) -> Image
     for number, (picture, caption_of_thumb) in enumerate(reversed(header.thumbs)):
         x = sheet.width - _MARGIN - THUMB - number * (THUMB + 20)
         sheet.paste(picture, (x, _MARGIN))
-        draw.text((x, _MARGIN + THUMB + 4), caption_of_thumb, _GREY, _font(_SMALL_TEXT))
+        draw.text((x, _MARGIN + THUMB + 4), caption_of_thumb, _GRAY, _font(_SMALL_TEXT))
     for number, (row, caption, top) in enumerate(zip(rows, captions, tops, strict=True)):
         if number % _TITLES_EVERY == 0:
             for column, title in enumerate(titles):
-                draw.text((_MARGIN + column * (PANEL + _GAP), top - _TITLES), title, _GREY, _font(_SMALL_TEXT))
+                draw.text((_MARGIN + column * (PANEL + _GAP), top - _TITLES), title, _GRAY, _font(_SMALL_TEXT))
         _draw_lines(draw, caption, _MARGIN, top)
         for column, picture in enumerate(row.pictures):
             sheet.paste(picture, (_MARGIN + column * (PANEL + _GAP), top + _LINE * len(caption) + 4))
         below = top + _LINE * len(caption) + 4 + PANEL + _GAP
         for column, (picture, title) in enumerate(zip(row.more, row.more_titles, strict=True)):
             x = _MARGIN + column * (PANEL + _GAP)
-            draw.text((x, below), title, _GREY, _font(_SMALL_TEXT))
+            draw.text((x, below), title, _GRAY, _font(_SMALL_TEXT))
             sheet.paste(picture, (x, below + _TITLES))
     return sheet
 
@@ -181,21 +182,21 @@ def _draw_legend(draw: ImageDraw.ImageDraw, x: int, y: int, crosses: str) -> Non
     """What the colors of dots and the crosses mean."""
     font = _font(_SMALL_TEXT)
     for color, text in ((RIGHT, "person's right"), (MIDDLE, "middle"), (LEFT, "person's left"), (None, "hidden")):
-        draw.ellipse([x, y + 4, x + 10, y + 14], fill=color or _GREY, outline=_INK)
+        draw.ellipse([x, y + 4, x + 10, y + 14], fill=color or _GRAY, outline=_INK)
         if color is None:
             draw.ellipse([x + 3, y + 7, x + 7, y + 11], fill=_INK)
-        draw.text((x + 15, y), text, _GREY, font)
+        draw.text((x + 15, y), text, _GRAY, font)
         x += 15 + round(draw.textlength(text, font)) + 20
     for width, color in ((3, _INK), (1, ANNOTATED)):
         draw.line([x, y + 9, x + 10, y + 9], fill=color, width=width)
         draw.line([x + 5, y + 4, x + 5, y + 14], fill=color, width=width)
-    draw.text((x + 15, y), crosses, _GREY, font)
+    draw.text((x + 15, y), crosses, _GRAY, font)
     x += 15 + round(draw.textlength(crosses, font)) + 20
-    draw.text((x, y), "far", _GREY, font)
+    draw.text((x, y), "far", _GRAY, font)
     x += 26
     for k, color in enumerate(ramp(np.linspace(0, 1, 120)).tolist()):
         draw.line([x + k, y + 4, x + k, y + 14], fill=tuple(color))
-    draw.text((x + 126, y), "near", _GREY, font)
+    draw.text((x + 126, y), "near", _GRAY, font)
 
 
 def yaw_histogram(yaws_deg: NDArray[np.floating[Any]], shown_deg: NDArray[np.floating[Any]]) -> Image.Image:
@@ -213,7 +214,7 @@ def yaw_histogram(yaws_deg: NDArray[np.floating[Any]], shown_deg: NDArray[np.flo
     """
     picture = Image.new("RGB", (THUMB * _FINE, THUMB * _FINE), _BOARD)
     draw = ImageDraw.Draw(picture)
-    yaws_deg, shown_deg = ((np.asarray(yaws) + 180) % 360 - 180 for yaws in (yaws_deg, shown_deg))
+    yaws_deg, shown_deg = wrapped_deg(yaws_deg), wrapped_deg(shown_deg)
     reach = max(90.0, 10 * float(np.ceil(np.abs(yaws_deg).max() / 10)))
     counts, edges = np.histogram(yaws_deg, np.arange(-reach, reach + 1, 10))
     base, height = (THUMB - 28) * _FINE, (THUMB - 40) * _FINE
@@ -232,7 +233,7 @@ def yaw_histogram(yaws_deg: NDArray[np.floating[Any]], shown_deg: NDArray[np.flo
         label = f"{yaw:+.0f}°" if yaw else "0°"
         width = draw.textlength(label, font)
         x = min(max(across(yaw) - width / 2, 4 * _FINE), (THUMB - 4) * _FINE - width)
-        draw.text((x, base + 10 * _FINE), label, _GREY, font)
+        draw.text((x, base + 10 * _FINE), label, _GRAY, font)
     return picture.reduce(_FINE)
 
 

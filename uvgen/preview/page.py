@@ -9,13 +9,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from uvgen import rasterize
-from uvgen.checks import number_in
+from uvgen.checks import check_several, number_in
 from uvgen.datasets.open import open_shards, own_model
 from uvgen.datasets.quality.label_columns import label_columns
 from uvgen.datasets.quality.summary import LabelQuality, label_quality
@@ -99,6 +100,19 @@ class PreviewResult:
     quality: LabelQuality | None = None
 
     __repr__ = described
+
+    def to_plain(self) -> dict[str, Any]:
+        """The result as `uvgen preview --json` prints it."""
+        height, width = self.size
+        return {
+            "samples": self.samples,
+            "shown": list(self.names),
+            "width_px": width,
+            "height_px": height,
+            "problems": list(self.problems),
+            "label_nme": None if self.quality is None else self.quality.to_plain(),
+            "seconds": self.seconds,
+        }
 
 
 def render_preview(
@@ -203,6 +217,7 @@ def contact_sheet(
     DatasetError
         If the set is empty, holds no maps and was opened without a model, or lacks a named sample or the targets.
     """
+    check_several(names, "names")
     number_in(n_samples, "n_samples", 1, MOST, whole=True)
     number_in(len(names), "names", 0, MOST, "samples")
     if every is not None:

@@ -24,7 +24,7 @@ from uvgen.preview.drawing import (
     fine_points,
     over,
     pale,
-)  # fmt: skip
+)
 from uvgen.preview.sample_view import SampleView
 
 TURN_DEG = 30.0

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.checks import check_array, number_in
+from uvgen.checks import check_array, check_several, number_in
 from uvgen.datasets.open import open_shards, own_model
 from uvgen.errors import DatasetError, InputError
 from uvgen.evaluation.predictions import files_of
@@ -141,7 +141,7 @@ def render_predictions(
     InputError
         If an argument is out of range.
     DatasetError
-        If the set is damaged, or holds no maps and there is no model; no sample, or not a named one, has a
+        If the set is damaged, empty, or holds no maps and there is no model; no sample, or not a named one, has a
         prediction; or a prediction cannot be read, is not finite or of another size.
     ModelError
         If the model is not the set's.
@@ -150,6 +150,7 @@ def render_predictions(
     path, folder = Path(out), Path(predictions)
     check_picture_name(path)
     check_scale(scale)
+    check_several(names, "names")
     number_in(n_samples, "n_samples", 1, MOST, whole=True)
     number_in(len(names), "names", 0, MOST, "samples")
     reader = open_shards(shards, untrusted=untrusted)
@@ -157,6 +158,8 @@ def render_predictions(
         begin("reading the model")
         opened = own_model(reader.config) if model is None else as_model(model, untrusted=untrusted)
         reader = reader if opened is None else open_shards(shards, opened, untrusted=untrusted)
+    if not len(reader):
+        raise DatasetError(f"{reader.folder}: holds no sample to show, expected one or more")
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder, expected predicted maps, NAME.npy")
     all_names = reader.names

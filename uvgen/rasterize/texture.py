@@ -120,7 +120,7 @@ def render(
     texture: np.ndarray,
     size: tuple[int, int],
     *,
-    mask: np.ndarray | None = None,
+    coverage: np.ndarray | None = None,
     mode: str = "bilinear",
     background: float | np.ndarray = 0,
 ) -> tuple[np.ndarray, Fragments]:
@@ -134,7 +134,7 @@ def render(
         Over the same UV square; any size.
     size : (int, int)
         Height and width of the picture.
-    mask : (u, v) bool, optional
+    coverage : (u, v) bool, optional
         Texels to draw; all if it is not given.
     mode : {"bilinear", "nearest"}
     background : float or (c,) array
@@ -151,7 +151,7 @@ def render(
     InputError
         Wrong shapes, dtypes or options.
     """
-    vertices, triangles, uv = mesh_from_map(position_map, mask)
+    vertices, triangles, uv = mesh_from_map(position_map, coverage)
     fragments = rasterize(vertices, triangles, size)
     return render_texture(fragments, triangles, uv, texture, mode=mode, background=background), fragments
 

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.datasets.config import DatasetConfig
+from uvgen.datasets.info import by_reason
 from uvgen.datasets.quality.label_columns import REPEATED
 from uvgen.datasets.quality.summary import LabelQuality
 from uvgen.datasets.verify import VerifyResult
+from uvgen.evaluation.curve import round_step
 from uvgen.models.morphable import MorphableModel
 from uvgen.report.table import BIT, FLAGS, SampleTable
 from uvgen.shards.format import VERSION
@@ -98,7 +100,6 @@ def describe(
 ) -> Overview:
     """The first view of a set; `verified` is None if that was not asked for, and `quality` is the labels'."""
     names = Counter(table.subset.tolist())
-    reasons = Counter(_kind(skip.reason, skip.name) for skip in index.skipped)
     n_annotated = int(np.isfinite(table.nme).sum())
     facts = [
         ("samples", f"{len(table.names):,}"),
@@ -125,7 +126,7 @@ def describe(
         subsets=tuple((table.subsets[k] or "(no folder)", n) for k, n in sorted(names.items())),
         flags=tuple(flag for flag in flags if flag[2]),
         suspect=_SUSPECT,
-        reasons=tuple(reasons.most_common()),
+        reasons=tuple(by_reason([brief(skip.reason) for skip in index.skipped]).items()),
         skipped=tuple((brief(skip.name), skip.reason) for skip in index.skipped[:_MOST_SKIPPED]),
         n_skipped=len(index.skipped),
         verdict=_verdict(verified, model),
@@ -188,13 +189,6 @@ def _shown(value: Any) -> str:
     return "none" if value is None else ("no", "yes")[value] if isinstance(value, bool) else str(value)
 
 
-def _kind(reason: str, name: str) -> str:
-    """A reason without the file that it names, so that the same ones count together."""
-    text = brief(reason)
-    head, separator, tail = text.partition(": ")
-    return tail if separator and (name.rpartition("/")[2] in head or "/" in head) else text
-
-
 def _histograms(
     table: SampleTable, heights_px: NDArray[np.integer[Any]]
 ) -> tuple[tuple[Mapping[str, Any], ...], list[tuple[str, str]]]:
@@ -224,7 +218,7 @@ def _histograms(
             continue
         if len(known) > 1 and known.min() == known.max():
             text = f"{known[0]:.{digits}f}{' ' * (len(unit) > 1)}{unit}"
-            same.append((f"{title[0].lower()}{title[1:]}, all" if title != "Label NME" else "label NME, all", text))
+            same.append((f"{title[0].lower()}{title[1:]}, all", text))
         else:
             histograms.append(_histogram(title, column, unit, known, least, low, digits))
     return tuple(histograms), same
@@ -244,7 +238,7 @@ def _histogram(
         near, far = values.min(), values.max()
     bottom = max(values.min(), near - (far - near)) if low is None else low
     top = min(values.max(), far + (far - near))
-    width = _round_width(max((top - bottom) / 36, least))
+    width = round_step(max((top - bottom) / 36, least))
     first = np.floor(bottom / width)
     n = max(1, int(np.floor(top / width) - first) + 1)
     edges = [float(f"{(first + k) * width:.12g}") for k in range(n + 1)]  # which pages compare values with
@@ -262,9 +256,3 @@ def _histogram(
         "median": round(float(np.median(values)), digits) + 0.0,
         "digits": digits,
     }
-
-
-def _round_width(width: float) -> float:
-    """1, 2 or 5 times a power of ten, not less than this."""
-    power = 10.0 ** np.floor(np.log10(width))
-    return float(next(step * power for step in (1, 2, 5, 10) if step * power >= width * (1 - 1e-9)))

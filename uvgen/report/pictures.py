@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 
 from uvgen.datasets.open import open_shards
 from uvgen.errors import DatasetError
+from uvgen.geometry import wrapped_deg
 from uvgen.images.codecs import encode_jpeg
 from uvgen.maps.landmarks import LandmarkWeights
 from uvgen.meshes.grid import mesh_from_map
@@ -199,7 +200,7 @@ class _Picture:
         found = []  # angles in the crop and both NMEs are among the gallery's columns
         image, crop = (np.rad2deg(np.asarray(sample[field][:3], np.float64)) for field in ("pose", "crop_pose"))
         for name, value, shown in zip(_ANGLES, image, crop, strict=True):
-            if not abs((value - shown + 180) % 360 - 180) < _SAME_DEG:
+            if not abs(wrapped_deg(value - shown)) < _SAME_DEG:
                 found.append([f"{name} in the image", f"{value:.1f}°"])
         found += [[name, f"{value:.6g}"] for name, value in zip(_PLACE, sample["pose"][3:].tolist(), strict=True)]
         if np.isfinite(value := float(sample.get("label_nme_jaw", np.nan))):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from uvgen.datasets.quality.label_columns import label_columns
 from uvgen.datasets.quality.plausible import MOST_DEVIATIONS, SMALLEST_FACE_PX
 from uvgen.datasets.quality.summary import HIGH_NME
-from uvgen.geometry import similarity_scale
+from uvgen.geometry import similarity_scale, wrapped_deg
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.reader import ShardReader
 
@@ -80,8 +80,7 @@ class SampleTable:
         names, n = reader.names, len(reader)
         columns = reader.columns(name for name in _COLUMNS if name in reader.fields)
         flipped = columns.get("flipped", np.zeros(n, np.bool_))
-        angles = np.rad2deg(columns["crop_pose"][:, :3].astype(np.float64))  # as the crop shows them
-        angles = (angles + 180) % 360 - 180
+        angles = wrapped_deg(np.rad2deg(columns["crop_pose"][:, :3].astype(np.float64)))  # as the crop shows them
         folders = _folders(names)
         subsets = sorted(set(folders))
         number = {folder: k for k, folder in enumerate(subsets)}

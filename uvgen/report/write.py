@@ -75,6 +75,19 @@ class ReportResult:
 
     __repr__ = described
 
+    def to_plain(self) -> dict[str, Any]:
+        """The result as `uvgen report --json` prints it."""
+        return {
+            "page": str(self.page),
+            "samples": self.samples,
+            "pages": self.pages,
+            "thumbnails": self.pictured,
+            "size_bytes": self.size_bytes,
+            "problems": None if self.verified is None else list(self.verified.problems),
+            "label_nme": None if self.quality is None else self.quality.to_plain(),
+            "seconds": self.seconds,
+        }
+
 
 def write_report(
     shards: str | os.PathLike[str],
@@ -156,8 +169,7 @@ def write_report(
     reader = open_shards(shards, untrusted=untrusted)
     model = own_model(reader.config) if model is None else as_model(model, untrusted=untrusted)
     _check_set(reader, model)
-    if names is not None:  # before any work
-        names = [reader.names[k] for k in find_names(reader.names, names)]
+    wanted = None if names is None else set(find_names(reader.names, names))  # before any work
     if model is not None:
         check_model(model, reader.folder, reader.config)
     index = Index.read(reader.folder)
@@ -172,7 +184,7 @@ def write_report(
     predictions = None if evaluation is None else _predictions_of(evaluation, table)
     if predictions is not None:
         table = table.by_predictions({name: one.error for name, one in predictions.items()})
-    shown = _chosen(table, worst, names)
+    shown = _chosen(table, worst, wanted)
     n_pages = len(shown)
     if thumbnails:
         there = set(shown)
@@ -196,7 +208,7 @@ def write_report(
         if evaluation is not None:
             about = replace(about, facts=(*about.facts, *_prediction_facts(evaluation)))
         _write_rows(draft, table, heights, shown)
-        _write_overview(draft, about, reader, n_pages, listed=names is not None, made=made)
+        _write_overview(draft, about, reader, n_pages, listed=wanted is not None, made=made)
         _write_page(draft, about)
         size = sum(path.stat().st_size for path in draft.rglob("*") if path.is_file())
     return ReportResult(
@@ -233,12 +245,10 @@ def _check_set(reader: ShardReader, model: MorphableModel | None) -> None:
         )
 
 
-def _chosen(table: SampleTable, worst: int | None, names: Iterable[str] | str | os.PathLike[str] | None) -> list[int]:
-    """Samples that get pictures, worst first."""
-    if names is None:
-        return [int(k) for k in table.order[: len(table.order) if worst is None else worst]]
-    wanted = set(find_names(table.names, names))
-    return [int(k) for k in table.order if int(k) in wanted]
+def _chosen(table: SampleTable, worst: int | None, wanted: set[int] | None) -> list[int]:
+    """Samples that get pictures, worst first: those that are wanted, or that many."""
+    order: list[int] = table.order.tolist()
+    return order[:worst] if wanted is None else [k for k in order if k in wanted]
 
 
 def _prediction_facts(evaluation: EvaluationReport) -> list[tuple[str, str]]:

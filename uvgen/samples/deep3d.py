@@ -26,10 +26,10 @@ from uvgen.storage.names import brief
 
 CROP_PX = 224
 _MOST_PX = 1e9  # of a scaled image's side
-MICROMETRES = 1e5
+MICROMETERS = 1e5
 """µm per decimeter."""
 
-CAMERA = PerspectiveCamera(1015.0, (112.0, CROP_PX - 1 - 112.0), 10 * MICROMETRES)
+CAMERA = PerspectiveCamera(1015.0, (112.0, CROP_PX - 1 - 112.0), 10 * MICROMETERS)
 """Of points in µm."""
 
 _PARTS = {"identity": 80, "expression": 64, "texture": 80, "angles_rad": 3, "gamma": 27, "translation_dm": 3}

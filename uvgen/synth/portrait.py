@@ -16,7 +16,7 @@ from uvgen.synth.faces import FaceParameters
 from uvgen.synth.mannequin import PARTS, mannequin
 from uvgen.synth.scene import SHININESS, draw_backdrop, draw_color, photograph
 
-_GREY = 150.0  # skin of a model without albedo, 0 to 255
+_GRAY = 150.0  # skin of a model without albedo, 0 to 255
 _GAMMA = 2.2
 _DIRECTIONS, _BUFFER = 96, 128  # from which the light may come; pixels per side to find what it reaches
 _SAMPLES = np.array([[-0.25, -0.25, 0], [0.25, 0.25, 0]], np.float32)  # of a pixel: their mean is its center
@@ -109,7 +109,7 @@ class Painter:
     def _colors(self, skin: NDArray[np.float32] | None, rng: np.random.Generator) -> NDArray[np.float32]:
         """Albedo of the whole figure, (n, 3), 0 to 255."""
         model = self.model
-        albedo = np.full((len(self._openness), 3), _GREY, np.float32)
+        albedo = np.full((len(self._openness), 3), _GRAY, np.float32)
         if skin is not None:
             albedo[: model.n_vertices] = skin
         part = self._figure.part

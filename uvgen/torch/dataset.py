@@ -19,7 +19,7 @@ from uvgen.datasets.targets import remaking_targets
 from uvgen.errors import InputError
 from uvgen.fixed_point import FixedPoint, decode
 from uvgen.maps.labels import crop_pose
-from uvgen.maps.target_layouts import TARGETS, range_error, target_layouts
+from uvgen.maps.target_layouts import TARGETS, target_layouts
 from uvgen.models.load import as_model
 from uvgen.normalization import AUTO, Normalization, image_choice
 from uvgen.shards.makers import Maker
@@ -28,6 +28,7 @@ from uvgen.torch.augmenter import AugmentationLike, Augmenter
 from uvgen.torch.batches import LazySamples, PackedBatch, as_tensors
 from uvgen.torch.memory import Buffers, Layout, Slots
 from uvgen.torch.shared_pickle import SharedPickle
+from uvgen.torch.targets import Targets
 from uvgen.torch.values import Values
 from uvgen.wording import count
 
@@ -141,19 +142,15 @@ class ShardDataset(Dataset[dict[str, Any]]):
         Normalization.of_maps(normalize, 1)  # before anything is opened
         model = None if model is None else as_model(model, untrusted=untrusted)
         self.reader = open_shards(path, model, names=names, split=split, untrusted=untrusted)
-        size = self.reader.config.build.size
-        self._size = size
-        self._values = Values(normalize, image_normalize, size, compact=compact, channels_last=channels_last)
+        self._size = self.reader.config.build.size
+        self._values = Values(normalize, image_normalize, self._size, compact=compact, channels_last=channels_last)
         fields = self.reader.fields
         if fields and "image" not in fields:
             raise InputError(f"{path}: the data set has no images, only {', '.join(fields)}")
         self._large: dict[str, Any] = {name: fields[name] for name in ("image", "posmap") if name in fields}
-        self._targets = target_layouts(
-            [name for name in TARGETS if name in fields],
-            self.reader.config.build.size,
-            self.reader.config.build.uv_size,
-        )
-        self._small = [name for name in fields if name not in self._large and name not in self._targets]
+        build = self.reader.config.build
+        targets = target_layouts([name for name in TARGETS if name in fields], build.size, build.uv_size)
+        self._small = [name for name in fields if name not in self._large and name not in targets]
         self._maker = self.reader.made.get("posmap") if fields else None
         if self._maker is not None:
             self._large["posmap"] = self._maker.layout
@@ -161,11 +158,12 @@ class ShardDataset(Dataset[dict[str, Any]]):
         if augmentation is None and source is not None:
             raise InputError("source: goes with an augmentation; stored crops are the same without")
         self._augmenter: Augmenter | None = None
-        self._target_maker: TargetMaker | None = None  # only if samples move: else they are read
+        target_maker: TargetMaker | None = None  # only if samples move: else they are read
         if augmentation is not None:
             has_maps = "posmap" in self._large
             self._augmenter = Augmenter(augmentation, self.reader, seed, source, model=model, needs_mirror=has_maps)
-            self._target_maker = remaking_targets(model, self.reader.config.build)
+            target_maker = remaking_targets(model, build)
+        self._targets = Targets(targets, self._size, compact=compact, maker=target_maker)
         mask = self.reader.constants.get("weight_mask")
         self.weight_mask = None if mask is None else torch.from_numpy(mask)
         self._masks = self.weight_mask if weight_mask else None
@@ -279,8 +277,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
         result: dict[str, tuple[tuple[int, ...], torch.dtype]] = {}
         for name, (shape, _) in self._large.items():
             result[name] = (n, *self._values.shape(shape)), self._values.dtype(name)
-        for name, layout in self._targets.items():
-            result[name] = (n, *self._values.target_shape(layout)), self._values.target_dtype(layout)
+        result |= self._targets.memory(n)
         if self._masks is not None:  # a copy for each sample: whoever gets it may change it, or pin its memory
             result["weight_mask"] = (n, *self._masks.shape), self._masks.dtype
         return result
@@ -301,27 +298,12 @@ class ShardDataset(Dataset[dict[str, Any]]):
         for k, index in enumerate(indices):
             places = {name: values[k] for name, values in places_of.items()}
             self._read_sample(index, k, rows, None if made is None else made[k], places)
-        self._read_targets(indices, rows, large)
+        self._targets.fill(self.reader, indices, rows, large)
         if self._augmenter is not None and "crop_pose" in rows:
             pose, similarity, height = rows["pose"], rows["image_to_crop"], rows["image_height"]
             config = self.reader.config.build
             rows["crop_pose"][:] = crop_pose(pose, similarity, height, config.size, config.convention, rows["flipped"])
         return rows
-
-    def _read_targets(self, indices: Sequence[int], rows: dict[str, Any], large: dict[str, torch.Tensor]) -> None:
-        """Fill the per-pixel targets, drawn anew if the samples are augmented; add how compact ones are coded."""
-        made: dict[str, NDArray[Any]] | None = None
-        if self._target_maker is not None:
-            made, in_range = self._target_maker(*(rows[key] for key in MAP_PARAMETERS), flipped=rows["flipped"])
-            if not in_range.all():
-                raise range_error(f"{rows['name'][int(np.flatnonzero(~in_range)[0])]}: augmented, its face", self._size)
-        for name, layout in self._targets.items():
-            for k, index in enumerate(indices):
-                codes = self.reader.read(index, name) if made is None else made[name][k]
-                self._values.write_target(codes, layout, large[name][k].numpy())
-            if (numbers := self._values.target_numbers(layout)) is not None:
-                for part, number in zip(("scale", "offset"), numbers, strict=True):
-                    rows[f"{name}_{part}"] = np.full(len(indices), number, np.float32)
 
     def _made_maps(self, maker: Maker, rows: dict[str, Any], n: int) -> NDArray[np.float32]:
         if get_worker_info() is not None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from uvgen.checks import check_array, check_tensor, shown
 from uvgen.errors import InputError
 from uvgen.fixed_point import FixedPoint
-from uvgen.maps.target_layouts import TARGETS, TargetLayout
+from uvgen.maps.target_layouts import TARGETS
 from uvgen.normalization import AUTO, Normalization, image_choice, standard_deviation
 from uvgen.torch import kernels
 
@@ -179,28 +179,6 @@ class Values:
         if self._compact:
             return (scale, offset) if values is out else _encode(values, scale, offset, out)
         return self._write(values, scale, offset, self._maps, out)
-
-    def target_shape(self, layout: TargetLayout) -> tuple[int, ...]:
-        """Of a tensor of one sample's target: channels first."""
-        return layout.shape if len(layout.shape) == 2 else (layout.shape[2], *layout.shape[:2])
-
-    def target_dtype(self, layout: TargetLayout) -> torch.dtype:
-        """Of the tensors of a target."""
-        coded = {"uint8": torch.uint8, "uint16": torch.uint16, "bool": torch.bool}[layout.dtype]
-        return coded if self._compact or layout.codes is None else torch.float32
-
-    def target_numbers(self, layout: TargetLayout) -> FixedPoint | None:
-        """Scale and offset that lead from a target's tensor to its values; None if it has the values."""
-        return layout.codes if self._compact else None
-
-    def write_target(self, codes: NDArray[Any], layout: TargetLayout, out: NDArray[Any]) -> None:
-        """Write a target as it is stored into memory of `target_shape`."""
-        source, planes = (codes[..., None], out[None]) if codes.ndim == 2 else (codes, out)
-        for c, plane in enumerate(planes):
-            np.copyto(plane, source[..., c])
-            if layout.codes is not None and not self._compact:
-                plane *= np.float32(layout.codes.scale)
-                plane += np.float32(layout.codes.offset)
 
     def _write(
         self, values: NDArray[Any], scale: float, offset: float, wanted: Normalization, out: NDArray[np.float32]

@@ -1,17 +1,26 @@
 """Data sets in the layouts of other trainers, one file per target.
 
-A target that needs a package that uvgen does not has `check()`, which raises if it is missing; `HAS_MAPS = False`
-says that it writes no maps, `HAS_JPEG = False` that it writes no JPEG files, `WHOLE = True` that it cannot have some
-samples of a set alone.
+A target is a module that `run.py` lists, with three functions:
 
-A target is a module with `key(name)`, which names the files of a sample; `write(reader, part, folder, quality)`, which
-writes the samples of one shard and returns those that it leaves out (or None); and `finish(reader, folder)`, which
-writes the files that exist once per data set, for the samples that were written. `run.py` lists them.
+- `key(name)` names the files of a sample, or gives the name itself if samples get no files of their own;
+- `write(reader, part, folder, quality)` writes the samples of one shard, and returns those that it leaves out, or None;
+- `finish(reader, folder)` writes the files that exist once per data set, for the samples that were written.
 
-A target may have `NEEDS`, arguments of an export that it cannot do without, such as "model", and what for; and
-`OPTIONS`, further ones with their values, the default first. `write` and `finish` get both as keywords. `HAS_MAPS =
-False` says that it writes no position maps; then the set need not store them. `HAS_PIXELS = True` says that it has a
-place for per-pixel targets (``uvgen build --targets``); of others, an export says that they are left out.
-`clean(reader, folder)` removes
-what `finish` needs again where it was interrupted. `check_set(reader, out)` raises what is wrong before any work.
+What else a target may have:
+
+| name | says or does |
+| --- | --- |
+| `NEEDS` | arguments of an export that it cannot do without, such as "model", and what for |
+| `OPTIONS` | further arguments with their values, the default first |
+| `HAS_MAPS = False` | it writes no position maps, so the set need not store them |
+| `HAS_JPEG = False` | it writes no JPEG files |
+| `HAS_PIXELS = True` | it has a place for per-pixel targets (``uvgen build --targets``); of others, an export says so |
+| `WHOLE = True` | it takes all samples of a set, and cannot have some of them |
+| `RESERVED` | keys that no sample may have |
+| `ENDINGS` | suffixes of files: a folder of samples may not have the name of such a file |
+| `check_packages()` | raises DependencyError if a package is missing that uvgen does not install |
+| `check_set(reader, out)` | raises what is wrong with the set or the folder before any work |
+| `clean(reader, folder)` | removes, once the export is complete, what `finish` needs again where it was interrupted |
+
+`write`, `finish` and `check_set` get the arguments of `NEEDS` and `OPTIONS` as keywords.
 """

@@ -14,6 +14,7 @@ from uvgen.maps.mask_files import weights_to_gray
 from uvgen.maps.target_layouts import target_layouts
 from uvgen.progress import advance
 from uvgen.shards.reader import ShardReader
+from uvgen.storage.files import TEMPORARY_PREFIX
 from uvgen.storage.names import safe_name
 
 _NO_DATE = b"MATLAB 5.0 MAT-file, made by uvgen".ljust(116)  # the same data set gives the same bytes
@@ -68,6 +69,11 @@ def pixel_layouts(reader: ShardReader) -> dict[str, tuple[tuple[int, ...], np.dt
 def path_of(name: str) -> PurePosixPath:
     """A sample's name as a relative path that leads nowhere else; see `uvgen.storage.names.safe_name`."""
     return PurePosixPath(safe_name(name))
+
+
+def unhidden(path: str) -> str:
+    """A file's path, which gets ``_`` before it if the next run would take it for what a killed one left."""
+    return f"_{path}" if path.startswith(TEMPORARY_PREFIX) else path
 
 
 def npy(array: NDArray[Any]) -> bytes:

@@ -24,9 +24,8 @@ from uvgen.storage.files import has_sha256, sha256_file
 from uvgen.storage.folders import DATASET_INDEX
 from uvgen.wording import count
 
-HAS_MAPS = False
-HAS_JPEG = False
-"""It writes none, so the set need not store them."""
+HAS_MAPS = HAS_JPEG = False
+"""It writes neither, so the set need not store maps."""
 
 HAS_PIXELS = True
 """It has a place for per-pixel targets."""

@@ -10,7 +10,8 @@
 
 Train with ``--data_root FOLDER --flist FOLDER/datalist/train/masks.txt --flist_val FOLDER/datalist/val/masks.txt``. It
 makes the other paths from a mask's by removing ``mask/`` and by putting ``landmarks`` for ``mask``, so that no other
-part of them may contain "mask": in names it is written "msk". ``names.txt`` says which X is which sample.
+part of them may contain "mask": in names it is written "msk". FOLDER as it is given must not contain it either: give it
+relative to a folder below the one with such a name. ``names.txt`` says which X is which sample.
 
 Landmarks are the data set's labels in the image as it is stored; images are copied to the byte, but for those that
 were turned by their EXIF orientation, and those that are neither JPEG nor PNG.

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from uvgen.datasets.export.common import PARAMETERS, Part, each, npy, path_of, pixel_layouts
+from uvgen.datasets.export.common import PARAMETERS, Part, each, npy, path_of, pixel_layouts, unhidden
 from uvgen.images.codecs import encode_jpeg
 from uvgen.shards.reader import ShardReader
-from uvgen.storage.files import TEMPORARY_PREFIX
 
 HAS_PIXELS = True
 """It has a place for per-pixel targets."""
@@ -25,8 +24,7 @@ ENDINGS = (".jpg", ".npy", ".npz", ".json")
 
 def key(name: str) -> str:
     """The name itself, if a file can have it and it is no temporary file's."""
-    path = str(path_of(name))
-    return f"_{path}" if path.startswith(TEMPORARY_PREFIX) else path  # else the next run would take it for a leftover
+    return unhidden(str(path_of(name)))
 
 
 def write(reader: ShardReader, part: Part, folder: Path, quality: int) -> None:

@@ -9,8 +9,8 @@ what mesh and texture are.
 import math
 from pathlib import Path
 
-from uvgen.datasets.export.common import Part, each
-from uvgen.datasets.export.textured import mesh_key, textured_face
+from uvgen.datasets.export.common import Part
+from uvgen.datasets.export.textured import mesh_key, textured_faces
 from uvgen.meshes.glb import write_glb
 from uvgen.rasterize.shading import vertex_normals
 from uvgen.shards.reader import ShardReader
@@ -26,12 +26,7 @@ _PX_M = 1e-3  # if the pose has no usable scale
 
 def write(reader: ShardReader, part: Part, folder: Path, quality: int) -> None:
     """Write the files of a shard's samples."""
-    coverage = reader.constants["coverage"]
-    for number in each(part):
-        sample = reader[number]
-        face = textured_face(sample, coverage)
-        path = folder / f"{key(sample['name'])}.glb"
-        path.parent.mkdir(parents=True, exist_ok=True)
+    for path, sample, face in textured_faces(reader, part, folder, ".glb"):
         write_glb(
             path,
             face.vertices,

@@ -6,8 +6,8 @@ viewer; y is negated, so that it points up. `uvgen.datasets.export.textured` say
 
 from pathlib import Path
 
-from uvgen.datasets.export.common import Part, each
-from uvgen.datasets.export.textured import mesh_key, textured_face
+from uvgen.datasets.export.common import Part
+from uvgen.datasets.export.textured import mesh_key, textured_faces
 from uvgen.meshes.files import write_obj
 from uvgen.shards.reader import ShardReader
 
@@ -20,12 +20,7 @@ key = mesh_key
 
 def write(reader: ShardReader, part: Part, folder: Path, quality: int) -> None:
     """Write the files of a shard's samples."""
-    coverage = reader.constants["coverage"]
-    for number in each(part):
-        sample = reader[number]
-        face = textured_face(sample, coverage)
-        path = folder / f"{key(sample['name'])}.obj"
-        path.parent.mkdir(parents=True, exist_ok=True)
+    for path, _, face in textured_faces(reader, part, folder, ".obj"):
         write_obj(path, face.vertices, face.triangles, uv=face.uv, texture=face.texture)
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from uvgen.datasets.export.common import Part, each
-from uvgen.datasets.export.textured import mesh_key, textured_face
+from uvgen.datasets.export.common import Part
+from uvgen.datasets.export.textured import mesh_key, textured_faces
 from uvgen.meshes.files import write_ply
 from uvgen.rasterize.texture import unwrap
 from uvgen.shards.reader import ShardReader
@@ -25,12 +25,8 @@ key = mesh_key
 def write(reader: ShardReader, part: Part, folder: Path, quality: int) -> None:
     """Write the files of a shard's samples."""
     coverage = reader.constants["coverage"]
-    for number in each(part):
-        sample = reader[number]
-        face = textured_face(sample, coverage)
+    for path, sample, face in textured_faces(reader, part, folder, ".ply"):
         colors, _ = unwrap(sample["image"], sample["posmap"])
-        path = folder / f"{key(sample['name'])}.ply"
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_ply(
             path,
             face.vertices,

@@ -44,12 +44,7 @@ from uvgen.jobs.options import RETRIES, RunOptions
 from uvgen.jobs.run import run
 from uvgen.shards.index import Index, data_folder
 from uvgen.shards.reader import ShardReader
-from uvgen.storage.files import (
-    beside,
-    draft_of,
-    folds_case,
-    sha256_file,
-)
+from uvgen.storage.files import beside, draft_of, folds_case, sha256_file
 from uvgen.storage.folders import DATASET_INDEX, EXPORT_MARK
 from uvgen.storage.locks import exclusive
 from uvgen.storage.names import brief
@@ -86,11 +81,11 @@ class ExportResult:
     Attributes
     ----------
     samples : int
-        How many.
+        How many samples were written.
     files : tuple of Path
-        Which files.
+        The files of the export, sorted.
     seconds : float
-        In how many.
+        How long it took.
     skipped : tuple of Skipped
         Samples that were left out, and why.
     unwritten : tuple of str
@@ -104,6 +99,16 @@ class ExportResult:
     unwritten: tuple[str, ...] = ()
 
     __repr__ = described
+
+    def to_plain(self) -> dict[str, Any]:
+        """The result as `uvgen export --json` prints it."""
+        return {
+            "samples": self.samples,
+            "files": [str(path) for path in self.files],
+            "skipped": [skip._asdict() for skip in self.skipped],
+            "unwritten": list(self.unwritten),
+            "seconds": self.seconds,
+        }
 
 
 def export_shards(
@@ -251,7 +256,7 @@ def needs_model(to: str) -> bool:
 
 
 def is_whole(to: str) -> bool:
-    """Whether a target can have all samples of a set alone."""
+    """Whether a target takes all samples of a set, and cannot have some of them."""
     return bool(getattr(TARGETS[to], "WHOLE", False))
 
 

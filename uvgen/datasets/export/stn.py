@@ -80,7 +80,8 @@ def finish(reader: ShardReader, folder: Path, *, model: MorphableModel) -> None:
     """Write the models, landmarks and labels."""
     files = [_labels_file(folder, Path(file).stem) for file in reader.files]
     labels = np.concatenate([np.load(file) for file in files])
-    val = set(train_and_val(reader.names, reader.folder)[1])
+    copies = reader.config.augmentation is not None
+    val = set(train_and_val(reader.names, reader.folder, copies=copies)[1])
     in_val = np.array([name in val for name in reader.names])
     _write_labels(folder, [f"{key(name)}.jpg" for name in reader.names], labels, in_val)
     (folder / "util/landmarks").mkdir(parents=True, exist_ok=True)

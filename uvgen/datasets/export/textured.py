@@ -7,15 +7,17 @@ resolution or the map's, whichever is higher.
 """
 
 import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.datasets.export.common import path_of
+from uvgen.datasets.export.common import Part, each, path_of, unhidden
 from uvgen.meshes.grid import mesh_from_map
 from uvgen.rasterize.texture import unwrap
-from uvgen.storage.files import TEMPORARY_PREFIX
+from uvgen.shards.reader import ShardReader
 
 
 class TexturedFace(NamedTuple):
@@ -31,10 +33,19 @@ def mesh_key(name: str) -> str:
     """The name, if a file can have it, without what readers of OBJ and PLY trip over in the name of a texture."""
     path = path_of(name)
     stem = re.sub(r"^-|[\s#]", "_", path.name)
-    whole = str(path.with_name(stem))
-    return (
-        f"_{whole}" if whole.startswith(TEMPORARY_PREFIX) else whole
-    )  # else the next run would take it for a leftover
+    return unhidden(str(path.with_name(stem)))
+
+
+def textured_faces(
+    reader: ShardReader, part: Part, folder: Path, suffix: str
+) -> Iterator[tuple[Path, dict[str, Any], TexturedFace]]:
+    """The file of each sample of a shard, whose folder is made, the sample, and its face."""
+    coverage = reader.constants["coverage"]
+    for number in each(part):
+        sample = reader[number]
+        path = folder / f"{mesh_key(sample['name'])}{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield path, sample, textured_face(sample, coverage)
 
 
 def textured_face(sample: dict[str, Any], coverage: NDArray[np.bool_]) -> TexturedFace:

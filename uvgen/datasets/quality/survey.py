@@ -77,9 +77,7 @@ class SurveyJob:
         return tuple(s if k not in causes else replace(s, problem=f"{s.name}: {causes[k]}") for k, s in enumerate(task))
 
 
-def survey_samples(
-    samples: Sequence[Sample], model: MorphableModel, config: BuildConfig, how: RunOptions
-) -> Survey:  # fmt: skip
+def survey_samples(samples: Sequence[Sample], model: MorphableModel, config: BuildConfig, how: RunOptions) -> Survey:
     """Read a few samples, and others if none of the few can be used until there is one.
 
     Parameters

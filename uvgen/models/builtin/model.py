@@ -13,7 +13,7 @@ from uvgen.models.builtin.surface import EYE_CENTER, INNER_CANTHUS, MOUTH_CORNER
 from uvgen.models.morphable import REGIONS, MorphableModel, make_model
 
 DEFAULT_VERTICES = 10_800
-_MICROMETRES = 1000.0
+_MICROMETERS = 1000.0
 _UV_STEP = 2.0**-30
 """UV are multiples of it. NumPy's releases and processors' instructions differ in the last bits of sines and powers,
 and the model would have another content hash with each."""
@@ -52,10 +52,10 @@ def builtin_model(n_vertices: int = DEFAULT_VERTICES) -> MorphableModel:
     mesh = head_mesh(density_scale(n_vertices))
     color, color_basis = albedo(mesh)
     identity, expression = identity_basis(mesh), expression_basis(mesh)
-    basis = np.concatenate([identity, expression], axis=-1) * _MICROMETRES
+    basis = np.concatenate([identity, expression], axis=-1) * _MICROMETERS
     return make_model(
         source="builtin",
-        mean=mesh.points * _MICROMETRES,
+        mean=mesh.points * _MICROMETERS,
         basis=basis,
         shape_std=np.ones(len(IDENTITY_NAMES)),
         expression_std=[strength[1] for strength in EXPRESSIONS],

@@ -35,7 +35,7 @@ from uvgen.wording import count
 N_SHAPE, N_EXPRESSION, N_ALBEDO = 80, 64, 80
 """Components that are taken of the files that the model is made of."""
 
-MICROMETRES = 1e5
+MICROMETERS = 1e5
 """µm per decimeter."""
 
 FILE = "BFM_model_front.mat"
@@ -82,9 +82,9 @@ def _read_front(path: Path) -> AssembledModel:
     uv, used = _uv_beside(path.parent, n)
     return _assembled(
         source=path,
-        mean=mean * MICROMETRES,
-        shape_basis=matlab.rows(content, "idBase", path, 3 * n) * MICROMETRES,
-        expression_basis=matlab.rows(content, "exBase", path, 3 * n) * MICROMETRES,
+        mean=mean * MICROMETERS,
+        shape_basis=matlab.rows(content, "idBase", path, 3 * n) * MICROMETERS,
+        expression_basis=matlab.rows(content, "exBase", path, 3 * n) * MICROMETERS,
         albedo_mean=matlab.vector(content, "meantex", path, 3 * n) if textured else None,
         albedo_basis=matlab.rows(content, "texBase", path, 3 * n) if textured else None,
         info=(content, path),
