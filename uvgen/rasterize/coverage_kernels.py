@@ -4,7 +4,8 @@ A typical face mesh has twice as many triangles as the picture has covered pixel
 filling but finding out, triangle by triangle, that there is nothing to fill. The kernel therefore works in
 blocks of triangles whose coordinates fit in the first-level cache:
 
-1. `_load_corners` copies the block's corners side by side (x and y together, as one 8-byte word);
+1. `_load_corners` copies the block's corners side by side (x and y together, as one 8-byte word) into arrays of all
+   first, then all second, then all third corners;
 2. `_find_boxes` finds the box of pixel centers of each triangle, and `_sort_by_kind` lists the boxes that fit
    into 2 x 2 and 4 x 4 pixels, and larger ones, which are cut into tiles of 4 x 4;
 3. kind by kind, `_pack` copies them together, `_find_near` finds, in float32, the pixels that are not certainly
@@ -69,7 +70,11 @@ class Canvas(NamedTuple):
 
 
 class Packed(NamedTuple):
-    """Boxes of one kind, or tiles of large boxes, side by side: fields of `BlockMemory`."""
+    """Boxes of one kind, or tiles of large boxes, side by side: fields of `BlockMemory`.
+
+    All three corners are in one array, and columns and rows of the boxes too: with one each, `_draw_pixels` would have
+    more base addresses than the processor has registers.
+    """
 
     words: NDArray[np.int64]
     corners: NDArray[np.float32]
