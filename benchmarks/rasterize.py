@@ -26,7 +26,7 @@ from uvgen.checks import frozen, triangle_indices
 from uvgen.maps.target_layouts import TARGETS
 from uvgen.maps.targets import TargetMaker
 from uvgen.rasterize import coverage_kernels as kernels
-from uvgen.rasterize.fragments import xy_words
+from uvgen.rasterize.buffers import FragmentArrays, mesh_arrays, thread_memory
 
 SIZES = (128, 256, 450, 1024)
 
@@ -92,28 +92,26 @@ def kernel_runner(vertices, triangles, fragments, front=True, back=True):
     """A call of the bare kernel, whose stages can be told apart by giving it less to do."""
     vertices = frozen(vertices, np.float32)
     arguments = (
-        xy_words(vertices),
-        vertices.reshape(-1),
-        triangle_indices(triangles),
+        mesh_arrays(vertices, triangle_indices(triangles)),
         fragments.size[1],
         front,
         back,
-        *kernels.scratch_arrays(),
-        fragments.triangle.reshape(-1),
-        fragments.weights.reshape(-1),
-        fragments.depth.reshape(-1),
+        thread_memory.block,
+        FragmentArrays(fragments.triangle.ravel(), fragments.weights.ravel(), fragments.depth.ravel()),
     )
     return lambda: kernels.rasterize_mesh(*arguments)
 
 
 def box_counts(vertices, triangles, size):
-    """How many boxes hold no pixel, one, up to 2 x 2, up to 3 x 3, more; and how many pixels all hold."""
+    """How many boxes hold no pixel, up to 2 x 2, up to 4 x 4, more, as the kernel sorts them; tiles of 4 x 4 that the
+    last are cut into; and how many pixels all boxes hold."""
     corners = vertices[triangles][..., :2]
     low = np.clip(np.ceil(corners.min(axis=1)), 0, size)
     sides = np.maximum(np.clip(np.floor(corners.max(axis=1)), -1, size - 1) - low + 1, 0)
     longest = np.where(sides.all(axis=1), sides.max(axis=1), 0)
-    counts = np.bincount(np.minimum(longest, 4).astype(int), minlength=5)
-    return counts.tolist(), int(sides.prod(axis=1).sum())
+    kinds = np.searchsorted([0, 2, 4], longest)
+    tiles = np.ceil(sides[kinds == 3] / 4).prod(axis=1).sum()
+    return np.bincount(kinds, minlength=4).tolist(), int(tiles), int(sides.prod(axis=1).sum())
 
 
 def compare(model, yaw, repeats):
@@ -142,7 +140,7 @@ def explain(model, size, yaw, repeats):
     vertices, triangles = face_mesh(model, size, yaw)
     fragments = r.rasterize(vertices, triangles, (size, size))
     covered = int(fragments.covered.sum())
-    counts, tests = box_counts(vertices, triangles, size)
+    counts, tiles, tests = box_counts(vertices, triangles, size)
     away = vertices + np.float32([10 * size, 0, 0])
     runs = (
         kernel_runner(vertices, triangles[:0], fragments),
@@ -153,8 +151,8 @@ def explain(model, size, yaw, repeats):
     clear, boxes, cover, draw = np.diff([0, *(best_ms(run, repeats) for run in runs)])
     m = len(triangles)
     print(f"\nwhat limits it at {size}, {yaw} degrees: {m} triangles, {covered} covered pixels")
-    print("  boxes of no pixel {}, one {}, up to 2 x 2 {}, 3 x 3 {}, more {};".format(*counts), end=" ")
-    print(f"{tests} pixels in them")
+    print("  boxes of no pixel {}, up to 2 x 2 {}, up to 4 x 4 {}, larger {},".format(*counts), end=" ")
+    print(f"cut into {tiles} tiles of 4 x 4; {tests} pixels in all boxes")
     lines = (
         ("clear the output", clear, fragments.depth.size * 20 / clear / 1e6, "GB/s: the memory's bandwidth"),
         ("corners and boxes", boxes, boxes / m * 1e6, "ns a triangle: loads by index, one by one"),

@@ -6,8 +6,6 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 TESTS = {"torch": "pytorch"}  # rooms whose tests lie in a folder of another name
 ELSEWHERE = {  # kernels whose oracles have other names, and what they are
-    "uvgen/rasterize/coverage_kernels.py": "tests/rasterize/test_fragments.py: a loop over triangles in float64",
-    "uvgen/rasterize/surface_kernels.py": "tests/rasterize/test_shading.py: a loop over triangles in float64",
     "uvgen/augment/background_kernels.py": "tests/augment/test_background.py: whole arrays in float64",
     "uvgen/augment/draw_kernels.py": "tests/augment/test_turn_kernels.py: a loop over pixels",
     "uvgen/augment/profile_kernels.py": "tests/augment/test_profile.py",

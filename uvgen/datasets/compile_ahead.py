@@ -47,8 +47,8 @@ UNITS = (
 
 TYPES = {
     "uvgen.rasterize.coverage_kernels:rasterize_mesh":
-        "int64:A- float32:C- uint32:C- int64 bool bool int64::C float32::C int64:C float32:C float32::C "
-        "float32:C int32::C uint32:C int32:C int32:C float32:C float32:C",
+        "MeshArrays( int64:A- float32:C- uint32:C- ) int64 bool bool BlockMemory( uint32:C int64:C float32:C float32:C "
+        "int32:C int32::C int64:C float32:C float32:C int32:C int32:C ) FragmentArrays( int32:C float32:C float32:C )",
     "uvgen.rasterize.surface_kernels:see_points":
         "float32:C- float32::C- float32 bool:C",
     "uvgen.synth.kernels:add_offsets":
@@ -60,7 +60,8 @@ TYPES = {
     "uvgen.synth.kernels:list_shown":
         "int32:C int32:C int32::C uint8:C uint8:C int32:C",
     "uvgen.rasterize.surface_kernels:sum_shown_normals":
-        "int32:C int64:A- float32:C- uint32:C- uint8:C int64::C float32::C float32::C uint32:C float32:C",
+        "int32:C MeshArrays( int64:A- float32:C- uint32:C- ) uint8:C "
+        "FaceMemory( uint32:C int64:C float32:C float32:C float32:C float32:C ) float32:C",
     "uvgen.synth.kernels:draw_fragments":
         "PixelSamples( int32:::C float32::::C float32:::C ) int32::C float32::C float32 int64 int64 float32:::C "
         "bool::C",

@@ -4,7 +4,8 @@ A typical face mesh has twice as many triangles as the picture has covered pixel
 filling but finding out, triangle by triangle, that there is nothing to fill. The kernel therefore works in
 blocks of triangles whose coordinates fit in the first-level cache:
 
-1. `_load_corners` copies the block's corners side by side (x and y together, as one 8-byte word);
+1. `_load_corners` copies the block's corners side by side (x and y together, as one 8-byte word) into arrays of all
+   first, then all second, then all third corners;
 2. `_find_boxes` finds the box of pixel centers of each triangle, and `_sort_by_kind` lists the boxes that fit
    into 2 x 2 and 4 x 4 pixels, and larger ones, which are cut into tiles of 4 x 4;
 3. kind by kind, `_pack` copies them together, `_find_near` finds, in float32, the pixels that are not certainly
@@ -27,15 +28,19 @@ the kernel's own memory, and cut to the valid range there; pixels come from coor
 too. A race can give a wrong picture, never an access out of bounds.
 """
 
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from uvgen.compiled import inlined, kernel
+from uvgen.rasterize.buffers import BLOCK, SECOND, THIRD, BlockMemory, FragmentArrays, MeshArrays
 
-BLOCK = 512  # triangles at a time; `scratch_arrays` then take 100 kB
 _TOLERANCE = 2.0**-17  # of edge functions in float32, see `_find_near`
 _EMPTY = 0  # kind of a box of no pixel; up to 2 x 2: 1; up to 4 x 4: 2; larger: 3
 
 f4, f8, i4, i8, u4, size_t = np.float32, np.float64, np.int32, np.int64, np.uint32, np.uintp
+ONE, TWO, THREE = size_t(1), size_t(2), size_t(3)  # unsigned: of signed indices numba asks whether they are negative
 
 
 def _places_of_bits(n_columns):
@@ -51,33 +56,72 @@ PLACES, PLACES_IN_TWO = _places_of_bits(4), _places_of_bits(2)
 COUNTS = np.array([bits.bit_count() for bits in range(16)], np.uintp)
 
 
+class Canvas(NamedTuple):
+    """The size of a picture, and which triangles are drawn on it."""
+
+    height: int
+    """px"""
+    width: int
+    """px"""
+    front: bool
+    """Whether those whose corners run clockwise on the screen are drawn."""
+    back: bool
+    """Whether the others are."""
+
+
+class Packed(NamedTuple):
+    """Boxes of one kind, or tiles of large boxes, side by side: fields of `BlockMemory`.
+
+    All three corners are in one array, and columns and rows of the boxes too: with one each, `_draw_pixels` would have
+    more base addresses than the processor has registers.
+    """
+
+    words: NDArray[np.int64]
+    corners: NDArray[np.float32]
+    first_pixels: NDArray[np.float32]
+    masks: NDArray[np.int32]
+    pairs: NDArray[np.int32]
+
+
+class Block(NamedTuple):
+    """A block of a mesh's triangles."""
+
+    first: int
+    """Which of the mesh's triangles is its first."""
+    indices: NDArray[np.uint32]
+    """(3 BLOCK,) vertices at the corners of its triangles, which exist."""
+    vertices: NDArray[np.float32]
+    """(3 n,) of the mesh."""
+
+
 @kernel
-def _load_corners(xy, triangles, last, indices_out, corner0_out, corner1_out, corner2_out):
-    """Copy a block's indices, cut to `last`, and the (x, y) of its corners; return the largest index."""
-    worst = u4(0)
-    for j in range(len(triangles)):
+def _load_corners(xy, triangles, count, indices_out, words_out):
+    """Copy the corners of `count` triangles; return the largest index."""
+    last, worst = u4(len(xy) - 1), u4(0)
+    for j in range(3 * count):
         index = triangles[j]
         worst = max(worst, index)
         indices_out[j] = min(index, last)
-    for k in range(len(triangles) // 3):
-        corner0_out[k] = xy[size_t(indices_out[3 * k])]
-        corner1_out[k] = xy[size_t(indices_out[3 * k + 1])]
-        corner2_out[k] = xy[size_t(indices_out[3 * k + 2])]
+    for k in range(size_t(count)):
+        words_out[k] = xy[size_t(indices_out[THREE * k])]
+        words_out[k + SECOND] = xy[size_t(indices_out[THREE * k + ONE])]
+        words_out[k + THIRD] = xy[size_t(indices_out[THREE * k + TWO])]
     return worst
 
 
 @kernel
-def _find_boxes(xy0, xy1, xy2, count, height, width, left_out, top_out, columns_out, rows_out, kind_out):
+def _find_boxes(corners, count, height, width, first_pixels_out, extents_out):
     """First pixel, extent and kind of the box of pixel centers of each triangle, clipped to the picture."""
     w = f4(width)
     h = f4(height)
-    for k in range(count):
-        x0 = xy0[2 * k]
-        x1 = xy1[2 * k]
-        x2 = xy2[2 * k]
-        y0 = xy0[2 * k + 1]
-        y1 = xy1[2 * k + 1]
-        y2 = xy2[2 * k + 1]
+    for k in range(size_t(count)):
+        at = TWO * k
+        x0 = corners[at]
+        y0 = corners[at + ONE]
+        x1 = corners[at + TWO * SECOND]
+        y1 = corners[at + TWO * SECOND + ONE]
+        x2 = corners[at + TWO * THIRD]
+        y2 = corners[at + TWO * THIRD + ONE]
         left = min(max(np.ceil(min(min(x0, x1), x2)), f4(0)), w)
         top = min(max(np.ceil(min(min(y0, y1), y2)), f4(0)), h)
         right = max(min(np.floor(max(max(x0, x1), x2)), w - f4(1)), f4(-1))
@@ -89,11 +133,11 @@ def _find_boxes(xy0, xy1, xy2, count, height, width, left_out, top_out, columns_
         # min and max may drop a NaN, a sum never does; it is NaN or infinite if any coordinate is.
         total = x0 + x1 + x2 + y0 + y1 + y2
         drawable = (columns > f4(0)) & (rows > f4(0)) & (total - total == f4(0))
-        kind_out[k] = kind if drawable else i4(_EMPTY)
-        left_out[k] = left
-        top_out[k] = top
-        columns_out[k] = i4(columns if drawable else f4(0))
-        rows_out[k] = i4(rows if drawable else f4(0))
+        first_pixels_out[k] = left
+        first_pixels_out[k + SECOND] = top
+        extents_out[k] = i4(columns if drawable else f4(0))
+        extents_out[k + SECOND] = i4(rows if drawable else f4(0))
+        extents_out[k + THIRD] = kind if drawable else i4(_EMPTY)
 
 
 @inlined
@@ -120,7 +164,7 @@ def _near_row(side, row, e0, e1, e2, right0, right1, right2, least):
 
 
 @inlined
-def _find_near(side, xy0, xy1, xy2, left, top, count, front, back, mask_out):
+def _find_near(side, count, canvas, packed_out):
     """Bit side * row + column of each mask, for the 2 x 2 or 4 x 4 pixels from the first of the box: unset if the
     pixel's center is certainly outside.
 
@@ -129,11 +173,14 @@ def _find_near(side, xy0, xy1, xy2, left, top, count, front, back, mask_out):
     function is wrong by at most 12 u far**2 + 60 u far, and the area, which the sign is taken from, by 48 u far**2
     more. A pixel is left out if it is beyond the double of both. Where squares might overflow, nothing is left out.
     """
-    for i in range(count):
-        x, y = left[i], top[i]
-        x0, y0 = xy0[2 * i] - x, xy0[2 * i + 1] - y
-        x1, y1 = xy1[2 * i] - x, xy1[2 * i + 1] - y
-        x2, y2 = xy2[2 * i] - x, xy2[2 * i + 1] - y
+    xy, first_pixels, masks = packed_out.corners, packed_out.first_pixels, packed_out.masks
+    front, back = canvas.front, canvas.back
+    for i in range(size_t(count)):
+        at = TWO * i
+        x, y = first_pixels[i], first_pixels[i + SECOND]
+        x0, y0 = xy[at] - x, xy[at + ONE] - y
+        x1, y1 = xy[at + TWO * SECOND] - x, xy[at + TWO * SECOND + ONE] - y
+        x2, y2 = xy[at + TWO * THIRD] - x, xy[at + TWO * THIRD + ONE] - y
         e0, right0, down0 = _edge(x1, y1, x2, y2)
         e1, right1, down1 = _edge(x2, y2, x0, y0)
         e2, right2, down2 = _edge(x0, y0, x1, y1)
@@ -153,34 +200,34 @@ def _find_near(side, xy0, xy1, xy2, left, top, count, front, back, mask_out):
                 mask |= _near_row(
                     side, row, e0 + s * down0, e1 + s * down1, e2 + s * down2, right0, right1, right2, least
                 )
-        mask_out[i] = mask
+        masks[i] = mask
 
 
 @kernel
-def _pack(members, count, left, top, word0, word1, word2, left_out, top_out, word0_out, word1_out, word2_out):
-    """Copy boxes and corners of the listed triangles to the front of contiguous arrays."""
-    for i in range(count):
+def _pack(members, count, first_pixels, words, packed_out):
+    """Copy boxes and corners of the listed triangles to the front of `packed_out`."""
+    pixels_out, words_out = packed_out.first_pixels, packed_out.words
+    for i in range(size_t(count)):
         k = size_t(members[i])
-        left_out[i] = left[k]
-        top_out[i] = top[k]
-        word0_out[i] = word0[k]
-        word1_out[i] = word1[k]
-        word2_out[i] = word2[k]
+        pixels_out[i] = first_pixels[k]
+        pixels_out[i + SECOND] = first_pixels[k + SECOND]
+        words_out[i] = words[k]
+        words_out[i + SECOND] = words[k + SECOND]
+        words_out[i + THIRD] = words[k + THIRD]
 
 
 @kernel
-def _sort_by_kind(kind, count, members_out, counts_out):
-    """List the triangles of kinds 1 to 3 in a row each of `members_out`; how many, in `counts_out`."""
-    small, middle, large = members_out[0], members_out[1], members_out[2]
+def _sort_by_kind(count, extents, lists_out):
+    """List the triangles of kinds 1 to 3 in a row each; return how many each has."""
+    kinds = extents[2 * BLOCK :]
+    small, middle, large = lists_out[0], lists_out[1], lists_out[2]
     n_small = n_middle = n_large = 0
     for k in range(count):
         small[n_small] = middle[n_middle] = large[n_large] = k
-        n_small += kind[k] == 1
-        n_middle += kind[k] == 2
-        n_large += kind[k] == 3
-    counts_out[0] = n_small
-    counts_out[1] = n_middle
-    counts_out[2] = n_large
+        n_small += kinds[k] == 1
+        n_middle += kinds[k] == 2
+        n_large += kinds[k] == 3
+    return n_small, n_middle, n_large
 
 
 @inlined
@@ -222,21 +269,24 @@ def _owns_tie(e0, e1, e2, ax, ay, bx, by, cx, cy):
 
 
 @kernel
-def _draw_pixels(pairs, n_pairs, members, boxes, xy, first, indices, vertices, width, height, front, back,
-                 triangle_out, weights_out, depth_out):
+def _draw_pixels(n_pairs, members, packed, block, canvas, fragments_out):
     """Draw the listed pixels that are inside where they are nearest; of two equally near triangles, the lower index."""
+    pairs, boxes, xy = packed.pairs, packed.first_pixels, packed.corners
+    first, indices, vertices = block.first, block.indices, block.vertices
+    height, width, front, back = canvas.height, canvas.width, canvas.front, canvas.back
+    triangle_out, weights_out, depth_out = fragments_out.triangle, fragments_out.weights, fragments_out.depth
     for i in range(n_pairs):
         pair = pairs[i]
         j = size_t(pair & 0xFFFF)
         x = f8(boxes[j] + f4((pair >> 16) & 3))
-        y = f8(boxes[j + size_t(BLOCK)] + f4(pair >> 18))
-        at = size_t(2) * j
+        y = f8(boxes[j + SECOND] + f4(pair >> 18))
+        at = TWO * j
         ax = xy[at] - x
-        ay = xy[at + size_t(1)] - y
-        bx = xy[at + size_t(2 * BLOCK)] - x
-        by = xy[at + size_t(2 * BLOCK + 1)] - y
-        cx = xy[at + size_t(4 * BLOCK)] - x
-        cy = xy[at + size_t(4 * BLOCK + 1)] - y
+        ay = xy[at + ONE] - y
+        bx = xy[at + TWO * SECOND] - x
+        by = xy[at + TWO * SECOND + ONE] - y
+        cx = xy[at + TWO * THIRD] - x
+        cy = xy[at + TWO * THIRD + ONE] - y
         e0 = bx * cy - by * cx
         e1 = cx * ay - cy * ax
         e2 = ax * by - ay * bx
@@ -249,10 +299,10 @@ def _draw_pixels(pairs, n_pairs, members, boxes, xy, first, indices, vertices, w
         if (row >= height) | (column >= width):  # a tile reaches over the picture's edge
             continue
         k = members[j]
-        corner = size_t(3) * size_t(u4(k))
-        z0 = f8(vertices[size_t(3) * size_t(indices[corner]) + size_t(2)])
-        z1 = f8(vertices[size_t(3) * size_t(indices[corner + size_t(1)]) + size_t(2)])
-        z2 = f8(vertices[size_t(3) * size_t(indices[corner + size_t(2)]) + size_t(2)])
+        corner = THREE * size_t(u4(k))
+        z0 = f8(vertices[THREE * size_t(indices[corner]) + TWO])
+        z1 = f8(vertices[THREE * size_t(indices[corner + ONE]) + TWO])
+        z2 = f8(vertices[THREE * size_t(indices[corner + TWO]) + TWO])
         scale = 1.0 / (e0 + e1 + e2)
         z = f4((e0 * z0 + e1 * z1 + e2 * z2) * scale)
         triangle = i4(first) + k
@@ -261,57 +311,55 @@ def _draw_pixels(pairs, n_pairs, members, boxes, xy, first, indices, vertices, w
         if nearer and z < np.inf:
             depth_out[pixel] = z
             triangle_out[pixel] = triangle
-            weights_out[size_t(3) * pixel] = e0 * scale
-            weights_out[size_t(3) * pixel + size_t(1)] = e1 * scale
-            weights_out[size_t(3) * pixel + size_t(2)] = e2 * scale
+            weights_out[THREE * pixel] = e0 * scale
+            weights_out[THREE * pixel + ONE] = e1 * scale
+            weights_out[THREE * pixel + TWO] = e2 * scale
 
 
 @kernel
-def _draw_members(side, members, count, boxes, xy, first, indices, vertices, width, height, front, back, mask,
-                  pairs, triangle_out, weights_out, depth_out):
+def _draw_members(side, members, count, packed, block, canvas, fragments_out):
     """Draw the boxes or tiles, of side x side pixels, that the packed arrays hold.
 
-    members (count,) : triangle of each, in the block; boxes (2 BLOCK,) : first columns, then first rows;
-    xy (6 BLOCK,) : x and y of all first corners, then of all second, then of all third. In one array each,
-    because `_draw_pixels` would otherwise have more base addresses than the processor has registers.
-    Call it with `side` and `count` as int64: numba compiles it anew for each type, literals too, a second each.
+    members (count,): triangle of each, in the block. Call it with `side` and `count` as int64: numba compiles it anew
+    for each type, literals too, a second each.
     """
-    xy0, xy1, xy2 = xy[:2 * BLOCK], xy[2 * BLOCK:4 * BLOCK], xy[4 * BLOCK:]
-    left, top = boxes[:BLOCK], boxes[BLOCK:]
     if side == 2:
-        _find_near(2, xy0, xy1, xy2, left, top, count, front, back, mask)
-        n_pairs = _list_pixels(2, PLACES_IN_TWO, count, mask, pairs)
+        _find_near(2, count, canvas, packed)
+        n_pairs = _list_pixels(2, PLACES_IN_TWO, count, packed.masks, packed.pairs)
     else:
-        _find_near(4, xy0, xy1, xy2, left, top, count, front, back, mask)
-        n_pairs = _list_pixels(4, PLACES, count, mask, pairs)
-    _draw_pixels(pairs, n_pairs, members, boxes, xy, first, indices, vertices, width, height, front, back,
-                 triangle_out, weights_out, depth_out)
+        _find_near(4, count, canvas, packed)
+        n_pairs = _list_pixels(4, PLACES, count, packed.masks, packed.pairs)
+    _draw_pixels(n_pairs, members, packed, block, canvas, fragments_out)
 
 
 @kernel
-def _draw_face3d(kind, left, top, columns, rows, count, xy0, xy1, xy2, first, indices, vertices, width,
-                 front, back, triangle_out, weights_out, depth_out):
+def _draw_face3d(count, memory, block, canvas, fragments_out):
     """Draw a block by face3d's inclusion rule, all in float32: u >= 0, v >= 0, u + v < 1."""
+    xy, first_pixels, extents = memory.corners, memory.first_pixels, memory.extents
+    first, indices, vertices = block.first, block.indices, block.vertices
+    width, front, back = canvas.width, canvas.front, canvas.back
+    triangle_out, weights_out, depth_out = fragments_out.triangle, fragments_out.weights, fragments_out.depth
     for k in range(count):
-        x0 = xy0[2 * k]
-        y0 = xy0[2 * k + 1]
-        v0x = xy2[2 * k] - x0
-        v0y = xy2[2 * k + 1] - y0
-        v1x = xy1[2 * k] - x0
-        v1y = xy1[2 * k + 1] - y0
+        x0 = xy[2 * k]
+        y0 = xy[2 * k + 1]
+        v0x = xy[2 * k + 4 * BLOCK] - x0
+        v0y = xy[2 * k + 4 * BLOCK + 1] - y0
+        v1x = xy[2 * k + 2 * BLOCK] - x0
+        v1y = xy[2 * k + 2 * BLOCK + 1] - y0
         area = v1x * v0y - v1y * v0x
         dot00 = v0x * v0x + v0y * v0y
         dot01 = v0x * v1x + v0y * v1y
         dot11 = v1x * v1x + v1y * v1y
         determinant = dot00 * dot11 - dot01 * dot01
-        if kind[k] == _EMPTY or determinant == 0 or not ((front and area > 0) or (back and area < 0)):
+        if extents[k + 2 * BLOCK] == _EMPTY or determinant == 0 or not ((front and area > 0) or (back and area < 0)):
             continue
         inverse = f4(1) / determinant
-        z0 = vertices[size_t(3) * size_t(indices[3 * k]) + size_t(2)]
-        z1 = vertices[size_t(3) * size_t(indices[3 * k + 1]) + size_t(2)]
-        z2 = vertices[size_t(3) * size_t(indices[3 * k + 2]) + size_t(2)]
-        for row in range(i4(top[k]), i4(top[k]) + rows[k]):
-            for column in range(i4(left[k]), i4(left[k]) + columns[k]):
+        z0 = vertices[THREE * size_t(indices[3 * k]) + TWO]
+        z1 = vertices[THREE * size_t(indices[3 * k + 1]) + TWO]
+        z2 = vertices[THREE * size_t(indices[3 * k + 2]) + TWO]
+        left, top = i4(first_pixels[k]), i4(first_pixels[k + BLOCK])
+        for row in range(top, top + extents[k + BLOCK]):
+            for column in range(left, left + extents[k]):
                 v2x = f4(column) - x0
                 v2y = f4(row) - y0
                 dot02 = v0x * v2x + v0y * v2y
@@ -325,106 +373,72 @@ def _draw_face3d(kind, left, top, columns, rows, count, xy0, xy1, xy2, first, in
                     if z > depth_out[pixel] and z < np.inf:  # triangles come in order: the first stays
                         depth_out[pixel] = z
                         triangle_out[pixel] = first + k
-                        weights_out[size_t(3) * pixel] = w0
-                        weights_out[size_t(3) * pixel + size_t(1)] = v
-                        weights_out[size_t(3) * pixel + size_t(2)] = u
+                        weights_out[THREE * pixel] = w0
+                        weights_out[THREE * pixel + ONE] = v
+                        weights_out[THREE * pixel + TWO] = u
 
 
 @kernel
-def rasterize_mesh(xy, vertices, triangles, width, front, back, words, word_floats, packed_words,
-                   packed_floats, boxes, packed_boxes, ints, indices, pairs, triangle_out, weights_out,
-                   depth_out):
-    """Draw a mesh; return the largest index in `triangles`, beyond the vertices if the mesh is broken.
+def rasterize_mesh(mesh: MeshArrays, width, front, back, memory: BlockMemory, fragments_out: FragmentArrays):
+    """Draw a mesh; return the largest index in its triangles, beyond the vertices if the mesh is broken.
 
-    xy : (n,) int64, the x and y of each vertex as one word; vertices : (3 n,) float32, the same and z;
-    triangles : (3 m,) uint32; width : of the picture; front, back : which windings to draw. Scratch: see
-    `scratch_arrays`.
-    Out: triangle_out (p,) int32, weights_out (3 p,) float32, depth_out (p,) float32.
+    width: of the picture, px; front, back: whether triangles whose corners run clockwise on the screen, and the others,
+    are drawn; memory: scratch, with nothing in it that counts.
     """
-    height = len(depth_out) // width
-    word0, word1, word2 = words[0], words[1], words[2]
-    xy0, xy1, xy2 = word_floats[0], word_floats[1], word_floats[2]
-    left, top, columns, rows, kind = boxes[0], boxes[1], ints[0], ints[1], ints[2]
-    # The members of one kind, side by side.
-    packed0, packed1, packed2 = packed_words[:BLOCK], packed_words[BLOCK:2 * BLOCK], packed_words[2 * BLOCK:]
-    packed_left, packed_top, mask = packed_boxes[:BLOCK], packed_boxes[BLOCK:], ints[3]
-    tiles, counts, lists = ints[4], ints[5], ints[6:9]
-    triangle_out[:] = -1
-    depth_out[:] = -np.inf
-    weights_out[:] = 0
-    last = u4(len(xy) - 1)
+    first_pixels, extents, words, lists = memory.first_pixels, memory.extents, memory.words, memory.lists
+    packed = Packed(memory.packed_words, memory.packed_corners, memory.packed_pixels, memory.masks, memory.pairs)
+    canvas = Canvas(len(fragments_out.depth) // width, width, front, back)
+    tiles, tile_pixels, tile_words = lists[3], packed.first_pixels, packed.words
+    fragments_out.triangle[:] = -1
+    fragments_out.depth[:] = -np.inf
+    fragments_out.weights[:] = 0
     worst = u4(0)
-    n_triangles = len(triangles) // 3
+    n_triangles = len(mesh.triangles) // 3
     for first in range(0, n_triangles, BLOCK):
         count = min(BLOCK, n_triangles - first)
-        worst = max(worst, _load_corners(xy, triangles[3 * first:3 * (first + count)], last, indices,
-                                         word0, word1, word2))
-        _find_boxes(xy0, xy1, xy2, count, height, width, left, top, columns, rows, kind)
-        _sort_by_kind(kind, count, lists, counts)
+        worst = max(worst, _load_corners(mesh.xy, mesh.triangles[3 * first :], count, memory.indices, words))
+        _find_boxes(memory.corners, count, canvas.height, width, first_pixels, extents)
+        block = Block(first, memory.indices, mesh.vertices)
+        counts = _sort_by_kind(count, extents, lists)
         for size in range(2):
-            members = lists[size]
             n_members = i8(counts[size])
             if n_members > 0:
-                _pack(members, n_members, left, top, word0, word1, word2, packed_left, packed_top, packed0,
-                      packed1, packed2)
-                _draw_members(2 * size + 2, members, n_members, packed_boxes, packed_floats, first, indices,
-                              vertices, width, height, front, back, mask, pairs, triangle_out, weights_out,
-                              depth_out)
-        n_tiles = i8(0)
+                members = lists[size]
+                _pack(members, n_members, first_pixels, words, packed)
+                _draw_members(2 * size + 2, members, n_members, packed, block, canvas, fragments_out)
+        n_tiles = size_t(0)
         for i in range(counts[2]):
             k = size_t(lists[2, i])
-            for row in range(0, rows[k], 4):
-                for column in range(0, columns[k], 4):
+            for row in range(0, extents[k + SECOND], 4):
+                for column in range(0, extents[k], 4):
                     tiles[n_tiles] = k
-                    packed_left[n_tiles] = left[k] + f4(column)
-                    packed_top[n_tiles] = top[k] + f4(row)
-                    packed0[n_tiles] = word0[k]
-                    packed1[n_tiles] = word1[k]
-                    packed2[n_tiles] = word2[k]
-                    n_tiles += 1
+                    tile_pixels[n_tiles] = first_pixels[k] + f4(column)
+                    tile_pixels[n_tiles + SECOND] = first_pixels[k + SECOND] + f4(row)
+                    tile_words[n_tiles] = words[k]
+                    tile_words[n_tiles + SECOND] = words[k + SECOND]
+                    tile_words[n_tiles + THIRD] = words[k + THIRD]
+                    n_tiles += ONE
                     if n_tiles == BLOCK:
-                        _draw_members(i8(4), tiles, n_tiles, packed_boxes, packed_floats, first, indices,
-                                      vertices, width, height, front, back, mask, pairs, triangle_out,
-                                      weights_out, depth_out)
-                        n_tiles = i8(0)
+                        _draw_members(i8(4), tiles, i8(n_tiles), packed, block, canvas, fragments_out)
+                        n_tiles = size_t(0)
         if n_tiles > 0:
-            _draw_members(i8(4), tiles, n_tiles, packed_boxes, packed_floats, first, indices, vertices, width,
-                          height, front, back, mask, pairs, triangle_out, weights_out, depth_out)
+            _draw_members(i8(4), tiles, i8(n_tiles), packed, block, canvas, fragments_out)
     return worst
 
 
 @kernel
-def rasterize_mesh_face3d(xy, vertices, triangles, width, front, back, words, word_floats, packed_words,
-                          packed_floats, boxes, packed_boxes, ints, indices, pairs, triangle_out, weights_out,
-                          depth_out):
+def rasterize_mesh_face3d(mesh: MeshArrays, width, front, back, memory: BlockMemory, fragments_out: FragmentArrays):
     """`rasterize_mesh` by face3d's inclusion rule; a kernel apart, because few need it compiled."""
-    height = len(depth_out) // width
-    left, top, columns, rows, kind = boxes[0], boxes[1], ints[0], ints[1], ints[2]
-    triangle_out[:] = -1
-    depth_out[:] = -np.inf
-    weights_out[:] = 0
-    last = u4(len(xy) - 1)
+    canvas = Canvas(len(fragments_out.depth) // width, width, front, back)
+    fragments_out.triangle[:] = -1
+    fragments_out.depth[:] = -np.inf
+    fragments_out.weights[:] = 0
     worst = u4(0)
-    n_triangles = len(triangles) // 3
+    n_triangles = len(mesh.triangles) // 3
     for first in range(0, n_triangles, BLOCK):
         count = min(BLOCK, n_triangles - first)
-        worst = max(worst, _load_corners(xy, triangles[3 * first:3 * (first + count)], last, indices,
-                                         words[0], words[1], words[2]))
-        _find_boxes(word_floats[0], word_floats[1], word_floats[2], count, height, width, left, top, columns,
-                    rows, kind)
-        _draw_face3d(kind, left, top, columns, rows, count, word_floats[0], word_floats[1], word_floats[2],
-                     first, indices, vertices, width, front, back, triangle_out, weights_out, depth_out)
+        triangles = mesh.triangles[3 * first :]
+        worst = max(worst, _load_corners(mesh.xy, triangles, count, memory.indices, memory.words))
+        _find_boxes(memory.corners, count, canvas.height, width, memory.first_pixels, memory.extents)
+        _draw_face3d(count, memory, Block(first, memory.indices, mesh.vertices), canvas, fragments_out)
     return worst
-
-
-def scratch_arrays() -> tuple[np.ndarray, ...]:
-    """What `rasterize_mesh` takes between `back` and `triangle_out`: memory for one block of triangles."""
-    words, packed_words = np.empty((3, BLOCK), np.int64), np.empty(3 * BLOCK, np.int64)
-    return (
-        words, words.view(np.float32),  # corners as words of x and y, and the same memory as floats
-        packed_words, packed_words.view(np.float32),  # those of the members of one kind
-        np.empty((2, BLOCK), np.float32), np.empty(2 * BLOCK, np.float32),  # first column and row of boxes
-        np.empty((9, BLOCK + 1), np.int32),  # extents and kinds of boxes, masks, lists
-        np.empty(3 * BLOCK, np.uint32),  # vertex indices
-        np.empty(16 * BLOCK + 4, np.int32),  # pixels: 16 a tile, and a place for the last candidate
-    )

@@ -25,6 +25,7 @@ from uvgen.checks import (
 from uvgen.described import described
 from uvgen.errors import InputError
 from uvgen.rasterize import coverage_kernels, surface_kernels
+from uvgen.rasterize.buffers import FragmentArrays, mesh_arrays, thread_memory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,16 +166,12 @@ def _rasterize_mesh(
     rasterize_with_rule = kernels.rasterize_mesh_face3d if rule == "face3d" else kernels.rasterize_mesh
     return int(
         rasterize_with_rule(
-            xy_words(vertices),
-            vertices.reshape(-1),
-            indices,
+            mesh_arrays(vertices, indices),
             width,
             cull != "front",
             cull != "back",
-            *kernels.scratch_arrays(),
-            triangle_out.reshape(-1),
-            weights_out.reshape(-1),
-            depth_out.reshape(-1),
+            thread_memory.block,
+            FragmentArrays(triangle_out.ravel(), weights_out.ravel(), depth_out.ravel()),
         )
     )
 
@@ -301,11 +298,3 @@ def pncc_codes(mean_shape: np.ndarray) -> np.ndarray:
         raise InputError(f"mean_shape: extents {(high - low).tolist()}, expected more than 0 along each axis")
     codes: np.ndarray = (mean_shape - low) / (high - low)
     return codes
-
-
-def xy_words(vertices: NDArray[np.float32]) -> NDArray[np.int64]:
-    """The x and y of frozen vertices (n, 3) float32 as one int64 each: (n,), unaligned, no copy.
-
-    The kernels fetch corners by index, and one 8-byte load instead of two is what makes that cheap.
-    """
-    return np.ndarray(len(vertices), np.int64, vertices, strides=(vertices.itemsize * 3,))

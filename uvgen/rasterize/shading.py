@@ -9,7 +9,8 @@ from uvgen.checks import bad_index, float64_array, frozen, number_in, real_array
 from uvgen.described import described
 from uvgen.errors import InputError
 from uvgen.rasterize import surface_kernels
-from uvgen.rasterize.fragments import Fragments, xy_words
+from uvgen.rasterize.buffers import mesh_arrays, thread_memory
+from uvgen.rasterize.fragments import Fragments
 
 
 def face_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
@@ -74,18 +75,7 @@ def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     normals = np.empty((len(vertices), 3), np.float32)
     if len(vertices) == 0:
         return normals
-    block = surface_kernels.BLOCK
-    words = np.empty((3, block), np.int64)
-    worst = surface_kernels.sum_face_normals(
-        xy_words(vertices),
-        vertices.reshape(-1),
-        indices,
-        words,
-        words.view(np.float32),
-        np.empty((9, block), np.float32),
-        np.empty(3 * block, np.uint32),
-        normals.reshape(-1),
-    )
+    worst = surface_kernels.sum_face_normals(mesh_arrays(vertices, indices), thread_memory.faces, normals.ravel())
     if worst >= len(vertices):
         raise bad_index(triangles, len(vertices))
     return normals
@@ -98,19 +88,9 @@ def shown_normals(vertices: np.ndarray, triangles: np.ndarray, fragments: Fragme
     """
     vertices, indices = frozen(vertices, np.float32), triangle_indices(triangles, len(vertices))
     normals = np.empty((len(vertices), 3), np.float32)
-    block = surface_kernels.BLOCK
-    words = np.empty((3, block), np.int64)
+    shown = np.empty(len(vertices), np.uint8)
     surface_kernels.sum_shown_normals(
-        fragments.triangle.reshape(-1),
-        xy_words(vertices),
-        vertices.reshape(-1),
-        indices,
-        np.empty(len(vertices), np.uint8),
-        words,
-        words.view(np.float32),
-        np.empty((9, block), np.float32),
-        np.empty(3 * block, np.uint32),
-        normals.reshape(-1),
+        fragments.triangle.ravel(), mesh_arrays(vertices, indices), shown, thread_memory.faces, normals.ravel()
     )
     return normals
 

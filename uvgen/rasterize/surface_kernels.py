@@ -8,10 +8,10 @@ if one is out of range the kernel leaves the background and returns True.
 import numpy as np
 
 from uvgen.compiled import inlined, kernel
+from uvgen.rasterize.buffers import BLOCK, SECOND, THIRD, FaceMemory, MeshArrays
 
-BLOCK = 512  # triangles at a time in `sum_face_normals`
-
-f4, f8, i4, u4, size_t = np.float32, np.float64, np.int32, np.uint32, np.uintp
+f4, i4, u4, size_t = np.float32, np.int32, np.uint32, np.uintp
+ONE, TWO, THREE = size_t(1), size_t(2), size_t(3)  # unsigned: of signed indices numba asks whether they are negative
 PI, HALF_PI = f4(np.pi), f4(np.pi / 2)
 
 
@@ -38,9 +38,9 @@ def interpolate(triangle, weights, triangles, attributes, channels, image_out):
             continue
         i0 = i1 = i2 = u4(0xFFFFFFFF)  # beyond any array
         if t < m:
-            i0 = triangles[size_t(3) * size_t(t)]
-            i1 = triangles[size_t(3) * size_t(t) + size_t(1)]
-            i2 = triangles[size_t(3) * size_t(t) + size_t(2)]
+            i0 = triangles[THREE * size_t(t)]
+            i1 = triangles[THREE * size_t(t) + ONE]
+            i2 = triangles[THREE * size_t(t) + TWO]
         if (i0 >= n) | (i1 >= n) | (i2 >= n):
             broken = True
             continue
@@ -52,12 +52,8 @@ def interpolate(triangle, weights, triangles, attributes, channels, image_out):
         pixel = size_t(p) * step
         if channels == 3:  # without a loop, for the commonest case
             image_out[pixel] = _mix(attributes[a], attributes[b], attributes[d], w1, w2)
-            image_out[pixel + size_t(1)] = _mix(
-                attributes[a + size_t(1)], attributes[b + size_t(1)], attributes[d + size_t(1)], w1, w2
-            )
-            image_out[pixel + size_t(2)] = _mix(
-                attributes[a + size_t(2)], attributes[b + size_t(2)], attributes[d + size_t(2)], w1, w2
-            )
+            image_out[pixel + ONE] = _mix(attributes[a + ONE], attributes[b + ONE], attributes[d + ONE], w1, w2)
+            image_out[pixel + TWO] = _mix(attributes[a + TWO], attributes[b + TWO], attributes[d + TWO], w1, w2)
         else:
             for c in range(step):
                 image_out[pixel + c] = _mix(attributes[a + c], attributes[b + c], attributes[d + c], w1, w2)
@@ -125,17 +121,20 @@ def _angle(sine, cosine):
 
 
 @kernel
-def _face_terms(
-    xy0, xy1, xy2, z0, z1, z2, count, normal_x_out, normal_y_out, normal_z_out, angle0_out, angle1_out, angle2_out
-):
+def _face_terms(count, memory_out):
     """Unit normals and the three angles of a block of triangles; zeros for those without a normal."""
-    for k in range(count):
-        ux = xy1[2 * k] - xy0[2 * k]
-        uy = xy1[2 * k + 1] - xy0[2 * k + 1]
-        uz = z1[k] - z0[k]
-        vx = xy2[2 * k] - xy0[2 * k]
-        vy = xy2[2 * k + 1] - xy0[2 * k + 1]
-        vz = z2[k] - z0[k]
+    xy, z, normals, angles = memory_out.corners, memory_out.depths, memory_out.normals, memory_out.angles
+    for k in range(size_t(count)):
+        at = TWO * k
+        x0 = xy[at]
+        y0 = xy[at + ONE]
+        z0 = z[k]
+        ux = xy[at + TWO * SECOND] - x0
+        uy = xy[at + TWO * SECOND + ONE] - y0
+        uz = z[k + SECOND] - z0
+        vx = xy[at + TWO * THIRD] - x0
+        vy = xy[at + TWO * THIRD + ONE] - y0
+        vz = z[k + THIRD] - z0
         nx = uy * vz - uz * vy
         ny = uz * vx - ux * vz
         nz = ux * vy - uy * vx
@@ -145,12 +144,12 @@ def _face_terms(
         uv = ux * vx + uy * vy + uz * vz
         angle0 = _angle(length, uv)
         angle1 = _angle(length, ux * ux + uy * uy + uz * uz - uv)
-        normal_x_out[k] = nx * scale if good else f4(0)
-        normal_y_out[k] = ny * scale if good else f4(0)
-        normal_z_out[k] = nz * scale if good else f4(0)
-        angle0_out[k] = angle0 if good else f4(0)
-        angle1_out[k] = angle1 if good else f4(0)
-        angle2_out[k] = max(PI - angle0 - angle1, f4(0)) if good else f4(0)
+        normals[k] = nx * scale if good else f4(0)
+        normals[k + SECOND] = ny * scale if good else f4(0)
+        normals[k + THIRD] = nz * scale if good else f4(0)
+        angles[k] = angle0 if good else f4(0)
+        angles[k + SECOND] = angle1 if good else f4(0)
+        angles[k + THIRD] = max(PI - angle0 - angle1, f4(0)) if good else f4(0)
 
 
 @kernel
@@ -165,51 +164,54 @@ def _cut_indices(triangles, last, indices_out):
 
 
 @kernel
-def _load_faces(xy, vertices, indices, count, word0_out, word1_out, word2_out, z0_out, z1_out, z2_out):
-    """Copy the corners of a block of triangles."""
-    for k in range(count):
-        i0 = size_t(indices[3 * k])
-        i1 = size_t(indices[3 * k + 1])
-        i2 = size_t(indices[3 * k + 2])
-        word0_out[k] = xy[i0]
-        word1_out[k] = xy[i1]
-        word2_out[k] = xy[i2]
-        z0_out[k] = vertices[size_t(3) * i0 + size_t(2)]
-        z1_out[k] = vertices[size_t(3) * i1 + size_t(2)]
-        z2_out[k] = vertices[size_t(3) * i2 + size_t(2)]
+def _load_faces(mesh, count, memory_out):
+    """Copy the corners of a block of triangles, whose indices are there."""
+    xy, vertices, indices, words, depths = (
+        mesh.xy,
+        mesh.vertices,
+        memory_out.indices,
+        memory_out.words,
+        memory_out.depths,
+    )
+    for k in range(size_t(count)):
+        i0 = size_t(indices[THREE * k])
+        i1 = size_t(indices[THREE * k + ONE])
+        i2 = size_t(indices[THREE * k + TWO])
+        words[k] = xy[i0]
+        words[k + SECOND] = xy[i1]
+        words[k + THIRD] = xy[i2]
+        depths[k] = vertices[THREE * i0 + TWO]
+        depths[k + SECOND] = vertices[THREE * i1 + TWO]
+        depths[k + THIRD] = vertices[THREE * i2 + TWO]
 
 
 @inlined
 def _add(at, weight, x, y, z, sums_out):
     """Add a weighted vector at a place of flat triples."""
     sums_out[at] += weight * x
-    sums_out[at + size_t(1)] += weight * y
-    sums_out[at + size_t(2)] += weight * z
+    sums_out[at + ONE] += weight * y
+    sums_out[at + TWO] += weight * z
 
 
 @kernel
-def _add_terms(indices, count, nx, ny, nz, angle0, angle1, angle2, normals_out):
+def _add_terms(count, memory, normals_out):
     """Add each face's normal, times the angle, at its three corners."""
-    for k in range(count):
-        x = nx[k]
-        y = ny[k]
-        z = nz[k]
-        _add(size_t(3) * size_t(indices[3 * k]), angle0[k], x, y, z, normals_out)
-        _add(size_t(3) * size_t(indices[3 * k + 1]), angle1[k], x, y, z, normals_out)
-        _add(size_t(3) * size_t(indices[3 * k + 2]), angle2[k], x, y, z, normals_out)
+    indices, normals, angles = memory.indices, memory.normals, memory.angles
+    for k in range(size_t(count)):
+        x = normals[k]
+        y = normals[k + SECOND]
+        z = normals[k + THIRD]
+        _add(THREE * size_t(indices[THREE * k]), angles[k], x, y, z, normals_out)
+        _add(THREE * size_t(indices[THREE * k + ONE]), angles[k + SECOND], x, y, z, normals_out)
+        _add(THREE * size_t(indices[THREE * k + TWO]), angles[k + THIRD], x, y, z, normals_out)
 
 
 @kernel
-def _add_faces(xy, vertices, indices, count, words, word_floats, floats, normals_out):
-    """Add the normals of a block of triangles at their corners; scratch as for `sum_face_normals`."""
-    _load_faces(
-        xy, vertices, indices, count, words[0], words[1], words[2], floats[0], floats[1], floats[2],
-    )  # fmt: skip
-    _face_terms(
-        word_floats[0], word_floats[1], word_floats[2], floats[0], floats[1], floats[2], count,
-        floats[3], floats[4], floats[5], floats[6], floats[7], floats[8],
-    )  # fmt: skip
-    _add_terms(indices, count, floats[3], floats[4], floats[5], floats[6], floats[7], floats[8], normals_out)
+def _add_faces(mesh, count, memory, normals_out):
+    """Add the normals of a block of triangles at their corners."""
+    _load_faces(mesh, count, memory)
+    _face_terms(count, memory)
+    _add_terms(count, memory, normals_out)
 
 
 @kernel
@@ -227,50 +229,48 @@ def _normalize(vectors_out):
 
 
 @kernel
-def sum_face_normals(xy, vertices, triangles, words, word_floats, floats, indices, normals_out):
-    """Angle-weighted unit normals of vertices; return the largest index in `triangles`.
+def sum_face_normals(mesh: MeshArrays, memory: FaceMemory, normals_out):
+    """Angle-weighted unit normals of vertices; return the largest index in the triangles.
 
-    xy (n,) int64, x and y of each vertex as one word; vertices (3 n,) float32; triangles (3 m,) uint32.
-    Scratch: words (3, BLOCK) int64, the same memory as word_floats (3, 2 BLOCK) float32, floats (9, BLOCK)
-    float32, indices (3 BLOCK,) uint32. normals_out (3 n,) float32.
+    memory: scratch, with nothing in it that counts; normals_out (3 n,) float32.
     """
     normals_out[:] = 0
-    last = u4(len(xy) - 1)
+    last = u4(len(mesh.xy) - 1)
     worst = u4(0)
-    n_triangles = len(triangles) // 3
+    n_triangles = len(mesh.triangles) // 3
     for first in range(0, n_triangles, BLOCK):
         count = min(BLOCK, n_triangles - first)
-        worst = max(worst, _cut_indices(triangles[3 * first : 3 * (first + count)], last, indices))
-        _add_faces(xy, vertices, indices, count, words, word_floats, floats, normals_out)
+        worst = max(worst, _cut_indices(mesh.triangles[3 * first : 3 * (first + count)], last, memory.indices))
+        _add_faces(mesh, count, memory, normals_out)
     _normalize(normals_out)
     return worst
 
 
 @kernel
-def sum_shown_normals(triangle, xy, vertices, triangles, shown, words, word_floats, floats, indices, normals_out):
+def sum_shown_normals(triangle, mesh: MeshArrays, shown, memory: FaceMemory, normals_out):
     """What `sum_face_normals` gives at the corners of the triangles that fragments show; elsewhere, anything.
 
     triangle (p,) int32, -1 where there is none, in range; shown (n,) uint8, scratch. Faces that touch no such corner
     are left out, and the others are summed in the same order.
     """
+    triangles, indices = mesh.triangles, memory.indices
     normals_out[:] = 0
     shown[:] = 0
-    one, two, three = size_t(1), size_t(2), size_t(3)
     for p in range(size_t(len(triangle))):
         if triangle[p] >= 0:
-            t = three * size_t(triangle[p])
-            shown[size_t(triangles[t])] = shown[size_t(triangles[t + one])] = shown[size_t(triangles[t + two])] = 1
-    count, last = size_t(0), u4(len(xy) - 1)
+            t = THREE * size_t(triangle[p])
+            shown[size_t(triangles[t])] = shown[size_t(triangles[t + ONE])] = shown[size_t(triangles[t + TWO])] = 1
+    count, last = size_t(0), u4(len(mesh.xy) - 1)
     n = size_t(len(triangles))
-    for t in range(size_t(0), n, three):
-        i, j, k = triangles[t], triangles[t + one], triangles[t + two]
-        at = three * count
-        indices[at], indices[at + one], indices[at + two] = min(i, last), min(j, last), min(k, last)
+    for t in range(size_t(0), n, THREE):
+        i, j, k = triangles[t], triangles[t + ONE], triangles[t + TWO]
+        at = THREE * count
+        indices[at], indices[at + ONE], indices[at + TWO] = min(i, last), min(j, last), min(k, last)
         count += size_t(shown[size_t(i)] | shown[size_t(j)] | shown[size_t(k)])
-        if (count < size_t(BLOCK)) & (t + three < n):
+        if (count < size_t(BLOCK)) & (t + THREE < n):
             continue
         # as in `sum_face_normals`: with other types, all that is called would be compiled again
-        _add_faces(xy, vertices, indices, np.int64(count), words, word_floats, floats, normals_out)
+        _add_faces(mesh, np.int64(count), memory, normals_out)
         count = size_t(0)
     _normalize(normals_out)
 
