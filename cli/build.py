@@ -267,9 +267,9 @@ def command(
     if data is None and not quiet:
         click.echo("using uvgen's built-in model and sample set (made on first use): no --data, no --model", err=True)
     with reported(quiet=quiet, verbose=verbose) as shown:
-        wait = compile_ahead(1 if dry_run else how["workers"], for_samples=data is None)
+        compiling = compile_ahead(1 if dry_run else how["workers"], for_samples=data is None)
         if data is None:
-            wait()  # the built-in samples may have to be made
+            compiling.wait("samples")  # which may have to be made
         begin("listing samples")
         samples, root = samples_of(
             data, subsets, flip=flip, list_path=list_path, exclude_path=exclude_path, limit=limit
@@ -279,7 +279,7 @@ def command(
             return
         begin("reading the model")
         model = model_of(model_path, data, untrusted=untrusted)
-        wait()
+        compiling.wait("build")
         result = build_shards(
             samples,
             out,

@@ -1,12 +1,15 @@
 """Landmarks in maps: texels on their own side of lips and lids, and weights that read them to a fraction of a pixel."""
 
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import dijkstra
 from support.toy import toy_model
@@ -24,6 +27,7 @@ from uvgen import (
 )
 from uvgen.errors import InputError
 from uvgen.maps.atlas import CLOSURE, MESH, texel_coordinates
+from uvgen.maps.landmarks import _cheapest_columns
 from uvgen.models.builtin.expression import EXPRESSIONS
 from uvgen.models.morphable import MorphableModel, make_model
 
@@ -152,6 +156,27 @@ def test_landmark_texels_lie_at_the_uv_and_not_on_the_closed_mouth(model, size) 
     assert size != 101 or closed.any()  # rounding would take them
     check_places(model, size)
     assert (weight_mask(model, size)[tuple(landmark_texels(model, size).T)] == 16).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 5), (12, 200)])
+@pytest.mark.parametrize("n_values", [2, 1_000_000])  # competition for all columns, and for few
+def test_cheapest_columns_are_those_of_scipy(shape: tuple[int, int], n_values: int) -> None:
+    rng = np.random.default_rng(n_values)
+    free = 0
+    for _ in range(100):
+        costs = rng.integers(0, n_values, shape) / 8.0 + 1e-9 * np.arange(shape[1])  # no ties within a row
+        free += len(np.unique(costs.argmin(axis=1))) == shape[0]
+        np.testing.assert_array_equal(_cheapest_columns(costs), linear_sum_assignment(costs)[1])
+    assert free or n_values == 2
+
+
+def test_landmark_texels_of_the_built_in_model_need_none_of_scipys_optimizers() -> None:
+    program = (
+        "import sys; from uvgen import landmark_texels, load_model; "
+        f"[landmark_texels(load_model('builtin'), size) for size in {SIZES}]; print('scipy.optimize' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert run.stdout == "False\n"
 
 
 def test_landmark_texels_are_shared_only_where_there_are_too_few(model) -> None:

@@ -1,8 +1,9 @@
 """Compiling what the first build on a machine needs, in several processes at once.
 
 numba compiles on one thread of a process, and two processes that need the same kernel both compile it. A command that
-finds no compiled code therefore starts processes that compile one share each, and waits before it calls a kernel. What
-they leave in numba's cache is what every other process finds. Without them, all goes on as usual, only later.
+finds no compiled code therefore starts processes that compile one share each, and waits before it calls a kernel: first
+for those that make the built-in samples, while the others are still compiled. What they leave in numba's cache is what
+every other process finds. Without them, all goes on as usual, only later.
 """
 
 import gc
@@ -10,7 +11,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import time
 from contextlib import suppress
 from importlib import import_module
 from multiprocessing.spawn import get_executable
@@ -24,25 +25,29 @@ _PROGRAM = (
     "from uvgen.datasets.compile_ahead import compile_share; compile_share(*sys.argv[2:])"
 )
 _LONGEST_S = 300.0
+_POLL_S = 0.05
 
 
 class _Unit(NamedTuple):
     """Kernels that share parts, which one process compiles once."""
 
     cost: int  # its part of the whole, in percent: how units are shared out
-    for_samples: bool  # whether only making the built-in samples needs it
+    use: str  # what needs it: making the built-in "samples", a "build", or "both"
     kernels: tuple[str, ...]
+
+    def serves(self, use: str) -> bool:
+        return self.use in (use, "both")
 
 
 UNITS = (
-    _Unit(35, False, ("uvgen.rasterize.coverage_kernels:rasterize_mesh",)),
-    _Unit(18, False, ("uvgen.images.kernels:warp_rgb",)),
-    _Unit(18, True, ("uvgen.rasterize.surface_kernels:sum_shown_normals",
-                     "uvgen.rasterize.surface_kernels:see_points")),
-    _Unit(16, True, ("uvgen.synth.kernels:add_offsets", "uvgen.synth.kernels:paint_backdrop",
-                     "uvgen.synth.kernels:find_facing", "uvgen.synth.kernels:list_shown",
-                     "uvgen.synth.kernels:draw_fragments", "uvgen.synth.kernels:expose")),
-    _Unit(13, False, ("uvgen.maps.kernels:smallest_depths", "uvgen.maps.kernels:interpolate_texels_fixed")),
+    _Unit(35, "both", ("uvgen.rasterize.coverage_kernels:rasterize_mesh",)),
+    _Unit(18, "build", ("uvgen.images.kernels:warp_rgb",)),
+    _Unit(18, "samples", ("uvgen.rasterize.surface_kernels:sum_shown_normals",
+                          "uvgen.rasterize.surface_kernels:see_points")),
+    _Unit(16, "samples", ("uvgen.synth.kernels:add_offsets", "uvgen.synth.kernels:paint_backdrop",
+                          "uvgen.synth.kernels:find_facing", "uvgen.synth.kernels:list_shown",
+                          "uvgen.synth.kernels:draw_fragments", "uvgen.synth.kernels:expose")),
+    _Unit(13, "build", ("uvgen.maps.kernels:smallest_depths", "uvgen.maps.kernels:interpolate_texels_fixed")),
 )  # fmt: skip
 
 TYPES = {
@@ -101,41 +106,54 @@ def _types(words: list[str], module: Any) -> tuple[Any, ...]:
     return tuple(found)
 
 
-def compile_ahead(workers: int, *, for_samples: bool) -> Callable[[], None]:
+class Compiling:
+    """Processes that compile one share each; see `compile_ahead`."""
+
+    def __init__(self, shares: list[list[_Unit]]) -> None:
+        self._running: list[tuple[subprocess.Popen[bytes], list[_Unit]]] = []
+        where = json.dumps([os.path.abspath(path) for path in sys.path])
+        with suppress(OSError):
+            for share in shares:
+                names = [name for unit in share for name in unit.kernels]
+                process = subprocess.Popen(
+                    [get_executable(), "-c", _PROGRAM, where, str(os.getpid()), *names],
+                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                )  # fmt: skip
+                self._running.append((process, share))
+
+    def wait(self, use: str) -> None:
+        """Wait until what the built-in "samples" or a "build" need is compiled, or no process compiles it."""
+        if self._running:
+            begin("compiling kernels, once")
+        stop = time.monotonic() + _LONGEST_S
+        others = []
+        for process, share in self._running:
+            while process.poll() is None and any(unit.serves(use) and _is_missing(unit) for unit in share):
+                if time.monotonic() > stop:
+                    process.kill()
+                    process.wait()
+                time.sleep(_POLL_S)
+            if any(not unit.serves(use) for unit in share):
+                others.append((process, share))
+            else:
+                process.wait()
+        self._running = others
+
+
+def compile_ahead(workers: int, *, for_samples: bool) -> Compiling:
     """Start compiling in up to `workers` processes what is not compiled yet; returns what waits for them.
 
     `for_samples`: whether the built-in samples are going to be made too. Does nothing with one worker, or if numba
     finds no folder to keep compiled code in; errors are not reported, since kernels are compiled on their first call.
     """
-    processes: list[subprocess.Popen[bytes]] = []
-    if workers > 1:
-        missing = [unit for unit in UNITS if (for_samples or not unit.for_samples) and _is_missing(unit)]
-        shares: list[list[_Unit]] = [[] for _ in range(min(workers, len(missing)))]
-        for unit in missing:  # the costliest first, each to the share that costs least so far
-            min(shares, key=lambda share: sum(each.cost for each in share)).append(unit)
-        where = json.dumps([os.path.abspath(path) for path in sys.path])
-        with suppress(OSError):
-            for share in shares:
-                names = [name for unit in share for name in unit.kernels]
-                processes.append(
-                    subprocess.Popen(
-                        [get_executable(), "-c", _PROGRAM, where, str(os.getpid()), *names],
-                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                    )
-                )  # fmt: skip
-
-    def wait() -> None:
-        if processes:
-            begin("compiling kernels, once")
-        for process in processes:
-            try:
-                process.wait(_LONGEST_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        processes.clear()
-
-    return wait
+    if workers == 1:
+        return Compiling([])
+    missing = [unit for unit in UNITS if (for_samples or unit.serves("build")) and _is_missing(unit)]
+    shares: list[list[_Unit]] = [[] for _ in range(min(workers, len(missing)))]
+    # what makes samples first, the costliest first, each to the share that costs least so far
+    for unit in sorted(missing, key=lambda unit: (for_samples and not unit.serves("samples"), -unit.cost)):
+        min(shares, key=lambda share: sum(each.cost for each in share)).append(unit)
+    return Compiling(shares)
 
 
 def compile_share(parent: str, *names: str) -> None:

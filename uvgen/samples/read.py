@@ -212,12 +212,13 @@ def _points(array: NDArray[Any] | None, shapes: tuple[tuple[int, int], ...]) -> 
         return None
     points: NDArray[np.float64] = np.asarray(stated, np.float64)
     plane, unmarked = points[:, :2], None
-    if not (points.min() > 0 and points.max() < _FARTHEST_PX):  # of nearly all files, these two are enough
+    ends = [*zip(points.min(axis=0).tolist(), points.max(axis=0).tolist(), strict=True)]
+    if not all(low > 0 and high < _FARTHEST_PX for low, high in ends):  # of nearly all files, the ends are enough
         unmarked = (plane == -1).any(axis=1) | (plane == 0).all(axis=1) | ~(np.abs(points) < _FARTHEST_PX).all(axis=1)
     if unmarked is not None and unmarked.any():
         if unmarked.all():
             return None
-    elif np.ptp(plane, axis=0).min() < 1:
+    elif min(high - low for low, high in ends[:2]) < 1:
         return None
     points = points - _FIRST_PIXEL[: points.shape[1]]
     if unmarked is not None:
