@@ -73,6 +73,12 @@ class Lanes:
         order = ir.Constant(ir.VectorType(i32, len(lanes)), list(lanes))
         return Lanes(self.builder, self.builder.shuffle_vector(self.value, nothing, order))
 
+    def woven(self, others: "Lanes") -> "Lanes":
+        """These lanes and others, in turns: twice as many."""
+        n = self.value.type.count
+        order = ir.Constant(ir.VectorType(i32, 2 * n), [k // 2 + k % 2 * n for k in range(2 * n)])
+        return Lanes(self.builder, self.builder.shuffle_vector(self.value, others.value, order))
+
     def viewed(self, kind: Any) -> "Lanes":
         """The same bits as numbers of another size, as many as they make."""
         n = self.value.type.count * self.type.width // kind.width
