@@ -73,10 +73,9 @@ class Lanes:
         order = ir.Constant(ir.VectorType(i32, len(lanes)), list(lanes))
         return Lanes(self.builder, self.builder.shuffle_vector(self.value, nothing, order))
 
-    def woven(self, others: "Lanes") -> "Lanes":
-        """These lanes and others, in turns: twice as many."""
-        n = self.value.type.count
-        order = ir.Constant(ir.VectorType(i32, 2 * n), [k // 2 + k % 2 * n for k in range(2 * n)])
+    def beside(self, others: "Lanes") -> "Lanes":
+        """These lanes, then as many others."""
+        order = ir.Constant(ir.VectorType(i32, 2 * self.value.type.count), list(range(2 * self.value.type.count)))
         return Lanes(self.builder, self.builder.shuffle_vector(self.value, others.value, order))
 
     def viewed(self, kind: Any) -> "Lanes":

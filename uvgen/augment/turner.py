@@ -187,7 +187,7 @@ class _Scratch:
         self._buffers: dict[str, NDArray[np.uint8]] = {}
         self.places, self.points = self.array("both", (2, n, 2), np.float32)
         self.depth, self.mixed = self.array("depth", (n,), np.float32), self.array("mixed", (n,), np.bool_)
-        self.coarse, self.moved = self.array("coarse", (2, n_coarse, 3), np.float32)
+        self.coarse, self.moved = np.zeros((2, n_coarse, 4), np.float32)  # the fourth stays 0
         self.values = self.array("values", (n_coarse, 4), np.float32)
         self.fills = self.array("fills", (n + 1, 4), np.float32)
         self.fills[n] = 0
