@@ -109,9 +109,9 @@ def around_face(
 
     Parameters
     ----------
-    before, after : (n, 3) float32
+    before, after : (n, 3) float32, or wider
         Points of the face's front and back in both, image frame, px.
-    normals : (n, 3) float32
+    normals : (n, 3) float32, or wider
         Of any length, in the photograph.
     turn : (3, 3) float64
         The rotation from one to the other, image frame.

@@ -232,7 +232,7 @@ def _ramp(value):
 def compare(quality, normals, toward, mirror, share_out):
     """How much of each point's color to take from its mirror point: where it is seen badly, and that is seen better.
 
-    And where the turn shows more of it: what stays edge on keeps its own color. normals (c, 3): as `look` leaves them;
+    And where the turn shows more of it: what stays edge on keeps its own color. normals (c, 4): as `look` leaves them;
     toward (3,) float32: where the viewer is after the turn, in the frame of before.
     """
     for i in range(len(quality)):

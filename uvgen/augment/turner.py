@@ -267,7 +267,7 @@ def _look(
     size: np.float32,
     shape: tuple[int, ...],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Normals of points (c, 3), and the two numbers (c,) of the kernel `see`; triangles (3 m,); bounds, size: px."""
+    """Normals of points (c, 4), and the two numbers (c,) of the kernel `see`; triangles (3 m,); bounds, size: px."""
     scale = np.float32(_VIEW / float(size))
     (low_x, low_y), (high_x, high_y) = bounds
     margin = 1 / scale
