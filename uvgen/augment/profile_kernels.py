@@ -267,7 +267,7 @@ def withdraw(normals, starts, neighbors, most, values_out):
     """How far inside the outline to look for a point's color: values_out[:, 1:3] (n, 2), px, `most` on the outline.
 
     Where a surface is seen edge on, half of a pixel is what is behind it: so it is where one neighbor looks at the
-    viewer and another away. normals (n, 3): as `look` leaves them; starts, neighbors: see `PointGraph`.
+    viewer and another away. normals (n, 4): as `look` leaves them; starts, neighbors: see `PointGraph`.
     """
     for i in range(len(normals)):
         x, y, z = normals[i, 0], normals[i, 1], normals[i, 2]
