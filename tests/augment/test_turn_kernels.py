@@ -126,9 +126,13 @@ def test_color_samples_the_photograph_where_drawn_and_keeps_it_elsewhere(left, t
     picture = photograph.copy()
     size = cells.shape[1] * WIDE
     places = np.empty(3 * height * width, np.int32)
-    n = turn_kernels.color(
+    mixed = np.full(cells.shape[0] * cells.shape[1] + 1, -7, np.int32)
+    numbers = cells[:, :, 3].view(np.int32)
+    numbers[rng.random(numbers.shape[:2]) < 0.5] = -1
+    kept = pixels_of(cells)[..., 3].copy().view(np.int32)
+    n_mixed, n = turn_kernels.color(
         cells, width, height, photograph.ctypes.data, 21, 17, left, top, f4(9),
-        np.empty((1 + HIGH, 3 * max(size, N_LANES)), np.uint8), np.empty((2 * HIGH, size + 16), f4), places,
+        np.empty((1 + HIGH, 3 * max(size, N_LANES)), np.uint8), np.empty((2 * HIGH, size + 16), f4), mixed, places,
         picture.reshape(-1),
     )  # fmt: skip
     depth, x, y, _ = pixels.transpose(2, 0, 1)
@@ -138,7 +142,9 @@ def test_color_samples_the_photograph_where_drawn_and_keeps_it_elsewhere(left, t
     np.testing.assert_array_equal(picture, expected)
     after = pixels_of(cells)
     assert (after[..., 0] == -np.inf).all()  # ready for the next picture
-    np.testing.assert_array_equal(after[..., 3].copy().view(np.int32), np.where(drawn_there, 0, -1))
+    np.testing.assert_array_equal(after[..., 3].copy().view(np.int32), np.where(drawn_there, kept, -1))
+    with_triangle = (cells[:, :, 3].view(np.int32) >= 0).any(axis=2)
+    np.testing.assert_array_equal(mixed[:n_mixed], np.flatnonzero(with_triangle))
 
     breaks = set()
     for row in range(1, height - 2):
@@ -156,9 +162,9 @@ def test_color_leaves_out_breaks_for_which_there_is_no_room() -> None:
     cells = cells_for(16, 16)
     cells[:] = rng.uniform(0, 15, cells.shape)
     places = np.full(40, -7, np.int32)
-    n = turn_kernels.color(
+    _, n = turn_kernels.color(
         cells, 16, 16, photograph.ctypes.data, 16, 16, 0, 0, f4(0), np.empty((1 + HIGH, 48), np.uint8),
-        np.empty((2 * HIGH, 32), f4), places[:31], photograph.copy().reshape(-1),
+        np.empty((2 * HIGH, 32), f4), np.empty(33, np.int32), places[:31], photograph.copy().reshape(-1),
     )  # fmt: skip
     assert 28 < n <= 31
     assert (places[31:] == -7).all()

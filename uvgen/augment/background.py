@@ -59,6 +59,26 @@ _RINGS = Rings(
 )  # fmt: skip
 
 
+class Head(NamedTuple):
+    """Points of the face's front and back, (n, 3) float32 or wider."""
+
+    before: NDArray[np.float32]
+    after: NDArray[np.float32]
+    normals: NDArray[np.float32]
+
+
+class RingScratch(NamedTuple):
+    """What `lay_rings` takes for N rays."""
+
+    reach: NDArray[np.float32]
+    """(N,): see the kernel `outline`, as the next."""
+    which: NDArray[np.int32]
+    rays: NDArray[np.float64]
+    """(5, N)"""
+    lines: NDArray[np.float32]
+    """(4, N + 2)"""
+
+
 class Around(NamedTuple):
     """The mesh of what is around a face: k anchors, ring by ring from the innermost out, then the middle."""
 
@@ -89,9 +109,9 @@ def around_face(
 
     Parameters
     ----------
-    before, after : (n, 3) float32
+    before, after : (n, 3) float32, or wider
         Points of the face's front and back in both, image frame, px.
-    normals : (n, 3) float32
+    normals : (n, 3) float32, or wider
         Of any length, in the photograph.
     turn : (3, 3) float64
         The rotation from one to the other, image frame.
@@ -104,13 +124,15 @@ def around_face(
     """
     n = _N_RINGS * N_RAYS + 1
     center_x, center_y = (bounds[0] + bounds[1]) / np.float32(2)
-    reach, which = np.empty(N_RAYS, np.float32), np.empty(N_RAYS, np.int32)
-    rays, lines = np.empty((5, N_RAYS)), np.empty((4, N_RAYS + 2), np.float32)
+    scratch = RingScratch(
+        np.empty(N_RAYS, np.float32), np.empty(N_RAYS, np.int32), np.empty((5, N_RAYS)),
+        np.empty((4, N_RAYS + 2), np.float32),
+    )  # fmt: skip
     places, points, depth = np.empty((n, 2), np.float32), np.empty((n, 2), np.float32), np.empty(n, np.float32)
     of_places = np.empty((2, 2), np.float32)
     mean = kernels.lay_rings(
-        before, after, normals, turn, center_x, center_y, size, behind, _RINGS, reach, which, rays, lines, places,
-        points, depth, of_places,
+        Head(before, after, normals), turn, center_x, center_y, size, behind, _RINGS, scratch, places, points, depth,
+        of_places,
     )  # fmt: skip
     return Around(places, points, depth, _triangles(), of_places, mean)
 

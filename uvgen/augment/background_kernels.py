@@ -64,19 +64,19 @@ def _blended(line, other, times):
 
 @kernel
 def lay_rings(
-    before, after, normals, turn, center_x, center_y, size, behind, shape, reach, which, rays, lines, places_out,
-    points_out, depth_out, bounds_out,
+    head, turn, center_x, center_y, size, behind, shape, scratch, places_out, points_out, depth_out, bounds_out
 ):  # fmt: skip
     """Anchors around a face, ring by ring from the innermost out, then the middle; the outline's mean distance.
 
-    before, after, normals (c, 3) float32, turn (3, 3) float64, behind: see `background.around_face`; center: of the
-    face in the photograph; size (2,): the photograph's height and width; shape: a `background.Rings`. Scratch: reach
-    (N,) float32 and which (N,) int32, see `outline`, rays (5, N) float64, lines (4, N + 2) float32.
+    head: a `background.Head`; turn (3, 3) float64, behind: see `background.around_face`; center: of the face in the
+    photograph; size (2,): the photograph's height and width; shape: a `background.Rings`; scratch: a `RingScratch`.
     places_out, points_out (k, 2) float32: before and after; depth_out (k,) float32: after; bounds_out (2, 2) float32:
     the smallest and largest x, y of the former.
     """
+    before, after, normals = head.before, head.after, head.normals
+    reach, which, rays, lines = scratch.reach, scratch.which, scratch.rays, scratch.lines
     outline(before, center_x, center_y, reach, which)
-    steps, hold, times, head = shape.steps, shape.hold, shape.times, shape.head
+    steps, hold, times, on_head = shape.steps, shape.hold, shape.times, shape.head
     n, other = len(which), lines[3]
     mean = f8(0)
     for k in range(n):
@@ -104,12 +104,12 @@ def lay_rings(
             if ring < shape.n_inside:
                 step, z = (steps[ring] - 1) * far, 0.0
             elif ring < shape.n_inside + shape.n_on_head:
-                step, z = head * mean * steps[ring], -rays[3, k] * steps[ring] ** rays[4, k]
+                step, z = on_head * mean * steps[ring], -rays[3, k] * steps[ring] ** rays[4, k]
             else:
                 border = _to_border(f8(center_x), rays[1, k], f8(size[1] - 1))
                 border = min(border, _to_border(f8(center_y), rays[2, k], f8(size[0] - 1)))
                 rim = min(max(border, far + shape.rim_least * mean), far + shape.rim_most * mean)
-                step, z = head * mean + (rim - far - head * mean) * steps[ring], -rays[3, k]
+                step, z = on_head * mean + (rim - far - on_head * mean) * steps[ring], -rays[3, k]
             x, y = f8(f4(step * rays[1, k])), f8(f4(step * rays[2, k]))
             place_x, place_y = f4(f8(before[i, 0]) + x), f4(f8(before[i, 1]) + y)
             places_out[ring * n + k, 0], places_out[ring * n + k, 1] = place_x, place_y

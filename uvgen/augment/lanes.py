@@ -73,6 +73,11 @@ class Lanes:
         order = ir.Constant(ir.VectorType(i32, len(lanes)), list(lanes))
         return Lanes(self.builder, self.builder.shuffle_vector(self.value, nothing, order))
 
+    def beside(self, others: "Lanes") -> "Lanes":
+        """These lanes, then as many others."""
+        order = ir.Constant(ir.VectorType(i32, 2 * self.value.type.count), list(range(2 * self.value.type.count)))
+        return Lanes(self.builder, self.builder.shuffle_vector(self.value, others.value, order))
+
     def viewed(self, kind: Any) -> "Lanes":
         """The same bits as numbers of another size, as many as they make."""
         n = self.value.type.count * self.type.width // kind.width

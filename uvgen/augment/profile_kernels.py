@@ -6,10 +6,14 @@ A window is part of a picture; where it begins, (left, top), is taken off the po
 """
 
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 
+from uvgen.augment.lanes import Lanes, i32, made_by
 from uvgen.compiled import inlined, kernel
 
-f4, size_t = np.float32, np.uintp
+f4, i8, size_t = np.float32, np.int64, np.uintp
 _EDGE = f4(1e-4)  # how far outside a triangle, as a share of it, a pixel still belongs to it: so there are no cracks
 
 
@@ -60,31 +64,76 @@ def _last(high, n):
     return min(int(np.floor(min(high, f4(n)) + _EDGE)), n - 1)
 
 
+@intrinsic
+def _add_normal(context, points, normals, a, b, c):
+    """Add a triangle's normal, as long as twice its area, to those of its corners; returns z of it.
+
+    points, normals: addresses of four numbers per point, the fourth of which is 0; a, b, c: bytes to each corner.
+    """
+
+    def body(builder, points, normals, *corners):
+        first, second, third = (Lanes.load(builder, builder.add(points, corner), n=4) for corner in corners)
+        u, v = second - first, third - first
+        normal = u.shuffled(1, 2, 0, 3) * v.shuffled(2, 0, 1, 3) - u.shuffled(2, 0, 1, 3) * v.shuffled(1, 2, 0, 3)
+        for corner in corners:
+            address = builder.add(normals, corner)
+            (Lanes.load(builder, address, n=4) + normal).store(address)
+        return builder.extract_element(normal.value, ir.Constant(i32, 2))
+
+    return made_by(body, *[types.int64] * 5, returns=types.float32)
+
+
+@intrinsic
+def _draw_depth(context, depth, stride, column, row, last, last_row, x0, y0, z0, ux, uy, uz, vx, vy, vz, inverse):
+    """Draw a triangle into four columns and two rows of a depth buffer, as far as they lie in its box.
+
+    depth: address of the first of the eight pixels; stride: bytes from row to row; column, row: of that pixel; last,
+    last_row: of the box. x0, y0, z0: the first corner; u, v: both edges; inverse: of twice its area.
+    """
+
+    def body(builder, depth, stride, *values):
+        column, row, last, last_row, x0, y0, z0, ux, uy, uz, vx, vy, vz, inverse = (
+            Lanes.of(builder, value) for value in values
+        )
+        columns = column + Lanes.listed(builder, 0, 1, 2, 3, 0, 1, 2, 3)
+        rows = row + Lanes.listed(builder, 0, 0, 0, 0, 1, 1, 1, 1)
+        x, y = columns - x0, rows - y0
+        w1, w2 = (x * vy - y * vx) * inverse, (ux * y - uy * x) * inverse
+        inside = (columns <= last) & (rows <= last_row)
+        inside = inside & (w1 >= -_EDGE) & (w2 >= -_EDGE) & (w1 + w2 <= f4(1) + _EDGE)
+        below = builder.add(depth, stride)
+        upper, lower = (Lanes.load(builder, address, n=4) for address in (depth, below))
+        here, z = upper.beside(lower), z0 + w1 * uz + w2 * vz
+        drawn = (inside & (z > here)).choose(z, here)
+        drawn.shuffled(0, 1, 2, 3).store(depth)
+        drawn.shuffled(4, 5, 6, 7).store(below)
+
+    return made_by(body, *[types.int64] * 2, *[types.float32] * 14)
+
+
 @kernel
 def look(points, triangles, scale, left, top, margin, normals_out, depth_out):
-    """Sums of normals at each point, (n, 3) float32, and the nearest z of the mesh's front, (h, w) float32.
+    """Sums of normals at each point, and the nearest z of the mesh's front, (h, w) float32.
 
-    points, normals_out (3 n,); triangles (3 m,) uint32. The depth buffer shows the picture's window at `scale` times
-    its size, -inf where there is nothing, within a margin of so many pixels, which is inf.
+    points, normals_out (n, 4) float32: x, y, z and 0; triangles (3 m,) uint32. The depth buffer shows the picture's
+    window at `scale` times its size, -inf where there is nothing, within a margin of so many pixels, 4 or more, which
+    is inf.
     """
-    one, two, three = size_t(1), size_t(2), size_t(3)
+    one, two, three, size = size_t(1), size_t(2), size_t(3), i8(16)
     height, width = depth_out.shape[0] - 2 * margin, depth_out.shape[1] - 2 * margin
     normals_out[:] = f4(0)
     depth_out[:] = f4(np.inf)
     depth_out[margin : margin + height, margin : margin + width] = f4(-np.inf)
+    point, normal, stride = i8(points.ctypes.data), i8(normals_out.ctypes.data), i8(depth_out.strides[0])
+    pixel = i8(depth_out.ctypes.data) + margin * stride + 4 * margin
     for t in range(size_t(len(triangles)) // three):
-        a, b = three * size_t(triangles[three * t]), three * size_t(triangles[three * t + one])
-        c = three * size_t(triangles[three * t + two])
-        x0, y0, z0 = points[a], points[a + one], points[a + two]
-        ux, uy, uz = points[b] - x0, points[b + one] - y0, points[b + two] - z0
-        vx, vy, vz = points[c] - x0, points[c + one] - y0, points[c + two] - z0
-        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
-        for at in (a, b, c):
-            normals_out[at] += nx
-            normals_out[at + one] += ny
-            normals_out[at + two] += nz
-        if not nz > f4(0):
+        a, b = size_t(triangles[three * t]), size_t(triangles[three * t + one])
+        c = size_t(triangles[three * t + two])
+        if not _add_normal(point, normal, size * i8(a), size * i8(b), size * i8(c)) > f4(0):
             continue
+        x0, y0, z0 = points[a, 0], points[a, 1], points[a, 2]
+        ux, uy, uz = points[b, 0] - x0, points[b, 1] - y0, points[b, 2] - z0
+        vx, vy, vz = points[c, 0] - x0, points[c, 1] - y0, points[c, 2] - z0
         x0, y0 = (x0 - left) * scale, (y0 - top) * scale
         ux, uy, vx, vy = ux * scale, uy * scale, vx * scale, vy * scale
         first = _first(x0 + min(f4(0), min(ux, vx)), width)
@@ -92,14 +141,12 @@ def look(points, triangles, scale, left, top, margin, normals_out, depth_out):
         first_row = _first(y0 + min(f4(0), min(uy, vy)), height)
         last_row = _last(y0 + max(f4(0), max(uy, vy)), height)
         inverse = f4(1) / (ux * vy - uy * vx)
-        for row in range(first_row, last_row + 1):
-            y = f4(row) - y0
-            for column in range(first, last + 1):
-                x = f4(column) - x0
-                w1, w2 = (x * vy - y * vx) * inverse, (ux * y - uy * x) * inverse
-                if (w1 >= -_EDGE) & (w2 >= -_EDGE) & (w1 + w2 <= f4(1) + _EDGE):
-                    r, q = size_t(row + margin), size_t(column + margin)
-                    depth_out[r, q] = max(depth_out[r, q], z0 + w1 * uz + w2 * vz)
+        for row in range(first_row, last_row + 1, 2):
+            for column in range(first, last + 1, 4):
+                _draw_depth(
+                    pixel + row * stride + 4 * column, stride, f4(column), f4(row), f4(last), f4(last_row), x0, y0, z0,
+                    ux, uy, uz, vx, vy, vz, inverse,
+                )  # fmt: skip
 
 
 @kernel
@@ -167,9 +214,9 @@ def show(
 ):  # fmt: skip
     """What a photograph shows of a mesh: `look`, `inner` and `see`, one after the other.
 
-    points, normals_out (c, 3) float32, triangles (3 m,) uint32; depth and inside: what `look` and `inner` write.
+    points, normals_out (c, 4) float32, triangles (3 m,) uint32; depth and inside: what `look` and `inner` write.
     """
-    look(points.reshape(-1), triangles, scale, left, top, reach, normals_out.reshape(-1), depth)
+    look(points, triangles, scale, left, top, reach, normals_out, depth)
     inner(depth, reach, step, inside)
     see(points, normals_out, depth, reach, inside, scale, left, top, size, tolerance, seen_out, quality_out)
 
@@ -185,7 +232,7 @@ def _ramp(value):
 def compare(quality, normals, toward, mirror, share_out):
     """How much of each point's color to take from its mirror point: where it is seen badly, and that is seen better.
 
-    And where the turn shows more of it: what stays edge on keeps its own color. normals (c, 3): as `look` leaves them;
+    And where the turn shows more of it: what stays edge on keeps its own color. normals (c, 4): as `look` leaves them;
     toward (3,) float32: where the viewer is after the turn, in the frame of before.
     """
     for i in range(len(quality)):
@@ -220,7 +267,7 @@ def withdraw(normals, starts, neighbors, most, values_out):
     """How far inside the outline to look for a point's color: values_out[:, 1:3] (n, 2), px, `most` on the outline.
 
     Where a surface is seen edge on, half of a pixel is what is behind it: so it is where one neighbor looks at the
-    viewer and another away. normals (n, 3): as `look` leaves them; starts, neighbors: see `PointGraph`.
+    viewer and another away. normals (n, 4): as `look` leaves them; starts, neighbors: see `PointGraph`.
     """
     for i in range(len(normals)):
         x, y, z = normals[i, 0], normals[i, 1], normals[i, 2]

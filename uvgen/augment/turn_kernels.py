@@ -38,8 +38,8 @@ def _color_cell(
     cell, photograph: addresses; stride: bytes per row of the photograph; column, row: of the first pixel in the
     picture; last_x, last_y: the photograph's last column and row; depth, line: addresses that depths, and colors of
     three bytes, are written to, and how far apart rows of them are. Nothing is drawn in the cell afterwards, and
-    pixels where nothing was have no triangle. Colors are sampled between four pixels by weights of 2^13 in all, and
-    reflected at the border.
+    pixels where nothing was have no triangle; returns bits of those that have one. Colors are sampled between four
+    pixels by weights of 2^13 in all, and reflected at the border.
     """
 
     def body(builder, cell, photograph, stride, column, row, last_x, last_y, depth, depth_apart, line, line_apart):
@@ -72,15 +72,14 @@ def _color_cell(
 
         half, stride = N_LANES // 2, builder.zext(stride, i64)
         last_x, last_y = Lanes.of(builder, last_x), Lanes.of(builder, last_y)
-        z, x, y, number = Lanes.load(builder, at(0)), Lanes.load(builder, at(1)), Lanes.load(builder, at(2)), at(3)
+        z, x, y = (Lanes.load(builder, at(k)) for k in range(3))
         drawn = z > float("-inf")
         for k in range(HIGH):
             z.shuffled(*range(k * WIDE, (k + 1) * WIDE)).store(depth)
             depth = builder.add(depth, depth_apart)
         Lanes.of(builder, float("-inf")).store(at(0))
-        (Lanes.load(builder, number, i32) | (z <= float("-inf")).as_masks()).store(
-            number
-        )  # no choice: see `_draw_cell`
+        number = Lanes.load(builder, at(3), i32) | (z <= float("-inf")).as_masks()  # no choice: see `_draw_cell`
+        number.store(at(3))
         columns = Lanes.of(builder, column) + Lanes.listed(builder, *_COLUMNS)
         rows = Lanes.of(builder, row) + Lanes.listed(builder, *_ROWS)
         x, fx = between(cut(drawn.choose(x, columns), last_x), last_x)
@@ -104,8 +103,10 @@ def _color_cell(
                 line
             )
             line = builder.add(line, line_apart)
+        return (number > -1).as_bits()
 
-    return made_by(body, types.int64, types.int64, types.uint32, *[types.float32] * 4, *[types.int64] * 4)
+    kinds = types.int64, types.int64, types.uint32, *[types.float32] * 4, *[types.int64] * 4
+    return made_by(body, *kinds, returns=types.int32)
 
 
 @intrinsic
@@ -151,17 +152,20 @@ def _find_breaks(depth, below, row, step, width, n, places_out):
 
 @kernel
 def color(
-    cells, count, rows, address, width, height, left, top, step, spare, depths, places_out, picture_out
+    cells, count, rows, address, width, height, left, top, step, spare, depths, mixed_out, places_out, picture_out
 ):  # fmt: skip
-    """Take a window's colors from a photograph, where `draw` says, and find where the surface breaks; how many places.
+    """Take a window's colors from a photograph, where `draw` says, and find where the surface breaks.
+
+    Returns how many cells have pixels with a triangle, and how many pixels lie at breaks.
 
     cells (h, w, 4, 8) float32: as `draw` leaves them, of a window of `rows` rows of `count` pixels; afterwards, nothing
     is drawn in them, but the fourth value is kept, -1 where nothing was. address: of the photograph, (height, width, 3)
     uint8, both sides of which are 2 px or more; step: px from one pixel to the next that are a break; scratch: spare
-    (h + 1, 3 w) uint8 and depths (2 h, w + 16) float32 for a cell's height and the window's width; places_out (n,)
-    int32: see `soften`, what breaks beyond n is left out; picture_out (3 height width,) uint8.
+    (h + 1, 3 w) uint8 and depths (2 h, w + 16) float32 for a cell's height and the window's width; mixed_out (h w,)
+    int32: which cells have pixels with a triangle; places_out (n,) int32: see `soften`, what breaks beyond n is left
+    out; picture_out (3 height width,) uint8.
     """
-    n = 0
+    n, n_mixed, at_cell = 0, size_t(0), i4(0)
     stride, whole = long(3 * width), count // WIDE
     picture, rest = long(picture_out.ctypes.data), long(spare.ctypes.data)
     depth_apart, rest_apart = long(depths.strides[0]), long(spare.strides[0])
@@ -173,10 +177,13 @@ def color(
         for k in range(cells.shape[1]):
             if k == whole:  # it goes on beyond the window
                 line, apart = rest, long(_LINE)
-            _color_cell(
+            bits = _color_cell(
                 cell, address, np.uint32(stride), f4(left + k * WIDE), f4(row + top), f4(width - 1), f4(height - 1),
                 depth, depth_apart, line, apart,
             )  # fmt: skip
+            mixed_out[n_mixed] = at_cell  # without a branch that depends on the data
+            n_mixed += size_t(bits != 0)
+            at_cell += i4(1)
             cell, depth, line = cell + _CELL, depth + 4 * WIDE, line + _LINE
         for r in range(valid):
             if valid < HIGH:
@@ -187,7 +194,7 @@ def color(
         for at in range(max(row - 1, 1), min(row + HIGH - 1, rows - 2)):
             here, below = depths[at % (2 * HIGH)], depths[(at + 1) % (2 * HIGH)]
             n = _find_breaks(here, below, at, step, count, n, places_out)
-    return n
+    return long(n_mixed), long(n)
 
 
 @inlined
@@ -224,58 +231,55 @@ def _fill_pixel(context, pixel, first, second, third, w1, w2):
 
 @kernel
 def fill(
-    image, points, places, triangles, share, fills, mixed, mirror, marked, mark, numbers, left, top, bounds, picture_out
+    image, points, places, triangles, share, fills, mixed, mirror, marked, mark, numbers, cells, left, top, picture_out
 ):  # fmt: skip
     """Blend filled colors and those of mirror vertices into a window's pixels, or one color where `marked` says so.
 
     points, places (n, 2) float32: vertices in the turned picture and in the photograph; share (n,) float32; fills (n +
     1, 4) float32: share of a color, and that times the color, of vertices that are mixed (n,) bool, and 0 in the last
-    row; mirror (n,) int32: of the vertices of face triangles; mark (3,) uint8; numbers (h, w, 4, 8) int32: cells as
-    `color` leaves them; bounds (2, 2) float32: the smallest and largest x and y of the points.
+    row; mirror (n,) int32: of the vertices of face triangles; mark (3,) uint8; numbers (h, w, 4, 8) int32 and cells
+    (k,) int32: the cells and which of them have pixels with a triangle, as `color` leaves them.
     """
     half, one, none = f4(0.5), size_t(1), size_t(len(share))
-    first, last = max(int(bounds[0, 0] - left), 0) // WIDE, int(bounds[1, 0] - left) // WIDE
-    first_band, last_band = max(int(bounds[0, 1] - top), 0) // HIGH, (int(bounds[1, 1] - top) + 1) // HIGH
     colors, picture = long(fills.ctypes.data), long(picture_out.ctypes.data)
-    for number in range(first_band, min(last_band + 1, numbers.shape[0])):
-        for column in range(first, min(last + 1, numbers.shape[1])):
-            here = numbers[number, column, 3]
-            if here[0] & here[1] & here[2] & here[3] & here[4] & here[5] & here[6] & here[7] < 0:
-                continue  # all are -1
-            for lane in range(N_LANES):
-                t = here[lane]
-                if t < 0:
-                    continue
-                # Unsigned: numba need not look for negative indices.
-                i, j, k = size_t(triangles[t, 0]), size_t(triangles[t, 1]), size_t(triangles[t, 2])
-                q, r = size_t(column * WIDE + lane % WIDE + left), size_t(number * HIGH + lane // WIDE + top)
-                x, y = f4(q) - points[i, 0], f4(r) - points[i, 1]
-                ux, uy = points[j, 0] - points[i, 0], points[j, 1] - points[i, 1]
-                vx, vy = points[k, 0] - points[i, 0], points[k, 1] - points[i, 1]
-                area = ux * vy - uy * vx
-                w1, w2 = (x * vy - y * vx) / area, (ux * y - uy * x) / area
-                part = share[i] + w1 * (share[j] - share[i]) + w2 * (share[k] - share[i])
-                part = min(max(part, f4(0)), f4(1))
-                if marked:
-                    if part > half:
-                        for c in range(3):
-                            picture_out[r, q, c] = mark[c]
-                    continue
-                a, b, c = i if mixed[i] else none, j if mixed[j] else none, k if mixed[k] else none
-                pixel = picture + 3 * (long(r) * picture_out.shape[1] + long(q))
-                _fill_pixel(pixel, colors + 16 * long(a), colors + 16 * long(b), colors + 16 * long(c), w1, w2)
-                if not part > f4(0):
-                    continue
-                i, j, k = size_t(mirror[i]), size_t(mirror[j]), size_t(mirror[k])
-                mx = places[i, 0] + w1 * (places[j, 0] - places[i, 0]) + w2 * (places[k, 0] - places[i, 0])
-                my = places[i, 1] + w1 * (places[j, 1] - places[i, 1]) + w2 * (places[k, 1] - places[i, 1])
-                (x0, fx), (y0, fy) = _between(mx, image.shape[1]), _between(my, image.shape[0])
-                for channel in range(size_t(3)):
-                    upper = f4(image[y0, x0, channel]) * (f4(1) - fx) + f4(image[y0, x0 + one, channel]) * fx
-                    lower = f4(image[y0 + one, x0, channel]) * (f4(1) - fx)
-                    lower += f4(image[y0 + one, x0 + one, channel]) * fx
-                    own, other = f4(picture_out[r, q, channel]), upper * (f4(1) - fy) + lower * fy
-                    picture_out[r, q, channel] = np.uint8(own + part * (other - own) + half)
+    for at in range(len(cells)):
+        cell = size_t(cells[at])
+        number, column = cell // size_t(numbers.shape[1]), cell % size_t(numbers.shape[1])
+        here = numbers[number, column, 3]
+        for lane in range(N_LANES):
+            t = here[lane]
+            if t < 0:
+                continue
+            # Unsigned: numba need not look for negative indices.
+            i, j, k = size_t(triangles[t, 0]), size_t(triangles[t, 1]), size_t(triangles[t, 2])
+            q, r = size_t(column * WIDE + lane % WIDE + left), size_t(number * HIGH + lane // WIDE + top)
+            x, y = f4(q) - points[i, 0], f4(r) - points[i, 1]
+            ux, uy = points[j, 0] - points[i, 0], points[j, 1] - points[i, 1]
+            vx, vy = points[k, 0] - points[i, 0], points[k, 1] - points[i, 1]
+            area = ux * vy - uy * vx
+            w1, w2 = (x * vy - y * vx) / area, (ux * y - uy * x) / area
+            part = share[i] + w1 * (share[j] - share[i]) + w2 * (share[k] - share[i])
+            part = min(max(part, f4(0)), f4(1))
+            if marked:
+                if part > half:
+                    for c in range(3):
+                        picture_out[r, q, c] = mark[c]
+                continue
+            a, b, c = i if mixed[i] else none, j if mixed[j] else none, k if mixed[k] else none
+            pixel = picture + 3 * (long(r) * picture_out.shape[1] + long(q))
+            _fill_pixel(pixel, colors + 16 * long(a), colors + 16 * long(b), colors + 16 * long(c), w1, w2)
+            if not part > f4(0):
+                continue
+            i, j, k = size_t(mirror[i]), size_t(mirror[j]), size_t(mirror[k])
+            mx = places[i, 0] + w1 * (places[j, 0] - places[i, 0]) + w2 * (places[k, 0] - places[i, 0])
+            my = places[i, 1] + w1 * (places[j, 1] - places[i, 1]) + w2 * (places[k, 1] - places[i, 1])
+            (x0, fx), (y0, fy) = _between(mx, image.shape[1]), _between(my, image.shape[0])
+            for channel in range(size_t(3)):
+                upper = f4(image[y0, x0, channel]) * (f4(1) - fx) + f4(image[y0, x0 + one, channel]) * fx
+                lower = f4(image[y0 + one, x0, channel]) * (f4(1) - fx)
+                lower += f4(image[y0 + one, x0 + one, channel]) * fx
+                own, other = f4(picture_out[r, q, channel]), upper * (f4(1) - fy) + lower * fy
+                picture_out[r, q, channel] = np.uint8(own + part * (other - own) + half)
 
 
 @kernel

@@ -160,18 +160,19 @@ class FaceTurner:
         if (left, top, right, bottom) != (0, 0, image.shape[1], height):
             picture[:] = image
         width = cells.shape[1] * WIDE
+        mixed_cells = scratch.array("mixed cells", (cells.shape[0] * cells.shape[1] + 1,), np.int32)
         breaks = scratch.array("breaks", ((bottom - top) * (right - left),), np.int32)
         spare = scratch.array("spare", (1 + HIGH, 3 * max(width, N_LANES)), np.uint8)
         rows = scratch.array("rows", (2 * HIGH, width + 2 * N_LANES), np.float32)
-        n_breaks = turn_kernels.color(
+        n_mixed, n_breaks = turn_kernels.color(
             cells, right - left, bottom - top, photograph.ctypes.data, image.shape[1], height, left, top,
-            np.float32(0.15 * around.reach), spare, rows, breaks, flat,
+            np.float32(0.15 * around.reach), spare, rows, mixed_cells, breaks, flat,
         )  # fmt: skip
-        if mixed.any():
+        if n_mixed:
             mirror = mesh.mirror if mesh.mirror is not None else np.arange(len(mixed), dtype=np.int32)
             turn_kernels.fill(
                 photograph, points, places, mesh.triangles, share, scratch.fills, mixed, mirror, marked,
-                np.array(MARK, np.uint8), cells.view(np.int32), left, top, bounds[1], picture,
+                np.array(MARK, np.uint8), cells.view(np.int32), mixed_cells[:n_mixed], left, top, picture,
             )  # fmt: skip
         softened = scratch.array("softened", (3 * n_breaks,), np.uint8)
         turn_kernels.soften(breaks, n_breaks, right - left, strength, left, top, image.shape[1], softened, flat)
@@ -186,7 +187,7 @@ class _Scratch:
         self._buffers: dict[str, NDArray[np.uint8]] = {}
         self.places, self.points = self.array("both", (2, n, 2), np.float32)
         self.depth, self.mixed = self.array("depth", (n,), np.float32), self.array("mixed", (n,), np.bool_)
-        self.coarse, self.moved = self.array("coarse", (2, n_coarse, 3), np.float32)
+        self.coarse, self.moved = np.zeros((2, n_coarse, 4), np.float32)  # the fourth stays 0
         self.values = self.array("values", (n_coarse, 4), np.float32)
         self.fills = self.array("fills", (n + 1, 4), np.float32)
         self.fills[n] = 0
@@ -266,7 +267,7 @@ def _look(
     size: np.float32,
     shape: tuple[int, ...],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Normals of points (c, 3), and the two numbers (c,) of the kernel `see`; triangles (3 m,); bounds, size: px."""
+    """Normals of points (c, 4), and the two numbers (c,) of the kernel `see`; triangles (3 m,); bounds, size: px."""
     scale = np.float32(_VIEW / float(size))
     (low_x, low_y), (high_x, high_y) = bounds
     margin = 1 / scale

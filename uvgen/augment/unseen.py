@@ -23,9 +23,9 @@ class LookedAt(NamedTuple):
     """What the photograph shows of the c points of a coarse mesh."""
 
     points: NDArray[np.float32]
-    """(c, 3): in the photograph."""
+    """(c, 3), or wider: in the photograph."""
     normals: NDArray[np.float32]
-    """(c, 3): there, of any length."""
+    """(c, 3), or wider: there, of any length."""
     seen: NDArray[np.float32]
     """(c,): see the kernel `see`."""
     quality: NDArray[np.float32]
