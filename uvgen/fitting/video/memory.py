@@ -1,4 +1,4 @@
-"""A bound for the memory that FFmpeg takes for a file: tables may be stated to be a million times as long as the file."""
+"""A bound for the memory that FFmpeg takes for a file, whose tables may be stated to be far longer than the file."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
