@@ -200,13 +200,14 @@ def keypoint_uv(
         raise InputError(f"{keypoints}: not readable ({brief(error)}), expected {what}") from error
     if rows.shape != (N_KEYPOINTS, 3):
         raise InputError(f"{keypoints}: {rows.shape}, expected {N_KEYPOINTS} rows of triangle and two weights")
-    numbers = rows[:, 0].astype(np.int64)
-    if wrong := np.flatnonzero((rows[:, 0] != numbers) | (numbers < 0) | (numbers >= len(triangles))).tolist():
+    named = rows[:, 0]
+    if wrong := np.flatnonzero(~((named >= 0) & (named < len(triangles)) & (named == np.floor(named)))).tolist():
         raise InputError(
-            f"{keypoints}: triangle {rows[wrong[0], 0]:g}, expected 0 to {len(triangles) - 1}, {template}'s"
+            f"{keypoints}: triangle {named[wrong[0]]:.10g}, expected 0 to {len(triangles) - 1}, {template}'s"
         )
-    if far := np.flatnonzero((np.abs(rows[:, 1:]) > _MOST_WEIGHT).any(axis=1)).tolist():
+    if far := np.flatnonzero(~(np.abs(rows[:, 1:]) <= _MOST_WEIGHT).all(axis=1)).tolist():
         raise InputError(f"{keypoints}: weights {rows[far[0], 1:].tolist()} of point {far[0]}, expected 0 to 1")
+    numbers = named.astype(np.int64)
     weights = np.column_stack([rows[:, 1:], 1 - rows[:, 1] - rows[:, 2]])
     uv: NDArray[np.float64] = np.einsum("kcd,kc->kd", np.asarray(model.uv, np.float64)[triangles[numbers]], weights)
     return uv
