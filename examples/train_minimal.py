@@ -138,10 +138,7 @@ def train(options: argparse.Namespace) -> None:
             print(f"step {step:4d}  validation NME {errors.mean():.2%}", flush=True)
             if errors.mean() < best:
                 best = float(errors.mean())
-                try:
-                    torch.save(net.state_dict(), options.out / ".network.pt")
-                except RuntimeError as error:  # PyTorch's of a full disk
-                    raise OSError(f"{options.out}: the network cannot be written; is the disk full?") from error
+                torch.save(net.state_dict(), options.out / ".network.pt")
                 (options.out / ".network.pt").replace(options.out / "network.pt")  # never half of it
                 draw(net, val_set, layer, device, options.out / "validation.png")
             net.train()
