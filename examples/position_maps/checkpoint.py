@@ -35,6 +35,8 @@ def save(content: dict[str, Any], path: Path) -> None:
         temporary.replace(path)
     except (OSError, RuntimeError) as error:  # PyTorch says of a full disk that it "unexpectedly" wrote fewer bytes
         temporary.unlink(missing_ok=True)
+        if path.is_dir():
+            raise OSError(f"{path}: is a folder, expected a file to write; move it away") from error
         raise OSError(f"{path}: cannot be written; is the disk full? What was saved before is kept") from error
 
 

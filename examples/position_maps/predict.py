@@ -52,9 +52,12 @@ def main() -> int:
         print(f"predict.py: {error}", file=sys.stderr)
         return 1
     status = 0
+    names = [path.stem for path in options.images]
     for path in options.images:
         try:
-            image = np.asarray(Image.open(path).convert("RGB"))
+            if names.count(path.stem) > 1:
+                raise uvgen.UvgenError(f"{path}: another photograph is called {path.stem} too, expected other names")
+            image = uvgen.read_image(uvgen.Sample(path.stem, "", path, None))  # as those of data sets are read
             similarity = crop_of(path, image, size)
         except (OSError, uvgen.UvgenError) as error:
             print(f"predict.py: {error}", file=sys.stderr)

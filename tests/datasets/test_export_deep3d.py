@@ -240,6 +240,15 @@ def test_prepare_of_five_points_alone_writes_all_but_landmarks_and_lists_nothing
         assert (out / f"{stem}.jpg").exists() and (out / f"mask/{stem}.jpg").exists()
 
 
+@pytest.mark.parametrize("five", [False, True])
+def test_prepare_refuses_points_that_are_shares_of_the_image(photos: Path, tmp_path: Path, uvgen: Any, five) -> None:
+    stem = next(iter(to_five(photos))) if five else next(photos.glob("*.txt")).stem
+    np.savetxt(photos / f"{stem}.txt", np.loadtxt(photos / f"{stem}.txt")[:, :2] / 128)
+    result = uvgen("prepare", "deep3d", "--images", photos, "--detections", photos, "--out", tmp_path / "out", "-j", 1)
+    assert result.exit_code == 3 and f"{stem}.txt: its landmarks lie within 8 px" in result.stderr
+    assert not (tmp_path / f"out/detections/{stem}.txt").exists()
+
+
 def test_prepare_refuses_five_points_in_one_line(photos: Path, tmp_path: Path, uvgen: Any) -> None:
     stem = next(iter(to_five(photos)))
     np.savetxt(photos / f"{stem}.txt", np.linspace([20, 20], [60, 50], 5))

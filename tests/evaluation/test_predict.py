@@ -168,6 +168,32 @@ def test_boxes_of_a_table_are_cropped_as_wished(photos, network, crop_map, tmp_p
         np.testing.assert_allclose(map_of(out, photograph), crop_to_image(crop_map, similarity), atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda points: points / 128, "its landmarks lie within 8 px"),
+        (lambda points: np.linspace([20, 20], [60, 70], 68), "its landmarks lie in one line"),
+        (lambda points: points.mean(axis=0) + (points - points.mean(axis=0)) * 1e-300, "lie within 8 px"),
+    ],
+    ids=["shares", "line", "point"],
+)
+def test_landmarks_that_are_no_face_cost_their_photograph(photos, network, tmp_path, spoil, message: str) -> None:
+    np.savetxt(first(photos).with_suffix(".txt"), spoil(points_of(first(photos))), fmt="%.18e")
+    result = predict_photographs(network, photos, tmp_path / "out", options=IN_SIZES, detector=None)
+    assert len(result.faces) == N - 1 and [skip.name for skip in result.skipped] == [first(photos).stem]
+    assert message in result.skipped[0].reason or "not in one place" in result.skipped[0].reason
+
+
+def test_a_box_of_shares_of_the_image_costs_its_photograph(photos, network, tmp_path) -> None:
+    boxes = [f"{path.name},20,25,100,110" for path in photos.glob("*.jpg") if path != first(photos)]
+    boxes = ["image,left,top,right,bottom", *boxes, f"{first(photos).name},0.1,0.2,0.7,0.9"]
+    (tmp_path / "boxes.csv").write_text("\n".join(boxes))
+    result = predict_photographs(
+        network, photos, tmp_path / "out", options=IN_SIZES, crop="training", boxes=tmp_path / "boxes.csv"
+    )
+    assert len(result.faces) == N - 1 and "a box within 8 px" in result.skipped[0].reason
+
+
 def test_boxes_are_cropped_as_prnet_does_with_detections_unless_told_otherwise(photos, network, tmp_path) -> None:
     (tmp_path / "boxes.csv").write_text(f"image;left;top;right;bottom\n{first(photos).name};20;25;100;110\n")
     for crop in ("auto", "prnet-detector"):

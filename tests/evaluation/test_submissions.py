@@ -127,7 +127,15 @@ def test_wrong_templates_and_names_are_errors(shards, tmp_path, predict, model_p
     model = load_model(model_path)
     write_obj(tmp_path / "small.obj", model.mean[:9], model.triangles[:1] * 0 + [0, 1, 2], frame="raw")
     write_obj(tmp_path / "BFM09.obj", model.mean, model.triangles, frame="raw")
-    for text, message in (("[[1, 2, 3]]", r"\(1, 3\), expected 85 rows"), ("{", "not readable")):
+    for text, message in (
+        ("[[1, 2, 3]]", r"\(1, 3\), expected 85 rows"),
+        ("{", "not readable"),
+        ("[" * 100_000, "not readable"),
+        (f"[[1{'0' * 400}, 1, 1]]", "not readable"),
+        (json.dumps([[0.5, 0.1, 0.1]] * 85), "triangle 0.5, expected 0 to"),
+        (json.dumps([[-0.5, 0.1, 0.1]] * 85), "triangle -0.5, expected 0 to"),
+        (json.dumps([[0, 1e300, 0.1]] * 85), "of point 0, expected 0 to 1"),
+    ):
         (tmp_path / "points.txt").write_text(text)
         with pytest.raises(InputError, match=message):
             keypoint_uv(model, tmp_path / "BFM09.obj", tmp_path / "points.txt")

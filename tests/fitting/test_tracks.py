@@ -141,3 +141,13 @@ def test_a_still_head_jitters_a_third_and_fits_as_well(benchmark, noise: float) 
 def test_what_moves_is_nearer_to_the_truth_than_frame_by_frame(benchmark, kind: str) -> None:
     landmarks, ears, error, residual, _ = benchmark["compared"](builtin_model(), kind, 1.0, 0, 100)
     assert landmarks < 1 and ears < 0.7 and error < 0.95 and residual < 1.05
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("smoothness", [0, 1e-300, 1, 1e9, 1e300])
+@pytest.mark.parametrize("steps", [[1e-12], [1e-9], [1e-5], [1e17], [1e-9, 0.04], [1e-9, 1e-9, 1e3], [1e-5, 0.04, 1]])
+def test_times_that_nearly_coincide_and_any_smoothness_give_faces(seen, steps: list[float], smoothness: float) -> None:
+    alone, _ = seen
+    times = np.cumsum(np.resize(steps, N))
+    fit = fit_track(alone, times, builtin_model(), smoothness=smoothness)
+    assert np.isfinite(fit.pose).all() and fit.residual.max() < 0.1

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -32,6 +33,7 @@ from uvgen.errors import DatasetError, DependencyError, InputError, OutputError,
 from uvgen.fitting.detectors import DETECTORS
 from uvgen.fitting.video import frames, state, worker
 from uvgen.fitting.video.frames import Frame, digest_of, frames_of
+from uvgen.fitting.video.memory import bounded_memory
 from uvgen.fitting.video.record import videos_of
 from uvgen.fitting.worker import FaceTools, Photograph
 from uvgen.samples.photographs import source_photograph
@@ -247,6 +249,24 @@ def test_mirrored_landmarks_are_told_for_all_frames(clip, points, tmp_path) -> N
         fit(clip, tmp_path / "out")
 
 
+def test_a_few_mirrored_frames_among_good_ones_are_left_out_alone(images, points, tmp_path) -> None:
+    from uvgen.geometry import LANDMARK_MIRROR
+
+    mixed = [marks[LANDMARK_MIRROR] if k in (2, 3, 5, 6) else marks for k, marks in enumerate(points)]
+    result = fit(write_frames(tmp_path / "clip", images, np.array(mixed)), tmp_path / "out")
+    assert [face.frame for face in result.faces] == [0, 1, 4, 7, 8, 9]
+    assert all("seem mirrored" in reason for reason in reasons(result).values()) and len(result.skipped) == 4
+
+
+def test_frames_of_huge_numbers_cost_themselves(clips, images, points, tmp_path) -> None:
+    folder = Path(shutil.copytree(clips, tmp_path / "clips"))
+    write_frames(folder / "far", images[:3], points[:3], range(2**53 - 5, 2**53 - 2))
+    write_frames(folder / "near", images[:3], points[:3], range(2**52 - 5, 2**52 - 2))
+    result = fit(folder, tmp_path / "out")
+    assert {face.name.partition("/")[0] for face in result.faces} == {"nod", "turn", "near"}
+    assert [skip.name for skip in result.skipped] == ["far"] and "expected a frame's" in result.skipped[0].reason
+
+
 def test_folders_without_videos_and_with_other_things_are_refused(clip, tmp_path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match="no video in it, expected"):
@@ -445,6 +465,44 @@ def test_files_that_are_no_videos_cost_themselves(movie, tmp_path, spoil: Callab
     assert len(result.faces) == N
     (skip,) = result.skipped
     assert skip.name == "bad" and message in skip.reason and "Errno" not in skip.reason and "'" not in skip.reason
+
+
+def test_a_file_that_asks_for_much_memory_costs_itself(movie, tmp_path) -> None:
+    def box(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I4s", 8 + len(content), kind) + content
+
+    data = movie.read_bytes()
+    at = data.index(b"moov") - 4
+    (size,) = struct.unpack_from(">I", data, at)
+    more = box(b"mvex", box(b"trex", struct.pack(">6I", 0, 1, 1, 1, 1, 0)))
+    moov = struct.pack(">I", size + len(more)) + data[at + 4 : at + size] + more
+    track = box(b"tfhd", struct.pack(">5I", 0x38, 1, 1, 1, 0)) + box(b"trun", struct.pack(">2I", 0, 10**8))
+    moof = box(b"moof", box(b"mfhd", struct.pack(">2I", 0, 1)) + box(b"traf", track))  # 100 million frames of no bytes
+    folder = Path(shutil.copytree(movie.parent, tmp_path / "clips"))
+    (folder / "bad.mp4").write_bytes(data[:at] + moov + data[at + size :] + moof + box(b"mdat", b"x" * 100))
+    result = fit(folder, tmp_path / "out")
+    assert len(result.faces) == N
+    assert [skip.name for skip in result.skipped] == ["bad"] and "more memory than a video" in result.skipped[0].reason
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says how much memory is mapped")
+def test_memory_is_bounded_for_a_block_alone() -> None:
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    with pytest.raises(ValueError, match="more memory than a video needs"), bounded_memory():
+        np.empty(1 << 31, np.uint8)
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
+    np.empty(1 << 31, np.uint8)
+
+
+def test_times_ascend_whatever_a_file_states() -> None:
+    last, times = -np.inf, []
+    for stated in (None, 0.0, 0.5, 0.500001, -5.0, None, np.nan, np.inf, 1e18, 1e18, None, 2e18):
+        last = frames._next_time(last, stated, 25.0)
+        times.append(last)
+    assert (np.diff(times) > 0).all() and times[-1] == 2e18
+    np.testing.assert_allclose(times[:9], [0, 0.04, 0.5, 0.54, 0.58, 0.62, 0.66, 0.7, 1e18])
 
 
 def test_a_file_that_is_no_video_is_refused_before_it_is_hashed(av, points, tmp_path, monkeypatch) -> None:

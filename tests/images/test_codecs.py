@@ -14,6 +14,7 @@ from support.toy import picture
 
 from uvgen.errors import InputError
 from uvgen.images.codecs import decode_gray, decode_image, decode_jpeg, encode_jpeg, encode_png, save_picture
+from uvgen.images.orientation import exif_orientation
 
 NOISE = np.random.default_rng(0).integers(60, 200, (96, 128, 3), np.uint8)
 
@@ -24,15 +25,15 @@ def encoded(image: Image.Image | np.ndarray, kind: str, **options: object) -> by
     return stream.getvalue()
 
 
-def png(bits: int, color: int, rows: np.ndarray) -> bytes:
-    """A PNG put together by hand: rows (h, bytes)."""
+def png(bits: int, color: int, rows: np.ndarray, left: int | None = None) -> bytes:
+    """A PNG put together by hand: rows (h, bytes), of which the first `left` are in it."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
     channels = {0: 1, 2: 3, 4: 2, 6: 4}[color]
     header = struct.pack(">IIBBBBB", rows.shape[1] * 8 // bits // channels, len(rows), bits, color, 0, 0, 0)
-    data = b"".join(b"\0" + row.tobytes() for row in rows)
+    data = b"".join(b"\0" + row.tobytes() for row in rows[:left])
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
 
 
@@ -305,3 +306,58 @@ def test_stray_bytes_in_a_jpeg_that_takes_long_are_refused(decodings: list[int])
     with pytest.raises(ValueError, match="stray bytes before the end marker of a picture too large to be tried"):
         decode_image(data[:-2] + b"\x11" * 8 + data[-2:])
     assert len(decodings) == 2
+
+
+@pytest.mark.parametrize("left", [1, 48, 95])
+@pytest.mark.parametrize(("bits", "color"), [(8, 2), (8, 0), (1, 0), (8, 6)])
+def test_a_png_whose_packed_pixels_end_early_is_refused(bits: int, color: int, left: int) -> None:
+    rows = NOISE.reshape(96, -1)[:, :120]
+    decode = decode_gray if color == 0 else decode_image
+    assert decode(png(bits, color, rows)).any()
+    with pytest.raises(ValueError, match=rf"{121 * left} bytes of pixels, expected {121 * 96}: it is cut short"):
+        decode(png(bits, color, rows, left))
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (3, 2), (1, 9), (9, 1), (20, 13)])
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA"])
+def test_a_png_that_is_black_or_interlaced_is_whole(mode: str, width: int, height: int) -> None:
+    assert not decode_image(encoded(Image.new(mode, (width, height)), "PNG")).any()
+    gray = NOISE[:height, :width, 0]
+    first = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+    parts = [gray[top::down, left::right] for left, top, right, down in first]
+    packed = b"".join(b"\0" + row.tobytes() for part in parts if part.size for row in part)
+    plain = png(8, 0, gray)
+    header = bytearray(plain[12:29])
+    header[16] = 1
+
+    def interlaced(data: bytes) -> bytes:
+        idat = b"IDAT" + zlib.compress(data)
+        chunks = (bytes(header), idat, b"IEND")
+        return plain[:8] + b"".join(
+            struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in chunks
+        )
+
+    np.testing.assert_array_equal(decode_gray(interlaced(packed)), gray)
+    with pytest.raises((ValueError, OSError)):
+        decode_gray(interlaced(packed[: len(packed) - len(parts[-1][-1:].ravel()) - 1]))
+
+
+def test_a_photograph_with_its_video_behind_it_is_decoded(decodings: list[int]) -> None:
+    video = np.random.default_rng(0).bytes(100_000) + b"\xff\xda" * 200
+    np.testing.assert_array_equal(decode_image(SOUND["baseline"] + video), decode_image(SOUND["baseline"]))
+
+
+def test_scans_behind_many_segments_count(decodings: list[int]) -> None:
+    data = many_scans(120, 96, 101)
+    with pytest.raises(ValueError, match="more than 100 scans"):
+        decode_image(data[:2] + b"\xff\xe3\0\2" * 10_001 + data[2:])
+    assert not decodings
+
+
+def test_exif_is_found_behind_fill_bytes_and_not_behind_the_pixels() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(NOISE, "JPEG", exif=exif)
+    assert exif_orientation(data) == 6 == exif_orientation(data[:2] + b"\xff" * 9 + data[2:])
+    assert exif_orientation(SOUND["baseline"][:-2] + data[2:]) == 1
+    assert exif_orientation(b"\xff\xd8" + b"\xff\xe3\0\2" * 1_000_000) == 1  # and ends soon

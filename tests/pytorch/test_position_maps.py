@@ -200,6 +200,13 @@ def test_checkpoint_on_a_full_disk_is_an_oserror_and_the_one_before_is_kept(tmp_
     assert checkpoint.read(path, "a run's", step=int)["step"] == 1
 
 
+def test_checkpoint_whose_name_a_folder_has_says_so(tmp_path: Path) -> None:
+    (tmp_path / "network.pt").mkdir()
+    with pytest.raises(OSError, match=r"network\.pt: is a folder, expected a file to write"):
+        checkpoint.save({"step": 1}, tmp_path / "network.pt")
+    assert [file.name for file in tmp_path.iterdir()] == ["network.pt"]
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1j], ids=str)
 def test_checkpoint_whose_weights_are_no_numbers_is_refused(tmp_path: Path, value: complex) -> None:
     state = {"weight": torch.full((2, 3), value), "bias": torch.zeros(2)}
@@ -467,3 +474,24 @@ def test_a_file_of_augmentations_starts_from_the_preset_that_the_commands_start_
     found = module("feed").augmentation_of(str(tmp_path / "a.json"))
     assert found.rotation_deg == (-5, 5) and found.occlusion == 0.5
     assert module("feed").augmentation_of("none") is None
+
+
+def test_predict_names_photographs_that_it_cannot_take_and_takes_the_others(run: Trainer, tmp_path: Path) -> None:
+    net = networks.PositionMapNetwork("lprnet", "sigmoid", 32)
+    about = {"name": "lprnet", "tail": "sigmoid", "uv_size": 32, "crop_size": 32, "state": net.state_dict()}
+    torch.save(about, tmp_path / "network.pt")
+    for name in ("good.png", "a/same.png", "b/same.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(np.full((32, 32, 3), 60, np.uint8)).save(tmp_path / name)
+    Image.fromarray(np.full((8, 8), 40_000, np.uint16)).save(tmp_path / "deep.png")
+    bomb = bytearray((tmp_path / "good.png").read_bytes())
+    bomb[16:29] = (60_000).to_bytes(4, "big") * 2 + bomb[24:29]
+    (tmp_path / "bomb.png").write_bytes(bomb)
+    (tmp_path / "page.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")  # Ghostscript's
+    names = ("good.png", "a/same.png", "b/same.png", "deep.png", "bomb.png", "page.jpg", "none.png")
+    images = [tmp_path / name for name in names]
+    done = run(FOLDER / "predict.py", tmp_path / "network.pt", *images, "--out", tmp_path / "out", status=3)
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 6 and all(f"{path}: " in line for path, line in zip(images[1:], lines, strict=True))
+    assert "another photograph is called same too" in lines[0] and "16 bits" in lines[2] and "PostScript" in lines[4]
+    assert [path.name for path in (tmp_path / "out/maps").iterdir()] == ["good.npy"]

@@ -300,6 +300,11 @@ def test_read_reconstruction_takes_cameras_by_the_images_names(tmp_path: Path) -
             "1 1 0 0 0 0 0 0 1 a.jpg\n2 1 0 0 0 0 0 0 1 b.jpg\n",
             "images.txt: line 2 is '2 1 .*b.jpg', expected the points of the image before it",
         ),
+        (
+            EXAMPLE,  # a name of three words makes the numbers of words that points have
+            "1 1 0 0 0 0 0 0 1 my own a.jpg\n2 1 0 0 0 0 0 0 1 my own b.jpg\n",
+            "images.txt: line 2 is '2 1 .*b.jpg', expected the points of the image before it",
+        ),
     ],
 )
 def test_read_reconstruction_of_damaged_files_names_the_line(

@@ -37,7 +37,7 @@ from uvgen.jobs.run import run
 from uvgen.progress import advance
 from uvgen.samples.files import check_machine
 from uvgen.samples.landmark_files import find_landmarks, says_nothing
-from uvgen.samples.landmark_schemes import FaceLandmarks, in_line, outside_image, to_68
+from uvgen.samples.landmark_schemes import FaceLandmarks, in_line, outside_image, to_68, unlike_face
 from uvgen.samples.read import EXIF
 from uvgen.storage.files import beside, draft_of
 from uvgen.storage.locks import exclusive
@@ -293,6 +293,8 @@ class _Preparer:
                 raise InputError("points: in one line, expected eyes, tip of the nose and corners of the mouth")
         except InputError as error:
             raise InputError(f"{found[0].source}: {error}") from error
+        if problem := unlike_face(five, found[0].source):
+            raise InputError(problem)
         if job.detector is None:
             return five, None
         faces = [self._whole(face, pixels) for face in self._detect(path, pixels)]
@@ -324,4 +326,6 @@ class _Preparer:
             raise InputError(
                 f"{face.source}: {len(lacking)} of the 68 landmarks are not marked, {which}, expected all of them"
             )
+        if problem := unlike_face(points, face.source):
+            raise InputError(problem)
         return five_points(points), points

@@ -37,7 +37,7 @@ from uvgen.progress import advance
 from uvgen.rasterize import unwrap, write_obj
 from uvgen.samples.box_tables import read_boxes
 from uvgen.samples.files import check_machine
-from uvgen.samples.landmark_schemes import FaceLandmarks, outside_image, to_68
+from uvgen.samples.landmark_schemes import SMALLEST_PX, FaceLandmarks, outside_image, to_68, unlike_face
 from uvgen.samples.landmark_tables import LandmarkTable
 from uvgen.storage.files import replaced_on_success
 from uvgen.storage.names import printable
@@ -223,9 +223,13 @@ def _similarity(job: PredictJob, face: FaceLandmarks, shape: tuple[int, ...], si
     if problem := outside_image(face, shape):
         raise InputError(problem)
     if face.scheme == "box":
+        if np.ptp(face.points, axis=0).max() < SMALLEST_PX:
+            raise InputError(f"{face.source}: a box within {SMALLEST_PX} px, expected px of the image")
         return crop_from_box(face.points.ravel(), size, "prnet-detector" if job.crop == "auto" else job.crop)
     points, weights = to_68(face)
     known = weights > 0
+    if known.any() and (problem := unlike_face(points[known], face.source)):
+        raise InputError(problem)
     if not known.all():
         if known.sum() < FEWEST_POINTS:
             raise InputError(

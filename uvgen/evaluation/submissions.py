@@ -33,12 +33,15 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.samples.files import check_machine
 from uvgen.similarity import align_points
 from uvgen.storage.files import check_folder, check_new_folder, folder_on_success, replaced_on_success
+from uvgen.storage.names import brief
+from uvgen.storage.plain_json import parse_json
 from uvgen.storage.text import read_text
 from uvgen.wording import count
 
 N_KEYPOINTS = 85
 """Of REALY: iBUG's 68, then 17 on the cheeks and the forehead."""
 
+_MOST_WEIGHT = 2.0  # of a corner: a little beside the triangle, perhaps
 _NEAR = 3.0  # texels around a key point in which its triangle is looked for
 
 
@@ -194,17 +197,23 @@ def keypoint_uv(
             f"{template}: {count(len(vertices), 'vertex')}, expected {model.n_vertices}, those of {model.name}; take "
             "REALY's template of this model"
         )
+    what = "REALY's 85 key points"
     try:
-        rows = np.array(json.loads(read_text(Path(keypoints), "REALY's key points")), np.float64)
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{keypoints}: not readable ({error}), expected REALY's 85 key points") from error
-    if rows.shape != (N_KEYPOINTS, 3) or not np.isfinite(rows).all():
+        rows = np.array(parse_json(read_text(Path(keypoints), what)), np.float64)
+    except InputError:
+        raise
+    except (OSError, ValueError, TypeError, OverflowError) as error:
+        raise InputError(f"{keypoints}: not readable ({brief(error)}), expected {what}") from error
+    if rows.shape != (N_KEYPOINTS, 3):
         raise InputError(f"{keypoints}: {rows.shape}, expected {N_KEYPOINTS} rows of triangle and two weights")
-    numbers = rows[:, 0].astype(np.int64)
-    if not ((numbers >= 0) & (numbers < len(triangles))).all():
+    named = rows[:, 0]
+    if wrong := np.flatnonzero(~((named >= 0) & (named < len(triangles)) & (named == np.floor(named)))).tolist():
         raise InputError(
-            f"{keypoints}: triangle {int(numbers.max())}, expected 0 to {len(triangles) - 1}, {template}'s"
+            f"{keypoints}: triangle {named[wrong[0]]:.10g}, expected 0 to {len(triangles) - 1}, {template}'s"
         )
+    if far := np.flatnonzero(~(np.abs(rows[:, 1:]) <= _MOST_WEIGHT).all(axis=1)).tolist():
+        raise InputError(f"{keypoints}: weights {rows[far[0], 1:].tolist()} of point {far[0]}, expected 0 to 1")
+    numbers = named.astype(np.int64)
     weights = np.column_stack([rows[:, 1:], 1 - rows[:, 1] - rows[:, 2]])
     uv: NDArray[np.float64] = np.einsum("kcd,kc->kd", np.asarray(model.uv, np.float64)[triangles[numbers]], weights)
     return uv

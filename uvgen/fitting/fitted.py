@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from uvgen.fitting.doubts import NO_DOUBT, Doubt
 from uvgen.fitting.landmarks import FEWEST_POINTS, LandmarkFit
 from uvgen.models.morphable import MorphableModel
-from uvgen.samples.landmark_schemes import FaceLandmarks, in_line, outside_image, to_68
+from uvgen.samples.landmark_schemes import FaceLandmarks, outside_image, to_68, unlike_face
 from uvgen.samples.write import parameter_file
 from uvgen.storage.names import printable
 
@@ -99,10 +99,8 @@ def usable_points(face: FaceLandmarks, size: tuple[int, int]) -> tuple[NDArray[n
     known = weights > 0
     if known.sum() < FEWEST_POINTS:
         problem = f"{face.source}: {known.sum()} of the 68 landmarks are marked, expected {FEWEST_POINTS} or more"
-    elif np.ptp(points[known], axis=0).max() < 8:
-        problem = f"{face.source}: its landmarks lie within 8 px, expected px of the image; a face this small?"
-    elif in_line(points[known]):
-        problem = f"{face.source}: its landmarks lie in one line, expected a face's"
+    else:
+        problem = unlike_face(points[known], face.source)
     return points, weights, problem
 
 

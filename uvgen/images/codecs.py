@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from uvgen.checks import check_bytes
 from uvgen.errors import InputError
+from uvgen.images.markers import n_scans
+from uvgen.images.png_rows import check_whole
 from uvgen.storage.files import replaced_on_success
 from uvgen.storage.kinds import describe_bytes
 from uvgen.storage.reading import check_picture_size, max_pixels
@@ -105,21 +107,15 @@ def _check_jpeg(data: Any) -> tuple[int, int, str, str]:
         raise ValueError("damaged JPEG header: colors of an unknown kind") from error
     check_picture_size(width, height)
     _check_density(width, height, len(data), _JPEG_PIXELS_PER_BYTE)
-    n_scans = _n_scans(data)
-    if n_scans > _MOST_SCANS:
-        raise ValueError(f"more than {_MOST_SCANS} scans, each of which takes as long as a whole picture")
-    if n_scans * width * height > _SCANS_OF_LARGEST * max_pixels():
-        most = _SCANS_OF_LARGEST * max_pixels() // (width * height)
+    most = min(_SCANS_OF_LARGEST * max_pixels() // max(width * height, 1), _MOST_SCANS)
+    if bytes(data).count(b"\xff\xda") > most and (found := n_scans(data)) > most:  # the latter counts exactly
+        if found > _MOST_SCANS:
+            raise ValueError(f"more than {_MOST_SCANS} scans, each of which takes as long as a whole picture")
         raise ValueError(
-            f"{count(n_scans, 'scan')} of {width} × {height} pixels, expected {most} at most, since each takes as "
+            f"{count(found, 'scan')} of {width} × {height} pixels, expected {most} at most, since each takes as "
             "long as a whole picture; save it again, not progressive"
         )
     return height, width, colorspace, subsampling
-
-
-def _n_scans(data: Any) -> int:
-    """How many scans a JPEG has at most: marks of their starts, also those inside of thumbnails."""
-    return bytes(data).count(b"\xff\xda")
 
 
 def _check_density(width: int, height: int, n_bytes: int, most: int) -> None:
@@ -236,7 +232,7 @@ def _decode_whole_jpeg(data: bytes, colorspace: str, **least: int) -> NDArray[np
         if found is None or int(found[1]) > _MOST_STRAY:
             raise
     height, width = simplejpeg.decode_jpeg_header(data, strict=False)[:2]
-    if (_READ_AHEAD + 1) * _n_scans(data) * width * height > _PIXELS_OF_TRIES:
+    if (_READ_AHEAD + 1) * n_scans(data) * width * height > _PIXELS_OF_TRIES:
         raise ValueError(
             f"{found[1]} stray bytes before the end marker of a picture too large to be tried without them; "
             "save it again"
@@ -276,6 +272,10 @@ def _opened(data: bytes, formats: tuple[str, ...]) -> Iterator[Any]:
             raise ValueError(f"{image.mode} pixels, expected 8 bits per channel")
         if getattr(image, "is_animated", False) and image.format != "MPO":
             raise ValueError("an animation, expected one picture")
+        if image.format == "PNG":
+            image.load()
+            with pillow_without_bound():
+                check_whole(data, image)
         yield image
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.images.codecs import pillow_without_bound
+from uvgen.images.markers import states_exif
 
 _ORIENTATION = 0x0112  # EXIF's tag
 
@@ -34,15 +35,7 @@ def _states_exif(data: bytes) -> bool:
     """Whether a JPEG has an Exif segment before its pixels; other formats may have EXIF data anywhere."""
     if data[:2] != b"\xff\xd8":
         return (data[:4] == b"\x89PNG" and b"eXIf" in data) or (data[:4] == b"RIFF" and b"EXIF" in data)
-    place = 2
-    while data[place : place + 1] == b"\xff" and data[place + 1 : place + 2] != b"\xda":  # up to the start of scan
-        if data[place + 1 : place + 2] == b"\xff":  # fill bytes
-            place += 1
-            continue
-        if data[place + 1 : place + 2] == b"\xe1" and data[place + 4 : place + 10] == b"Exif\0\0":
-            return True
-        place += 2 + max(int.from_bytes(data[place + 2 : place + 4], "big"), 2)
-    return False
+    return states_exif(data)
 
 
 def oriented(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

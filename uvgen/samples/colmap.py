@@ -72,7 +72,8 @@ def read_reconstruction(folder: Path) -> dict[str, ImageCamera | str]:
             continue
         of_points = not of_points
         if not of_points:
-            if len(line.split()) % 3:
+            words = line.split()
+            if len(words) % 3 or (words and not words[-1].lstrip("-").isdecimal()):  # else the next image's line
                 raise DatasetError(
                     f"{path}: line {number} is {brief(line)[:60]!r}, expected the points of the image before it, X Y "
                     "POINT3D_ID each, or an empty line"

@@ -127,6 +127,9 @@ middles of eyes and mouth, and beside the lobes of the ears, points of the jaw."
 _EYE_HALF_WIDTH = 0.2  # corners from an eye's middle, in distances of both middles: 0.17 to 0.22 on 9 frontal faces
 _EYE_WEIGHT = 0.5
 _FARTHEST_SIDES = 4  # of an image, that a point of a face in it may lie beside it: faces are cut off
+SMALLEST_PX = 8
+"""Pixels across a face, at least; points that are shares of an image's size lie within 1."""
+
 _LINE = 0.02  # width of a line, as a share of its length: a profile's points are 0.3
 
 
@@ -269,6 +272,13 @@ def in_line(points: NDArray[np.float64]) -> bool:
     """Whether points (n, 2) lie in one point or line, whichever way it runs, or nearly."""
     strengths = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
     return len(points) < 3 or bool(strengths[1] <= _LINE * strengths[0])
+
+
+def unlike_face(points: NDArray[np.float64], source: str) -> str:
+    """What is wrong with marked points (n, 2), image px, that cannot be a face's: too close together, or in a line."""
+    if not len(points) or np.ptp(points, axis=0).max() < SMALLEST_PX:
+        return f"{source}: its landmarks lie within {SMALLEST_PX} px, expected px of the image; a face this small?"
+    return f"{source}: its landmarks lie in one line, expected a face's" * in_line(points)
 
 
 def outside_image(landmarks: FaceLandmarks, shape: tuple[int, ...]) -> str:

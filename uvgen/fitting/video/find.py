@@ -17,6 +17,7 @@ from uvgen.storage.names import brief
 _SAME_NAME = "another video has the same name, expected names that differ in more than suffix or case; rename one"
 _INDEX_NAME = f"its folder would have the name of the index, {FIT_INDEX}; rename it"
 _DIGITS = re.compile(r"(\d+)")
+_NUMBERS = 1 << 52  # of frames: the times of larger ones, in s, would be equal
 
 
 def find_videos(root: Path, out: Path) -> tuple[Path, list[Photograph]]:
@@ -67,7 +68,7 @@ def frame_files(folder: Path) -> tuple[list[tuple[int, Path]], list[tuple[Path, 
         path = folder / name
         if number is None:
             bad.append((path, "no number in its name, expected the frame's, as in frame_000123.png"))
-        elif number >= 1 << 53:
+        elif number >= _NUMBERS:
             bad.append((path, f"number {brief(number)}, expected a frame's"))
         elif counts[number] > 1:
             others = [other for other, n in zip(names, numbers, strict=True) if n == number and other != name]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from uvgen.errors import DependencyError, InputError, UvgenError, to_install
 from uvgen.fitting.video.find import frame_files, frame_name
+from uvgen.fitting.video.memory import bounded_memory
 from uvgen.fitting.worker import FaceJob, Photograph, read_photograph
 from uvgen.images.codecs import encode_jpeg
 from uvgen.samples.files import check_machine
@@ -24,6 +25,7 @@ from uvgen.storage.reading import check_picture_size, max_bytes, open_regular
 _QUALITY = 95  # of frames that are written as JPEG
 _BLOCK = 1 << 20
 _USUAL_RATE = 25.0  # frames per s, if neither the caller nor the file states it
+_MOST_RATE = 100_000.0  # of frames that a file puts closer together, the times are not believed
 # without playlists and lists of files, which could refer to other files or addresses
 _FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegvideo,mpegts,mpegtsraw,ogg,flv,asf,gif,apng,h264,hevc,av1,ivf,"
@@ -144,10 +146,15 @@ def check_opens(video: Photograph) -> None:
 
 def _opened(av: Any, file: BinaryIO, path: Path) -> Any:
     try:
-        return av.open(file, options={"format_whitelist": _FORMATS})
-    except (av.FFmpegError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error  # without numbers of files and what FFmpeg logged
-        raise InputError(f"{path}: not a readable video ({brief(why)})") from error
+        with bounded_memory():
+            return av.open(file, options={"format_whitelist": _FORMATS})
+    except (av.FFmpegError, ValueError, MemoryError) as error:
+        raise InputError(f"{path}: not a readable video ({_reason(error)})") from error
+
+
+def _reason(error: Exception) -> str:
+    """What FFmpeg says of a file, without numbers of errors and files, and what it logged."""
+    return brief(getattr(error, "strerror", None) or error)
 
 
 def _decoded(av: Any, file: BinaryIO, job: FaceJob, video: Photograph, rate: float | None) -> Iterator[Frame]:
@@ -160,30 +167,37 @@ def _decoded(av: Any, file: BinaryIO, job: FaceJob, video: Photograph, rate: flo
             raise InputError(f"{path}: pictures in a format that FFmpeg cannot decode, expected a video such as MP4")
         # one thread, so that the same frames of a damaged file are decoded each time
         stream.thread_type, stream.codec_context.thread_count = "NONE", 1
-        usual = float(rate or stream.average_rate or _USUAL_RATE)
+        usual = min(abs(float(rate or stream.average_rate or _USUAL_RATE)), _MOST_RATE)
         number, last = 0, -np.inf
         decoded = container.decode(stream)
         while True:
             try:
                 _check_size(stream)
-                frame = next(decoded, None)
+                with bounded_memory():
+                    frame = next(decoded, None)
                 if frame is None:
                     break
                 check_picture_size(frame.width, frame.height)
                 image = frame.to_ndarray(format="rgb24")
             except (av.FFmpegError, ValueError, MemoryError) as error:
                 where = f"damaged after frame {number - 1}, the last that is used" if number else "not a readable video"
-                raise InputError(f"{path}: {where} ({brief(error)})") from error
+                raise InputError(f"{path}: {where} ({_reason(error)})") from error
             if job.exif == "apply":
                 image = np.rot90(image, round(getattr(frame, "rotation", 0) / 90))
             stated = None if rate or frame.time is None else float(frame.time)
-            time = stated if stated is not None and np.isfinite(stated) and stated > last else last + 1 / usual
-            last = time if np.isfinite(time) else 0.0
+            last = _next_time(last, stated, usual)
             shown = path.parent / path.stem / f"{frame_name(number)}.jpg"
             yield Frame(number, last, shown, np.ascontiguousarray(image), b"", ".jpg")
             number += 1
     if not number:
         raise InputError(f"{path}: holds no frames, expected a video")
+
+
+def _next_time(last: float, stated: float | None, rate: float) -> float:
+    """When a frame is shown, s: always after the one before it, whose time is `last` (-inf for the first)."""
+    if stated is not None and np.isfinite(stated) and stated - last >= 1 / _MOST_RATE:
+        return stated
+    return max(last + 1 / rate, float(np.nextafter(last, np.inf))) if np.isfinite(last) else 0.0
 
 
 def _check_size(stream: Any) -> None:

@@ -14,6 +14,7 @@ Errors of landmarks in successive frames are correlated, so n frames say less ab
 photographs: see `TrackFitter._independent_share`.
 """
 
+from contextlib import suppress
 from dataclasses import fields
 from typing import Any, NamedTuple
 
@@ -38,6 +39,9 @@ _ROUNDS, _STEPS = 8, 2  # rounds of shape and motion, and steps of motion in eac
 _PLAIN_ROUNDS = 3  # first rounds, in which accelerations are not weighted by Student's distribution
 _SHARE = 0.5  # of one frame, with the best shapes in `benchmarks/video.py`, whether landmarks' errors last or not
 _FREEDOM = 1.0  # degrees of freedom of Student's distribution of accelerations
+_LEAST_STEP = 1e-9  # s; what divides by less is soon infinite
+_MOST_STIFF = (1e16, 1e12, 1e8)  # weights of changes of velocity: with more, the points are lost in rounding
+_MOST_SMOOTH = 1e12  # beyond which nothing becomes smoother; below its inverse, nothing is smoothed
 _MOST_TURN = 0.5  # largest rotation, rad, and change of the scale's logarithm in one step
 
 USUAL = (1.0, 0.5, 64.0)
@@ -100,7 +104,9 @@ def fit_track(
     InputError
         If times do not ascend, their number is wrong, or `smoothness` is negative.
     """
-    number_in(smoothness, "smoothness", 0)
+    smoothness = number_in(smoothness, "smoothness", 0)
+    if smoothness:
+        smoothness = min(max(smoothness, 1 / _MOST_SMOOTH), _MOST_SMOOTH)
     at = float64_array(times, "times", (len(alone.faces.size),))
     if not (np.isfinite(at).all() and (np.diff(at) > 0).all()):
         raise InputError("times: some are not after those before them, expected seconds, ascending")
@@ -202,22 +208,37 @@ class TrackFitter(Fitter):
         normal, wanted = np.empty((n, d, d)), np.empty((n, d))
         for part in _parts(n):
             normal[part], wanted[part] = self._data_equations(faces.take(part))
+        for most in _MOST_STIFF:
+            bands, right = self._banded(faces, times, smoothness, usual, normal, wanted, most)
+            with suppress(np.linalg.LinAlgError):  # frames that are very close or far apart, smoothed very strongly
+                step = solveh_banded(bands, right, lower=True, check_finite=False)
+                return np.asarray(step).reshape(n, d)
+        raise InputError("times: frames too close together to be smoothed, expected less smoothness")
+
+    def _banded(
+        self, faces: Faces, times: NDArray[np.float64], smoothness: float, usual: bool,
+        normal: NDArray[np.float64], wanted: NDArray[np.float64], most: float,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
+        """Bands (2 (6 + ke) + 1, N (6 + ke)) and right side of the equations of all frames' steps."""
+        n, d = wanted.shape
+        wanted = wanted.copy()
         bands = np.zeros((2 * d + 1, n, d))  # lower form: bands[o, t, i] is o below the diagonal, in column t * d + i
         for offset in range(d):
             for i in range(d - offset):
                 bands[offset, :, i] = normal[:, i + offset, i]
         if smoothness and n > 2:
-            before, after = 1 / np.diff(times)[:-1], 1 / np.diff(times)[1:]
+            steps = np.maximum(np.diff(times), _LEAST_STEP)
+            before, after = 1 / steps[:-1], 1 / steps[1:]
             stencil = np.stack([before, -(before + after), after])  # (3, n - 2): change of velocity over three frames
             velocity = self._velocity(faces, times)
             change = np.diff(velocity, axis=0)
             weight = self._stiffness(change, times, smoothness, usual)
+            weight = np.minimum(weight, most / (stencil**2).max(axis=0)[:, None])
             for a in range(3):
                 wanted[a : n - 2 + a] -= weight * stencil[a][:, None] * change
                 for b in range(a, 3):
                     bands[(b - a) * d, a : n - 2 + a] += weight * (stencil[a] * stencil[b])[:, None]
-        step = solveh_banded(bands.reshape(2 * d + 1, n * d), wanted.reshape(-1), lower=True, check_finite=False)
-        return np.asarray(step).reshape(n, d)
+        return bands.reshape(2 * d + 1, n * d), wanted.reshape(-1)
 
     def _stiffness(
         self, change: NDArray[np.float64], times: NDArray[np.float64], smoothness: float, usual: bool
@@ -239,7 +260,7 @@ class TrackFitter(Fitter):
         """(N - 1, 6 + ke) velocities, per s: rotation about the camera's axes, log scale, shift and expression."""
         turn = Rotation.from_matrix(faces.rotation[1:] @ np.swapaxes(faces.rotation[:-1], 1, 2)).as_rotvec()
         rest = np.concatenate([np.log(faces.scale)[:, None], faces.shift, faces.parameters[:, self.n_shape :]], axis=1)
-        return np.concatenate([turn, np.diff(rest, axis=0)], axis=1) / np.diff(times)[:, None]
+        return np.concatenate([turn, np.diff(rest, axis=0)], axis=1) / np.maximum(np.diff(times), _LEAST_STEP)[:, None]
 
     def _data_equations(self, faces: Faces) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(n, d, d), (n, d) normal equations of each frame's step by itself."""

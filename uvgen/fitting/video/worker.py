@@ -339,14 +339,17 @@ def _pieces(track: list[int]) -> list[list[int]]:
 def _left_out(job: VideoJob, found: list[_Found], alone: Alone) -> dict[int, str]:
     """The frames whose landmarks are not a face's, each with the reason, by their indices in `found`."""
     doubts = [NO_DOUBT] * len(found)
-    looked_into = np.flatnonzero(suspicious(alone.fit))[:_TRIED]
+    suspects = np.flatnonzero(suspicious(alone.fit))
+    looked_into = suspects[:_TRIED]
     if len(looked_into):
         marked = alone.take(looked_into)
         sizes = np.array([found[k].size for k in looked_into])
         said = landmark_doubts(marked.marked.given, marked.marked.weights, marked.fit, job.model, sizes)
         for k, doubt in zip(looked_into, said, strict=True):
             doubts[k] = doubt
-        if all(doubt.is_explained for doubt in said) and len(said) == min(_TRIED, len(found)):
-            doubts = [said[0]] * len(found)  # then all landmarks of the video have the same error
+        alike = all(doubt.is_explained for doubt in said) and len({doubt.kind for doubt in said}) == 1
+        if alike and len(said) == min(_TRIED, len(found)):  # then all have the same error, if most of them look like it
+            for k in range(len(found)) if 2 * len(suspects) >= len(found) else suspects[_TRIED:]:
+                doubts[k] = said[0]
     why = [rejection(alone.fit.face(k), job.max_residual, doubts[k]) for k in range(len(found))]
     return {k: reason for k, reason in enumerate(why) if reason}

@@ -1,0 +1,52 @@
+"""The markers of a JPEG file: where its segments, its pixels and its end are, found without decoding anything."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # of those that a length follows, or the end's
+_END, _SCAN = 0xD9, 0xDA
+_MOST_SEGMENTS = 10_000  # a file of 4 bytes each would keep Python busy for minutes
+
+
+def segments(data: Any) -> Iterator[tuple[int, int]]:
+    """The markers of a JPEG's bytes up to its end, without those of the thumbnails in its segments.
+
+    Parameters
+    ----------
+    data : bytes-like
+        It is not trusted: at most 10,000 segments are listed.
+
+    Yields
+    ------
+    (int, int)
+        The marker's second byte, and where the segment's length stands.
+    """
+    place = 2
+    for _ in range(_MOST_SEGMENTS):
+        found = _MARKER.search(data, place)
+        if found is None or found[0][1] == _END:
+            return
+        place = found.end()
+        yield found[0][1], place
+        place += max(int.from_bytes(data[place : place + 2], "big"), 2)  # pixels follow a scan's; no marker is in them
+
+
+def n_scans(data: Any) -> int:
+    """How many scans a JPEG has; what follows its end, such as the video of a moving photograph, does not count.
+
+    Of a file with more segments than are listed, every pair of bytes counts that may begin a scan.
+    """
+    found = list(segments(data))
+    n = sum(marker == _SCAN for marker, _ in found)
+    return n if len(found) < _MOST_SEGMENTS else n + bytes(data[found[-1][1] :]).count(bytes([0xFF, _SCAN]))
+
+
+def states_exif(data: Any) -> bool:
+    """Whether a JPEG has an Exif segment before its pixels."""
+    for marker, place in segments(data):
+        if marker == _SCAN:
+            return False
+        if marker == 0xE1 and data[place + 2 : place + 8] == b"Exif\0\0":
+            return True
+    return False
