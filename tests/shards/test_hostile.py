@@ -99,6 +99,8 @@ CHANGES: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "JPEG without ends": (put("image_data", np.zeros(9, "u1")), "image_data"),
     "scale of nothing": (attribute("posmap", "scale_factor", 0.0), "expected codes"),
     "scale that is text": (attribute("posmap", "scale_factor", np.bytes_("one")), "expected codes"),
+    "huge scale": (attribute("posmap", "scale_factor", 1e300), "whose values are no float32"),
+    "huge offset": (attribute("posmap", "add_offset", -1e308), "whose values are no float32"),
     "infinite offset": (attribute("posmap", "add_offset", np.inf), "expected codes"),
     "no offset": (lambda f: f["posmap"].attrs.__delitem__("add_offset"), "expected codes"),
     "other format": (attribute("/", "format", 5), "not a shard"),
