@@ -354,6 +354,12 @@ def test_turn_model_without_mirror_pairs_can_only_mark(model: MorphableModel) ->
     FaceTurner(replace(model, mirror=None), "mark")
 
 
+def test_turn_model_without_width_is_refused(model: MorphableModel) -> None:
+    flat = replace(model, mean=model.mean * np.array([0, 1, 1], np.float32))
+    with pytest.raises(ModelError, match=r"toy: its mean face is 0 µm wide from its middle, expected a face"):
+        FaceTurner(flat)
+
+
 def test_turn_model_of_a_single_triangle_gives_a_picture(model: MorphableModel) -> None:
     """No two triangles meet, so nothing is torn."""
     single = replace(model, triangles=model.triangles[:1], mirror=None)

@@ -194,7 +194,7 @@ class OpenShard:
         if data.dtype.kind not in "iu" or not good or float(attributes["scale_factor"]) <= 0:
             raise self._file.refused(f"{name} holds {data.dtype} with scale and offset {values}, expected codes")
         scale, offset = float(attributes["scale_factor"]), float(attributes["add_offset"])
-        most = np.finfo(np.float32).max
+        most = float(np.finfo(np.float32).max)
         if scale > most or abs(offset) > most or scale * float(np.iinfo(data.dtype).max) + abs(offset) > most:
             raise self._file.refused(f"{name} holds codes with scale and offset {values}, whose values are no float32")
 
