@@ -354,6 +354,22 @@ def test_turn_model_without_mirror_pairs_can_only_mark(model: MorphableModel) ->
     FaceTurner(replace(model, mirror=None), "mark")
 
 
+def test_turn_model_without_width_is_refused(model: MorphableModel) -> None:
+    flat = replace(model, mean=model.mean * np.array([0, 1, 1], np.float32))
+    with pytest.raises(ModelError, match=r"toy: its mean face is 0 µm wide from its middle, expected a face"):
+        FaceTurner(flat)
+
+
+def test_turn_model_of_a_single_triangle_gives_a_picture(model: MorphableModel) -> None:
+    """No two triangles meet, so nothing is torn."""
+    single = replace(model, triangles=model.triangles[:1], mirror=None)
+    face = Annotation(np.zeros(model.n_shape), np.zeros(model.n_expression), annotation(ambient_face()).pose, None)
+    image = np.zeros((SIZE, SIZE, 3), np.uint8)
+    face.pose[6] = 0.5 * SIZE / np.ptp(model.mean[:, 0])
+    turned, _ = turn_face(image, face, single, 10, unseen="mark")
+    assert turned.shape == image.shape
+
+
 def test_apply_and_presets_say_where_faces_can_be_turned() -> None:
     augmentation = Augmentation.preset("300wlp")
     assert augmentation.turns

@@ -6,6 +6,7 @@ And what becomes of per-pixel targets in all targets.
 import dataclasses
 import io
 import json
+import os
 import sys
 import tarfile
 from pathlib import Path
@@ -135,6 +136,15 @@ def test_export_mds_begins_new_files_before_they_grow_too_large(
         export_shards(built, tmp_path / str(limit), "mds")
         sizes = [path.stat().st_size for path in (tmp_path / str(limit)).glob("*.mds")]
         assert max(sizes) <= limit and (len(sizes) > len(files)) == more
+
+
+@needs_package("huggingface")
+def test_export_huggingface_into_a_folder_whose_name_is_not_utf_8(built: Path, tmp_path: Path) -> None:
+    out = tmp_path / os.fsdecode(b"out\xff")
+    export_shards(built, out, "huggingface")
+    export_shards(built, tmp_path / "out", "huggingface")
+    first, second = (sorted(path.read_bytes() for path in one.glob("data/*")) for one in (out, tmp_path / "out"))
+    assert first and first == second
 
 
 @needs_package("huggingface")

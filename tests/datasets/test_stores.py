@@ -27,7 +27,7 @@ from uvgen.augment import Augmentation
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
 from uvgen.shards.stored import ReadAhead
 from uvgen.storage import objects, transfers
-from uvgen.storage.object_cache import objects_folder
+from uvgen.storage.object_cache import cached, objects_folder
 
 URL = "s3://bucket/sets/one"
 
@@ -377,4 +377,34 @@ def test_what_changes_a_data_set_refuses_a_store(stored: Path, tmp_path: Path) -
 def test_an_index_that_is_damaged_is_refused_by_its_url(stored: Path) -> None:
     edit_index(stored, lambda content: content.update(n_samples=99))
     with pytest.raises(DatasetError, match=f"{URL}/dataset.json: not a data set's index"):
+        open_shards(URL)
+
+
+def test_hash_of_a_store_s_index_leads_to_no_other_file(stored: Path, tmp_path: Path) -> None:
+    """The cache names files by their hashes."""
+    thesis = tmp_path / "thesis.h5"
+    thesis.write_text("mine")
+    path = os.path.relpath(thesis.with_suffix(""), objects_folder())
+    edit_index(stored, lambda content: content["shards"][0].update(sha256=path))
+    for use in (verify_shards, open_shards, describe_shards):
+        with pytest.raises(DatasetError, match=r"the hash '.*thesis', expected 64 hexadecimal digits"):
+            use(URL)
+    assert thesis.read_text() == "mine"
+    with pytest.raises(ValueError, match="expected 64 hexadecimal digits"):
+        cached(path, ".h5")
+
+
+def test_huge_size_in_a_store_s_index_makes_no_room_for_it(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    list(open_shards(URL))
+    before = sorted(objects_folder().glob("*.h5"))
+    digest = "0" * 64
+    edit_index(stored, lambda content: content["shards"][0].update(size_bytes=1 << 59, sha256=digest))
+    with pytest.raises(DatasetError, match=rf"h5: \d+ bytes in the store, expected {1 << 59}"):
+        open_shards(URL)[0]
+    assert before and sorted(objects_folder().glob("*.h5")) == before
+
+
+def test_small_files_of_a_store_that_are_huge_are_not_fetched(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UVGEN_MAX_BYTES", "100")
+    with pytest.raises(DatasetError, match=r"dataset\.json: \d+ bytes or more, expected 100 at most; set UVGEN_MAX"):
         open_shards(URL)

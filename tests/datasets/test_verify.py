@@ -2,8 +2,10 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import h5py
+import numpy as np
 import pytest
 from support.builds import edit_index, have
 from support.toy import write_tree
@@ -63,3 +65,21 @@ def test_verify_names_a_field_that_is_stored_in_other_chunks_than_the_format_s(s
     edit_index(shards, restated)
     (problem,) = verify_shards(shards).problems
     assert "posmap is not stored as one sample a chunk" in problem
+
+
+@pytest.mark.parametrize("name", ["", "IBUG/a\x1b[31m", "IBUG/a\u202eb"])
+def test_verify_names_a_sample_whose_name_cannot_be_printed(shards: Path, name: str) -> None:
+    path = shards / "IBUG-00000.h5"
+    with h5py.File(path, "r+") as file:
+        names = [file["name"][0].decode(), name]
+        del file["name"]
+        file["name"] = np.array([text.encode() for text in names], h5py.string_dtype("utf-8", 60))
+    data = path.read_bytes()
+
+    def fit(content: dict[str, Any]) -> None:
+        (entry,) = (entry for entry in content["shards"] if entry["file"] == path.name)
+        entry.update(size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), names="\n".join(names))
+
+    edit_index(shards, fit)
+    (problem,) = verify_shards(shards).problems
+    assert "IBUG-00000.h5: a sample is called" in problem and problem.isprintable()

@@ -28,7 +28,7 @@ from uvgen import (
     split_shards,
     verify_shards,
 )
-from uvgen.errors import DatasetError, InputError, OutputError
+from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
 from uvgen.samples.find import unread_folders
 from uvgen.shards.constants import CONSTANTS
 from uvgen.storage.files import draft_of
@@ -286,6 +286,16 @@ def test_select_and_info_of_huge_poses_need_no_warnings(shards, uvgen) -> None:
     for words in (("select", shards, "--max-yaw", 30, "--out", "-"), ("info", shards)):
         result = uvgen(*words)
         assert result.exit_code == 0 and not result.stderr, words
+
+
+@pytest.mark.parametrize("value", [5, "text", [1], True, "long" * 1000])
+def test_build_into_a_set_of_an_augmentation_that_is_none_says_what_differs(
+    shards, model_path, tmp_path, value
+) -> None:
+    seal(shards, lambda content: content["config"].update(augmentation=value))
+    with pytest.raises(SettingsError, match=r"was made with(out)? augmentation") as error:
+        make(write_tree(tmp_path / "tree"), model_path, shards)
+    assert len(str(error.value)) < 700
 
 
 # Folders

@@ -25,7 +25,7 @@ from uvgen import (
     read_landmarks,
     weight_mask,
 )
-from uvgen.errors import InputError
+from uvgen.errors import InputError, ModelError
 from uvgen.maps.atlas import CLOSURE, MESH, texel_coordinates
 from uvgen.maps.landmarks import _cheapest_columns
 from uvgen.models.builtin.expression import EXPRESSIONS
@@ -323,3 +323,9 @@ def test_read_landmarks_with_other_weights_says_what_makes_them() -> None:
 def test_landmark_weights_of_constants_without_them_raise() -> None:
     with pytest.raises(InputError, match="constants: have no landmark_indices, expected those of a data set"):
         LandmarkWeights.of_constants({"weight_mask": np.ones((16, 16))})
+
+
+def test_landmark_weights_of_components_that_no_face_has_are_refused(model: MorphableModel) -> None:
+    odd = dataclasses.replace(model, basis=np.full_like(model.basis, 9e11))
+    with pytest.raises(ModelError, match=r"toy: its components move landmark \d+ so far that texels cannot be weighed"):
+        landmark_weights(odd, 48)

@@ -90,6 +90,8 @@ CHANGES: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "other rank": (put("pose", np.zeros((2, 7, 1), "f4")), r"pose holds float32 \(7, 1\) a sample, expected"),
     "other type": (put("pose", np.zeros((2, 7), "f8")), r"pose holds float64"),
     "text": (put("pose", np.zeros(2, "S7")), "pose holds"),
+    "several texts a sample": (put("tags", np.zeros((2, 3), "S7")), r"tags holds texts \(3,\) a sample, expected one"),
+    "other byte order": (put("extra", np.zeros((2, 3), ">f4")), "extra holds >f4, expected numbers in this machine's"),
     "number for a text": (put("name", np.zeros(2)), "name holds float64"),
     "other size": (put("image", np.zeros((2, R, R + 1, 3), "u1")), "image holds uint8"),
     "no text": (put("name", np.array([b"\xff", b"\xfe"])), "name of sample 0 is not text"),
@@ -97,6 +99,8 @@ CHANGES: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "JPEG without ends": (put("image_data", np.zeros(9, "u1")), "image_data"),
     "scale of nothing": (attribute("posmap", "scale_factor", 0.0), "expected codes"),
     "scale that is text": (attribute("posmap", "scale_factor", np.bytes_("one")), "expected codes"),
+    "huge scale": (attribute("posmap", "scale_factor", 1e300), "whose values are no float32"),
+    "huge offset": (attribute("posmap", "add_offset", -1e308), "whose values are no float32"),
     "infinite offset": (attribute("posmap", "add_offset", np.inf), "expected codes"),
     "no offset": (lambda f: f["posmap"].attrs.__delitem__("add_offset"), "expected codes"),
     "other format": (attribute("/", "format", 5), "not a shard"),
@@ -135,6 +139,25 @@ def test_shard_that_was_only_written_again_is_read(built: Path, tmp_path: Path) 
     folder = changed(built, tmp_path / "same", lambda file: None)
     assert outcomes([("set", folder), ("verify", folder), ("checked", folder)]) == ["", "", ""]
     assert verify_shards(folder).sound
+
+
+def test_fields_of_one_text_or_number_are_read_however_they_are_stored(built: Path, tmp_path: Path) -> None:
+    def change(file: h5py.File) -> None:
+        file.create_dataset("note", data=np.array([b"one", b"two"]), chunks=(1,))
+        file.create_dataset("mark", data=np.array([True, False]), chunks=(1,))
+        names = file["name"][...]
+        del file["name"]  # a compact one, of UTF-8: HDF5 converts it to no other encoding
+        plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plist.set_layout(h5py.h5d.COMPACT)
+        kind = h5py.h5t.py_create(h5py.string_dtype("utf-8", names.itemsize), logical=True)
+        made = h5py.h5d.create(file.id, b"name", kind, h5py.h5s.create_simple((2,)), plist)
+        made.write(h5py.h5s.ALL, h5py.h5s.ALL, names, kind)
+
+    folder = changed(built, tmp_path / "set", change)
+    samples = [open_shards(folder)[k] for k in range(2)]
+    assert [sample["note"] for sample in samples] == ["one", "two"]
+    assert [bool(sample["mark"]) for sample in samples] == [True, False]
+    assert [sample["name"] for sample in samples] == Index.read(built).shards[0].sample_names
 
 
 @pytest.mark.parametrize("kind", CHANGES)
@@ -382,6 +405,9 @@ def edit_index_text(path: Path) -> None:
         ({"file": "../IBUG-00000.h5"}, "expected a name"),
         ({"size_bytes": 31}, "2 samples in the 31 bytes of"),
         ({"samples": 1 << 28}, "268435456 samples in the"),
+        ({"sha256": "../../home/thesis"}, "the hash '../../home/thesis', expected 64 hexadecimal digits"),
+        ({"sha256": "A" * 64}, "expected 64 hexadecimal digits"),
+        ({"names": "one\ntwo\nthree"}, "other names than the 2 samples of"),
     ],
 )
 def test_index_with_an_entry_that_no_shard_has_is_refused(

@@ -182,7 +182,7 @@ def test_decode_of_fixed_point_is_float32_within_a_hundredth_of_a_step(codes: li
 
 
 def test_index_write_sorts_entries(tmp_path: Path) -> None:
-    entries = [ShardEntry(f"{name}.h5", 1, 1000, "0") for name in "cab"]
+    entries = [ShardEntry(f"{name}.h5", 1, 1000, "0" * 64) for name in "cab"]
     skipped = [SkippedSample(name, "a.h5", "bad") for name in "zyx"]
     Index("0", {}, {"samples": 500}, entries, skipped).write(tmp_path)
     found = Index.read(tmp_path)

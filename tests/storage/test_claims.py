@@ -167,3 +167,28 @@ def test_claim_whose_writes_are_commits_is_refreshed_rarely_and_stands_longer(
     with claimed(local_path(url)):
         assert json.loads(place(store).read_text())["uvgen"] != "other"
     assert claims._COMMIT_BEAT_S * 3 < claims.STALE_COMMIT_S
+
+
+ODD = {
+    "nested": b"[" * 100_000,
+    "a number of 400 digits": b'{"uvgen": "a", "host": "b", "where": "c", "pid": 1%s, "started": 1, "seen": 1}'
+    % (b"0" * 400),
+    "half a surrogate pair": rb'{"uvgen": "\ud800", "host": "b", "where": "c", "pid": 1, "started": 1, "seen": 1}',
+    "no text": b"\xff\xfe{",
+    "large": b" " * (1 << 20) + b"{}",
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_what_is_no_claim_counts_for_nothing(store: FolderStore, kind: str) -> None:
+    place(store).parent.mkdir()
+    place(store).write_bytes(ODD[kind])
+    with claimed(local_path(FOLDER)) as check:
+        check()
+    assert not place(store).exists()
+
+
+def test_claim_of_a_clock_that_is_far_ahead_is_named_briefly(store: FolderStore) -> None:
+    write(store, seen=1e308, pid=-1e300)
+    with pytest.raises(BusyError, match=r"process -1\.0e\+300 on .* 1\.0e\+308 s ahead"), claimed(local_path(FOLDER)):
+        raise AssertionError

@@ -1,10 +1,12 @@
 """Transfers from and to object stores: URLs, faults and retries."""
 
 import errno
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.stores import FolderStore, changing, failing, folder_store, stalling
@@ -55,6 +57,19 @@ def test_local_path_of_a_path_is_that(path: str) -> None:
 
 def test_local_path_of_a_file_url_is_its_path() -> None:
     assert local_path("file:///data/my%20set") == Path("/data/my set")
+    assert os.fsencode(local_path("file:///data/%ff")) == b"/data/\xff"  # any byte that a name may hold
+
+
+@pytest.mark.parametrize("path", ["file:///data/a%00b", "s3://bucket/a\0b", "a\0b"])
+def test_local_path_holds_no_zero_byte(path: str) -> None:
+    with pytest.raises(InputError, match=r"a\\x00b: holds a zero byte, expected a path"):
+        local_path(path)
+
+
+@pytest.mark.parametrize("words", [("info",), ("verify",), ("build", "--data"), ("augment", "--out")])
+def test_commands_with_a_zero_byte_in_a_url_say_so(uvgen: Any, words: tuple[str, ...]) -> None:
+    result = uvgen(*words, "file:///data/a%00b")
+    assert result.exit_code == 1 and "holds a zero byte" in result.stderr
 
 
 @pytest.mark.parametrize(

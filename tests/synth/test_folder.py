@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 import uvgen.synth.portrait as portrait
 from uvgen import PositionMapper, build_shards, find_samples, load_model, read_annotation, read_image, verify_shards
 from uvgen.datasets.config import BuildConfig
-from uvgen.errors import DatasetError, InputError, OutputError
+from uvgen.errors import DatasetError, InputError, ModelError, OutputError
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.models.morphable import MorphableModel
 from uvgen.randomness import keyed_generator
@@ -515,3 +515,27 @@ def test_tasks_are_large_where_there_are_four_for_each_worker(n: int, workers: i
     assert [name for task in tasks for name in task] == names
     assert max(map(len, tasks)) == largest
     assert largest == 16 or len(tasks) >= 4 * workers
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"mean": lambda values: (values * 1e-42).astype(np.float32)},
+        {"shape_std": lambda values: np.full_like(values, 3e38)},
+        {"albedo_std": lambda values: np.full_like(values, 3e38)},
+    ],
+    ids=["mean", "shape", "albedo"],
+)
+@pytest.mark.filterwarnings("error")
+def test_render_faces_of_numbers_that_no_face_has_writes_none(model, tmp_path, changes) -> None:
+    (name, change), *_ = changes.items()
+    odd = replace(model, **{name: change(getattr(model, name))})
+    with pytest.raises(ModelError, match=r"toy: its face of IBUG/.* holds NaN or infinity"):
+        render_faces(tmp_path / "out", 1, model=odd, subsets=("IBUG",), size=SIZE)
+    assert not [*(tmp_path / "out").rglob("*.jpg")]
+
+
+def test_render_faces_of_a_model_without_components(model, tmp_path) -> None:
+    none = np.zeros(0, np.float32)
+    single = replace(model, basis=model.basis[..., :0], shape_std=none, expression_std=none)
+    assert render_faces(tmp_path / "out", 1, model=single, subsets=("IBUG",), size=SIZE).samples == 2

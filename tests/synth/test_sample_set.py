@@ -1,6 +1,7 @@
 """The built-in sample set: made once, by one process, again where the code has changed."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,33 @@ def test_sample_set_whose_folder_is_a_link_leaves_what_it_leads_to(cache: Path, 
     folder.symlink_to(tmp_path / "else")
     assert sample_set.builtin_samples() == folder and not folder.is_symlink()
     assert [path.name for path in (tmp_path / "else").iterdir()] == ["thesis"]
+
+
+ODD = {
+    "an index of other files": lambda folder: (folder / "synth.json").write_text('{"files_sha256": {"../x": "1"}}'),
+    "an index of another program": lambda folder: (folder / "synth.json").write_text("[1]"),
+    "a folder for a file": lambda folder: in_place_of(folder / "IBUG/IBUG_image_0001_0.jpg").mkdir(),
+    "a link for a folder": lambda folder: in_place_of(folder / "IBUG").symlink_to(folder.parents[1] / "else"),
+    "a file for the set": lambda folder: in_place_of(folder).write_text("x"),
+}
+
+
+def in_place_of(path: Path) -> Path:
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return path
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_sample_set_with_something_else_in_it_is_made_again(cache: Path, tmp_path: Path, kind: str) -> None:
+    folder = sample_set.builtin_samples()
+    before = {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    other = tmp_path / "else" / "IBUG_image_0001_0.jpg"
+    other.parent.mkdir()
+    other.write_text("mine")
+    ODD[kind](folder)
+    assert sample_set.builtin_samples() == folder
+    assert {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert other.read_text() == "mine"
 
 
 def test_another_version_makes_its_own(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.checks import frozen
+from uvgen.errors import ModelError
 from uvgen.maps.atlas import build_atlas, hole_loops, texel_coordinates
 from uvgen.maps.memo import once_per_model
 from uvgen.maps.mirror import mirror_vertices
@@ -17,6 +18,7 @@ from uvgen.rasterize.shading import vertex_normals
 _COARSE = 80  # texels per side of the coarse mesh
 _DOWN, _UP = 0.15, 3.0  # lengths of ways down and up, against those aside; see PointGraph
 _EAR = 0.5  # what is added to ways from ears
+_LEAST_UM = 1e-6  # its lengths are divided by this one
 _Y_DOWN = np.array([1, -1, 1], np.float32)
 
 
@@ -73,7 +75,13 @@ class ProfileMesh(NamedTuple):
 
 @once_per_model
 def profile_mesh(model: MorphableModel) -> ProfileMesh:
-    """The meshes of a model, found on the first call and kept as long as the model."""
+    """The meshes of a model, found on the first call and kept as long as the model; ModelError if it has no width."""
+    widest = float(np.abs(model.mean[:, 0]).max())
+    if not widest > _LEAST_UM:
+        raise ModelError(
+            f"{model.path or model.name}: its mean face is {widest:g} µm wide from its middle, expected a face, which "
+            "can be turned; is it in another unit?"
+        )
     triangles = np.concatenate(
         [model.triangles, *(triangulate_loop(loop, model.uv) for loop in hole_loops(model.triangles, model.uv))]
     ).astype(np.int32)

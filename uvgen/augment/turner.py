@@ -200,7 +200,7 @@ class _Scratch:
     def array(self, name: str, shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
         """An array that is overwritten when it is asked for again, and grows if it must."""
         n = math.prod(shape) * np.dtype(dtype).itemsize
-        if len(self._buffers.get(name, b"")) < n:
+        if name not in self._buffers or len(self._buffers[name]) < n:  # of no bytes, too
             buffer = np.empty(n + _CACHE_LINE, np.uint8)
             self._buffers[name] = buffer[-buffer.ctypes.data % _CACHE_LINE :][:n]
         return self._buffers[name][:n].view(dtype).reshape(shape)

@@ -299,7 +299,9 @@ def _settings(index: Index) -> dict[str, Any]:
     """What a data set was made with, an augmentation's options side by side with the others."""
     config = {key: value for key, value in index.config.items() if key != "augmentation"}
     ranges = index.config.get("augmentation") or {}
-    options = {f"augmentation {key}": value for key, value in ranges.items()}
+    if not isinstance(ranges, Mapping):  # which no build states
+        ranges = {"": ranges}
+    options = {f"augmentation {key}".rstrip(): value for key, value in ranges.items()}
     return {"uvgen": index.uvgen, **UNSTATED, **config, **options, **index.plan}
 
 

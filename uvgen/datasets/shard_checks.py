@@ -26,6 +26,7 @@ from uvgen.shards.shard import OpenShard
 from uvgen.shards.stored import shard_anew
 from uvgen.storage.files import sha256_file
 from uvgen.storage.isolated import Hdf5Process
+from uvgen.storage.names import printable
 from uvgen.storage.objects import said
 from uvgen.storage.reading import irregular
 from uvgen.wording import typed
@@ -114,7 +115,8 @@ def _check_fields(shard: OpenShard, entry: ShardEntry, config: DatasetConfig) ->
             how = "one sample a chunk" if layout.chunked else "all samples in one piece"
             return [f"{name} is not stored as {how}; make the shard again"]
     shard.check_names(entry.names)
-    return []
+    odd = next((name for name in shard.texts("name") if not name or name != printable(name)), None)
+    return [] if odd is None else [f"a sample is called {odd!r}, expected names that can be printed"]
 
 
 def _check_values(shard: OpenShard, config: DatasetConfig) -> list[str]:

@@ -24,6 +24,7 @@ from uvgen.parallel.workers import Death, Workers
 from uvgen.progress import begin
 from uvgen.storage.files import remove_leftovers
 from uvgen.storage.locks import exclusive, scratch_folder
+from uvgen.storage.names import brief
 from uvgen.storage.objects import url_of
 
 Unit = TypeVar("Unit")
@@ -319,7 +320,7 @@ def check_same(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any], nam
             values = old.get(key), new.get(key)
             if key not in names and all(value is None or isinstance(value, bool) for value in values):
                 how = "with {key}, now without" if old.get(key) else "without {key}, now with"
-            how = how.format(key=key, old=old.get(key), new=new.get(key))
+            how = how.format(key=brief(key), old=brief(values[0]), new=brief(values[1]))
             how = re.sub(r"^with 1 samples\b", "with 1 sample", how)
             raise SettingsError(
                 f"{folder}: was made {how}; choose another output folder, or overwrite this one to start anew"

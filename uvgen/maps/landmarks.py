@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from uvgen.checks import as_array, check_array, check_tensor, frozen, is_tensor, shown, widened
 from uvgen.described import described
-from uvgen.errors import InputError
+from uvgen.errors import InputError, ModelError
 from uvgen.images.crop import frontal_scale
 from uvgen.losses import Array
 from uvgen.maps.memo import once_per_model
@@ -248,7 +248,15 @@ def _landmark_weights(model: "MorphableModel", size: int, convention: str) -> La
         usable = usable[np.argsort(products[k, usable, usable].round(6), kind="stable")[:_N_TRIED]]
         chosen = np.array([*combinations(usable, min(4, len(usable)))])
         noisy = products[k, chosen[:, :, None], chosen[:, None, :]] + _NOISE_PX**2 * np.eye(chosen.shape[1])
-        solved = np.linalg.solve(noisy, np.ones((*chosen.shape, 1)))[..., 0]
+        try:
+            solved = np.linalg.solve(noisy, np.ones((*chosen.shape, 1)))[..., 0]
+        except np.linalg.LinAlgError:
+            solved = np.full(chosen.shape, np.nan)
+        if not np.isfinite(solved).all():
+            raise ModelError(
+                f"{model.path or model.name}: its components move landmark {k} so far that texels cannot be weighed, "
+                "expected a face's; are they in another unit, or the standard deviations?"
+            )
         mean_square = 1 / solved.sum(axis=1)
         first = mean_square.round(6).argmin()  # the same on any processor
         n = chosen.shape[1]

@@ -209,7 +209,7 @@ def component_mirror(model: MorphableModel) -> ComponentMirror | None:
     across = np.array([-1, 1, 1], np.float32)
     if np.any(model.mean[mirror] * across != model.mean):
         return None
-    columns = model.basis.reshape(-1, model.basis.shape[2])
+    columns = model.basis.reshape(3 * model.n_vertices, model.basis.shape[2])
     images = (model.basis[mirror] * across[:, None]).reshape(columns.shape)
     partner, sign = np.empty(columns.shape[1], np.intp), np.empty(columns.shape[1], np.float32)
     norms = np.linalg.norm(columns, axis=0)

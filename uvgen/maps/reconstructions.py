@@ -121,7 +121,7 @@ def _vertices(model: MorphableModel, shape: ArrayLike, expression: ArrayLike) ->
         check_array(values, name, (len(parts[0]), n), note=f"{count(n, 'component')} of {model.name}")
     with np.errstate(over="ignore", invalid="ignore"):  # what has become infinite is refused where it is projected
         columns = columns_of(np.concatenate(parts, axis=1))
-        offsets = model.basis.reshape(-1, model.basis.shape[2]) @ columns.matrix
+        offsets = model.basis.reshape(3 * model.n_vertices, model.basis.shape[2]) @ columns.matrix
     # in C order: NumPy before 2.3 multiplies other layouts without BLAS, and one face has both layouts
     faces = offsets[:, columns.first : columns.first + len(parts[0])].T.astype(np.float64, order="C")
     moved: NDArray[np.float64] = faces.reshape(len(faces), model.n_vertices, 3) + model.mean

@@ -58,6 +58,7 @@ class SkippedSample:
 _FIELDS = {kind: tuple(item.name for item in fields(kind)) for kind in (ShardEntry, SkippedSample)}
 _KEYS = {kind: frozenset(names) for kind, names in _FIELDS.items()}
 _SPLITS = "splits.json"
+_HASH = re.compile(r"[0-9a-f]{64}")  # a file of the cache is called so: nothing else may be
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.~-]{0,200}\.h5")  # for which `check` need not look closer
 
 Entry = TypeVar("Entry", ShardEntry, SkippedSample)
@@ -106,7 +107,8 @@ class Index:
         """Raise ValueError if a value is none that uvgen writes; `n_samples` is what is stated of all shards."""
         numbers = [n_samples, self.plan["samples"]]
         texts = [self.uvgen, *(text for skip in self.skipped for text in (skip.name, skip.shard, skip.reason))]
-        hashes = [entry.sha256 for entry in self.shards if entry.samples] + [self.constants_sha256 or ""]
+        hashes = [entry.sha256 for entry in self.shards if entry.samples]
+        hashes += [] if self.constants_sha256 is None else [self.constants_sha256]
         hashes += [skip.files_sha256 for skip in self.skipped if skip.files_sha256 is not None]
         for entry in self.shards:
             numbers += [entry.samples, entry.size_bytes]
@@ -115,6 +117,8 @@ class Index:
             raise ValueError("a count that is not a number of samples or bytes")
         if not all(isinstance(text, str) for text in (*texts, *hashes)):
             raise ValueError("a name, reason or hash that is not text")
+        if odd := [text for text in hashes if text is not None and not _HASH.fullmatch(text)]:
+            raise ValueError(f"the hash {brief(odd[0])!r}, expected 64 hexadecimal digits")
         for entry in self.shards:
             name = entry.file
             named_well = _PLAIN_NAME.fullmatch(name) or (
@@ -126,6 +130,8 @@ class Index:
                 raise ValueError(f"{count(entry.samples, 'sample')} in the {entry.size_bytes} bytes of {name!r}")
             if not named_well or (entry.sha256 is None) != (entry.samples == 0):
                 raise ValueError(f"entry of {entry.file!r} with {count(entry.samples, 'sample')}")
+            if entry.samples and entry.names is not None and entry.names.count("\n") + 1 != entry.samples:
+                raise ValueError(f"other names than the {count(entry.samples, 'sample')} of {name!r}, a line each")
         if len({entry.file for entry in self.shards}) < len(self.shards):
             raise ValueError("a shard is listed twice")
         if self.missing < 0:

@@ -113,6 +113,7 @@ class OpenShard:
         elif _ENDS in datasets:
             raise self._file.refused(f"has {_ENDS}, but no {_CODES}")
         for name, data in datasets.items():
+            self._check_type(name, data)
             self._check_codes(name, data)
         self.check_layouts(expected)
 
@@ -176,6 +177,13 @@ class OpenShard:
         self.layouts["image"] = (int(size), int(size), 3), np.dtype(np.uint8)
         self.attributes["image"] = {}
 
+    def _check_type(self, name: str, data: Hdf5Dataset) -> None:
+        """That a field of any name can be copied, and handed to PyTorch: as those that uvgen writes."""
+        if data.dtype.kind == "S" and len(data.shape) != 1:
+            raise self._file.refused(f"{name} holds texts {data.shape[1:]} a sample, expected one text")
+        if not data.dtype.isnative:
+            raise self._file.refused(f"{name} holds {data.dtype.str}, expected numbers in this machine's byte order")
+
     def _check_codes(self, name: str, data: Hdf5Dataset) -> None:
         """That fixed-point numbers say what they stand for."""
         attributes = data.attributes
@@ -185,6 +193,10 @@ class OpenShard:
         good = all(isinstance(value, Real) and math.isfinite(value) for value in values)
         if data.dtype.kind not in "iu" or not good or float(attributes["scale_factor"]) <= 0:
             raise self._file.refused(f"{name} holds {data.dtype} with scale and offset {values}, expected codes")
+        scale, offset = float(attributes["scale_factor"]), float(attributes["add_offset"])
+        most = float(np.finfo(np.float32).max)
+        if scale > most or abs(offset) > most or scale * float(np.iinfo(data.dtype).max) + abs(offset) > most:
+            raise self._file.refused(f"{name} holds codes with scale and offset {values}, whose values are no float32")
 
     def __enter__(self) -> "OpenShard":
         return self
@@ -219,7 +231,7 @@ class OpenShard:
         if name == "image" and self._jpegs is not None:
             return self._decoded_image(self._jpegs, row, out)
         data = self._dataset(name)
-        if data.by_row:
+        if name in self.chunked:
             return data.read_row(row, out)
         value = self._column(name)[row]
         if out is None:

@@ -22,6 +22,7 @@ from uvgen.errors import BusyError, DatasetError
 from uvgen.storage.files import TEMPORARY_PREFIX
 from uvgen.storage.names import brief
 from uvgen.storage.objects import get_bytes, put_bytes, remove, writes_are_commits
+from uvgen.storage.plain_json import parse_json
 
 CLAIM = f"{TEMPORARY_PREFIX}claim.json"
 """The object's name in the folder."""
@@ -34,6 +35,7 @@ STALE_COMMIT_S = 7200.0
 
 _BEAT_S, _COMMIT_BEAT_S = 30.0, 1800.0
 _SKEW_S = 60.0  # clocks of machines that a time server keeps differ by less
+_MOST_BYTES = 1 << 16  # of a claim
 _SETTLE_S = 1.0  # until another run's write, begun at the same time, has arrived
 
 
@@ -129,9 +131,9 @@ def _take(place: Path, mine: dict[str, Any]) -> None:
 
 def _read(place: Path) -> dict[str, Any] | None:
     """What a claim says; None if there is none, or what is there is none."""
-    data = get_bytes(place)
+    data = get_bytes(place, _MOST_BYTES)
     with suppress(ValueError, TypeError, KeyError):
-        found = json.loads(data or b"")
+        found = parse_json((data or b"").decode())
         numbers = {key: float(found[key]) for key in ("pid", "started", "seen")}
         if not all(map(math.isfinite, numbers.values())):
             return None
@@ -176,21 +178,26 @@ def _busy(place: Path, claim: dict[str, Any]) -> BusyError:
     ago = time.time() - claim["seen"]
     if ago < -_SKEW_S:  # it would be stale only when this machine's clock has reached it
         return BusyError(
-            f"{place.parent}: {_who(claim)} is writing into it, by a clock that is {-ago:.0f} s ahead of this "
+            f"{place.parent}: {_who(claim)} is writing into it, by a clock that is {_plain(-ago)} s ahead of this "
             f"machine's; wait for it to finish. If it was killed, delete {place}, and set the clocks"
         )
     ago = max(0.0, ago)
     return BusyError(
-        f"{place.parent}: {_who(claim)} is writing into it, last heard of {ago:.0f} s ago; wait for it to finish. If "
-        f"it was killed, run the command again {stale_s(place):.0f} s after that, or delete {place} now"
+        f"{place.parent}: {_who(claim)} is writing into it, last heard of {_plain(ago)} s ago; wait for it to finish. "
+        f"If it was killed, run the command again {stale_s(place):.0f} s after that, or delete {place} now"
     )
 
 
 def _who(claim: dict[str, Any]) -> str:
     with suppress(OverflowError, ValueError, OSError):
         started = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(claim["started"]))
-        return f"another uvgen (process {claim['pid']:.0f} on {claim['host']}, started {started})"
+        return f"another uvgen (process {_plain(claim['pid'])} on {claim['host']}, started {started})"
     return "another uvgen"
+
+
+def _plain(number: float) -> str:
+    """A whole number, which may be any that a claim states: not in 300 digits."""
+    return f"{number:.0f}" if abs(number) < 1e15 else f"{number:.1e}"
 
 
 def _bytes(claim: dict[str, Any]) -> bytes:

@@ -478,7 +478,8 @@ class Hdf5Dataset:
             if not self.n_bytes:
                 return out
             if self._layout == "compact" or self._file.user_block:  # whose places count from its end
-                self._id.read(h5s.ALL, h5s.ALL, out, h5t.py_create(self.dtype) if out.dtype.kind != "S" else None)
+                kind = h5t.py_create(self.dtype) if out.dtype.kind != "S" else self._id.get_type()
+                self._id.read(h5s.ALL, h5s.ALL, out, kind)  # texts as they are: no conversion of their encoding
             elif self._layout == "contiguous":
                 self._file.read_into(out, self._offset or 0)
             else:

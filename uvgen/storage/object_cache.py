@@ -8,6 +8,7 @@ goes on reading it.
 
 import errno
 import os
+import re
 import shutil
 import stat
 import time
@@ -21,12 +22,15 @@ from uvgen.errors import DatasetError, UvgenError
 from uvgen.storage.cache import cache_folder
 from uvgen.storage.files import has_sha256, new_temporary, remove_leftovers
 from uvgen.storage.locks import locked
-from uvgen.storage.objects import fetch
+from uvgen.storage.names import brief
+from uvgen.storage.objects import fetch, stored_size
 
 _DEFAULT_BYTES = 50e9
 _LOOKS = 16  # at the whole folder, while as many bytes are fetched as the cache holds
 _HELD = ".lock-room"  # says how many bytes the cache holds
 _SECOND = 10**9  # ns
+_LARGE = 1 << 30  # bytes; few shards have more
+_HASH = re.compile(r"[0-9a-f]{64}")
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
@@ -52,7 +56,9 @@ def objects_folder() -> Path:
 
 
 def cached(sha256: str, suffix: str) -> Path:
-    """Where a file of this content is, or would be."""
+    """Where a file of this content is, or would be; ValueError for what is no hash: it may be another file's path."""
+    if not _HASH.fullmatch(sha256):
+        raise ValueError(f"the hash {brief(sha256)!r}, expected 64 hexadecimal digits")
     return objects_folder() / f"{sha256}{suffix}"
 
 
@@ -115,6 +121,8 @@ def cached_file(place: Path, sha256: str, size: int) -> Path:
     try:
         with _alone(sha256[:3]):
             if not is_cached(sha256, place.suffix, size):  # another process may have fetched it meanwhile
+                if size > _LARGE:  # before others make room for it, and as many parts of it are listed
+                    _check_size(place, size)
                 make_room(size)
                 try:
                     fetch(place, path, sha256=sha256, size=size)
@@ -130,6 +138,12 @@ def cached_file(place: Path, sha256: str, size: int) -> Path:
             raise
         raise _unwritable(path, error) from error
     return path
+
+
+def _check_size(place: Path, size: int) -> None:
+    """Raise DatasetError unless a file of a store has as many bytes as an index says."""
+    if (found := stored_size(place)) != size:
+        raise DatasetError(f"{place}: {found} bytes in the store, expected {size}; damaged or changed in the store?")
 
 
 def _is_full(error: BaseException) -> bool:

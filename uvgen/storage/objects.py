@@ -20,7 +20,7 @@ from uvgen.errors import MIRROR, SCHEMES, DatasetError, DependencyError, InputEr
 from uvgen.storage.cache import cache_folder
 from uvgen.storage.files import has_sha256, new_temporary, sha256_file, share_lock
 from uvgen.storage.names import brief
-from uvgen.storage.reading import read_file
+from uvgen.storage.reading import max_bytes, read_file
 from uvgen.storage.s3 import WrongSizeError, client_of, download
 from uvgen.storage.transfers import (
     MissingError,
@@ -57,11 +57,13 @@ def local_path(path: str | os.PathLike[str]) -> Path:
     """
     text = os.fspath(path)
     found = _URL.fullmatch(text) if isinstance(text, str) else None
-    if found is None:
-        return Path(text)
-    scheme, rest = found[1].lower(), found[2]
+    scheme, rest = (found[1].lower(), found[2]) if found else ("", "")
     if scheme in ("file", "local"):
-        return Path("/" + unquote(rest.removeprefix("localhost/")))
+        text = "/" + unquote(rest.removeprefix("localhost/"), errors="surrogateescape")  # a name's bytes
+    if "\0" in text:  # Python raises errors of other kinds
+        raise InputError(f"{_masked(text)}: holds a zero byte, expected a path")
+    if found is None or scheme in ("file", "local"):
+        return Path(text)
     if scheme not in SCHEMES:
         if "://" not in text:  # a folder of such a name, perhaps
             return Path(text)
@@ -161,7 +163,7 @@ def _is_there_already(path: Path, target: Path, sha256: str | None) -> bool:
     """Whether a folder that cannot be written holds what is to be fetched; MissingError where the store has none."""
     if sha256 is not None:
         return has_sha256(target, sha256)
-    content = get_bytes(path)
+    content = get_bytes(path, max_bytes())
     if content is None:
         raise MissingError(f"{_url(path)}: no such file in the store; run what wrote it again")
     try:
@@ -178,13 +180,22 @@ def _received(url: str, draft: Path, handle: int, size: int | None, *, hashed: b
             bucket, key, _ = system.split_path(_inside(system, url))  # the bucket may be an access point's ARN
             return download(client, bucket, key, handle, size, hashed=hashed)
         except WrongSizeError as error:
+            if size is None:
+                raise _too_large(url, error.found, max_bytes()) from error
             raise WrongContentError(f"{error.found} bytes came, expected {size}") from error
-    watched(
-        lambda: (system := _filesystem(url)).get_file(_inside(system, url), os.fspath(draft)),
-        lambda: _size(draft),
-        patience_s(),
-    )
+    most = max_bytes() if size is None else size
+
+    def grown() -> int:
+        if (found := _size(draft)) > most:
+            raise _too_large(url, found, most)
+        return found
+
+    watched(lambda: (system := _filesystem(url)).get_file(_inside(system, url), os.fspath(draft)), grown, patience_s())
     return sha256_file(draft) if hashed else None
+
+
+def _too_large(url: str, found: int, most: int) -> DatasetError:
+    return DatasetError(f"{url}: {found} bytes or more, expected {most} at most; set UVGEN_MAX_BYTES to allow more")
 
 
 def _unwritable(folder: Path, error: OSError) -> DatasetError:
@@ -225,8 +236,21 @@ def upload(path: Path, source: Path | None = None) -> None:
     tried(lambda: watched(put, lambda: 0, patience_s() + size / _SLOWEST), url, "written")
 
 
-def get_bytes(path: Path) -> bytes | None:
-    """The content of a small file of a store, by the path of its place in the mirror; None if it is not there."""
+def stored_size(path: Path) -> int:
+    """Bytes of a file of a store, by the path of its place in the mirror; MissingError if it is not there."""
+    url = _url(path)
+
+    def get() -> int:
+        system = _filesystem(url)
+        return int(system.info(_inside(system, url))["size"] or 0)
+
+    return tried(lambda: watched(get, lambda: 0, patience_s()), url, "fetched")
+
+
+def get_bytes(path: Path, most_bytes: int | None = None) -> bytes | None:
+    """The content of a small file of a store, by the path of its place in the mirror; None if it is not there, or has
+    more than `most_bytes`.
+    """
     url = _url(path)
 
     def get() -> bytes:
@@ -234,6 +258,8 @@ def get_bytes(path: Path) -> bytes | None:
         return bytes(system.cat_file(_inside(system, url)))
 
     try:
+        if most_bytes is not None and stored_size(path) > most_bytes:
+            return None
         return tried(lambda: watched(get, lambda: 0, patience_s()), url, "fetched")
     except MissingError:
         return None

@@ -16,6 +16,8 @@ from contextlib import closing, suppress
 from itertools import pairwise
 from typing import Any
 
+from uvgen.storage.reading import max_bytes
+
 PART = 32 << 20
 """Bytes of a part; up to twice as many come in one request."""
 
@@ -88,7 +90,7 @@ def download(client: Any, bucket: str, key: str, handle: int, size: int | None, 
     Raises
     ------
     WrongSizeError
-        If it has another size.
+        If it has another size, or, if that is not known, more than `max_bytes`.
     OSError
         Of the kinds that s3fs raises.
     """
@@ -100,7 +102,7 @@ def download(client: Any, bucket: str, key: str, handle: int, size: int | None, 
         if size is not None and size > 2 * PART:
             return _in_parts(client, asked, handle, size, hashed=hashed)
         digest = hashlib.sha256() if hashed else None
-        _receive(client, asked, handle, 0, size, digest, threading.Event())
+        _receive(client, asked, handle, 0, size, digest, threading.Event(), max_bytes())
         return digest.hexdigest() if digest is not None else None
     except ClientError as error:
         raise translate_boto_error(error) from error
@@ -141,13 +143,16 @@ def _in_parts(client: Any, asked: Mapping[str, Any], handle: int, size: int, *, 
 
 
 def _receive(
-    client: Any, asked: Mapping[str, Any], handle: int, place: int, size: int | None, digest: Any, stop: threading.Event
-) -> None:
+    client: Any, asked: Mapping[str, Any], handle: int, place: int, size: int | None, digest: Any,
+    stop: threading.Event, most: int = sys.maxsize,
+) -> None:  # fmt: skip
     """Write what the store answers into a file, from `place` on."""
     answer = client.get_object(**asked)
     with closing(answer["Body"]) as body:  # before its end is reached, closing it gives the connection up
         if size is not None and (found := answer.get("ContentLength", size)) != size:
             raise WrongSizeError(place + found)
+        if size is None and (found := answer.get("ContentLength", 0)) > most:
+            raise WrongSizeError(found)
         while not stop.is_set() and (block := body.read(_BLOCK)):
             if digest is not None:
                 digest.update(block)

@@ -67,8 +67,9 @@ class FaceSource:
         if self._is_builtin:
             self._low, self._high = np.array([item[2:] for item in EXPRESSIONS], np.float32).T
 
+    @np.errstate(all="ignore")
     def draw(self, name: str) -> FaceParameters:
-        """The face that a name stands for."""
+        """The face that a name stands for; of models of odd numbers, with NaN or infinity."""
         rng = keyed_generator(self.seed, name, "face")
         model = self.model
         shape = np.clip(0.9 * rng.normal(size=model.n_shape), -2.2, 2.2) * model.shape_std

@@ -204,7 +204,7 @@ def _evaluate(
     """A mean (n, 3), and what a basis (n, 3, k) adds to it by parameters (b, k): (b, n, 3)."""
     columns = columns_of(np.asarray(parameters))
     out = np.empty((len(parameters), *mean.shape), np.float32)
-    offsets = basis.reshape(-1, basis.shape[2]) @ columns.matrix
+    offsets = basis.reshape(mean.size, basis.shape[2]) @ columns.matrix
     kernels.add_offsets(offsets, np.ascontiguousarray(mean).reshape(-1), columns.first, out.reshape(len(out), -1))
     return out
 

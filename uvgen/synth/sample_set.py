@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from uvgen._version import __version__
-from uvgen.errors import DatasetError
+from uvgen.errors import DatasetError, OutputError
 from uvgen.storage.cache import cache_folder
 from uvgen.storage.files import draft_of, folder_on_success, replaced_on_success, sha256_file
 from uvgen.storage.locks import locked
@@ -47,8 +47,8 @@ def builtin_samples() -> Path:
         return folder
     with _alone(folder):
         if not _is_whole(folder):  # no other process has made it meanwhile
-            if folder.is_symlink():  # what it leads to is not ours
-                folder.unlink()
+            if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir()):
+                folder.unlink()  # the link: what it leads to is not ours
             if folder.is_dir() and not draft_of(folder).exists():
                 os.replace(folder, draft_of(folder))  # damaged: repaired out of sight
             from uvgen.synth.folder import render_faces
@@ -56,7 +56,11 @@ def builtin_samples() -> Path:
             try:
                 with folder_on_success(folder) as draft:
                     _remove_damaged(draft)
-                    render_faces(draft, COUNT, seed=SEED, subsets=(SUBSET,))
+                    try:
+                        render_faces(draft, COUNT, seed=SEED, subsets=(SUBSET,))
+                    except OutputError:  # what is left is no part of the set
+                        _empty(draft)
+                        render_faces(draft, COUNT, seed=SEED, subsets=(SUBSET,))
                     _write_hashes(draft)
             except DatasetError:
                 if not _is_whole(folder):  # if there are no locks, another process may have been faster
@@ -111,15 +115,26 @@ def _has_hash(path: Path, digest: str) -> bool:
 
 def _remove_damaged(draft: Path) -> None:
     """Remove files that are not what they were; all of them if nothing says what that was."""
-
     hashes = _read_hashes(draft)
-    if hashes:
-        for name in hashes.keys() & _wanted():
-            if not _has_hash(draft / name, hashes[name]):
-                (draft / name).unlink(missing_ok=True)
-        return
     for path in [*draft.iterdir()]:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if path.is_symlink() or hashes.keys() != _wanted():
+            _remove(path)
+    for name, digest in hashes.items() if hashes.keys() == _wanted() else ():
+        if not _has_hash(draft / name, digest):
+            _remove(draft / name)
+
+
+def _empty(draft: Path) -> None:
+    for path in [*draft.iterdir()]:
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Delete what has this name, a link rather than what it leads to."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

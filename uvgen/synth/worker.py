@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.errors import WorkerError
+from uvgen.errors import ModelError, WorkerError
 from uvgen.geometry import LANDMARK_MIRROR, pose_to_image
 from uvgen.images.codecs import encode_jpeg
 from uvgen.models.morphable import MorphableModel
@@ -67,16 +67,19 @@ class _Renderer:
 
     def __init__(self, job: SynthJob) -> None:
         self.job, self.model = job, job.model
-        self.source = FaceSource(self.model, job.seed, job.size)
-        self.painter = Painter(self.model, job.size)
+        with np.errstate(all="ignore"):  # of models of numbers that no face has; `_check_faces` refuses theirs
+            self.source = FaceSource(self.model, job.seed, job.size)
+            self.painter = Painter(self.model, job.size)
         self.landmark_mean = self.model.mean[self.model.landmarks].astype(np.float64)
         self.landmark_basis = self.model.basis[self.model.landmarks].astype(np.float64)
 
     def make(self, names: Sequence[str]) -> int:
         """Make some samples and their mirror images; return how many pairs of files were written."""
         job = self.job
-        faces = [self.source.draw_photograph(name) for name in names]
-        vertices, albedo = self.painter.surfaces(faces)
+        with np.errstate(all="ignore"):
+            faces = [self.source.draw_photograph(name) for name in names]
+            vertices, albedo = self.painter.surfaces(faces)
+        self._check_faces(names, faces, vertices, albedo)
         for k, (name, face) in enumerate(zip(names, faces, strict=True)):
             surface = vertices[k], None if albedo is None else albedo[k]
             image = self.painter.paint(face, *surface, keyed_generator(job.seed, name, "scene"))
@@ -90,6 +93,20 @@ class _Renderer:
                 self._write(flipped_name(name), image, mirror, flipped=True)
             advance(1 + job.flip)
         return len(names) * (1 + job.flip)
+
+    def _check_faces(
+        self, names: Sequence[str], faces: Sequence[FaceParameters], vertices: NDArray[np.float32],
+        albedo: NDArray[np.float32] | None,
+    ) -> None:  # fmt: skip
+        """Raise ModelError unless all numbers of all faces are finite: their labels would be wrong."""
+        for k, (name, face) in enumerate(zip(names, faces, strict=True)):
+            colors = () if albedo is None else albedo[k]
+            values = (face.shape, face.expression, face.albedo, face.pose, vertices[k], colors)
+            if not all(np.isfinite(value).all() for value in values):
+                raise ModelError(
+                    f"{self.model.path or self.model.name}: its face of {name} holds NaN or infinity, expected numbers "
+                    "that float32 holds; its bases or standard deviations are too large, or its mean is too small"
+                )
 
     def _write(self, name: str, image: NDArray[np.uint8], face: FaceParameters, *, flipped: bool) -> None:
         quality = int(keyed_generator(self.job.seed, name, "file").integers(72, 98))

@@ -54,11 +54,11 @@ def write(reader: ShardReader, part: Part, folder: Path, quality: int) -> None:
     floats = [_leaf(name, shape) for name, (shape, dtype) in layouts.items() if dtype.kind == "f"]
     number = [Path(file).stem for file in reader.files].index(part.name)
     path = folder / f"data/part-{number:05d}.parquet"
+    how: dict[str, Any] = {"compression": "zstd", "use_dictionary": False, "use_byte_stream_split": floats}
     with (
         replaced_on_success(path) as temporary,
-        pq.ParquetWriter(
-            temporary, schema, compression="zstd", use_dictionary=False, use_byte_stream_split=floats
-        ) as file,
+        temporary.open("wb") as stream,  # pyarrow opens no path that is not UTF-8
+        pq.ParquetWriter(stream, schema, **how) as file,
     ):
         for rows in _groups(reader, part, quality, group):
             images = [{"bytes": row["image"], "path": f"{safe_name(row['name'])}.jpg"} for row in rows]
