@@ -101,6 +101,19 @@ def one_worker() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def one_thread_of_pytorch() -> Iterator[None]:
+    """PyTorch computes on one thread in this process: where all cores are busy, more of them wait for each other."""
+    torch = sys.modules.get("torch")  # the modules of tests have imported it
+    if torch is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
 def one_builtin_model() -> Iterator[None]:
     """What takes the built-in model in this process gets the same object: making it takes a quarter of a second.
 
