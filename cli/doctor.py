@@ -2,6 +2,7 @@
 
 import difflib
 import itertools
+import os
 import re
 import sys
 from pathlib import Path
@@ -17,13 +18,24 @@ from uvgen.storage.names import printable
 from uvgen.wording import count, shown_size
 
 
+def _codes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from uvgen.doctor.checks import CHECKS
+
+    return [code for code in CHECKS if code.startswith(incomplete.upper())]
+
+
 @click.command("doctor")
 @click.argument("path", type=ANY_PATH, required=False)
 @click.option("--model", "model_path", type=MODEL,
               help="The model of the shards, or of the samples' parameters.  [default: for a folder that `uvgen fit` "
                    "or `uvgen synth` made, the model that it was made with]")  # fmt: skip
 @click.option("--deep", is_flag=True, help="Read everything, not only names, sizes and a few samples.")
-@click.option("--explain", metavar="CODE", help="Print what a code means, its cause and its cure, and stop.")
+@click.option(
+    "--explain",
+    metavar="CODE",
+    shell_complete=_codes,
+    help="Print what a code means, its cause and its cure, and stop.",
+)
 @untrusted_option
 @json_option
 @click.option("-q", "--quiet", is_flag=True, help="Print errors and warnings only.")
@@ -146,13 +158,14 @@ def _facts(facts: dict[str, Any]) -> list[str]:
 
     packages = ", ".join(f"{name} {version}" for name, version in facts["packages"].items())
     optional = ", ".join(f"{name} {version}" for name, version in facts["optional"].items()) or "none"
+    cores = f"{facts['usable_cores']} of {facts['cores']}" if "cores" in facts else os.cpu_count()  # without joblib
     return [
-        f"uvgen {facts['uvgen']}, Python {facts['python']}, {facts['system']}, HDF5 {facts['hdf5']}",
+        f"uvgen {facts['uvgen']}, Python {facts['python']}, {facts['system']}, HDF5 {facts.get('hdf5', 'missing')}",
         f"packages: {packages}",
         f"optional packages: {optional}",
-        f"{facts['usable_cores']} of {facts['cores']} cores, {size('available_memory_bytes')} of memory available, "
+        f"{cores} cores, {size('available_memory_bytes')} of memory available, "
         f"{count(facts['open_files'], 'open file')}",
         f"free: {size('current_folder_free_bytes')} here, {size('temporary_folder_free_bytes')} for temporary files, "
         f"{size('shared_memory_folder_free_bytes')} of shared memory",
-        f"compiled code: {facts['numba_cache'] or 'not kept'}; built-in samples: {facts['uvgen_cache']}",
+        f"compiled code: {facts['numba_cache'] or 'not kept'}; built-in samples: {facts.get('uvgen_cache', 'unknown')}",
     ]

@@ -57,7 +57,11 @@ class SpokenGroup(click.Group):
             # loaded
             if isinstance(error, ImportError) or "shared object" in str(error):
                 what = brief(" ".join(str(error).split()))[:200]
-                click.echo(f"uvgen: cannot be loaded ({what}); too little memory, or install uvgen again?", err=True)
+                again = "install uvgen again; `uvgen doctor` lists what is missing"
+                advice = (
+                    again if isinstance(error, ModuleNotFoundError) else "too little memory, or install uvgen again?"
+                )
+                click.echo(f"uvgen: cannot be loaded ({what}); {advice}", err=True)
                 sys.exit(1)
             if error.errno is None or error.errno == errno.EPIPE:
                 raise

@@ -252,3 +252,31 @@ def test_kernels_whose_name_begins_with_an_underscore_are_called_by_kernels_alon
 def _is_kernel(function: ast.FunctionDef) -> bool:
     names = [getattr(each, "id", None) for each in function.decorator_list]
     return "kernel" in names or "inlined" in names
+
+
+AT_A_PROMPT = """
+import sys
+import numpy as np
+from uvgen import rasterize
+
+if len(sys.argv) > 1:
+    sys.ps1 = "In : "
+triangle = np.array([[0, 0, 0], [4, 0, 0], [0, 4, 0.0]])
+for triangles in ([[0, 1, 2]], [[0, 1, 2], [0, 2, 1]]):
+    rasterize.vertex_normals(triangle, np.array(triangles))
+"""
+
+
+@pytest.mark.slow
+def test_compiling_is_said_once_at_a_prompt_and_not_in_scripts(tmp_path) -> None:
+    def said(cache: str, *arguments: str) -> str:
+        environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / cache)}
+        run = subprocess.run(
+            [sys.executable, "-c", AT_A_PROMPT, *arguments], capture_output=True, text=True, env=environment
+        )
+        assert run.returncode == 0, run.stderr
+        return run.stderr
+
+    assert said("script") == ""
+    assert said("prompt", "prompt").startswith("uvgen: compiling kernels, once; ")
+    assert said("prompt", "prompt") == ""

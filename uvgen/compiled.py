@@ -14,6 +14,7 @@ another file of uvgen imports a class from there too, or else an edit of the num
 """
 
 import hashlib
+import logging
 import multiprocessing
 import os
 import pickle
@@ -38,7 +39,8 @@ except ValueError as error:  # as of NUMBA_NUM_THREADS=0
         f"numba cannot be imported ({error}), expected variables NUMBA_… of the environment that it takes"
     ) from error
 
-_said = False
+_log = logging.getLogger(__name__)
+_said = _told = False
 _DIGEST_BYTES = 32
 
 
@@ -170,7 +172,10 @@ class _KernelCache:
         numba does it before it looks into the cache, and again before it compiles.
         """
         rtsys.initialize(target)  # counts references to arrays
-        return self._cache._load_overload(signature, target)
+        found = self._cache._load_overload(signature, target)
+        if found is None:
+            _say_compiling()
+        return found
 
     def save_overload(self, signature: Any, data: Any) -> None:
         try:
@@ -178,6 +183,20 @@ class _KernelCache:
         except OSError as error:
             why = error.strerror or type(error).__name__
             _warn_once(f"{self._cache.cache_path}: numba cannot keep uvgen's compiled code there ({why})")
+
+
+def _say_compiling() -> None:
+    """Log, once a process, that kernels are compiled: as a warning where a person waits at a prompt or in a notebook.
+
+    Scripts see it only if they show messages of level INFO. Commands are scripts, and name this phase themselves.
+    """
+    global _told
+    if not _told and multiprocessing.current_process().name == "MainProcess":
+        _log.log(
+            logging.WARNING if hasattr(sys, "ps1") else logging.INFO,
+            "uvgen: compiling kernels, once; this takes some seconds, or a minute on a busy machine",
+        )
+    _told = True
 
 
 def _warn_once(what: str) -> None:

@@ -34,7 +34,13 @@ def have(n: int) -> str:
 
 
 def none_can_be(done: str, n: int, what: str, reason: str, first: str = "") -> str:
-    """``none of 3 scans can be used; the first, a.ply: its reason``, or the same of the only one."""
+    """``none of 3 scans can be used; the first, a.ply: its reason``, or the same of the only one.
+
+    A reason that begins with the path of `first` names it already.
+    """
+    start = reason.partition(": ")[0]
+    if first and start != reason and f"/{start}".endswith(f"/{first}"):
+        first = ""
     named = f", {first}" if first else ""
     if n == 1:
         return f"the only {what}{named}{named and ','} cannot be {done}{reason and f': {reason}'}"

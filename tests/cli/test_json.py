@@ -140,3 +140,18 @@ def test_completion_knows_the_commands(shell) -> None:
     program = "import sys; sys.argv[0] = 'uvgen'; from uvgen.cli.main import main; main(prog_name='uvgen')"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
     assert "split" in done.stdout, done.stderr
+
+
+def test_completion_leaves_files_to_the_shell_and_knows_the_codes_of_doctor() -> None:
+    def completed(line: str) -> list[str]:
+        words = {"COMP_WORDS": line, "COMP_CWORD": str(line.count(" ")), "_UVGEN_COMPLETE": "bash_complete"}
+        program = "import sys; sys.argv[0] = 'uvgen'; from uvgen.cli.main import main; main(prog_name='uvgen')"
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, env={**os.environ, **words}
+        )
+        return done.stdout.split()
+
+    if subprocess.run(["bash", "--version"], capture_output=True).returncode:
+        pytest.skip("no bash")
+    assert completed("uvgen build --model bf") == ["file,bf"]
+    assert completed("uvgen doctor --explain uv10")[:2] == ["plain,UV101", "plain,UV102"]

@@ -2,8 +2,11 @@
 
 import importlib.metadata
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections import namedtuple
 from pathlib import Path
@@ -88,6 +91,11 @@ def test_machine_with_a_fault_is_told_its_code(monkeypatch, tmp_path, code) -> N
         monkeypatch.setattr(machine, "_LEAST_MEMORY", 1 << 60)
     elif code == "UV110":
         monkeypatch.setattr(tempfile, "gettempdir", _no_folder)
+    elif code == "UV111":
+        monkeypatch.setenv("TMPDIR", str(tmp_path / "missing"))
+    elif code == "UV112":
+        (tmp_path / "file").write_bytes(b"")
+        monkeypatch.setenv("UVGEN_CACHE", str(tmp_path / "file/cache"))
     _, findings = examine_machine()
     assert code in {finding.code for finding in findings}
     if code == "UV101":
@@ -338,6 +346,45 @@ def test_folder_whose_models_lie_in_its_subfolders_is_told_to_name_one(tmp_path,
     (finding,) = found.findings
     assert found.kind == "model" and f"name one of them: {tmp_path}/top/own/a.h5, " in finding.text
     assert re.search(r"own/d\.h5 and \d+ more$", finding.text)
+
+
+def test_models_some_folders_down_are_named(model_path, tmp_path) -> None:
+    (tmp_path / "top/a/b/c").mkdir(parents=True)
+    shutil.copy(model_path, tmp_path / "top/a/b/c/own.h5")
+    found = diagnose(tmp_path / "top")
+    (finding,) = found.findings
+    assert found.kind == "model" and finding.text.endswith(f"name one of them: {tmp_path}/top/a/b/c/own.h5")
+
+
+def test_what_an_interrupted_command_left_is_part_of_the_unfinished_set(shards, tmp_path) -> None:
+    (shards / "IBUG-00000.h5").rename(shards / ".uvgen-tmp-0123456789ab-IBUG-00000.h5")
+    (shards / ".uvgen-journal").write_bytes(b"")
+    assert codes(shards) == {"UV203", "UV204"}
+
+    def forget_first(index) -> None:
+        index["n_samples"] -= index["shards"].pop(0)["samples"]
+
+    edit_index(shards, forget_first)
+    found = diagnose(shards)
+    assert [finding.code for finding in found.findings] == ["UV202"]
+
+
+def test_verdict_counts_what_is_not_named_one_by_one(tmp_path) -> None:
+    for k in range(25):
+        write_sample(tmp_path / "tree/IBUG", f"IBUG_{k:03d}")
+        (tmp_path / f"tree/IBUG/IBUG_{k:03d}.jpg").write_bytes(b"")
+    found = diagnose(tmp_path / "tree", deep=True)
+    assert {finding.code for finding in found.findings} == {"UV306"} and len(found.findings) == 11
+    assert found.findings[-1].text == "and 15 more" and found.verdict.endswith("not sound, 25 errors")
+
+
+@pytest.mark.parametrize("package", ["h5py", "joblib", "platformdirs"])
+def test_package_that_cannot_be_imported_is_found(package) -> None:
+    program = f"import sys; sys.modules[{package!r}] = None; from uvgen.cli.main import main; main(['doctor'])"
+    environment = {key: value for key, value in os.environ.items() if key != "UVGEN_CACHE"}
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+    assert run.returncode == 1 and not run.stderr, run.stderr
+    assert f"UV101 error: a required package is missing or too old\n    {package} cannot be imported (" in run.stdout
 
 
 def test_folder_of_data_sets_and_models_is_one_of_data_sets(shards, model_path, tmp_path) -> None:

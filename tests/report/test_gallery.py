@@ -295,3 +295,11 @@ def test_gallery_of_full_size_holds_few_elements_and_reaches_its_end(page: Any, 
             assert box["top"] >= 0 and box["bottom"] <= 800
     page.fill("#f-name", "012345")
     page.wait_for_function("document.getElementById('count').textContent === '1 of 122,450 samples'")
+
+
+def test_numbers_of_tiles_are_whole_on_a_narrow_screen(page: Any, report: Path) -> None:
+    page.set_viewport_size({"width": 360, "height": 800})
+    open_report(page, report, "#gallery")
+    cut = "cells => cells.filter(cell => cell.scrollWidth > cell.clientWidth).map(cell => cell.textContent)"
+    for kind in ("nme", "yaw"):
+        assert page.eval_on_selector_all(f".tile .{kind}", cut) == []

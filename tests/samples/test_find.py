@@ -9,7 +9,7 @@ from PIL import Image
 from support.toy import HEIGHT, WIDTH, picture, write_sample
 
 from uvgen.errors import DatasetError, InputError, SampleError
-from uvgen.samples.find import Sample, exclude_samples, find_samples, select_samples, unread_folders
+from uvgen.samples.find import Sample, exclude_samples, find_samples, like_names, select_samples, unread_folders
 from uvgen.samples.read import read_annotation, read_image
 
 
@@ -270,3 +270,10 @@ def test_find_samples_takes_every_kind_of_image_that_is_read(tmp_path: Path, suf
     (tmp_path / "AFW/a.jpg").unlink()
     (sample,) = find_samples(tmp_path)
     assert read_image(sample).shape == (HEIGHT, WIDTH, 3)
+
+
+def test_name_of_another_number_is_not_suggested() -> None:
+    there = ["IBUG/IBUG_image_0063_0", "IBUG/IBUG_image_0064_0"]
+    assert like_names("IBUG/IBUG_image_0013_0", there) == "names look like IBUG/IBUG_image_0063_0"
+    assert like_names("IBUG/IBUG_imag_0064_0", there) == "did you mean IBUG/IBUG_image_0064_0?"
+    assert like_names("IBUG/IBUG_image_64_0", there) == "did you mean IBUG/IBUG_image_0064_0?"

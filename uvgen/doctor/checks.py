@@ -37,10 +37,13 @@ class Finding:
         ``UV201``; a key of `CHECKS`.
     text : str
         What was found, and where.
+    n : int
+        How many things it stands for: more than one in "and 9 more".
     """
 
     code: str
     text: str
+    n: int = 1
 
     @property
     def level(self) -> str:
@@ -56,14 +59,16 @@ def few(code: str, texts: Sequence[str]) -> list[Finding]:
     """The first findings of one kind, and how many more there are."""
     findings = [Finding(code, text) for text in texts[:N_NAMED]]
     if len(texts) > N_NAMED:
-        findings.append(Finding(code, f"and {len(texts) - N_NAMED} more"))
+        more = len(texts) - N_NAMED
+        findings.append(Finding(code, f"and {more} more", more))
     return findings
 
 
 CHECKS = {
     "UV101": Check(
         ERROR, "a required package is missing or too old",
-        "uvgen was installed without its dependencies, or another package has replaced one with an older version.",
+        "uvgen was installed without its dependencies, another package has replaced one with an older version, or its "
+        "files are damaged.",
         "Install uvgen again with pip in an environment of its own.",
     ),
     "UV102": Check(
@@ -119,6 +124,18 @@ CHECKS = {
         "files in it.",
         "Set TMPDIR to a folder that can be written.",
     ),
+    "UV111": Check(
+        WARNING, "TMPDIR is not used",
+        "The environment variable TMPDIR names a folder that is missing, full or read-only. Python then writes "
+        "temporary files elsewhere, such as to /tmp, which may have less space.",
+        "Make that folder, or set TMPDIR to one that can be written.",
+    ),
+    "UV112": Check(
+        WARNING, "the cache folder cannot be written",
+        "The built-in sample set and copies of files in object stores are kept in uvgen's cache folder, which is in "
+        "the home folder by default. Commands that make them stop.",
+        "Set UVGEN_CACHE to a folder that can be written.",
+    ),
     "UV201": Check(
         ERROR, "the index of the data set cannot be used",
         "dataset.json is missing, damaged, edited by hand or of another version of the format.",
@@ -169,7 +186,8 @@ CHECKS = {
         "The set has more than 100 shards of fewer than 32 samples on average, which makes opening and copying "
         "slow.",
         "Build the set again with a larger `uvgen build --shard-size`. Copies and parts of a set, and sets put "
-        "together, have as many samples per shard as what they were made from.",
+        "together, have as many samples per shard as what they were made from. No shard holds samples of two subsets: "
+        "put the images of many small subset folders into a few.",
     ),
     "UV210": Check(
         WARNING, "labels are far from the annotations",

@@ -52,7 +52,9 @@ class Diagnosis:
     @property
     def verdict(self) -> str:
         """One line."""
-        counts = {level: sum(finding.level == level for finding in self.findings) for level in (ERROR, WARNING, NOTE)}
+        counts = dict.fromkeys((ERROR, WARNING, NOTE), 0)
+        for finding in self.findings:
+            counts[finding.level] += finding.n
         said = ", ".join(count(n, level) for level, n in counts.items() if n)
         what = f"{self.path}: " if self.path else "this machine: "
         if not self.sound:

@@ -39,8 +39,13 @@ def examine_machine() -> tuple[dict[str, Any], list[Finding]]:
         "packages": packages,
         "optional": {name: version for name in _OPTIONAL if (version := _version(name)) is not None},
     }
-    for check in (_hdf5, _cores, _memory, _limits, _numba, _space):
-        found, problems = check()
+    for check in (_hdf5, _cores, _memory, _limits, _numba, _cache, _space):
+        try:
+            found, problems = check()
+        except ImportError as error:  # of a package that is missing, which `_packages` says, or damaged
+            found, problems = {}, [Finding("UV101", f"{error.name or 'a package'} cannot be imported ({error})")]
+            if any(finding.text.startswith(f"{error.name} is missing") for finding in findings):
+                problems = []
         facts |= found
         findings += problems
     return facts, sorted(findings, key=lambda finding: finding.code)
@@ -127,13 +132,29 @@ def _numba() -> tuple[dict[str, Any], list[Finding]]:
     place = next((place for place in places if _can_write(place)), None)
     if place is None:
         findings.append(Finding("UV102", f"neither of {', '.join(map(str, places))} can be written"))
-    return {"numba_cache": None if place is None else str(place), "uvgen_cache": str(cache_folder())}, findings
+    return {"numba_cache": None if place is None else str(place)}, findings
+
+
+def _cache() -> tuple[dict[str, Any], list[Finding]]:
+    folder = cache_folder()
+    findings = [] if _can_write(folder) else [Finding("UV112", f"{folder} cannot be written")]
+    return {"uvgen_cache": str(folder)}, findings
 
 
 def _can_write(folder: Path) -> bool:
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+
+
+def _takes_files(folder: Path) -> bool:
+    """Whether a file with content can be made in a folder that is there, which Python tries too."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"blat")
+    except OSError:
+        return False
+    return True
 
 
 def _space() -> tuple[dict[str, Any], list[Finding]]:
@@ -143,6 +164,10 @@ def _space() -> tuple[dict[str, Any], list[Finding]]:
         places["temporary"] = Path(tempfile.gettempdir())
     except OSError as error:
         findings.append(Finding("UV110", str(error)))
+    named = os.environ.get("TMPDIR")
+    if named and "temporary" in places and not _takes_files(Path(named)):
+        used = f"temporary files go to {places['temporary']}"
+        findings.append(Finding("UV111", f"TMPDIR={named}, which is no folder that can be written; {used}"))
     facts = {}
     for name, place in places.items():
         with suppress(OSError):

@@ -9,7 +9,9 @@ from uvgen.storage.kinds import describe_file
 
 _SUFFIXES = (".h5", ".hdf5", ".mat", ".npz", ".pkl")
 _MOST_FILES = 64  # that are looked into; a folder of samples has more
-_MOST_FOLDERS = 16  # subfolders
+_MOST_FOLDERS = 16  # subfolders of one folder
+_MOST_OF_A_LEVEL = 64
+_MOST_LEVELS = 4  # below the folder
 _MOST_NAMED = 4  # of their models
 
 
@@ -27,13 +29,21 @@ def parts_in(folder: Path) -> list[tuple[Path, str]]:
 def models_below(folder: Path) -> list[tuple[Path, str]]:
     """Models and parts of the Basel Face Model in the subfolders of a folder, and the arguments that take the parts.
 
-    "" for a model, which needs none.
+    "" for a model, which needs none. Of the uppermost level that has any, a few levels deep.
     """
-    found: list[tuple[Path, str]] = []
     subfolders = _subfolders(folder)
-    if not {folder_kind(inner) for inner in subfolders} <= {MODELS, OTHER, EMPTY}:
-        return []  # data sets among them, whose folder it is rather
-    for inner in subfolders:
+    for _ in range(_MOST_LEVELS):
+        if not {folder_kind(inner) for inner in subfolders} <= {MODELS, OTHER, EMPTY}:
+            return []  # data sets among them, whose folder it is rather
+        if found := _models_of(subfolders):
+            return found
+        subfolders = [below for inner in subfolders for below in _subfolders(inner)][:_MOST_OF_A_LEVEL]
+    return []
+
+
+def _models_of(folders: list[Path]) -> list[tuple[Path, str]]:
+    found: list[tuple[Path, str]] = []
+    for inner in folders:
         if whole := models_in(inner):
             found += [(path, "") for path in whole]
         elif format_of(inner) is not None:

@@ -8,6 +8,7 @@ sample is an image and, beside it under the same name, a MATLAB file with `Pose_
 import difflib
 import gc
 import os
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -371,10 +372,16 @@ def like_names(name: str, there: Sequence[str]) -> str:
     if not near:
         keys = {_same(known).casefold(): known for known in there}
         close = difflib.get_close_matches(key.casefold(), list(keys)[:_MOST_COMPARED], n=1, cutoff=0.9)
-        near = [keys[found] for found in close]
+        near = [keys[found] for found in close if not _differ_in_number(key, found)]
     if near:
         return f"did you mean {' or '.join(map(brief, near))}?"
     return f"names look like {brief(there[0]) if there else 'none'}"
+
+
+def _differ_in_number(name: str, other: str) -> bool:
+    """Whether two names are those of different numbers and otherwise the same: then neither is meant for the other."""
+    words, others = re.split(r"(\d+)", name.casefold()), re.split(r"(\d+)", other)
+    return words[::2] == others[::2] and [*map(int, words[1::2])] != [*map(int, others[1::2])]
 
 
 def _listed(line: str, there: set[str]) -> str:

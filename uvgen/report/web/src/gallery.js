@@ -158,7 +158,7 @@ export class Gallery {
     const link = /** @type {HTMLAnchorElement} */ (part(tile, "name").firstChild);
     const stem = name.lastIndexOf("/") + 1;
     const folder = Object.assign(document.createElement("span"), { textContent: name.slice(0, stem) }); // of tables alone
-    link.replaceChildren(folder, name.slice(stem));
+    link.replaceChildren(folder, document.createElement("wbr"), name.slice(stem)); // a long one breaks after its folder
     link.title = name;
     link.href = addressOf(name);
     link.tabIndex = -1;
