@@ -274,15 +274,6 @@ def _secret() -> bytes:
     return secrets.token_bytes(32)
 
 
-def link_between(folder: Path, path: Path) -> Path | None:
-    """The first link among the folders that lead from a folder to a path in it; None if there is none.
-
-    What lies behind one is not in the folder: it is neither written nor deleted.
-    """
-    parents = [parent for parent in path.parents if parent.is_relative_to(folder) and parent != folder]
-    return next((parent for parent in reversed(parents) if parent.is_symlink()), None)
-
-
 def check_new_folder(folder: Path) -> None:
     """Raise OutputError unless a folder can be made: it is missing or empty, and no mount point."""
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):

@@ -19,8 +19,7 @@ from uvgen.fitting.scans.worker import (
     state_of,
 )
 from uvgen.progress import begin
-from uvgen.storage.files import link_between
-from uvgen.storage.folders import REGISTER_INDEX
+from uvgen.storage.folders import REGISTER_INDEX, link_between
 from uvgen.storage.names import brief, safe_name
 
 _TEXTS = ("name", "scan", "source", "made_of")
