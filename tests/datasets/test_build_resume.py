@@ -339,6 +339,8 @@ JOURNALS: dict[str, list[Any]] = {
     "a file that is not planned": [{"entry": {**ENTRY, "file": "X-00000.h5"}, "skipped": []}],
     "no samples, for no reason": [{"entry": ENTRY, "skipped": []}],
     "a reason that is no text": [{"entry": ENTRY, "skipped": [{**SKIP, "reason": 5}, {**SKIP, "name": "AFW/b"}]}],
+    "samples of other names": [{"entry": ENTRY, "skipped": [SKIP, {**SKIP, "name": "AFW/nobody"}]}],
+    "one sample twice": [{"entry": ENTRY, "skipped": [SKIP, SKIP]}],
     "half a surrogate pair": [{"entry": ENTRY, "skipped": [{**SKIP, "name": "\ud800"}, SKIP]}],
     "a count that is text": [{"entry": {**ENTRY, "samples": "0"}, "skipped": []}],
     "more samples than planned": [{"entry": ENTRY, "skipped": [{**SKIP, "name": str(k)} for k in range(99)]}],

@@ -337,7 +337,8 @@ def test_an_index_that_is_damaged_is_named(photos: Path, tmp_path: Path, text: s
 @pytest.mark.parametrize(
     "change",
     [
-        {"name": "x" * 300}, {"name": "../../x"}, {"name": None}, {"photograph": 5}, {"residual": "0.1"},
+        {"name": "x" * 300}, {"name": "x" * 300, "photograph": "x" * 300},
+        {"name": "../../x"}, {"name": None}, {"photograph": 5}, {"residual": "0.1"},
         {"residual": [1]}, {"residual": True}, {"residual": "1" * 5000}, {"yaw_deg": {}}, {"source": 5}, {"more": 1},
     ],
 )  # fmt: skip

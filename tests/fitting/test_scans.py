@@ -223,3 +223,28 @@ def test_command_says_the_error_and_what_was_left_out(
     assert uvgen("register", scans, "--out", out, "--max-error", 0).exit_code == 2
     loud = uvgen(*arguments[:-2], "--overwrite", "--verbose", "-j", 1)
     assert "scan0: 0." in loud.stderr and "% of the face" in loud.stderr
+
+
+# Links in the output folder
+
+
+def test_meshes_are_neither_written_nor_deleted_behind_a_link_of_the_folder(
+    written: Path, model: MorphableModel, tmp_path: Path
+) -> None:
+    scans, out, elsewhere = tmp_path / "scans", tmp_path / "out", tmp_path / "elsewhere"
+    shutil.copytree(written, scans / "people" / "anna")
+    result = register_scans(scans, out, model=model)
+    (elsewhere / "anna").mkdir(parents=True)
+    (elsewhere / "anna" / "mine.obj").write_text("mine")
+    (out / "link").symlink_to(elsewhere)
+    index = json.loads((out / "register.json").read_text())
+    index["scans"].append({**index["scans"][0], "name": "link/anna/mine"})
+    (out / "register.json").write_text(json.dumps(index))
+    again = register_scans(scans, out, model=model, overwrite=True)
+    assert [scan.name for scan in again.scans] == [scan.name for scan in result.scans]
+
+    shutil.rmtree(out / "people")
+    (out / "people").symlink_to(elsewhere)
+    with pytest.raises(OutputError, match=r"out/people: is a link, expected a folder of .*out; remove it"):
+        register_scans(scans, out, model=model)
+    assert hashes(elsewhere) == {"anna/mine.obj": b"mine"}

@@ -577,3 +577,41 @@ def test_nothing_of_a_video_is_told_twice() -> None:
 def test_importing_uvgen_does_not_import_pyav() -> None:
     code = "import uvgen, sys; uvgen.fit_video; print('av' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
+# What strangers put in the place of a hidden folder
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder", "other file"])
+def test_hidden_folder_that_holds_something_else_is_refused_and_stays(clip: Path, tmp_path: Path, kind: str) -> None:
+    out, mine = tmp_path / "out", tmp_path / "mine"
+    scratch = out / f".uvgen-frames-{clip.name}"
+    scratch.mkdir(parents=True)
+    mine.write_text("mine")
+    place = scratch / ("diary.txt" if kind == "other file" else "frame_000000.mat")
+    {
+        "link": lambda: place.symlink_to(mine), "pipe": lambda: os.mkfifo(place), "folder": place.mkdir,
+        "other file": lambda: place.write_text("mine"),
+    }[kind]()  # fmt: skip
+    with pytest.raises(OutputError, match=rf"holds something else \({place.name}\), .* interrupted run left; remove"):
+        fit(clip, out)
+    assert os.path.lexists(place) and mine.read_text() == "mine"
+
+
+def test_hidden_folders_of_others_stay(clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for name, file in (("mine", "diary.txt"), ("gone", "frame_000000.png")):
+        (out / f".uvgen-frames-{name}").mkdir(parents=True)
+        (out / f".uvgen-frames-{name}" / file).touch()
+    fit(clip, out)
+    assert [path.name for path in out.glob(".uvgen-frames-*")] == [".uvgen-frames-mine"]
+
+
+def test_frames_are_written_to_new_files(clip: Path, tmp_path: Path) -> None:
+    scratch, mine = tmp_path / "out" / f".uvgen-frames-{clip.name}", tmp_path / "mine"
+    scratch.mkdir(parents=True)
+    mine.write_text("mine")
+    for end in ("mat", "png"):
+        os.link(mine, scratch / f"frame_000000.{end}")
+    fit(clip, tmp_path / "out")
+    assert mine.read_text() == "mine"

@@ -6,6 +6,7 @@ from support.models import builtin_model
 from support.toy import grid
 
 from uvgen.errors import InputError
+from uvgen.meshes.harmonic import cotangent_weights
 from uvgen.meshes.topology import boundary_loops, check_disk, find_mirror
 from uvgen.meshes.tutte import parameterize, signed_areas, uv_stretch
 
@@ -304,6 +305,22 @@ def test_parameterize_basel_mean_face_is_near_the_published_uv(reference):
     assert distance[:48].max() < 0.012  # lips go further: closed in another way
     good = signed_areas(published, t) < 0  # the published map turns over a few triangles
     assert uv_stretch(v, t[good], result.uv) < 1.02 * uv_stretch(v, t[good], published)
+
+
+@pytest.mark.parametrize(
+    ("vertices", "message"),
+    [
+        (np.arange(49)[:, None] * np.ones(3), "100% of the triangles have no area, expected a surface"),
+        (np.arange(49)[:, None] * np.ones(3) + 1e-9 * disk(4, 12)[0], "[0-9]+% of the triangles have no area"),
+        (np.zeros((49, 3)), "100% of the triangles have no area"),
+        (disk(4, 12)[0] * 1e-200, "100% of the triangles have no area"),
+        (disk(4, 12)[0] * 1e200, "edges of lengths so different"),
+    ],
+)
+def test_weights_of_a_mesh_that_is_no_surface_are_refused(vertices: np.ndarray, message: str) -> None:
+    t = disk(4, 12)[1]
+    with pytest.raises(InputError, match=f"vertices: {message}"):
+        cotangent_weights(vertices[: t.max() + 1], t)
 
 
 @pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid", "ignore:divide")

@@ -142,3 +142,24 @@ def test_recognizes_knows_its_own_files_alone(tmp_path: Path) -> None:
     for module, path in paths.values():
         for reader, name in ((flame, "flame"), (gnm, "gnm"), (ict, "ict")):
             assert reader.recognizes(path) == (name == module)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["vertex_identity_basis", "template_vertex_positions"])
+def test_numbers_that_float32_cannot_hold_are_refused_without_warnings(tmp_path: Path, name: str) -> None:
+    path, options = gnm_files(tmp_path)
+    with np.load(path) as file:
+        content = dict(file)
+    np.savez(path, **{**content, name: np.full(content[name].shape, 1e300)})
+    with pytest.raises(ModelError, match=r"gnm_head\.npz: .*(NaN or infinity|finite numbers|expected numbers of)"):
+        convert_model(tmp_path / "out.h5", path, **options)
+
+
+@pytest.mark.parametrize("factor", [1e300, 1e100])
+def test_mean_face_that_is_huge_is_refused_before_uv_are_looked_for(tmp_path: Path, factor: float) -> None:
+    path, options = flame_npz(tmp_path)
+    with np.load(path) as file:
+        content = dict(file)
+    np.savez(path, **{**content, "v_template": content["v_template"] * factor})
+    with pytest.raises(ModelError, match=r"mean shape holds|holds NaN or infinity"):
+        convert_model(tmp_path / "out.h5", path, **options)

@@ -47,6 +47,10 @@ def test_read_npy_gives_what_numpy_saved(array: np.ndarray, columns_first: bool)
         (saved(np.zeros(3)) + b"x", "25 bytes of values"),
         (with_header("{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,)}\n"), "0 bytes of values"),
         (with_header("{'descr': '<f8', 'fortran_order': False, 'shape': (-1,)}\n"), "a shape of"),
+        (
+            with_header(f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({1 << 58}, {1 << 58}, 0)}}\n"),
+            "a shape of",
+        ),
         (with_header("{'descr': '<f8', 'fortran_order': False, 'shape': (True,)}\n", bytes(8)), "a shape of"),
         (with_header(f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({'1,' * 40})}}\n", bytes(8)), "a shape of"),
         (with_header("(" * 3000), "damaged .npy header"),

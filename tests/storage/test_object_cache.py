@@ -261,7 +261,18 @@ def test_cache_whose_note_is_damaged_is_counted(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("UVGEN_CACHE", str(tmp_path))
     monkeypatch.setenv("UVGEN_STORE_CACHE_GB", str(1000e-9))
     fill(range(1, 11))
-    for turn, note in enumerate(("", "many", "-5", "0"), 1):
+    for turn, note in enumerate(("", "many", "-5", "0", "9" * 400), 1):
         (objects_folder() / object_cache._HELD).write_text(note)
         fill(range(100 * turn, 100 * turn + 3))
     assert len(list(objects_folder().glob("*.h5"))) == 10
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link"])
+@pytest.mark.parametrize("name", [".lock-room", f".lock-{HASHES[0][:3]}"])
+def test_lock_that_is_no_file_is_named(store: FolderStore, tmp_path: Path, name: str, kind: str) -> None:
+    objects_folder().mkdir(parents=True)
+    place, elsewhere = objects_folder() / name, tmp_path / "elsewhere"
+    {"pipe": lambda: os.mkfifo(place), "folder": place.mkdir, "link": lambda: place.symlink_to(elsewhere)}[kind]()
+    with pytest.raises(DatasetError, match=rf"{name} is a (named )?{kind}, expected a file; remove it"):
+        take(0)
+    assert not elsewhere.exists()

@@ -92,6 +92,8 @@ HOSTILE = {
     "a type with another's state": b"cnumpy\ndtype\n(S'V8'\nI0\nI1\ntR.",
     "an array of fewer bytes": _ARRAY + b"(I1\n(I9\ntcnumpy\ndtype\n(S'f4'\nI0\nI1\ntRI00\nS'1234'\ntb.",
     "an array of a negative shape": _ARRAY + b"(I1\n(I-1\ntcnumpy\ndtype\n(S'f4'\nI0\nI1\ntRI00\nS''\ntb.",
+    "an array of no values and too large a shape": _ARRAY
+    + b"(I1\n(I288230376151711744\nI288230376151711744\nI0\ntcnumpy\ndtype\n(S'f8'\nI0\nI1\ntRI00\nS''\ntb.",
     "an array of letters without size": _ARRAY + b"(I1\n(I99999999\ntcnumpy\ndtype\n(S'S0'\nI0\nI1\ntRI00\nS''\ntb.",
     "an array without values": _ARRAY + b".",
     "an array of a class": b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nmemmap\n(I0\ntS'b'\ntR.",
@@ -200,6 +202,7 @@ OBJECTS = _ARRAY + b"(I1\n%scnumpy\ndtype\n(S'O8'\nI0\nI1\ntRI00\n%stb."
         (b"(I2\nt", b"(lNa", "damaged shape"),
         (b"(I-1\nt", b"(l", "damaged shape"),
         (b"(I9999\nt", b"(l", "damaged shape, or of very many"),
+        (b"(" + b"I1024\n" * 7 + b"I0\nt", b"(l", "damaged shape, or of very many"),
         (b"(t", b"S'x'\n", "damaged shape"),
         (b"(t", b"(lcnumpy\nndarray\na", "holds a function"),
         (b"(t", b"(lcos\nsystem\na", "it needs os.system"),

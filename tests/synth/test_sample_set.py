@@ -154,6 +154,20 @@ def test_cache_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatc
         sample_set.builtin_samples()
 
 
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+def test_lock_that_is_no_file_is_named(cache: Path, tmp_path: Path, kind: str) -> None:
+    place = cache / f".samples-{sample_set._fingerprint()}.lock"
+    cache.mkdir(exist_ok=True)
+    place.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(place)
+    else:
+        place.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DatasetError, match=rf"{place.name} is a (named )?{kind}, expected a file; remove it"):
+        sample_set.builtin_samples()
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_cache_folder_is_the_users_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("UVGEN_CACHE", raising=False)
     assert sample_set.cache_folder().is_absolute() and "uvgen" in sample_set.cache_folder().parts

@@ -57,6 +57,11 @@ class CopyTask:
         """How many it has."""
         return self.source.samples
 
+    def names(self) -> frozenset[str] | None:
+        """Of the copies; None if the source's index is of an older version and has no names."""
+        found = self.source.sample_names
+        return None if found is None else frozenset(copy_name(name, self.copy) for name in found)
+
     expected: str | None = None  # if it is to be what it was
 
 

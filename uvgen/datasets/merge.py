@@ -63,6 +63,10 @@ class MergeTask:
         """How many it has."""
         return sum(len(piece.rows) for piece in self.pieces)
 
+    def names(self) -> frozenset[str]:
+        """Of those that may be skipped: none."""
+        return frozenset()
+
 
 @dataclass(frozen=True, slots=True)
 class MergeJob:

@@ -23,6 +23,10 @@ class ShardTask:
         """How many it has."""
         return len(self.samples)
 
+    def names(self) -> frozenset[str]:
+        """Of its samples."""
+        return frozenset(sample.name for sample in self.samples)
+
     expected: str | None = None  # if it is to be what it was
 
     def parts(self) -> "list[ShardTask]":

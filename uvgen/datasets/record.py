@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,6 +41,9 @@ class ShardUnit(Protocol):
     @property
     def n_samples(self) -> int:
         """How many it has, skipped ones included."""
+
+    def names(self) -> frozenset[str] | None:
+        """The names by which its samples are skipped; None if they are not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +149,16 @@ class ShardRecord:
         """Keep what an index and the journal list, less what is damaged, and what can be repaired."""
         index = _with_journal(index, self._journal.read())
         self._listed = {entry.file for entry in index.shards}
-        units = {unit.file: unit.n_samples for unit in self._units}
+        units = {unit.file: unit for unit in self._units}
         self._outdated = {entry.file: entry.sha256 for entry in index.shards if entry.file not in units}
-        n_skipped = Counter(skip.shard for skip in index.skipped)
+        skipped = dict[str, list[str]]()
+        for skip in index.skipped:
+            skipped.setdefault(skip.shard, []).append(skip.name)
         index.shards = [
             entry
             for entry in index.shards
-            if units.get(entry.file) == entry.samples + n_skipped[entry.file]
+            if entry.file in units
+            and _accounts_for(units[entry.file], entry, skipped.get(entry.file, ()))
             and (entry.sha256 is None or self._size(entry.file) == entry.size_bytes)
         ]
         changed = self._changed(index)
@@ -248,6 +253,15 @@ class ShardRecord:
                     return
             upload(self._folder / DATASET_INDEX)
         raise DatasetError(f"{self._folder / DATASET_INDEX}: another index is there; does another build write there?")
+
+
+def _accounts_for(unit: ShardUnit, entry: ShardEntry, skipped: Sequence[str]) -> bool:
+    """Whether a shard and what it lacks are all samples of a unit: one that is named otherwise would be lost."""
+    names = unit.names() if skipped else frozenset[str]()
+    distinct = set(skipped)
+    return unit.n_samples == entry.samples + len(skipped) == entry.samples + len(distinct) and (
+        names is None or distinct <= names
+    )
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

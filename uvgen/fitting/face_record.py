@@ -18,6 +18,8 @@ from uvgen.fitting.worker import FitTask, Photograph
 from uvgen.progress import begin
 from uvgen.storage.names import brief, safe_name
 
+_LONGEST = 250  # bytes of a file's name without its ending; file systems allow 255
+
 
 class MadeFace(Protocol):
     """What was made of a face, and of what."""
@@ -96,6 +98,8 @@ def check_face_name(name: str, photograph: Any) -> None:
         name != photograph and not name.startswith((f"{photograph}-face", f"{photograph}/frame_"))
     ):
         raise ValueError(f"sample {brief(name)[:60]} of photograph {brief(photograph)[:60]}")
+    if any(len(part.encode()) > _LONGEST for part in name.split("/")):
+        raise ValueError(f"sample {brief(name)[:60]}…, a name that no file has")
 
 
 class FaceRecord(FolderRecord, Generic[Face]):

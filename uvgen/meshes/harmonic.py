@@ -17,11 +17,36 @@ if TYPE_CHECKING:
 Entries = tuple[NDArray[np.integer[Any]], NDArray[np.integer[Any]], NDArray[np.float64]]
 """Rows, columns and values of a sparse matrix, (k,) each."""
 
+_THIN = 1e-6  # times the square of the longest edge is twice the area of a triangle that hardly has any
+_MOST_THIN = 0.1  # share of such triangles
+
+
+def check_surface(v: NDArray[np.float64], t: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+    """Twice the area of each triangle, (m,).
+
+    Raises InputError if many have none: to look for a solution would take minutes, or for ever.
+    """
+    a, b, c = v[t[:, 0]], v[t[:, 1]], v[t[:, 2]]
+    with np.errstate(over="ignore", invalid="ignore"):
+        area: NDArray[np.float64] = np.linalg.norm(np.cross(b - a, c - a), axis=1)
+        longest = np.max([((p - q) ** 2).sum(1) for p, q in ((a, b), (b, c), (c, a))], axis=0)
+    if not np.isfinite(area.sum()):
+        raise InputError(
+            "vertices: edges of lengths so different that nothing can be solved for, expected a mesh of one size; "
+            "look for vertices far away"
+        )
+    if (thin := (area <= _THIN * longest).mean()) > _MOST_THIN:
+        raise InputError(
+            f"vertices: {thin:.0%} of the triangles have no area, expected a surface; their corners lie in one line "
+            "or point"
+        )
+    return area
+
 
 def cotangent_weights(v: NDArray[np.float64], t: NDArray[np.integer[Any]]) -> Entries:
-    """Entries (rows, columns, weights) of half the cotangents of the angles opposite each edge."""
+    """Entries (rows, columns, weights) of half the cotangents of the angles opposite each edge; see `check_surface`."""
     a, b, c = v[t[:, 0]], v[t[:, 1]], v[t[:, 2]]
-    area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
+    area = check_surface(v, t)
     area = np.maximum(area, 1e-12 * area.mean())
     cot = np.concatenate([((a - c) * (b - c)).sum(1), ((b - a) * (c - a)).sum(1), ((c - b) * (a - b)).sum(1)])
     half = 0.5 * cot / np.tile(area, 3)

@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from uvgen.checks import check_array, choice
 from uvgen.described import described
 from uvgen.errors import InputError
-from uvgen.meshes.harmonic import closed_laplacian, cotangent_weights, mean_value_weights, solve_uv
+from uvgen.meshes.harmonic import check_surface, closed_laplacian, cotangent_weights, mean_value_weights, solve_uv
 from uvgen.meshes.topology import boundary_loops, check_disk, directed_edges, find_mirror, triangulate_loop
 from uvgen.wording import count
 
@@ -91,6 +91,7 @@ def parameterize(
     """
     choice(weights, "weights", ("auto", "conformal", "mean-value"))
     v, t = check_disk(vertices, triangles)
+    check_surface(v, t)
     loops = boundary_loops(t)
     boundary, holes = _choose_outer(v, loops, outer)
     mirror_vertex = None

@@ -18,6 +18,7 @@ from uvgen.models.formats import flame
 from uvgen.models.found import found_mirror, found_uv
 from uvgen.models.morphable import MorphableModel, make_model
 from uvgen.models.uv_files import read_uv
+from uvgen.models.valid import LARGEST, check_numbers
 from uvgen.models.vertex_numbers import read_landmarks, read_vertex_numbers
 from uvgen.storage.files import sha256_file
 from uvgen.wording import count
@@ -144,6 +145,7 @@ def _check_mesh(assembled: AssembledModel, triangles: NDArray[Any]) -> None:
     n, mean = len(assembled.mean), np.asarray(assembled.mean)
     if mean.ndim != 2 or mean.shape[1] != 3 or not np.isfinite(mean).all():
         raise ModelError(f"{assembled.source}: mean is {mean.dtype} {mean.shape}, expected finite numbers (n, 3)")
+    check_numbers(np.ascontiguousarray(mean), "mean shape", assembled.source, LARGEST)
     for name in ("shape", "expression"):
         basis, std = np.shape(getattr(assembled, f"{name}_basis")), np.shape(getattr(assembled, f"{name}_std"))
         if len(basis) != 3 or basis[:2] != (n, 3) or std != basis[2:]:

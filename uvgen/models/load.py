@@ -3,6 +3,8 @@
 from os import PathLike
 from pathlib import Path
 
+import numpy as np
+
 from uvgen.checks import shown
 from uvgen.errors import InputError, ModelError
 from uvgen.models.assembled import AssembledModel
@@ -89,7 +91,8 @@ def read_foreign(path: Path) -> AssembledModel | None:
         return None
     if path.is_dir():
         check_one_model(path)
-    assembled: AssembledModel = found.load().read(path)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused later, by name
+        assembled: AssembledModel = found.load().read(path)
     return assembled
 
 

@@ -22,7 +22,7 @@ DTYPES = {
 """Each array field of `MorphableModel`, and the type of its numbers."""
 
 N_REGIONS = 6  # names in `uvgen.models.morphable.REGIONS`
-_LARGEST = 1e12  # µm, of a coordinate: products with parameters stay far from float32's end
+LARGEST = 1e12  # µm, of a coordinate: products with parameters stay far from float32's end
 _BLOCK = 1 << 22  # numbers that are looked at in one go
 
 
@@ -78,7 +78,7 @@ def check_structure(model: "MorphableModel", source: str) -> None:
     require(model.mean.shape == (n, 3) and n > 2, f"mean shape is {model.mean.shape}, expected (n, 3)")
     require(model.basis.shape == (n, 3, k), f"bases are {model.basis.shape}, expected ({n}, 3, {k})")
     require(model.uv.shape == (n, 2), f"UV coordinates are {model.uv.shape}, expected ({n}, 2): one per vertex")
-    _check_numbers(model.mean, "mean shape", source, _LARGEST)
+    check_numbers(model.mean, "mean shape", source, LARGEST)
     require(np.isfinite(model.uv).all(), "UV coordinates hold NaN or infinity, expected finite numbers")
     require(
         model.uv.min() >= 0 and model.uv.max() <= 1, "UV coordinates leave [0, 1], expected the unit square; scale them"
@@ -98,7 +98,7 @@ def check_structure(model: "MorphableModel", source: str) -> None:
     mean, basis, std = model.albedo_mean, model.albedo_basis, model.albedo_std
     if mean is not None:
         require(mean.shape == (n, 3), f"albedo_mean is {mean.shape}, expected ({n}, 3)")
-        _check_numbers(mean, "albedo_mean", source, _LARGEST)
+        check_numbers(mean, "albedo_mean", source, LARGEST)
     together = (basis is None) == (std is None) and (basis is None or mean is not None)
     require(together, "albedo_basis, _mean and _std: not all given, expected all, albedo_mean alone or none")
     if basis is not None and std is not None:
@@ -126,12 +126,13 @@ def check_structure(model: "MorphableModel", source: str) -> None:
 
 def check_bases(model: "MorphableModel", source: str) -> None:
     """Raise ModelError if a basis, read to its end, holds what is not finite or larger than any face."""
-    _check_numbers(model.basis, "bases", source, _LARGEST)
+    check_numbers(model.basis, "bases", source, LARGEST)
     if model.albedo_basis is not None:
-        _check_numbers(model.albedo_basis, "albedo_basis", source, _LARGEST)
+        check_numbers(model.albedo_basis, "albedo_basis", source, LARGEST)
 
 
-def _check_numbers(array: NDArray[Any], what: str, source: str, largest: float) -> None:
+def check_numbers(array: NDArray[Any], what: str, source: str, largest: float) -> None:
+    """Raise ModelError if a contiguous array holds what is not finite or larger than `largest`."""
     for part in _parts(array):
         low, high = part.min(), part.max()  # NaN if one is
         if not (np.isfinite(low) and np.isfinite(high)):

@@ -1,5 +1,6 @@
 """One process at a time: a lock on a folder or a file, released when its process ends, even if it is killed."""
 
+import errno
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from uvgen.errors import MIRROR, BusyError, DatasetError, OutputError
 from uvgen.storage.files import lock_handle, remove_leftovers
+from uvgen.storage.reading import irregular
 
 _SCRATCH = "uvgen-run-"
 _SCRATCH_FILE = re.compile(
@@ -38,12 +40,14 @@ def locked(path: Path, *, wait: bool) -> Iterator[int]:
     BlockingIOError
         If another process holds it and `wait` is false.
     OSError
-        If the path cannot be opened.
+        If the path cannot be opened, or is neither a file nor a folder.
     """
     import fcntl
 
-    handle = os.open(path, os.O_RDONLY)
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # to open a pipe would last until somebody writes to it
     try:
+        if (kind := irregular(os.fstat(handle).st_mode)) not in (None, "a folder"):
+            raise OSError(errno.EINVAL, f"{path.name} is {kind}, expected a file; remove it", os.fspath(path))
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
@@ -53,6 +57,26 @@ def locked(path: Path, *, wait: bool) -> Iterator[int]:
         yield handle
     finally:
         os.close(handle)
+
+
+@contextmanager
+def locked_file(path: Path) -> Iterator[None]:
+    """Hold the lock of a file that serves for nothing else, and is made if it is missing; wait for other processes.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made or opened, or is something else, such as a link; `strerror` says which.
+    """
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666))
+    except OSError as error:
+        kind = {errno.EISDIR: "a folder", errno.ELOOP: "a link", errno.ENXIO: "a socket"}.get(error.errno or 0)
+        if kind is None:
+            raise
+        raise OSError(error.errno, f"{path.name} is {kind}, expected a file; remove it", os.fspath(path)) from error
+    with locked(path, wait=True):
+        yield
 
 
 @contextmanager

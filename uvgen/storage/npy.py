@@ -2,6 +2,7 @@
 
 import io
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -15,7 +16,7 @@ from uvgen.storage.reading import read_file
 
 _MAX_HEADER = 4096  # bytes
 _MAX_DIMENSIONS = 32
-_LONGEST = 1 << 59  # of an axis, which may stand beside one of length 0; NumPy's own limit is 2^63 bytes
+_MOST_BYTES = 1 << 63
 
 
 class NpyHeader(NamedTuple):
@@ -41,9 +42,15 @@ def read_npy_header(file: IO[bytes]) -> NpyHeader:
         reason = " ".join(str(error).split()) if isinstance(error, ValueError) else ""
         raise ValueError(reason[:200] or type(error).__name__) from error
     shape = header.shape
-    if len(shape) > _MAX_DIMENSIONS or any(type(n) is not int or not 0 <= n < _LONGEST for n in shape):
+    if any(type(n) is not int or n < 0 for n in shape) or not is_shape(shape, header.dtype):
         raise ValueError(f"a shape of {str(shape)[:60]}")
     return header
+
+
+def is_shape(shape: Sequence[int], dtype: np.dtype[Any]) -> bool:
+    """Whether NumPy makes arrays of a shape: also those without values must not be too large along the other axes."""
+    size = math.prod(n for n in shape if n) * max(dtype.itemsize, 1)
+    return len(shape) <= _MAX_DIMENSIONS and size < _MOST_BYTES
 
 
 def are_characters(data: bytes | bytearray, dtype: np.dtype[Any]) -> bool:

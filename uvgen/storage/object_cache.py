@@ -21,13 +21,15 @@ from pathlib import Path
 from uvgen.errors import DatasetError, UvgenError
 from uvgen.storage.cache import cache_folder
 from uvgen.storage.files import has_sha256, new_temporary, remove_leftovers
-from uvgen.storage.locks import locked
+from uvgen.storage.locks import locked_file
 from uvgen.storage.names import brief
 from uvgen.storage.objects import fetch, stored_size
+from uvgen.storage.reading import read_file
 
 _DEFAULT_BYTES = 50e9
 _LOOKS = 16  # at the whole folder, while as many bytes are fetched as the cache holds
 _HELD = ".lock-room"  # says how many bytes the cache holds
+_LONGEST_NOTE = 18  # digits of it
 _SECOND = 10**9  # ns
 _LARGE = 1 << 30  # bytes; few shards have more
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -279,7 +281,7 @@ def _look_at(folder: Path) -> tuple[_Look, int]:
 def _noted(folder: Path) -> int | None:
     """How many bytes the cache holds, as processes have noted it; None if that is not known."""
     with suppress(OSError, ValueError):
-        return max(int((folder / _HELD).read_text()), 0)
+        return max(int(read_file(folder / _HELD, _LONGEST_NOTE)), 0)
     return None
 
 
@@ -307,9 +309,7 @@ def _alone(name: str) -> Iterator[None]:
     """Do something in one process and thread at a time: others wait."""
     folder = objects_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f".lock-{name}"
-    os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666))
-    with locked(path, wait=True):
+    with locked_file(folder / f".lock-{name}"):
         yield
 
 

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.storage.npy import are_characters
+from uvgen.storage.npy import are_characters, is_shape
 
-_MOST_DIMENSIONS = 32
 _MOST_OBJECTS = 1024  # of an array of objects
 
 
@@ -39,7 +38,7 @@ def check_objects(items: Any, shape: Any) -> None:
     """Raise ValueError if a list is not what an array of a few objects holds."""
     if not isinstance(shape, tuple) or any(type(n) is not int or not 0 <= n <= _MOST_OBJECTS for n in shape):
         raise ValueError("an array of objects of a damaged shape, or of very many")
-    if type(items) is not list or len(items) != math.prod(shape) or len(shape) > _MOST_DIMENSIONS:
+    if type(items) is not list or len(items) != math.prod(shape) or not is_shape(shape, np.dtype("O")):
         raise ValueError("an array of objects of a damaged shape, or of very many")
 
 
@@ -72,10 +71,10 @@ def values_of(raw: Any, dtype: Any, shape: Any) -> bytes | bytearray:
     raw = raw.encode("latin-1") if isinstance(raw, str) else raw  # of Python 2
     if not isinstance(dtype, PickledType) or dtype.dtype.hasobject or not isinstance(raw, (bytes, bytearray)):
         raise ValueError("an array of objects, expected numbers or text")
-    if not isinstance(shape, tuple) or len(shape) > _MOST_DIMENSIONS or any(type(n) is not int or n < 0 for n in shape):
+    if not isinstance(shape, tuple) or any(type(n) is not int or n < 0 for n in shape):
         raise ValueError("an array of a damaged shape")
     n = math.prod(shape)
-    if n * dtype.dtype.itemsize != len(raw) or (n and not raw) or max(shape, default=0) >= 1 << 59:
+    if n * dtype.dtype.itemsize != len(raw) or (n and not raw) or not is_shape(shape, dtype.dtype):
         raise ValueError(f"an array of {len(raw)} bytes, its shape and type need others")
     if not are_characters(raw, dtype.dtype):
         raise ValueError("an array of texts of damaged characters")

@@ -16,7 +16,7 @@ from uvgen._version import __version__
 from uvgen.errors import DatasetError, OutputError
 from uvgen.storage.cache import cache_folder
 from uvgen.storage.files import draft_of, folder_on_success, replaced_on_success, sha256_file
-from uvgen.storage.locks import locked
+from uvgen.storage.locks import locked_file
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import read_file
 from uvgen.synth.names import sample_names
@@ -144,8 +144,7 @@ def _alone(folder: Path) -> Iterator[None]:
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             lock = folder.with_name(f".{folder.name}.lock")
-            lock.touch()
-            stack.enter_context(locked(lock, wait=True))
+            stack.enter_context(locked_file(lock))
         except OSError as error:
             raise DatasetError(
                 f"{folder.parent}: cannot be written ({error.strerror}); set UVGEN_CACHE to a folder that can"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
+from uvgen.errors import OutputError
 from uvgen.fitting.folder_record import FolderIndex, FolderRecord
 from uvgen.fitting.scans.worker import (
     FORMATS,
@@ -18,7 +19,7 @@ from uvgen.fitting.scans.worker import (
     state_of,
 )
 from uvgen.progress import begin
-from uvgen.storage.folders import REGISTER_INDEX
+from uvgen.storage.folders import REGISTER_INDEX, link_between
 from uvgen.storage.names import brief, safe_name
 
 _TEXTS = ("name", "scan", "source", "made_of")
@@ -86,11 +87,14 @@ class RegisterRecord(FolderRecord):
     def _prepare(self) -> None:
         if self.scans:
             begin("comparing scans with what was made of them")
+        for unit in self.units:
+            if link := link_between(self._out, mesh_path(self._out, unit.name, self._job.format)):
+                raise OutputError(f"{link}: is a link, expected a folder of {self._out}; remove it")
 
     def _remove(self, name: str) -> None:
         for kind in FORMATS:
             path = mesh_path(self._out, name, kind)
-            if path.is_file() and not path.parent.is_symlink():
+            if path.is_file() and link_between(self._out, path) is None:
                 path.unlink()
 
     def is_finished(self, unit: RegisterTask) -> bool:

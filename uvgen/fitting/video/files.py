@@ -14,23 +14,40 @@ SCRATCH = ".uvgen-frames-"
 """How the names of hidden folders in the output folder begin."""
 
 _MARK = ".uvgen-video"  # a file in each folder of frames, by which a later run knows that it may replace it
-_OURS = re.compile(r"frame_\d{6,}\.(mat|jpg|jpeg|png|bmp|webp)|\.uvgen-video")
+_OURS = re.compile(r"frame_\d{6,}\.(mat|jpg|jpeg|png|bmp|webp)|\.uvgen-video|\.found")
 
 
 def make_scratch(scratch: Path) -> None:
-    """Make a video's hidden folder; OutputError if a link has its name, DatasetError if it cannot be made."""
+    """Make a video's hidden folder, or go on with one that an interrupted run left.
+
+    Raises OutputError if what has its name is a link or holds something else, and DatasetError if it cannot be made.
+    """
     if scratch.is_symlink():
         raise OutputError(f"{scratch}: is a link, expected a folder; remove it")
     try:
         scratch.mkdir(exist_ok=True)
+        strange = _strange(scratch)
     except OSError as error:
         raise DatasetError(f"{scratch}: cannot be made ({error.strerror or error})") from error
+    if strange is not None:
+        raise OutputError(
+            f"{scratch}: holds something else ({printable(strange)}), expected what an interrupted run left; remove it"
+        )
+
+
+def _strange(folder: Path) -> str | None:
+    """The first name in a folder that is no file of a video's frames; None if all are."""
+    with os.scandir(folder) as entries:
+        ours = {entry.name: _OURS.fullmatch(entry.name) and entry.is_file(follow_symlinks=False) for entry in entries}
+    return next((name for name in sorted(ours) if not ours[name]), None)
 
 
 def write_file(path: Path, data: bytes) -> None:
     """Write a file in a hidden folder; DatasetError if it cannot be written."""
     try:
-        path.write_bytes(data)
+        path.unlink(missing_ok=True)  # it may be another name of a file elsewhere
+        with open(path, "xb") as file:
+            file.write(data)
     except OSError as error:
         raise DatasetError(f"{path}: cannot be written ({error.strerror or error}); check free space") from error
 
@@ -47,9 +64,8 @@ def replace_folder(scratch: Path, folder: Path) -> None:
         if folder.is_symlink():
             raise OutputError(f"{folder}: is a link, expected a folder of {folder.parent}; remove it")
         if folder.is_dir():
-            names = os.listdir(folder)
-            strange = next((name for name in sorted(names) if not _OURS.fullmatch(name)), None)
-            strange = strange or next(iter(sorted(names) if _MARK not in names else []), None)
+            names = sorted(os.listdir(folder))
+            strange = _strange(folder) or next(iter(names if _MARK not in names else []), None)
             if strange is not None:
                 raise OutputError(
                     f"{folder}: holds something else ({printable(strange)}), expected a video's frames; remove it"
@@ -71,6 +87,10 @@ def remove_emptied(folder: Path) -> None:
 
 
 def scratch_folders(out: Path) -> Iterator[Path]:
-    """The hidden folders of videos in the output folder."""
+    """The hidden folders of videos in the output folder: those in which nothing else lies, which may be a user's."""
     with suppress(OSError):
-        yield from (out / name for name in os.listdir(out) if name.startswith(SCRATCH))
+        for entry in [*os.scandir(out)]:
+            if entry.name.startswith(SCRATCH) and entry.is_dir(follow_symlinks=False):
+                with suppress(OSError):
+                    if _strange(Path(entry.path)) is None:
+                        yield Path(entry.path)

@@ -79,8 +79,7 @@ class VideoRecord(FaceRecord[FittedFace]):
         """Write the index, and remove hidden folders of interrupted runs whose videos are gone."""
         super().finish()
         for folder in scratch_folders(self._out):
-            if not folder.is_symlink():
-                shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def videos_of(frames: Sequence[FittedFrame], skipped: Sequence[Unfitted]) -> tuple[FittedVideo, ...]:

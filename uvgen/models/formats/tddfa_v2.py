@@ -24,6 +24,7 @@ from uvgen.models.assembled import AssembledModel
 from uvgen.models.formats import arrays, matlab
 from uvgen.storage.files import sha256_file
 from uvgen.storage.kinds import describe_file
+from uvgen.storage.npy import as_float64
 from uvgen.wording import count
 
 N_SHAPE, N_EXPRESSION, N_POSE = 40, 10, 12
@@ -77,7 +78,7 @@ def read_statistics(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64
     n = N_POSE + N_SHAPE + N_EXPRESSION
     if not isinstance(content, dict) or not {"mean", "std"} <= content.keys():
         raise ModelError(f"{path}: holds no mean and std, expected {what}")
-    mean, std = (arrays.real(content[key], path, key).astype(np.float64).ravel() for key in ("mean", "std"))
+    mean, std = (as_float64(arrays.real(content[key], path, key)).ravel() for key in ("mean", "std"))
     if mean.size != n or std.size != n or not (np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()):
         raise ModelError(
             f"{path}: mean and std of {mean.size} and {count(std.size, 'number')}, expected {n} finite, std over 0"
