@@ -303,6 +303,22 @@ def test_export_of_a_file_named_like_a_folder_is_an_error(built: Path, tmp_path:
         export_shards(tmp_path / "odd", tmp_path / "out", "npy")
 
 
+@pytest.mark.parametrize("own", [*TARGETS["reshow"].OWN_FILES])
+def test_export_of_a_folder_with_the_name_of_the_exports_own_file_is_an_error(
+    built: Path, tmp_path: Path, own: str
+) -> None:
+    given = iter([f"{own}/a", *map(str, range(N))])
+    rename(built, tmp_path / "odd", lambda _: next(given))
+    with pytest.raises(InputError, match=f"a sample's folder '{own}': a file of the export's own has this name"):
+        export_shards(tmp_path / "odd", tmp_path / "out", "reshow")
+
+
+def test_files_of_an_export_to_reshow_are_its_own_or_in_folders(built: Path, tmp_path: Path) -> None:
+    export_shards(built, tmp_path / "out", "reshow")
+    files = {path.name for path in (tmp_path / "out").iterdir() if path.is_file() and path.name[0] != "."}
+    assert files == {*TARGETS["reshow"].OWN_FILES} - {"skipped.txt"}
+
+
 def rename(built: Path, folder: Path, change: Any) -> None:
     """A copy of a data set with other sample names."""
     folder.mkdir()

@@ -177,6 +177,25 @@ def test_networks_with_other_inputs_raise(tmp_path: Path) -> None:
             Network(path, NetworkOptions())
 
 
+@pytest.mark.parametrize("of", ["image", "position_map", "side"])
+def test_networks_with_names_that_are_not_utf8_raise(tmp_path: Path, of: str) -> None:
+    shape = ("side", 3, 32, 32)
+    path = write_network(
+        tmp_path / "n.onnx", [("Identity", ["image"], "position_map")], [("image", shape, np.float32)],
+        [("position_map", shape, np.float32)],
+    )  # fmt: skip
+    path.write_bytes(path.read_bytes().replace(of.encode(), b"\xff" * len(of)))
+    with pytest.raises(InputError, match="a name of an input, output or dimension is not UTF-8"):
+        Network(path, NetworkOptions())
+
+
+def test_networks_without_outputs_raise(tmp_path: Path) -> None:
+    images = ("image", (1, 3, 32, 32), np.float32)
+    path = write_network(tmp_path / "n.onnx", [("Identity", ["image"], "position_map")], [images], [])
+    with pytest.raises(InputError, match="no outputs, expected a position map"):
+        Network(path, NetworkOptions())
+
+
 def test_without_onnxruntime_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(

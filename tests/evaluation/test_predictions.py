@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.io import savemat
 from support.builds import SMALL, begun, have
 from support.toy import write_tree
 
@@ -215,6 +216,31 @@ def test_landmark_lines_that_are_none_are_named(shards, tmp_path, text: str) -> 
     (tmp_path / f"{name}.txt").write_text(text)
     with pytest.raises(UvgenError, match=r"\.txt: .*expected .*68 (landmarks|points)"):
         evaluate_predictions(tmp_path, shards, frame="image")
+
+
+def test_a_file_of_landmarks_that_cannot_be_read_costs_its_own_face(shards, tmp_path) -> None:
+    (tmp_path / "predict.json").write_text("{}")
+    for number, sample in enumerate(open_shards(shards)):
+        path = tmp_path / f"{sample['name']}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savetxt(path, sample["landmarks"], "%.17g") if number else path.symlink_to("nowhere")
+    report = evaluate_predictions(tmp_path, shards)
+    assert len(report.result.names) == len(open_shards(shards)) - 1 and not report.complete
+    ((name, reason),) = report.unread
+    assert name == open_shards(shards).names[0] and "cannot be read (No such file" in reason
+
+
+@pytest.mark.filterwarnings("error")
+def test_huge_parameters_cost_their_own_face_without_a_warning(shards, model, tmp_path) -> None:
+    face = open_truth(shards).face(0)
+    path = tmp_path / f"{face.name}.mat"
+    path.parent.mkdir(parents=True)
+    savemat(path, {
+        "Shape_Para": np.full((model.n_shape, 1), 3e38), "Exp_Para": np.zeros((model.n_expression, 1)),
+        "Pose_Para": np.append(face.row["pose"][:6], 1e30)[None],
+    })  # fmt: skip
+    found = Predictions(tmp_path, open_truth(shards), model=model)
+    assert not found.read(face).finite()[0]
 
 
 def test_mirrored_samples_have_no_image_frame(shards, tmp_path) -> None:

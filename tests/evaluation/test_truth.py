@@ -11,7 +11,7 @@ from support.oracles import nme_21
 from support.toy import HEIGHT, parameters, write_sample
 
 from uvgen import open_shards
-from uvgen.errors import DatasetError, InputError
+from uvgen.errors import DatasetError, InputError, UvgenError
 from uvgen.evaluation.evaluate import evaluate_predictions
 from uvgen.evaluation.tables import lines_of_3ddfa
 from uvgen.evaluation.truth import open_truth
@@ -108,11 +108,23 @@ def test_benchmark_without_the_other_files_has_one_truth_and_the_names_of_its_li
         evaluate_predictions(tmp_path / "all.npy", tmp_path / "truth", frame="crop")
 
 
+def test_boxes_without_an_area_make_no_crop(tmp_path: Path) -> None:
+    np.save(tmp_path / "all.npy", write_benchmark(tmp_path / "truth"))
+    np.save(tmp_path / "truth/AFLW2000-3D_crop.roi_box.npy", np.tile([90.0, 10, 10, 90], (4, 1)))
+    with pytest.raises(UvgenError, match="said to be in the crop, and the truth has no such frame"):
+        evaluate_predictions(tmp_path / "all.npy", tmp_path / "truth", frame="crop")
+    assert evaluate_predictions(tmp_path / "all.npy", tmp_path / "truth").complete
+
+
 @pytest.mark.parametrize(("name", "array", "message"), [
     ("AFLW2000-3D.pts68.npy", np.zeros((4, 2, 68)), "4 x 2 x 68, expected N x 3 x 68"),
     ("AFLW2000-3D.pose.npy", np.zeros(3), "3, expected 4, as in 3DDFA's benchmark"),
     ("AFLW2000-3D-Reannotated.pts68.npy", np.zeros((4, 3, 68)), "4 x 3 x 68, expected 4 x 2 x 68"),
     ("AFLW2000-3D_crop.roi_box.npy", np.full((4, 4), np.nan), "holds NaN or infinity"),
+    ("AFLW2000-3D_crop.roi_box.npy", np.full((4, 4), 1e30), r"holds 1e\+30, expected px, 1e\+06 at most"),
+    ("AFLW2000-3D.pts68.npy", np.full((4, 3, 68), -2e6), r"holds 2e\+06, expected px, 1e\+06 at most"),
+    ("AFLW2000-3D.pts68.npy", np.ones((4, 3, 68), bool), "bool, expected px"),
+    ("AFLW2000-3D.pose.npy", np.array([0, 0, 361, 0]), "holds 361, expected degrees, 360 at most"),
 ])  # fmt: skip
 def test_benchmark_of_other_arrays_is_an_error(tmp_path: Path, name: str, array: np.ndarray, message: str) -> None:
     write_benchmark(tmp_path)

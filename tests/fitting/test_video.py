@@ -435,6 +435,30 @@ def test_videos_are_turned_upright_as_they_say(movie, tmp_path) -> None:
     np.testing.assert_array_equal(turned, np.rot90(plain, -1))  # as players show it: clockwise
 
 
+@pytest.mark.parametrize(
+    ("matrix", "upright"),
+    [
+        ((-1, 0, 0, 1), lambda image: image[:, ::-1]),
+        ((1, 0, 0, -1), lambda image: image[::-1]),
+        ((-1, 0, 0, -1), lambda image: image[::-1, ::-1]),
+        ((0, 1, 1, 0), lambda image: image.swapaxes(0, 1)),
+        ((0, -1, 1, 0), lambda image: np.rot90(image)),
+        ((0, 1, -1, 0), lambda image: np.rot90(image, -1)),
+        ((0, -1, -1, 0), lambda image: np.rot90(image, 2).swapaxes(0, 1)),
+        ((2, 0, 0, 3), lambda image: image),
+        ((0, 0, 0, 0), lambda image: image),  # it shows nothing: damaged
+    ],
+)
+def test_videos_are_mirrored_and_turned_as_they_say(movie, tmp_path, matrix, upright) -> None:
+    data = bytearray(movie.read_bytes())
+    at = data.index(b"tkhd") + 4 + 40
+    a, b, c, d = (value << 16 for value in matrix)  # a pixel's place is (a x + c y, b x + d y)
+    data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    (tmp_path / "mirrored.mp4").write_bytes(data)
+    shown, plain = decoded(tmp_path / "mirrored.mp4")[0].image, decoded(movie)[0].image
+    np.testing.assert_array_equal(shown, upright(plain))
+
+
 def of_unknown_format(data: bytes) -> bytes:
     """MPEG-4 under a name and an object type that nobody knows."""
     place = data.index(b"\x04\x80\x80\x80", data.index(b"esds")) + 5

@@ -1,5 +1,6 @@
 """Meshes of other programs, read in the order and the number of their files' vertices."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -180,6 +181,54 @@ def test_read_mesh_of_ply_with_empty_lines_passes_over_them(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: rows[:-1], "2 lines of element face, expected 3; is it cut short"),
+        (lambda rows: rows[:4], "4 lines of element vertex, expected 5; is it cut short"),
+        (lambda rows: [*rows[:-1], rows[-1][:-2]], "'3 0 2' in element face, expected 4 numbers"),
+        (lambda rows: [*rows[:-1], "3"], "'3' in element face, expected 4 numbers"),
+        (lambda rows: ["0 0", *rows[1:]], "'0 0' in element vertex, expected 3 numbers"),
+        (lambda rows: [*rows, "3 0 1 2"], "1 row more than its header states"),
+    ],
+)
+def test_read_mesh_of_an_ascii_ply_with_other_rows_than_it_states_is_refused(
+    tmp_path: Path, change: Callable[[list[str]], list[str]], message: str
+) -> None:
+    pytest.importorskip("trimesh")
+    rows = [*V.replace("v ", "").splitlines(), *(f"3 {a} {b} {c}" for a, b, c in TRIANGLES.tolist())]
+    (tmp_path / "a.ply").write_text("\n".join([*_HEAD, *_FACES, *change(rows)]))
+    with pytest.raises(MeshFileError, match=rf"a\.ply: not a readable mesh \({message}"):
+        read_mesh(tmp_path / "a.ply")
+
+
+@pytest.mark.parametrize(
+    ("kind", "end", "message"),
+    [
+        ("OFF", "3 0 1 2\n3 3 2 1\n", "2 lines of polygons, expected 3; is it cut short"),
+        ("OFF", "3 0 1 2\n3 3 2 1\n3 0 2", "the polygon '3 0 2', expected 3 corners"),
+        ("4OFF", "3 0 1 2\n3 3 2 1\n3 0 2 3", "4OFF, whose vertices have other coordinates than x, y and z"),
+        ("nOFF", "3 0 1 2\n3 3 2 1\n3 0 2 3", "nOFF, whose vertices have other coordinates than x, y and z"),
+    ],
+)
+def test_read_mesh_of_an_off_that_lacks_polygons_or_has_other_vertices_is_refused(
+    tmp_path: Path, kind: str, end: str, message: str
+) -> None:
+    pytest.importorskip("trimesh")
+    (tmp_path / "a.off").write_text(f"{kind}\n5 3 0\n" + V.replace("v ", "") + end)
+    with pytest.raises(MeshFileError, match=rf"a\.off: not a readable mesh \({message}"):
+        read_mesh(tmp_path / "a.off")
+
+
+@pytest.mark.parametrize("kind", ["OFF", "COFF", "STOFF", "NOFF", "  OFF"])
+def test_read_mesh_of_off_with_more_numbers_per_vertex_passes_over_them(tmp_path: Path, kind: str) -> None:
+    pytest.importorskip("trimesh")
+    more = " 1 1 1\n" if len(kind.strip()) > 3 else "\n"
+    vertices = V.replace("v ", "").replace("\n", more)
+    (tmp_path / "a.off").write_text(f"{kind}\n5 3 0 # counts\n\n{vertices}3 0 1 2 255 0 0\n# one\n3 3 2 1\n3 0 2 3")
+    check(tmp_path / "a.off")
+
+
+@pytest.mark.parametrize(
     ("head", "message"),
     [
         (["ply", "format binary_middle_endian 1.0", *_HEAD[2:]], "format binary_middle_endian, expected one of ascii"),
@@ -190,6 +239,7 @@ def test_read_mesh_of_ply_with_empty_lines_passes_over_them(tmp_path: Path) -> N
         (_HEAD[:2], "no property x of vertices"),
         ([*_HEAD[:2], "element vertex -4", *_HEAD[3:]], "'element vertex -4', expected the name of an element and how"),
         ([*_HEAD[:2], "element vertex 0", *_HEAD[3:]], "no vertices in it"),
+        ([*_HEAD, "element tristrips 1", "property list int int vertex_indices"], "strips of triangles"),
     ],
 )
 def test_read_mesh_of_ply_whose_header_says_no_mesh_is_refused(tmp_path: Path, head: list[str], message: str) -> None:

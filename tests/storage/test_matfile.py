@@ -163,7 +163,8 @@ DAMAGED = {
     "a negative one": (array(6, (-1, -1), element(9, bytes(8))), "damaged array header"),
     "a name": (array(6, (1, 1), element(9, bytes(8)), name=b"a\nb"), "damaged name"),
     "depth": (nested(9), "more than 8 deep"),
-    "variables": (array(6, (0, 0), element(9, b"")) * 10_001, "more than 10000 variables"),
+    "variables": (array(6, (0, 0), element(9, b""), name=b"") * 10_001, "more than 10000 variables"),
+    "a name twice": (array(6, (1, 1), element(9, bytes(8))) * 2, "variable x is there twice, expected once"),
     "no values": (array(6, (1, 1)), "damaged array x"),
     "struct names": (array(2, (1, 1), element(5, b"\3\0\0\0"), element(1, b"abcd")), "damaged struct"),
 }  # fmt: skip
@@ -186,3 +187,39 @@ def test_read_numeric_of_bytes_as_doubles_is_bounded_too() -> None:
     data = HEAD + packed(array(6, (1, 1 << 25), element(2, bytes(1 << 25))))
     with pytest.raises(ValueError, match="too large"):
         read_numeric(data, ("x",))
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+@pytest.mark.parametrize(
+    ("cls", "kind", "values"),
+    [
+        (9, 4, struct.pack("<2H", 300, 1)),
+        (9, 9, struct.pack("<2d", 0.5, 1)),
+        (8, 9, struct.pack("<2d", np.nan, 1)),
+        (12, 6, struct.pack("<2I", 2**31, 1)),
+        (14, 13, struct.pack("<2Q", 2**63, 1)),
+        (15, 9, struct.pack("<2d", -1, 2.0**64)),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_read_numeric_of_values_that_their_class_does_not_have_is_refused(
+    cls: int, kind: int, values: bytes, is_packed: bool
+) -> None:
+    content = array(cls, (1, 2), element(kind, values))
+    with pytest.raises(ValueError, match=r"damaged array x: values that its class, u?int.*, does not have"):
+        read_numeric(HEAD + (packed(content) if is_packed else content), ("x",))
+
+
+@pytest.mark.filterwarnings("error")
+def test_read_numeric_of_numbers_too_large_for_their_class_gives_infinity() -> None:
+    found = read_numeric(HEAD + array(7, (1, 2), element(9, struct.pack("<2d", 1e300, 1))), ("x",))["x"]
+    assert found is not None and found.dtype == np.float32 and found.tolist() == [[np.inf, 1]]
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_read_numeric_of_a_variable_that_is_there_twice_is_refused(is_packed: bool) -> None:
+    one, other = (array(6, (1, 1), element(9, struct.pack("<d", value))) for value in (1, 2))
+    data = HEAD + b"".join(packed(part) if is_packed else part for part in (one, other))
+    with pytest.raises(ValueError, match="variable x is there twice, expected once"):
+        read_numeric(data, ("x",))
+    assert read_numeric(data, ("y",)) == {}

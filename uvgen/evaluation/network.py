@@ -109,8 +109,15 @@ class Network:
         options.check()
         self._path, self._options = path, options
         self._session = _opened(path)
-        self._input, self.layout, self.size, self._type = self._images(options)
-        outputs = [one.name for one in self._session.get_outputs()]
+        try:
+            self._input, self.layout, self.size, self._type = self._images(options)
+            outputs = self._names()
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{path}: a name of an input, output or dimension is not UTF-8, expected an ONNX network"
+            ) from error
+        if not outputs:
+            raise InputError(f"{path}: no outputs, expected {_EXPECTED_OUTPUT}")
         self._output = options.output or outputs[0]
         if self._output not in outputs:
             raise InputError(f"output: {self._output!r}, expected one of those of {path}: {', '.join(outputs)}")

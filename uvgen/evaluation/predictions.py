@@ -38,6 +38,7 @@ from uvgen.samples.map_files import IMAGE_SHIFTS
 from uvgen.samples.parameter_list import VECTORS
 from uvgen.samples.read import read_annotation
 from uvgen.storage.folders import DATASET_INDEX, PREDICT_INDEX
+from uvgen.storage.names import brief
 from uvgen.storage.npy import as_float64, read_npy_file
 from uvgen.storage.text import number_of, read_text
 from uvgen.wording import count
@@ -284,9 +285,11 @@ class Predictions:
         mapper = self._mapper_of(where)
         row = face.row
         flipped = np.array([bool(row.get("flipped", False))])
-        maps, landmarks = mapper.maps_and_landmarks(
-            shape[None], expression[None], pose[None], row["image_to_crop"][None], row["image_height"], flipped=flipped
-        )
+        with np.errstate(over="ignore", invalid="ignore"):  # of huge parameters; what is not finite is counted later
+            maps, landmarks = mapper.maps_and_landmarks(
+                shape[None], expression[None], pose[None], row["image_to_crop"][None], row["image_height"],
+                flipped=flipped,
+            )  # fmt: skip
         return Faces(landmarks.astype(np.float64), maps.astype(np.float64))
 
     def _mapper_of(self, where: str) -> "PositionMapper":
@@ -342,11 +345,19 @@ def _of_photographs(folder: Path, has_maps: bool) -> tuple[str, ...]:
 
 def _points_of_lines(path: Path) -> NDArray[np.float64]:
     """The points of a file with a line `x y z` each."""
+    what = "68 landmarks, a line x y z each"
     try:
-        lines = read_text(path, "68 landmarks, a line x y z each", most_bytes=_MOST_TEXT).splitlines()
-        return np.array([[number_of(word) for word in line.split()] for line in lines if line.strip()], np.float64)
-    except ValueError as error:  # InputError of read_text is one too
-        raise SampleError(f"{path}: expected 68 landmarks, a line x y z each ({error})") from error
+        lines = read_text(path, what, most_bytes=_MOST_TEXT).splitlines()
+        points = [[number_of(word) for word in line.split()] for line in lines if line.strip()]
+    except InputError as error:
+        raise SampleError(str(error)) from error
+    except OSError as error:
+        raise SampleError(f"{path}: cannot be read ({error.strerror or brief(error)}), expected {what}") from error
+    except ValueError as error:
+        raise SampleError(f"{path}: {brief(error)}, expected {what}") from error
+    if len(lengths := {len(point) for point in points}) > 1:
+        raise SampleError(f"{path}: lines of {min(lengths)} to {max(lengths)} numbers, expected {what}")
+    return np.array(points, np.float64)
 
 
 def files_of(

@@ -50,6 +50,8 @@ AFLW21 = "aflw21"
 
 _BOX_SIDE = 120.0  # px of 3DDFA's crops
 _MOST_BYTES = 1 << 30
+_FARTHEST_PX = 1e6  # from the image's corner: larger ones are damaged, and the scores made of them mean nothing
+_DEGREES = ("degrees", 360.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -224,7 +226,7 @@ class BenchmarkTruth:
     def __init__(self, folder: Path) -> None:
         self._points = _array(folder / POINTS, (None, 3, 68))
         n = len(self._points)
-        self._yaws = _array(folder / YAWS, (n,))
+        self._yaws = _array(folder / YAWS, (n,), *_DEGREES)
         self._reannotated = _array(folder / REANNOTATED, (n, 2, 68)) if (folder / REANNOTATED).exists() else None
         self._points_21 = _points_21(folder / POINTS_21, n) if (folder / POINTS_21).exists() else None
         self._boxes = _array(folder / BOXES, (n, 4)) if (folder / BOXES).exists() else None
@@ -252,7 +254,7 @@ class AflwTruth:
             shape = " x ".join(map(str, self._box_points.shape))
             raise DatasetError(f"{folder / AFLW_BOX_POINTS}: {shape}, expected {n} x 2 x 68 or {n} x 3 x 68")
         self._points_21 = _points_21(folder / AFLW_POINTS, n)
-        self._yaws = _array(folder / AFLW_YAWS, (n,))
+        self._yaws = _array(folder / AFLW_YAWS, (n,), *_DEGREES)
         self._boxes = _array(folder / AFLW_BOXES, (n, 4)) if (folder / AFLW_BOXES).exists() else None
         self.names: Sequence[str] = _listed_names(folder / AFLW_LIST, n, AFLW_POINTS)
 
@@ -277,8 +279,9 @@ def _frames(boxes: NDArray[np.float64] | None, k: int) -> dict[str, NDArray[np.f
     frames = {"image": np.eye(3)}
     if boxes is not None:
         left, top, right, bottom = boxes[k].tolist()
-        sides = (right - left) / _BOX_SIDE, (bottom - top) / _BOX_SIDE
-        frames["crop"] = np.array([[sides[0], 0, left], [0, sides[1], top], [0, 0, 1.0]])
+        if left < right and top < bottom:
+            sides = (right - left) / _BOX_SIDE, (bottom - top) / _BOX_SIDE
+            frames["crop"] = np.array([[sides[0], 0, left], [0, sides[1], top], [0, 0, 1.0]])
     return frames
 
 
@@ -298,14 +301,20 @@ def _listed_names(path: Path, n: int, of: str) -> list[str]:
     return names
 
 
-def _array(path: Path, shape: tuple[int | None, ...]) -> NDArray[np.float64]:
+def _array(
+    path: Path, shape: tuple[int | None, ...], unit: str = "px", most: float = _FARTHEST_PX
+) -> NDArray[np.float64]:
     array = read_npy_file(path, DatasetError, most_bytes=_MOST_BYTES)
     if len(array.shape) != len(shape) or any(n not in (None, m) for n, m in zip(shape, array.shape, strict=True)):
         wanted = " x ".join("N" if n is None else str(n) for n in shape)
         raise DatasetError(f"{path}: {' x '.join(map(str, array.shape))}, expected {wanted}, as in 3DDFA's benchmark")
+    if array.dtype.kind == "b":
+        raise DatasetError(f"{path}: {array.dtype}, expected {unit}")
     values = as_float64(array)
     if not np.isfinite(values).all():
-        raise DatasetError(f"{path}: holds NaN or infinity, expected px or degrees")
+        raise DatasetError(f"{path}: holds NaN or infinity, expected {unit}")
+    if (far := float(np.abs(values).max(initial=0))) > most:
+        raise DatasetError(f"{path}: holds {far:.4g}, expected {unit}, {most:g} at most")
     return values
 
 

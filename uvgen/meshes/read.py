@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import DependencyError, MeshFileError, to_install
+from uvgen.meshes.mesh_rows import check_off_rows, check_ply_lists, check_ply_rows, format_of_ply
 from uvgen.storage.kinds import describe_file
 from uvgen.storage.names import brief
 from uvgen.storage.reading import read_file
@@ -29,15 +30,6 @@ MESH_SUFFIXES = (".obj", ".ply", ".off")
 _KINDS = {"an OBJ mesh": ".obj", "a PLY mesh": ".ply", "an OFF mesh": ".off"}
 _EXPECTED = "expected an OBJ, PLY or OFF mesh"
 _MOST_BYTES = 1 << 30
-_PLY_FORMATS = ("ascii", "binary_little_endian", "binary_big_endian")
-_PLY_TYPES = {
-    name: kind
-    for kind, names in (
-        ("i1", "char int8"), ("u1", "uchar uint8"), ("i2", "short int16"), ("u2", "ushort uint16"), ("i4", "int int32"),
-        ("u4", "uint uint32"), ("f4", "float float32"), ("f8", "double float64"),
-    )
-    for name in names.split()
-}  # fmt: skip
 _CONTINUED = (["v"], ["vt"], ["f"])  # lines of an OBJ
 _SHOWN = 40  # characters of a line in a message
 
@@ -206,14 +198,16 @@ def _read_by_trimesh(path: Path) -> Mesh:
         if is_ply:  # without comments, of which one names a picture that trimesh looks for
             header, mark, rest = data.partition(b"end_header")
             header = re.sub(rb"(?m)^[ \t]*((comment|obj_info)\b[^\n]*|\r?)\n", b"", header)
-            kind = _format_of_ply(header)
+            kind = format_of_ply(header)
             if kind == "ascii":
                 rest = re.sub(rb"\n[ \t\r\n]*\n", b"\n", rest)
+                check_ply_rows(header, rest[rest.find(b"\n") + 1 :])
             else:
-                _check_lists(header, rest[rest.find(b"\n") + 1 :], "<" if "little" in kind else ">")
+                check_ply_lists(header, rest[rest.find(b"\n") + 1 :], "<" if "little" in kind else ">")
             data = header + mark + rest
         else:
             data = re.sub(rb"#[^\n]*", b"", data)  # comments, for which trimesh takes a microsecond a byte
+            check_off_rows(data)
         with np.errstate(all="ignore"):  # of numbers that are huge
             mesh: Any = trimesh.load(
                 io.BytesIO(data), file_type=path.suffix[1:].lower(), process=False, maintain_order=True, **seams
@@ -232,71 +226,6 @@ def _read_by_trimesh(path: Path) -> Mesh:
     if triangles.size and not 0 <= triangles.min() <= triangles.max() < 2**31:
         raise MeshFileError(f"{path}: triangles name vertices {triangles.min()} to {triangles.max()}")
     return vertices, triangles.astype(np.int32)
-
-
-def _format_of_ply(header: bytes) -> str:
-    """The format that a PLY's header states; ValueError if it is none, or something in it is there twice."""
-    found, elements, properties = "", list[str](), list[tuple[str, str]]()
-    for line in header.decode("ascii", "replace").splitlines():
-        key, *words = line.split() or [""]
-        if key == "format":
-            found = words[0] if words else ""
-        elif key == "element":
-            if len(words) != 2 or not words[1].isdigit():
-                raise ValueError(f"{brief(line.strip())[:_SHOWN]!r}, expected the name of an element and how many")
-            elements.append(words[0])
-            if words == ["vertex", "0"]:
-                raise ValueError("no vertices in it")
-        elif key == "property" and elements and words:
-            properties.append((elements[-1], words[-1]))
-    if found not in _PLY_FORMATS:
-        raise ValueError(f"format {brief(found)[:_SHOWN] or 'none'}, expected one of {', '.join(_PLY_FORMATS)}")
-    if twice := [name for name in elements if elements.count(name) > 1]:
-        raise ValueError(f"element {brief(twice[0])[:_SHOWN]} is there twice")
-    if len(set(properties)) < len(properties):
-        name = next(name for k, name in enumerate(properties) if name in properties[:k])
-        raise ValueError(f"property {brief(name[1])[:_SHOWN]} of {brief(name[0])[:_SHOWN]} is there twice")
-    if missing := [axis for axis in "xyz" if ("vertex", axis) not in properties]:
-        raise ValueError(f"no property {missing[0]} of vertices")
-    return found
-
-
-def _check_lists(header: bytes, body: bytes, order: str) -> None:
-    """ValueError if the polygons of a binary PLY have different numbers of corners, or other lists different lengths.
-
-    trimesh takes the first list's length for all of them. If the lengths happen to add up, it gives corners that the
-    file does not have.
-    """
-    elements: list[tuple[str, int, list[list[str]]]] = []
-    for line in header.decode("ascii", "replace").splitlines():
-        key, *words = line.split() or [""]
-        if key == "element":
-            elements.append((words[0], int(words[1]), []))
-        elif key == "property" and elements:
-            elements[-1][2].append(words)
-    start = 0
-    for name, n, properties in elements:
-        if not n or not properties:
-            continue
-        fields: list[tuple[str, str, tuple[int, ...]]] = []
-        for number, (kind, *words) in enumerate(properties):
-            if kind != "list":
-                fields.append((f"value{number}", order + _PLY_TYPES[kind], ()))
-                continue
-            counted, item = (np.dtype(order + _PLY_TYPES[word]) for word in words[:2])
-            length = int(np.frombuffer(body, counted, 1, start + np.dtype(fields).itemsize)[0])
-            if not 0 <= length * item.itemsize <= len(body):
-                raise ValueError(f"a list of {length} numbers in a file of {len(body)} bytes")
-            fields += [(f"length{number}", counted.str, ()), (f"list{number}", item.str, (length,))]
-        row = np.dtype(fields)
-        rows = np.frombuffer(body, row, min(n, (len(body) - start) // row.itemsize), start)
-        for key in (key for key, _, _ in fields if key.startswith("length")):
-            if (other := rows[key][rows[key] != rows[key][:1]]).size:
-                raise ValueError(
-                    f"lists of {rows[key][0]} and of {other[0]} numbers in element {brief(name)[:_SHOWN]}; save it "
-                    "with triangles alone, as ASCII, or as OBJ"
-                )
-        start += n * row.itemsize
 
 
 def _stated_vertices(path: Path, data: bytes) -> int | None:

@@ -235,7 +235,8 @@ def _node_matrix(node: dict[str, Any]) -> NDArray[np.float64]:
             raise ValueError(f"a node's matrix with a last row of {result[3].tolist()}, expected [0, 0, 0, 1]")
         return result
     quaternion = numbers("rotation", [0, 0, 0, 1], 4)
-    length = float(np.linalg.norm(quaternion))
+    with np.errstate(over="ignore"):
+        length = float(np.linalg.norm(quaternion))
     if not abs(length - 1) <= _UNIT:
         raise ValueError(f"a node's rotation of length {length:.4g}, expected 1")
     x, y, z, w = quaternion / length

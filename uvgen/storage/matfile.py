@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from uvgen.storage.kinds import describe_bytes
 from uvgen.storage.matfile4 import read_version_4
-from uvgen.storage.matfile_simple import CLASSES, COMPLEX, COMPRESSED, MATRIX, TYPES, read_simple
+from uvgen.storage.matfile_simple import CLASSES, COMPLEX, COMPRESSED, MATRIX, TYPES, as_class, read_simple
 from uvgen.storage.reading import max_bytes, open_regular
 
 _OTHERS = {3: "an object", 4: "text", 16: "a function", 17: "an object"}
@@ -99,6 +99,7 @@ def read_any_numeric(data: bytes, order: str, names: Collection[str]) -> dict[st
     for content in _contents(BytesIO(data), len(data), order, budget, None):
         array = _header(content, order)
         if array.name in names:
+            _check_once(array.name, found)
             plain = array.kind in CLASSES and not array.flags & COMPLEX
             found[array.name] = _full(array, order, budget, CLASSES[array.kind]) if plain else None
     return found
@@ -143,9 +144,10 @@ def read_variables(
                 raise ValueError(_other_kind(head))
             return {**found}
         budget = _Budget(min(max_bytes(), max(_FREE_BYTES, _MOST_TIMES * size)))
-        variables = {}
+        variables = dict[str, NDArray[Any] | dict[str, Any] | Unread]()
         for content in _contents(file, size, order, budget, names):
             array = _header(content, order)
+            _check_once(array.name, variables)
             variables[array.name] = _value(array, order, budget, 0)
         return variables
 
@@ -161,6 +163,12 @@ def variable_names(path: str | PathLike[str]) -> set[str]:
             file.seek(0)
             return set(read_version_4(file, size, ()) or ())
         return {_header_of(start, order).name for start, _ in _tops(file, size, order)}
+
+
+def _check_once(name: str, found: Collection[str]) -> None:
+    """ValueError if a variable was found before: which of the two is meant is not known."""
+    if name and name in found:
+        raise ValueError(f"variable {name} is there twice, expected once; save it anew")
 
 
 def _other_kind(data: bytes) -> str:
@@ -358,7 +366,10 @@ def _full(array: _Array, order: str, budget: _Budget, dtype: str | None = None) 
     if dtype is not None or not values.dtype.isnative:
         target = values.dtype.newbyteorder("=") if dtype is None else np.dtype(dtype)
         budget.take(n * target.itemsize, f"array {array.name}")
-        values = values.astype(target)
+        converted = values.astype(target) if dtype is None else as_class(values, dtype)
+        if converted is None:
+            raise ValueError(f"damaged array {array.name}: values that its class, {target}, does not have")
+        values = converted
     return values.reshape(array.shape, order="F")
 
 

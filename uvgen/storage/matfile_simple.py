@@ -61,8 +61,22 @@ def read_simple(data: bytes, names: Collection[str]) -> dict[str, NDArray[Any]] 
             return None
         name, array = named
         if array is not None:
+            if name in found:
+                return None
             found[name] = array
     return None
+
+
+def as_class(values: NDArray[Any], dtype: str) -> NDArray[Any] | None:
+    """Stored values in the dtype of their array's class; None if it has whole numbers and these are others, or larger.
+
+    MATLAB stores values in the smallest type that holds them, never in a larger one than the class has.
+    """
+    if values.dtype == dtype:
+        return values.astype(dtype)
+    with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is for the caller to refuse
+        found = values.astype(dtype)
+    return found if found.dtype.kind == "f" or np.array_equal(found, values) else None
 
 
 def _content(kind: int, data: bytes, start: int, end: int) -> bytes | None:
@@ -118,4 +132,5 @@ def _array(content: bytes, names: Collection[str]) -> tuple[str, NDArray[Any] | 
     if stored_dtype is None or not count or n != count * int(stored_dtype[1]) or start + 8 + n > size:
         return None
     values = np.frombuffer(content, "<" + stored_dtype, count, start + 8)
-    return name, values.astype(dtype).reshape((height, width), order="F")
+    converted = as_class(values, dtype)
+    return None if converted is None else (name, converted.reshape((height, width), order="F"))

@@ -17,6 +17,7 @@ What else a target may have:
 | `HAS_PIXELS = True` | it has a place for per-pixel targets (``uvgen build --targets``); of others, an export says so |
 | `WHOLE = True` | it takes all samples of a set, and cannot have some of them |
 | `RESERVED` | keys that no sample may have |
+| `OWN_FILES` | files of the export's own, beside folders of samples, which may not have their names |
 | `ENDINGS` | suffixes of files: a folder of samples may not have the name of such a file |
 | `check_packages()` | raises DependencyError if a package is missing that uvgen does not install |
 | `check_set(reader, out)` | raises what is wrong with the set or the folder before any work |

@@ -354,6 +354,11 @@ def _check_names(reader: ShardReader, target: ModuleType, out: Path) -> None:
             "capitals from small letters; export them to separate folders, or to another disk"
         )
     folders = {str(parent) for key in taken for parent in PurePosixPath(key).parents}
+    if own := sorted(folders.intersection(getattr(target, "OWN_FILES", ()))):
+        raise InputError(
+            f"a sample's folder {brief(own[0])!r}: a file of the export's own has this name; choose the samples of "
+            "other folders (names), or another target"
+        )
     for ending in getattr(target, "ENDINGS", ()):
         if clash := next(
             (folder for folder in folders if folder.endswith(ending) and folder.removesuffix(ending) in taken), None

@@ -5,6 +5,7 @@ One frame is in memory at a time. The length that a file's header states is not 
 
 import hashlib
 import os
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +19,7 @@ from uvgen.fitting.video.find import frame_files, frame_name
 from uvgen.fitting.video.memory import bounded_memory
 from uvgen.fitting.worker import FaceJob, Photograph, read_photograph
 from uvgen.images.codecs import encode_jpeg
+from uvgen.images.orientation import oriented
 from uvgen.samples.files import check_machine
 from uvgen.storage.names import brief, printable
 from uvgen.storage.reading import check_picture_size, max_bytes, open_regular
@@ -183,7 +185,7 @@ def _decoded(av: Any, file: BinaryIO, job: FaceJob, video: Photograph, rate: flo
                 where = f"damaged after frame {number - 1}, the last that is used" if number else "not a readable video"
                 raise InputError(f"{path}: {where} ({_reason(error)})") from error
             if job.exif == "apply":
-                image = np.rot90(image, round(getattr(frame, "rotation", 0) / 90))
+                image = oriented(image, _orientation(frame))
             stated = None if rate or frame.time is None else float(frame.time)
             last = _next_time(last, stated, usual)
             shown = path.parent / path.stem / f"{frame_name(number)}.jpg"
@@ -191,6 +193,22 @@ def _decoded(av: Any, file: BinaryIO, job: FaceJob, video: Photograph, rate: flo
             number += 1
     if not number:
         raise InputError(f"{path}: holds no frames, expected a video")
+
+
+def _orientation(frame: Any) -> int:
+    """The EXIF orientation, 1 to 8, that is nearest to a frame's display matrix: quarter turns, mirrored or not.
+
+    PyAV's `rotation` is the turn alone: of a mirrored picture it says that it is upside down.
+    """
+    stored = next((bytes(one) for one in frame.side_data if one.type.name == "DISPLAYMATRIX"), b"")
+    if len(stored) != 36:
+        return 1
+    a, b, _, c, d, *_ = struct.unpack("=9i", stored)  # x' = a x + c y, y' = b x + d y
+    if a * d == b * c:
+        return 1
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        return {(False, False): 1, (True, False): 2, (True, True): 3, (False, True): 4}[a < 0, d < 0]
+    return {(False, False): 5, (True, False): 6, (True, True): 7, (False, True): 8}[c < 0, b < 0]
 
 
 def _next_time(last: float, stated: float | None, rate: float) -> float:
