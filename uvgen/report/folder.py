@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from uvgen.errors import OutputError, SettingsError
+from uvgen.storage.contents import empty
 from uvgen.storage.files import beside, check_folder, check_new_folder, draft_of, exchange, folder_on_success
 from uvgen.storage.folders import REPORT_PARTS
 from uvgen.storage.locks import exclusive
@@ -56,19 +57,10 @@ def report_on_success(out: Path, *, overwrite: bool) -> Iterator[Path]:
         shutil.rmtree(beside(out), ignore_errors=True)  # of a run that was killed before it took the old one's place
         try:
             with folder_on_success(target) as folder:
-                _empty(folder)
+                empty(folder)
                 yield folder
             if old:
                 exchange(target, out)
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)  # also after Ctrl-C: a report goes on with nothing
             raise
-
-
-def _empty(folder: Path) -> None:
-    """Remove what a killed run left."""
-    for path in folder.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()

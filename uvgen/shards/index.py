@@ -17,7 +17,7 @@ from uvgen.shards.format import LEAST_SAMPLE_BYTES, VERSION
 from uvgen.storage.cache import cache_folder
 from uvgen.storage.files import has_sha256, remove_leftovers, replaced_on_success, same_content
 from uvgen.storage.folders import DATA_SET, DATASET_INDEX, SHARD_NAME, instead
-from uvgen.storage.names import brief, printable
+from uvgen.storage.names import brief, is_sha256, printable
 from uvgen.storage.objects import fetch, listed, local_path, refuse_url, url_of
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import max_bytes, read_file
@@ -58,7 +58,6 @@ class SkippedSample:
 _FIELDS = {kind: tuple(item.name for item in fields(kind)) for kind in (ShardEntry, SkippedSample)}
 _KEYS = {kind: frozenset(names) for kind, names in _FIELDS.items()}
 _SPLITS = "splits.json"
-_HASH = re.compile(r"[0-9a-f]{64}")  # a file of the cache is called so: nothing else may be
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.~-]{0,200}\.h5")  # for which `check` need not look closer
 
 Entry = TypeVar("Entry", ShardEntry, SkippedSample)
@@ -117,7 +116,7 @@ class Index:
             raise ValueError("a count that is not a number of samples or bytes")
         if not all(isinstance(text, str) for text in (*texts, *hashes)):
             raise ValueError("a name, reason or hash that is not text")
-        if odd := [text for text in hashes if text is not None and not _HASH.fullmatch(text)]:
+        if odd := [text for text in hashes if text is not None and not is_sha256(text)]:
             raise ValueError(f"the hash {brief(odd[0])!r}, expected 64 hexadecimal digits")
         for entry in self.shards:
             name = entry.file

@@ -158,15 +158,6 @@ def _has(name: str, suffixes: tuple[str, ...]) -> bool:
     return name.lower().endswith(suffixes) and not name.startswith(".")
 
 
-def link_between(folder: Path, path: Path) -> Path | None:
-    """The first link among the folders that lead from a folder to a path in it; None if there is none.
-
-    What lies behind one is not in the folder: it is neither written nor deleted.
-    """
-    parents = [parent for parent in path.parents if parent.is_relative_to(folder) and parent != folder]
-    return next((parent for parent in reversed(parents) if parent.is_symlink()), None)
-
-
 def check_own_folder(out: Path, index: str) -> None:
     """Raise OutputError if a folder, without the index of a command's own, holds files other than hidden ones."""
     if not out.is_dir():

@@ -9,6 +9,7 @@ _MAX_COMPONENT = 230  # bytes, of the 255 that file systems allow: an ending fol
 _MAX_PATH = 1000  # bytes
 _BIDI = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")  # they reorder a line of a terminal
 _LONGEST = 200  # characters of a message
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # names that Windows keeps for itself
 
 
@@ -26,6 +27,11 @@ def printable(text: str) -> str:
         repr(c)[1:-1] if unicodedata.category(c) in ("Cc", "Zl", "Zp") or unicodedata.bidirectional(c) in _BIDI else c
         for c in text
     )
+
+
+def is_sha256(text: str) -> bool:
+    """Whether a text is a SHA-256 as uvgen writes it, by which a file of the cache may be named."""
+    return _SHA256.fullmatch(text) is not None
 
 
 def _from_bytes(text: str) -> bool:

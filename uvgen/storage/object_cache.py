@@ -8,7 +8,6 @@ goes on reading it.
 
 import errno
 import os
-import re
 import shutil
 import stat
 import time
@@ -22,7 +21,7 @@ from uvgen.errors import DatasetError, UvgenError
 from uvgen.storage.cache import cache_folder
 from uvgen.storage.files import has_sha256, new_temporary, remove_leftovers
 from uvgen.storage.locks import locked_file
-from uvgen.storage.names import brief
+from uvgen.storage.names import brief, is_sha256
 from uvgen.storage.objects import fetch, stored_size
 from uvgen.storage.reading import read_file
 
@@ -32,7 +31,6 @@ _HELD = ".lock-room"  # says how many bytes the cache holds
 _LONGEST_NOTE = 18  # digits of it
 _SECOND = 10**9  # ns
 _LARGE = 1 << 30  # bytes; few shards have more
-_HASH = re.compile(r"[0-9a-f]{64}")
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
@@ -59,7 +57,7 @@ def objects_folder() -> Path:
 
 def cached(sha256: str, suffix: str) -> Path:
     """Where a file of this content is, or would be; ValueError for what is no hash: it may be another file's path."""
-    if not _HASH.fullmatch(sha256):
+    if not is_sha256(sha256):
         raise ValueError(f"the hash {brief(sha256)!r}, expected 64 hexadecimal digits")
     return objects_folder() / f"{sha256}{suffix}"
 

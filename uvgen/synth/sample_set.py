@@ -6,7 +6,6 @@ and on `CONTENT_VERSION`, so that a changed uvgen makes its own.
 
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from hashlib import sha256
@@ -15,6 +14,7 @@ from pathlib import Path
 from uvgen._version import __version__
 from uvgen.errors import DatasetError, OutputError
 from uvgen.storage.cache import cache_folder
+from uvgen.storage.contents import empty, remove
 from uvgen.storage.files import draft_of, folder_on_success, replaced_on_success, sha256_file
 from uvgen.storage.locks import locked_file
 from uvgen.storage.plain_json import parse_json
@@ -59,7 +59,7 @@ def builtin_samples() -> Path:
                     try:
                         render_faces(draft, COUNT, seed=SEED, subsets=(SUBSET,))
                     except OutputError:  # what is left is no part of the set
-                        _empty(draft)
+                        empty(draft)
                         render_faces(draft, COUNT, seed=SEED, subsets=(SUBSET,))
                     _write_hashes(draft)
             except DatasetError:
@@ -118,23 +118,10 @@ def _remove_damaged(draft: Path) -> None:
     hashes = _read_hashes(draft)
     for path in [*draft.iterdir()]:
         if path.is_symlink() or hashes.keys() != _wanted():
-            _remove(path)
+            remove(path)
     for name, digest in hashes.items() if hashes.keys() == _wanted() else ():
         if not _has_hash(draft / name, digest):
-            _remove(draft / name)
-
-
-def _empty(draft: Path) -> None:
-    for path in [*draft.iterdir()]:
-        _remove(path)
-
-
-def _remove(path: Path) -> None:
-    """Delete what has this name, a link rather than what it leads to."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+            remove(draft / name)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from uvgen._version import __version__
 from uvgen.datasets.export.common import Skipped
 from uvgen.errors import OutputError, SettingsError
+from uvgen.storage.contents import empty
 from uvgen.storage.files import check_folder, check_new_folder, exchange, folder_on_success
 from uvgen.storage.folders import EXPORT_MARK
 from uvgen.storage.journal import Journal
@@ -121,11 +122,7 @@ class ExportRecord:
         if self._finished:
             return
         self._journal.remove()
-        for path in self._draft.iterdir():
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+        empty(self._draft)
 
     def is_finished(self, part: Named) -> bool:
         """Whether a part's samples are all written."""

@@ -19,7 +19,8 @@ from uvgen.fitting.scans.worker import (
     state_of,
 )
 from uvgen.progress import begin
-from uvgen.storage.folders import REGISTER_INDEX, link_between
+from uvgen.storage.contents import link_between
+from uvgen.storage.folders import REGISTER_INDEX
 from uvgen.storage.names import brief, safe_name
 
 _TEXTS = ("name", "scan", "source", "made_of")

@@ -1,0 +1,27 @@
+"""What lies in a folder that a command fills: what links in it lead to is not the folder's, and stays as it is."""
+
+import shutil
+from pathlib import Path
+
+
+def remove(path: Path) -> None:
+    """Delete what has this name, if there is anything: a link rather than what it leads to, a folder with its files."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def empty(folder: Path) -> None:
+    """Delete all that is in a folder."""
+    for path in [*folder.iterdir()]:
+        remove(path)
+
+
+def link_between(folder: Path, path: Path) -> Path | None:
+    """The first link among the folders that lead from a folder to a path in it; None if there is none.
+
+    What lies behind one is not in the folder: it is neither written nor deleted.
+    """
+    parents = [parent for parent in path.parents if parent.is_relative_to(folder) and parent != folder]
+    return next((parent for parent in reversed(parents) if parent.is_symlink()), None)
