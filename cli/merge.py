@@ -26,6 +26,13 @@ _WHAT = "What is copied"
 @option("-o", "--out", type=PATH_OR_URL, required=True, group=_WHAT, help="Folder for the new shards and dataset.json.")
 @option("--list", "list_path", type=EXISTING_FILE, group=_WHAT, help="Text file of samples to copy, one name per line.")
 @option("--split", metavar="NAME", group=_WHAT, help="Copy the samples of this part of each folder's splits.json.")
+@option(
+    "--shard-size",
+    type=click.IntRange(1, 1 << 20),
+    metavar="N",
+    group=_WHAT,
+    help="Samples per new shard; none holds samples of two subsets.  [default: as in the data sets]",
+)
 @workers_option
 @overwrite_option()
 @untrusted_option
@@ -37,6 +44,7 @@ def command(
     out: Path,
     list_path: Path | None,
     split: str | None,
+    shard_size: int | None,
     workers: int | None,
     retries: int,
     timeout: float | None,
@@ -52,6 +60,7 @@ def command(
     Example:
       uvgen merge afw/ ibug/ --out both/
       uvgen merge shards/ --split train --out train/
+      uvgen merge shards/ --shard-size 4096 --out larger/
 
     \b
     Exit status: 0 all written, 1 failed, 2 wrong usage, 130, 143, 129 interrupted.
@@ -64,7 +73,7 @@ def command(
     check_output(out, overwrite=overwrite)
     with reported(quiet=quiet, verbose=verbose) as shown:
         result = merge_shards(
-            shards, out, names=list_path, split=split, workers=workers or cores(), retries=retries, timeout=timeout,
-            overwrite=overwrite, untrusted=untrusted, progress=shown.shard_finished,
+            shards, out, names=list_path, split=split, shard_size=shard_size, workers=workers or cores(),
+            retries=retries, timeout=timeout, overwrite=overwrite, untrusted=untrusted, progress=shown.shard_finished,
         )  # fmt: skip
     finish(out, result, quiet=quiet, verbose=verbose, as_json=as_json)

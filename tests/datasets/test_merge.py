@@ -133,6 +133,43 @@ def test_merge_cuts_shards_within_subsets_at_the_set_s_size(tree, model_path, tm
     assert open_shards(tmp_path / "out").names == [sample.name for sample in samples]
 
 
+@pytest.mark.parametrize("kind", ["raw", pytest.param("jpeg", marks=pytest.mark.slow)])
+def test_merge_to_another_shard_size_gives_the_bytes_of_a_build_with_it(tree, model_path, tmp_path, kind) -> None:
+    sizes = [(2, "in"), (1, "single"), (5, "five")]
+    for size, folder in sizes:
+        have(tree, model_path, tmp_path / folder, dataclasses.replace(CONFIGS[kind], shard_size=size))
+    for size, folder in sizes[1:]:
+        merge_shards(tmp_path / "in", tmp_path / "out", shard_size=size, overwrite=True)
+        assert verify_shards(tmp_path / "out", model=load_model(model_path)).problems == ()
+        edit_index(tmp_path / "out", lambda content: content["plan"].pop("merged_from"))
+        made, built = file_hashes(tmp_path / "out"), file_hashes(tmp_path / folder)
+        made["dataset.json"] = hashlib.sha256((tmp_path / "out/dataset.json").read_bytes()).hexdigest()
+        assert made == built
+
+
+def test_merge_of_sets_that_differ_in_shard_size_alone_needs_the_new_one(plain, tree, model_path, tmp_path) -> None:
+    names = [sample.name for sample in find_samples(tree)]
+    have(tree, model_path, tmp_path / "all", dataclasses.replace(SMALL, shard_size=3))
+    merge_shards(plain, tmp_path / "a", names=names[::2])
+    merge_shards(tmp_path / "all", tmp_path / "b", names=names[1::2])
+    with pytest.raises(InputError, match=r"b: was made with shard_size = 3, not 2, expected the settings of .*a"):
+        merge_shards([tmp_path / "a", tmp_path / "b"], tmp_path / "out")
+    merge_shards([tmp_path / "a", tmp_path / "b"], tmp_path / "out", shard_size=4)
+    assert max(open_shards(tmp_path / "out").shard_samples) > 2
+    found, expected = by_name(tmp_path / "out"), by_name(plain)
+    assert found.keys() == expected.keys()
+    for name, sample in found.items():
+        assert_equal_samples(sample, expected[name])
+    assert verify_shards(tmp_path / "out", model=load_model(model_path)).problems == ()
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.5, 1 << 21])
+def test_merge_refuses_a_shard_size_that_is_none(plain, tmp_path, size) -> None:
+    with pytest.raises(InputError, match="shard_size"):
+        merge_shards(plain, tmp_path / "out", shard_size=size)
+    assert not (tmp_path / "out").exists()
+
+
 def test_merge_goes_on_where_it_stopped(plain, tmp_path) -> None:
     merge_shards(plain, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):

@@ -8,9 +8,9 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,11 +70,15 @@ class MergeTask:
 
 @dataclass(frozen=True, slots=True)
 class MergeJob:
-    """What every process that copies samples needs: where they go, and the configuration of all of them."""
+    """What every process that copies samples needs: where they go, and the configuration of all of them.
+
+    With `resized`, the sources' shards may be of other sizes than the new ones.
+    """
 
     out: Path
     config: DatasetConfig
     untrusted: bool = False
+    resized: bool = False
 
     def open(self) -> Callable[[MergeTask], ShardResult]:
         """The function that makes one shard."""
@@ -87,27 +91,41 @@ class MergeJob:
             # in the order in which a build writes them: all of a set gives the same bytes
             fields = dict(sorted(stored, key=lambda item: order.get(item[0], len(order))))
             attributes = {key: value for key, value in shard.file_attributes.items() if key not in _WRITTEN_ANEW}
-        rows = (rows for piece in task.pieces for rows in self._rows(piece, fields, process))
-        compression = self.config.build.compression
-        return ShardResult(write_shard(self.out / task.file, fields, compression, rows, attributes), ())
+            if self.resized:
+                stated = {**shard.config, "shard_size": self.config.build.shard_size}
+                attributes["config"] = json.dumps(stated, sort_keys=True)
+        samples = (sample for piece in task.pieces for sample in self._samples(piece, fields, process))
+        batches = _batches(samples, held_at_once(fields, _BATCH))
+        return ShardResult(
+            write_shard(self.out / task.file, fields, self.config.build.compression, batches, attributes), ()
+        )
 
-    def _rows(self, piece: Piece, fields: Mapping[str, Field], process: Hdf5Process | None) -> Iterator[dict[str, Any]]:
+    def _samples(
+        self, piece: Piece, fields: Mapping[str, Field], process: Hdf5Process | None
+    ) -> Iterator[dict[str, Any]]:
         path = shard_path(piece.folder, piece.entry)
+        expected = self.config.to_plain()
+        if self.resized:
+            del expected["shard_size"]
         check_source_hash(path, piece.entry)
         with self._opened(piece, process) as shard:
-            check_source(path, piece.entry, shard, self.config.to_plain())
+            check_source(path, piece.entry, shard, expected)
             if (found := stored_fields(shard)) != fields:
                 odd = next(name for name in {**fields, **found} if fields.get(name) != found.get(name))
                 raise DatasetError(f"{path}: {odd} differs from the other shards, expected the same in all of them")
-            n = held_at_once(fields, _BATCH)
-            for first in range(0, len(piece.rows), n):
-                part = piece.rows[first : first + n]
-                yield {name: [_stored(shard, name, row) for row in part] for name in fields}
-                advance(len(part))
+            for row in piece.rows:
+                yield {name: _stored(shard, name, row) for name in fields}
 
     def _opened(self, piece: Piece, process: Hdf5Process | None) -> OpenShard:
         path, required = shard_path(piece.folder, piece.entry), required_fields(self.config)
         return OpenShard(path, piece.entry.samples, known_layouts(self.config.build), process, required=required)
+
+
+def _batches(samples: Iterator[dict[str, Any]], size: int) -> Iterator[dict[str, list[Any]]]:
+    """The same cuts wherever the sources' shards end: a shard's bytes depend on them."""
+    while part := list(islice(samples, size)):
+        yield {name: [sample[name] for sample in part] for name in part[0]}
+        advance(len(part))
 
 
 def _stored(shard: OpenShard, name: str, row: int) -> Any:
@@ -120,6 +138,7 @@ def merge_shards(
     *,
     names: Iterable[str] | str | os.PathLike[str] | None = None,
     split: str | None = None,
+    shard_size: int | None = None,
     workers: int = 1,
     retries: int = RETRIES,
     timeout: float | None = None,
@@ -138,6 +157,9 @@ def merge_shards(
     names, split
         Which samples, as for `uvgen.open_shards`; of all sources together for `names`, of each one for `split`. All by
         default.
+    shard_size : int, optional
+        Samples per new shard, 1 to 2**20; by default, as many as those of the sources have, which must then agree. No
+        shard holds samples of two subsets.
     workers : int
         Processes; 1 works in this one, unless there is a `timeout`.
     retries, timeout
@@ -166,6 +188,7 @@ def merge_shards(
     --------
     >>> uvgen.merge_shards(["afw/", "ibug/"], "both/").samples
     >>> uvgen.merge_shards("shards/", "train/", split="train").samples
+    >>> uvgen.merge_shards("shards/", "larger/", shard_size=4096).samples
     """
     sources = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
     if not sources:
@@ -178,7 +201,7 @@ def merge_shards(
         if out.exists() and folder.exists() and out.samefile(folder):
             raise InputError(f"{out}: is a source, expected another folder for the new shards")
     indexes = [Index.read(folder) for folder in folders]
-    config = _common(folders, indexes)
+    config = _common(folders, indexes, shard_size)
     samples = _samples(folders, indexes, names, split, untrusted=untrusted)
     plan = {
         **indexes[0].plan,
@@ -189,8 +212,9 @@ def merge_shards(
     plan.pop(REPEATED, None)
     if repeated := _repeated(folders, indexes, samples, untrusted=untrusted):
         plan[REPEATED] = repeated
+    job = MergeJob(out, config, untrusted, resized=shard_size is not None)
     return make_shards(
-        MergeJob(out, config, untrusted), _plan(samples, config.build.shard_size), out, config, plan,
+        job, _plan(samples, config.build.shard_size), out, config, plan,
         read_constants(folders[0], config.build.uv_size), how, mirror=None, overwrite=overwrite, progress=progress,
         doing="copying",
     )  # fmt: skip
@@ -211,8 +235,8 @@ class _Place(NamedTuple):
     row: int
 
 
-def _common(folders: Sequence[Path], indexes: Sequence[Index]) -> DatasetConfig:
-    """The configuration that all sources have."""
+def _common(folders: Sequence[Path], indexes: Sequence[Index], shard_size: int | None) -> DatasetConfig:
+    """The configuration that all sources have, but for the size of shards if another is asked for."""
     for folder, index in zip(folders, indexes, strict=True):
         if index.missing:
             raise DatasetError(
@@ -221,7 +245,7 @@ def _common(folders: Sequence[Path], indexes: Sequence[Index]) -> DatasetConfig:
             )
         for key in {**indexes[0].config, **index.config}:
             here, there = (one.config.get(key, UNSTATED.get(key)) for one in (index, indexes[0]))
-            if here != there:
+            if here != there and not (key == "shard_size" and shard_size is not None):
                 what = "another model" if key.startswith("model") else _unlike(key, here, there)
                 raise InputError(
                     f"{folder}: was made with {what}, expected the settings of {folders[0]}; to train on both, put "
@@ -229,7 +253,12 @@ def _common(folders: Sequence[Path], indexes: Sequence[Index]) -> DatasetConfig:
                 )
         if index.constants_sha256 != indexes[0].constants_sha256:
             raise InputError(f"{folder}: has other {CONSTANTS} than {folders[0]}, expected the same")
-    return DatasetConfig.of_index(indexes[0], folders[0])
+    common = DatasetConfig.of_index(indexes[0], folders[0])
+    if shard_size is None:
+        return common
+    build = replace(common.build, shard_size=shard_size)
+    build.check()
+    return replace(common, build=build)
 
 
 def _samples(

@@ -185,9 +185,9 @@ CHECKS = {
         NOTE, "many small shards",
         "The set has more than 100 shards of fewer than 32 samples on average, which makes opening and copying "
         "slow.",
-        "Build the set again with a larger `uvgen build --shard-size`. Copies and parts of a set, and sets put "
-        "together, have as many samples per shard as what they were made from. No shard holds samples of two subsets: "
-        "put the images of many small subset folders into a few.",
+        "Run `uvgen merge SHARDS --shard-size 256 --out FOLDER`, which copies the samples into larger shards, or build "
+        "the set again with a larger `uvgen build --shard-size`. No shard holds samples of two subsets: put the images "
+        "of many small subset folders into a few.",
     ),
     "UV210": Check(
         WARNING, "labels are far from the annotations",
