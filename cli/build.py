@@ -26,6 +26,7 @@ from uvgen.cli.options import (
     MODEL,
     PATH_OR_URL,
     GroupedCommand,
+    Run,
     is_given,
     on_error_option,
     option,
@@ -35,7 +36,7 @@ from uvgen.cli.options import (
     verbose_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, finish, reported, show_warnings
+from uvgen.cli.progress import finish, reported, show_warnings
 from uvgen.cli.results import json_option
 from uvgen.cli.value_types import SCALE, SEED, FiniteRange, NameList
 
@@ -157,9 +158,7 @@ def command(
     out: Path,
     weights_path: Path | None,
     augment: str | None,
-    workers: int | None,
-    retries: int,
-    timeout: float | None,
+    run: Run,
     on_error: str,
     overwrite: bool,
     untrusted: bool,
@@ -206,8 +205,8 @@ def command(
         }
     )
     how: dict[str, Any] = {
-        "config": config, "weights": weights_path, "workers": workers or cores(), "retries": retries,
-        "timeout": timeout, "on_error": on_error, "overwrite": overwrite,
+        "config": config, "weights": weights_path, "run": run(), "on_error": on_error,
+        "overwrite": overwrite,
     }  # fmt: skip
     if maps_from is not None:
         if meshes is not None or cameras is not None:
@@ -267,7 +266,7 @@ def command(
     if data is None and not quiet:
         click.echo("using uvgen's built-in model and sample set (made on first use): no --data, no --model", err=True)
     with reported(quiet=quiet, verbose=verbose) as shown:
-        compiling = compile_ahead(1 if dry_run else how["workers"], for_samples=data is None)
+        compiling = compile_ahead(1 if dry_run else how["run"].workers, for_samples=data is None)
         if data is None:
             compiling.wait("samples")  # which may have to be made
         begin("listing samples")

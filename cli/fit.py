@@ -12,6 +12,7 @@ from uvgen.cli.options import (
     EXISTING_FILE,
     MODEL,
     GroupedCommand,
+    Run,
     option,
     overwrite_option,
     quiet_option,
@@ -20,7 +21,7 @@ from uvgen.cli.options import (
     verbose_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, reported, show_warnings, waited
+from uvgen.cli.progress import reported, show_warnings, waited
 from uvgen.cli.results import json_option, name_skipped, print_json
 from uvgen.cli.value_types import FiniteRange
 from uvgen.storage.names import printable
@@ -99,9 +100,7 @@ def command(
     same_person: bool,
     refine: bool,
     max_residual: float | None,
-    workers: int | None,
-    retries: int,
-    timeout: float | None,
+    run: Run,
     overwrite: bool,
     untrusted: bool,
     as_json: bool,
@@ -134,8 +133,8 @@ def command(
     common: dict[str, Any] = {
         "model": model_path, "landmarks": landmarks, "detector": None if detector == "none" else detector,
         "detector_model": detector_model, "jaw": jaw, "exif": exif,
-        "max_residual": None if max_residual is None else max_residual / 100, "workers": workers or cores(),
-        "retries": retries, "timeout": timeout, "overwrite": overwrite, "untrusted": untrusted,
+        "max_residual": None if max_residual is None else max_residual / 100, "run": run(),
+        "overwrite": overwrite, "untrusted": untrusted,
     }  # fmt: skip
     with reported(quiet=quiet, verbose=verbose) as shown:
         common["progress"] = lambda batch: _report(shown, batch)

@@ -14,6 +14,8 @@ from uvgen.cli.value_types import AnyType, FiniteRange
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from uvgen.jobs.options import RunOptions
+
 Decorated = TypeVar("Decorated", bound=Callable[..., Any] | click.Command)
 
 
@@ -183,23 +185,51 @@ _OPTIONS_OF_WORKERS = (
 )  # fmt: skip
 
 
+Run = Callable[[], "RunOptions"]
+"""What `workers_option` hands to commands."""
+
+
 def workers_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """``--workers``, ``--retries``, ``--timeout``, and where the processes run, which the command need not know."""
+    """``--workers``, ``--retries``, ``--timeout``, and where the processes run, which the command need not know.
+
+    The command gets them as `run`, which returns `RunOptions`. It calls that once its usage is checked, because
+    counting processors loads joblib.
+    """
 
     @wraps(command)
-    def on_backend(*args: Any, backend: str, address: str | None, workers: int | None, **kwargs: Any) -> Any:
+    def on_backend(
+        *args: Any, backend: str, address: str | None, workers: int | None, retries: int, timeout: float | None,
+        **kwargs: Any,
+    ) -> Any:  # fmt: skip
+        def run() -> "RunOptions":
+            from uvgen.jobs.options import RunOptions
+
+            return RunOptions(workers or cores(), retries, timeout)
+
         if backend == "local" and address is not None:
             raise click.UsageError("--address goes with --backend dask or ray")
         if backend == "local":  # which needs none of what clusters do
-            return command(*args, workers=workers, **kwargs)
+            return command(*args, run=run, **kwargs)
         from uvgen.jobs.cluster import running_on
 
         with running_on(backend, address, workers=workers):
-            return command(*args, workers=workers, **kwargs)
+            return command(*args, run=run, **kwargs)
 
     for add in reversed(_OPTIONS_OF_WORKERS):
         on_backend = add(on_backend)
     return on_backend
+
+
+def cores() -> int:
+    """Number of processors that this process may use: the default number of workers."""
+    return _count_cores()
+
+
+def _count_cores() -> int:  # of a name of its own, so that tests need not start processes
+    from joblib import cpu_count
+
+    found: int = cpu_count()
+    return found
 
 
 def _check_volume(context: click.Context, param: click.Parameter, chosen: bool) -> bool:

@@ -12,6 +12,7 @@ from uvgen.cli.options import (
     EXISTING_FILE,
     MODEL,
     GroupedCommand,
+    Run,
     option,
     overwrite_option,
     quiet_option,
@@ -20,7 +21,7 @@ from uvgen.cli.options import (
     verbose_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, reported, show_warnings
+from uvgen.cli.progress import reported, show_warnings
 from uvgen.cli.results import json_option, name_skipped, print_json
 from uvgen.cli.value_types import SCALE, NameList
 from uvgen.wording import count
@@ -106,9 +107,7 @@ def command(
     exif: str,
     write: tuple[str, ...],
     draw: str,
-    workers: int | None,
-    retries: int,
-    timeout: float | None,
+    run: Run,
     overwrite: bool,
     untrusted: bool,
     as_json: bool,
@@ -162,9 +161,7 @@ def command(
             write=write,
             draw=None if draw == "none" else draw_alignment,
             kind="sparse" if draw == "none" else draw,
-            workers=workers or cores(),
-            retries=retries,
-            timeout=timeout,
+            run=run(),
             overwrite=overwrite,
             untrusted=untrusted,
             progress=lambda batch: _report(shown, batch),

@@ -10,13 +10,14 @@ from uvgen.cli.options import (
     ANY_PATH,
     EXISTING_FILE,
     GroupedCommand,
+    Run,
     option,
     overwrite_option,
     quiet_option,
     refuse_given,
     workers_option,
 )
-from uvgen.cli.progress import cores, reported
+from uvgen.cli.progress import reported
 from uvgen.cli.results import json_option, name_other_drafts, name_skipped, print_json
 from uvgen.wording import count
 
@@ -57,9 +58,7 @@ def deep3d(
     exif: str,
     out: Path,
     quality: int,
-    workers: int | None,
-    retries: int,
-    timeout: float | None,
+    run: Run,
     overwrite: bool,
     as_json: bool,
     quiet: bool,
@@ -86,7 +85,7 @@ def deep3d(
     with reported(quiet=quiet):
         result = prepare_deep3d(
             images, out, detections=detections, detector=detector, detector_model=detector_model, exif=exif,
-            quality=quality, workers=workers or cores(), retries=retries, timeout=timeout, overwrite=overwrite,
+            quality=quality, run=run(), overwrite=overwrite,
         )  # fmt: skip
     if result.notice:
         click.echo(f"note: {result.notice}", err=True)

@@ -11,6 +11,7 @@ from uvgen.cli.options import (
     EXISTING_FILE,
     MODEL,
     GroupedCommand,
+    Run,
     option,
     overwrite_option,
     quiet_option,
@@ -19,7 +20,7 @@ from uvgen.cli.options import (
     verbose_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, reported, waited
+from uvgen.cli.progress import reported, waited
 from uvgen.cli.results import json_option, name_skipped, print_json
 from uvgen.cli.value_types import FiniteRange
 from uvgen.storage.names import printable
@@ -70,9 +71,7 @@ def command(
     max_error: float | None,
     kind: str,
     frame: str,
-    workers: int | None,
-    retries: int,
-    timeout: float | None,
+    run: Run,
     overwrite: bool,
     untrusted: bool,
     as_json: bool,
@@ -108,9 +107,7 @@ def command(
             frame=frame,
             units=units,
             max_error_mm=max_error,
-            workers=workers or cores(),
-            retries=retries,
-            timeout=timeout,
+            run=run(),
             overwrite=overwrite,
             untrusted=untrusted,
             progress=lambda one: _report(shown, one),

@@ -11,6 +11,7 @@ from uvgen.cli.options import (
     MODEL,
     PATH_OR_URL,
     GroupedCommand,
+    Run,
     check_maps,
     is_given,
     option,
@@ -20,7 +21,7 @@ from uvgen.cli.options import (
     untrusted_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, reported, show_quality, show_warnings
+from uvgen.cli.progress import reported, show_quality, show_warnings
 from uvgen.cli.results import json_option, name_other_drafts, print_json
 from uvgen.cli.value_types import SCALE
 from uvgen.wording import count, shown_size
@@ -69,9 +70,7 @@ def command(
     frame: str,
     convention: str | None,
     untrusted: bool,
-    workers: int | None,
-    retries: int,
-    timeout: float | None,
+    run: Run,
     overwrite: bool,
     as_json: bool,
     quiet: bool,
@@ -105,7 +104,7 @@ def command(
     names = None if names_path is None else [reader.names[k] for k in find_names(reader.names, names_path)]
     if not quiet:
         n_pages = min(len(reader) if all_samples else worst, len(reader)) if names is None else len(names)
-        click.echo(_about(n_pages, len(reader), workers or cores(), thumbnails=thumbnails), err=True)
+        click.echo(_about(n_pages, len(reader), run().workers, thumbnails=thumbnails), err=True)
     name_other_drafts(out)
     evaluation = None
     with reported(quiet=quiet):
@@ -124,9 +123,7 @@ def command(
             verify=verify,
             evaluation=evaluation,
             untrusted=untrusted,
-            workers=workers or cores(),
-            retries=retries,
-            timeout=timeout,
+            run=run(),
             overwrite=overwrite,
         )
     problems = () if result.verified is None else result.verified.problems

@@ -35,6 +35,7 @@ from .images.align5 import crop_from_points5
 from .images.crop import crop_from_box, crop_from_landmarks, crop_similarity
 from .images.warp import warp_image
 from .jobs.cluster import running_on
+from .jobs.options import RunOptions
 from .maps.atlas import UvAtlas, build_atlas
 from .maps.landmarks import LandmarkWeights, aflw_texels, aflw_uv, landmark_texels, landmark_weights, read_landmarks
 from .maps.masks import face_mask, weight_mask
@@ -95,6 +96,7 @@ __all__ = [
     "Registration",
     "RepairResult",
     "ReportResult",
+    "RunOptions",
     "Sample",
     "ShardReader",
     "ShardResult",

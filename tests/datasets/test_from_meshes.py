@@ -25,6 +25,7 @@ from uvgen import (
     BuildConfig,
     BuildResult,
     MorphableModel,
+    RunOptions,
     augment_shards,
     build_atlas,
     build_shards,
@@ -415,7 +416,7 @@ def test_other_meshes_of_the_same_names_are_refused(
 def test_two_workers_make_the_same_bytes(
     tmp_path: Path, tree: Path, meshes: Path, model: MorphableModel, built: Path
 ) -> None:
-    import_meshes(tree, meshes, tmp_path / "out", model=model, config=CONFIG, workers=2)
+    import_meshes(tree, meshes, tmp_path / "out", model=model, config=CONFIG, run=RunOptions(2))
     assert file_hashes(tmp_path / "out") == file_hashes(built)
 
 

@@ -14,6 +14,7 @@ from support.photographs import write_photographs
 from uvgen import (
     NetworkOptions,
     PositionMapper,
+    RunOptions,
     crop_from_box,
     crop_from_landmarks,
     crop_similarity,
@@ -261,8 +262,8 @@ def test_interrupted_runs_go_on_to_the_same_bytes(photos, network, tmp_path, mon
 
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            predict_photographs(network, photos, tmp_path / "out", workers=workers, progress=stop, **arguments)
-    result = predict_photographs(network, photos, tmp_path / "out", workers=workers, **arguments)
+            predict_photographs(network, photos, tmp_path / "out", run=RunOptions(workers), progress=stop, **arguments)
+    result = predict_photographs(network, photos, tmp_path / "out", run=RunOptions(workers), **arguments)
     assert 0 < result.new_samples < N == len(result.faces)
     assert content(tmp_path / "out") == content(tmp_path / "whole")
     assert predict_photographs(network, photos, tmp_path / "out", **arguments).new_samples == 0
@@ -374,7 +375,7 @@ def test_wrong_arguments_raise_before_anything_is_written(photos, network, tmp_p
         ({"boxes": tmp_path / "boxes.csv", "landmarks": photos}, InputError, "boxes: given with landmarks"),
         ({"boxes": tmp_path / "boxes.csv"}, InputError, "boxes.csv: columns image, left, expected a CSV with columns"),
         ({"boxes": tmp_path / "none.csv"}, InputError, "none.csv: cannot be read"),
-        ({"workers": 0}, InputError, "workers: 0, expected 1 or more"),
+        ({"run": 8}, InputError, "run: 8, expected RunOptions"),
     ):
         with pytest.raises(error, match=message):
             predict_photographs(network, photos, tmp_path / "out", **{"options": IN_SIZES, **more})

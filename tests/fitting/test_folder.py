@@ -17,6 +17,7 @@ from PIL import Image
 from support.photographs import write_photographs
 
 from uvgen import (
+    RunOptions,
     build_shards,
     find_samples,
     fit_photographs,
@@ -102,8 +103,8 @@ def test_interrupted_runs_go_on_to_the_same_bytes(
 
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            fit_photographs(photos, tmp_path / "out", workers=workers, progress=stop)
-    result = fit_photographs(photos, tmp_path / "out", workers=workers)
+            fit_photographs(photos, tmp_path / "out", run=RunOptions(workers), progress=stop)
+    result = fit_photographs(photos, tmp_path / "out", run=RunOptions(workers))
     assert 0 < result.new_samples < N == len(result.faces)
     assert hashes(tmp_path / "out") == hashes(tmp_path / "whole")
     again = fit_photographs(photos, tmp_path / "out")

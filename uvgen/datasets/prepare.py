@@ -32,8 +32,8 @@ from uvgen.fitting.photographs import find_photographs
 from uvgen.fitting.worker import Photograph, open_table
 from uvgen.images.align5 import crop_from_points5
 from uvgen.images.codecs import JPEG_QUALITY
-from uvgen.jobs.options import RETRIES, RunOptions
-from uvgen.jobs.run import run
+from uvgen.jobs.options import RunOptions, check_run
+from uvgen.jobs.run import run_job
 from uvgen.progress import advance
 from uvgen.samples.files import check_machine
 from uvgen.samples.landmark_files import find_landmarks, says_nothing
@@ -99,9 +99,7 @@ def prepare_deep3d(
     detector_model: str | os.PathLike[str] | None = None,
     exif: str = "apply",
     quality: int = JPEG_QUALITY,
-    workers: int = 1,
-    retries: int = RETRIES,
-    timeout: float | None = None,
+    run: RunOptions = RunOptions(),
     overwrite: bool = False,
     progress: Callable[[int], object] | None = None,
 ) -> PreparedFaces:
@@ -124,8 +122,10 @@ def prepare_deep3d(
         Whether photographs are turned upright as their EXIF orientation says.
     quality : int
         JPEG quality of the skin masks, 1 to 100.
-    workers, retries, timeout, overwrite
-        As for `uvgen.export_shards`; `timeout` is of a few photographs.
+    run : RunOptions
+        As for `uvgen.build_shards`; a task is a few photographs.
+    overwrite : bool
+        As for `uvgen.export_shards`.
     progress : callable, optional
         Called after every few photographs with their number.
 
@@ -149,7 +149,7 @@ def prepare_deep3d(
     >>> uvgen.prepare_deep3d("photos/", "deep3d/", detector="mediapipe").faces
     """
     started = time.perf_counter()
-    how = RunOptions(workers, retries, timeout)
+    check_run(run)
     choice(exif, "exif", EXIF)
     quality = number_in(quality, "quality", 1, 100, whole=True)
     if detections is None and detector is None:
@@ -179,8 +179,8 @@ def prepare_deep3d(
         }  # fmt: skip
         record = ExportRecord(draft, settings, batches, check_there, partial(_finish, draft, photographs))
         counted = None if progress is None else lambda written: progress(len(written.part.photographs))
-        run(
-            job, batches, record, draft, how, progress=counted, doing="preparing",
+        run_job(
+            job, batches, record, draft, run, progress=counted, doing="preparing",
             count=lambda batch: len(batch.photographs), locked=True,
         )  # fmt: skip
     skipped = tuple(record.skipped)

@@ -23,8 +23,8 @@ from uvgen.fitting.fitted import Unfitted
 from uvgen.fitting.folder import AUTO, FACES, choose_detector, which_are_marked
 from uvgen.fitting.photographs import find_photographs, in_batches, units_of
 from uvgen.fitting.worker import open_table
-from uvgen.jobs.options import RETRIES, RunOptions
-from uvgen.jobs.run import run
+from uvgen.jobs.options import RunOptions, check_run
+from uvgen.jobs.run import run_job
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
@@ -90,9 +90,7 @@ def predict_photographs(
     write: Sequence[str] = ("mesh", "landmarks", "pose"),
     draw: Drawing | None = None,
     kind: str = "sparse",
-    workers: int = 1,
-    retries: int = RETRIES,
-    timeout: float | None = None,
+    run: RunOptions = RunOptions(),
     overwrite: bool = False,
     untrusted: bool = False,
     progress: Callable[[PredictedBatch], object] | None = None,
@@ -132,7 +130,7 @@ def predict_photographs(
         "pose", angles, crop and more as .json; "map", the position map as .npy. All in px of the photograph.
     draw, kind
         `uvgen.draw_alignment`, or another function like it, and what it is to draw.
-    workers, retries, timeout, overwrite, untrusted
+    run, overwrite, untrusted
         As for `uvgen.fit_photographs`.
     progress : callable, optional
         Called with what came of every few photographs.
@@ -157,7 +155,7 @@ def predict_photographs(
     >>> uvgen.predict_photographs("network.onnx", "photos/", "predicted/", draw=uvgen.draw_alignment).faces[0].yaw_deg
     """
     started = time.perf_counter()
-    how = RunOptions(workers, retries, timeout)
+    check_run(run)
     for value, name, allowed in ((faces, "faces", FACES), (crop, "crop", CROPS), (exif, "exif", EXIF)):
         choice(value, name, allowed)
     check_several(write, "write")
@@ -175,7 +173,7 @@ def predict_photographs(
     INDEX.check_folder(target)
     check_network_file(file)
     sha256 = hash_network(file)
-    sizes = try_network(file, sha256, chosen, timeout)  # what is wrong with it is said before any work
+    sizes = try_network(file, sha256, chosen, run.timeout)  # what is wrong with it is said before any work
     begin("listing photographs")
     photographs = find_photographs(root, target, faces)
     if "pose" in write:
@@ -197,8 +195,8 @@ def predict_photographs(
         tuple(dict.fromkeys(write)), draw, kind, disputed,
     )  # fmt: skip
     record = PredictRecord(job, photographs, overwrite=overwrite)
-    run(
-        job, units_of(photographs, same_person=False), record, target, how, group=in_batches, progress=progress,
+    run_job(
+        job, units_of(photographs, same_person=False), record, target, run, group=in_batches, progress=progress,
         doing="predicting",
         count=lambda task: len(task.photographs), of="photograph",
     )  # fmt: skip

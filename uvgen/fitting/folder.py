@@ -20,8 +20,8 @@ from uvgen.fitting.landmarks import JAWS
 from uvgen.fitting.photographs import find_photographs, in_batches
 from uvgen.fitting.record import INDEX, FitRecord, check_fit_folder, plain_face
 from uvgen.fitting.worker import FitJob, Photograph, open_table
-from uvgen.jobs.options import RETRIES, RunOptions
-from uvgen.jobs.run import run
+from uvgen.jobs.options import RunOptions, check_run
+from uvgen.jobs.run import run_job
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
@@ -88,9 +88,7 @@ def fit_photographs(
     refine: bool = False,
     max_residual: float | None = None,
     exif: str = "apply",
-    workers: int = 1,
-    retries: int = RETRIES,
-    timeout: float | None = None,
+    run: RunOptions = RunOptions(),
     overwrite: bool = False,
     untrusted: bool = False,
     progress: Callable[[FittedBatch], object] | None = None,
@@ -128,10 +126,8 @@ def fit_photographs(
     exif : {"apply", "ignore"}
         Whether photographs are turned upright as their EXIF orientation says, and written so. Landmark files
         refer to the photographs as written.
-    workers : int
-        Processes; 1 works in this one, unless there is a `timeout`.
-    retries, timeout
-        As for `uvgen.build_shards`; `timeout` is of a few photographs.
+    run : RunOptions
+        As for `uvgen.build_shards`; a task is a few photographs.
     overwrite : bool
         Start anew if the folder holds samples that were fitted with other settings. Files that uvgen did not make are
         never touched.
@@ -157,10 +153,10 @@ def fit_photographs(
 
     Examples
     --------
-    >>> uvgen.fit_photographs("photos/", "fitted/", detector="dlib", workers=8).faces[0].residual
+    >>> uvgen.fit_photographs("photos/", "fitted/", detector="dlib").faces[0].residual
     """
     started = time.perf_counter()
-    how = RunOptions(workers, retries, timeout)
+    check_run(run)
     choice(faces, "faces", FACES)
     choice(jaw, "jaw", JAWS)
     choice(exif, "exif", EXIF)
@@ -189,8 +185,8 @@ def fit_photographs(
         refine, disputed,
     )  # fmt: skip
     record = FitRecord(job, photographs, same_person=same_person, overwrite=overwrite)
-    run(
-        job, record.units, record, out, how, group=in_batches,
+    run_job(
+        job, record.units, record, out, run, group=in_batches,
         progress=progress, doing="fitting", count=lambda task: len(task.photographs), of="photograph",
     )  # fmt: skip
     if not record.faces:

@@ -20,8 +20,8 @@ from uvgen.fitting.photographs import files_below, name_key
 from uvgen.fitting.scans.record import INDEX, RegisterRecord, plain_scan
 from uvgen.fitting.scans.registration import UNITS
 from uvgen.fitting.scans.worker import FORMATS, FRAMES, RegisteredScan, RegisterJob, RejectedScan, ScanFile
-from uvgen.jobs.options import RETRIES, RunOptions
-from uvgen.jobs.run import run
+from uvgen.jobs.options import RunOptions, check_run
+from uvgen.jobs.run import run_job
 from uvgen.meshes.scans import SCAN_SUFFIXES
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
@@ -83,9 +83,7 @@ def register_scans(
     frame: str = "scan",
     units: str = "auto",
     max_error_mm: float | None = None,
-    workers: int = 1,
-    retries: int = RETRIES,
-    timeout: float | None = None,
+    run: RunOptions = RunOptions(),
     overwrite: bool = False,
     untrusted: bool = False,
     progress: Callable[[RegisteredScan | RejectedScan], object] | None = None,
@@ -117,8 +115,8 @@ def register_scans(
         Unit of all scans; "auto" takes for each the one in which its face has a person's size.
     max_error_mm : float, optional
         Reject scans whose root mean square distance to their mesh is larger.
-    workers, retries, timeout
-        As for `uvgen.build_shards`; `timeout` is per scan.
+    run : RunOptions
+        As for `uvgen.build_shards`; a task is a scan.
     overwrite : bool
         Start anew if the folder holds meshes that were made with other settings. Files that uvgen did not make are
         never touched.
@@ -145,10 +143,10 @@ def register_scans(
 
     Examples
     --------
-    >>> uvgen.register_scans("scans/", "meshes/", max_error_mm=1.0, workers=8).scans[0].rms_mm
+    >>> uvgen.register_scans("scans/", "meshes/", max_error_mm=1.0).scans[0].rms_mm
     """
     started = time.perf_counter()
-    how = RunOptions(workers, retries, timeout)
+    check_run(run)
     choice(format, "format", FORMATS)
     choice(frame, "frame", FRAMES)
     choice(units, "units", UNITS)
@@ -167,8 +165,8 @@ def register_scans(
     file = BUILTIN if model == BUILTIN else None if opened.path is None else str(opened.path)
     job = RegisterJob(root, out, opened, file, where, detector, weights, format, frame, units, max_error_mm)
     record = RegisterRecord(job, found, overwrite=overwrite)
-    run(
-        job, record.units, record, out, how, progress=progress,
+    run_job(
+        job, record.units, record, out, run, progress=progress,
         doing="registering", count=lambda task: 1, of="scan",
     )  # fmt: skip
     if not record.scans:

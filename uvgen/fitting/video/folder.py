@@ -25,8 +25,8 @@ from uvgen.fitting.video.record import FittedVideo, VideoRecord, videos_of
 from uvgen.fitting.video.state import marks_of
 from uvgen.fitting.video.worker import VideoJob
 from uvgen.fitting.worker import open_table
-from uvgen.jobs.options import RETRIES, RunOptions
-from uvgen.jobs.run import run
+from uvgen.jobs.options import RunOptions, check_run
+from uvgen.jobs.run import run_job
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
@@ -89,9 +89,7 @@ def fit_video(
     fps: float | None = None,
     max_residual: float | None = None,
     exif: str = "apply",
-    workers: int = 1,
-    retries: int = RETRIES,
-    timeout: float | None = None,
+    run: RunOptions = RunOptions(),
     overwrite: bool = False,
     untrusted: bool = False,
     progress: Callable[[FittedBatch], object] | None = None,
@@ -125,10 +123,8 @@ def fit_video(
         which landmarks are not a face's.
     exif : {"apply", "ignore"}
         Whether pictures are turned upright as the video, or the frame's EXIF orientation, says.
-    workers : int
-        Processes; each works on a whole video.
-    retries, timeout
-        As for `uvgen.build_shards`; `timeout` is per video.
+    run : RunOptions
+        As for `uvgen.build_shards`; a task is a video.
     overwrite, untrusted
         As for `uvgen.fit_photographs`.
     progress : callable, optional
@@ -154,7 +150,7 @@ def fit_video(
     >>> uvgen.fit_video("clip.mp4", "fitted/", detector="mediapipe").videos[0].cuts
     """
     started = time.perf_counter()
-    how = RunOptions(workers, retries, timeout)
+    check_run(run)
     choice(jaw, "jaw", JAWS)
     choice(exif, "exif", EXIF)
     smoothness = number_in(smoothness, "smoothness", 0)
@@ -191,8 +187,8 @@ def fit_video(
     )
     job = replace(job, detector=name)
     record = VideoRecord(job, videos, overwrite=overwrite)
-    run(
-        job, record.units, record, out, how, progress=progress,
+    run_job(
+        job, record.units, record, out, run, progress=progress,
         doing="fitting", of="frame",
     )  # fmt: skip
     skipped = tuple(record.sorted_skipped())
