@@ -322,7 +322,7 @@ def test_build_bad_sample_costs_only_itself(model_path: Path, tmp_path: Path) ->
 def test_build_of_bad_parameters_alone_ends_before_any_work(tree: Path, model_path: Path, tmp_path: Path) -> None:
     for path in tree.rglob("*.mat"):
         path.unlink()
-    with pytest.raises(DatasetError, match=r"none of 9 samples can be used; the first: .*AFW_000_1_0.jpg: no \.mat"):
+    with pytest.raises(DatasetError, match=r"none of 9 samples can be used; the first, .*AFW_000_1_0.jpg: no \.mat"):
         make(tree, model_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

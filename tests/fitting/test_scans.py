@@ -149,7 +149,7 @@ def test_meshes_in_the_models_frame_are_turned_and_not_scaled(
 
 
 def test_scans_above_the_limit_are_rejected(scans: Path, model: MorphableModel, tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"none of 2 scans can be used; the first: .*/scan0\.npy: .* mm off the scan "
+    with pytest.raises(DatasetError, match=r"none of 2 scans can be used; the first, .*/scan0\.npy: .* mm off the scan "
                                            r"\(root mean square\), expected 0\.001 mm at most"):  # fmt: skip
         register_scans(scans, tmp_path / "out", model=model, max_error_mm=1e-3)
 

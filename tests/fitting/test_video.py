@@ -235,7 +235,7 @@ def test_a_video_without_faces_costs_itself(clips, images, tmp_path) -> None:
     result = fit(folder, tmp_path / "out")
     assert {face.name.split("/")[0] for face in result.faces} == {"turn"}
     (skip,) = result.skipped
-    assert skip.name == "nod" and "no frame with a face that can be used; the first: " in skip.reason
+    assert skip.name == "nod" and "no frame with a face that can be used; the first, " in skip.reason
     shutil.rmtree(folder / "turn")
     with pytest.raises(InputError, match="detector: none, and no landmark files"):
         fit(folder, tmp_path / "other")
