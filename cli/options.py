@@ -14,6 +14,7 @@ from uvgen.cli.value_types import AnyType, FiniteRange
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from uvgen.fitting.detectors import FaceDetector
     from uvgen.jobs.options import RunOptions
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any] | click.Command)
@@ -253,6 +254,50 @@ def on_error_option(what: str) -> Callable[[Decorated], Decorated]:
     """``--on-error``, which says what becomes of `what`."""
     return option("--on-error", type=click.Choice(["skip", "fail"]), default="skip", show_default=True,
                   group=HOW_IT_RUNS, help=f"{what}: skip and report it, or stop the run.")  # fmt: skip
+
+
+def landmarks_option(group: str) -> Callable[[Decorated], Decorated]:
+    """``--landmarks`` of photographs."""
+    return option("--landmarks", type=ANY_PATH, metavar="FOLDER|FILE", group=group,
+                  help="Landmark files (.txt, .pts, .npy, .mat) named as the images, or one CSV, JSON or XML for all.  "
+                       "[default: those beside the images]")  # fmt: skip
+
+
+def exif_option(group: str) -> Callable[[Decorated], Decorated]:
+    """``--exif`` of photographs, which are turned upright by default."""
+    return option("--exif", type=click.Choice(["apply", "ignore"]), default="apply", show_default=True, group=group,
+                  help="Turn photographs upright as their EXIF orientation says, or take them as stored.")  # fmt: skip
+
+
+def detector_options(group: str, default: str, finds: str) -> Callable[[Decorated], Decorated]:
+    """``--detector``, which `finds` landmarks, and its ``--detector-model``; see `detector_of`.
+
+    `default` is "auto", or "none" where only a detector that is named is used.
+    """
+    names = (["auto"] if default == "auto" else []) + ["none", "mediapipe", "dlib", "face-alignment"]
+    first = "; auto: the first one installed" if default == "auto" else ""
+    options = (
+        option("--detector", type=click.Choice(names), default=default, show_default=True, group=group,
+               help=f"Finds {finds}{first}."),
+        option("--detector-model", type=EXISTING_FILE, group=group, help="File of weights for the detector."),
+    )  # fmt: skip
+
+    def add(command: Decorated) -> Decorated:
+        for one in reversed(options):
+            command = one(command)
+        return command
+
+    return add
+
+
+def detector_of(name: str, model: Path | None) -> "FaceDetector | None":
+    """The detector that `detector_options` choose; UsageError for weights without one."""
+    if name == "none":
+        refuse_given(["detector_model"], "goes with a --detector")
+        return None
+    from uvgen.fitting.detectors import FaceDetector
+
+    return FaceDetector(name, model)
 
 
 untrusted_option = option(

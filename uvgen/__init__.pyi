@@ -25,6 +25,7 @@ from .errors import UvgenError
 from .evaluation.evaluate import EvaluationReport, evaluate_predictions
 from .evaluation.network import NetworkOptions
 from .evaluation.predict import PredictResult, predict_photographs
+from .fitting.detectors import FaceDetector
 from .fitting.folder import FitResult, fit_photographs
 from .fitting.landmarks import LandmarkFit, fit_landmarks
 from .fitting.scans.folder import RegisterResult, register_scans
@@ -78,6 +79,7 @@ __all__ = [
     "Diagnosis",
     "EvaluationReport",
     "ExportResult",
+    "FaceDetector",
     "FaceLandmarks",
     "Finding",
     "FitResult",

@@ -12,6 +12,7 @@ from support.onnx_models import constant_network, endless_network, identity_netw
 from support.photographs import write_photographs
 
 from uvgen import (
+    FaceDetector,
     NetworkOptions,
     PositionMapper,
     RunOptions,
@@ -30,9 +31,8 @@ from uvgen.errors import DatasetError, DependencyError, InputError, OutputError,
 from uvgen.evaluation import network as networks
 from uvgen.evaluation import network_trial
 from uvgen.evaluation import predict as predicting
-from uvgen.fitting import folder as fitting
+from uvgen.fitting import detectors
 from uvgen.fitting import photographs as listing
-from uvgen.fitting import worker
 from uvgen.meshes.read import read_mesh
 from uvgen.samples.box_tables import read_boxes
 from uvgen.samples.landmark_files import read_landmarks as landmarks_of_file
@@ -337,16 +337,15 @@ class _Found:
 def test_detectors_find_faces_where_no_file_has_them(photos, network, tmp_path, monkeypatch, faces, count) -> None:
     for path in photos.glob("*.txt"):
         path.unlink()
-    for module in (fitting, worker):
-        monkeypatch.setattr(module, "open_detector", lambda name, model=None: _Found())
+    monkeypatch.setattr(detectors, "open_detector", lambda name, model=None: _Found())
     result = predict_photographs(network, photos, tmp_path / "out", options=IN_SIZES, detector="dlib", faces=faces)
     assert len(result.faces) == count and result.detector == "dlib" and result.notice == "for research only"
     assert {face.source for face in result.faces} == {"dlib"}
     (tmp_path / "a.dat").write_bytes(b"1")
     with pytest.raises(SettingsError, match="was made with other weights of the detector"):
         predict_photographs(
-            network, photos, tmp_path / "out", options=IN_SIZES, detector="dlib", faces=faces,
-            detector_model=tmp_path / "a.dat",
+            network, photos, tmp_path / "out", options=IN_SIZES, faces=faces,
+            detector=FaceDetector("dlib", tmp_path / "a.dat"),
         )  # fmt: skip
     monkeypatch.setattr(_Found, "__call__", lambda self, image: [])
     with pytest.raises(DatasetError, match="dlib finds no face in it"):
@@ -354,7 +353,7 @@ def test_detectors_find_faces_where_no_file_has_them(photos, network, tmp_path, 
 
 
 def test_a_detector_that_no_photograph_needed_is_not_reported(photos, network, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(fitting, "open_detector", lambda name, model=None: _Found())
+    monkeypatch.setattr(detectors, "open_detector", lambda name, model=None: _Found())
     result = predict_photographs(network, photos, tmp_path / "out", options=IN_SIZES, detector="dlib")
     assert (len(result.faces), result.detector, result.notice) == (N, None, "")
 

@@ -27,7 +27,7 @@ from uvgen.preview.drawing import LEFT, LINES, MIDDLE, RIGHT, landmark_colors
 from uvgen.progress import begin
 from uvgen.report.folder import check_report_folder, report_on_success
 from uvgen.report.javascript import packed, write_script
-from uvgen.report.overview import Overview, describe
+from uvgen.report.overview import Checked, Overview, describe
 from uvgen.report.pictures import PER_FILE, THUMB, Drawn, Pictured, PictureJob, Prediction
 from uvgen.report.table import BIT, FLAGS, SampleTable
 from uvgen.samples.find import find_names
@@ -196,8 +196,9 @@ def write_report(
             if progress is not None:
                 progress(len(drawn.pictured.samples))
         heights = reader.column("image_height")
-        title = printable(reader.folder.resolve().name)
-        about = describe(title, index, reader.config, table, heights, verified, quality, model, len(shown), n_pages)
+        checked = Checked(verified, quality, with_model=model is not None)
+        pages = [("thumbnails here", f"{len(shown):,}"), ("pages here", f"{n_pages:,}")]
+        about = describe(reader, index, table, heights, checked, pages)
         if evaluation is not None:
             about = replace(about, facts=(*about.facts, *_prediction_facts(evaluation)))
         _write_rows(draft, table, heights, shown)

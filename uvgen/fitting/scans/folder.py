@@ -15,7 +15,7 @@ from typing import Any
 from uvgen.checks import choice, number_in
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
-from uvgen.fitting.detectors import open_detector, weights_of
+from uvgen.fitting.detectors import FaceDetector, as_detector, used_detector
 from uvgen.fitting.photographs import files_below, name_key
 from uvgen.fitting.scans.record import INDEX, RegisterRecord, plain_scan
 from uvgen.fitting.scans.registration import UNITS
@@ -77,8 +77,7 @@ def register_scans(
     *,
     model: MorphableModel | str | os.PathLike[str] = BUILTIN,
     landmarks: str | os.PathLike[str] | None = None,
-    detector: str | None = None,
-    detector_model: str | os.PathLike[str] | None = None,
+    detector: str | FaceDetector | None = None,
     format: str = "obj",
     frame: str = "scan",
     units: str = "auto",
@@ -101,11 +100,9 @@ def register_scans(
         The built-in model by default.
     landmarks : path-like, optional
         Folder of landmark files, see `uvgen.samples.scan_landmarks`; those beside the scans by default.
-    detector : str, optional
+    detector : str or FaceDetector, optional
         One of `uvgen.fitting.detectors.DETECTORS`, which finds landmarks in pictures of meshes that have no landmark
         file.
-    detector_model : path-like, optional
-        File with the detector's weights.
     format : {"obj", "ply", "glb", "npy"}
         Format of the meshes; "npy" holds only the vertices, (n, 3) float32.
     frame : {"scan", "model"}
@@ -157,13 +154,13 @@ def register_scans(
     where = None if landmarks is None else Path(os.path.abspath(landmarks))
     if where is not None and not where.is_dir():
         raise InputError(f"{where}: {'a file' if where.exists() else 'no such folder'}, expected a folder of landmarks")
-    weights = weights_of(detector, detector_model)
-    notice = "" if detector is None else open_detector(detector, weights).notice  # an error comes before any work
+    chosen = as_detector(detector)
+    notice = "" if chosen is None else chosen.open().notice  # an error comes before any work
     begin("listing scans")
     found = find_scans(root, out)
     opened = as_model(model, untrusted=untrusted)
     file = BUILTIN if model == BUILTIN else None if opened.path is None else str(opened.path)
-    job = RegisterJob(root, out, opened, file, where, detector, weights, format, frame, units, max_error_mm)
+    job = RegisterJob(root, out, opened, file, where, chosen, format, frame, units, max_error_mm)
     record = RegisterRecord(job, found, overwrite=overwrite)
     run_job(
         job, record.units, record, out, run, progress=progress,
@@ -173,11 +170,9 @@ def register_scans(
         first = record.sorted_rejected()[0]
         raise DatasetError(f"{root}: {none_can_be('used', len(found), 'scan', first.reason, first.scan)}")
     registered = tuple(record.sorted_scans())
-    used = any(scan.source == detector for scan in registered)
+    used, notice = used_detector(chosen, notice, {scan.source for scan in registered})
     return RegisterResult(
-        registered, tuple(record.sorted_rejected()), record.new_samples, detector if used else None,
-        notice if used else "",
-        time.perf_counter() - started,
+        registered, tuple(record.sorted_rejected()), record.new_samples, used, notice, time.perf_counter() - started
     )  # fmt: skip
 
 
