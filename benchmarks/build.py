@@ -33,6 +33,7 @@ from scipy.io import savemat
 
 from uvgen import (
     PositionMapper,
+    RunOptions,
     Sample,
     build_shards,
     find_samples,
@@ -154,7 +155,9 @@ def rate(
         marks.append((clock(), shard.entry.samples))
         memory.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
-    result = build_shards(samples, out, model=model, config=config, workers=workers, overwrite=True, progress=finished)
+    result = build_shards(
+        samples, out, model=model, config=config, run=RunOptions(workers), overwrite=True, progress=finished
+    )
     n = sum(count for _, count in marks[workers:])
     return (marks[-1][0] - marks[workers - 1][0]) / n * 1e3, result.size_bytes / result.samples, memory
 

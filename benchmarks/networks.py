@@ -94,9 +94,9 @@ def main() -> None:
     if not shards.is_dir():
         began = time.perf_counter()
         workers = cpu_count()
-        uvgen.render_faces(options.out / "faces", max(1, options.faces // 2), workers=workers)
+        uvgen.render_faces(options.out / "faces", max(1, options.faces // 2), run=uvgen.RunOptions(workers))
         config = uvgen.BuildConfig(size=options.size)
-        uvgen.build_shards(options.out / "faces", shards, model="builtin", config=config, workers=workers)
+        uvgen.build_shards(options.out / "faces", shards, model="builtin", config=config, run=uvgen.RunOptions(workers))
         print(f"{options.faces} faces drawn and built in {time.perf_counter() - began:.0f} s", file=sys.stderr)
     device = torch.cuda.get_device_name() if options.device == "cuda" else f"CPU, {cpu_count()} cores"
     print(f"{options.faces} synthetic faces at {options.size} px, {options.minutes:g} minutes in all, {device}\n")

@@ -107,7 +107,8 @@ def build(options: argparse.Namespace, backend: str, workers: int, data: Path, a
             states.append(state(beside))
 
     started, used = time.perf_counter(), processor_seconds([os.getpid(), *beside])
-    how: Any = {"model": options.model or "builtin", "config": config, "workers": workers, "progress": finished}
+    how: Any = {"model": options.model or "builtin", "config": config, "run": uvgen.RunOptions(workers)}
+    how["progress"] = finished
     where = {"local": ("local", None), "dask": ("dask", None), "running": ("dask", address)}[backend]
     with uvgen.running_on(*where, workers=None if backend == "local" else workers):
         uvgen.build_shards(samples, data.parent / "out", **how)

@@ -18,7 +18,7 @@ from timing import best_ms  # before NumPy: it asks for one BLAS thread
 import numpy as np
 
 import uvgen.synth.portrait as portrait
-from uvgen import find_samples, load_model, read_image
+from uvgen import RunOptions, find_samples, load_model, read_image
 from uvgen.models.morphable import MorphableModel
 from uvgen.randomness import keyed_generator
 from uvgen.synth import render_faces, sample_names
@@ -108,7 +108,9 @@ def main() -> None:
             seconds = time.perf_counter() - started
             print(f"one core, {what}: {made / seconds:.1f} images/s ({seconds / made * 1e3 / floor:.1f} × the floor)")
         started = time.perf_counter()
-        result = render_faces(folder / "all", options.count, model=model, size=options.size, workers=options.workers)
+        result = render_faces(
+            folder / "all", options.count, model=model, size=options.size, run=RunOptions(options.workers)
+        )
         made = result.new_samples
         seconds = time.perf_counter() - started
         print(f"uvgen.synth, {options.workers} workers, starting them included: {made / seconds:.1f} images/s")

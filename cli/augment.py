@@ -9,6 +9,7 @@ from uvgen.cli.options import (
     MODEL,
     PATH_OR_URL,
     GroupedCommand,
+    Run,
     on_error_option,
     option,
     overwrite_option,
@@ -17,7 +18,7 @@ from uvgen.cli.options import (
     verbose_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, finish, reported
+from uvgen.cli.progress import finish, reported
 from uvgen.cli.results import json_option
 from uvgen.cli.value_types import SEED
 
@@ -55,9 +56,7 @@ def command(
     seed: int,
     out: Path,
     copies: int,
-    workers: int | None,
-    retries: int,
-    timeout: float | None,
+    run: Run,
     on_error: str,
     overwrite: bool,
     untrusted: bool,
@@ -94,9 +93,7 @@ def command(
             copies=copies,
             seed=seed,
             model=model,
-            workers=workers or cores(),
-            retries=retries,
-            timeout=timeout,
+            run=run(),
             on_error=on_error,
             overwrite=overwrite,
             untrusted=untrusted,

@@ -8,16 +8,12 @@ from typing import Any
 import click
 
 from uvgen.cli.build_inputs import (
-    augmentation_of,
-    check_effects,
-    check_inputs,
-    check_maps_options,
-    check_mesh_options,
+    check_sources,
+    config_of,
     mesh_samples,
     model_of,
     print_plan,
     samples_of,
-    targets_of,
 )
 from uvgen.cli.options import (
     ANY_PATH,
@@ -26,6 +22,7 @@ from uvgen.cli.options import (
     MODEL,
     PATH_OR_URL,
     GroupedCommand,
+    Run,
     is_given,
     on_error_option,
     option,
@@ -35,9 +32,10 @@ from uvgen.cli.options import (
     verbose_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, finish, reported, show_warnings
+from uvgen.cli.progress import finish, reported, show_warnings
 from uvgen.cli.results import json_option
 from uvgen.cli.value_types import SCALE, SEED, FiniteRange, NameList
+from uvgen.progress import begin
 
 _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
 
@@ -157,9 +155,7 @@ def command(
     out: Path,
     weights_path: Path | None,
     augment: str | None,
-    workers: int | None,
-    retries: int,
-    timeout: float | None,
+    run: Run,
     on_error: str,
     overwrite: bool,
     untrusted: bool,
@@ -188,108 +184,75 @@ def command(
     Exit status: 0 all written, 3 some samples skipped, 1 failed or no sample can be used, 2 wrong usage,
     130, 143, 129 interrupted.
     """
-    from uvgen import BuildConfig, build_shards, import_maps, import_meshes, load_model
-    from uvgen.datasets.compile_ahead import compile_ahead
+    from uvgen import import_maps, import_meshes, load_model
     from uvgen.datasets.output_folder import check_output
-    from uvgen.progress import begin
 
-    check_effects(augment, config_options)
-    augmentation = None if augment is None else augmentation_of(augment)
-    config = BuildConfig(
-        **{
-            **config_options,
-            "augmentation": augmentation,
-            **targets_of(config_options["targets"], config_options["maps"]),
-            "max_nme": None if config_options["max_nme"] is None else config_options["max_nme"] / 100,
-            "uv_size": config_options["uv_size"] or config_options["size"],
-            "compression": None if config_options["compression"] == "none" else config_options["compression"],
-        }
-    )
-    how: dict[str, Any] = {
-        "config": config, "weights": weights_path, "workers": workers or cores(), "retries": retries,
-        "timeout": timeout, "on_error": on_error, "overwrite": overwrite,
-    }  # fmt: skip
-    if maps_from is not None:
-        if meshes is not None or cameras is not None:
-            raise click.UsageError("--meshes and --cameras do not go with --maps-from")
-        check_maps_options(maps_from, model_path)
-        with reported(quiet=quiet, verbose=verbose) as shown:
-            result = import_maps(
-                maps_from,
-                out,
-                model=load_model(model_path or "builtin", untrusted=untrusted),
-                layout=maps_layout,
-                scale=maps_scale,
-                convention=config.convention if is_given("convention") else None,
-                originals=data,
-                limit=limit,
-                **how,
-                progress=shown.shard_finished,
-            )
-        finish(out, result, quiet=quiet, verbose=verbose, as_json=as_json)
-        return
-    if maps_layout is not None or maps_scale is not None:
-        raise click.UsageError("--maps-layout and --maps-scale go with --maps-from")
-    if meshes is None:
-        if cameras is not None:
-            raise click.UsageError("--cameras goes with --meshes")
-        check_inputs(data, model_path)
-    else:
-        check_mesh_options(meshes, model_path)
-    if not dry_run:
+    config = config_of(config_options, augment)
+    check_sources(data, maps_from, meshes, model_path)
+    which: dict[str, Any] = {
+        "subsets": subsets,
+        "flip": flip,
+        "names": list_path,
+        "exclude": exclude_path or (),
+        "limit": limit,
+    }
+    if maps_from is None and not dry_run:
         check_output(out, overwrite=overwrite)
-    if meshes is not None:
-        with reported(quiet=quiet, verbose=verbose) as shown:
-            begin("listing meshes")
-            if dry_run:
-                samples = mesh_samples(
-                    data, meshes, cameras, subsets, flip=flip, list_path=list_path, exclude_path=exclude_path,
-                    limit=limit,
-                )  # fmt: skip
-                print_plan(samples, replace(config, meshes=True), out, overwrite=overwrite, as_json=as_json)
-                return
-            result = import_meshes(
-                data,
-                meshes,
-                out,
-                model=model_of(model_path, meshes, untrusted=untrusted),
-                cameras=cameras,
-                subsets=subsets,
-                flip=flip,
-                names=list_path,
-                exclude=exclude_path or (),
-                limit=limit,
-                **how,
-                progress=shown.shard_finished,
-            )
-        finish(out, result, quiet=quiet, verbose=verbose, as_json=as_json)
-        return
-    if data is None and not quiet:
+    if data is maps_from is meshes is None and not quiet:
         click.echo("using uvgen's built-in model and sample set (made on first use): no --data, no --model", err=True)
+    if dry_run:
+        with reported(quiet=quiet, verbose=verbose):
+            _plan(data, meshes, cameras, which, config, out, overwrite=overwrite, as_json=as_json)
+        return
     with reported(quiet=quiet, verbose=verbose) as shown:
-        compiling = compile_ahead(1 if dry_run else how["workers"], for_samples=data is None)
-        if data is None:
-            compiling.wait("samples")  # which may have to be made
-        begin("listing samples")
-        samples, root = samples_of(
-            data, subsets, flip=flip, list_path=list_path, exclude_path=exclude_path, limit=limit
-        )
-        if dry_run:
-            print_plan(samples, config, out, overwrite=overwrite, as_json=as_json)
-            return
-        begin("reading the model")
-        model = model_of(model_path, data, untrusted=untrusted)
-        compiling.wait("build")
-        result = build_shards(
-            samples,
-            out,
-            model=model,
-            root=root,
-            **how,
-            progress=shown.shard_finished,
-        )
-    if data is not None:
+        how: dict[str, Any] = {
+            "config": config, "weights": weights_path, "run": run(), "on_error": on_error, "overwrite": overwrite,
+            "progress": shown.shard_finished,
+        }  # fmt: skip
+        if maps_from is not None:
+            convention = config.convention if is_given("convention") else None
+            model = load_model(model_path or "builtin", untrusted=untrusted)
+            result = import_maps(
+                maps_from, out, model=model, layout=maps_layout, scale=maps_scale, convention=convention,
+                originals=data, limit=limit, **how,
+            )  # fmt: skip
+        elif meshes is not None:
+            begin("listing meshes")
+            model = model_of(model_path, meshes, untrusted=untrusted)
+            result = import_meshes(data, meshes, out, model=model, cameras=cameras, **which, **how)
+        else:
+            result = _build(data, out, model_path, which, how, untrusted=untrusted)
+    if data is not None and maps_from is meshes is None:
         from uvgen.datasets.build import about_unread
 
         show_warnings(about_unread(data))
     finish(out, result, quiet=quiet, verbose=verbose, as_json=as_json)
+
+
+def _plan(
+    data: Path | None, meshes: Path | None, cameras: Path | None, which: dict[str, Any], config: Any, out: Path,
+    *, overwrite: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Print what a build of samples or meshes would do."""
+    begin("listing samples" if meshes is None else "listing meshes")
+    samples = samples_of(data, **which)[0] if meshes is None else mesh_samples(data, meshes, cameras, **which)
+    print_plan(samples, replace(config, meshes=meshes is not None), out, overwrite=overwrite, as_json=as_json)
+
+
+def _build(
+    data: Path | None, out: Path, model_path: Path | str | None, which: dict[str, Any], how: dict[str, Any],
+    *, untrusted: bool,
+) -> Any:  # fmt: skip
+    """Build samples, and meanwhile compile what that needs, if this machine has not."""
+    from uvgen import build_shards
+    from uvgen.datasets.compile_ahead import compile_ahead
+
+    compiling = compile_ahead(how["run"].workers, for_samples=data is None)
+    if data is None:
+        compiling.wait("samples")  # which may have to be made
+    begin("listing samples")
+    samples, root = samples_of(data, **which)
+    begin("reading the model")
+    model = model_of(model_path, data, untrusted=untrusted)
+    compiling.wait("build")
+    return build_shards(samples, out, model=model, root=root, **how)

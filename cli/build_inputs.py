@@ -22,7 +22,23 @@ _NOT_OF_MESHES = {
 """Options that ask for what samples of meshes do not have."""
 
 
-def targets_of(names: tuple[str, ...], maps: str) -> dict[str, Any]:
+def config_of(options: dict[str, Any], augment: str | None) -> Any:
+    """The `BuildConfig` of the options that have its fields' names, and of --augment."""
+    from uvgen import BuildConfig
+
+    _check_effects(augment, options)
+    augmentation = None if augment is None else augmentation_of(augment)
+    given = {
+        **options,
+        **_targets_of(options["targets"], options["maps"]),
+        "max_nme": None if options["max_nme"] is None else options["max_nme"] / 100,
+        "uv_size": options["uv_size"] or options["size"],
+        "compression": None if options["compression"] == "none" else options["compression"],
+    }
+    return BuildConfig(**given, augmentation=augmentation)
+
+
+def _targets_of(names: tuple[str, ...], maps: str) -> dict[str, Any]:
     """Which targets are stored beside the map, and whether that is, as the configuration has them."""
     from uvgen.errors import InputError
     from uvgen.maps.target_layouts import check_targets
@@ -40,7 +56,7 @@ def targets_of(names: tuple[str, ...], maps: str) -> dict[str, Any]:
     return {"targets": targets, "maps": "none"}
 
 
-def check_effects(augment: str | None, options: dict[str, Any]) -> None:
+def _check_effects(augment: str | None, options: dict[str, Any]) -> None:
     """Raise UsageError for options that change nothing without another one."""
     if augment is None:
         refuse_given(["copies"], "goes with --augment")
@@ -50,7 +66,21 @@ def check_effects(augment: str | None, options: dict[str, Any]) -> None:
         refuse_given(["posmap_dtype"], "goes with --maps stored")
 
 
-def check_maps_options(maps: Path, model: Path | str | None) -> None:
+def check_sources(data: Path | None, maps: Path | None, meshes: Path | None, model: Path | str | None) -> None:
+    """Raise an error unless what goes in is complete and goes together: samples, meshes, or finished maps."""
+    if maps is not None:
+        refuse_given(["meshes", "cameras"], "does not go with --maps-from")
+        _check_maps_options(maps, model)
+        return
+    refuse_given(["maps_layout", "maps_scale"], "goes with --maps-from")
+    if meshes is not None:
+        _check_mesh_options(meshes, model)
+        return
+    refuse_given(["cameras"], "goes with --meshes")
+    _check_inputs(data, model)
+
+
+def _check_maps_options(maps: Path, model: Path | str | None) -> None:
     """Raise UsageError for options that ask for what finished crops and maps do not have."""
     from uvgen.errors import DatasetError
 
@@ -61,7 +91,7 @@ def check_maps_options(maps: Path, model: Path | str | None) -> None:
     refuse_given(_NOT_OF_MAPS, "does not go with --maps-from, whose crops and maps are finished")
 
 
-def check_mesh_options(meshes: Path, model: Path | str | None) -> None:
+def _check_mesh_options(meshes: Path, model: Path | str | None) -> None:
     """Raise UsageError for options that ask for what meshes do not have."""
     from uvgen.datasets.made_with import says_its_model
 
@@ -82,16 +112,14 @@ def mesh_samples(
     subsets: tuple[str, ...],
     *,
     flip: bool,
-    list_path: Path | None,
-    exclude_path: Path | None,
-    limit: int | None,
+    **others: Any,
 ) -> Any:
-    """The images with meshes that the options choose."""
+    """The images with meshes that the options choose; `others` are those of `choose_samples`."""
     from uvgen.samples.find import choose_samples
     from uvgen.samples.mesh_files import find_meshes
 
     found = find_meshes(data or meshes, meshes, cameras, subsets, flip=flip)
-    return choose_samples(found, list_path, exclude_path or (), limit)
+    return choose_samples(found, **others)
 
 
 def model_of(path: Path | str | None, data: Path | None, *, untrusted: bool) -> Any:
@@ -106,7 +134,7 @@ def model_of(path: Path | str | None, data: Path | None, *, untrusted: bool) -> 
     return load_model(path or "builtin", untrusted=untrusted)
 
 
-def check_inputs(data: Path | None, model: Path | str | None) -> None:
+def _check_inputs(data: Path | None, model: Path | str | None) -> None:
     """Raise an error unless samples and model go together; both are the built-in ones if neither is named."""
     from uvgen.datasets.made_with import says_its_model
     from uvgen.errors import DatasetError
@@ -134,16 +162,8 @@ def check_inputs(data: Path | None, model: Path | str | None) -> None:
     raise click.UsageError("missing --model: the parameters in --data belong to a model (bfm.h5, or builtin)")
 
 
-def samples_of(
-    data: Path | None,
-    subsets: tuple[str, ...],
-    *,
-    flip: bool,
-    list_path: Path | None,
-    exclude_path: Path | None,
-    limit: int | None,
-) -> tuple[Any, Path]:
-    """The samples that the options choose, counted before the work begins, and their folder."""
+def samples_of(data: Path | None, subsets: tuple[str, ...], *, flip: bool, **others: Any) -> tuple[Any, Path]:
+    """The samples that the options choose, counted before the work begins, and their folder; see `mesh_samples`."""
     from uvgen import find_samples
     from uvgen.errors import DatasetError
     from uvgen.samples.find import choose_samples, folder_of
@@ -156,7 +176,7 @@ def samples_of(
         if data is not None:
             raise
         raise DatasetError(str(error).replace(str(root), "the built-in sample set")) from error
-    return choose_samples(samples, list_path, exclude_path or (), limit), folder_of(root)
+    return choose_samples(samples, **others), folder_of(root)
 
 
 def print_plan(samples: Any, config: Any, out: Path, *, overwrite: bool = False, as_json: bool = False) -> None:

@@ -10,13 +10,14 @@ from uvgen.cli.options import (
     EXISTING_FILE,
     MODEL,
     PATH_OR_URL,
+    Run,
     check_maps,
     overwrite_option,
     refuse_given,
     untrusted_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, reported
+from uvgen.cli.progress import reported
 from uvgen.cli.results import json_option, name_other_drafts, name_skipped, print_json
 from uvgen.wording import count
 
@@ -59,9 +60,7 @@ def command(
     quality: int,
     list_path: Path | None,
     split: str | None,
-    workers: int | None,
-    retries: int,
-    timeout: float | None,
+    run: Run,
     overwrite: bool,
     untrusted: bool,
     as_json: bool,
@@ -106,7 +105,7 @@ def command(
         result = export_shards(
             shards, out, to, model=model, data=data, convention=convention, quality=quality, names=list_path,
             split=split,
-            workers=workers or cores(), retries=retries, timeout=timeout, overwrite=overwrite, untrusted=untrusted,
+            run=run(), overwrite=overwrite, untrusted=untrusted,
         )  # fmt: skip
     if result.unwritten and not quiet:
         click.echo(f"note: {to} has no place for {', '.join(result.unwritten)}: left out", err=True)

@@ -9,9 +9,13 @@ import click
 
 from uvgen.cli.options import (
     ANY_PATH,
-    EXISTING_FILE,
     MODEL,
     GroupedCommand,
+    Run,
+    detector_of,
+    detector_options,
+    exif_option,
+    landmarks_option,
     option,
     overwrite_option,
     quiet_option,
@@ -20,7 +24,7 @@ from uvgen.cli.options import (
     verbose_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, reported, show_warnings, waited
+from uvgen.cli.progress import reported, show_warnings, waited
 from uvgen.cli.results import json_option, name_skipped, print_json
 from uvgen.cli.value_types import FiniteRange
 from uvgen.storage.names import printable
@@ -36,22 +40,11 @@ _WHAT, _HOW, _OUTPUT = "What goes in", "How faces are fitted", "What comes out"
              "pip install '.[video]'.")  # fmt: skip
 @option("-o", "--out", type=ANY_PATH, required=True, group=_OUTPUT,
         help="Folder to make, like 300W-LP's: each photograph with its parameters.")  # fmt: skip
-@option("--landmarks", type=ANY_PATH, metavar="FOLDER|FILE", group=_WHAT,
-        help="Landmark files (.txt, .pts, .npy, .mat) named as the images, or one CSV, JSON or XML for all.  "
-             "[default: those beside the images]")  # fmt: skip
-@option(
-    "--detector",
-    type=click.Choice(["auto", "none", "mediapipe", "dlib", "face-alignment"]),
-    default="auto",
-    show_default=True,
-    group=_WHAT,
-    help="Finds landmarks of images that no file has landmarks for; auto: the first one installed.",
-)
-@option("--detector-model", type=EXISTING_FILE, group=_WHAT, help="File of weights for the detector.")
+@landmarks_option(_WHAT)
+@detector_options(_WHAT, "auto", "landmarks of images that no file has landmarks for")
 @option("--faces", type=click.Choice(["largest", "all"]), default="largest", show_default=True, group=_WHAT,
         help="Which faces of a photograph to fit.")  # fmt: skip
-@option("--exif", type=click.Choice(["apply", "ignore"]), default="apply", show_default=True, group=_WHAT,
-        help="Turn photographs upright as their EXIF orientation says, or take them as stored.")  # fmt: skip
+@exif_option(_WHAT)
 @option("--model", "model_path", type=MODEL, default="builtin", show_default=True, group=_HOW,
         help="Morphable model: uvgen's .h5, another that docs/models.md lists, or the word builtin.")  # fmt: skip
 @option(
@@ -99,9 +92,7 @@ def command(
     same_person: bool,
     refine: bool,
     max_residual: float | None,
-    workers: int | None,
-    retries: int,
-    timeout: float | None,
+    run: Run,
     overwrite: bool,
     untrusted: bool,
     as_json: bool,
@@ -127,15 +118,13 @@ def command(
     from uvgen.fitting.photographs import about_other_pictures
     from uvgen.fitting.record import check_fit_folder
 
-    if detector == "none":
-        refuse_given(["detector_model"], "goes with a --detector")
     _check_usage(images, video, same_person=same_person, refine=refine, faces=faces)
+    found_by = detector_of(detector, detector_model)
     check_fit_folder(out)
     common: dict[str, Any] = {
-        "model": model_path, "landmarks": landmarks, "detector": None if detector == "none" else detector,
-        "detector_model": detector_model, "jaw": jaw, "exif": exif,
-        "max_residual": None if max_residual is None else max_residual / 100, "workers": workers or cores(),
-        "retries": retries, "timeout": timeout, "overwrite": overwrite, "untrusted": untrusted,
+        "model": model_path, "landmarks": landmarks, "detector": found_by, "jaw": jaw, "exif": exif,
+        "max_residual": None if max_residual is None else max_residual / 100, "run": run(), "overwrite": overwrite,
+        "untrusted": untrusted,
     }  # fmt: skip
     with reported(quiet=quiet, verbose=verbose) as shown:
         common["progress"] = lambda batch: _report(shown, batch)

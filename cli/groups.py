@@ -107,6 +107,7 @@ class SpokenGroup(click.Group):
             formatter.write_dl(rows)
 
 
+_NAMED = {"argument `weights` of FaceDetector": "--detector-model"}
 _MENTIONED = re.compile(r"argument `([a-z][a-z0-9_]*)`")
 
 
@@ -116,6 +117,8 @@ def as_typed(text: str) -> str:
     The library mentions arguments as ``argument `uv_from```, and works with absolute paths, since its processes may
     have another working folder.
     """
+    for mentioned, named in _NAMED.items():
+        text = text.replace(mentioned, named)
     text = _MENTIONED.sub(lambda found: f"--{found[1].replace('_', '-')}", text)
     context = click.get_current_context(silent=True)
     arguments = [] if context is None else context.find_root().meta.get(ARGUMENTS, [])
@@ -131,7 +134,7 @@ def as_typed(text: str) -> str:
 
 
 _ARGUMENT = re.compile(r"([a-z][a-z0-9_]*): ")
-_OTHERWISE_NAMED = {"names": ("list_path", "names_path")}
+_OTHERWISE_NAMED = {"names": ("list_path",)}
 
 
 def with_option(text: str, command: click.Command | None, arguments: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from uvgen.cli.options import (
     EXISTING_FILE,
     PATH_OR_URL,
     GroupedCommand,
+    Run,
     option,
     overwrite_option,
     quiet_option,
@@ -15,7 +16,7 @@ from uvgen.cli.options import (
     verbose_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, finish, reported
+from uvgen.cli.progress import finish, reported
 from uvgen.cli.results import json_option
 
 _WHAT = "What is copied"
@@ -45,9 +46,7 @@ def command(
     list_path: Path | None,
     split: str | None,
     shard_size: int | None,
-    workers: int | None,
-    retries: int,
-    timeout: float | None,
+    run: Run,
     overwrite: bool,
     untrusted: bool,
     as_json: bool,
@@ -73,7 +72,7 @@ def command(
     check_output(out, overwrite=overwrite)
     with reported(quiet=quiet, verbose=verbose) as shown:
         result = merge_shards(
-            shards, out, names=list_path, split=split, shard_size=shard_size, workers=workers or cores(),
-            retries=retries, timeout=timeout, overwrite=overwrite, untrusted=untrusted, progress=shown.shard_finished,
+            shards, out, names=list_path, split=split, shard_size=shard_size, run=run(),
+            overwrite=overwrite, untrusted=untrusted, progress=shown.shard_finished,
         )  # fmt: skip
     finish(out, result, quiet=quiet, verbose=verbose, as_json=as_json)

@@ -14,6 +14,9 @@ from uvgen.cli.value_types import AnyType, FiniteRange
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from uvgen.fitting.detectors import FaceDetector
+    from uvgen.jobs.options import RunOptions
+
 Decorated = TypeVar("Decorated", bound=Callable[..., Any] | click.Command)
 
 
@@ -183,23 +186,51 @@ _OPTIONS_OF_WORKERS = (
 )  # fmt: skip
 
 
+Run = Callable[[], "RunOptions"]
+"""What `workers_option` hands to commands."""
+
+
 def workers_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """``--workers``, ``--retries``, ``--timeout``, and where the processes run, which the command need not know."""
+    """``--workers``, ``--retries``, ``--timeout``, and where the processes run, which the command need not know.
+
+    The command gets them as `run`, which returns `RunOptions`. It calls that once its usage is checked, because
+    counting processors loads joblib.
+    """
 
     @wraps(command)
-    def on_backend(*args: Any, backend: str, address: str | None, workers: int | None, **kwargs: Any) -> Any:
+    def on_backend(
+        *args: Any, backend: str, address: str | None, workers: int | None, retries: int, timeout: float | None,
+        **kwargs: Any,
+    ) -> Any:  # fmt: skip
+        def run() -> "RunOptions":
+            from uvgen.jobs.options import RunOptions
+
+            return RunOptions(workers or cores(), retries, timeout)
+
         if backend == "local" and address is not None:
             raise click.UsageError("--address goes with --backend dask or ray")
         if backend == "local":  # which needs none of what clusters do
-            return command(*args, workers=workers, **kwargs)
+            return command(*args, run=run, **kwargs)
         from uvgen.jobs.cluster import running_on
 
         with running_on(backend, address, workers=workers):
-            return command(*args, workers=workers, **kwargs)
+            return command(*args, run=run, **kwargs)
 
     for add in reversed(_OPTIONS_OF_WORKERS):
         on_backend = add(on_backend)
     return on_backend
+
+
+def cores() -> int:
+    """Number of processors that this process may use: the default number of workers."""
+    return _count_cores()
+
+
+def _count_cores() -> int:  # of a name of its own, so that tests need not start processes
+    from joblib import cpu_count
+
+    found: int = cpu_count()
+    return found
 
 
 def _check_volume(context: click.Context, param: click.Parameter, chosen: bool) -> bool:
@@ -223,6 +254,50 @@ def on_error_option(what: str) -> Callable[[Decorated], Decorated]:
     """``--on-error``, which says what becomes of `what`."""
     return option("--on-error", type=click.Choice(["skip", "fail"]), default="skip", show_default=True,
                   group=HOW_IT_RUNS, help=f"{what}: skip and report it, or stop the run.")  # fmt: skip
+
+
+def landmarks_option(group: str) -> Callable[[Decorated], Decorated]:
+    """``--landmarks`` of photographs."""
+    return option("--landmarks", type=ANY_PATH, metavar="FOLDER|FILE", group=group,
+                  help="Landmark files (.txt, .pts, .npy, .mat) named as the images, or one CSV, JSON or XML for all.  "
+                       "[default: those beside the images]")  # fmt: skip
+
+
+def exif_option(group: str) -> Callable[[Decorated], Decorated]:
+    """``--exif`` of photographs, which are turned upright by default."""
+    return option("--exif", type=click.Choice(["apply", "ignore"]), default="apply", show_default=True, group=group,
+                  help="Turn photographs upright as their EXIF orientation says, or take them as stored.")  # fmt: skip
+
+
+def detector_options(group: str, default: str, finds: str) -> Callable[[Decorated], Decorated]:
+    """``--detector``, which `finds` landmarks, and its ``--detector-model``; see `detector_of`.
+
+    `default` is "auto", or "none" where only a detector that is named is used.
+    """
+    names = (["auto"] if default == "auto" else []) + ["none", "mediapipe", "dlib", "face-alignment"]
+    first = "; auto: the first one installed" if default == "auto" else ""
+    options = (
+        option("--detector", type=click.Choice(names), default=default, show_default=True, group=group,
+               help=f"Finds {finds}{first}."),
+        option("--detector-model", type=EXISTING_FILE, group=group, help="File of weights for the detector."),
+    )  # fmt: skip
+
+    def add(command: Decorated) -> Decorated:
+        for one in reversed(options):
+            command = one(command)
+        return command
+
+    return add
+
+
+def detector_of(name: str, model: Path | None) -> "FaceDetector | None":
+    """The detector that `detector_options` choose; UsageError for weights without one."""
+    if name == "none":
+        refuse_given(["detector_model"], "goes with a --detector")
+        return None
+    from uvgen.fitting.detectors import FaceDetector
+
+    return FaceDetector(name, model)
 
 
 untrusted_option = option(

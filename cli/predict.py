@@ -12,6 +12,11 @@ from uvgen.cli.options import (
     EXISTING_FILE,
     MODEL,
     GroupedCommand,
+    Run,
+    detector_of,
+    detector_options,
+    exif_option,
+    landmarks_option,
     option,
     overwrite_option,
     quiet_option,
@@ -20,7 +25,7 @@ from uvgen.cli.options import (
     verbose_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, reported, show_warnings
+from uvgen.cli.progress import reported, show_warnings
 from uvgen.cli.results import json_option, name_skipped, print_json
 from uvgen.cli.value_types import SCALE, NameList
 from uvgen.wording import count
@@ -58,23 +63,17 @@ def _written() -> Iterable[str]:
 @option("--output", metavar="NAME", group=_NETWORK, help="Name of the output with the map.  [default: the first]")
 @option("--model", "model_path", type=MODEL, default="builtin", show_default=True, group=_NETWORK,
         help="Model that it was trained with, whose UV its maps have.")  # fmt: skip
-@option("--landmarks", type=ANY_PATH, metavar="FOLDER|FILE", group=_FACES,
-        help="Landmark files named as the images, or one table for all.  "
-             "[default: those beside the images]")  # fmt: skip
+@landmarks_option(_FACES)
 @option("--boxes", type=EXISTING_FILE, group=_FACES,
         help="CSV of boxes instead: image, left, top, right, bottom (or x, y, width, height).")  # fmt: skip
-@option("--detector", type=click.Choice(["auto", "none", "mediapipe", "dlib", "face-alignment"]), default="auto",
-        show_default=True, group=_FACES,
-        help="Finds landmarks of images that no file has landmarks for; auto: the first one installed.")  # fmt: skip
-@option("--detector-model", type=EXISTING_FILE, group=_FACES, help="File of weights for the detector.")
+@detector_options(_FACES, "auto", "landmarks of images that no file has landmarks for")
 @option("--faces", type=click.Choice(["largest", "all"]), default="largest", show_default=True, group=_FACES,
         help="Which faces of a photograph to take.")  # fmt: skip
 @option("--crop", type=click.Choice(["auto", "training", "prnet", "prnet-detector", "whole"]), default="auto",
         show_default=True, group=_FACES,
         help="How a face is cropped: as in training sets, as PRNet does around points or around a detection, or whole "
              "(images are crops). auto: training around landmarks, prnet-detector around boxes.")  # fmt: skip
-@option("--exif", type=click.Choice(["apply", "ignore"]), default="apply", show_default=True, group=_FACES,
-        help="Turn photographs upright as their EXIF orientation says, or take them as stored.")  # fmt: skip
+@exif_option(_FACES)
 @option("--write", type=NameList(_written), default="mesh,landmarks,pose", show_default=True, group=_OUTPUT,
         help="Files to write for each face: mesh (.obj), landmarks (.txt), pose (.json), map (.npy).")  # fmt: skip
 @option("--draw", type=click.Choice(["sparse", "dense", "mesh", "depth", "pose", "none"]), default="sparse",
@@ -106,9 +105,7 @@ def command(
     exif: str,
     write: tuple[str, ...],
     draw: str,
-    workers: int | None,
-    retries: int,
-    timeout: float | None,
+    run: Run,
     overwrite: bool,
     untrusted: bool,
     as_json: bool,
@@ -142,8 +139,7 @@ def command(
         refuse_given([*other, "boxes", "faces"], "does not go with --crop whole, whose images are crops already")
     if boxes is not None:
         refuse_given(other, "does not go with --boxes, which say where the faces are")
-    if detector == "none":
-        refuse_given(["detector_model"], "goes with a --detector")
+    found_by = detector_of(detector, detector_model)
     options = NetworkOptions(pixels, channels, layout, size, output, scale, convention)
     with reported(quiet=quiet, verbose=verbose) as shown:
         result = predict_photographs(
@@ -154,17 +150,14 @@ def command(
             model=model_path,
             landmarks=landmarks,
             boxes=boxes,
-            detector=None if detector == "none" else detector,
-            detector_model=detector_model,
+            detector=found_by,
             faces=faces,
             crop=crop,
             exif=exif,
             write=write,
             draw=None if draw == "none" else draw_alignment,
             kind="sparse" if draw == "none" else draw,
-            workers=workers or cores(),
-            retries=retries,
-            timeout=timeout,
+            run=run(),
             overwrite=overwrite,
             untrusted=untrusted,
             progress=lambda batch: _report(shown, batch),

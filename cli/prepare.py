@@ -8,15 +8,17 @@ import click
 from uvgen.cli.groups import SpokenGroup
 from uvgen.cli.options import (
     ANY_PATH,
-    EXISTING_FILE,
     GroupedCommand,
+    Run,
+    detector_of,
+    detector_options,
+    exif_option,
     option,
     overwrite_option,
     quiet_option,
-    refuse_given,
     workers_option,
 )
-from uvgen.cli.progress import cores, reported
+from uvgen.cli.progress import reported
 from uvgen.cli.results import json_option, name_other_drafts, name_skipped, print_json
 from uvgen.wording import count
 
@@ -37,11 +39,8 @@ def command() -> None:
 @option("--detections", type=ANY_PATH, metavar="DIR|FILE", group=_WHAT,
         help="Landmark files named as the images, or a table for all. For files with five points, the detector finds "
              "the 68.")  # fmt: skip
-@option("--detector", type=click.Choice(["mediapipe", "dlib", "face-alignment"]), group=_WHAT,
-        help="Finds landmarks of images that no file has landmarks for.")  # fmt: skip
-@option("--detector-model", type=EXISTING_FILE, group=_WHAT, help="File of weights for the detector.")
-@option("--exif", type=click.Choice(["apply", "ignore"]), default="apply", show_default=True, group=_WHAT,
-        help="Turn photographs upright as their EXIF orientation says, or take them as stored.")  # fmt: skip
+@detector_options(_WHAT, "none", "landmarks of images that no file has landmarks for")
+@exif_option(_WHAT)
 @option("-o", "--out", type=ANY_PATH, required=True, group=_OUTPUT, help="Folder to make.")
 @option("--quality", type=click.IntRange(1, 100), default=95, show_default=True, group=_OUTPUT,
         help="JPEG quality of the skin masks.")  # fmt: skip
@@ -52,14 +51,12 @@ def command() -> None:
 def deep3d(
     images: Path,
     detections: Path | None,
-    detector: str | None,
+    detector: str,
     detector_model: Path | None,
     exif: str,
     out: Path,
     quality: int,
-    workers: int | None,
-    retries: int,
-    timeout: float | None,
+    run: Run,
     overwrite: bool,
     as_json: bool,
     quiet: bool,
@@ -78,15 +75,14 @@ def deep3d(
     """
     from uvgen import prepare_deep3d
 
-    if detections is None and detector is None:
+    if detections is None and detector == "none":
         raise click.UsageError("--detections: none, and no --detector, expected one of them")
-    if detector is None:
-        refuse_given(["detector_model"], "goes with a --detector")
+    found_by = detector_of(detector, detector_model)
     name_other_drafts(out)
     with reported(quiet=quiet):
         result = prepare_deep3d(
-            images, out, detections=detections, detector=detector, detector_model=detector_model, exif=exif,
-            quality=quality, workers=workers or cores(), retries=retries, timeout=timeout, overwrite=overwrite,
+            images, out, detections=detections, detector=found_by, exif=exif,
+            quality=quality, run=run(), overwrite=overwrite,
         )  # fmt: skip
     if result.notice:
         click.echo(f"note: {result.notice}", err=True)

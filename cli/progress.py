@@ -249,15 +249,3 @@ def show_warnings(warnings: Any) -> None:
     """Print warnings on stderr, with `--quiet` too, because the labels may be useless."""
     for text in warnings:
         click.echo(f"warning: {as_typed(printable(text))}", err=True)
-
-
-def cores() -> int:
-    """Number of processors that this process may use: the default number of workers."""
-    return _count_cores()
-
-
-def _count_cores() -> int:  # of a name of its own, so that tests need not start processes
-    from joblib import cpu_count
-
-    found: int = cpu_count()
-    return found

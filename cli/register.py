@@ -8,18 +8,19 @@ import click
 
 from uvgen.cli.options import (
     ANY_PATH,
-    EXISTING_FILE,
     MODEL,
     GroupedCommand,
+    Run,
+    detector_of,
+    detector_options,
     option,
     overwrite_option,
     quiet_option,
-    refuse_given,
     untrusted_option,
     verbose_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, reported, waited
+from uvgen.cli.progress import reported, waited
 from uvgen.cli.results import json_option, name_skipped, print_json
 from uvgen.cli.value_types import FiniteRange
 from uvgen.storage.names import printable
@@ -34,15 +35,9 @@ _WHAT, _HOW, _OUTPUT = "What goes in", "How scans are registered", "What comes o
         help="Folder to make: a mesh for each scan, and register.json.")  # fmt: skip
 @option("--landmarks", type=ANY_PATH, metavar="FOLDER", group=_WHAT,
         help="Files of 68 landmarks, NAME.landmarks.npy, .txt, .json or .pp.  [default: beside the scans]")  # fmt: skip
-@option(
-    "--detector",
-    type=click.Choice(["none", "mediapipe", "dlib", "face-alignment"]),
-    default="none",
-    show_default=True,
-    group=_WHAT,
-    help="Finds landmarks of meshes that have no landmark file, in pictures of them; less exact than manual marks.",
+@detector_options(
+    _WHAT, "none", "landmarks of meshes that have no landmark file, in pictures of them; less exact than manual marks"
 )
-@option("--detector-model", type=EXISTING_FILE, group=_WHAT, help="File of weights for the detector.")
 @option("--units", type=click.Choice(["auto", "um", "mm", "cm", "m"]), default="auto", show_default=True, group=_WHAT,
         help="Unit of the scans; auto: for each scan, the one in which its face has a person's size.")  # fmt: skip
 @option("--model", "model_path", type=MODEL, default="builtin", show_default=True, group=_HOW,
@@ -70,9 +65,7 @@ def command(
     max_error: float | None,
     kind: str,
     frame: str,
-    workers: int | None,
-    retries: int,
-    timeout: float | None,
+    run: Run,
     overwrite: bool,
     untrusted: bool,
     as_json: bool,
@@ -94,23 +87,19 @@ def command(
     """
     from uvgen import register_scans
 
-    if detector == "none":
-        refuse_given(["detector_model"], "goes with a --detector")
+    found_by = detector_of(detector, detector_model)
     with reported(quiet=quiet, verbose=verbose) as shown:
         result = register_scans(
             scans,
             out,
             model=model_path,
             landmarks=landmarks,
-            detector=None if detector == "none" else detector,
-            detector_model=detector_model,
+            detector=found_by,
             format=kind,
             frame=frame,
             units=units,
             max_error_mm=max_error,
-            workers=workers or cores(),
-            retries=retries,
-            timeout=timeout,
+            run=run(),
             overwrite=overwrite,
             untrusted=untrusted,
             progress=lambda one: _report(shown, one),

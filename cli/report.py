@@ -11,6 +11,7 @@ from uvgen.cli.options import (
     MODEL,
     PATH_OR_URL,
     GroupedCommand,
+    Run,
     check_maps,
     is_given,
     option,
@@ -20,7 +21,7 @@ from uvgen.cli.options import (
     untrusted_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, reported, show_quality, show_warnings
+from uvgen.cli.progress import reported, show_quality, show_warnings
 from uvgen.cli.results import json_option, name_other_drafts, print_json
 from uvgen.cli.value_types import SCALE
 from uvgen.wording import count, shown_size
@@ -34,7 +35,7 @@ _SHOWN, _PREDICTED, _OUTPUT = "What is shown", "Predictions", "What comes out"
 @option("--worst", type=click.IntRange(min=0), default=1000, show_default=True, metavar="N", group=_SHOWN,
         help="Pictures of this many samples: the largest label NME first, then the least usual ones.")  # fmt: skip
 @option("--all", "all_samples", is_flag=True, group=_SHOWN, help="Pictures of all samples.")
-@option("--names", "names_path", type=EXISTING_FILE, group=_SHOWN,
+@option("--list", "list_path", type=EXISTING_FILE, group=_SHOWN,
         help="Pictures of the samples in a text file, one name per line.")  # fmt: skip
 @option("--thumbnails", is_flag=True, group=_SHOWN,
         help="Thumbnails of all other samples too: 4.4 kB and some milliseconds each.")  # fmt: skip
@@ -60,7 +61,7 @@ def command(
     out: Path,
     worst: int,
     all_samples: bool,
-    names_path: Path | None,
+    list_path: Path | None,
     thumbnails: bool,
     model_path: Path | str | None,
     verify: bool,
@@ -69,9 +70,7 @@ def command(
     frame: str,
     convention: str | None,
     untrusted: bool,
-    workers: int | None,
-    retries: int,
-    timeout: float | None,
+    run: Run,
     overwrite: bool,
     as_json: bool,
     quiet: bool,
@@ -94,7 +93,7 @@ def command(
     from uvgen.report.folder import check_report_folder
     from uvgen.samples.find import find_names
 
-    chosen = {"--all": all_samples, "--names": names_path is not None, "--worst": is_given("worst")}
+    chosen = {"--all": all_samples, "--list": list_path is not None, "--worst": is_given("worst")}
     if len(given := [name for name, is_there in chosen.items() if is_there]) > 1:
         raise click.UsageError(f"{given[0]} and {given[1]} exclude each other")
     if predictions is None:
@@ -102,10 +101,10 @@ def command(
     check_report_folder(out, overwrite=overwrite)
     reader = open_shards(shards, untrusted=untrusted)
     check_maps(reader.config, model_path, shards)
-    names = None if names_path is None else [reader.names[k] for k in find_names(reader.names, names_path)]
+    names = None if list_path is None else [reader.names[k] for k in find_names(reader.names, list_path)]
     if not quiet:
         n_pages = min(len(reader) if all_samples else worst, len(reader)) if names is None else len(names)
-        click.echo(_about(n_pages, len(reader), workers or cores(), thumbnails=thumbnails), err=True)
+        click.echo(_about(n_pages, len(reader), run().workers, thumbnails=thumbnails), err=True)
     name_other_drafts(out)
     evaluation = None
     with reported(quiet=quiet):
@@ -124,9 +123,7 @@ def command(
             verify=verify,
             evaluation=evaluation,
             untrusted=untrusted,
-            workers=workers or cores(),
-            retries=retries,
-            timeout=timeout,
+            run=run(),
             overwrite=overwrite,
         )
     problems = () if result.verified is None else result.verified.problems

@@ -16,8 +16,9 @@ from uvgen.cli.options import (
     option,
     output_of,
     untrusted_option,
+    workers_option,
 )
-from uvgen.cli.progress import cores, finish, reported
+from uvgen.cli.progress import finish, reported
 from uvgen.cli.results import json_option, print_json
 from uvgen.cli.value_types import SPLIT_NAME, FiniteRange
 from uvgen.wording import count
@@ -48,8 +49,7 @@ _OPTIONS = (
     option("--copy", "copy_to", type=ANY_PATH, metavar="FOLDER", group=_RESULT,
            help="Copy them into a data set of their own."),
     option("--overwrite", is_flag=True, group=_RUN, help="Replace a part, a list or a data set that is there."),
-    option("-j", "--workers", type=click.IntRange(min=1), metavar="N", group=_RUN,
-           help="Number of processes that copy.  [default: one per core]"),
+    workers_option,
     untrusted_option,
     json_option,
     option("-q", "--quiet", is_flag=True, group=_RUN, help="Print errors and warnings only."),
@@ -169,7 +169,7 @@ def _as_data_set(shards: Path, names: list[str], chosen: Any, options: dict[str,
     quiet = options["quiet"]
     with output_of("--copy"), reported(quiet=quiet) as shown:
         result = merge_shards(
-            shards, options["copy_to"], names=names, workers=options["workers"] or cores(),
-            overwrite=options["overwrite"], untrusted=options["untrusted"], progress=shown.shard_finished,
+            shards, options["copy_to"], names=names, run=options["run"](), overwrite=options["overwrite"],
+            untrusted=options["untrusted"], progress=shown.shard_finished,
         )  # fmt: skip
     finish(options["copy_to"], result, quiet=quiet, verbose=False, as_json=options["as_json"])

@@ -8,6 +8,7 @@ from uvgen.cli.options import (
     ANY_PATH,
     MODEL,
     GroupedCommand,
+    Run,
     option,
     overwrite_option,
     quiet_option,
@@ -15,7 +16,7 @@ from uvgen.cli.options import (
     verbose_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, reported, waited
+from uvgen.cli.progress import reported, waited
 from uvgen.cli.results import json_option, print_json
 from uvgen.cli.value_types import SEED
 from uvgen.wording import count as count_of
@@ -55,9 +56,7 @@ def command(
     photographs: int,
     out: Path,
     size: int,
-    workers: int | None,
-    retries: int,
-    timeout: float | None,
+    run: Run,
     overwrite: bool,
     untrusted: bool,
     as_json: bool,
@@ -99,9 +98,7 @@ def command(
             subsets=subsets or SUBSETS,
             flip=flip,
             photographs=photographs,
-            workers=workers or cores(),
-            retries=retries,
-            timeout=timeout,
+            run=run(),
             overwrite=overwrite,
         )
     if as_json:

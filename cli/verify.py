@@ -14,12 +14,13 @@ from uvgen.cli.options import (
     MODEL,
     PATH_OR_URL,
     GroupedCommand,
+    Run,
     option,
     refuse_given,
     untrusted_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, reported, show_quality, show_warnings
+from uvgen.cli.progress import reported, show_quality, show_warnings
 from uvgen.cli.results import json_option, print_json
 from uvgen.wording import are, count
 
@@ -50,9 +51,7 @@ def command(
     data: Path | None,
     source: Path | None,
     weights_path: Path | None,
-    workers: int | None,
-    retries: int,
-    timeout: float | None,
+    run: Run,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -79,9 +78,7 @@ def command(
 
     if not repair:
         refuse_given(["data", "source", "weights_path"], "goes with --repair")
-    how: dict[str, Any] = {
-        "workers": workers or cores(), "retries": retries, "timeout": timeout, "untrusted": untrusted,
-    }  # fmt: skip
+    how: dict[str, Any] = {"run": run(), "untrusted": untrusted}
     if repair:
         _repair(shards, quiet, data=data, source=source, model=model_path, weights=weights_path, **how)
     with reported(quiet=quiet):

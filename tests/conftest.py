@@ -14,7 +14,7 @@ from support.folders import shared_folder
 from support.models import builtin_model
 from support.toy import toy_model, write_tree
 
-from uvgen.cli import progress
+from uvgen.cli import options, progress
 from uvgen.cli.main import main
 from uvgen.models import builtin
 from uvgen.models.load import load_model
@@ -96,7 +96,7 @@ def no_waiting_for_disks() -> Iterator[None]:
 def one_worker() -> Iterator[None]:
     """Commands in this process start no others unless `--workers` says so: to start them takes longer than the work."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(progress, "_count_cores", lambda: 1)
+        patch.setattr(options, "_count_cores", lambda: 1)
         yield
 
 

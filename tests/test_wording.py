@@ -29,11 +29,11 @@ def test_wording_count_one_is_singular() -> None:
 
 def test_none_can_be_says_it_of_the_only_one() -> None:
     assert none_can_be("used", 3, "scan", "empty", "a.ply") == "none of 3 scans can be used; the first, a.ply: empty"
-    assert none_can_be("used", 3, "scan", "empty") == "none of 3 scans can be used; the first: empty"
+    assert none_can_be("used", 3, "scan", "a.ply: empty") == "none of 3 scans can be used; the first, a.ply: empty"
     assert none_can_be("used", 3, "scan", "") == "none of 3 scans can be used"
-    assert none_can_be("used", 1, "scan", "empty", "a.ply") == "the only scan, a.ply, cannot be used: empty"
+    assert none_can_be("used", 1, "scan", "empty", "a.ply") == "the only scan cannot be used: a.ply: empty"
     assert none_can_be("used", 2, "scan", "in/a.ply: empty", "a.ply") == (
-        "none of 2 scans can be used; the first: in/a.ply: empty"
+        "none of 2 scans can be used; the first, in/a.ply: empty"
     )
     assert none_can_be("used", 2, "scan", "ba.ply: empty", "a.ply").endswith("the first, a.ply: ba.ply: empty")
     assert none_can_be("used", 1, "scan", "a.ply: empty", "a.ply") == "the only scan cannot be used: a.ply: empty"

@@ -25,6 +25,7 @@ from .errors import UvgenError
 from .evaluation.evaluate import EvaluationReport, evaluate_predictions
 from .evaluation.network import NetworkOptions
 from .evaluation.predict import PredictResult, predict_photographs
+from .fitting.detectors import FaceDetector
 from .fitting.folder import FitResult, fit_photographs
 from .fitting.landmarks import LandmarkFit, fit_landmarks
 from .fitting.scans.folder import RegisterResult, register_scans
@@ -35,6 +36,7 @@ from .images.align5 import crop_from_points5
 from .images.crop import crop_from_box, crop_from_landmarks, crop_similarity
 from .images.warp import warp_image
 from .jobs.cluster import running_on
+from .jobs.options import RunOptions
 from .maps.atlas import UvAtlas, build_atlas
 from .maps.landmarks import LandmarkWeights, aflw_texels, aflw_uv, landmark_texels, landmark_weights, read_landmarks
 from .maps.masks import face_mask, weight_mask
@@ -77,6 +79,7 @@ __all__ = [
     "Diagnosis",
     "EvaluationReport",
     "ExportResult",
+    "FaceDetector",
     "FaceLandmarks",
     "Finding",
     "FitResult",
@@ -95,6 +98,7 @@ __all__ = [
     "Registration",
     "RepairResult",
     "ReportResult",
+    "RunOptions",
     "Sample",
     "ShardReader",
     "ShardResult",

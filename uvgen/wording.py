@@ -36,15 +36,14 @@ def have(n: int) -> str:
 def none_can_be(done: str, n: int, what: str, reason: str, first: str = "") -> str:
     """``none of 3 scans can be used; the first, a.ply: its reason``, or the same of the only one.
 
-    A reason that begins with the path of `first` names it already.
+    `first` is left out if `reason` begins with its path anyway.
     """
     start = reason.partition(": ")[0]
-    if first and start != reason and f"/{start}".endswith(f"/{first}"):
-        first = ""
-    named = f", {first}" if first else ""
+    is_named = start != reason and f"/{start}".endswith(f"/{first}")
+    why = f"{first}: {reason}" if first and not is_named else reason
     if n == 1:
-        return f"the only {what}{named}{named and ','} cannot be {done}{reason and f': {reason}'}"
-    return f"none of {count(n, what)} can be {done}{reason and f'; the first{named}: {reason}'}"
+        return f"the only {what} cannot be {done}{why and f': {why}'}"
+    return f"none of {count(n, what)} can be {done}{why and f'; the first, {why}'}"
 
 
 def shown_size(n_bytes: float, digits: int = 1) -> str:

@@ -14,7 +14,7 @@ from uvgen.cli.main import main
     (["build"], "max_nme: -1, expected more", "--max-nme: -1, expected more"),
     (["build"], "subsets: none of them", "--subset: none of them"),
     (["build"], "weights: (3, 3), expected (64, 64)", "--weights: (3, 3), expected (64, 64)"),
-    (["report"], "names: 'a' is not there", "--names: 'a' is not there"),
+    (["report"], "names: 'a' is not there", "--list: 'a' is not there"),
     (["merge"], "names: 'a' is not there", "--list: 'a' is not there"),
     (["evaluate"], "predictions: none", "--pred: none"),
     (["info"], "model: no option of this command", "model: no option of this command"),
@@ -37,5 +37,7 @@ def test_the_command_that_was_called_may_be_nested() -> None:
 
 
 def test_arguments_that_a_message_mentions_are_shown_as_options() -> None:
+    said = "detector: dlib has no weights; give them as argument `weights` of FaceDetector"
+    assert as_typed(said) == "detector: dlib has no weights; give them as --detector-model"
     said = "a.mat: brings no UV; give a model as argument `uv_from`, with argument `indices`"
     assert as_typed(said) == "a.mat: brings no UV; give a model as --uv-from, with --indices"

@@ -19,7 +19,7 @@ from support.builds import SMALL, make
 from support.faults import faulty_environment, write_samples
 from support.toy import write_tree
 
-from uvgen import augment_shards, export_shards, merge_shards, open_shards, render_faces, verify_shards
+from uvgen import RunOptions, augment_shards, export_shards, merge_shards, open_shards, render_faces, verify_shards
 from uvgen.cli import progress
 from uvgen.cli.groups import ARGUMENTS, as_typed
 from uvgen.cli.progress import Progress
@@ -54,7 +54,7 @@ def watched(work) -> Recorder:
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_build_says_its_phases_and_counts_every_sample(tree, model_path, tmp_path, workers) -> None:
     (tree / "AFW/AFW_001_1_0.jpg").write_bytes(b"none")  # skipped, and counted: it is done
-    seen = watched(lambda: make(tree, model_path, tmp_path / "out", workers=workers))
+    seen = watched(lambda: make(tree, model_path, tmp_path / "out", run=RunOptions(workers)))
     assert [what for what, _ in seen.phases] == [
         "reading a few samples", "laying out the map", "building", "comparing labels with annotations",
     ]  # fmt: skip
@@ -98,7 +98,7 @@ def test_samples_of_a_process_that_died_count_once(model_path, tmp_path, monkeyp
         monkeypatch.setenv(key, value)
     tree = write_samples(tmp_path / "300W_LP", 40)
     config = dataclasses.replace(SMALL, shard_size=40)
-    seen = watched(lambda: make(tree, model_path, tmp_path / "out", config, workers=2))
+    seen = watched(lambda: make(tree, model_path, tmp_path / "out", config, run=RunOptions(2)))
     assert sum(seen.steps) == 40 and len(open_shards(tmp_path / "out")) == 40
 
 

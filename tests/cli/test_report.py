@@ -34,7 +34,7 @@ def test_report_takes_names_thumbnails_model_and_quiet(
     uvgen: Any, shards: Path, model_path: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "names.txt").write_text("AFW/AFW_001_1_0\nIBUG/IBUG_002_1_0.jpg\n")
-    arguments = ("--names", tmp_path / "names.txt", "--thumbnails", "--model", model_path, "--quiet", "--no-verify")
+    arguments = ("--list", tmp_path / "names.txt", "--thumbnails", "--model", model_path, "--quiet", "--no-verify")
     result = uvgen("report", shards / "dataset.json", "--out", tmp_path / "report", "--workers", 1, *arguments)
     assert (result.exit_code, result.output) == (0, "")
     assert len([*(tmp_path / "report/data/samples").rglob("*.js")]) == 2
@@ -47,7 +47,7 @@ def test_report_says_before_it_draws_how_much_that_is(
     monkeypatch.chdir(tmp_path)
     arguments = ("report", shards, "--out", "report", "--overwrite", "--workers", 1, "--no-verify")
     for more, said in (
-        (("--names", "names.txt"), "pages of 2 of 9 samples: about 0.3 MB, and 5 seconds with 1 worker on idle cores"),
+        (("--list", "names.txt"), "pages of 2 of 9 samples: about 0.3 MB, and 5 seconds with 1 worker on idle cores"),
         (("--worst", 0, "--thumbnails"), "pages of 0 of 9 samples and 9 thumbnails: about 40 kB, and 5 seconds with"),
     ):
         result = uvgen(*arguments, *more)
@@ -93,7 +93,7 @@ def test_report_of_names_that_are_not_there_reads_nothing(
 
     monkeypatch.setattr("uvgen.report.write.verify_shards", fail)
     (tmp_path / "names.txt").write_text("nobody\n")
-    result = uvgen("report", shards, "--out", tmp_path / "report", "--names", tmp_path / "names.txt")
+    result = uvgen("report", shards, "--out", tmp_path / "report", "--list", tmp_path / "names.txt")
     assert result.exit_code == 1 and "1 listed sample is not there" in result.stderr
     with pytest.raises(InputError, match="1 listed sample is not there, first nobody"):
         write_report(shards, tmp_path / "report", names=iter(["nobody"]))
@@ -115,9 +115,9 @@ def test_report_where_one_is_asks_for_overwrite(uvgen: Any, shards: Path, tmp_pa
 @pytest.mark.parametrize(("arguments", "status", "message"), [
     ([], 2, "--out"),
     (["--out", "r", "--worst", "-1"], 2, "--worst"),
-    (["--out", "r", "--all", "--names", "names.txt"], 2, "--all and --names exclude each other"),
-    (["--out", "r", "--names", "nowhere.txt"], 1, "nowhere.txt: no such file, expected a file for --names"),
-    (["--out", "r", "--names", "names.txt"], 1, "names.txt: 1 listed sample is not there, first nobody"),
+    (["--out", "r", "--all", "--list", "names.txt"], 2, "--all and --list exclude each other"),
+    (["--out", "r", "--list", "nowhere.txt"], 1, "nowhere.txt: no such file, expected a file for --list"),
+    (["--out", "r", "--list", "names.txt"], 1, "names.txt: 1 listed sample is not there, first nobody"),
     (["--out", "r", "--model", "builtin"], 1, "not the model of"),
     (["--out", "names.txt"], 1, r"not empty, expected a new folder.*\(--out"),
 ])  # fmt: skip

@@ -198,7 +198,7 @@ def test_list_is_named_with_the_sample_that_was_meant(uvgen, shards, tmp_path) -
             ("merge", shards, "--list", path, "--out", tmp_path / "out"),
             ("select", shards, "--list", path, "--out", "-"),
             ("export", shards, "--list", path, "--to", "npy", "--out", tmp_path / "out"),
-            ("report", shards, "--names", path, "--out", tmp_path / "out"),
+            ("report", shards, "--list", path, "--out", tmp_path / "out"),
         ):
             result = uvgen(*arguments)
             assert result.exit_code == 1 and f"{path}: {message}" in result.stderr, result.stderr

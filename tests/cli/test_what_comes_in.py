@@ -156,7 +156,7 @@ def test_build_without_one_usable_image_ends_with_1_and_names_the_first(build: A
         path.write_bytes(b"")
     result = build(tree)
     assert result.exit_code == 1
-    assert "none of 9 samples can be used; the first: " in result.stderr
+    assert "none of 9 samples can be used; the first, " in result.stderr
 
 
 def test_augment_of_which_no_copy_can_be_used_ends_with_1(build: Any, uvgen: Any, tree: Path, tmp_path: Path) -> None:

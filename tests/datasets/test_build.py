@@ -23,6 +23,7 @@ from uvgen import (
     Criteria,
     MorphableModel,
     PositionMapper,
+    RunOptions,
     augment_shards,
     build_shards,
     import_maps,
@@ -69,7 +70,7 @@ def built(data: Path, model_path: Path, tmp_path_factory: pytest.TempPathFactory
 def test_build_with_two_workers_writes_the_same_bytes(
     data: Path, built: Path, model_path: Path, tmp_path: Path
 ) -> None:
-    make(data, model_path, tmp_path / "two", workers=2)
+    make(data, model_path, tmp_path / "two", run=RunOptions(2))
     assert file_hashes(tmp_path / "two") == file_hashes(built)
     assert len(file_hashes(built)) == 6 + 2  # two shards a subset, the index and the constants, nothing else
 
@@ -321,7 +322,7 @@ def test_build_bad_sample_costs_only_itself(model_path: Path, tmp_path: Path) ->
 def test_build_of_bad_parameters_alone_ends_before_any_work(tree: Path, model_path: Path, tmp_path: Path) -> None:
     for path in tree.rglob("*.mat"):
         path.unlink()
-    with pytest.raises(DatasetError, match=r"none of 9 samples can be used; the first: .*AFW_000_1_0.jpg: no \.mat"):
+    with pytest.raises(DatasetError, match=r"none of 9 samples can be used; the first, .*AFW_000_1_0.jpg: no \.mat"):
         make(tree, model_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -348,7 +349,7 @@ def test_build_whose_samples_all_turn_out_bad_ends_with_an_error_and_names_them_
 def test_build_on_error_fail_ends_with_that_error(tree: Path, model_path: Path, tmp_path: Path, workers: int) -> None:
     (tree / "IBUG/IBUG_001_1_0.mat").write_bytes(b"text")
     with pytest.raises(SampleError, match=r"IBUG_001_1_0\.mat: not a readable MATLAB file"):
-        make(tree, model_path, tmp_path / "out", on_error="fail", workers=workers)
+        make(tree, model_path, tmp_path / "out", on_error="fail", run=RunOptions(workers))
     left = set(file_hashes(tmp_path / "out"))
     assert "IBUG-00000.h5" not in left
     if workers == 1:  # another worker, stopped in the middle of its shard, leaves that to the next run to remove
@@ -424,7 +425,7 @@ def test_build_config_out_of_range_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("option", [{"workers": 0}, {"on_error": "ignore"}], ids=str)
+@pytest.mark.parametrize("option", [{"run": 8}, {"on_error": "ignore"}], ids=str)
 def test_build_option_out_of_range_is_refused(
     data: Path, model_path: Path, tmp_path: Path, option: dict[str, Any]
 ) -> None:

@@ -12,6 +12,7 @@ from support.toy import MIRROR_PX
 from uvgen import (
     Augmentation,
     AugmentationDraw,
+    RunOptions,
     build_shards,
     find_samples,
     load_model,
@@ -78,8 +79,8 @@ def test_build_augmented_with_flips_verifies_and_mirrors_image_and_label(tree, m
 @pytest.mark.slow
 def test_build_augmented_has_the_same_bytes_for_any_number_of_workers(tree, model_path, tmp_path) -> None:
     config = dataclasses.replace(CONFIG, augmentation=Augmentation.preset("prnet"))
-    make(tree, model_path, tmp_path / "one", config, workers=1)
-    make(tree, model_path, tmp_path / "two", config, workers=2)
+    make(tree, model_path, tmp_path / "one", config, run=RunOptions(1))
+    make(tree, model_path, tmp_path / "two", config, run=RunOptions(2))
     assert file_hashes(tmp_path / "one") == file_hashes(tmp_path / "two")
 
 

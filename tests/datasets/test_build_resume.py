@@ -28,7 +28,7 @@ from support.builds import (
 from support.faults import faulty_environment
 from support.toy import toy_model, write_sample, write_tree
 
-from uvgen import Augmentation, build_shards, load_model, open_shards, verify_shards
+from uvgen import Augmentation, RunOptions, build_shards, load_model, open_shards, verify_shards
 from uvgen.datasets.record import ShardRecord
 from uvgen.errors import DatasetError, OutputError, SettingsError
 from uvgen.models.morphable import make_model, save_model
@@ -72,7 +72,7 @@ def test_build_killed_and_run_again_writes_the_same_bytes(model_path: Path, tmp_
     assert finished == ["AFW-00000.h5", "AFW-00001.h5"]
     before = times(out)
 
-    result = make(tree, model_path, out, workers=2)
+    result = make(tree, model_path, out, run=RunOptions(2))
     assert file_hashes(out) == expected  # and with it: no leftover of the killed run
     assert (result.samples, result.new_samples) == (27, 23)
     after = times(out)
@@ -114,7 +114,7 @@ def test_build_run_again_changes_nothing(
     out = tmp_path / "out"
     have(tree, model_path, out)
     before = times(out)
-    result = make(tree, model_path, out, workers=2)
+    result = make(tree, model_path, out, run=RunOptions(2))
     assert (result.samples, result.new_samples) == (9, 0)
     assert times(out) == before
     assert file_hashes(out) == expected

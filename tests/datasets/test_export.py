@@ -17,7 +17,7 @@ from support.exports import needs_package
 from support.toy import write_tree
 
 import uvgen
-from uvgen import Augmentation, open_shards
+from uvgen import Augmentation, RunOptions, open_shards
 from uvgen.datasets.augmented import augment_shards
 from uvgen.datasets.export import run as export_run
 from uvgen.datasets.export.folder import ExportRecord
@@ -381,7 +381,7 @@ def test_export_with_other_settings_starts_its_draft_anew(built: Path, tmp_path:
 @pytest.mark.parametrize("to", ALL)
 def test_export_on_two_workers_writes_the_same_files(built: Path, tmp_path: Path, to: str) -> None:
     for workers in (1, 2):
-        export_shards(built, tmp_path / f"{to}{workers}", to, workers=workers)
+        export_shards(built, tmp_path / f"{to}{workers}", to, run=RunOptions(workers))
     one, two = (
         {p.relative_to(f): p.read_bytes() for p in f.rglob("*") if p.is_file() and p.suffix != ".npz"}
         for f in (tmp_path / f"{to}1", tmp_path / f"{to}2")
@@ -404,7 +404,7 @@ def assert_split_is_exported_alone(built: Path, tmp_path: Path, to: str, workers
     shards = Path(shutil.copytree(built, tmp_path / "shards"))
     uvgen.split_shards(shards, {"train": 0.5, "val": 0.5})
     val = open_shards(shards, split="val")
-    assert export_shards(shards, tmp_path / "val", to, split="val", workers=workers).samples == len(val) < N
+    assert export_shards(shards, tmp_path / "val", to, split="val", run=RunOptions(workers)).samples == len(val) < N
     listed = export_shards(shards, tmp_path / "listed", to, names=val.names)
     assert hashes_below(tmp_path / "val") == hashes_below(tmp_path / "listed")
     whole = export_shards(shards, tmp_path / "all", to)

@@ -17,6 +17,7 @@ from uvgen.datasets import prepare
 from uvgen.datasets.augmented import augment_shards
 from uvgen.datasets.export.deep3d import five_points, key
 from uvgen.errors import DatasetError, InputError
+from uvgen.fitting import detectors
 from uvgen.images.skin import skin_mask
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.landmark_schemes import FaceLandmarks
@@ -166,10 +167,11 @@ def test_deep3d_without_images_or_of_augmented_copies_is_refused(
     assert uvgen("export", built, "--to", "deep3d", "--out", tmp_path / "out").exit_code == 2
     with pytest.raises(InputError, match="nowhere is not there, expected the folder of images"):
         export_shards(built, tmp_path / "out", "deep3d", data=tmp_path / "nowhere")
-    with pytest.raises(InputError, match="out: masked, expected a name without 'mask'"):
-        export_shards(built, tmp_path / "masked", "deep3d", data=data)
+    for out in (tmp_path / "masked", tmp_path / "masks/out"):  # its own name, that of a folder around it
+        with pytest.raises(InputError, match=rf"out: {out}, expected a path without 'mask'"):
+            export_shards(built, out, "deep3d", data=data)
     other = write_tree(tmp_path / "other/deeper")
-    with pytest.raises(DatasetError, match=r"none of 9 samples can be written as deep3d; the first: .*no such image"):
+    with pytest.raises(DatasetError, match=r"none of 9 samples can be written as deep3d; the first, .*no such image"):
         export_shards(built, tmp_path / "out", "deep3d", data=other.parent)
     augment_shards(built, tmp_path / "copies", Augmentation(rotation_deg=(-30, 30)), model=model)
     with pytest.raises(InputError, match="copies: holds augmented copies, expected the set that they were made of"):
@@ -266,13 +268,13 @@ def test_prepare_takes_the_detected_face_that_has_the_file_s_five_points(
         if path.stem != stem:
             path.unlink()
     other, own = whole[stem] + [40, 5], whole[stem] + [0.5, 0]
-    monkeypatch.setattr(prepare, "open_detector", lambda name, model=None: FakeDetector([other, own]))
+    monkeypatch.setattr(detectors, "open_detector", lambda name, model=None: FakeDetector([other, own]))
     result = prepare_deep3d(photos, tmp_path / "out", detections=photos, detector="dlib")
     assert (result.faces, result.skipped, result.notice) == (1, (), "for tests only")
     (item,) = items(tmp_path / "out", "train")
     np.testing.assert_allclose(item.rows_down, own, atol=1e-4)
     np.testing.assert_allclose(item.five, five_points(whole[stem]), atol=1e-5)
-    monkeypatch.setattr(prepare, "open_detector", lambda name, model=None: FakeDetector([other]))
+    monkeypatch.setattr(detectors, "open_detector", lambda name, model=None: FakeDetector([other]))
     with pytest.raises(DatasetError, match=r"dlib finds no face at the five points of .*, the nearest is 40 px away"):
         prepare_deep3d(photos, tmp_path / "none", detections=photos, detector="dlib")
 
@@ -285,7 +287,7 @@ def test_prepare_says_what_users_of_a_detector_must_know_if_it_found_landmarks(
     points = np.loadtxt(marked[0])
     for path in marked[:n_missing]:
         path.unlink()
-    monkeypatch.setattr(prepare, "open_detector", lambda name, model=None: FakeDetector([points]))
+    monkeypatch.setattr(detectors, "open_detector", lambda name, model=None: FakeDetector([points]))
     result = prepare_deep3d(photos, tmp_path / "out", detections=photos, detector="dlib")
     assert (result.faces, result.notice) == (4, "for tests only" if n_missing else "")
 
@@ -298,12 +300,12 @@ def test_prepare_names_photographs_in_which_no_face_is_found_and_keeps_the_other
     marked[0].unlink()
     marked[1].write_text("1 2\n")
     (photos / f"{marked[2].stem}.jpg").write_bytes(b"no image")
-    monkeypatch.setattr(prepare, "open_detector", lambda name, model=None: FakeDetector([]))
+    monkeypatch.setattr(detectors, "open_detector", lambda name, model=None: FakeDetector([]))
     result = prepare_deep3d(photos, tmp_path / "out", detections=photos, detector="dlib")
     reasons = {skip.name: skip.reason for skip in result.skipped}
     assert result.faces == 1 and "dlib finds no face in it" in reasons[marked[0].stem]
     assert "1 point, expected" in reasons[marked[1].stem] and "not a readable image" in reasons[marked[2].stem]
-    monkeypatch.setattr(prepare, "open_detector", lambda name, model=None: FakeDetector([points]))
+    monkeypatch.setattr(detectors, "open_detector", lambda name, model=None: FakeDetector([points]))
     again = prepare_deep3d(photos, tmp_path / "again", detections=photos, detector="dlib")
     assert again.faces == 2 and len(items(tmp_path / "again", "train")) == 1 == len(items(tmp_path / "again", "val"))
 

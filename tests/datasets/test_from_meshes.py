@@ -25,6 +25,7 @@ from uvgen import (
     BuildConfig,
     BuildResult,
     MorphableModel,
+    RunOptions,
     augment_shards,
     build_atlas,
     build_shards,
@@ -341,7 +342,7 @@ def test_pairs_that_lack_a_part_are_counted_and_named(tmp_path: Path, tree: Path
     (folder / "AFW/AFW_001_1_0.camera.json").unlink()
     shutil.copy(folder / "IBUG/IBUG_000_1_0.npy", folder / "IBUG/IBUG_000_1_0.0.npy")
     write_mesh(folder / "IBUG/IBUG_001_1_0.obj", np.load(folder / "IBUG/IBUG_001_1_0.npy"), model)
-    with pytest.raises(DatasetError, match="none of 6 samples can be used; the first: "):
+    with pytest.raises(DatasetError, match="none of 6 samples can be used; the first, "):
         import_meshes(tree, folder, tmp_path / "out", model=model, config=CONFIG)
     (folder / "IBUG/IBUG_000_1_0.0.npy").unlink()
     result = import_meshes(tree, folder, tmp_path / "out", model=model, config=CONFIG)
@@ -415,7 +416,7 @@ def test_other_meshes_of_the_same_names_are_refused(
 def test_two_workers_make_the_same_bytes(
     tmp_path: Path, tree: Path, meshes: Path, model: MorphableModel, built: Path
 ) -> None:
-    import_meshes(tree, meshes, tmp_path / "out", model=model, config=CONFIG, workers=2)
+    import_meshes(tree, meshes, tmp_path / "out", model=model, config=CONFIG, run=RunOptions(2))
     assert file_hashes(tmp_path / "out") == file_hashes(built)
 
 
@@ -585,7 +586,7 @@ def test_build_meshes_on_the_command_line(tmp_path: Path, tree: Path, model: Mor
             "--max-nme does not go with --meshes, whose samples have no annotations to compare with",
         ),
         (["--targets", "uv"], "--targets without posmap does not go with --meshes"),
-        (["--maps-from", "x"], "--meshes and --cameras do not go with --maps-from"),
+        (["--maps-from", "x"], "--meshes does not go with --maps-from"),
     ):
         status, output = run(*more)
         assert status == 2 and message in " ".join(output.split())

@@ -134,7 +134,7 @@ def test_import_maps_of_divided_values_multiplies_them(
 ) -> None:
     _, reader = built("face3d")
     folder = write_maps(tmp_path / "maps", reader, "face3d", scale)
-    with pytest.raises(DatasetError, match=r"none of .* can be used; the first: .*npy: values of .*expected px"):
+    with pytest.raises(DatasetError, match=r"none of .* can be used; the first, .*npy: values of .*expected px"):
         import_maps(folder, tmp_path / "out", model=model)
     import_maps(folder, tmp_path / "out", model=model, scale=scale, config=BuildConfig())
     found, wanted = open_shards(tmp_path / "out"), reader
@@ -476,7 +476,7 @@ def test_build_maps_from_on_the_command_line(tmp_path: Path, model: MorphableMod
     done = CliRunner().invoke(main, ["build", "--maps-from", str(folder), "--out", str(tmp_path / "o")])
     assert done.exit_code == 2 and "missing --model" in done.output
     done = CliRunner().invoke(main, ["build", "--maps-scale", "255", "--out", str(tmp_path / "o")])
-    assert done.exit_code == 2 and "go with --maps-from" in done.output
+    assert done.exit_code == 2 and "goes with --maps-from" in done.output
 
 
 @pytest.mark.parametrize("values", [np.zeros((0, 0, 3)), np.full((8, 8, 3), 3e38, "f4"), np.full((8, 8, 3), -1e7)])

@@ -12,6 +12,7 @@ from support.toy import write_tree
 
 from uvgen import (
     Augmentation,
+    RunOptions,
     augment_shards,
     build_shards,
     find_samples,
@@ -108,7 +109,7 @@ def test_merge_by_workers_gives_the_same_bytes(tree, model_path, tmp_path, kind)
     have(tree, model_path, tmp_path / "in", CONFIGS[kind])
     names = open_shards(tmp_path / "in").names[::2]
     for workers in (1, 2):
-        merge_shards(tmp_path / "in", tmp_path / f"{workers}", names=names, workers=workers)
+        merge_shards(tmp_path / "in", tmp_path / f"{workers}", names=names, run=RunOptions(workers))
     assert file_hashes(tmp_path / "1") == file_hashes(tmp_path / "2")
 
 

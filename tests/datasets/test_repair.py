@@ -15,6 +15,7 @@ from support.toy import toy_model, write_sample, write_tree
 from uvgen import (
     Augmentation,
     RepairResult,
+    RunOptions,
     augment_shards,
     build_shards,
     open_shards,
@@ -132,7 +133,7 @@ def test_repair_by_workers_makes_the_same(sets: Path, model_path: Path) -> None:
     whole = file_hashes(sets / "built")
     for path in (sets / "built").glob("*.h5"):
         flip(path)
-    repaired(sets, "built", model_path, workers=2)
+    repaired(sets, "built", model_path, run=RunOptions(2))
     assert file_hashes(sets / "built") == whole
 
 

@@ -25,7 +25,7 @@ from uvgen.datasets.selection import Criteria
 from uvgen.datasets.splits import group_samples, train_and_val
 from uvgen.errors import DatasetError
 from uvgen.jobs.options import RunOptions
-from uvgen.jobs.run import run
+from uvgen.jobs.run import run_job
 from uvgen.samples import find
 from uvgen.samples.find import Sample, find_names, find_samples, select_samples, unread_folders
 from uvgen.shards import index as index_module
@@ -86,7 +86,7 @@ WHOLE_SETS: dict[str, Callable[[Path, Path], object]] = {
     "split": lambda folder, _: split_shards(folder, {"train": 0.5, "val": 0.5}, overwrite=True),
     "select": lambda folder, _: select_names(folder, Criteria(max_yaw_deg=90)),
     "merge": lambda folder, out: merge_shards([folder], out),
-    "report": lambda folder, out: write_report(folder, out, worst=1, workers=1),
+    "report": lambda folder, out: write_report(folder, out, worst=1, run=RunOptions(1)),
 }
 
 
@@ -139,7 +139,7 @@ def few_writes(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_run_and_its_continuation_take_steps_in_proportion_to_the_shards(tmp_path: Path) -> None:
     def step(n: int) -> Callable[[], object]:
         units, kept = a_record(tmp_path / str(n), n)
-        return lambda: run(Skips(), units, kept, tmp_path / str(n), RunOptions(1))
+        return lambda: run_job(Skips(), units, kept, tmp_path / str(n), RunOptions(1))
 
     assert_proportional(step, 20)
     assert_proportional(step, 20)  # the journal has it all

@@ -12,7 +12,7 @@ from support.hostile import CRASHES, HANGS, as_shard, break_readers
 from support.toy import write_tree
 
 import uvgen
-from uvgen import Augmentation, load_model, open_shards
+from uvgen import Augmentation, RunOptions, load_model, open_shards
 from uvgen.errors import DatasetError, ModelError
 from uvgen.models.morphable import MorphableModel
 from uvgen.storage import isolated
@@ -67,7 +67,7 @@ def test_workers_of_a_shard_that_crashes_hdf5_raise(built: Path, tmp_path: Path,
     """Each worker process has a child of its own; the parent reads one shard, a worker the broken one."""
     shards = as_shard(sorted(built.glob("*.h5"))[0].read_bytes() + CRASHES, built, tmp_path / "shards")
     with pytest.raises(DatasetError, match=r"the process that read it ended with status -6"):
-        READERS[reader](shards, tmp_path / "out", {"untrusted": True, "workers": 2})
+        READERS[reader](shards, tmp_path / "out", {"untrusted": True, "run": RunOptions(2)})
 
 
 @pytest.mark.slow

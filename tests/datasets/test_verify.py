@@ -10,7 +10,7 @@ import pytest
 from support.builds import edit_index, have
 from support.toy import write_tree
 
-from uvgen import verify_shards
+from uvgen import RunOptions, verify_shards
 from uvgen.datasets import verify
 from uvgen.shards.index import Index
 
@@ -32,14 +32,14 @@ def test_verify_on_two_processes_finds_the_same(
     alone = verify_shards(shards, model=model_path)
     monkeypatch.setattr(verify, "_SAMPLES_PER_PROCESS", 1)
     seen: list[int] = []
-    both = verify_shards(shards, model=model_path, workers=2, progress=seen.append)
+    both = verify_shards(shards, model=model_path, run=RunOptions(2), progress=seen.append)
     assert len(alone.problems) == 2 and both.problems == alone.problems
     assert sum(seen) == both.samples
 
 
 def test_verify_of_a_few_samples_starts_no_processes(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("uvgen.jobs.run.Workers", lambda *_: pytest.fail("a process was started"))
-    assert verify_shards(shards, workers=8).sound
+    assert verify_shards(shards, run=RunOptions(8)).sound
 
 
 def test_a_shard_at_which_processes_die_is_a_problem(shards: Path) -> None:

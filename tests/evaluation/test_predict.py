@@ -12,8 +12,10 @@ from support.onnx_models import constant_network, endless_network, identity_netw
 from support.photographs import write_photographs
 
 from uvgen import (
+    FaceDetector,
     NetworkOptions,
     PositionMapper,
+    RunOptions,
     crop_from_box,
     crop_from_landmarks,
     crop_similarity,
@@ -29,9 +31,8 @@ from uvgen.errors import DatasetError, DependencyError, InputError, OutputError,
 from uvgen.evaluation import network as networks
 from uvgen.evaluation import network_trial
 from uvgen.evaluation import predict as predicting
-from uvgen.fitting import folder as fitting
+from uvgen.fitting import detectors
 from uvgen.fitting import photographs as listing
-from uvgen.fitting import worker
 from uvgen.meshes.read import read_mesh
 from uvgen.samples.box_tables import read_boxes
 from uvgen.samples.landmark_files import read_landmarks as landmarks_of_file
@@ -261,8 +262,8 @@ def test_interrupted_runs_go_on_to_the_same_bytes(photos, network, tmp_path, mon
 
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            predict_photographs(network, photos, tmp_path / "out", workers=workers, progress=stop, **arguments)
-    result = predict_photographs(network, photos, tmp_path / "out", workers=workers, **arguments)
+            predict_photographs(network, photos, tmp_path / "out", run=RunOptions(workers), progress=stop, **arguments)
+    result = predict_photographs(network, photos, tmp_path / "out", run=RunOptions(workers), **arguments)
     assert 0 < result.new_samples < N == len(result.faces)
     assert content(tmp_path / "out") == content(tmp_path / "whole")
     assert predict_photographs(network, photos, tmp_path / "out", **arguments).new_samples == 0
@@ -336,16 +337,15 @@ class _Found:
 def test_detectors_find_faces_where_no_file_has_them(photos, network, tmp_path, monkeypatch, faces, count) -> None:
     for path in photos.glob("*.txt"):
         path.unlink()
-    for module in (fitting, worker):
-        monkeypatch.setattr(module, "open_detector", lambda name, model=None: _Found())
+    monkeypatch.setattr(detectors, "open_detector", lambda name, model=None: _Found())
     result = predict_photographs(network, photos, tmp_path / "out", options=IN_SIZES, detector="dlib", faces=faces)
     assert len(result.faces) == count and result.detector == "dlib" and result.notice == "for research only"
     assert {face.source for face in result.faces} == {"dlib"}
     (tmp_path / "a.dat").write_bytes(b"1")
     with pytest.raises(SettingsError, match="was made with other weights of the detector"):
         predict_photographs(
-            network, photos, tmp_path / "out", options=IN_SIZES, detector="dlib", faces=faces,
-            detector_model=tmp_path / "a.dat",
+            network, photos, tmp_path / "out", options=IN_SIZES, faces=faces,
+            detector=FaceDetector("dlib", tmp_path / "a.dat"),
         )  # fmt: skip
     monkeypatch.setattr(_Found, "__call__", lambda self, image: [])
     with pytest.raises(DatasetError, match="dlib finds no face in it"):
@@ -353,7 +353,7 @@ def test_detectors_find_faces_where_no_file_has_them(photos, network, tmp_path, 
 
 
 def test_a_detector_that_no_photograph_needed_is_not_reported(photos, network, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(fitting, "open_detector", lambda name, model=None: _Found())
+    monkeypatch.setattr(detectors, "open_detector", lambda name, model=None: _Found())
     result = predict_photographs(network, photos, tmp_path / "out", options=IN_SIZES, detector="dlib")
     assert (len(result.faces), result.detector, result.notice) == (N, None, "")
 
@@ -374,7 +374,7 @@ def test_wrong_arguments_raise_before_anything_is_written(photos, network, tmp_p
         ({"boxes": tmp_path / "boxes.csv", "landmarks": photos}, InputError, "boxes: given with landmarks"),
         ({"boxes": tmp_path / "boxes.csv"}, InputError, "boxes.csv: columns image, left, expected a CSV with columns"),
         ({"boxes": tmp_path / "none.csv"}, InputError, "none.csv: cannot be read"),
-        ({"workers": 0}, InputError, "workers: 0, expected 1 or more"),
+        ({"run": 8}, InputError, "run: 8, expected RunOptions"),
     ):
         with pytest.raises(error, match=message):
             predict_photographs(network, photos, tmp_path / "out", **{"options": IN_SIZES, **more})

@@ -115,7 +115,7 @@ def test_parameters_and_meshes_need_the_model_and_are_right_with_it(shards, tmp_
         write_obj(path.with_suffix(".obj"), points @ affine[:, :3].T + affine[:, 3], model.triangles)
     report = evaluate_predictions(folder, shards, model=model)
     assert report.complete and mean(report) < 1e-4  # meshes are text
-    with pytest.raises(InputError, match=r"none of 9 predictions can be used; the first: .*expected the model too"):
+    with pytest.raises(InputError, match=r"none of 9 predictions can be used; the first, .*expected the model too"):
         evaluate_predictions(folder, shards)
     sample = open_shards(shards)[1]
     far = np.concatenate([sample["shape"], sample["expression"], sample["pose"]])

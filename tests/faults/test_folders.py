@@ -14,7 +14,7 @@ from support.builds import SMALL, file_hashes, have, listed_shards, make
 from support.faults import faulty_environment, finish, start, write_samples
 from support.toy import write_sample, write_tree
 
-from uvgen import export_shards, open_shards, render_faces, verify_shards
+from uvgen import RunOptions, export_shards, open_shards, render_faces, verify_shards
 from uvgen.datasets.augmented import augment_shards
 from uvgen.datasets.record import ShardResult
 from uvgen.errors import DatasetError
@@ -151,7 +151,7 @@ def test_finished_sets_that_are_run_again_write_nothing(model_path: Path, tmp_pa
     spoil(tree / "AFW/AFW_001_1_0.mat", "text")
 
     def work() -> None:
-        make(tree, model_path, tmp_path / "shards", workers=1)
+        make(tree, model_path, tmp_path / "shards", run=RunOptions(1))
         augment_shards(tmp_path / "shards", tmp_path / "augmented")
         render_faces(tmp_path / "faces", 2, size=64)
 

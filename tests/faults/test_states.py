@@ -29,7 +29,16 @@ from support.builds import SMALL, file_hashes, make
 from support.faults import finish, start
 from support.toy import toy_model, write_sample
 
-from uvgen import Augmentation, augment_shards, export_shards, open_shards, repair_shards, save_model, verify_shards
+from uvgen import (
+    Augmentation,
+    RunOptions,
+    augment_shards,
+    export_shards,
+    open_shards,
+    repair_shards,
+    save_model,
+    verify_shards,
+)
 from uvgen.errors import DatasetError
 
 EXAMPLES = int(os.environ.get("UVGEN_STATES", "4"))
@@ -113,7 +122,7 @@ class States(RuleBasedStateMachine):
     @rule(workers=st.sampled_from((1, 1, 1, 2)))
     def build(self, workers: int) -> None:
         overwrite = self.overwrite or not self.continues()
-        result = make(self.data, self.folder / "toy.h5", self.out, overwrite=overwrite, workers=workers)
+        result = make(self.data, self.folder / "toy.h5", self.out, overwrite=overwrite, run=RunOptions(workers))
         self.built = dict(self.samples)
         assert {skip.name for skip in result.skipped} == {name for name, seed in self.built.items() if seed is None}
 

@@ -81,7 +81,7 @@ def test_mediapipe_looks_for_the_mesh_in_the_box_of_a_far_face(fake: Fake) -> No
 
 def test_mediapipe_without_weights_asks_for_them(fake: Fake, tmp_path: Path) -> None:
     fake("mediapipe", __version__="0.10.30")
-    with pytest.raises(InputError, match=r"mediapipe 0\.10\.30 carries no weights.*as argument `detector_model`"):
+    with pytest.raises(InputError, match=r"mediapipe 0\.10\.30 carries no weights.*argument `weights` of FaceDet"):
         open_detector("mediapipe")
     with pytest.raises(InputError, match=r"no\.task: not there, expected MediaPipe's face_landmarker\.task"):
         open_detector("mediapipe", tmp_path / "no.task")

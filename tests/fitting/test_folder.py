@@ -17,6 +17,8 @@ from PIL import Image
 from support.photographs import write_photographs
 
 from uvgen import (
+    FaceDetector,
+    RunOptions,
     build_shards,
     find_samples,
     fit_photographs,
@@ -30,9 +32,8 @@ from uvgen._version import __version__
 from uvgen.cli.fit import _summarize
 from uvgen.datasets.config import BuildConfig
 from uvgen.errors import DatasetError, DependencyError, InputError, OutputError, SettingsError, to_install
-from uvgen.fitting import folder as fitting
+from uvgen.fitting import detectors, worker
 from uvgen.fitting import photographs as listing
-from uvgen.fitting import worker
 from uvgen.fitting.detectors import DETECTORS
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.samples.landmark_schemes import FaceLandmarks
@@ -102,8 +103,8 @@ def test_interrupted_runs_go_on_to_the_same_bytes(
 
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            fit_photographs(photos, tmp_path / "out", workers=workers, progress=stop)
-    result = fit_photographs(photos, tmp_path / "out", workers=workers)
+            fit_photographs(photos, tmp_path / "out", run=RunOptions(workers), progress=stop)
+    result = fit_photographs(photos, tmp_path / "out", run=RunOptions(workers))
     assert 0 < result.new_samples < N == len(result.faces)
     assert hashes(tmp_path / "out") == hashes(tmp_path / "whole")
     again = fit_photographs(photos, tmp_path / "out")
@@ -403,8 +404,7 @@ def detected(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         small = FaceLandmarks(points * 0.4 + 5, None, "68", source="dlib")
         known.append((np.asarray(Image.open(path)), [face, small] if k < 2 else [face] if k < 5 else []))
         path.with_suffix(".txt").unlink()
-    for module in (fitting, worker):
-        monkeypatch.setattr(module, "open_detector", lambda name, model=None: FakeDetector(known))
+    monkeypatch.setattr(detectors, "open_detector", lambda name, model=None: FakeDetector(known))
     return photos
 
 
@@ -422,7 +422,7 @@ def test_faces_that_a_detector_finds_are_fitted(detected: Path, tmp_path: Path) 
 def test_a_detector_that_no_photograph_needed_is_not_reported(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fitting, "open_detector", lambda name, model=None: FakeDetector([]))
+    monkeypatch.setattr(detectors, "open_detector", lambda name, model=None: FakeDetector([]))
     result = fit_photographs(photos, tmp_path / "out", detector="dlib")
     assert (len(result.faces), result.detector, result.notice) == (N, None, "")
 
@@ -430,7 +430,7 @@ def test_a_detector_that_no_photograph_needed_is_not_reported(
 def test_faces_that_were_detected_with_other_weights_are_refused(detected: Path, tmp_path: Path) -> None:
     weights, out = tmp_path / "a.dat", tmp_path / "out"
     weights.write_bytes(b"1")
-    how: dict[str, Any] = {"detector": "dlib", "detector_model": weights}
+    how: dict[str, Any] = {"detector": FaceDetector("dlib", weights)}
     fit_photographs(detected, out, **how)
     assert fit_photographs(detected, out, **how).new_samples == 0
     with pytest.raises(SettingsError, match="was made with other weights of the detector; choose another"):
@@ -453,7 +453,7 @@ def test_a_folder_that_states_no_weights_is_gone_on_with_where_none_are_named(de
     assert fit_photographs(detected, out, detector="dlib").new_samples == 0
     (tmp_path / "a.dat").write_bytes(b"1")
     with pytest.raises(SettingsError, match="was made with other weights of the detector"):
-        fit_photographs(detected, out, detector="dlib", detector_model=tmp_path / "a.dat")
+        fit_photographs(detected, out, detector=FaceDetector("dlib", tmp_path / "a.dat"))
 
 
 def test_landmark_files_win_over_a_detector(detected: Path, tmp_path: Path, drawn: Path) -> None:
@@ -503,7 +503,7 @@ def test_a_detector_that_cannot_start_is_the_reason_that_is_given(
             raise DependencyError("detector: dlib cannot be imported (it has no face)")
         raise DependencyError(f"detector: {name} is not installed") from ModuleNotFoundError(name)
 
-    monkeypatch.setattr(fitting, "open_detector", opened)
+    monkeypatch.setattr(detectors, "open_detector", opened)
     with pytest.raises(DependencyError, match=r"^detector: dlib cannot be imported \(it has no face\); or give landm"):
         fit_photographs(photos, tmp_path / "out")
 

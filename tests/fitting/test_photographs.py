@@ -15,8 +15,7 @@ from PIL import Image
 from uvgen import build_shards, find_samples, fit_photographs, read_annotation, render_faces
 from uvgen.datasets.config import BuildConfig
 from uvgen.errors import DatasetError, DependencyError, InputError, OutputError, SettingsError
-from uvgen.fitting import folder as fitting
-from uvgen.fitting import worker
+from uvgen.fitting import detectors, worker
 from uvgen.fitting.photographs import about_other_pictures, find_photographs
 from uvgen.samples.find import IMAGE_SUFFIXES
 from uvgen.samples.landmark_schemes import FaceLandmarks
@@ -248,8 +247,7 @@ def detector(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             raise DependencyError(f"detector: {name} is not installed") from ModuleNotFoundError(name)
         return Detector()
 
-    for module in (fitting, worker):
-        monkeypatch.setattr(module, "open_detector", opened)
+    monkeypatch.setattr(detectors, "open_detector", opened)
     return kept
 
 

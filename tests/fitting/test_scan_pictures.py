@@ -12,10 +12,11 @@ from support.models import builtin_model
 from support.scans import face_of
 from support.toy import toy_model
 
-from uvgen import register_scans
+from uvgen import FaceDetector, register_scans
 from uvgen.errors import DatasetError, InputError, SettingsError
+from uvgen.fitting import detectors
 from uvgen.fitting.detectors import open_detector
-from uvgen.fitting.scans import folder, pictures, worker
+from uvgen.fitting.scans import pictures
 from uvgen.fitting.scans.pictures import detected_landmarks
 from uvgen.fitting.scans.template import Template
 from uvgen.models.morphable import MorphableModel
@@ -98,15 +99,14 @@ def test_folders_take_a_detector_for_scans_without_landmarks(
     write_obj(tmp_path / "scans/a.obj", face, model.triangles, frame="raw")
     find = finder(face[model.landmarks], np.eye(3))
     find.notice = "for research only"
-    for module in (folder, worker):
-        monkeypatch.setattr(module, "open_detector", lambda name, weights: find)
+    monkeypatch.setattr(detectors, "open_detector", lambda name, weights: find)
     result = register_scans(tmp_path / "scans", tmp_path / "out", model=model, detector="dlib")
     assert result.scans[0].source == "dlib" and result.notice == "for research only"
     assert register_scans(tmp_path / "scans", tmp_path / "out", model=model, detector="dlib").new_samples == 0
     (tmp_path / "a.dat").write_bytes(b"1")
     with pytest.raises(SettingsError, match="was made with other weights of the detector"):
         register_scans(
-            tmp_path / "scans", tmp_path / "out", model=model, detector="dlib", detector_model=tmp_path / "a.dat"
+            tmp_path / "scans", tmp_path / "out", model=model, detector=FaceDetector("dlib", tmp_path / "a.dat")
         )
     with pytest.raises(DatasetError, match=r"a\.obj: no landmarks in"):
         register_scans(tmp_path / "scans", tmp_path / "other", model=model)

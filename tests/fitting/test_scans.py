@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from support.scans import write_scans
 
-from uvgen import register_scans
+from uvgen import RunOptions, register_scans
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
 from uvgen.fitting.scans import worker
 from uvgen.geometry import LANDMARK_MIRROR
@@ -65,8 +65,8 @@ def test_interrupted_runs_go_on_to_the_same_bytes(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        register_scans(scans, tmp_path / "out", model=model, workers=workers, progress=stop)
-    result = register_scans(scans, tmp_path / "out", model=model, workers=workers)
+        register_scans(scans, tmp_path / "out", model=model, run=RunOptions(workers), progress=stop)
+    result = register_scans(scans, tmp_path / "out", model=model, run=RunOptions(workers))
     assert 0 < result.new_samples < N == len(result.scans)
     assert hashes(tmp_path / "out") == hashes(whole)
 
@@ -149,7 +149,7 @@ def test_meshes_in_the_models_frame_are_turned_and_not_scaled(
 
 
 def test_scans_above_the_limit_are_rejected(scans: Path, model: MorphableModel, tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"none of 2 scans can be used; the first: .*/scan0\.npy: .* mm off the scan "
+    with pytest.raises(DatasetError, match=r"none of 2 scans can be used; the first, .*/scan0\.npy: .* mm off the scan "
                                            r"\(root mean square\), expected 0\.001 mm at most"):  # fmt: skip
         register_scans(scans, tmp_path / "out", model=model, max_error_mm=1e-3)
 
@@ -174,7 +174,7 @@ def test_what_cannot_be_done_is_said_before_any_work(scans: Path, whole: Path, m
         (refused(scans, units="inch"), InputError, "units: 'inch'"),
         (refused(scans, max_error_mm=-1), InputError, "max_error_mm: -1 mm, expected 0 or more"),
         (refused(scans, landmarks=scans / "gone"), InputError, "no such folder, expected a folder of landmarks"),
-        (refused(scans, workers=0), InputError, "workers: 0"),
+        (refused(scans, run=8), InputError, "run: 8, expected RunOptions"),
     ):
         with pytest.raises(kind, match=message):
             call()

@@ -17,6 +17,7 @@ from PIL import Image
 from support.videos import encode, head, write_frames, write_marks
 
 from uvgen import (
+    RunOptions,
     augment_shards,
     build_shards,
     find_samples,
@@ -123,8 +124,8 @@ def test_interrupted_runs_go_on_to_the_same_bytes(fitted, clips, tmp_path, monke
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit(clips, tmp_path / "out", workers=workers, progress=stop)
-    assert fit(clips, tmp_path / "out", workers=workers).new_samples < N + 6
+        fit(clips, tmp_path / "out", run=RunOptions(workers), progress=stop)
+    assert fit(clips, tmp_path / "out", run=RunOptions(workers)).new_samples < N + 6
     assert hashes(tmp_path / "out") == hashes(fitted)
 
 
@@ -234,7 +235,7 @@ def test_a_video_without_faces_costs_itself(clips, images, tmp_path) -> None:
     result = fit(folder, tmp_path / "out")
     assert {face.name.split("/")[0] for face in result.faces} == {"turn"}
     (skip,) = result.skipped
-    assert skip.name == "nod" and "no frame with a face that can be used; the first: " in skip.reason
+    assert skip.name == "nod" and "no frame with a face that can be used; the first, " in skip.reason
     shutil.rmtree(folder / "turn")
     with pytest.raises(InputError, match="detector: none, and no landmark files"):
         fit(folder, tmp_path / "other")

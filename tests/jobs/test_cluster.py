@@ -22,7 +22,7 @@ from support.models import builtin_model
 from uvgen.errors import DatasetError, InputError, SampleError, WorkerError
 from uvgen.jobs import cluster, host
 from uvgen.jobs.options import RunOptions
-from uvgen.jobs.run import results, run
+from uvgen.jobs.run import results, run_job
 from uvgen.parallel.engine import Event
 from uvgen.parallel.travel import traveling
 from uvgen.progress import shown_on
@@ -124,7 +124,7 @@ def machine(**changes: Any) -> host.Machine:
 def test_run_on_a_cluster_makes_all_in_processes_that_are_kept(tmp_path: Path) -> None:
     record, job = Record(), Multiply(tmp_path, np.arange(10.0) + 1)
     with on(Threads()) as engine:
-        run(job, range(8), record, tmp_path, RunOptions(1))
+        run_job(job, range(8), record, tmp_path, RunOptions(1))
         made = {int((tmp_path / str(k)).read_text().split(".")[0]) for k in range(8)}
     assert sorted(record.added) == list(range(8)) and made == {k * (k + 1) for k in range(8)}
     assert len(engine.sent) == 1 and sorted(os.listdir(tmp_path)) == [str(k) for k in range(8)]
@@ -143,7 +143,7 @@ def test_run_on_a_cluster_leaves_out_what_kills_and_tries_again_what_was_lost() 
 def test_run_on_a_cluster_raises_a_tasks_error(tmp_path: Path) -> None:
     job = Multiply(tmp_path, np.arange(10.0))
     with on(Threads()) as engine, pytest.raises(SampleError, match="number -2: below 0"):
-        run(job, [-2, 1], Record(), tmp_path, RunOptions(1))
+        run_job(job, [-2, 1], Record(), tmp_path, RunOptions(1))
     assert engine.stopped
 
 
@@ -155,7 +155,7 @@ def test_dask_cluster_of_its_own_is_threads_of_this_process_and_leaves_no_proces
         engine = cluster.chosen_engine()
         assert engine is not None and engine.slots() == 2
         assert engine.on_each(os.getpid) == dict.fromkeys(engine.on_each(os.getpid), os.getpid())
-        run(Multiply(tmp_path, np.arange(10.0) + 1), range(8), record, tmp_path, RunOptions(1))
+        run_job(Multiply(tmp_path, np.arange(10.0) + 1), range(8), record, tmp_path, RunOptions(1))
         started = children_of(os.getpid()) - before
     assert sorted(record.added) == list(range(8))
     assert 1 <= len(started) <= 2, "the processes that make tasks, and no others"
@@ -206,7 +206,7 @@ def test_call_that_nobody_waits_for_kills_its_process() -> None:
 )  # fmt: skip
 def test_machine_that_cannot_take_part_is_named_before_any_work(tmp_path: Path, there: Any, message: str) -> None:
     with on(Threads(machine=there)) as engine, pytest.raises(WorkerError, match=message):
-        run(Multiply(tmp_path, np.arange(3.0)), [1], Record(), tmp_path, RunOptions(1))
+        run_job(Multiply(tmp_path, np.arange(3.0)), [1], Record(), tmp_path, RunOptions(1))
     assert not engine.sent and not os.listdir(tmp_path)
 
 
@@ -241,7 +241,7 @@ def test_model_travels_as_its_file_or_whole_where_a_machine_has_none(tmp_path: P
 def test_cluster_without_workers_is_waited_for_and_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(cluster, "_NOBODY_S", 0.0)
     with on(Threads(slots=0)), pytest.raises(WorkerError, match=r"has had no worker for 0 s; start some"):
-        run(Multiply(tmp_path, np.arange(3.0)), [1], Record(), tmp_path, RunOptions(1))
+        run_job(Multiply(tmp_path, np.arange(3.0)), [1], Record(), tmp_path, RunOptions(1))
 
 
 def test_outcome_that_is_heard_while_the_cluster_has_no_worker_counts(

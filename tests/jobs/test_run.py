@@ -15,7 +15,7 @@ from support.jobs import BrokenToOpen, DeadlySum, DeadlyTogether, DeadlyToOpen, 
 
 from uvgen.errors import DatasetError, InputError, OutputError, SampleError, WorkerError
 from uvgen.jobs.options import RunOptions, check_on_error
-from uvgen.jobs.run import _libraries, check_same, results, run
+from uvgen.jobs.run import _libraries, check_same, results, run_job
 from uvgen.parallel.child import packed
 
 
@@ -54,7 +54,7 @@ def job(folder: Path) -> Multiply:
 def test_run_makes_what_is_not_finished_and_notes_each(tmp_path: Path) -> None:
     (tmp_path / "3").write_text("mine")
     record, seen = Files(tmp_path), list[int]()
-    run(job(tmp_path), range(5), record, tmp_path, RunOptions(1), progress=lambda result: seen.append(result[0]))
+    run_job(job(tmp_path), range(5), record, tmp_path, RunOptions(1), progress=lambda result: seen.append(result[0]))
     assert record.added == seen == record.discarded == [0, 1, 2, 4] and record.ended
     assert (tmp_path / "3").read_text() == "mine" and (tmp_path / "4").read_text() == "20.0"
 
@@ -62,7 +62,7 @@ def test_run_makes_what_is_not_finished_and_notes_each(tmp_path: Path) -> None:
 def test_run_with_nothing_left_opens_no_job(tmp_path: Path) -> None:
     (tmp_path / "0").write_text("")
     one, record = job(tmp_path), Files(tmp_path)
-    run(one, [0], record, tmp_path, RunOptions(3))
+    run_job(one, [0], record, tmp_path, RunOptions(3))
     assert one.opened == [] and record.ended
 
 
@@ -72,7 +72,7 @@ def test_run_groups_units_into_tasks(tmp_path: Path) -> None:
             return lambda numbers: (sum(numbers), 0, 0)
 
     record = Files(tmp_path)
-    run(Sum(), range(5), record, tmp_path, RunOptions(1), group=lambda todo: [todo[:2], todo[2:]])
+    run_job(Sum(), range(5), record, tmp_path, RunOptions(1), group=lambda todo: [todo[:2], todo[2:]])
     assert record.added == [1, 9]
 
 
@@ -88,7 +88,7 @@ def test_run_on_workers_opens_the_job_once_in_each(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_run_on_workers_raises_the_task_s_own_error(tmp_path: Path) -> None:
     with pytest.raises(SampleError, match="number -2: below 0"):
-        run(job(tmp_path), [1, -2, 3, 4], Files(tmp_path), tmp_path, RunOptions(2))
+        run_job(job(tmp_path), [1, -2, 3, 4], Files(tmp_path), tmp_path, RunOptions(2))
 
 
 def test_one_worker_works_in_this_process_and_more_never_do(tmp_path: Path) -> None:
@@ -100,9 +100,9 @@ def test_one_worker_works_in_this_process_and_more_never_do(tmp_path: Path) -> N
 def test_run_in_a_folder_that_another_run_holds_is_refused(tmp_path: Path) -> None:
     def meanwhile(_: object) -> None:
         with pytest.raises(DatasetError, match="another uvgen is writing into it"):
-            run(job(tmp_path), range(3), Files(tmp_path), tmp_path, RunOptions(1))
+            run_job(job(tmp_path), range(3), Files(tmp_path), tmp_path, RunOptions(1))
 
-    run(job(tmp_path), range(1), Files(tmp_path), tmp_path, RunOptions(1), progress=meanwhile)
+    run_job(job(tmp_path), range(1), Files(tmp_path), tmp_path, RunOptions(1), progress=meanwhile)
 
 
 def test_check_same_states_the_first_difference(tmp_path: Path) -> None:

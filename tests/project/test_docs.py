@@ -24,7 +24,7 @@ from support.toy import face3d_files, toy_model, write_tree
 from support.videos import encode, head, write_frames, write_marks
 
 from uvgen import open_shards, save_model
-from uvgen.cli import progress
+from uvgen.cli import options
 from uvgen.cli.main import main
 
 ROOT = Path(__file__).parents[2]
@@ -181,7 +181,7 @@ def test_documentation_read_from_start_to_end_runs_in_one_folder(
 ) -> None:
     """`make demo`, then all commands and Python of all pages, as somebody who follows them runs them: none in the way
     of another, on as many workers as there are cores."""
-    monkeypatch.setattr(progress, "_count_cores", joblib.cpu_count)
+    monkeypatch.setattr(options, "_count_cores", joblib.cpu_count)
     folder = tmp_path / "user"
     shutil.copytree(downloads, folder)
     with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):

@@ -219,8 +219,8 @@ def test_sample_without_a_page_gives_the_commands_that_make_one(page: Any, model
         first, second = commands.splitlines()
         subprocess.run(["bash", "-c", first], cwd=tmp_path, check=True)
         assert (tmp_path / "names.txt").read_text(encoding="utf-8") == f"{name}\n"
-    assert shlex.split(second)[:4] == ["uvgen", "report", "my shards", "--names"]
-    paths = ["--names", str(tmp_path / "names.txt"), "--out", str(tmp_path / "one")]
+    assert shlex.split(second)[:4] == ["uvgen", "report", "my shards", "--list"]
+    paths = ["--list", str(tmp_path / "names.txt"), "--out", str(tmp_path / "one")]
     done = CliRunner().invoke(main, ["report", str(tmp_path / "my shards"), *paths])
     assert done.exit_code == 0 and script_arguments(tmp_path / "one" / "data/samples/000/000000.js")[1]["name"] == name
 

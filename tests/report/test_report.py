@@ -16,7 +16,7 @@ from support.builds import SMALL, have
 from support.reports import BIGGER, WEIRD, picture, rows, script_arguments
 from support.toy import write_sample, write_tree
 
-from uvgen import describe_shards, load_model, open_shards, write_report
+from uvgen import RunOptions, describe_shards, load_model, open_shards, write_report
 from uvgen.datasets.augmented import augment_shards
 from uvgen.errors import BusyError, DatasetError, InputError, ModelError, OutputError, SettingsError
 from uvgen.report import write as write_module
@@ -159,22 +159,22 @@ def test_report_of_two_processes_is_that_of_one(model_path: Path, tmp_path: Path
     have(write_tree(tmp_path / "300W_LP", 12), model_path, tmp_path / "shards")
     counted: list[int] = []
     for workers in (1, 2):
-        write_report(tmp_path / "shards", tmp_path / str(workers), workers=workers, progress=counted.append)
+        write_report(tmp_path / "shards", tmp_path / str(workers), run=RunOptions(workers), progress=counted.append)
     assert hashes(tmp_path / "1") == hashes(tmp_path / "2")
     assert sum(counted) == 4 * 36  # verified and drawn, twice
 
 
 def test_report_verifies_as_it_is_told_to_run(shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    verify, given = write_module.verify_shards, list[tuple[object, ...]]()
+    verify, given = write_module.verify_shards, list[RunOptions]()
 
     def noted(*args: Any, **how: Any) -> Any:
-        given.append((how["workers"], how["retries"], how["timeout"]))
-        return verify(*args, **how | {"workers": 1, "timeout": None})
+        given.append(how["run"])
+        return verify(*args, **how | {"run": RunOptions()})
 
     monkeypatch.setattr(write_module, "verify_shards", noted)
     monkeypatch.setattr(write_module, "results", lambda job, parts, how: map(job.open(), parts))
-    write_report(shards, tmp_path / "out", worst=0, workers=2, retries=5, timeout=60)
-    assert given == [(2, 5, 60)]
+    write_report(shards, tmp_path / "out", worst=0, run=RunOptions(2, 5, 60))
+    assert given == [RunOptions(2, 5, 60)]
 
 
 def test_report_overview_says_what_the_set_is(shards: Path, report: Path) -> None:
@@ -438,7 +438,7 @@ def test_report_that_another_process_makes_is_refused(shards: Path, tmp_path: Pa
 @pytest.mark.parametrize(("arguments", "error", "message"), [
     ({"worst": -1}, InputError, "worst: -1"),
     ({"worst": 1.5}, InputError, "worst: 1.5"),
-    ({"workers": 0}, InputError, "workers: 0"),
+    ({"run": 8}, InputError, "run: 8, expected RunOptions"),
     ({"names": ["AFW/nobody"]}, InputError, "1 listed sample is not there, first AFW/nobody"),
     ({"names": []}, InputError, "names none"),
     ({"model": "builtin"}, ModelError, "not the model of"),

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from uvgen import RunOptions
 from uvgen.errors import InputError
 from uvgen.storage.text import decode_text, read_lines, read_text
 
@@ -104,7 +105,7 @@ def test_index_saved_by_an_editor_is_read(tmp_path: Path, encoding: str, tree: P
     from uvgen import BuildConfig, build_shards, find_samples, open_shards
 
     build_shards(find_samples(tree)[:2], tmp_path / "out", model=model_path, config=BuildConfig(size=16, uv_size=16),
-                 root=tree, workers=1)  # fmt: skip
+                 root=tree, run=RunOptions(1))  # fmt: skip
     index = tmp_path / "out/dataset.json"
     before = open_shards(tmp_path / "out").names
     index.write_bytes(index.read_text(encoding="utf-8").replace("\n", "\r\n").encode(encoding))

@@ -13,7 +13,16 @@ import scipy.io
 from numpy.typing import NDArray
 
 import uvgen.synth.portrait as portrait
-from uvgen import PositionMapper, build_shards, find_samples, load_model, read_annotation, read_image, verify_shards
+from uvgen import (
+    PositionMapper,
+    RunOptions,
+    build_shards,
+    find_samples,
+    load_model,
+    read_annotation,
+    read_image,
+    verify_shards,
+)
 from uvgen.datasets.config import BuildConfig
 from uvgen.errors import DatasetError, InputError, ModelError, OutputError
 from uvgen.geometry import LANDMARK_MIRROR
@@ -319,7 +328,7 @@ def small(out: Path, count: int = 6, **options: Any) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_bytes_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
-    assert small(tmp_path / "one", 20) == small(tmp_path / "two", 20, workers=2)
+    assert small(tmp_path / "one", 20) == small(tmp_path / "two", 20, run=RunOptions(2))
 
 
 @pytest.mark.slow
@@ -420,7 +429,7 @@ def test_file_in_the_place_of_a_subset_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "match"),
-    [({"count": 0}, "count: 0"), ({"size": 10}, "size: 10"), ({"workers": 0}, "workers: 0"),
+    [({"count": 0}, "count: 0"), ({"size": 10}, "size: 10"), ({"run": 8}, "run: 8, expected RunOptions"),
      ({"count": 2.5}, "count: 2.5, expected a whole number"), ({"size": "64"}, "size: '64', expected a whole number"),
      ({"subsets": ["COFW"]}, "subsets: COFW"), ({"subsets": []}, "subsets: none"),
      ({"subsets": ["AFW", "AFW"]}, "each once")],

@@ -22,7 +22,7 @@ from uvgen.datasets.output_folder import check_output, output_folder
 from uvgen.datasets.record import ShardResult
 from uvgen.datasets.targets import remaking_targets
 from uvgen.errors import DatasetError, InputError
-from uvgen.jobs.options import RETRIES, RunOptions, check_on_error
+from uvgen.jobs.options import RunOptions, check_on_error, check_run
 from uvgen.maps.mirror import TexelMirror
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
@@ -42,9 +42,7 @@ def augment_shards(
     copies: int = 1,
     seed: int = 0,
     model: MorphableModel | str | os.PathLike[str] | None = None,
-    workers: int = 1,
-    retries: int = RETRIES,
-    timeout: float | None = None,
+    run: RunOptions = RunOptions(),
     on_error: str = "skip",
     overwrite: bool = False,
     untrusted: bool = False,
@@ -67,10 +65,8 @@ def augment_shards(
     model : MorphableModel or path-like, optional
         The source's; needed to flip, and if samples have per-pixel targets (`BuildConfig.targets`): these are
         made anew of the parameters.
-    workers : int
-        Processes; 1 works in this one, unless there is a `timeout`.
-    retries, timeout
-        As for `uvgen.build_shards`: what happens if processes die or hang.
+    run : RunOptions
+        As for `uvgen.build_shards`.
     on_error : {"skip", "fail"}
         Whether a copy whose map leaves the range of its type is left out and reported, or ends the run.
     overwrite : bool
@@ -103,7 +99,7 @@ def augment_shards(
     >>> result.samples
     """
     source, out = Path(os.path.abspath(data_folder(source))), output_folder(out)
-    how = RunOptions(workers, retries, timeout)
+    check_run(run)
     check_on_error(on_error)
     check_output(out, overwrite=overwrite)
     copies = number_in(copies, "copies", 1, MAX_COPIES, whole=True)
@@ -134,7 +130,7 @@ def augment_shards(
         config,
         plan,
         read_constants(source, built.build.uv_size),
-        how,
+        run,
         mirror=mirror,
         model=model,
         overwrite=overwrite,

@@ -24,7 +24,7 @@ from uvgen.datasets.same_samples import check_same_samples
 from uvgen.datasets.turned import SampleTurner
 from uvgen.datasets.worker import BuildJob
 from uvgen.errors import InputError
-from uvgen.jobs.options import RETRIES, RunOptions, check_on_error
+from uvgen.jobs.options import RunOptions, check_on_error, check_run
 from uvgen.jobs.run import same_workers
 from uvgen.maps.atlas import build_atlas
 from uvgen.maps.landmarks import landmark_texels, landmark_weights
@@ -55,9 +55,7 @@ def build_shards(
     limit: int | None = None,
     root: str | os.PathLike[str] | None = None,
     weights: ArrayLike | str | os.PathLike[str] | None = None,
-    workers: int = 1,
-    retries: int = RETRIES,
-    timeout: float | None = None,
+    run: RunOptions = RunOptions(),
     on_error: str = "skip",
     overwrite: bool = False,
     progress: Callable[[ShardResult], object] | None = None,
@@ -89,14 +87,9 @@ def build_shards(
         Folder that the stored source paths are relative to; `data` if that is a folder, else the current one.
     weights : (uv_size, uv_size) array or path-like, optional
         Weight mask to store instead of `uvgen.weight_mask`; a file as `uvgen.maps.mask_files.read_weights` takes it.
-    workers : int
-        Processes; 1 works in this one, unless there is a `timeout`.
-    retries : int
-        How often a shard is tried again whose process died (killed, out of memory, crashed) or took too long. Then its
-        samples are tried one by one, and one at which processes die is skipped. In this process, none of that is
-        possible.
-    timeout : float, optional
-        Seconds that a shard may take before its process is killed.
+    run : RunOptions
+        On how many processes, and what happens if one dies or takes too long. A task is a shard; a sample at which
+        processes die is skipped.
     on_error : {"skip", "fail"}
         Whether a bad sample is left out and reported, or ends the build.
     overwrite : bool
@@ -122,7 +115,8 @@ def build_shards(
 
     Examples
     --------
-    >>> result = uvgen.build_shards("300W_LP/", "shards/", model="bfm.h5", subsets=["IBUG"], workers=8)
+    >>> run = uvgen.RunOptions(workers=8)
+    >>> result = uvgen.build_shards("300W_LP/", "shards/", model="bfm.h5", subsets=["IBUG"], run=run)
     >>> result.samples, [skip.reason for skip in result.skipped]
     """
     config = config or BuildConfig()
@@ -131,7 +125,7 @@ def build_shards(
         raise InputError("meshes: True, expected False: uvgen.import_meshes takes registered meshes")
     if not config.has_parameters:
         raise InputError(f"maps_from: {config.maps_from}, expected none: uvgen.import_maps takes finished maps")
-    how = RunOptions(workers, retries, timeout)
+    check_run(run)
     check_on_error(on_error)
     check_limit(limit)
     out = output_folder(out)
@@ -146,8 +140,8 @@ def build_shards(
     if not overwrite:
         check_begun(out, config, model, describe_plan(samples, config.copies))
         check_same_samples(out, samples, config)
-    with same_workers(how):
-        survey = survey_samples(samples, model, config, how)
+    with same_workers(run):
+        survey = survey_samples(samples, model, config, run)
         begin("laying out the map")
         mirror = mirror_of(model, config)
         constants = constants_of(model, config, weights)
@@ -158,7 +152,7 @@ def build_shards(
             DatasetConfig(config, model.name, model.content_sha256, hash_of_weights(constants)),
             {**describe_plan(samples, config.copies), "annotated_dimensions": survey.dimensions},
             constants,
-            how,
+            run,
             mirror=mirror,
             model=model,
             warnings=[*survey.warnings, *unread],

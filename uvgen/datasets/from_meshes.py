@@ -27,7 +27,7 @@ from uvgen.datasets.quality.survey import Survey, SurveyJob, probes_of
 from uvgen.datasets.record import ShardResult, check_begun
 from uvgen.datasets.same_samples import check_same_samples
 from uvgen.errors import DatasetError, InputError, SampleError
-from uvgen.jobs.options import RETRIES, RunOptions, check_on_error
+from uvgen.jobs.options import RunOptions, check_on_error, check_run
 from uvgen.jobs.run import results, same_workers
 from uvgen.maps.targets import check_model_has
 from uvgen.models.load import as_model
@@ -55,9 +55,7 @@ def import_meshes(
     exclude: Names = (),
     limit: int | None = None,
     weights: ArrayLike | str | os.PathLike[str] | None = None,
-    workers: int = 1,
-    retries: int = RETRIES,
-    timeout: float | None = None,
+    run: RunOptions = RunOptions(),
     on_error: str = "skip",
     overwrite: bool = False,
     progress: Callable[[ShardResult], object] | None = None,
@@ -81,7 +79,7 @@ def import_meshes(
         px.
     config : BuildConfig, optional
         Settings; `maps`, `keep` and `max_nme` must have their defaults.
-    subsets, flip, names, exclude, limit, weights, workers, retries, timeout, on_error, overwrite, progress
+    subsets, flip, names, exclude, limit, weights, run, on_error, overwrite, progress
         As for `uvgen.build_shards`.
 
     Returns
@@ -109,7 +107,7 @@ def import_meshes(
     """
     config = replace(config or BuildConfig(), meshes=True)
     config.check()
-    how = RunOptions(workers, retries, timeout)
+    check_run(run)
     check_on_error(on_error)
     check_limit(limit)
     out, root = output_folder(out), Path(os.path.abspath(meshes if data is None else data))
@@ -130,8 +128,8 @@ def import_meshes(
         if config.augmentation is None:  # which changes poses
             placed = partial(_placed, reader=MeshReader(model, config.convention, config.implausible), exif=config.exif)
             check_same_samples(out, samples, config, placed, some_may_differ=True)
-    with same_workers(how):
-        _survey(samples, model, config, how)
+    with same_workers(run):
+        _survey(samples, model, config, run)
         begin("laying out the map")
         mirror = mirror_of(model, config)
         constants = constants_of(model, config, weights)
@@ -143,7 +141,7 @@ def import_meshes(
             DatasetConfig(config, model.name, model.content_sha256, hash_of_weights(constants)),
             {**describe_plan(samples, config.copies), "annotated_dimensions": 2},
             constants,
-            how,
+            run,
             mirror=mirror,
             model=model,
             warnings=[*_about_pairs(samples), *_about_frame(samples, meshes), *about_unread(root)],
@@ -213,7 +211,7 @@ def _about_frame(samples: Sequence[MeshSample], meshes: str | os.PathLike[str]) 
     ]
 
 
-def _survey(samples: Sequence[MeshSample], model: MorphableModel, config: BuildConfig, how: RunOptions) -> None:
+def _survey(samples: Sequence[MeshSample], model: MorphableModel, config: BuildConfig, run: RunOptions) -> None:
     """Raise DatasetError if no sample can be used, for example because all meshes are of another topology."""
     begin("reading a few meshes")
     errors = list[str]()
@@ -222,7 +220,7 @@ def _survey(samples: Sequence[MeshSample], model: MorphableModel, config: BuildC
     if not ready:
         errors = [sample.problem for sample in samples]
     for task in probes_of(ready) if ready else ():
-        (found,) = results(SurveyJob(look), [tuple(task)], how)
+        (found,) = results(SurveyJob(look), [tuple(task)], run)
         if found is None:
             return
         errors += found

@@ -26,7 +26,7 @@ from uvgen.datasets.quality.map_comparison import compare_maps
 from uvgen.datasets.record import ShardResult
 from uvgen.datasets.same_samples import check_same_samples
 from uvgen.errors import DatasetError, InputError, SampleError
-from uvgen.jobs.options import RETRIES, RunOptions, check_on_error
+from uvgen.jobs.options import RunOptions, check_on_error, check_run
 from uvgen.jobs.run import same_workers
 from uvgen.maps.landmarks import LandmarkWeights, read_landmarks
 from uvgen.models.load import as_model
@@ -63,9 +63,7 @@ def import_maps(
     config: BuildConfig | None = None,
     limit: int | None = None,
     weights: ArrayLike | str | os.PathLike[str] | None = None,
-    workers: int = 1,
-    retries: int = RETRIES,
-    timeout: float | None = None,
+    run: RunOptions = RunOptions(),
     on_error: str = "skip",
     overwrite: bool = False,
     progress: Callable[[ShardResult], object] | None = None,
@@ -95,7 +93,7 @@ def import_maps(
         `shard_size`, `posmap_dtype`, `image_codec`, `jpeg_quality` and `compression` count; sizes are the files'.
     limit : int, optional
         Take only the first few.
-    weights, workers, retries, timeout, on_error, overwrite, progress
+    weights, run, on_error, overwrite, progress
         As for `uvgen.build_shards`.
 
     Returns
@@ -118,7 +116,7 @@ def import_maps(
     >>> result = uvgen.import_maps("posmaps/", "shards/", model="bfm.h5", layout="face3d")
     >>> result.samples
     """
-    how = RunOptions(workers, retries, timeout)
+    check_run(run)
     check_on_error(on_error)
     check_layout(layout)
     check_limit(limit)
@@ -157,7 +155,7 @@ def import_maps(
         maps_scale=normalization.scale[0], maps_offset=normalization.offset[0], jitter=0.0, maps="stored",
     )  # fmt: skip
     config.check()
-    with same_workers(how):
+    with same_workers(run):
         begin("laying out the map")
         constants = constants_of(model, config, weights)
         points = LandmarkWeights.of_constants(constants)
@@ -171,7 +169,7 @@ def import_maps(
             DatasetConfig(config, model.name, model.content_sha256, hash_of_weights(constants)),
             {**describe_plan(samples, 1), "annotated_dimensions": 2},
             constants,
-            how,
+            run,
             mirror=None,
             model=model,
             warnings=warnings,

@@ -16,7 +16,7 @@ from uvgen.datasets.record import ShardRecord, ShardResult, ShardUnit
 from uvgen.described import described
 from uvgen.errors import DatasetError
 from uvgen.jobs.options import RunOptions
-from uvgen.jobs.run import Job, run
+from uvgen.jobs.run import Job, run_job
 from uvgen.maps.mirror import TexelMirror
 from uvgen.models.doubts import model_warnings
 from uvgen.models.morphable import MorphableModel
@@ -88,7 +88,7 @@ def make_shards(
     config: DatasetConfig,
     plan: Mapping[str, Any],
     constants: Mapping[str, NDArray[Any]],
-    how: RunOptions,
+    run: RunOptions,
     *,
     mirror: TexelMirror | None,
     model: MorphableModel | None = None,
@@ -112,8 +112,8 @@ def make_shards(
         What the index states; a set that was begun with others is refused.
     constants : mapping of str to ndarray
         Arrays that are the same for all samples.
-    how : RunOptions
-        On how many processes, and what happens if one dies.
+    run : RunOptions
+        On how many processes, and what happens if one dies or takes too long.
     mirror : TexelMirror or None
         For the result.
     model : MorphableModel, optional
@@ -141,7 +141,7 @@ def make_shards(
     record = ShardRecord(
         out, Index(__version__, config.to_plain(), dict(plan)), constants, units, state, overwrite=overwrite
     )
-    run(job, units, record, out, how, progress=progress, doing=doing, count=lambda unit: unit.n_samples)
+    run_job(job, units, record, out, run, progress=progress, doing=doing, count=lambda unit: unit.n_samples)
     index = record.index
     if not index.n_samples and not index.skipped:
         raise DatasetError(f"{out}: no samples for it, expected one or more")

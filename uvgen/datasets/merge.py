@@ -25,7 +25,7 @@ from uvgen.datasets.record import ShardResult
 from uvgen.datasets.source import check_source, check_source_hash, stored_fields
 from uvgen.datasets.split_files import split_names
 from uvgen.errors import DatasetError, InputError
-from uvgen.jobs.options import RETRIES, RunOptions
+from uvgen.jobs.options import RunOptions, check_run
 from uvgen.progress import advance
 from uvgen.samples.find import find_names
 from uvgen.shards.constants import CONSTANTS, read_constants
@@ -139,9 +139,7 @@ def merge_shards(
     names: Iterable[str] | str | os.PathLike[str] | None = None,
     split: str | None = None,
     shard_size: int | None = None,
-    workers: int = 1,
-    retries: int = RETRIES,
-    timeout: float | None = None,
+    run: RunOptions = RunOptions(),
     overwrite: bool = False,
     untrusted: bool = False,
     progress: Callable[[ShardResult], object] | None = None,
@@ -160,10 +158,8 @@ def merge_shards(
     shard_size : int, optional
         Samples per new shard, 1 to 2**20; by default, as many as those of the sources have, which must then agree. No
         shard holds samples of two subsets.
-    workers : int
-        Processes; 1 works in this one, unless there is a `timeout`.
-    retries, timeout
-        As for `uvgen.build_shards`: what happens if processes die or hang.
+    run : RunOptions
+        As for `uvgen.build_shards`.
     overwrite : bool
         Replace an existing data set in the folder.
     untrusted : bool
@@ -194,7 +190,7 @@ def merge_shards(
     if not sources:
         raise InputError("sources: none, expected folders of data sets")
     folders = [Path(os.path.abspath(data_folder(source))) for source in sources]
-    how = RunOptions(workers, retries, timeout)
+    check_run(run)
     out = output_folder(out)
     check_output(out, overwrite=overwrite)
     for folder in folders:
@@ -215,7 +211,7 @@ def merge_shards(
     job = MergeJob(out, config, untrusted, resized=shard_size is not None)
     return make_shards(
         job, _plan(samples, config.build.shard_size), out, config, plan,
-        read_constants(folders[0], config.build.uv_size), how, mirror=None, overwrite=overwrite, progress=progress,
+        read_constants(folders[0], config.build.uv_size), run, mirror=None, overwrite=overwrite, progress=progress,
         doing="copying",
     )  # fmt: skip
 

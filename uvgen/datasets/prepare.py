@@ -27,13 +27,13 @@ from uvgen.datasets.export.folder import ExportRecord, Written, check_export_fol
 from uvgen.datasets.splits import train_and_val
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError, UvgenError
-from uvgen.fitting.detectors import DETECTORS, Detector, hash_weights, open_detector, weights_of
+from uvgen.fitting.detectors import DETECTORS, Detector, FaceDetector, as_detector, detector_settings
 from uvgen.fitting.photographs import find_photographs
 from uvgen.fitting.worker import Photograph, open_table
 from uvgen.images.align5 import crop_from_points5
 from uvgen.images.codecs import JPEG_QUALITY
-from uvgen.jobs.options import RETRIES, RunOptions
-from uvgen.jobs.run import run
+from uvgen.jobs.options import RunOptions, check_run
+from uvgen.jobs.run import run_job
 from uvgen.progress import advance
 from uvgen.samples.files import check_machine
 from uvgen.samples.landmark_files import find_landmarks, says_nothing
@@ -95,13 +95,10 @@ def prepare_deep3d(
     out: str | os.PathLike[str],
     *,
     detections: str | os.PathLike[str] | None = None,
-    detector: str | None = None,
-    detector_model: str | os.PathLike[str] | None = None,
+    detector: str | FaceDetector | None = None,
     exif: str = "apply",
     quality: int = JPEG_QUALITY,
-    workers: int = 1,
-    retries: int = RETRIES,
-    timeout: float | None = None,
+    run: RunOptions = RunOptions(),
     overwrite: bool = False,
     progress: Callable[[int], object] | None = None,
 ) -> PreparedFaces:
@@ -116,16 +113,16 @@ def prepare_deep3d(
     detections : path-like, optional
         Folder of a landmark file for each photograph, or one table for all, see `uvgen.samples.landmark_files`. Files
         of five points are Deep3DFaceRecon's own ``detections``; its 68 landmarks then come from the detector.
-    detector : str, optional
+    detector : str or FaceDetector, optional
         One of `uvgen.fitting.detectors.DETECTORS`; for photographs that no file has all landmarks of.
-    detector_model : path-like, optional
-        File with the detector's weights.
     exif : {"apply", "ignore"}
         Whether photographs are turned upright as their EXIF orientation says.
     quality : int
         JPEG quality of the skin masks, 1 to 100.
-    workers, retries, timeout, overwrite
-        As for `uvgen.export_shards`; `timeout` is of a few photographs.
+    run : RunOptions
+        As for `uvgen.build_shards`; a task is a few photographs.
+    overwrite : bool
+        As for `uvgen.export_shards`.
     progress : callable, optional
         Called after every few photographs with their number.
 
@@ -149,20 +146,20 @@ def prepare_deep3d(
     >>> uvgen.prepare_deep3d("photos/", "deep3d/", detector="mediapipe").faces
     """
     started = time.perf_counter()
-    how = RunOptions(workers, retries, timeout)
+    check_run(run)
     choice(exif, "exif", EXIF)
     quality = number_in(quality, "quality", 1, 100, whole=True)
     if detections is None and detector is None:
         raise InputError("detections: none, and no detector, expected one of them")
-    if detector is not None:
-        choice(detector, "detector", tuple(DETECTORS))
+    chosen = as_detector(detector)
+    if chosen is not None:
+        choice(chosen.name, "detector", tuple(DETECTORS))
     root, out = Path(os.path.abspath(images)), Path(os.path.abspath(out))
     check_out(out)
     check_export_folder(out, overwrite=overwrite)
     where = None if detections is None else Path(os.path.abspath(detections))
     open_table(where)  # before any work
-    weights = weights_of(detector, detector_model)
-    notice = "" if detector is None else open_detector(detector, weights).notice
+    notice = "" if chosen is None else chosen.open().notice
     photographs = find_photographs(root, out)
     counts = Counter(key(one.name) for one in photographs)
     photographs = [
@@ -172,15 +169,15 @@ def prepare_deep3d(
     batches = [Batch(f"{first:08}", tuple(photographs[first : first + _BATCH])) for first in starts]
     place = beside(out) if overwrite and is_export(out) else out
     with exclusive(draft_of(place)) as check_there, in_place(place, out) as draft:
-        job = PrepareJob(draft, where, detector, weights, exif, quality)
+        job = PrepareJob(draft, where, chosen, exif, quality)
         settings = {
             "images": str(root), "photographs": [one.name for one in photographs], "detections": str(where),
-            "detector": detector, "detector_sha256": hash_weights(detector, weights), "exif": exif, "quality": quality,
+            **detector_settings(chosen), "exif": exif, "quality": quality,
         }  # fmt: skip
         record = ExportRecord(draft, settings, batches, check_there, partial(_finish, draft, photographs))
         counted = None if progress is None else lambda written: progress(len(written.part.photographs))
-        run(
-            job, batches, record, draft, how, progress=counted, doing="preparing",
+        run_job(
+            job, batches, record, draft, run, progress=counted, doing="preparing",
             count=lambda batch: len(batch.photographs), locked=True,
         )  # fmt: skip
     skipped = tuple(record.skipped)
@@ -222,8 +219,7 @@ class PrepareJob:
 
     draft: Path
     detections: Path | None
-    detector: str | None
-    detector_model: Path | None
+    detector: FaceDetector | None
     exif: str
     quality: int
 
@@ -276,10 +272,12 @@ class _Preparer:
         if job.detections is not None:
             table = self._table
             found = find_landmarks([path], job.detections)[path] if table is None else table.of_image(path)
-            if isinstance(found, str) and (job.detector is None or not says_nothing(found)):
+            if isinstance(found, str) and not says_nothing(found):
                 raise InputError(found)
         if isinstance(found, str):
-            return self._whole(self._detect(path, pixels)[0], pixels)
+            if job.detector is None:
+                raise InputError(found)
+            return self._whole(self._detect(job.detector, path, pixels)[0], pixels)
         if found[0].scheme != "5":
             return self._whole(found[0], pixels)
         if problem := outside_image(found[0], pixels.shape):
@@ -297,22 +295,22 @@ class _Preparer:
             raise InputError(problem)
         if job.detector is None:
             return five, None
-        faces = [self._whole(face, pixels) for face in self._detect(path, pixels)]
+        faces = [self._whole(face, pixels) for face in self._detect(job.detector, path, pixels)]
         away = [float(np.linalg.norm(points - five, axis=1).max()) for points, _ in faces]
         best = int(np.argmin(away))
         if away[best] > _NEAR * np.linalg.norm(five[1] - five[0]):
             raise InputError(
-                f"{path}: {job.detector} finds no face at the five points of {found[0].source}, the nearest is "
+                f"{path}: {job.detector.name} finds no face at the five points of {found[0].source}, the nearest is "
                 f"{away[best]:.0f} px away"
             )
         return five, faces[best][1]
 
-    def _detect(self, path: Path, pixels: NDArray[np.uint8]) -> list[FaceLandmarks]:
+    def _detect(self, detector: FaceDetector, path: Path, pixels: NDArray[np.uint8]) -> list[FaceLandmarks]:
         if self._detector is None:
-            self._detector = open_detector(self._job.detector or "", self._job.detector_model)
+            self._detector = detector.open()
         faces = self._detector(pixels)
         if not faces:
-            raise InputError(f"{path}: {self._job.detector} finds no face in it")
+            raise InputError(f"{path}: {detector.name} finds no face in it")
         return faces
 
     def _whole(self, face: FaceLandmarks, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

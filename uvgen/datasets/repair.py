@@ -23,8 +23,8 @@ from uvgen.datasets.record import ShardResult
 from uvgen.datasets.repair_plan import merged_error, plan_build_again, plan_copies_again
 from uvgen.described import described
 from uvgen.errors import DatasetError, SettingsError
-from uvgen.jobs.options import RETRIES, RunOptions
-from uvgen.jobs.run import run, same_workers
+from uvgen.jobs.options import RunOptions, check_run
+from uvgen.jobs.run import run_job, same_workers
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.find import Sample
@@ -66,9 +66,7 @@ def repair_shards(
     source: str | os.PathLike[str] | None = None,
     model: MorphableModel | str | os.PathLike[str] | None = None,
     weights: ArrayLike | str | os.PathLike[str] | None = None,
-    workers: int = 1,
-    retries: int = RETRIES,
-    timeout: float | None = None,
+    run: RunOptions = RunOptions(),
     untrusted: bool = False,
     progress: Callable[[ShardResult], object] | None = None,
 ) -> RepairResult:
@@ -92,7 +90,7 @@ def repair_shards(
         The set's; may be omitted if that is the built-in one, or not needed.
     weights : (uv_size, uv_size) array or path-like, optional
         The weight mask that the set was built with, if that was not the model's; needed for `constants.npz` alone.
-    workers, retries, timeout
+    run : RunOptions
         As for `uvgen.build_shards`.
     untrusted : bool
         Read `source`'s shards, and `model` if it is a file, in child processes: see `uvgen.open_shards`.
@@ -119,10 +117,10 @@ def repair_shards(
     (PosixPath('shards/IBUG-00000.h5'),)
     """
     started = time.perf_counter()
-    how = RunOptions(workers, retries, timeout)
+    check_run(run)
     folder = data_folder(path, changes="damaged files in it are made again").absolute()
     _read(folder)  # before a folder would be made
-    with exclusive(folder), same_workers(how):
+    with exclusive(folder), same_workers(run):
         index = _read(folder)
         bad = {
             entry.file: entry
@@ -140,11 +138,11 @@ def repair_shards(
         if config.copied is not None:
             plan = plan_copies_again(folder, index, config, config.copied, bad, source, model, untrusted=untrusted)
         else:
-            plan = plan_build_again(folder, index, config, bad, data, root, model, weights, how)
+            plan = plan_build_again(folder, index, config, bad, data, root, model, weights, run)
         record = _Record(folder, index, bad)
-        run(plan.job, plan.tasks, record, folder, how, progress=progress, doing="repairing", locked=True)
+        run_job(plan.job, plan.tasks, record, folder, run, progress=progress, doing="repairing", locked=True)
         again = [plan.without(task, skips) for task in plan.tasks if (skips := _skipped(index, task.file))]
-        run(plan.job, again, record, folder, how, progress=progress, doing="repairing", locked=True)
+        run_job(plan.job, again, record, folder, run, progress=progress, doing="repairing", locked=True)
         problems = [f"{folder / file}: {why}" for file, why in sorted(record.problems.items())]
         repaired = [folder / file for file in sorted(bad) if file not in record.problems]
         if not constants:

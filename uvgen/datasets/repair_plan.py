@@ -69,7 +69,7 @@ def plan_build_again(
     root: str | os.PathLike[str] | None,
     model: MorphableModel | None,
     weights: ArrayLike | str | os.PathLike[str] | None,
-    how: RunOptions,
+    run: RunOptions,
 ) -> RepairPlan:
     """The plan for shards of a set that was built from samples.
 
@@ -81,7 +81,7 @@ def plan_build_again(
         Damaged or missing shards, by file name.
     data, root, model, weights
         See `uvgen.repair_shards`.
-    how : RunOptions
+    run : RunOptions
         For what asks the samples before they are built.
 
     Raises
@@ -118,7 +118,7 @@ def plan_build_again(
         root = folder_of(data) if root is None else root
         data = find_samples(data)
     samples = _samples_of(folder, index, config, data, root)
-    survey = survey_samples(samples, model, build, how)
+    survey = survey_samples(samples, model, build, run)
     tasks = [
         replace(task, expected=bad[task.file].sha256)
         for task in plan_shards(samples, build.shard_size, build.copies)

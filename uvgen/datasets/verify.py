@@ -16,7 +16,7 @@ from uvgen.datasets.split_files import check_splits
 from uvgen.datasets.targets import target_maker
 from uvgen.described import described
 from uvgen.errors import DatasetError, with_urls
-from uvgen.jobs.options import RETRIES, RunOptions
+from uvgen.jobs.options import RunOptions, check_run
 from uvgen.jobs.run import results
 from uvgen.maps.position_mapper import PositionMapper
 from uvgen.models.load import as_model
@@ -88,9 +88,7 @@ def verify_shards(
     path: str | os.PathLike[str],
     *,
     model: MorphableModel | str | os.PathLike[str] | None = None,
-    workers: int = 1,
-    retries: int = RETRIES,
-    timeout: float | None = None,
+    run: RunOptions = RunOptions(),
     untrusted: bool = False,
     progress: Callable[[int], object] | None = None,
 ) -> VerifyResult:
@@ -103,10 +101,9 @@ def verify_shards(
     model : MorphableModel or path-like, optional
         With it, every stored map is compared at sampled texels with the map made from the stored parameters,
         the stored landmarks with those of the model, and per-pixel targets with those drawn anew.
-    workers : int
-        Processes at most; small sets are checked by fewer.
-    retries, timeout
-        As for `uvgen.build_shards`; a shard at which processes die or hang is a problem like others.
+    run : RunOptions
+        On how many processes at most, as small sets are checked by fewer; a task is a shard. One at which processes die
+        or hang is a problem like others.
     untrusted : bool
         Read the shards, and `model` if it is a file, in a child process: a shard that breaks HDF5 is then a problem
         like others.
@@ -133,7 +130,7 @@ def verify_shards(
     started = time.perf_counter()
     folder = data_folder(path)
     index = Index.read(folder)
-    how = RunOptions(workers, retries, timeout)
+    check_run(run)
     if model is not None:
         model = as_model(model, untrusted=untrusted)
         check_model(model, folder, DatasetConfig.of_index(index, folder))
@@ -142,7 +139,7 @@ def verify_shards(
     begin("verifying", index.n_samples, first="starting to verify")
     found = dict[str, tuple[str, ...]]()
     job = VerifyJob(folder, replace(index, shards=[], skipped=[]), model, untrusted)
-    few = replace(how, workers=max(1, min(workers, len(tasks), index.n_samples // _SAMPLES_PER_PROCESS)))
+    few = replace(run, workers=max(1, min(run.workers, len(tasks), index.n_samples // _SAMPLES_PER_PROCESS)))
     for checked in results(job, tasks, few):
         found[checked.entry.file] = checked.problems
         if progress is not None:

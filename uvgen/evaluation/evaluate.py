@@ -239,8 +239,8 @@ def evaluate_predictions(
                 job.compare(face)
         advance(1)
     if not job.evaluations:
-        reason = job.unread[0][1] if job.unread else ""
-        raise InputError(f"{predictions}: {none_can_be('used', len(true.names), 'prediction', reason)}")
+        name, reason = job.unread[0] if job.unread else ("", "")
+        raise InputError(f"{predictions}: {none_can_be('used', len(true.names), 'prediction', reason, name)}")
     results = {name: one.result() for name, one in job.evaluations.items()}
     not_finite = max((one.not_finite for one in results.values()), key=len)
     if any(one.summaries for one in results.values()):  # of a truth that no chosen score is of, there is no table

@@ -18,13 +18,13 @@ from uvgen.evaluation.network import NetworkOptions, check_network_file, hash_ne
 from uvgen.evaluation.network_trial import try_network
 from uvgen.evaluation.predict_record import INDEX, PredictRecord
 from uvgen.evaluation.predict_worker import CROPS, WRITTEN, Drawing, PredictedBatch, PredictedFace, PredictJob
-from uvgen.fitting.detectors import weights_of
+from uvgen.fitting.detectors import AUTO, FaceDetector, as_detector, used_detector
 from uvgen.fitting.fitted import Unfitted
-from uvgen.fitting.folder import AUTO, FACES, choose_detector, which_are_marked
+from uvgen.fitting.folder import FACES, choose_detector, which_are_marked
 from uvgen.fitting.photographs import find_photographs, in_batches, units_of
 from uvgen.fitting.worker import open_table
-from uvgen.jobs.options import RETRIES, RunOptions
-from uvgen.jobs.run import run
+from uvgen.jobs.options import RunOptions, check_run
+from uvgen.jobs.run import run_job
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
@@ -82,17 +82,14 @@ def predict_photographs(
     model: MorphableModel | str | os.PathLike[str] = BUILTIN,
     landmarks: str | os.PathLike[str] | None = None,
     boxes: str | os.PathLike[str] | None = None,
-    detector: str | None = AUTO,
-    detector_model: str | os.PathLike[str] | None = None,
+    detector: str | FaceDetector | None = AUTO,
     faces: str = "largest",
     crop: str = "auto",
     exif: str = "apply",
     write: Sequence[str] = ("mesh", "landmarks", "pose"),
     draw: Drawing | None = None,
     kind: str = "sparse",
-    workers: int = 1,
-    retries: int = RETRIES,
-    timeout: float | None = None,
+    run: RunOptions = RunOptions(),
     overwrite: bool = False,
     untrusted: bool = False,
     progress: Callable[[PredictedBatch], object] | None = None,
@@ -116,7 +113,7 @@ def predict_photographs(
         Folder of landmark files or one table for all; those beside the photographs by default.
     boxes : path-like, optional
         CSV of faces' boxes instead, see `uvgen.samples.box_tables`.
-    detector, detector_model
+    detector
         As for `uvgen.fit_photographs`.
     faces : {"largest", "all"}
         Which faces of a photograph.
@@ -132,7 +129,7 @@ def predict_photographs(
         "pose", angles, crop and more as .json; "map", the position map as .npy. All in px of the photograph.
     draw, kind
         `uvgen.draw_alignment`, or another function like it, and what it is to draw.
-    workers, retries, timeout, overwrite, untrusted
+    run, overwrite, untrusted
         As for `uvgen.fit_photographs`.
     progress : callable, optional
         Called with what came of every few photographs.
@@ -157,7 +154,7 @@ def predict_photographs(
     >>> uvgen.predict_photographs("network.onnx", "photos/", "predicted/", draw=uvgen.draw_alignment).faces[0].yaw_deg
     """
     started = time.perf_counter()
-    how = RunOptions(workers, retries, timeout)
+    check_run(run)
     for value, name, allowed in ((faces, "faces", FACES), (crop, "crop", CROPS), (exif, "exif", EXIF)):
         choice(value, name, allowed)
     check_several(write, "write")
@@ -175,7 +172,7 @@ def predict_photographs(
     INDEX.check_folder(target)
     check_network_file(file)
     sha256 = hash_network(file)
-    sizes = try_network(file, sha256, chosen, timeout)  # what is wrong with it is said before any work
+    sizes = try_network(file, sha256, chosen, run.timeout)  # what is wrong with it is said before any work
     begin("listing photographs")
     photographs = find_photographs(root, target, faces)
     if "pose" in write:
@@ -185,20 +182,21 @@ def predict_photographs(
         ]
     where = None if landmarks is None else Path(os.path.abspath(landmarks))
     table_file = None if boxes is None else Path(os.path.abspath(boxes))
-    found, notice, disputed = None, "", dict[Path, str]()
+    found, notice, disputed = as_detector(detector), "", dict[Path, str]()
     if boxes is None and crop != "whole":
         table = open_table(where)
         marked, disputed = which_are_marked(photographs, where, table)
         stated = INDEX.stated_detector(target, overwrite=overwrite)
-        found, notice = choose_detector(detector, detector_model, stated, some=any(marked), all_marked=all(marked))
+        found, notice = choose_detector(found, stated, some=any(marked), all_marked=all(marked))
+    else:
+        found = None
     job = PredictJob(
-        root, target, file, sha256, chosen, as_model(model, untrusted=untrusted), where, table_file, found,
-        weights_of(detector, detector_model), faces, crop, exif,
-        tuple(dict.fromkeys(write)), draw, kind, disputed,
+        root, target, file, sha256, chosen, as_model(model, untrusted=untrusted), where, table_file, found, faces, crop,
+        exif, tuple(dict.fromkeys(write)), draw, kind, disputed,
     )  # fmt: skip
     record = PredictRecord(job, photographs, overwrite=overwrite)
-    run(
-        job, units_of(photographs, same_person=False), record, target, how, group=in_batches, progress=progress,
+    run_job(
+        job, units_of(photographs, same_person=False), record, target, run, group=in_batches, progress=progress,
         doing="predicting",
         count=lambda task: len(task.photographs), of="photograph",
     )  # fmt: skip
@@ -207,8 +205,8 @@ def predict_photographs(
         none = none_can_be("used", len(photographs), "photograph", first.reason, first.image)
         raise DatasetError(f"{root}: {none}")
     predicted = tuple(record.sorted_faces())
-    used = any(face.source == found for face in predicted)
+    used, notice = used_detector(found, notice, {face.source for face in predicted})
     return PredictResult(
-        predicted, tuple(record.sorted_skipped()), record.new_samples, found if used else None, notice if used else "",
+        predicted, tuple(record.sorted_skipped()), record.new_samples, used, notice,
         sizes.crop_size, sizes.uv_size, time.perf_counter() - started,
     )  # fmt: skip

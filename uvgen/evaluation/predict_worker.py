@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from uvgen.errors import DatasetError, InputError, MeshFileError, UvgenError
 from uvgen.evaluation.network import Network, NetworkOptions, hash_network
-from uvgen.fitting.detectors import hash_weights
+from uvgen.fitting.detectors import FaceDetector, detector_settings
 from uvgen.fitting.fitted import Unfitted
 from uvgen.fitting.landmarks import FEWEST_POINTS, fit_landmarks
 from uvgen.fitting.worker import (
@@ -108,8 +108,7 @@ class PredictJob:
     model: MorphableModel
     landmarks: Path | None
     boxes: Path | None
-    detector: str | None
-    detector_model: Path | None
+    detector: FaceDetector | None
     faces: str
     crop: str
     exif: str
@@ -148,8 +147,8 @@ class PredictJob:
         """What `predict.json` states of how the folder was made."""
         return {
             "network": self.network.name, "network_sha256": self.network_sha256, **asdict(self.options),
-            "model": self.model.name, "model_sha256": self.model.content_sha256, "detector": self.detector,
-            "detector_sha256": hash_weights(self.detector, self.detector_model),
+            "model": self.model.name, "model_sha256": self.model.content_sha256,
+            **detector_settings(self.detector),
             "which_faces": self.faces, "crop": self.crop, "exif": self.exif, "write": list(self.write),
             "drawing": None if self.draw is None else self.kind,
             **({"decode": self.decode} if self.decode != "full" else {}),  # as in folders from before

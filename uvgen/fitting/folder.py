@@ -7,21 +7,21 @@ bytes whatever the number of workers, and whether or not the work was interrupte
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from uvgen.checks import choice, number_in
 from uvgen.described import described
 from uvgen.errors import DatasetError, DependencyError, InputError, to_install
-from uvgen.fitting.detectors import DETECTORS, open_detector, weights_of
+from uvgen.fitting.detectors import AUTO, DETECTORS, FaceDetector, as_detector, used_detector
 from uvgen.fitting.fitted import FittedBatch, FittedFace, Unfitted
 from uvgen.fitting.landmarks import JAWS
 from uvgen.fitting.photographs import find_photographs, in_batches
 from uvgen.fitting.record import INDEX, FitRecord, check_fit_folder, plain_face
 from uvgen.fitting.worker import FitJob, Photograph, open_table
-from uvgen.jobs.options import RETRIES, RunOptions
-from uvgen.jobs.run import run
+from uvgen.jobs.options import RunOptions, check_run
+from uvgen.jobs.run import run_job
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
@@ -32,8 +32,6 @@ from uvgen.samples.read import EXIF
 from uvgen.wording import none_can_be
 
 FACES = ("largest", "all")
-AUTO = "auto"
-"""The value of `detector` that stands for the first detector that is installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +78,14 @@ def fit_photographs(
     *,
     model: MorphableModel | str | os.PathLike[str] = BUILTIN,
     landmarks: str | os.PathLike[str] | None = None,
-    detector: str | None = AUTO,
-    detector_model: str | os.PathLike[str] | None = None,
+    detector: str | FaceDetector | None = AUTO,
     faces: str = "largest",
     jaw: str = "contour",
     same_person: bool = False,
     refine: bool = False,
     max_residual: float | None = None,
     exif: str = "apply",
-    workers: int = 1,
-    retries: int = RETRIES,
-    timeout: float | None = None,
+    run: RunOptions = RunOptions(),
     overwrite: bool = False,
     untrusted: bool = False,
     progress: Callable[[FittedBatch], object] | None = None,
@@ -109,11 +104,9 @@ def fit_photographs(
     landmarks : path-like, optional
         Folder of landmark files or one table for all; those beside the photographs by default. See
         `uvgen.samples.landmark_files`.
-    detector : str or None
-        One of `uvgen.fitting.detectors.DETECTORS`, used for photographs that no file has landmarks of; "auto", the
-        default, is the first that is installed; None uses no detector.
-    detector_model : path-like, optional
-        File with the detector's weights.
+    detector : str, FaceDetector or None
+        Finds landmarks of photographs that no file has landmarks of: one of `uvgen.fitting.detectors.DETECTORS`;
+        "auto", the default, is the first that is installed; None uses no detector.
     faces : {"largest", "all"}
         Which faces of a photograph to fit.
     jaw : {"contour", "fixed"}
@@ -128,10 +121,8 @@ def fit_photographs(
     exif : {"apply", "ignore"}
         Whether photographs are turned upright as their EXIF orientation says, and written so. Landmark files
         refer to the photographs as written.
-    workers : int
-        Processes; 1 works in this one, unless there is a `timeout`.
-    retries, timeout
-        As for `uvgen.build_shards`; `timeout` is of a few photographs.
+    run : RunOptions
+        As for `uvgen.build_shards`; a task is a few photographs.
     overwrite : bool
         Start anew if the folder holds samples that were fitted with other settings. Files that uvgen did not make are
         never touched.
@@ -157,10 +148,10 @@ def fit_photographs(
 
     Examples
     --------
-    >>> uvgen.fit_photographs("photos/", "fitted/", detector="dlib", workers=8).faces[0].residual
+    >>> uvgen.fit_photographs("photos/", "fitted/", detector="dlib").faces[0].residual
     """
     started = time.perf_counter()
-    how = RunOptions(workers, retries, timeout)
+    check_run(run)
     choice(faces, "faces", FACES)
     choice(jaw, "jaw", JAWS)
     choice(exif, "exif", EXIF)
@@ -178,19 +169,17 @@ def fit_photographs(
     table = open_table(where)  # before any work
     marked, disputed = which_are_marked(photographs, where, table)
     stated = INDEX.stated_detector(out, overwrite=overwrite)
-    name, notice = choose_detector(detector, detector_model, stated, some=any(marked), all_marked=all(marked))
+    chosen, notice = choose_detector(as_detector(detector), stated, some=any(marked), all_marked=all(marked))
     opened = as_model(model, untrusted=untrusted)
     if refine and opened.albedo_mean is None:
         raise InputError(f"model: {opened.name} has no albedo, expected one with it; do not refine")
     file = BUILTIN if model == BUILTIN else None if opened.path is None else str(opened.path)
     job = FitJob(
-        root, out, opened, file, where, name,
-        weights_of(detector, detector_model), faces, jaw, max_residual, exif,
-        refine, disputed,
+        root, out, opened, file, where, chosen, faces, jaw, max_residual, exif, refine, disputed,
     )  # fmt: skip
     record = FitRecord(job, photographs, same_person=same_person, overwrite=overwrite)
-    run(
-        job, record.units, record, out, how, group=in_batches,
+    run_job(
+        job, record.units, record, out, run, group=in_batches,
         progress=progress, doing="fitting", count=lambda task: len(task.photographs), of="photograph",
     )  # fmt: skip
     if not record.faces:
@@ -198,10 +187,9 @@ def fit_photographs(
         none = none_can_be("used", len(photographs), "photograph", first.reason, first.image)
         raise DatasetError(f"{root}: {none}")
     fitted = tuple(record.sorted_faces())
-    used = any(face.source == name for face in fitted)
+    used, notice = used_detector(chosen, notice, {face.source for face in fitted})
     return FitResult(
-        fitted, tuple(record.sorted_skipped()), record.new_samples, name if used else None, notice if used else "",
-        time.perf_counter() - started,
+        fitted, tuple(record.sorted_skipped()), record.new_samples, used, notice, time.perf_counter() - started
     )  # fmt: skip
 
 
@@ -222,25 +210,27 @@ _NONE_INSTALLED = f"none is installed, expected mediapipe or dlib; {to_install('
 
 
 def choose_detector(
-    name: str | None, weights: str | os.PathLike[str] | None, stated: str | None, *, some: bool, all_marked: bool,
+    detector: FaceDetector | None, stated: str | None, *, some: bool, all_marked: bool,
     place: str = "beside the photographs, NAME.txt for NAME.jpg",
-) -> tuple[str | None, str]:  # fmt: skip
+) -> tuple[FaceDetector | None, str]:  # fmt: skip
     """The detector to use and its notice; opened here too, so that an error comes before any work.
 
     `stated` is the one that the folder was begun with, `some` and `all_marked` whether files have landmarks of some or
     all photographs, `place` where they are looked for.
     """
-    path = None if weights is None else Path(weights)
-    if name is None and not some:
-        raise InputError(f"detector: none, and no landmark files {place}, expected one of them")
-    if name != AUTO:
-        return name, "" if name is None else open_detector(name, path).notice
+    if detector is None:
+        if not some:
+            raise InputError(f"detector: none, and no landmark files {place}, expected one of them")
+        return None, ""
+    if detector.name != AUTO:
+        return detector, detector.open().notice
     if all_marked:
-        return stated, ""
+        return None if stated is None else replace(detector, name=stated), ""
     failed = []
-    for candidate in DETECTORS if stated is None else (stated,):
+    for name in DETECTORS if stated is None else (stated,):
+        candidate = replace(detector, name=name)
         try:
-            return candidate, open_detector(candidate, path).notice
+            return candidate, candidate.open().notice
         except (DependencyError, InputError) as error:
             if stated is not None or not isinstance(error.__cause__, ModuleNotFoundError):
                 failed.append(str(error).removeprefix("detector: "))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError, InputError, UvgenError
-from uvgen.fitting.detectors import Detector, hash_weights, open_detector
+from uvgen.fitting.detectors import Detector, FaceDetector, detector_settings
 from uvgen.fitting.doubts import landmark_doubts
 from uvgen.fitting.fitted import (
     FittedBatch,
@@ -85,7 +85,7 @@ class FitJob:
         Where it can be read again: its file, "builtin", or nowhere.
     landmarks : Path or None
         Folder or table of landmarks; beside the photographs if None.
-    detector, detector_model : str or None, Path or None
+    detector : FaceDetector or None
         Finds landmarks if no file has some.
     faces : {"largest", "all"}
         Which faces of a photograph.
@@ -106,8 +106,7 @@ class FitJob:
     model: MorphableModel
     model_file: str | None
     landmarks: Path | None
-    detector: str | None
-    detector_model: Path | None
+    detector: FaceDetector | None
     faces: str
     jaw: str
     max_residual: float | None
@@ -137,9 +136,7 @@ class FaceJob(Protocol):
     @property
     def landmarks(self) -> Path | None: ...
     @property
-    def detector(self) -> str | None: ...
-    @property
-    def detector_model(self) -> Path | None: ...
+    def detector(self) -> FaceDetector | None: ...
     @property
     def faces(self) -> str: ...
     @property
@@ -159,10 +156,10 @@ class FaceTools(Generic[Job]):
         self.table = open_table(job.landmarks) if table is None else table
         self._detector: Detector | None = None
 
-    def detect(self, image: NDArray[np.uint8]) -> list[FaceLandmarks]:
-        """The faces that the detector finds."""
+    def detect(self, detector: FaceDetector, image: NDArray[np.uint8]) -> list[FaceLandmarks]:
+        """The faces that the job's detector finds."""
         if self._detector is None:
-            self._detector = open_detector(self.job.detector or "", self.job.detector_model)
+            self._detector = detector.open()
         return self._detector(image)
 
 
@@ -267,7 +264,7 @@ def faces_of(
     stated = _of_files(job, tools.table, path)
     faces: list[FaceLandmarks] | str = stated
     if job.detector is not None and says_nothing(stated):
-        faces = tools.detect(picture.pixels) or f"{path}: {job.detector} finds no face in it"
+        faces = tools.detect(job.detector, picture.pixels) or f"{path}: {job.detector.name} finds no face in it"
     if isinstance(faces, str):
         raise UvgenError(faces)
     return faces[:1] if job.faces == "largest" else faces, picture, _state(data, stated)
@@ -358,7 +355,7 @@ def settings(job: FitJob) -> dict[str, Any]:
     return {
         "model": job.model.name, "model_file": job.model_file,
         "model_sha256": job.model.content_sha256,
-        "detector": job.detector, "detector_sha256": hash_weights(job.detector, job.detector_model),
+        **detector_settings(job.detector),
         "which_faces": job.faces, "jaw": job.jaw, "max_residual": job.max_residual, "exif": job.exif,
         "refine": job.refine,
     }  # fmt: skip

@@ -6,31 +6,38 @@ from dataclasses import dataclass
 from uvgen.checks import choice, number_in, plain_number, shown
 from uvgen.errors import InputError
 
-RETRIES = 2
-"""How often a task is tried again after its process died, by default."""
-
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """How a job runs.
+    """How the work of a function is done: on how many processes, and what happens if one dies or takes too long.
+
+    The results do not depend on it. What a task is, such as a shard or a video, is said by each function.
 
     Attributes
     ----------
     workers : int
         Processes. 1 without `timeout` works in the caller's process, which then dies of whatever would kill a worker.
     retries : int
-        How often a task whose process died, or a part of it, is tried again.
+        How often a task is tried again whose process died (killed, out of memory, crashed) or took too long. Then its
+        parts, such as samples, are tried one by one, and those at which processes die are left out, if a function can
+        do without them.
     timeout : float, optional
-        Seconds that a task or a part may take before its process is killed, which counts as its death.
+        Seconds that a task or a part may take before its process is killed.
 
     Raises
     ------
     InputError
         If one of them is out of range.
+
+    Examples
+    --------
+    >>> run = uvgen.RunOptions(workers=8, timeout=600)
+    >>> uvgen.build_shards("300W_LP/", "shards/", model="bfm.h5", run=run)
+    >>> uvgen.verify_shards("shards/", run=run)
     """
 
     workers: int = 1
-    retries: int = RETRIES
+    retries: int = 2
     timeout: float | None = None
 
     def __post_init__(self) -> None:
@@ -41,6 +48,12 @@ class RunOptions:
             if type(seconds) not in (int, float) or not 0 < seconds < math.inf:
                 raise InputError(f"timeout: {shown(self.timeout)}, expected seconds above 0, or None for no limit")
             object.__setattr__(self, "timeout", seconds)
+
+
+def check_run(run: object) -> None:
+    """Raise InputError for what is no `RunOptions`, such as a number of processes."""
+    if not isinstance(run, RunOptions):
+        raise InputError(f"run: {shown(run)}, expected RunOptions, such as uvgen.RunOptions(workers=8)")
 
 
 def check_on_error(on_error: str) -> None:

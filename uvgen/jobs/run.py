@@ -71,12 +71,12 @@ class Record(Protocol[Unit_contra, Result_contra]):
         """Record that all units are finished."""
 
 
-def run(
+def run_job(
     job: Job[Task, Result],
     units: Sequence[Unit],
     record: Record[Unit, Result],
     folder: Path,
-    how: RunOptions,
+    run: RunOptions,
     *,
     group: Callable[[list[Unit]], list[Task]] = list,  # type: ignore[assignment]
     progress: Callable[[Result], object] | None = None,
@@ -97,8 +97,8 @@ def run(
         Says which of them are finished, and notes each result.
     folder : Path
         The folder that is filled; other processes are kept from writing into it meanwhile.
-    how : RunOptions
-        On how many processes, and what happens if one dies.
+    run : RunOptions
+        On how many processes, and what happens if one dies or takes too long.
     group : callable
         Makes tasks of unfinished units; each is a task of its own by default.
     progress : callable, optional
@@ -132,7 +132,7 @@ def run(
         seen = folder if url_of(folder) is None else None  # a store is seen from everywhere
         try:
             with closing(
-                results(job, tasks, how, after_death=tidy, folder=seen)
+                results(job, tasks, run, after_death=tidy, folder=seen)
             ) as made:  # an error here ends the workers before anything else happens
                 for result in made:
                     check_folder()
@@ -169,7 +169,7 @@ def _nothing() -> None:
 def results(
     job: Job[Task, Result],
     tasks: Sequence[Task],
-    how: RunOptions,
+    run: RunOptions,
     *,
     after_death: Callable[[], object] = _nothing,
     folder: Path | None = None,
@@ -185,8 +185,8 @@ def results(
         Makes tasks.
     tasks : sequence
         What to make.
-    how : RunOptions
-        On how many processes, and what happens if one dies.
+    run : RunOptions
+        On how many processes, and what happens if one dies or takes too long.
     after_death : callable
         Called when a process has died.
     folder : Path, optional
@@ -198,12 +198,12 @@ def results(
     """
     if not tasks:
         return
-    if _works_here(how):
+    if _works_here(run):
         make = job.open()
         yield from (_alone(make, task) for task in tasks)
         return
     shared = _shared.get()
-    with nullcontext(shared) if shared and not shared.busy else _own_workers(how) as pool:
+    with nullcontext(shared) if shared and not shared.busy else _own_workers(run) as pool:
         try:
             pool.open(_dumped(job, pool, folder))
             for task in tasks:
@@ -211,7 +211,7 @@ def results(
             for one, outcome in pool:
                 if isinstance(outcome, Death):
                     after_death()
-                    after_death_of(job, pool, one, outcome.how, how.retries)
+                    after_death_of(job, pool, one, outcome.how, run.retries)
                 elif one.whole is None:
                     yield outcome
                 else:
@@ -221,21 +221,21 @@ def results(
             raise
 
 
-def _works_here(how: RunOptions) -> bool:
+def _works_here(run: RunOptions) -> bool:
     """Whether this process makes the tasks itself."""
-    return how.workers == 1 and how.timeout is None and chosen_engine() is None
+    return run.workers == 1 and run.timeout is None and chosen_engine() is None
 
 
 _shared = ContextVar["Pool | None"]("_shared", default=None)
 
 
 @contextmanager
-def same_workers(how: RunOptions) -> Iterator[None]:
+def same_workers(run: RunOptions) -> Iterator[None]:
     """Within the block, calls of `results` one after the other use the same processes, which start once."""
-    if _works_here(how):
+    if _works_here(run):
         yield
         return
-    with _own_workers(how) as pool:
+    with _own_workers(run) as pool:
         token = _shared.set(pool)
         try:
             yield
@@ -244,14 +244,14 @@ def same_workers(how: RunOptions) -> Iterator[None]:
 
 
 @contextmanager
-def _own_workers(how: RunOptions) -> "Iterator[Pool]":
+def _own_workers(run: RunOptions) -> "Iterator[Pool]":
     engine = chosen_engine()
     with scratch_folder() as folder:
         if engine is None:
-            with Workers[Try](open_job, folder, how.workers, how.timeout) as pool:
+            with Workers[Try](open_job, folder, run.workers, run.timeout) as pool:
                 yield pool
         else:
-            with ClusterWorkers[Try](engine, open_job, folder, how.timeout) as pool:
+            with ClusterWorkers[Try](engine, open_job, folder, run.timeout) as pool:
                 yield pool
 
 

@@ -2,9 +2,9 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,11 @@ from uvgen.datasets.quality.label_columns import REPEATED
 from uvgen.datasets.quality.summary import LabelQuality
 from uvgen.datasets.verify import VerifyResult
 from uvgen.evaluation.curve import round_step
-from uvgen.models.morphable import MorphableModel
 from uvgen.report.table import BIT, FLAGS, SampleTable
 from uvgen.shards.format import VERSION
 from uvgen.shards.index import Index
-from uvgen.storage.names import brief
+from uvgen.shards.reader import ShardReader
+from uvgen.storage.names import brief, printable
 from uvgen.wording import count, shown_size
 
 _MOST_SKIPPED = 1000  # rows of a table that people read
@@ -86,19 +86,34 @@ class Overview:
     histograms: tuple[Mapping[str, Any], ...]
 
 
+class Checked(NamedTuple):
+    """What was found wrong with a set.
+
+    Attributes
+    ----------
+    verified : VerifyResult or None
+        None if that was not asked for.
+    quality : LabelQuality or None
+        How far labels are from annotations, if there are some.
+    with_model : bool
+        Whether labels were compared with their parameters, if the set was verified.
+    """
+
+    verified: VerifyResult | None
+    quality: LabelQuality | None
+    with_model: bool
+
+
 def describe(
-    title: str,
+    reader: ShardReader,
     index: Index,
-    config: DatasetConfig,
     table: SampleTable,
     heights_px: NDArray[np.integer[Any]],
-    verified: VerifyResult | None,
-    quality: LabelQuality | None,
-    model: MorphableModel | None,
-    n_pictured: int,
-    n_pages: int,
+    checked: Checked,
+    pages: Sequence[tuple[str, str]],
 ) -> Overview:
-    """The first view of a set; `verified` is None if that was not asked for, and `quality` is the labels'."""
+    """The first view of a set, whose samples are in a table; `pages` are facts about the report itself."""
+    config, (verified, quality, with_model) = reader.config, checked
     names = Counter(table.subset.tolist())
     n_annotated = int(np.isfinite(table.nme).sum())
     facts = [
@@ -107,8 +122,7 @@ def describe(
         ("annotated", f"{n_annotated:,}"),
         ("shards", f"{sum(entry.samples > 0 for entry in index.shards):,}"),
         ("size", shown_size(sum(entry.size_bytes for entry in index.shards))),
-        ("thumbnails here", f"{n_pictured:,}"),
-        ("pages here", f"{n_pages:,}"),
+        *pages,
     ]
     if n_annotated:
         facts.insert(3, ("label NME, median", f"{np.nanmedian(table.nme):.2%}"))
@@ -117,7 +131,7 @@ def describe(
     facts += same
     flags = ((name, text, int((table.flags & BIT[name] > 0).sum())) for name, text in FLAGS.items())
     return Overview(
-        title=title,
+        title=printable(reader.folder.resolve().name),
         identity=identity_of(index),
         facts=tuple(facts),
         configuration=tuple((key, _shown(value)) for key, value in config.build.to_plain().items()),
@@ -129,7 +143,7 @@ def describe(
         reasons=tuple(by_reason([brief(skip.reason) for skip in index.skipped]).items()),
         skipped=tuple((brief(skip.name), skip.reason) for skip in index.skipped[:_MOST_SKIPPED]),
         n_skipped=len(index.skipped),
-        verdict=_verdict(verified, model),
+        verdict=_verdict(verified, with_model=with_model),
         problems=() if verified is None else verified.problems,
         warnings=() if quality is None else quality.warnings,
         histograms=histograms,
@@ -142,11 +156,11 @@ def identity_of(index: Index) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()[:16]
 
 
-def _verdict(verified: VerifyResult | None, model: MorphableModel | None) -> str:
+def _verdict(verified: VerifyResult | None, *, with_model: bool) -> str:
     if verified is None:
         return "Not verified: this report was made without. `uvgen verify` checks hashes, shapes and values."
     checked = "hashes, shapes and values of all shards"
-    if model is None:
+    if not with_model:
         labels = "; not whether labels are those of their parameters, which takes the model"
     else:
         labels = ", and that labels are those of their parameters"

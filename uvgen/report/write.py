@@ -19,7 +19,7 @@ from uvgen.datasets.verify import VerifyResult, verify_shards
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
 from uvgen.evaluation.evaluate import EvaluationReport
-from uvgen.jobs.options import RETRIES, RunOptions
+from uvgen.jobs.options import RunOptions, check_run
 from uvgen.jobs.run import results
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
@@ -27,7 +27,7 @@ from uvgen.preview.drawing import LEFT, LINES, MIDDLE, RIGHT, landmark_colors
 from uvgen.progress import begin
 from uvgen.report.folder import check_report_folder, report_on_success
 from uvgen.report.javascript import packed, write_script
-from uvgen.report.overview import Overview, describe
+from uvgen.report.overview import Checked, Overview, describe
 from uvgen.report.pictures import PER_FILE, THUMB, Drawn, Pictured, PictureJob, Prediction
 from uvgen.report.table import BIT, FLAGS, SampleTable
 from uvgen.samples.find import find_names
@@ -100,9 +100,7 @@ def write_report(
     verify: bool = True,
     evaluation: EvaluationReport | None = None,
     untrusted: bool = False,
-    workers: int = 1,
-    retries: int = RETRIES,
-    timeout: float | None = None,
+    run: RunOptions = RunOptions(),
     overwrite: bool = False,
     progress: Callable[[int], object] | None = None,
 ) -> ReportResult:
@@ -131,11 +129,9 @@ def write_report(
         the worst predictions come first, after samples that have none; their NME is a column of the gallery.
     untrusted : bool
         Whether to read the shards in child processes, see `uvgen.open_shards`.
-    workers : int
-        Processes that draw; 1 works in this one, unless there is a `timeout`.
-    retries, timeout
-        As for `uvgen.build_shards`, for 16 samples at a time; if processes die at them again and again, the report
-        ends.
+    run : RunOptions
+        Processes that draw and verify; a task is 16 samples to draw. If processes die at one again and again, the
+        report ends.
     overwrite : bool
         Replace a report in the folder.
     progress : callable, optional
@@ -163,7 +159,7 @@ def write_report(
     started = time.perf_counter()
     if worst is not None:
         worst = number_in(worst, "worst", 0, whole=True)
-    how = RunOptions(workers, retries, timeout)
+    check_run(run)
     out = Path(os.path.abspath(out))
     check_report_folder(out, overwrite=overwrite)
     reader = open_shards(shards, untrusted=untrusted)
@@ -176,10 +172,7 @@ def write_report(
     made = reader.config.build.maps == "none"
     verified = None
     if verify:
-        verified = verify_shards(
-            reader.folder, model=model, workers=workers, retries=retries, timeout=timeout, untrusted=untrusted,
-            progress=progress,
-        )  # fmt: skip
+        verified = verify_shards(reader.folder, model=model, run=run, untrusted=untrusted, progress=progress)
     table = SampleTable.of(reader, model)
     predictions = None if evaluation is None else _predictions_of(evaluation, table)
     if predictions is not None:
@@ -198,13 +191,14 @@ def write_report(
         ]
         job = PictureJob(reader.folder, model, made, untrusted, draft, predictions)
         begin("drawing", len(shown), first="starting to draw")
-        for drawn in results(job, parts, how):
+        for drawn in results(job, parts, run):
             _note(drawn, table)
             if progress is not None:
                 progress(len(drawn.pictured.samples))
         heights = reader.column("image_height")
-        title = printable(reader.folder.resolve().name)
-        about = describe(title, index, reader.config, table, heights, verified, quality, model, len(shown), n_pages)
+        checked = Checked(verified, quality, with_model=model is not None)
+        pages = [("thumbnails here", f"{len(shown):,}"), ("pages here", f"{n_pages:,}")]
+        about = describe(reader, index, table, heights, checked, pages)
         if evaluation is not None:
             about = replace(about, facts=(*about.facts, *_prediction_facts(evaluation)))
         _write_rows(draft, table, heights, shown)

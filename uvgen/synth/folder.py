@@ -18,8 +18,8 @@ from uvgen._version import __version__
 from uvgen.checks import check_several, number_in, seed_number
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
-from uvgen.jobs.options import RETRIES, RunOptions
-from uvgen.jobs.run import check_same, run
+from uvgen.jobs.options import RunOptions, check_run
+from uvgen.jobs.run import check_same, run_job
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.storage.files import check_folder, replaced_on_success, same_content
@@ -78,9 +78,7 @@ def render_faces(
     subsets: Sequence[str] = SUBSETS,
     flip: bool = True,
     photographs: int = 1,
-    workers: int = 1,
-    retries: int = RETRIES,
-    timeout: float | None = None,
+    run: RunOptions = RunOptions(),
     overwrite: bool = False,
     progress: Callable[[int], object] | None = None,
 ) -> SynthResult:
@@ -107,10 +105,8 @@ def render_faces(
     photographs : int
         Photographs of each face, 1 to 1000, named as 300W-LP's versions of a photograph are, ``IBUG_image_0001_0``,
         ``…_1``: shape and colors are the person's; pose, expression, light and backdrop are each photograph's own.
-    workers : int
-        Processes; 1 works in this one, unless there is a `timeout`.
-    retries, timeout
-        As for `uvgen.build_shards`: what happens if processes die or hang. `timeout` is of a few faces.
+    run : RunOptions
+        Processes that render, and what happens if one dies; a task is a few faces.
     overwrite : bool
         Start anew if the folder holds synthetic samples that were made with other settings. Files that uvgen did not
         make are never touched.
@@ -130,7 +126,7 @@ def render_faces(
 
     Examples
     --------
-    >>> uvgen.render_faces("faces/", 1000, workers=8).samples
+    >>> uvgen.render_faces("faces/", 1000, run=uvgen.RunOptions(workers=8)).samples
     2000
     """
     started = time.perf_counter()
@@ -141,14 +137,14 @@ def render_faces(
         of = f"count: {count}" + (f" of {photographs} photographs each" if photographs > 1 else "")
         raise InputError(f"{of}, expected {_MOST_NAMES} photographs at most")
     seed = seed_number(seed)
-    how = RunOptions(workers, retries, timeout)
+    check_run(run)
     out = Path(os.path.abspath(out))  # workers may have another working folder
     check_samples_folder(out)
     model = as_model(model)
     job = SynthJob(out, model, seed, size, flip)
     record = _SynthRecord(job, sample_names(count, subsets, photographs), overwrite=overwrite)
-    run(job, record.names, record, out, how,
-        group=partial(_in_batches, workers=workers), progress=progress, doing="rendering faces",
+    run_job(job, record.names, record, out, run,
+        group=partial(_in_batches, workers=run.workers), progress=progress, doing="rendering faces",
         count=lambda name: 1 + flip)  # fmt: skip
     names = [*record.names, *(flipped_name(name) for name in record.names if flip)]
     files = tuple(out / f"{name}.jpg" for name in sorted(names))

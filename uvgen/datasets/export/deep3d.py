@@ -10,8 +10,8 @@
 
 Train with ``--data_root FOLDER --flist FOLDER/datalist/train/masks.txt --flist_val FOLDER/datalist/val/masks.txt``. It
 makes the other paths from a mask's by removing ``mask/`` and by putting ``landmarks`` for ``mask``, so that no other
-part of them may contain "mask": in names it is written "msk". FOLDER as it is given must not contain it either: give it
-relative to a folder below the one with such a name. ``names.txt`` says which X is which sample.
+part of them may contain "mask": in names it is written "msk", and a FOLDER whose path contains it is refused.
+``names.txt`` says which X is which sample.
 
 Landmarks are the data set's labels in the image as it is stored; images are copied to the byte, but for those that
 were turned by their EXIF orientation, and those that are neither JPEG nor PNG.
@@ -78,10 +78,11 @@ def check_set(reader: ShardReader, out: Path, *, data: Path | str) -> None:
 
 
 def check_out(out: Path) -> None:
-    """Raise InputError if the name of the folder breaks the paths that the trainer makes."""
-    if "mask" in out.name:
+    """Raise InputError if the path of the folder, its own name or that of one around it, breaks the trainer's paths."""
+    if "mask" in str(out):
         raise InputError(
-            f"out: {out.name}, expected a name without 'mask', which Deep3D's data set replaces in all of a path"
+            f"out: {out}, expected a path without 'mask', which Deep3D's data set replaces in all of it; choose "
+            "another folder"
         )
 
 

@@ -14,7 +14,8 @@ Its program counts pixels in a third way, x as face3d does and y as uvgen does: 
 right of the exact ones. So they are written; with the convention "exact" or "face3d" they lie where these have them.
 
 ``uv_weight_mask.png``, ``uv_face_mask.png`` and ``uv_kpt_ind.txt`` are those of the set's model, for its ``uv-data``
-folder. It needs crops and maps of 256.
+folder. Its network and its divisor of 280 are for crops and maps of 256. Exports of other sizes are for other programs,
+such as `uvgen.import_maps`.
 """
 
 from pathlib import Path, PurePosixPath

@@ -40,8 +40,8 @@ from uvgen.datasets.open import builtin_of_set, open_shards, own_model
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
 from uvgen.images.codecs import JPEG_QUALITY
-from uvgen.jobs.options import RETRIES, RunOptions
-from uvgen.jobs.run import run
+from uvgen.jobs.options import RunOptions, check_run
+from uvgen.jobs.run import run_job
 from uvgen.shards.index import Index, data_folder
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.files import beside, draft_of, folds_case, sha256_file
@@ -122,9 +122,7 @@ def export_shards(
     quality: int = JPEG_QUALITY,
     names: Iterable[str] | str | os.PathLike[str] | None = None,
     split: str | None = None,
-    workers: int = 1,
-    retries: int = RETRIES,
-    timeout: float | None = None,
+    run: RunOptions = RunOptions(),
     overwrite: bool = False,
     untrusted: bool = False,
     progress: Callable[[int], object] | None = None,
@@ -153,12 +151,8 @@ def export_shards(
         Quality of the JPEG files, 1 to 100; colors are not subsampled. Some targets write none.
     names, split
         Which samples, as for `uvgen.open_shards`; all by default.
-    workers : int
-        Processes; 1 works in this one, unless there is a `timeout`.
-    retries : int
-        How often a shard is tried again whose process died or took too long; then the export ends.
-    timeout : float, optional
-        Seconds that a shard may take before its process is killed.
+    run : RunOptions
+        On how many processes; a task is a shard. If processes die at one again and again, the export ends.
     overwrite : bool
         Replace an export that is in the folder, once the new one is complete.
     untrusted : bool
@@ -185,13 +179,13 @@ def export_shards(
 
     Examples
     --------
-    >>> uvgen.export_shards("shards/", "tars/", "webdataset", workers=8).samples
+    >>> uvgen.export_shards("shards/", "tars/", "webdataset").samples
     """
     started = time.perf_counter()
     choice(to, "to", tuple(TARGETS))
     check_packages(to)
     quality = number_in(quality, "quality", 1, 100, whole=True)
-    how = RunOptions(workers, retries, timeout)
+    check_run(run)
     target = TARGETS[to]
     if model is None and needs_model(to):
         model = builtin_of_set(shards)
@@ -235,8 +229,8 @@ def export_shards(
         clean = partial(target.clean, reader, draft) if hasattr(target, "clean") else None
         record = ExportRecord(draft, settings, parts, check_there, partial(_finish, reader, job), labels, clean)
         counted = None if progress is None else lambda written: progress(len(written.part.samples))
-        run(
-            job, parts, record, draft, how, progress=counted, doing="exporting", count=lambda part: len(part.samples),
+        run_job(
+            job, parts, record, draft, run, progress=counted, doing="exporting", count=lambda part: len(part.samples),
             locked=True,
         )  # fmt: skip
     files = tuple(sorted(path for path in out.rglob("*") if path.is_file() and path.name != EXPORT_MARK))

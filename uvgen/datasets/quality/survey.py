@@ -77,7 +77,7 @@ class SurveyJob:
         return tuple(s if k not in causes else replace(s, problem=f"{s.name}: {causes[k]}") for k, s in enumerate(task))
 
 
-def survey_samples(samples: Sequence[Sample], model: MorphableModel, config: BuildConfig, how: RunOptions) -> Survey:
+def survey_samples(samples: Sequence[Sample], model: MorphableModel, config: BuildConfig, run: RunOptions) -> Survey:
     """Read a few samples, and others if none of the few can be used until there is one.
 
     Parameters
@@ -88,7 +88,7 @@ def survey_samples(samples: Sequence[Sample], model: MorphableModel, config: Bui
         The model that their parameters are said to belong to.
     config : BuildConfig
         What to keep.
-    how : RunOptions
+    run : RunOptions
         As for the build: if it works in other processes, so does this, in one.
 
     Returns
@@ -105,7 +105,7 @@ def survey_samples(samples: Sequence[Sample], model: MorphableModel, config: Bui
     errors, found = list[str](), list[Annotation]()
 
     def read(what: Callable[[Sequence[Sample]], Any], task: Sequence[Sample]) -> Any:
-        (made,) = results(SurveyJob(what), [tuple(task)], how)
+        (made,) = results(SurveyJob(what), [tuple(task)], run)
         return made
 
     for task in tasks:  # the second and others only if no sample so far can be used

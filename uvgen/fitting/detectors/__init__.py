@@ -11,6 +11,8 @@ Another one is a file here with `open_detector(model)`, and a line of `DETECTORS
 """
 
 import os
+from collections.abc import Collection
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol
@@ -18,7 +20,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.checks import choice
+from uvgen.checks import choice, shown
 from uvgen.errors import InputError
 from uvgen.fitting.detectors.faces import weights_file
 from uvgen.samples.landmark_schemes import FaceLandmarks
@@ -26,6 +28,9 @@ from uvgen.storage.files import sha256_file
 
 DETECTORS = {"mediapipe": "mediapipe", "dlib": "dlib", "face-alignment": "face_alignment"}
 """Names, and the modules of this folder that open them."""
+
+AUTO = "auto"
+"""The name that stands for the first detector that is installed."""
 
 
 class Detector(Protocol):
@@ -73,35 +78,58 @@ def open_detector(name: str, model: Path | None = None) -> Detector:
     return detector
 
 
-def weights_of(name: str | None, model: str | os.PathLike[str] | None) -> Path | None:
-    """The absolute path of a detector's weights, as a caller gives them; InputError if no detector takes them."""
-    if model is None:
-        return None
-    if name is None:
-        raise InputError(f"detector_model: {os.fspath(model)}, but no detector, expected both or none")
-    return Path(os.path.abspath(model))
+@dataclass(frozen=True, slots=True)
+class FaceDetector:
+    """What finds faces: one of the packages of `DETECTORS`, and weights for it.
 
-
-def hash_weights(name: str | None, model: Path | None) -> str | None:
-    """SHA-256 of a detector's weights, which a folder states of how it was made.
-
-    Parameters
+    Attributes
     ----------
-    name : str, optional
-        One of `DETECTORS`; None where none is used.
-    model : Path, optional
-        File with its weights.
+    name : str
+        One of `DETECTORS`, or "auto" for the first that is installed.
+    weights : path-like, optional
+        File with its weights, if it has none of its own or others are to be used.
 
-    Returns
-    -------
-    str or None
-        None without a detector, and for weights that come with its package.
+    Examples
+    --------
+    >>> detector = uvgen.FaceDetector("mediapipe", "face_landmarker.task")
+    >>> uvgen.fit_photographs("photos/", "fitted/", detector=detector)
+    """
+
+    name: str = AUTO
+    weights: str | os.PathLike[str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.weights is not None:  # workers may have another working folder
+            object.__setattr__(self, "weights", Path(os.path.abspath(self.weights)))
+
+    def open(self) -> Detector:
+        """The detector itself, see `open_detector`."""
+        return open_detector(self.name, None if self.weights is None else Path(self.weights))
+
+
+def as_detector(value: object) -> FaceDetector | None:
+    """What a caller gives as detector: one, its name, or None for none; InputError for anything else."""
+    if value is None or isinstance(value, FaceDetector):
+        return value
+    if not isinstance(value, str):
+        raise InputError(f"detector: {shown(value)}, expected its name, a FaceDetector, or None")
+    return FaceDetector(value)
+
+
+def used_detector(chosen: FaceDetector | None, notice: str, sources: Collection[str]) -> tuple[str | None, str]:
+    """What a result says of a detector: its name and its notice, if it is among the sources of landmarks."""
+    return (None, "") if chosen is None or chosen.name not in sources else (chosen.name, notice)
+
+
+def detector_settings(detector: FaceDetector | None) -> dict[str, str | None]:
+    """What a folder states of the detector that it was made with: name, and SHA-256 of weights that a file holds.
 
     Raises
     ------
     InputError
         If there is no such file.
     """
-    if name is None or model is None:
-        return None
-    return sha256_file(Path(weights_file(model, f"the weights of {name}")))
+    if detector is None or detector.weights is None:
+        return {"detector": None if detector is None else detector.name, "detector_sha256": None}
+    file = weights_file(Path(detector.weights), f"the weights of {detector.name}")
+    return {"detector": detector.name, "detector_sha256": sha256_file(Path(file))}

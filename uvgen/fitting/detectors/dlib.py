@@ -40,7 +40,7 @@ def _packaged() -> str:
             return str(path)
     raise DependencyError(
         f"detector: no weights of dlib's 68 points (face-recognition-models is not installed); {_HOW}, "
-        "or give shape_predictor_68_face_landmarks.dat as argument `detector_model`"
+        "or give shape_predictor_68_face_landmarks.dat as argument `weights` of FaceDetector"
     )
 
 

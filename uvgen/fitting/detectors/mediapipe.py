@@ -36,7 +36,7 @@ def open_detector(model: Path | None) -> "MediaPipe":
         version = getattr(package, "__version__", "of an unknown version")
         raise InputError(
             f"detector: mediapipe {version} carries no weights of the face mesh, expected mediapipe up to 0.10.21 "
-            f"({_HOW}), or Google's face_landmarker.task as argument `detector_model`"
+            f"({_HOW}), or Google's face_landmarker.task as argument `weights` of FaceDetector"
         )
     return MediaPipe(_Solutions(package))
 

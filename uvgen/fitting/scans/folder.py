@@ -15,13 +15,13 @@ from typing import Any
 from uvgen.checks import choice, number_in
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
-from uvgen.fitting.detectors import open_detector, weights_of
+from uvgen.fitting.detectors import FaceDetector, as_detector, used_detector
 from uvgen.fitting.photographs import files_below, name_key
 from uvgen.fitting.scans.record import INDEX, RegisterRecord, plain_scan
 from uvgen.fitting.scans.registration import UNITS
 from uvgen.fitting.scans.worker import FORMATS, FRAMES, RegisteredScan, RegisterJob, RejectedScan, ScanFile
-from uvgen.jobs.options import RETRIES, RunOptions
-from uvgen.jobs.run import run
+from uvgen.jobs.options import RunOptions, check_run
+from uvgen.jobs.run import run_job
 from uvgen.meshes.scans import SCAN_SUFFIXES
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
@@ -77,15 +77,12 @@ def register_scans(
     *,
     model: MorphableModel | str | os.PathLike[str] = BUILTIN,
     landmarks: str | os.PathLike[str] | None = None,
-    detector: str | None = None,
-    detector_model: str | os.PathLike[str] | None = None,
+    detector: str | FaceDetector | None = None,
     format: str = "obj",
     frame: str = "scan",
     units: str = "auto",
     max_error_mm: float | None = None,
-    workers: int = 1,
-    retries: int = RETRIES,
-    timeout: float | None = None,
+    run: RunOptions = RunOptions(),
     overwrite: bool = False,
     untrusted: bool = False,
     progress: Callable[[RegisteredScan | RejectedScan], object] | None = None,
@@ -103,11 +100,9 @@ def register_scans(
         The built-in model by default.
     landmarks : path-like, optional
         Folder of landmark files, see `uvgen.samples.scan_landmarks`; those beside the scans by default.
-    detector : str, optional
+    detector : str or FaceDetector, optional
         One of `uvgen.fitting.detectors.DETECTORS`, which finds landmarks in pictures of meshes that have no landmark
         file.
-    detector_model : path-like, optional
-        File with the detector's weights.
     format : {"obj", "ply", "glb", "npy"}
         Format of the meshes; "npy" holds only the vertices, (n, 3) float32.
     frame : {"scan", "model"}
@@ -117,8 +112,8 @@ def register_scans(
         Unit of all scans; "auto" takes for each the one in which its face has a person's size.
     max_error_mm : float, optional
         Reject scans whose root mean square distance to their mesh is larger.
-    workers, retries, timeout
-        As for `uvgen.build_shards`; `timeout` is per scan.
+    run : RunOptions
+        As for `uvgen.build_shards`; a task is a scan.
     overwrite : bool
         Start anew if the folder holds meshes that were made with other settings. Files that uvgen did not make are
         never touched.
@@ -145,10 +140,10 @@ def register_scans(
 
     Examples
     --------
-    >>> uvgen.register_scans("scans/", "meshes/", max_error_mm=1.0, workers=8).scans[0].rms_mm
+    >>> uvgen.register_scans("scans/", "meshes/", max_error_mm=1.0).scans[0].rms_mm
     """
     started = time.perf_counter()
-    how = RunOptions(workers, retries, timeout)
+    check_run(run)
     choice(format, "format", FORMATS)
     choice(frame, "frame", FRAMES)
     choice(units, "units", UNITS)
@@ -159,27 +154,25 @@ def register_scans(
     where = None if landmarks is None else Path(os.path.abspath(landmarks))
     if where is not None and not where.is_dir():
         raise InputError(f"{where}: {'a file' if where.exists() else 'no such folder'}, expected a folder of landmarks")
-    weights = weights_of(detector, detector_model)
-    notice = "" if detector is None else open_detector(detector, weights).notice  # an error comes before any work
+    chosen = as_detector(detector)
+    notice = "" if chosen is None else chosen.open().notice  # an error comes before any work
     begin("listing scans")
     found = find_scans(root, out)
     opened = as_model(model, untrusted=untrusted)
     file = BUILTIN if model == BUILTIN else None if opened.path is None else str(opened.path)
-    job = RegisterJob(root, out, opened, file, where, detector, weights, format, frame, units, max_error_mm)
+    job = RegisterJob(root, out, opened, file, where, chosen, format, frame, units, max_error_mm)
     record = RegisterRecord(job, found, overwrite=overwrite)
-    run(
-        job, record.units, record, out, how, progress=progress,
+    run_job(
+        job, record.units, record, out, run, progress=progress,
         doing="registering", count=lambda task: 1, of="scan",
     )  # fmt: skip
     if not record.scans:
         first = record.sorted_rejected()[0]
         raise DatasetError(f"{root}: {none_can_be('used', len(found), 'scan', first.reason, first.scan)}")
     registered = tuple(record.sorted_scans())
-    used = any(scan.source == detector for scan in registered)
+    used, notice = used_detector(chosen, notice, {scan.source for scan in registered})
     return RegisterResult(
-        registered, tuple(record.sorted_rejected()), record.new_samples, detector if used else None,
-        notice if used else "",
-        time.perf_counter() - started,
+        registered, tuple(record.sorted_rejected()), record.new_samples, used, notice, time.perf_counter() - started
     )  # fmt: skip
 
 

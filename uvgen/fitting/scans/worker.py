@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import InputError, UvgenError
-from uvgen.fitting.detectors import Detector, hash_weights, open_detector
+from uvgen.fitting.detectors import Detector, FaceDetector, detector_settings
 from uvgen.fitting.scans.pictures import detected_landmarks
 from uvgen.fitting.scans.registration import Registration, register
 from uvgen.fitting.scans.template import Template
@@ -129,7 +129,7 @@ class RegisterJob:
         Where it can be read again: its file, "builtin", or nowhere.
     landmarks : Path or None
         Folder of landmark files; beside the scans if None.
-    detector, detector_model : str or None, Path or None
+    detector : FaceDetector or None
         Finds landmarks in pictures of scans that no file has landmarks of.
     format, frame, units : str
         See `uvgen.register_scans`.
@@ -142,8 +142,7 @@ class RegisterJob:
     model: MorphableModel
     model_file: str | None
     landmarks: Path | None
-    detector: str | None
-    detector_model: Path | None
+    detector: FaceDetector | None
     format: str
     frame: str
     units: str
@@ -169,10 +168,10 @@ class _Tools:
         self.job, self.template = job, Template(job.model)
         self._detector: Detector | None = None
 
-    def detector(self) -> Detector:
-        """Opened."""
+    def opened(self, detector: FaceDetector) -> Detector:
+        """The job's detector, opened once."""
         if self._detector is None:
-            self._detector = open_detector(self.job.detector or "", self.job.detector_model)
+            self._detector = detector.open()
         return self._detector
 
 
@@ -224,10 +223,10 @@ def _registered(
     landmarks: NDArray[np.float64] | None,
 ) -> Registration:  # fmt: skip
     """A scan registered by its landmarks, or by those that the detector finds; InputError names its file."""
-    find = tools.detector() if landmarks is None else None
+    detector = tools.job.detector if landmarks is None else None
     try:
-        if find is not None:
-            landmarks = detected_landmarks(tools.template, points, triangles, find)
+        if detector is not None:
+            landmarks = detected_landmarks(tools.template, points, triangles, tools.opened(detector))
         return register(tools.template, points, triangles, np.asarray(landmarks), tools.job.units)
     except InputError as error:
         raise InputError(f"{scan.path}: {error}") from error
@@ -247,7 +246,7 @@ def _check_precision(job: RegisterJob, scan: ScanFile, found: Registration) -> N
 def _below(job: RegisterJob, marks: Path | None) -> str:
     """A landmark file's path below the folder that it came from; the detector's name if there is none."""
     if marks is None:
-        return job.detector or ""
+        return "" if job.detector is None else job.detector.name
     for folder in (job.landmarks, job.root):
         if folder is not None and marks.is_relative_to(folder):
             return printable(marks.relative_to(folder).as_posix())
@@ -295,6 +294,6 @@ def settings(job: RegisterJob) -> dict[str, Any]:
     """The settings that a folder's `register.json` states."""
     return {
         "model": job.model.name, "model_file": job.model_file, "model_sha256": job.model.content_sha256,
-        "detector": job.detector, "detector_sha256": hash_weights(job.detector, job.detector_model),
+        **detector_settings(job.detector),
         "mesh_format": job.format, "frame": job.frame, "units": job.units, "max_error_mm": job.max_error_mm,
     }  # fmt: skip

@@ -14,9 +14,9 @@ from typing import Any
 from uvgen.checks import choice, number_in
 from uvgen.described import described
 from uvgen.errors import DatasetError
-from uvgen.fitting.detectors import weights_of
+from uvgen.fitting.detectors import AUTO, FaceDetector, as_detector, used_detector
 from uvgen.fitting.fitted import FittedBatch, FittedFrame, Unfitted
-from uvgen.fitting.folder import AUTO, choose_detector
+from uvgen.fitting.folder import choose_detector
 from uvgen.fitting.landmarks import JAWS
 from uvgen.fitting.record import INDEX, check_fit_folder, check_kind, plain_face
 from uvgen.fitting.video.find import find_videos, frame_name
@@ -25,8 +25,8 @@ from uvgen.fitting.video.record import FittedVideo, VideoRecord, videos_of
 from uvgen.fitting.video.state import marks_of
 from uvgen.fitting.video.worker import VideoJob
 from uvgen.fitting.worker import open_table
-from uvgen.jobs.options import RETRIES, RunOptions
-from uvgen.jobs.run import run
+from uvgen.jobs.options import RunOptions, check_run
+from uvgen.jobs.run import run_job
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
@@ -82,16 +82,13 @@ def fit_video(
     *,
     model: MorphableModel | str | os.PathLike[str] = BUILTIN,
     landmarks: str | os.PathLike[str] | None = None,
-    detector: str | None = AUTO,
-    detector_model: str | os.PathLike[str] | None = None,
+    detector: str | FaceDetector | None = AUTO,
     jaw: str = "contour",
     smoothness: float = 1.0,
     fps: float | None = None,
     max_residual: float | None = None,
     exif: str = "apply",
-    workers: int = 1,
-    retries: int = RETRIES,
-    timeout: float | None = None,
+    run: RunOptions = RunOptions(),
     overwrite: bool = False,
     untrusted: bool = False,
     progress: Callable[[FittedBatch], object] | None = None,
@@ -112,7 +109,7 @@ def fit_video(
         Folder of landmark files, or one table for all, as for `uvgen.fit_photographs`. Landmarks of a video file have
         the names of its samples, ``VIDEO/frame_000123``; those of a folder of frames have its files' names. By default
         they are in the folder of the video's name beside it, or beside the frames.
-    detector, detector_model
+    detector
         As for `uvgen.fit_photographs`.
     jaw : {"contour", "fixed"}
         See `uvgen.fit_landmarks`.
@@ -125,10 +122,8 @@ def fit_video(
         which landmarks are not a face's.
     exif : {"apply", "ignore"}
         Whether pictures are turned upright as the video, or the frame's EXIF orientation, says.
-    workers : int
-        Processes; each works on a whole video.
-    retries, timeout
-        As for `uvgen.build_shards`; `timeout` is per video.
+    run : RunOptions
+        As for `uvgen.build_shards`; a task is a video.
     overwrite, untrusted
         As for `uvgen.fit_photographs`.
     progress : callable, optional
@@ -154,7 +149,7 @@ def fit_video(
     >>> uvgen.fit_video("clip.mp4", "fitted/", detector="mediapipe").videos[0].cuts
     """
     started = time.perf_counter()
-    how = RunOptions(workers, retries, timeout)
+    check_run(run)
     choice(jaw, "jaw", JAWS)
     choice(exif, "exif", EXIF)
     smoothness = number_in(smoothness, "smoothness", 0)
@@ -176,23 +171,22 @@ def fit_video(
     opened = as_model(model, untrusted=untrusted)
     file = BUILTIN if model == BUILTIN else None if opened.path is None else str(opened.path)
     job = VideoJob(
-        root, out, opened, file, where, None, weights_of(detector, detector_model),
-        jaw, max_residual, exif, float(smoothness), None if fps is None else float(fps), len(videos) > 1,
+        root, out, opened, file, where, None, jaw, max_residual, exif, float(smoothness),
+        None if fps is None else float(fps), len(videos) > 1,
     )  # fmt: skip
     marked = [marks_of(job, table, one) for one in videos]
     stated = INDEX.stated_detector(out, overwrite=overwrite)
-    name, notice = choose_detector(
-        detector,
-        detector_model,
+    chosen, notice = choose_detector(
+        as_detector(detector),
         stated,
         some=any(some for some, _ in marked),
         all_marked=all(each for _, each in marked),
         place=f"of each frame, such as {root / videos[0].name / frame_name(0)}.txt",
     )
-    job = replace(job, detector=name)
+    job = replace(job, detector=chosen)
     record = VideoRecord(job, videos, overwrite=overwrite)
-    run(
-        job, record.units, record, out, how, progress=progress,
+    run_job(
+        job, record.units, record, out, run, progress=progress,
         doing="fitting", of="frame",
     )  # fmt: skip
     skipped = tuple(record.sorted_skipped())
@@ -200,8 +194,7 @@ def fit_video(
         none = none_can_be("used", len(videos), "video", skipped[0].reason, skipped[0].image)
         raise DatasetError(f"{root}: {none}")
     faces = tuple(face for face in record.sorted_faces() if isinstance(face, FittedFrame))
-    used = any(face.source == name for face in faces)
+    used, notice = used_detector(chosen, notice, {face.source for face in faces})
     return VideoResult(
-        faces, skipped, videos_of(faces, skipped), record.new_samples, name if used else None, notice if used else "",
-        time.perf_counter() - started,
+        faces, skipped, videos_of(faces, skipped), record.new_samples, used, notice, time.perf_counter() - started
     )  # fmt: skip

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from uvgen._version import __version__
 from uvgen.errors import UvgenError
-from uvgen.fitting.detectors import hash_weights
+from uvgen.fitting.detectors import FaceDetector, detector_settings
 from uvgen.fitting.doubts import NO_DOUBT, landmark_doubts, suspicious
 from uvgen.fitting.fitted import (
     FittedBatch,
@@ -69,8 +69,7 @@ class VideoJob:
     model: MorphableModel
     model_file: str | None
     landmarks: Path | None
-    detector: str | None
-    detector_model: Path | None
+    detector: FaceDetector | None
     jaw: str
     max_residual: float | None
     exif: str
@@ -97,8 +96,7 @@ class VideoJob:
         """The settings that `fit.json` states."""
         return {
             "video": True, "model": self.model.name, "model_file": self.model_file,
-            "model_sha256": self.model.content_sha256, "detector": self.detector,
-            "detector_sha256": hash_weights(self.detector, self.detector_model), "jaw": self.jaw,
+            "model_sha256": self.model.content_sha256, **detector_settings(self.detector), "jaw": self.jaw,
             "max_residual": self.max_residual, "exif": self.exif, "smoothness": self.smoothness, "fps": self.rate,
         }  # fmt: skip
 
@@ -226,7 +224,7 @@ def _read(tools: FaceTools[VideoJob], video: Photograph, scratch: Path, state: s
     if not found and len(skips) > 1:  # one reason for the whole video is enough
         first = skips[0].reason
         del skips[:]
-        skips.add(None, f"{video.path}: no frame with a face that can be used; the first: {first}")
+        skips.add(None, f"{video.path}: no frame with a face that can be used; the first, {first}")
     return found
 
 
@@ -256,7 +254,7 @@ def _face_of(tools: FaceTools[VideoJob], frame: Frame, last: _Found | None, chan
     stated = landmarks_of_frame(job, tools.table, frame.path)
     faces: list[FaceLandmarks] | str = stated
     if job.detector is not None and says_nothing(stated):
-        faces = tools.detect(frame.image) or f"{job.detector} finds no face in it"
+        faces = tools.detect(job.detector, frame.image) or f"{job.detector.name} finds no face in it"
     if isinstance(faces, str):
         return faces
     size = frame.image.shape[1], frame.image.shape[0]

@@ -172,7 +172,7 @@ export class SampleView {
     const name = columns.names[this.row].replaceAll("'", "'\\''");
     const model = about.made ? " --model MODEL" : "";
     const folder = /^[\w.-]+$/.test(about.title) ? about.title : `'${about.title.replaceAll("'", "'\\''")}'`;
-    const text = `printf '%s\\n' '${name}' > names.txt\nuvgen report ${folder} --names names.txt --out one_report${model}`;
+    const text = `printf '%s\\n' '${name}' > names.txt\nuvgen report ${folder} --list names.txt --out one_report${model}`;
     const place = this.at("s-mesh");
     const which = about.listed ? "of the listed samples" : `of the worst ${count(about.pages)} samples`;
     place.innerHTML = `<p></p><pre><code></code></pre><p><button type="button">Copy the commands</button></p>`;
