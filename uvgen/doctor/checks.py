@@ -97,7 +97,7 @@ CHECKS = {
     ),
     "UV106": Check(
         WARNING, "little free disk space",
-        "Less than 1 GB is free in the current folder or in the folder of temporary files. All of 300W-LP takes 73 "
+        "Less than 1 GB is free in the current folder or in the folder of temporary files. All of 300W-LP takes 72 "
         "GB at 256 px, or 4 GB with `uvgen build --maps none --image-codec jpeg`.",
         "Free some space, write to another disk, or set TMPDIR to a folder on one.",
     ),
@@ -114,7 +114,7 @@ CHECKS = {
     ),
     "UV109": Check(
         WARNING, "little memory",
-        "Less than 2 GB of memory is available to this process. Each worker of a build needs about 0.3 GB, and the "
+        "Less than 2 GB of memory is available to this process. Each worker of a build needs 0.1 to 0.3 GB, and the "
         "kernel kills processes when memory runs out.",
         "Use fewer workers, such as `--workers 1`, if the command has this option.",
     ),
@@ -185,8 +185,8 @@ CHECKS = {
         NOTE, "many small shards",
         "The set has more than 100 shards of fewer than 32 samples on average, which makes opening and copying "
         "slow.",
-        "Build the set again with a larger `uvgen build --shard-size`. Copies and parts of a set, and sets put "
-        "together, have as many samples per shard as what they were made from. No shard holds samples of two subsets: "
+        "Build the set again with a larger `uvgen build --shard-size`. Copies, parts and merged sets have as "
+        "many samples per shard as the sets that they were made from. No shard holds samples of two subsets: "
         "put the images of many small subset folders into a few.",
     ),
     "UV210": Check(
