@@ -1,12 +1,12 @@
-# Two commands: `make demo` builds demo/ and draws preview.png, `make test` passes the tests. Both set up a virtual environment
-# in .venv first, from a bare checkout with Python alone. `make demo DATA=300W_LP/ MODEL=bfm.h5` builds shards/ of your data.
-# `make test` leaves out what is marked slow, `make test-slow` runs that but for what is marked long, `make test-all` everything,
-# which takes half an hour; each takes `ROOM=maps`, which
-# runs only tests/maps, and `PYTEST="..."`, more options for pytest.
-# `make fuzz N=100000` gives damaged files to every reader; `READER=image` to one, `FIRST=100000` goes on with later ones.
+# `make demo` builds the built-in sample set into demo/ and draws preview.png; `make test` runs the tests. Both first set up a
+# virtual environment in .venv, which needs only Python. `make demo DATA=300W_LP/ MODEL=bfm.h5` builds shards/ of your data.
+# `make test` leaves out the tests marked slow; `make test-slow` runs these, but not those marked long; `make test-all` runs
+# everything, which takes half an hour. Each takes `ROOM=maps`, to run only tests/maps, and `PYTEST="..."`, options for pytest.
+# `make fuzz N=100000` gives damaged files to every reader; `READER=image` to one, `FIRST=100000` continues with later ones.
 
 # `make docs` makes the documentation site, build/site/index.html.
-# `make coverage` says which lines the tests of CI run; `make dist` builds what a release uploads and installs it in fresh environments.
+# `make coverage` says which lines the tests of CI run; `make dist` builds what a release uploads and installs it in fresh
+# environments.
 # `make test CONSTRAINTS=/dev/null` takes the newest versions of everything instead of those that CI is known to pass with.
 
 PYTHON ?= python3

@@ -1,4 +1,4 @@
-"""`uvgen export`: a data set in the layout of another trainer."""
+"""`uvgen export`: a data set in another format."""
 
 import sys
 from pathlib import Path
@@ -66,7 +66,7 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Write a data set in the layout of another trainer; --out appears once it is complete.
+    """Write a data set in another format; --out appears once it is complete.
 
     Running the same command again continues an interrupted run.
 

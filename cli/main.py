@@ -22,7 +22,7 @@ from uvgen.storage.names import printable
 _COMMANDS = {
     "augment": "Make augmented copies of a data set, labels included.",
     "build": "Make a data set of crops, position maps and parameters.",
-    "export": "Write a data set in the layout of other trainers.",
+    "export": "Write a data set in another format, for trainers and loaders.",
     "fit": "Fit a face model to photographs or videos, to build from.",
     "predict": "Run a trained network on photographs.",
     "prepare": "Bring photographs into the layout of other trainers.",

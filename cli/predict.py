@@ -49,7 +49,7 @@ def _written() -> Iterable[str]:
 @option("--convention", type=click.Choice(["exact", "face3d", "reshow"]), default="exact", show_default=True,
         group=_NETWORK,
         help="Pixel convention of the labels that it was trained with; face3d for PRNet and sets made with face3d, "
-             "whose labels lie 1 px right and up.")  # fmt: skip
+             "whose labels lie 1 px right and up; reshow for reshow's PRNet-PyTorch, 1 px right.")  # fmt: skip
 @option("--pixels", type=click.Choice(["unit", "bytes", "imagenet", "standardize"]), default="unit", show_default=True,
         group=_NETWORK,
         help="Values of its images: unit (0 to 1), bytes (0 to 255), imagenet (normalized as for ImageNet), or "

@@ -46,7 +46,7 @@ _MOST = 10_000_000
 @untrusted_option
 @json_option
 @quiet_option
-@verbose_option("A line of progress now and then, also on a terminal.")
+@verbose_option("Print progress as lines, on a terminal too.")
 def command(
     count: int,
     seed: int,

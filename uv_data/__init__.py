@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.checks import frozen
+from uvgen.checks import choice, frozen, plain_number, shown
 from uvgen.errors import InputError
 from uvgen.maps.landmarks import LandmarkWeights
 
@@ -36,15 +36,13 @@ def load_mask(kind: str, size: int = 256) -> NDArray[np.float32]:
     Raises
     ------
     InputError
-        Where there is no such mask.
+        If there is no such mask.
     """
     from uvgen.images.codecs import decode_gray
     from uvgen.maps.mask_files import gray_to_weights
 
-    if kind not in ("weight", "face") or size not in SIZES:
-        raise InputError(
-            f"no {kind!r} mask of {size} texels; expected 'weight' or 'face', and {SIZES[0]} or {SIZES[1]}"
-        )
+    choice(kind, "kind", ("weight", "face"))
+    size = _checked(size)
     levels = decode_gray((_FOLDER / f"{kind}_mask_{size}.png").read_bytes())
     if kind == "face":
         return (levels / np.float32(255)).astype(np.float32)
@@ -52,18 +50,23 @@ def load_mask(kind: str, size: int = 256) -> NDArray[np.float32]:
 
 
 def load_landmark_texels(size: int = 256) -> NDArray[np.int32]:
-    """Texels of the 68 landmarks: (68, 2) int32, row and column; InputError where `size` is neither 256 nor 128."""
-    if size not in SIZES:
-        raise InputError(f"no landmark texels for {size} texels; expected {SIZES[0]} or {SIZES[1]}")
-    return np.loadtxt(_FOLDER / f"landmark_texels_{size}.txt", np.int32)
+    """Texels of the 68 landmarks: (68, 2) int32, row and column; InputError if `size` is neither 256 nor 128."""
+    return np.loadtxt(_FOLDER / f"landmark_texels_{_checked(size)}.txt", np.int32)
 
 
 def load_landmark_weights(size: int = 256) -> LandmarkWeights:
-    """What `uvgen.read_landmarks` needs for maps of `size` texels; InputError where that is neither 256 nor 128."""
-    if size not in SIZES:
-        raise InputError(f"no landmark weights for {size} texels; expected {SIZES[0]} or {SIZES[1]}")
+    """What `uvgen.read_landmarks` needs for maps of `size` texels; InputError if that is neither 256 nor 128."""
+    size = _checked(size)
     table = np.loadtxt(_FOLDER / f"landmark_weights_{size}.txt")
     return LandmarkWeights(size, frozen(table[:, :4], np.int32), frozen(table[:, 4:], np.float32))
+
+
+def _checked(size: int) -> int:
+    """The same as Python's int; InputError if there are no files for it."""
+    number = plain_number(size)
+    if type(number) is not int or number not in SIZES:
+        raise InputError(f"size: {shown(size)}, expected {SIZES[0]} or {SIZES[1]} texels")
+    return number
 
 
 def load_uv_coordinates() -> NDArray[np.float64]:

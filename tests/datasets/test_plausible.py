@@ -150,3 +150,17 @@ def test_build_with_one_usable_sample_among_many_bad_ones_makes_it(model_path: P
         write_sample(tmp_path / "data/AFW", f"AFW_{k:02d}", k, **({} if k == 13 else {"Pose_Para": np.zeros((1, 7))}))
     result = make(tmp_path / "data", model_path, tmp_path / "out")
     assert (result.samples, len(result.skipped)) == (1, 39)
+
+
+def test_checks_of_a_list_s_sample_name_its_row() -> None:
+    sample = Sample("a", "a", Path("a.jpg"), Path("list.csv"), row=4)
+    for check in (
+        lambda: plausible.check_pose(sample, pose(f=0)),
+        lambda: plausible.check_pose(sample, pose(tx=1e7)),
+        lambda: plausible.check_pose(sample, pose(yaw=9)),
+        lambda: plausible.check_labels(sample, np.full((68, 3), 1e7)),
+        lambda: plausible.check_deviations(sample, "shape", np.array([99.0]), np.ones(1)),
+        lambda: plausible.check_face_size(sample, np.zeros((68, 2)), (100, 100)),
+    ):
+        with pytest.raises(SampleError, match=r"^list\.csv, row 5: "):
+            check()

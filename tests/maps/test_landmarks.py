@@ -323,6 +323,9 @@ def test_read_landmarks_with_other_weights_says_what_makes_them() -> None:
 def test_landmark_weights_of_constants_without_them_raise() -> None:
     with pytest.raises(InputError, match="constants: have no landmark_indices, expected those of a data set"):
         LandmarkWeights.of_constants({"weight_mask": np.ones((16, 16))})
+    indices, weights = np.zeros((68, 4), np.int32), np.ones((68, 4), np.float32)
+    with pytest.raises(InputError, match="have no weight_mask"):
+        LandmarkWeights.of_constants({"landmark_indices": indices, "landmark_weights": weights})
 
 
 def test_landmark_weights_of_components_that_no_face_has_are_refused(model: MorphableModel) -> None:

@@ -136,3 +136,9 @@ def test_transfer_expressions_carries_the_trimmed_expressions_into_the_basel_mou
     out = transfer_expressions(v, t, np.flatnonzero(has), truth[has])
     assert (~has).sum() > 200
     np.testing.assert_allclose(out, truth, atol=1e-8)
+
+
+@pytest.mark.parametrize("size", [64.0, "64", 8])
+def test_resample_model_names_a_size_that_no_grid_has(size) -> None:
+    with pytest.raises(InputError, match=r"^size: .*, expected .*16 to 4096"):
+        resample_model(builtin_model(), size)

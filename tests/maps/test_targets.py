@@ -277,6 +277,32 @@ def test_targets_by_several_threads_are_those_of_one(model: MorphableModel) -> N
     assert not wrong
 
 
+def test_targets_of_many_faces_with_one_similarity_are_those_of_each(model: MorphableModel) -> None:
+    shape, expression, pose, similarity, height = faces(33)  # more than are held at once
+    maker = TargetMaker(model, ("depth",), crop_size=R, uv_size=U)
+    expected, _ = maker(shape, expression, pose, similarity, height)
+    found, _ = maker(shape, expression, pose, similarity[0], height[0])
+    np.testing.assert_array_equal(found["depth"], expected["depth"])
+
+
+@pytest.mark.parametrize("which", [0, 1, 3, 4])
+def test_targets_of_other_numbers_of_faces_are_refused(model: MorphableModel, which: int) -> None:
+    rows = [*faces(32)]
+    rows[which] = np.concatenate([rows[which], rows[which][:8]])
+    with pytest.raises(InputError, match=r"^(shape|expression|similarity|image_height): float64 \(40"):
+        TargetMaker(model, ("depth",), crop_size=R, uv_size=U)(*rows)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [({"uv_size": 8}, "^uv_size: 8 texels"), ({"uv_size": 32.0}, "^uv_size: 32.0"), ({"crop_size": 0}, "^crop_size: 0"),
+     ({"convention": "3ddfa"}, "^convention: '3ddfa'")],
+)  # fmt: skip
+def test_target_maker_refuses_what_its_first_call_would(model: MorphableModel, wrong: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        TargetMaker(model, ("depth",), **wrong)
+
+
 def test_target_layouts_have_the_mask_with_images_and_codes_that_decode(model: MorphableModel) -> None:
     assert list(target_layouts(("visibility",), R, U)) == ["visibility"]
     assert list(target_layouts(("parts",), R, U)) == ["parts", COVERED]

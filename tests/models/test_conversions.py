@@ -72,6 +72,8 @@ def test_deep3d_of_300wlp_with_what_does_not_fit_is_refused(models) -> None:
         ((shape[:, 1:], expression, bfm, deep3d, kept), r"shape: float64 \(1, 9\), expected \(B, 10\)"),
         ((shape, expression * np.nan, bfm, deep3d, kept), "expression: holds NaN or infinity"),
         ((shape, expression, bfm, deep3d, kept[1:]), r"kept: float64 \(1368,\), expected \(1369,\)"),
+        ((shape, expression, bfm, deep3d, kept + 0.5), "kept: holds numbers that are not whole"),
+        ((shape, expression, bfm, deep3d, np.r_[np.nan, kept[1:]]), "kept: holds NaN or infinity"),
         ((shape, expression, bfm, deep3d, kept + 999), r"kept: 1081 to 2597|kept: .* expected 0 to 1680"),
         ((shape, expression, bfm, deep3d, kept[::-1]), "deep3d: its identities are other components than those of toy"),
     ):

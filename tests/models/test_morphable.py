@@ -17,7 +17,7 @@ from support.toy import face3d_files, toy_model
 from uvgen import BuildConfig, build_shards, load_model, save_model
 from uvgen.errors import DatasetError, ModelError
 from uvgen.models.checked import check_unchanged
-from uvgen.models.formats import bfm2009
+from uvgen.models.formats import bfm2009, face3d
 from uvgen.models.formats.matlab import mirror, trimmed_uv
 from uvgen.models.morphable import REGIONS, MorphableModel, hash_arrays, make_model
 
@@ -212,6 +212,15 @@ def test_load_model_of_face3d_files_gives_every_field(model, tmp_path) -> None:
     off_middle = model.mirror != np.arange(model.n_vertices)
     np.testing.assert_array_equal(loaded.mirror[off_middle], model.mirror[off_middle])
     assert sorted(loaded.sources) == ["BFM.mat", "BFM_UV.mat", "BFM_info.mat"]
+
+
+def test_face3d_files_keep_mirror_vertices_that_have_another_one(model, tmp_path) -> None:
+    mirror = np.array(model.mirror)
+    mirror[[5, 9, 11]] = 2, 2, -1  # of the middle line, as some of the Basel model's
+    mirror[mirror == 11] = -1
+    changed = dataclasses.replace(model, mirror=mirror)
+    face3d.write(changed, tmp_path)
+    np.testing.assert_array_equal(load_model(tmp_path / "BFM.mat").mirror, mirror)
 
 
 def test_load_model_of_face3d_files_without_info_knows_no_regions(model, tmp_path) -> None:

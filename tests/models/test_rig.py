@@ -89,6 +89,8 @@ def test_pose_of_other_shapes_is_refused() -> None:
         pose(made, vertices[:3], np.zeros((5, 3)))
     with pytest.raises(InputError, match=r"parameters: float64 \(6,\), expected"):
         pose(made, vertices, np.zeros((5, 3)), np.zeros(6))
+    with pytest.raises(InputError, match=r"parameters.*NaN"):
+        pose(made, vertices, np.zeros((5, 3)), np.full(made.joint_basis.shape[2], np.nan))
     with pytest.raises(InputError, match=r"rotations.*NaN"):
         pose(made, vertices, np.full((5, 3), np.nan))
     with pytest.raises(InputError, match="joint 1 has the parent 2, expected one before it"):

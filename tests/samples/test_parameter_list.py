@@ -145,6 +145,8 @@ def test_find_samples_of_a_list_chooses_subsets_and_numbers_further_faces(tmp_pa
     assert {sample.subset for sample in find_samples(path, [subset], flip=False)} == {subset}
     with pytest.raises(DatasetError, match="no row of NONE; there are"):
         find_samples(path, ["NONE"])
+    with pytest.raises(DatasetError, match=f"no row of {subset.lower()}; did you mean {subset}"):
+        find_samples(path, [subset, subset.lower()])  # as for folders, one that is not there is not passed over
 
 
 def only(path: Path) -> Sample:

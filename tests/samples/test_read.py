@@ -53,6 +53,22 @@ def test_read_annotation_counts_landmark_pixels_from_zero(tmp_path: Path) -> Non
     np.testing.assert_array_equal(found, points.T - 1)
 
 
+@pytest.mark.parametrize("unmarked", [0, 1, 60])
+def test_read_annotation_takes_points_in_one_place_for_none_whatever_is_unmarked(tmp_path: Path, unmarked: int) -> None:
+    points = np.full((2, 68), 50.0)
+    points[:, :unmarked] = -1
+    found = read_annotation(annotated(tmp_path, parameters() | {"pt2d": points}))
+    assert found.landmarks_2d is None and found.unused == "pt2d (all in one point or line)"
+
+
+def test_read_annotation_keeps_few_marked_points_in_a_line(tmp_path: Path) -> None:
+    points = np.full((2, 21), -1.0)
+    points[:, :2] = [[50, 50], [30, 60]]
+    found = read_annotation(annotated(tmp_path, parameters() | {"pt2d": points})).landmarks_21
+    assert found is not None
+    np.testing.assert_array_equal(found[:3], [[49, 29], [49, 59], [np.nan, np.nan]])
+
+
 def test_read_annotation_of_flipped_subset_reorders_landmarks(tmp_path: Path) -> None:
     points = np.arange(136.0).reshape(2, 68)
     found = read_annotation(annotated(tmp_path, parameters() | {"pt2d": points}, "AFW_Flip")).landmarks_2d

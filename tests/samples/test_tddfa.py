@@ -77,6 +77,14 @@ def test_pose_of_a_matrix_that_is_nearly_a_rotation_is_the_nearest() -> None:
         assert best > 0
 
 
+def test_pose_does_not_depend_on_the_scale_of_other_faces() -> None:
+    parameters = np.zeros((2, 62))
+    parameters[:, [0, 5, 10]] = [[1e-3], [1e11]]
+    both = tddfa.poses_of(parameters, [0, 0, 120, 120], 120)[0]
+    for k in range(2):
+        np.testing.assert_array_equal(both[k], tddfa.poses_of(parameters[k : k + 1], [0, 0, 120, 120], 120)[0][0])
+
+
 @given(st.integers(0, 2**32 - 1))
 def test_scaled_and_unscaled_are_each_others_inverse(seed: int) -> None:
     rng = np.random.default_rng(seed)

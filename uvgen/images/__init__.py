@@ -1,4 +1,5 @@
 """Pixels in and out: pictures as files, where the crop goes, sampling it.
 
-It builds on `storage` and `geometry` and knows no models. Another way to place the crop is a file beside `crop.py`.
+It builds on `storage` and `geometry` and contains nothing about models. Another way to place the crop is a file beside
+`crop.py`.
 """

@@ -87,7 +87,7 @@ class Picture:
         factor : float
             Image px per crop px.
         filter : {"area", "bilinear"}
-            How the crop is sampled; "bilinear" sees pixels alone.
+            How the crop is sampled; for "bilinear", all pixels are decoded.
 
         Returns
         -------

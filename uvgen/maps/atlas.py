@@ -114,6 +114,12 @@ def texel_coordinates(uv: NDArray[np.float64], size: int) -> NDArray[np.float64]
     return np.stack([uv[:, 0] * (size - 1), (size - 1) - uv[:, 1] * (size - 1)], axis=1)
 
 
+def checked_size(size: int, name: str = "size") -> int:
+    """Texels along each side of a UV grid, as Python's int; InputError if they are not a whole number of 16 to 4096."""
+    number: int = number_in(size, name, 16, 4096, "texels", whole=True)
+    return number
+
+
 def build_atlas(model: MorphableModel, size: int, convention: str = "exact") -> UvAtlas:
     """The UV atlas of a model. It is computed on the first call and cached as long as the model exists.
 
@@ -138,7 +144,7 @@ def build_atlas(model: MorphableModel, size: int, convention: str = "exact") -> 
     ModelError
         If no texel lies on the mesh.
     """
-    size = number_in(size, "size", 16, 4096, "texels", whole=True)
+    size = checked_size(size)
     check_convention(convention)
     return _atlas(model, size, _RULES[convention])
 

@@ -22,7 +22,7 @@ class DepthSearch:
     Parameters
     ----------
     model : MorphableModel
-        Its bases stay where they are; the clusters take 4 / 64 of their size.
+        Its bases are not copied; the clusters' own arrays take 2 to 4 % of the bases' size.
     """
 
     def __init__(self, model: MorphableModel) -> None:

@@ -63,7 +63,8 @@ class LandmarkWeights:
     @classmethod
     def of_constants(cls, constants: Mapping[str, NDArray[Any]]) -> "LandmarkWeights":
         """Those of a data set, from its constants (`ShardReader.constants`); InputError if they have none."""
-        if missing := [name for name in ("landmark_indices", "landmark_weights") if name not in constants]:
+        needed = ("landmark_indices", "landmark_weights", "weight_mask")
+        if missing := [name for name in needed if name not in constants]:
             raise InputError(
                 f"constants: have no {missing[0]}, expected those of a data set of this version; build it again, or "
                 "take uvgen.landmark_weights(model, size)"

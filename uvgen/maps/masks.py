@@ -21,12 +21,13 @@ _MOUTH_MARGIN = 0.16
 
 
 def face_mask(model: MorphableModel, size: int) -> NDArray[np.bool_]:
-    """Texels of the face: not the neck, not the grid's border.
+    """Texels of the face, without the neck.
 
     Parameters
     ----------
     model : MorphableModel
-        If its `regions` label a neck, all else is face; otherwise the face ends at the jaw line.
+        If its `regions` label a neck, the face is all but the regions neck and other (hair, backs of the ears).
+        Otherwise it ends at the jaw line and at the grid's border.
     size : int
         Texels along each side.
 

@@ -82,7 +82,7 @@ class PositionMapper:
             Parameters that multiply the bases directly.
         pose : (B, 7) float
             Pitch, yaw, roll (rad), tx, ty, tz (px), f (px/µm).
-        similarity : (B, 3, 3) float
+        similarity : (B, 3, 3) or (3, 3) float
             Image → crop.
         image_height : (B,) or scalar
             px.

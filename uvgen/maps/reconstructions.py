@@ -46,9 +46,8 @@ def deep3d_vertices(model: MorphableModel, coefficients: deep3d.Deep3dCoefficien
         off = np.abs(projected[:, model.landmarks, :2] - marks).max(initial=0)
         if not off < _OFF_PX:
             raise InputError(
-                f"coefficients: their landmarks lie up to {off:.3g} px from those of {model.name}, expected the "
-                f"model that "
-                "they were made with: Deep3DFaceRecon's BFM_model_front.mat"
+                f"coefficients: their landmarks lie up to {off:.3g} px from those of {model.name}, expected the model "
+                "that they were made with: Deep3DFaceRecon's BFM_model_front.mat"
             )
     return projected
 

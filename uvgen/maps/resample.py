@@ -39,12 +39,11 @@ def resample_model(model: MorphableModel, size: int) -> MorphableModel:
     Raises
     ------
     InputError
-        If the size is too small for the landmarks to have texels where they lie.
+        If the size is out of range, or too small for the landmarks to have texels where they lie.
     """
-    n = len(model.mean)
+    n, atlas = len(model.mean), build_atlas(model, size)
     triangles = np.concatenate([model.triangles, model.mouth_triangles])
     texel_uv = np.stack(np.meshgrid(np.linspace(0, 1, size), np.linspace(1, 0, size)), -1).reshape(-1, 2)
-    atlas = build_atlas(model, size)
     corners, weights = atlas.vertices, atlas.weights
 
     from scipy.sparse import csr_array

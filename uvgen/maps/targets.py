@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from uvgen.buffers import BufferPool
-from uvgen.checks import frozen, number_in
+from uvgen.checks import MAX_SIDE, check_array, float64_array, frozen, number_in
 from uvgen.errors import ModelError
 from uvgen.fixed_point import MAX_CODE
+from uvgen.geometry import check_convention
 from uvgen.maps import target_kernels as kernels
-from uvgen.maps.atlas import MESH, build_atlas
+from uvgen.maps.atlas import MESH, build_atlas, checked_size
 from uvgen.maps.memo import once_per_model
 from uvgen.maps.mirror import mirror_vertices, mirrored_texels
 from uvgen.maps.position_mapper import PositionMapper
@@ -122,7 +123,7 @@ class TargetMaker:
     Raises
     ------
     InputError
-        If a name is unknown or a size out of range.
+        If a name or the convention is unknown, or a size out of range.
     ModelError
         If the model lacks what a target shows.
 
@@ -142,11 +143,12 @@ class TargetMaker:
         convention: str = "exact",
     ) -> None:
         self.names = check_targets(names)
-        crop_size = number_in(crop_size, "crop_size", 1, whole=True)
+        self._size = number_in(crop_size, "crop_size", 1, MAX_SIDE, "px", whole=True)
+        self._uv_size = checked_size(uv_size, "uv_size")
+        check_convention(convention)
         check_model_has(model, self.names)
-        self.model, self._uv_size, self._convention = model, uv_size, convention
-        self._size = crop_size
-        self.layouts = target_layouts(self.names, crop_size, uv_size)
+        self.model, self._convention = model, convention
+        self.layouts = target_layouts(self.names, self._size, self._uv_size)
         self._mapper: PositionMapper | None = None
         self._canvases = BufferPool(_Canvas)
 
@@ -185,15 +187,22 @@ class TargetMaker:
         """
         if self._mapper is None:
             self._mapper = PositionMapper(self.model, self._uv_size, self._convention, crop_size=self._size)
-        arrays = tuple(np.asarray(array) for array in (shape, expression, pose, similarity, image_height))
-        n = len(arrays[2])
+        poses = float64_array(pose, "pose", ("B", 7))
+        n = len(poses)
+        arrays = [
+            float64_array(shape, "shape", (n, self.model.n_shape)),
+            float64_array(expression, "expression", (n, self.model.n_expression)),
+            poses,
+            np.broadcast_to(float64_array(similarity, "similarity", (n, 3, 3), (3, 3)), (n, 3, 3)),
+            np.broadcast_to(float64_array(image_height, "image_height", (n,), ()), (n,)),
+        ]
         flips = np.zeros(n, bool) if flipped is None else np.asarray(flipped)
+        check_array(flips, "flipped", (n,), kind="bool", note="whether each sample is mirrored")
         out = {name: np.empty((n, *layout.shape), layout.dtype) for name, layout in self.layouts.items()}
         in_range = np.ones(n, bool)
         for first in range(0, n, _BATCH):
             part = slice(first, first + _BATCH)
-            rows = tuple(array if array.ndim == 0 else array[part] for array in arrays)
-            vertices = self._mapper.crop_vertices(*rows, flipped=flips[part])
+            vertices = self._mapper.crop_vertices(*(array[part] for array in arrays), flipped=flips[part])
             for k, face in enumerate(vertices):
                 places = {name: values[first + k] for name, values in out.items()}
                 in_range[first + k] = self.draw(face, places, flipped=bool(flips[first + k]))

@@ -57,7 +57,11 @@ def deep3d_of_300wlp(
     moved = float64_array(expression, "expression", (len(given), bfm.n_expression), note=f"components of {bfm.name}")
     check_finite(given, "shape")
     check_finite(moved, "expression")
-    rows = float64_array(kept, "kept", (deep3d.n_vertices,), note="vertices").astype(np.int64)
+    given_rows = float64_array(kept, "kept", (deep3d.n_vertices,), note="vertices")
+    check_finite(given_rows, "kept")
+    rows = given_rows.astype(np.int64)
+    if not np.array_equal(rows, given_rows):
+        raise InputError(f"kept: holds numbers that are not whole, expected vertices of {bfm.name}")
     if rows.min() < 0 or rows.max() >= bfm.n_vertices:
         raise InputError(
             f"kept: {rows.min()} to {rows.max()}, expected 0 to {bfm.n_vertices - 1}, vertices of {bfm.name}"

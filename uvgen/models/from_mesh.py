@@ -17,7 +17,7 @@ from uvgen.wording import count
 _FARTHEST_UM = 1e12  # what a model may hold; with more, products overflow in LAPACK
 _OTHER_UNIT = 3.0  # faces differ less in size than units do
 OUTPUTS = (".h5", ".npy", ".mat", ".obj")
-"""Suffixes that `write` takes."""
+"""Suffixes of the files that `write_model` writes."""
 
 _MICROMETERS = {"um": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
 _MESHES = (*MESH_SUFFIXES, ".stl", ".glb", ".gltf", ".npy")  # the last are refused by name, not passed over

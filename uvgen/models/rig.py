@@ -120,6 +120,7 @@ def pose(rig: Rig, vertices: ArrayLike, rotations: ArrayLike, parameters: ArrayL
     if parameters is not None:
         given = np.asarray(parameters, np.float64)
         check_array(given, "parameters", (rig.joint_basis.shape[2],))
+        check_finite(given, "parameters")
         joints = joints + rig.joint_basis @ given
     local = rotations_about(turns)
     first = n_joints - rig.correctives.shape[2] // 9

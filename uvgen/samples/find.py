@@ -123,12 +123,7 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
     if unknown := [name for name in subsets if _same(name) not in map(_same, there)]:
         raise DatasetError(f"{root}: no subset {unknown[0]} with images; {_subset_hint(unknown[0], there)}")
     asked = set(map(_same, subsets))
-    wanted = [
-        name
-        for name in there
-        if _same(name) in asked or (flip and _same(unflipped(name)) in asked)
-        or (not asked and (flip or unflipped(name) == name))
-    ]  # fmt: skip
+    wanted = [name for name in there if _is_wanted(name, asked, flip=flip)]
     if not wanted:
         raise DatasetError(
             f"{root}: holds only mirrored images ({', '.join(there)}), which flip=False leaves out; include them (flip)"
@@ -148,6 +143,13 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
     ]
 
 
+def _is_wanted(subset: str, asked: set[str], *, flip: bool) -> bool:
+    """Whether the subsets that were asked for, as `_same` gives them, include this one; none means all."""
+    if not asked:
+        return flip or unflipped(subset) == subset
+    return _same(subset) in asked or (flip and _same(unflipped(subset)) in asked)
+
+
 def folder_of(data: str | os.PathLike[str]) -> Path:
     """The folder that samples' paths are relative to: of a list, the one that it lies in."""
     path = Path(os.path.abspath(local_path(data)))
@@ -157,19 +159,23 @@ def folder_of(data: str | os.PathLike[str]) -> Path:
 def _listed_samples(path: Path, subsets: Sequence[str], *, flip: bool) -> list[Sample]:
     """Samples of a list; a second face of an image has the image's name and a number."""
     found, seen = list[Sample](), Counter[str]()
-    for number, row in enumerate(open_list(path).rows):
-        name, subset, image, file, problem = place_of(row, path)
+    places = [place_of(row, path) for row in open_list(path).rows]
+    there = sorted({place[1] for place in places})
+    if unknown := [name for name in subsets if _same(name) not in map(_same, there)]:
+        raise DatasetError(f"{path}: no row of {unknown[0]}; {_subset_hint(unknown[0], there)}")
+    asked = set(map(_same, subsets))
+    for number, (name, subset, image, file, problem) in enumerate(places):
         seen[name] += 1
         name = name if seen[name] == 1 else f"{name}_face{seen[name]}"
         problem = f"{path}, row {number + 1}: {problem}" if problem else ""
         sample = Sample(name, subset, image, path if file is None else file, problem, number if file is None else None)
-        if (flip or not sample.flipped) and (
-            not subsets or subset in subsets or (flip and unflipped(subset) in subsets)
-        ):
+        if _is_wanted(subset, asked, flip=flip):
             found.append(sample)
     if not found:
-        there = ", ".join(sorted({place_of(row, path)[1] for row in open_list(path).rows}))
-        raise DatasetError(f"{path}: no row of {', '.join(subsets) or 'it is not mirrored'}; there are {brief(there)}")
+        raise DatasetError(
+            f"{path}: holds only mirrored images ({brief(', '.join(there))}), which flip=False leaves out; include "
+            "them (flip)"
+        )
     counts = Counter(sample.name for sample in found)
     return sorted(
         (

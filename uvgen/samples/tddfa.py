@@ -4,8 +4,9 @@ The first 12 are a matrix (3, 4), ``[A | t]``, A nearly a rotation times a scale
 a crop of 120 px; then 40 shape and 10 expression parameters that multiply the bases directly. The network's output is
 scaled by the mean and std of ``param_mean_std_62d_120x120.pkl`` first.
 
-From the crop to the image, theirs is ``x = x' (right - left) / 120 + left`` for pixel centers x'; a shift of half a
-pixel of the crop less than what their resizing of the picture does. Results are theirs.
+Their formula for a pixel center x' of the crop in the image is ``x = x' s + left`` with ``s = (right - left) / 120``,
+and these functions give its results. Their resizing of the picture (OpenCV's) takes that pixel from
+``x' s + left + (s - 1) / 2``.
 """
 
 import numpy as np
@@ -188,7 +189,7 @@ def _nearest_similarities(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
     """(B, 3, 3) nearest rotations, turned as the image's y is, times the mean length of the first two rows."""
     check_finite(matrices, "parameters")  # numbers near float64's end, times the box: LAPACK would not return
     u, strengths, vt = np.linalg.svd(matrices * [[[1.0], [-1.0], [1.0]]])
-    if (strengths[:, 1] <= 1e-12 * strengths[:, :1].max()).any():
+    if (strengths[:, 1] <= 1e-12 * strengths[:, 0]).any():
         raise InputError("parameters: a matrix without a rotation in it, expected [A | t] of a pose")
     u[:, :, 2] *= np.sign(np.linalg.det(u @ vt))[:, None]
     scale = np.linalg.norm(matrices[:, :2], axis=2).mean(axis=1)

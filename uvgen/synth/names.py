@@ -1,4 +1,4 @@
-"""Names of synthetic faces. Whoever wants the built-in sample set needs them, and nothing that draws faces."""
+"""Names of synthetic faces, apart from what draws them: listing the built-in sample set imports only this."""
 
 from collections.abc import Sequence
 

@@ -58,7 +58,7 @@ def check_pose(sample: Sample, pose: NDArray[np.floating[Any]]) -> None:
         )
     if not np.abs(pose[3:]).max() <= MOST:
         raise SampleError(
-            f"{sample.parameters}: shifts and a scale of up to {np.abs(pose[3:]).max():.3g}, expected {MOST:g} px at "
+            f"{sample.stated_in}: shifts and a scale of up to {np.abs(pose[3:]).max():.3g}, expected {MOST:g} px at "
             "most; is it damaged?"
         )
     text = ", ".join(f"{angle:.4g}" for angle in angles)
@@ -78,7 +78,7 @@ def check_labels(sample: Sample, *labels: NDArray[Any]) -> None:
     """Raise SampleError if a number of a sample's labels is larger than any that a face has, or is none."""
     most = max(float(np.abs(values).max()) for values in labels)  # NaN where one is
     if not all((np.abs(values) <= MOST).all() for values in labels):
-        raise SampleError(f"{sample.parameters}: gives labels of up to {most:.3g} px, expected {MOST:g} at most")
+        raise SampleError(f"{sample.stated_in}: gives labels of up to {most:.3g} px, expected {MOST:g} at most")
 
 
 def deviations(values: NDArray[np.floating[Any]], std: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

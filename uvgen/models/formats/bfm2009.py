@@ -89,9 +89,7 @@ def read(bfm: Path, expression: Path, info: Path, uv: Path, mouth: Path | None =
         uv=matlab.trimmed_uv(matlab.uv_rows(given_uv, uv, n_full, n), trim),
         landmarks=matlab.indices(matlab.vector(about, "keypoints", info)),
         regions=None if segments is None else matlab.regions(segments, n, trim, f"{labels_path}: segbin"),
-        mirror=matlab.mirror(matlab.pairs(about, "symlist", info), n, f"{info}: symlist")
-        if "symlist" in about
-        else None,
+        mirror=matlab.mirror_of(about, info, n),
         albedo_mean=trimmed(matlab.vector(basel, "texMU", bfm, 3 * n_full))[:, :, 0] if textured else None,
         albedo_basis=trimmed(matlab.rows(basel, "texPC", bfm, 3 * n_full)) if textured else None,
         albedo_std=matlab.vector(basel, "texEV", bfm) if textured else None,

@@ -71,9 +71,7 @@ def read(path: Path) -> MorphableModel:
         uv=matlab.trimmed_uv(uv, trim),
         landmarks=matlab.indices(matlab.vector(model, "kpt_ind", path)),
         regions=_regions(info, info_path, n, trim),
-        mirror=matlab.mirror(matlab.pairs(info, "symlist", info_path), n, f"{info_path}: symlist")
-        if "symlist" in info
-        else None,
+        mirror=matlab.mirror_of(info, info_path, n),
         albedo_mean=matlab.vector(model, "texMU", path, 3 * n).reshape(n, 3) if textured else None,
         albedo_basis=matlab.rows(model, "texPC", path, 3 * n).reshape(n, 3, -1) if textured else None,
         albedo_std=matlab.vector(model, "texEV", path) if textured else None,
@@ -89,8 +87,19 @@ def _regions(info: dict[str, Any], path: Path, n: int, trim: NDArray[np.int32] |
     return matlab.regions(matlab.numbers(info, "segbin", path), n, trim, f"{path}: segbin")
 
 
+def _pairs(mirror: NDArray[np.int32]) -> NDArray[np.int64]:
+    """(2, q): each pair once, 0-based, then those of vertices whose mirror vertex has another one."""
+    n = len(mirror)
+    left = np.flatnonzero(mirror >= np.arange(n))
+    told = matlab.mirror(np.stack([left, mirror[left]]) + 1, n)
+    left = np.concatenate([left, np.flatnonzero((mirror >= 0) & (told != mirror))])
+    return np.stack([left, mirror[left]])
+
+
 def write(model: MorphableModel, folder: Path) -> None:
     """Write a model as face3d's files, which `read` reads back as the same model.
+
+    Not as the same if a vertex without a mirror vertex is that of another one: the files hold pairs.
 
     Parameters
     ----------
@@ -123,8 +132,7 @@ def write(model: MorphableModel, folder: Path) -> None:
         record["texEV"] = model.albedo_std[:, None]
     info: dict[str, Any] = {"kpt_ind": record["kpt_ind"]}
     if model.mirror is not None:
-        left = np.flatnonzero(model.mirror >= np.arange(n))
-        info["symlist"] = np.stack([left, model.mirror[left]]) + 1.0
+        info["symlist"] = _pairs(model.mirror) + 1.0
     if model.regions is not None:
         of = [model.regions == REGIONS.index(name) for name in ("nose", "eyes", "mouth")]
         info["segbin"] = np.stack([*of, ~np.any(of, axis=0)]).astype(np.uint8)

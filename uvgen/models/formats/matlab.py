@@ -16,11 +16,12 @@ from uvgen.storage.names import brief
 from uvgen.storage.reading import max_bytes
 from uvgen.wording import count
 
-# 1-based vertices of the trimmed model whose published UV are off, and the neighbors whose mean replaces
-# them (face3d, examples/Data/BFM/generate.m).
 _DEEPEST = 4  # groups in groups: structs in structs
 _MOST_VARIABLES = 1024
 _LEAST_BYTES, _MOST_RATIO = 64 << 20, 100  # what a file's variables may take unpacked, and times its own size
+
+# 1-based vertices of the trimmed model whose published UV are off, and the neighbors whose mean replaces
+# them (face3d, examples/Data/BFM/generate.m).
 _UV_REPAIRS = ((10032, (10033, 10158)), (10155, (10534, 10157, 10661)), (10280, (10916, 10286)))
 
 
