@@ -57,9 +57,9 @@ def _groups(proc: Path) -> Iterator[tuple[str, Path]]:
         if kind not in paths:
             continue
         # A container sees its group as the root of the mount, but may still read the path that the machine has for it.
-        path, below = PurePosixPath(paths[kind]), PurePosixPath()
-        if path.is_relative_to(root):
-            below = path.relative_to(root)
+        own, below = PurePosixPath(paths[kind]), PurePosixPath()
+        if own.is_relative_to(root):
+            below = own.relative_to(root)
         for folder in (below, *below.parents) if ".." not in below.parts else (PurePosixPath(),):
             yield kind, mount / folder
 
