@@ -46,6 +46,12 @@ def _extras() -> Iterable[str]:
     return EXTRAS
 
 
+def _targets() -> Iterable[str]:
+    from uvgen.maps.target_layouts import TARGETS
+
+    return ["posmap", *TARGETS]
+
+
 @click.command("build", cls=GroupedCommand)
 @option("--data", type=PATH_OR_URL, group=_INPUT,
         help="300W-LP folder (AFW, HELEN, IBUG, LFPW in it), a flat folder like AFLW2000-3D, or a CSV or JSON list of "
@@ -88,7 +94,7 @@ def _extras() -> Iterable[str]:
         group=_OUTPUT, help="Fixed point (1/64 px at 256, half the bytes) or exact.")  # fmt: skip
 @option("--maps", type=click.Choice(["stored", "none"]), default="stored", show_default=True, group=_OUTPUT,
         help="none: only crops and parameters; readers make the maps (open_shards(path, model=...)).")  # fmt: skip
-@option("--targets", type=NameList(), metavar="LIST", default=("posmap",), group=_OUTPUT,
+@option("--targets", type=NameList(suggested=_targets), metavar="LIST", default=("posmap",), group=_OUTPUT,
         help="What to store for networks to learn, separated by commas: posmap, and per-pixel targets: uv, normals, "
              "depth, parts, pncc, visibility. Without posmap, no maps are stored.  [default: posmap]")  # fmt: skip
 @option("--image-codec", type=click.Choice(["raw", "jpeg"]), default="raw", show_default=True, group=_OUTPUT,

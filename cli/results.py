@@ -1,6 +1,7 @@
 """How commands print their results as JSON: one object on stdout, everything else on stderr."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from uvgen.cli.groups import as_typed
 from uvgen.cli.options import HOW_IT_RUNS, option
 from uvgen.storage.names import printable
 
-_MOST_NAMED = 20
+_MOST_NAMED, _MOST_ALIKE, _N_EXAMPLES = 20, 3, 3
 
 json_option = option(
     "--json", "as_json", is_flag=True, group=HOW_IT_RUNS, help="Print the result as one JSON object on stdout."
@@ -38,7 +39,7 @@ def name_other_drafts(out: Path) -> None:
 
 
 def name_skipped(skipped: Sequence[Any], listed_in: str, *, quiet: bool = False) -> None:
-    """Print on stderr what was left out, with `name` and `reason`: one line for each of the first few.
+    """Print on stderr what was left out, with `name` and `reason`: one line for each, or for many of similar reasons.
 
     If only errors are asked for, one line says how many there are and names the first: the exit status is 3, and
     people want to know why.
@@ -48,7 +49,27 @@ def name_skipped(skipped: Sequence[Any], listed_in: str, *, quiet: bool = False)
         more = f", first {first}; {listed_in} lists them all" if len(skipped) > 1 else f": {first}"
         click.echo(as_typed(printable(f"{len(skipped)} skipped{more}")), err=True)
         return
-    for skip in skipped[:_MOST_NAMED]:
-        click.echo(as_typed(printable(f"skipped {skip.name}: {skip.reason}")), err=True)
-    if len(skipped) > _MOST_NAMED:
-        click.echo(f"and {len(skipped) - _MOST_NAMED} more; {listed_in} lists them all", err=True)
+    alike = dict[str, list[Any]]()
+    for skip in skipped:
+        alike.setdefault(_kind_of(skip), []).append(skip)
+    lines = list[tuple[str, int]]()  # and how many each stands for
+    for group in alike.values():
+        if len(group) > _MOST_ALIKE:
+            names = ", ".join(skip.name for skip in group[:_N_EXAMPLES])
+            text = f"skipped {len(group)} for similar reasons: {names}, ...; the first: {group[0].reason}"
+            lines.append((text, len(group)))
+        else:
+            lines += [(f"skipped {skip.name}: {skip.reason}", 1) for skip in group]
+    for text, _ in lines[:_MOST_NAMED]:
+        click.echo(as_typed(printable(text)), err=True)
+    if len(lines) > _MOST_NAMED:
+        click.echo(f"and {sum(n for _, n in lines[_MOST_NAMED:])} more; {listed_in} lists them all", err=True)
+    elif len(lines) < len(skipped):
+        click.echo(f"{listed_in} lists them all", err=True)
+
+
+def _kind_of(skip: Any) -> str:
+    """Its reason without what is its own: paths with its name, and numbers."""
+    stem = re.escape(skip.name.rpartition("/")[2])
+    without_paths = re.sub(rf"\S*(?<!\w){stem}(?=[.:/])\S*", "", skip.reason)
+    return re.sub(r"\d[\d.,]*", "0", without_paths)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     AnyType = click.ParamType[Any]  # which has no parameters before click 8.4
 else:
     AnyType = click.ParamType
@@ -36,12 +38,27 @@ class FiniteRange(click.FloatRange):
 
 
 class NameList(AnyType):
-    """Names separated by commas, as a tuple; each one of those that `allowed` lists, if it is given."""
+    """Names separated by commas, as a tuple; each one of those that `allowed` lists, if it is given.
+
+    The shell completes the names that `suggested` lists, which are those by default.
+    """
 
     name = "list"
 
-    def __init__(self, allowed: Callable[[], Iterable[str]] | None = None, *, least: int = 0) -> None:
-        self._allowed, self._least = allowed, least
+    def __init__(
+        self,
+        allowed: Callable[[], Iterable[str]] | None = None,
+        *,
+        suggested: Callable[[], Iterable[str]] | None = None,
+        least: int = 0,
+    ) -> None:
+        self._allowed, self._least, self._suggested = allowed, least, suggested or allowed
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+        before, comma, begun = incomplete.rpartition(",")
+        there = before.split(",")
+        names = [] if self._suggested is None else self._suggested()
+        return completions((before + comma + name for name in names if name not in there), before + comma + begun)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         given = value.split(",") if isinstance(value, str) else value
@@ -53,6 +70,13 @@ class NameList(AnyType):
             more = f" of {', '.join(allowed)}" if allowed is not None else ""
             self.fail(f"none, expected one or more{more}", param, ctx)
         return names
+
+
+def completions(words: Iterable[str], incomplete: str) -> "list[CompletionItem]":
+    """Those that begin with what is typed."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(word) for word in words if word.startswith(incomplete)]
 
 
 class CheckedText(AnyType):
@@ -97,6 +121,11 @@ class MapScale(AnyType):
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         return "px|size|prnet|reshow|unit|NUMBER"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+        from uvgen.normalization import MAP_SCALES
+
+        return completions(MAP_SCALES, incomplete)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         from uvgen.errors import InputError

@@ -5,12 +5,23 @@ The public names stand in `__init__.pyi`, which editors and mypy read; each is l
 """
 
 from pathlib import Path
-
-import lazy_loader
+from typing import Any
 
 from uvgen._version import __version__ as __version__
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+try:
+    import lazy_loader
+except ModuleNotFoundError as error:  # the command can still start, and say so: see `uvgen.__main__`
+    _missing = error.name
+
+    def __getattr__(name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        reason = f"{_missing} is not installed, which uvgen needs; install uvgen again with its dependencies"
+        raise ModuleNotFoundError(reason, name=_missing)
+
+else:
+    __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 # In a checkout, `cli` and `uv_data` lie beside this folder; `uvgen.cli` and `uvgen.uv_data` are these, never those of
 # an installed copy.

@@ -154,4 +154,9 @@ def test_completion_leaves_files_to_the_shell_and_knows_the_codes_of_doctor() ->
     if subprocess.run(["bash", "--version"], capture_output=True).returncode:
         pytest.skip("no bash")
     assert completed("uvgen build --model bf") == ["file,bf"]
+    assert completed("uvgen report --scale p") == ["plain,px", "plain,prnet"]
+    assert completed("uvgen build --targets posm") == ["plain,posmap"]
+    assert completed("uvgen build --targets uv,p") == ["plain,uv,posmap", "plain,uv,parts", "plain,uv,pncc"]
+    assert completed("uvgen predict --write mesh,m") == ["plain,mesh,map"]
+    assert completed("uvgen build --keep ") == ["plain,tex", "plain,illum", "plain,color"]
     assert completed("uvgen doctor --explain uv10")[:2] == ["plain,UV101", "plain,UV102"]

@@ -404,6 +404,14 @@ def test_images_at_any_depth_are_named(tmp_path) -> None:
     assert finding.code == "UV305" and finding.text.endswith(f"1 folder, first {tmp_path}/tree/a/b/c/d")
 
 
+def test_parts_of_separate_runs_that_overlap_are_made_again_in_one(shards) -> None:
+    split_shards(shards, {"train": 0.6, "val": 0.4})
+    split_shards(shards, {"test": 0.4})
+    assert codes(shards) == {"UV208"} and "with one run of `uvgen split --overwrite`" in CHECKS["UV208"].cure
+    split_shards(shards, {"train": 0.4, "val": 0.3, "test": 0.3}, overwrite=True)
+    assert not codes(shards)
+
+
 @pytest.mark.parametrize("fault", ["another set's", "by sample"])
 def test_splits_that_are_wrong_are_made_again_by_the_command_that_is_named(shards, fault) -> None:
     names = open_shards(shards).names
@@ -445,6 +453,18 @@ def test_model_files_are_told_what_they_lack(tmp_path) -> None:
     assert "UV402" in codes(tmp_path / "down.h5")
     face3d_files(model, tmp_path)
     assert "UV405" in codes(tmp_path / "BFM.mat")
+
+
+def test_model_without_its_mirror_pairs_is_told_once_why(tmp_path) -> None:
+    model = toy_model()
+    fields = {name: getattr(model, name) for name in (*FIELDS, "shape_std", "expression_std")}
+    save_model(make_model(source="BFM.mat", name="face3d", **fields, sources={"BFM.mat": "0" * 64}), tmp_path / "f.h5")
+    about = [found.code for found in diagnose(tmp_path / "f.h5").findings if "mirror pairs" in CHECKS[found.code].title]
+    told = [found for found in diagnose(tmp_path / "f.h5").findings if "BFM_info.mat" in found.text]
+    assert not about and [found.code for found in told] == ["UV402"]
+
+
+def test_builtin_model_lacks_nothing() -> None:
     assert codes("builtin") == set()
 
 

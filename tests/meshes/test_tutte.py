@@ -140,7 +140,8 @@ def test_parameterize_where_conformal_weights_fold_takes_mean_value_weights_ther
     assert_one_to_one(result, t)
     assert result.n_folded_conformal > 0
     assert 0 < result.n_mean_value <= len(v)
-    assert "mean-value" in caplog.text
+    assert f"{result.n_folded_conformal} of {len(t)} triangles would fold; " in caplog.text
+    assert f"{result.n_mean_value} of {len(v)} vertices are placed by mean-value weights" in caplog.text
     with pytest.raises(InputError, match="conformal weights fold"):
         parameterize(v, t, weights="conformal")
 

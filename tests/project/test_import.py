@@ -90,6 +90,20 @@ def test_every_command_in_the_help_has_its_module() -> None:
         assert command is not None and command.name == name
 
 
+@pytest.mark.parametrize("package", ["click", "lazy_loader"])
+def test_uvgen_without_what_its_start_needs_names_it_in_a_line(package: str) -> None:
+    program = f"import sys; sys.modules[{package!r}] = None; from uvgen.__main__ import main; main()"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert run.returncode == 1 and run.stdout == "" and run.stderr.count("\n") == 1, run.stderr
+    assert run.stderr.startswith(f"uvgen: cannot be loaded ({package} is not installed); install it with `")
+
+
+def test_import_of_names_without_lazy_loader_says_what_is_missing() -> None:
+    program = "import sys; sys.modules['lazy_loader'] = None; import uvgen; uvgen.__version__; uvgen.open_shards"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert run.stderr.rstrip().rpartition("\n")[2].startswith("ModuleNotFoundError: lazy_loader is not installed")
+
+
 def test_uvgen_needs_no_writable_current_folder(tmp_path: Path) -> None:
     """Importing has no side effect: nothing appears in the folder it is done in."""
     script = "import uvgen, uvgen.datasets.build, uvgen.datasets.verify; uvgen.PositionMapper"

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import numpy as np
 import pytest
@@ -238,6 +238,31 @@ def test_sample_whose_file_is_damaged_shows_that_in_place_of_the_sample_before(
     page.wait_for_timeout(400)  # no message of a slow disk after it
     assert "cannot be read" in page.inner_text(".mesh.message")
     assert page.locator("#s-crop circle").count() == 0 and page.inner_text("#sample-title") == names[3]
+
+
+@pytest.mark.parametrize("address", ["#AFW/AFW_image_9999_0", "#galery", "#sampel=AFW%2FAFW_image_9999_0"])
+def test_address_that_names_nothing_says_so(page: Any, report: Path, address: str) -> None:
+    open_report(page, report, address)
+    page.wait_for_selector("#s-missing:visible")
+    assert page.title().startswith("No such sample") and page.locator("#overview:visible").count() == 0
+    assert page.inner_text("#s-missing-name") == unquote(address[1:])
+
+
+def test_address_that_is_a_sample_s_name_shows_the_sample(page: Any, report: Path) -> None:
+    name = rows(report)["names"][3]
+    open_report(page, report, f"#{name}")
+    page.wait_for_selector("#s-crop circle")
+    assert page.inner_text("#sample-title") == name
+
+
+@pytest.mark.parametrize("view", ["#gallery?subset=AFW", "#marks", "#sample={0}"])
+def test_skip_link_leads_to_the_content_of_the_view_that_is_shown(page: Any, report: Path, view: str) -> None:
+    view = view.format(rows(report)["names"][0])
+    open_report(page, report, view)
+    page.locator("#skip").focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main" and page.evaluate("location.hash") == view
+    assert page.locator("#overview:visible").count() == 0
 
 
 @pytest.mark.parametrize("before", ["", "#sample={0}"])

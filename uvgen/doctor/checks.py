@@ -114,8 +114,9 @@ CHECKS = {
     ),
     "UV109": Check(
         WARNING, "little memory",
-        "Less than 2 GB of memory is available to this process. Each worker of a build needs about 0.3 GB, and the "
-        "kernel kills processes when memory runs out.",
+        "Less than 2 GB of memory is available to this process: on the machine, or within the limit of its container, "
+        "batch job or service. Each worker of a build needs about 0.3 GB, and the kernel kills processes when memory "
+        "runs out.",
         "Use fewer workers, such as `--workers 1`, if the command has this option.",
     ),
     "UV110": Check(
@@ -173,13 +174,16 @@ CHECKS = {
     "UV207": Check(
         ERROR, "a split names samples that are not in the set",
         "splits.json was made for another data set, or the set was built again from other samples.",
-        "Run `uvgen split` again, with --overwrite.",
+        "Make the parts that are named again, with --overwrite: those of `uvgen split` all in one run. To be rid of "
+        "other parts, delete splits.json first.",
     ),
     "UV208": Check(
         WARNING, "a photograph is in two splits",
         "Versions of one photograph (turned, mirrored or augmented) are in a part for training and in one for "
         "validation, so that results on the latter are too good.",
-        "Make the splits again with `uvgen split --overwrite`, which keeps photographs together.",
+        "Make the parts that are named again with one run of `uvgen split --overwrite`, without --by, such as "
+        "`--fractions train=0.8,val=0.1,test=0.1`. Parts of separate runs overlap, because each run divides the whole "
+        "set. To be rid of a part, delete splits.json first.",
     ),
     "UV209": Check(
         NOTE, "many small shards",

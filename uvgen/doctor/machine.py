@@ -13,6 +13,7 @@ from typing import Any
 
 from uvgen._version import __version__
 from uvgen.doctor.checks import Finding
+from uvgen.doctor.memory import available_memory
 from uvgen.storage.cache import cache_folder
 from uvgen.wording import count
 
@@ -101,15 +102,7 @@ def _cores() -> tuple[dict[str, Any], list[Finding]]:
 
 
 def _memory() -> tuple[dict[str, Any], list[Finding]]:
-    """Bytes of memory that may still be used, of the machine and of this process's group, if the system tells."""
-    available = None
-    with suppress(OSError, ValueError, StopIteration):
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        available = int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]) << 10
-    with suppress(OSError, ValueError):
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii"))
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text(encoding="ascii"))
-        available = min(limit - used, limit if available is None else available)
+    available = available_memory()
     if available is None:
         return {}, []
     little = [Finding("UV109", f"{available / 1e9:.1f} GB")] if available < _LEAST_MEMORY else []

@@ -130,7 +130,8 @@ def parameterize(
     n_replaced = int(replaced[: len(v)].sum())
     if folded:
         _log.warning(
-            "UV: conformal weights would turn over %d of %d triangles; %d of %d vertices take mean-value weights",
+            "UV: laid out so that angles are kept (conformal weights), %d of %d triangles would fold; around them, "
+            "%d of %d vertices are placed by mean-value weights, which do not fold and keep angles less well",
             folded,
             len(t),
             n_replaced,

@@ -35,6 +35,10 @@ class Report {
     window.addEventListener("hashchange", () => this.route());
     document.addEventListener("keydown", (event) => this.pressed(event));
     element("help-button").addEventListener("click", () => this.help());
+    element("skip").addEventListener("click", (event) => {
+      event.preventDefault(); // the address says what is shown
+      element("main").focus();
+    });
     this.route();
     requestAnimationFrame(() => setTimeout(() => void this.loadRows()));
   }
@@ -141,8 +145,7 @@ class Report {
   }
 
   route() {
-    const [view, name] = split(location.hash.slice(1));
-    const shown = VIEWS.includes(view) ? view : "overview";
+    const [shown, name] = split(location.hash.slice(1));
     const before = this.view;
     this.view = shown;
     for (const other of VIEWS) element(other).hidden = other !== shown;
@@ -237,14 +240,16 @@ function galleryAddress(parameters) {
   return `#gallery${text && "?"}${text}`;
 }
 
-/** View and name of a hash. @param {string} hash @returns {[string, string]} */
+/** View and name of a hash: one that names no view is taken for a sample's name. @param {string} hash @returns {[string, string]} */
 function split(hash) {
   if (hash === "gallery" || hash.startsWith("gallery?")) return ["gallery", ""];
-  const [view, ...rest] = hash.split("=");
+  const [first, ...rest] = hash.split("=");
+  const view = VIEWS.includes(first) ? first : hash ? "sample" : "overview";
+  const name = view === first ? rest.join("=") : hash;
   try {
-    return [view, decodeURIComponent(rest.join("="))];
+    return [view, decodeURIComponent(name)];
   } catch {
-    return [view, rest.join("=")];
+    return [view, name];
   }
 }
 

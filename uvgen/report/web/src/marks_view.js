@@ -2,7 +2,10 @@
 
 import { spellings } from "./columns.js";
 import { sourceOf } from "./marks.js";
-import { copied, count, element } from "./text.js";
+import { copied, count, counted, element } from "./text.js";
+
+/** @param {number} n */
+const be = (n) => (n === 1 ? "is" : "are");
 
 const MOST_SHOWN = 50; // rejected lines
 
@@ -27,8 +30,8 @@ export function showMarks(marks, columns) {
     element("n-marks").textContent = String(marks.names.size);
     element("marks-warning").hidden = marks.kept;
     element("marks-note").textContent = marks.copies && marks.names.size
-      ? `${count(marks.names.size)} augmented samples are marked; the list has the ${count(names.length)} that they were made from.`
-      : `${count(names.length)} of ${count(columns.n)} samples are marked.`;
+      ? `${counted(marks.names.size, "augmented sample")} ${be(marks.names.size)} marked; the list names what they were made from: ${counted(names.length, "sample")}.`
+      : `${count(names.length)} of ${counted(columns.n, "sample")} ${be(names.length)} marked.`;
     text.value = names.join("\n") + (names.length ? "\n" : "");
   };
   marks.listeners.push(show);
@@ -41,11 +44,11 @@ export function showMarks(marks, columns) {
     link.download = "bad.txt";
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-    say(`Saved ${count(names.length)} names.`);
+    say(`Saved ${counted(names.length, "name")}.`);
   });
   element("marks-copy").addEventListener("click", async () => {
     const names = marks.list().map((name) => `${name}\n`).join("");
-    say((await copied(names)) ? `Copied ${count(marks.list().length)} names.` : "Copying is blocked here: select the text below.");
+    say((await copied(names)) ? `Copied ${counted(marks.list().length, "name")}.` : "Copying is blocked here: select the text below.");
   });
   element("marks-add").addEventListener("click", () => {
     const paste = /** @type {HTMLTextAreaElement} */ (element("marks-paste")); // which is kept as it is
@@ -54,8 +57,8 @@ export function showMarks(marks, columns) {
     marks.add(found.flat().map((row) => columns.names[row]));
     const unknown = lines.filter((_, k) => !found[k].length);
     const taken = lines.length - unknown.length;
-    const rest = unknown.length ? `; ${count(unknown.length)} name no sample of this data set.` : ".";
-    element("marks-added").textContent = `${count(taken)} of ${count(lines.length)} lines are marked${rest}`;
+    const rest = unknown.length ? `; ${count(unknown.length)} ${unknown.length === 1 ? "names" : "name"} no sample of this data set.` : ".";
+    element("marks-added").textContent = `${count(taken)} of ${counted(lines.length, "line")} ${be(taken)} marked${rest}`;
     const rejected = element("marks-rejected");
     rejected.hidden = !unknown.length;
     const items = unknown.slice(0, MOST_SHOWN).map((line) => {
@@ -67,7 +70,7 @@ export function showMarks(marks, columns) {
     rejected.querySelector("ul")?.replaceChildren(...items);
   });
   element("marks-clear").addEventListener("click", () => {
-    if (!marks.names.size || !confirm(`Take all ${count(marks.names.size)} marks away?`)) return;
+    if (!marks.names.size || !confirm(`Take ${marks.names.size === 1 ? "the mark" : `all ${count(marks.names.size)} marks`} away?`)) return;
     marks.clear();
     say("No sample is marked.");
   });

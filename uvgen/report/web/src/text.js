@@ -6,6 +6,9 @@ export const element = (id) => /** @type {T} */ (document.getElementById(id));
 /** @param {number} n */
 export const count = (n) => n.toLocaleString("en");
 
+/** A number of things, in the singular where it is one. @param {number} n @param {string} thing */
+export const counted = (n, thing) => `${count(n)} ${thing}${n === 1 ? "" : "s"}`;
+
 /** A number, with so many decimals at least. @param {number} value */
 export const decimal = (value, least = 0) => value.toLocaleString("en", { minimumFractionDigits: least, maximumFractionDigits: 6 });
 
