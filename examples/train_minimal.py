@@ -12,15 +12,14 @@ import argparse
 import itertools
 import sys
 import time
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 try:
     import torch
 except ModuleNotFoundError:
-    sys.exit(
-        'PyTorch is missing: pip install "torch>=2.3" (CPU alone: --index-url https://download.pytorch.org/whl/cpu)'
-    )
+    sys.exit('PyTorch is missing: pip install "torch>=2.3" (CPU: --index-url https://download.pytorch.org/whl/cpu)')
 import numpy as np
 from joblib import cpu_count
 from PIL import Image
@@ -138,7 +137,8 @@ def train(options: argparse.Namespace) -> None:
             print(f"step {step:4d}  validation NME {errors.mean():.2%}", flush=True)
             if errors.mean() < best:
                 best = float(errors.mean())
-                torch.save(net.state_dict(), options.out / ".network.pt")
+                torch.save(net.state_dict(), written := BytesIO())  # its own errors do not say that a disk is full
+                (options.out / ".network.pt").write_bytes(written.getvalue())
                 (options.out / ".network.pt").replace(options.out / "network.pt")  # never half of it
                 draw(net, val_set, layer, device, options.out / "validation.png")
             net.train()

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -33,6 +34,7 @@ from uvgen.datasets.record import ShardRecord
 from uvgen.errors import DatasetError, OutputError, SettingsError
 from uvgen.models.morphable import make_model, save_model
 from uvgen.samples.find import find_samples
+from uvgen.storage import files
 from uvgen.storage.files import temporary_name
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals, pipes and file locks of POSIX systems")
@@ -310,6 +312,24 @@ def test_build_overwrite_starts_anew(tree: Path, model_path: Path, tmp_path: Pat
     (out / "bfm.h5").unlink()  # it is no shard: it must still be there
     make(tree, model_path, tmp_path / "new", config)
     assert file_hashes(out) == file_hashes(tmp_path / "new")
+
+
+@pytest.mark.parametrize(("problem", "refused"), [("EROFS", True), ("ENOSPC", False)])
+def test_build_overwrite_on_a_disk_that_is_only_read_is_refused_before_any_work(
+    tree: Path, model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: str, refused: bool
+) -> None:
+    """A full disk has room once the old shards are deleted."""
+    out = tmp_path / "out"
+    have(tree, model_path, out)
+    before = file_hashes(out)
+    monkeypatch.setattr(files, "_refusal", lambda folder: getattr(errno, problem))
+    if refused:
+        monkeypatch.setattr(ShardRecord, "resume", None)
+        with pytest.raises(OutputError, match=r"out: cannot be written \(Read-only file system\); choose"):
+            make(tree, model_path, out, overwrite=True)
+    else:
+        make(tree, model_path, out, overwrite=True)
+    assert file_hashes(out) == before
 
 
 def test_build_overwrite_deletes_nothing_outside_the_folder(tree: Path, model_path: Path, tmp_path: Path) -> None:

@@ -210,6 +210,15 @@ def test_export_overwrites_an_export_alone(built: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "out"]
 
 
+def test_export_is_flushed_with_all_its_files_before_it_appears(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft, flushed = draft_of(tmp_path / "out"), list[dict[str, str]]()
+    monkeypatch.setattr("os.sync", lambda: flushed.append(hashes_below(draft)))
+    export_shards(built, tmp_path / "out", "npy")
+    assert flushed[-1] == hashes_below(tmp_path / "out")
+
+
 def test_export_that_fails_to_overwrite_leaves_the_old_one(built: Path, tmp_path: Path) -> None:
     rename(built, tmp_path / "broken", lambda name: name)
     (tmp_path / "broken/IBUG-00001.h5").write_bytes(b"no shard")

@@ -12,11 +12,13 @@ from support.builds import assert_equal_samples, begun, by_name, file_hashes, ha
 from support.toy import write_sample
 
 from uvgen import Augmentation, augment_shards, open_shards, select_names, split_shards, verify_shards
+from uvgen.datasets import split_files
 from uvgen.datasets.selection import Criteria
 from uvgen.datasets.split_files import SPLITS, Split, read_splits, write_splits
 from uvgen.datasets.splits import group_samples, train_and_val
-from uvgen.errors import DatasetError, InputError, OutputError
+from uvgen.errors import BusyError, DatasetError, InputError, OutputError
 from uvgen.samples.photographs import source_photograph
+from uvgen.storage.locks import locked
 
 HALVES = {"train": 0.5, "val": 0.5}
 
@@ -270,6 +272,15 @@ def test_rerun_keeps_splits_and_changes_nothing(tree, model_path, tmp_path) -> N
     before = file_hashes(tmp_path / "out")
     assert make(tree, model_path, tmp_path / "out").new_samples == 0
     assert file_hashes(tmp_path / "out") == before
+
+
+def test_splits_of_a_folder_that_another_process_holds_are_refused(shards, monkeypatch) -> None:
+    """A build holds it for hours, and a process that is stopped for ever."""
+    monkeypatch.setattr(split_files, "_WAIT_S", 0.0)
+    with locked(shards, wait=True), pytest.raises(BusyError, match="another uvgen is writing into it; wait for it"):
+        split_shards(shards, HALVES)
+    assert not (shards / SPLITS).exists()
+    split_shards(shards, HALVES)
 
 
 def test_splits_are_written_elsewhere_where_asked(shards, tmp_path) -> None:

@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import resource
 import runpy
 import shutil
 import subprocess
@@ -164,6 +165,18 @@ def test_example_without_pytorch_says_how_to_install_it(tmp_path: Path) -> None:
     for command in ([str(EXAMPLE)], ["-c", "import uvgen.torch"]):
         done = subprocess.run([sys.executable, *command], capture_output=True, text=True, env=environment)
         assert done.returncode == 1 and "https://download.pytorch.org/whl/cpu" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_example_on_a_full_disk_ends_with_a_message_and_without_half_a_network(shards: Path, tmp_path: Path) -> None:
+    command = [sys.executable, EXAMPLE, shards, "--out", tmp_path / "run", "--steps", 1, "--workers", 0]
+    done = subprocess.run(
+        [*map(str, command), "--device", "cpu"], capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)),
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr and done.stderr.splitlines()[-1].startswith("train_minimal.py: ")
+    assert "File too large" in done.stderr and not (tmp_path / "run/network.pt").exists()
 
 
 @pytest.mark.slow

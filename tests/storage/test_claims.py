@@ -29,11 +29,16 @@ def place(store: FolderStore) -> Path:
     return store.folder / "bucket/set" / CLAIM
 
 
-def write(store: FolderStore, **changes: object) -> None:
+def other() -> dict[str, object]:
     """The claim of a run of another machine."""
-    claim = {"uvgen": "other", "host": "elsewhere", "pid": 7, "where": "there", "started": 0, "seen": time.time()}
+    return {"uvgen": "other", "host": "elsewhere", "pid": 7, "where": "there", "started": 0, "seen": time.time()}
+
+
+def write(store: FolderStore, **changes: object) -> None:
     place(store).parent.mkdir(exist_ok=True)
-    place(store).write_text(json.dumps({**claim, **changes}))
+    draft = place(store).with_name("draft")
+    draft.write_text(json.dumps({**other(), **changes}))
+    draft.replace(place(store))
 
 
 FOLDER = "s3://bucket/set"
@@ -137,15 +142,51 @@ def test_run_whose_claim_was_taken_over_notices_and_leaves_it(
     monkeypatch.setattr(claims, "_BEAT_S", 0.02)
     with pytest.raises(BusyError, match="process 7 on elsewhere"), claimed(local_path(FOLDER)) as check:
         seen = json.loads(place(store).read_text())["seen"]
-        while json.loads(place(store).read_text() or f'{{"seen": {seen}}}')["seen"] == seen:
+        while json.loads(place(store).read_text())["seen"] == seen:
             time.sleep(0.01)
-        # the taker waits, and writes again where a refresh that was under way came after it: here all write its name
-        monkeypatch.setattr(claims, "_bytes", lambda claim: json.dumps({**claim, "uvgen": "other"}).encode())
+        # a refresh that is under way may come after the taker's write: those after it write the taker's claim again
+        monkeypatch.setattr(claims, "_bytes", lambda claim: json.dumps(other()).encode())
         write(store)
         while True:
             check()
             time.sleep(0.01)
     assert json.loads(place(store).read_text())["uvgen"] == "other"
+
+
+def test_run_whose_claim_is_gone_does_not_go_on(store: FolderStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was taken over while the run was stopped, and the run that took it is finished; or somebody deleted it."""
+    monkeypatch.setattr(claims, "_BEAT_S", 0.02)
+    with (
+        pytest.raises(BusyError, match=r"claim, s3://bucket/set/\.uvgen-claim\.json, was deleted.*again to continue"),
+        claimed(local_path(FOLDER)) as check,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(claims, "put_bytes", lambda *arguments, **options: True)  # of a refresh that is under way
+        place(store).unlink()
+        while True:
+            check()
+            time.sleep(0.01)
+    assert not place(store).exists()
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_run_that_was_stopped_for_long_looks_at_its_claim_before_it_goes_on(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch, finished: bool
+) -> None:
+    """Its refreshing thread may be the last to go on."""
+    monkeypatch.setattr(claims, "_BEAT_S", 1e6)
+    stopped_s = [0.0]
+    monkeypatch.setattr(claims, "time", SimpleNamespace(**{**vars(time), "time": lambda: time.time() + stopped_s[0]}))
+    with (
+        pytest.raises(BusyError, match="was deleted" if finished else "process 7"),
+        claimed(local_path(FOLDER)) as check,
+    ):
+        check()
+        stopped_s[0] = STALE_S + 1
+        check()  # nobody took it
+        place(store).unlink() if finished else write(store)
+        check()
+        raise AssertionError
 
 
 def test_claim_whose_writes_are_commits_is_refreshed_rarely_and_stands_longer(

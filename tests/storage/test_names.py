@@ -11,7 +11,7 @@ from uvgen.storage.names import brief, inside, printable, safe_name, shortened
 
 ANY_TEXT = st.text(st.characters(), max_size=400) | st.lists(
     st.sampled_from(
-        ["..", ".", "", "a", "con", "NUL.txt", "a ", "b.", "\0", "\n", "\\", "C:", "é" * 200, "\ud800", "\udce9"]
+        ["..", ".", "", "a", "con", "NUL.txt", "a ", "b.", "\0", "\n", "\\", "C:", "s3:", "é" * 200, "\ud800", "\udce9"]
     )
 ).map("/".join)
 
@@ -25,7 +25,7 @@ def test_safe_name_of_any_text_stays_inside(text: str) -> None:
     parts = path.relative_to(folder).parts
     for part in parts:
         assert part not in ("", ".", "..") and not re.search(r"[\0-\x1f\x7f-\x9f\\\u2028\ud800-\udfff]", part)
-        assert len(part.encode()) <= 230 and part[-1] not in ". "
+        assert len(part.encode()) <= 230 and part[-1] not in ". :"
     assert len("/".join(parts).encode()) <= 1000
     assert safe_name(safe_name(text)) == safe_name(text)
 
@@ -50,7 +50,7 @@ def test_safe_name_of_a_sound_name_is_itself(name: str) -> None:
         ("../away", "__/away"), ("/etc/x", "_/etc/x"), ("a/../../b", "a/__/__/b"), ("", "_"), (".", "_"),
         ("a//b", "a/_/b"),
         ("a. ", "a_"), ("con", "_con"), ("Nul.txt", "_Nul.txt"), ("a\0b\nc", "a_b_c"), ("a\\..\\b", "a_.._b"),
-        ("C:/x", "C_/x"), ("\udce9", "_"),
+        ("C:/x", "C_/x"), ("\udce9", "_"), ("file:///etc/x", "file_/_/_/etc/x"), ("s3:", "s3_"), (":", "_"),
     ],
 )  # fmt: skip
 def test_safe_name_of_others_has_marks_in_their_place(name: str, expected: str) -> None:

@@ -96,3 +96,32 @@ def test_a_file_system_that_is_configured_otherwise_is_left_to_fsspec(
 def test_a_file_system_is_none_of_s3_while_another_thread_imports_s3fs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "s3fs", ModuleType("s3fs"))  # as long as its own code has not run
     assert s3.client_of(object(), {}) is None
+
+
+class TooMuch:
+    """What a server answers that does not say how much it sends, and sends 20 MB."""
+
+    def __init__(self) -> None:
+        self.left = 20 << 20
+
+    def get_object(self, **asked: object) -> dict[str, "TooMuch"]:
+        return {"Body": TooMuch()}
+
+    def read(self, n: int) -> bytes:
+        n = min(n, self.left)
+        self.left -= n
+        return bytes(n)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("size", [None, 1000, 5000])
+def test_answer_that_does_not_end_is_taken_no_further_than_what_is_expected(
+    size: int | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(s3, "PART", 1000)
+    monkeypatch.setenv("UVGEN_MAX_BYTES", "3000")
+    with (tmp_path / "found").open("wb") as file, pytest.raises(s3.WrongSizeError):
+        s3.download(TooMuch(), "bucket", "key", file.fileno(), size, hashed=True)
+    assert (tmp_path / "found").stat().st_size == 0

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -79,8 +80,15 @@ class FolderStore:
     def pipe_file(self, path: str, data: bytes, mode: str = "overwrite") -> None:
         place = self._place(path)
         place.parent.mkdir(parents=True, exist_ok=True)
-        with place.open("xb" if mode == "create" and self.conditions else "wb") as file:
-            file.write(data)
+        draft = self.folder / f".draft-{token_hex(8)}"  # as in a store, no one reads half of a write
+        draft.write_bytes(data)
+        if mode == "create" and self.conditions:
+            try:
+                os.link(draft, place)
+            finally:
+                draft.unlink()
+        else:
+            draft.replace(place)
 
 
 def failing(times: int, error: BaseException, kind: str = "get", name: str = "") -> Any:

@@ -11,8 +11,9 @@ import pytest
 from support.builds import PATIENCE_S
 
 from uvgen import find_samples, read_annotation, read_image
-from uvgen.errors import DatasetError
+from uvgen.errors import BusyError, DatasetError
 from uvgen.storage.files import draft_of
+from uvgen.storage.locks import locked_file
 from uvgen.synth import sample_set
 
 
@@ -145,6 +146,16 @@ def test_processes_at_once_make_it_together(tmp_path: Path) -> None:
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert len(answers) == 1 and answers.pop().split()[1] == "25"
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] != []
+
+
+def test_sample_set_that_a_stopped_process_makes_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UVGEN_CACHE", str(tmp_path))
+    monkeypatch.setattr(sample_set, "_WAIT_S", 0.0)
+    lock = tmp_path / f".samples-{sample_set._fingerprint()}.lock"
+    with locked_file(lock), pytest.raises(BusyError, match=r"another uvgen has been making it .* is it stopped"):
+        sample_set.builtin_samples()
 
 
 def test_cache_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,9 @@ def check_output(out: Path, *, overwrite: bool = False) -> None:
         if out.is_dir() and (kind := folder_kind(out)) in (EXPORT, REPORT):
             raise OutputError(f"{out}: is {kind}; choose another folder for the shards")
         _check_foreign(out, overwrite=overwrite)
-    elif not overwrite:
+    elif overwrite:
+        check_folder(out, may_be_full=True)
+    else:
         read_begun(out)
 
 

@@ -4,12 +4,13 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from uvgen.described import described
-from uvgen.errors import DatasetError, InputError, SettingsError
+from uvgen.errors import BusyError, DatasetError, InputError, SettingsError
 from uvgen.storage.files import check_file, replaced_on_success, same_content
 from uvgen.storage.locks import locked
 from uvgen.storage.names import brief
@@ -23,6 +24,7 @@ SPLITS = "splits.json"
 
 _FORMAT, _VERSION = "uvgen-splits", 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_WAIT_S = 10.0  # for another process that writes splits: that takes a moment
 _WHAT = "the splits that `uvgen split` wrote"
 
 
@@ -113,13 +115,17 @@ def write_splits(path: Path, splits: Iterable[Split], *, overwrite: bool = False
     SettingsError
         If a part is there with other samples, or the file cannot be written.
     DatasetError
-        If the file holds something else.
+        If the file holds something else, or another process is writing into its folder (`BusyError`).
     """
     folder = path.absolute().parent
     if not folder.exists():
         check_file(path)
         folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder, wait=True):  # two at once would each keep what they have read
+    with ExitStack() as stack:
+        try:  # two at once would each keep what they have read
+            stack.enter_context(locked(folder, wait=True, most_s=_WAIT_S))
+        except BlockingIOError as error:  # a build, or a process that is stopped
+            raise BusyError(f"{folder}: another uvgen is writing into it; wait for it to finish") from error
         _write_splits(path, splits, overwrite)
 
 

@@ -3,7 +3,9 @@
 The run refreshes its claim. Another run takes over a claim that was not refreshed for `STALE_S`, or whose process ran
 on this machine and has ended. If the store supports conditional writes, the object is only made if there is none.
 Otherwise, and when a stale claim is taken over, the object is read again after a pause: of two runs, the one that wrote
-last continues. A run that lost its claim finds out at the next refresh, lists no further shards and fails.
+last continues. A run that lost its claim finds out at the next refresh, lists no further shards and fails: also if
+the other run is finished, and its claim is gone. A run that was stopped for so long that its claim may have been taken
+over looks at it before it goes on.
 """
 
 import json
@@ -61,8 +63,10 @@ def claimed(folder: Path) -> Iterator[Callable[[], None]]:
         If the store cannot be reached. One that may not be written to is not claimed: what is written says so.
     """
     place = folder / CLAIM
-    mine = {"uvgen": secrets.token_hex(8), "host": platform.node(), "pid": os.getpid(), "where": _where(),
-            "started": time.time(), "seen": time.time()}  # fmt: skip
+    mine: dict[str, Any] = {
+        "uvgen": secrets.token_hex(8), "host": platform.node(), "pid": os.getpid(), "where": _where(),
+        "started": time.time(), "seen": time.time(),
+    }  # fmt: skip
     try:
         _take(place, mine)
     except BusyError:
@@ -72,27 +76,32 @@ def claimed(folder: Path) -> Iterator[Callable[[], None]]:
             raise
         yield lambda: None
         return
-    stop, taker = threading.Event(), list[dict[str, Any]]()
+    stop, lost = threading.Event(), list[str]()
 
     def look() -> None:
         found = _read(place)
-        if found is not None and found["uvgen"] != mine["uvgen"]:
-            taker.append(found)
+        if found is None:  # half of a write, perhaps, in a store whose writes are not whole
+            stop.wait(_SETTLE_S)
+            found = _read(place)
+        if found is None:
+            lost.append(_gone(folder))
+        elif found["uvgen"] != mine["uvgen"]:
+            lost.append(_taken(folder, found))
 
     def refresh() -> None:
-        while not taker and not stop.wait(_COMMIT_BEAT_S if writes_are_commits(place) else _BEAT_S):
+        while not lost and not stop.wait(_COMMIT_BEAT_S if writes_are_commits(place) else _BEAT_S):
             with suppress(DatasetError):  # the run's own transfers say what is wrong
                 look()
-                if not taker:
-                    mine["seen"] = time.time()
-                    put_bytes(place, _bytes(mine))
+                if not lost:
+                    now = time.time()
+                    put_bytes(place, _bytes({**mine, "seen": now}))
+                    mine["seen"] = now
 
     def check() -> None:
-        if taker:
-            raise BusyError(
-                f"{folder}: {_who(taker[0])} took it over, as this run had not been heard of for "
-                f"{stale_s(folder):.0f} s; wait for it to finish, then run the command again"
-            )
+        if not lost and abs(time.time() - mine["seen"]) > stale_s(place):  # stopped, and others may know
+            look()
+        if lost:
+            raise BusyError(lost[0])
 
     thread = threading.Thread(target=refresh, daemon=True, name="uvgen-claim")
     thread.start()
@@ -185,6 +194,20 @@ def _busy(place: Path, claim: dict[str, Any]) -> BusyError:
     return BusyError(
         f"{place.parent}: {_who(claim)} is writing into it, last heard of {_plain(ago)} s ago; wait for it to finish. "
         f"If it was killed, run the command again {stale_s(place):.0f} s after that, or delete {place} now"
+    )
+
+
+def _taken(folder: Path, claim: dict[str, Any]) -> str:
+    return (
+        f"{folder}: {_who(claim)} took it over, as this run had not been heard of for {stale_s(folder):.0f} s; wait "
+        "for it to finish, then run the command again"
+    )
+
+
+def _gone(folder: Path) -> str:
+    return (
+        f"{folder}: this run's claim, {folder / CLAIM}, was deleted, so that another run may have written there; run "
+        "the command again to continue"
     )
 
 

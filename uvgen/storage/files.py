@@ -178,8 +178,11 @@ def _remove_if_dead(path: Path) -> None:
         os.close(handle)
 
 
-def check_folder(folder: Path, path: Path | None = None) -> None:
-    """Raise OutputError unless files, such as `path`, can be made in a folder; one that is missing would be made."""
+def check_folder(folder: Path, path: Path | None = None, *, may_be_full: bool = False) -> None:
+    """Raise OutputError unless files, such as `path`, can be made in a folder; one that is missing would be made.
+
+    If files in it are deleted first, its disk may be full.
+    """
     check_no_url(folder)
     place = Path(os.path.abspath(folder))
     while not os.path.lexists(place) and place != place.parent:
@@ -194,7 +197,7 @@ def check_folder(folder: Path, path: Path | None = None) -> None:
         code = errno.EROFS if read_only else errno.EACCES
     else:
         code = _refusal(place)
-    if code:
+    if code and not (may_be_full and code in (errno.ENOSPC, errno.EDQUOT)):
         raise OutputError(f"{path or folder}: cannot be written ({os.strerror(code)}); choose another folder")
 
 

@@ -1,10 +1,12 @@
 """One process at a time: a lock on a folder or a file, released when its process ends, even if it is killed."""
 
 import errno
+import math
 import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -13,6 +15,7 @@ from uvgen.errors import MIRROR, BusyError, DatasetError, OutputError
 from uvgen.storage.files import lock_handle, remove_leftovers
 from uvgen.storage.reading import irregular
 
+_PAUSE_S = 0.05  # between looks at a lock that is waited for
 _SCRATCH = "uvgen-run-"
 _SCRATCH_FILE = re.compile(
     rf"(job|task|result)-\d+|{MIRROR}"
@@ -20,7 +23,7 @@ _SCRATCH_FILE = re.compile(
 
 
 @contextmanager
-def locked(path: Path, *, wait: bool) -> Iterator[int]:
+def locked(path: Path, *, wait: bool, most_s: float = math.inf) -> Iterator[int]:
     """Hold the lock of a file or folder, which exists; on a file system without locks, do nothing.
 
     Parameters
@@ -29,6 +32,8 @@ def locked(path: Path, *, wait: bool) -> Iterator[int]:
         What to lock.
     wait : bool
         Whether to wait for another process that holds it, or to raise.
+    most_s : float
+        How many seconds to wait: the other process may be stopped.
 
     Yields
     ------
@@ -38,7 +43,7 @@ def locked(path: Path, *, wait: bool) -> Iterator[int]:
     Raises
     ------
     BlockingIOError
-        If another process holds it and `wait` is false.
+        If another process holds it and `wait` is false, or holds it for longer than `most_s`.
     OSError
         If the path cannot be opened, or is neither a file nor a folder.
     """
@@ -48,23 +53,31 @@ def locked(path: Path, *, wait: bool) -> Iterator[int]:
     try:
         if (kind := irregular(os.fstat(handle).st_mode)) not in (None, "a folder"):
             raise OSError(errno.EINVAL, f"{path.name} is {kind}, expected a file; remove it", os.fspath(path))
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            raise
-        except OSError:  # a file system without locks
-            pass
+        end = time.monotonic() + (most_s if wait else 0.0)
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait and end == math.inf else fcntl.LOCK_NB))
+            except BlockingIOError:
+                if time.monotonic() >= end:
+                    raise
+                time.sleep(_PAUSE_S)
+                continue
+            except OSError:  # a file system without locks
+                pass
+            break
         yield handle
     finally:
         os.close(handle)
 
 
 @contextmanager
-def locked_file(path: Path) -> Iterator[None]:
+def locked_file(path: Path, *, most_s: float = math.inf) -> Iterator[None]:
     """Hold the lock of a file that serves for nothing else, and is made if it is missing; wait for other processes.
 
     Raises
     ------
+    BlockingIOError
+        If another process holds it for longer than `most_s` seconds.
     OSError
         If it cannot be made or opened, or is something else, such as a link; `strerror` says which.
     """
@@ -75,7 +88,7 @@ def locked_file(path: Path) -> Iterator[None]:
         if kind is None:
             raise
         raise OSError(error.errno, f"{path.name} is {kind}, expected a file; remove it", os.fspath(path)) from error
-    with locked(path, wait=True):
+    with locked(path, wait=True, most_s=most_s):
         yield
 
 

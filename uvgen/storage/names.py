@@ -56,8 +56,8 @@ def safe_name(name: str) -> str:
     Returns
     -------
     str
-        The name itself if it is one already. Else ``..``, empty parts, control characters, NUL, backslashes, points
-        and blanks at the end of a part and Windows' device names have ``_`` in their place or beside them, and
+        The name itself if it is one already. Else ``..``, empty parts, control characters, NUL, backslashes, points,
+        blanks and colons at the end of a part and Windows' device names have ``_`` in their place or beside them, and
         long parts are cut and given 8 digits of their hash. Two names may become the same: compare.
     """
     parts = [_safe_part(part) for part in name.split("/")]
@@ -71,6 +71,8 @@ def _safe_part(part: str) -> str:
     shown = "".join("_" if c == "\\" or unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in part)
     if re.match("[A-Za-z]:", shown):  # a drive
         shown = f"{shown[0]}_{shown[2:]}"
+    if shown.endswith(":"):  # of a URL, such as s3:, in which nothing is written
+        shown = f"{shown[:-1]}_"
     if not shown.strip(". "):
         return "_" * max(len(shown[:8]), 1)
     if shown[-1] in ". ":

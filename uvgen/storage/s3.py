@@ -153,7 +153,10 @@ def _receive(
             raise WrongSizeError(place + found)
         if size is None and (found := answer.get("ContentLength", 0)) > most:
             raise WrongSizeError(found)
+        end = place + (most if size is None else size)  # a server need not say how much it sends, nor stop
         while not stop.is_set() and (block := body.read(_BLOCK)):
+            if (found := place + len(block)) > end:
+                raise WrongSizeError(found)
             if digest is not None:
                 digest.update(block)
             left = memoryview(block)

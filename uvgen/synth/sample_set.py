@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from uvgen._version import __version__
-from uvgen.errors import DatasetError, OutputError
+from uvgen.errors import BusyError, DatasetError, OutputError
 from uvgen.storage.cache import cache_folder
 from uvgen.storage.contents import empty, remove
 from uvgen.storage.files import draft_of, folder_on_success, replaced_on_success, sha256_file
@@ -24,6 +24,8 @@ from uvgen.synth.names import sample_names
 COUNT, SEED, SUBSET = 64, 20, "IBUG"
 CONTENT_VERSION = 3
 """Raise it with every change to the built-in samples: pictures and parameters (a test compares them), model's hash."""
+
+_WAIT_S = 600.0  # for another process that makes them, which takes seconds, unless it is stopped
 
 
 def builtin_samples() -> Path:
@@ -131,7 +133,12 @@ def _alone(folder: Path) -> Iterator[None]:
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             lock = folder.with_name(f".{folder.name}.lock")
-            stack.enter_context(locked_file(lock))
+            stack.enter_context(locked_file(lock, most_s=_WAIT_S))
+        except BlockingIOError as error:
+            raise BusyError(
+                f"{folder}: another uvgen has been making it for more than {_WAIT_S:.0f} s; is it stopped? Let it go "
+                "on, or end it, and run the command again"
+            ) from error
         except OSError as error:
             raise DatasetError(
                 f"{folder.parent}: cannot be written ({error.strerror}); set UVGEN_CACHE to a folder that can"

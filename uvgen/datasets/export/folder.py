@@ -154,6 +154,7 @@ class ExportRecord:
         stated = {**self._settings, "uvgen": __version__, "samples": n_samples, "labels": self._labels}
         stated["files"] = count_files(self._draft) + 1
         (self._draft / EXPORT_MARK).write_text(json.dumps(stated, indent=1) + "\n", encoding="utf-8")
+        os.sync()  # before the folder gets its name
 
 
 def _journaled(line: Any) -> tuple[str, list[Skipped]] | None:
