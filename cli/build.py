@@ -13,6 +13,7 @@ from uvgen.cli.build_inputs import (
     check_inputs,
     check_maps_options,
     check_mesh_options,
+    is_quick,
     mesh_samples,
     model_of,
     print_plan,
@@ -267,7 +268,7 @@ def command(
     if data is None and not quiet:
         click.echo("using uvgen's built-in model and sample set (made on first use): no --data, no --model", err=True)
     with reported(quiet=quiet, verbose=verbose) as shown:
-        compiling = compile_ahead(1 if dry_run else how["workers"], for_samples=data is None)
+        compiling = compile_ahead(1 if dry_run else workers or cores(), for_samples=data is None)
         if data is None:
             compiling.wait("samples")  # which may have to be made
         begin("listing samples")
@@ -280,6 +281,8 @@ def command(
         begin("reading the model")
         model = model_of(model_path, data, untrusted=untrusted)
         compiling.wait("build")
+        if data is None and workers is None and is_quick(len(samples), config):
+            how["workers"] = 1
         result = build_shards(
             samples,
             out,

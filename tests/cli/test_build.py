@@ -280,6 +280,29 @@ def test_build_weights_that_are_bad_are_refused(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "processes"),
+    [((), 1), (("--workers", 3), 3), (("--augment", "prnet", "--copies", 129), 8), (("--size", 4096), 8)],
+)
+def test_few_builtin_samples_are_built_without_worker_processes(
+    monkeypatch: pytest.MonkeyPatch, uvgen: Any, tmp_path: Path, options: tuple[object, ...], processes: int
+) -> None:
+    from uvgen.cli import build
+
+    asked = []
+
+    def build_shards(*_: object, workers: int, **__: object) -> None:
+        asked.append(workers)
+        raise InputError("enough")
+
+    monkeypatch.setattr("uvgen.datasets.compile_ahead.UNITS", ())
+    monkeypatch.setattr("uvgen.build_shards", build_shards, raising=False)
+    monkeypatch.setattr(build, "cores", lambda: 8)
+    monkeypatch.setattr(build, "samples_of", lambda *_, **__: (["a", "b"], tmp_path))
+    assert "enough" in uvgen("build", "--out", tmp_path / "out", *options).output
+    assert asked == [processes]
+
+
 def test_build_options_have_the_defaults_and_ranges_of_the_library() -> None:
     from uvgen.cli.build import command
 
