@@ -10,6 +10,7 @@ import click
 from uvgen.cli.build_inputs import (
     check_sources,
     config_of,
+    is_quick,
     mesh_samples,
     model_of,
     print_plan,
@@ -261,4 +262,6 @@ def _build(
     begin("reading the model")
     model = model_of(model_path, data, untrusted=untrusted)
     compiling.wait("build")
+    if data is None and not (is_given("workers") or is_given("backend")) and is_quick(len(samples), how["config"]):
+        how = {**how, "run": replace(how["run"], workers=1)}
     return build_shards(samples, out, model=model, root=root, **how)

@@ -10,6 +10,7 @@ from uvgen.cli.options import is_given, refuse_given
 from uvgen.cli.results import print_json
 from uvgen.wording import count, shown_size, typed
 
+_QUICK_SAMPLES, _QUICK_SIDE = 256, 256
 _NOT_OF_MAPS = (
     "subsets", "flip", "list_path", "exclude_path", "size", "uv_size", "maps", "targets", "jitter", "seed", "keep",
     "max_nme", "implausible", "exif", "filter", "decode", "augment", "copies", "dry_run",
@@ -64,6 +65,15 @@ def _check_effects(augment: str | None, options: dict[str, Any]) -> None:
         refuse_given(["jpeg_quality"], "goes with --image-codec jpeg")
     if options["maps"] != "stored":
         refuse_given(["posmap_dtype"], "goes with --maps stored")
+
+
+def is_quick(n_samples: int, config: Any) -> bool:
+    """Whether samples are built sooner than worker processes start: 256 of the usual size in a second.
+
+    For the built-in samples only, since a file of the user's might crash the command itself.
+    """
+    texels = max(config.size, config.uv_size) ** 2
+    return n_samples * config.copies * texels <= _QUICK_SAMPLES * _QUICK_SIDE**2
 
 
 def check_sources(data: Path | None, maps: Path | None, meshes: Path | None, model: Path | str | None) -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 from support.builds import PATIENCE_S, file_hashes, start
 from support.toy import parameters, write_sample
 
-from uvgen import load_model, open_shards, verify_shards
+from uvgen import RunOptions, load_model, open_shards, verify_shards
 from uvgen.datasets.config import BuildConfig
 from uvgen.errors import InputError
 
@@ -280,6 +280,29 @@ def test_build_weights_that_are_bad_are_refused(
     assert re.fullmatch(ONE_LINE, result.stderr)
     assert re.search(rf"{name}.*{message}", result.stderr)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "processes"),
+    [((), 1), (("--workers", 3), 3), (("--augment", "prnet", "--copies", 129), 8), (("--size", 4096), 8)],
+)
+def test_few_builtin_samples_are_built_without_worker_processes(
+    monkeypatch: pytest.MonkeyPatch, uvgen: Any, tmp_path: Path, options: tuple[object, ...], processes: int
+) -> None:
+    from uvgen.cli import build
+
+    asked = []
+
+    def build_shards(*_: object, run: RunOptions, **__: object) -> None:
+        asked.append(run.workers)
+        raise InputError("enough")
+
+    monkeypatch.setattr("uvgen.datasets.compile_ahead.UNITS", ())
+    monkeypatch.setattr("uvgen.build_shards", build_shards, raising=False)
+    monkeypatch.setattr("uvgen.cli.options.cores", lambda: 8)
+    monkeypatch.setattr(build, "samples_of", lambda *_, **__: (["a", "b"], tmp_path))
+    assert "enough" in uvgen("build", "--out", tmp_path / "out", *options).output
+    assert asked == [processes]
 
 
 def test_build_options_have_the_defaults_and_ranges_of_the_library() -> None:

@@ -53,6 +53,11 @@ def test_import_of_the_reader_needs_h5py_alone() -> None:
     assert not loaded & {"numba", "scipy", "skimage", "joblib", "click", "PIL", "simplejpeg", "tqdm"}
 
 
+@pytest.mark.parametrize("module", ["uvgen.datasets.info", "uvgen.datasets.verify", "uvgen.maps.labels"])
+def test_import_of_what_only_reads_shards_needs_no_numba(module: str) -> None:
+    assert "numba" not in modules_after(f"import {module}")
+
+
 def imported_names(path: Path) -> set[str]:
     """Every module that a file imports, also inside functions."""
     names: set[str] = set()

@@ -162,6 +162,8 @@ def compile_share(parent: str, *names: str) -> None:
 
     end_with(int(parent))
     gc.disable()  # looking for garbage takes a tenth of the time, and this process ends soon
+    # numba imports it, if it can, for matrix products: no kernel makes any, and the import takes 0.2 s
+    sys.modules["scipy.linalg"] = None  # type: ignore[assignment]
     for name in names:
         _kernel(name).compile(argument_types(name))
 

@@ -1,7 +1,7 @@
 """What `uvgen verify` checks of each shard."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,7 @@ from uvgen.fixed_point import decode
 from uvgen.geometry import pose_to_image
 from uvgen.maps.labels import crop_pose, label_nme
 from uvgen.maps.landmarks import LandmarkWeights, read_landmarks
-from uvgen.maps.position_mapper import PositionMapper
 from uvgen.maps.target_layouts import PARTS
-from uvgen.maps.targets import TargetMaker
 from uvgen.samples.files import check_machine
 from uvgen.shards.constants import read_constants
 from uvgen.shards.index import Index, ShardEntry
@@ -30,6 +28,10 @@ from uvgen.storage.names import printable
 from uvgen.storage.objects import said
 from uvgen.storage.reading import irregular
 from uvgen.wording import typed
+
+if TYPE_CHECKING:  # without a model, shards are checked without numba
+    from uvgen.maps.position_mapper import PositionMapper
+    from uvgen.maps.targets import TargetMaker
 
 _BATCH = 64
 _N_TEXELS = 512  # compared of each map
@@ -45,9 +47,9 @@ def shard_problems(
     folder: Path,
     index: Index,
     entry: ShardEntry,
-    mapper: PositionMapper | None,
+    mapper: "PositionMapper | None",
     process: Hdf5Process | None,
-    targets: TargetMaker | None = None,
+    targets: "TargetMaker | None" = None,
 ) -> list[str]:
     """What is wrong with one shard of a data set.
 
@@ -215,7 +217,7 @@ def _check_crop_pose(shard: OpenShard, config: DatasetConfig) -> list[str]:
     return [f"{shard.texts('name')[k]}: crop_pose is not that of its pose" for k in np.flatnonzero(~good)]
 
 
-def _check_targets(shard: OpenShard, maker: TargetMaker) -> list[str]:
+def _check_targets(shard: OpenShard, maker: "TargetMaker") -> list[str]:
     """Whether per-pixel targets are those of the parameters."""
     problems, names, flipped = [], shard.texts("name"), _flipped(shard)
     columns = {name: shard.column(name) for name in MAP_PARAMETERS}
@@ -241,7 +243,7 @@ def _apart(stored: NDArray[np.floating[Any]], poses: NDArray[np.float64], size: 
     return np.asarray((np.abs(found - wanted) / np.maximum(span, 1e-12)).max(axis=(1, 2)))
 
 
-def _check_labels(shard: OpenShard, mapper: PositionMapper) -> list[str]:
+def _check_labels(shard: OpenShard, mapper: "PositionMapper") -> list[str]:
     attributes = shard.attributes.get("posmap", {})
     rounding = attributes.get("scale_factor", 0) / 2
     size, flipped = _size(shard), _flipped(shard)

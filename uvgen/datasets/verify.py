@@ -13,12 +13,10 @@ from uvgen.datasets.open import check_model, open_shards
 from uvgen.datasets.quality.summary import LabelQuality, label_quality
 from uvgen.datasets.shard_checks import shard_problems
 from uvgen.datasets.split_files import check_splits
-from uvgen.datasets.targets import target_maker
 from uvgen.described import described
 from uvgen.errors import DatasetError, with_urls
 from uvgen.jobs.options import RunOptions, check_run
 from uvgen.jobs.run import results
-from uvgen.maps.position_mapper import PositionMapper
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import advance, begin
@@ -241,6 +239,9 @@ class VerifyJob:
         """The function that checks one shard."""
         mapper, targets, process = None, None, Hdf5Process() if self.untrusted else None
         if self.model is not None:
+            from uvgen.datasets.targets import target_maker
+            from uvgen.maps.position_mapper import PositionMapper
+
             build = DatasetConfig.of_index(self.index, self.folder).build
             mapper = PositionMapper(self.model, build.uv_size, build.convention, crop_size=build.size)
             targets = target_maker(self.model, build)

@@ -3,7 +3,7 @@
 See `uvgen.maps.mirror` for which texel and which component mirrors which.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,8 +19,9 @@ from uvgen.geometry import (
     similarity_scale,
     transform_points,
 )
-from uvgen.maps import kernels
-from uvgen.maps.mirror import ComponentMirror, TexelMirror
+
+if TYPE_CHECKING:  # who moves no map needs no numba: `label_nme` is for commands that only read
+    from uvgen.maps.mirror import ComponentMirror, TexelMirror
 
 _INNER, _JAW = slice(17, 68), slice(0, 17)
 _SMALLEST_BOX_PX = 1.0
@@ -35,7 +36,7 @@ def move_map(
     crop_size: int,
     *,
     flip: bool = False,
-    mirror: TexelMirror | None = None,
+    mirror: "TexelMirror | None" = None,
     out: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
     """The map of a moved crop from that of the crop: its values move, and texels change places if it is mirrored.
@@ -67,6 +68,8 @@ def move_map(
     SampleError
         If `out` holds codes and a value has none.
     """
+    from uvgen.maps import kernels
+
     check_map("position_map", position_map, None)
     if out is None:
         out = np.empty(position_map.shape, np.float32)
@@ -114,7 +117,7 @@ def mirror_landmarks(landmarks: NDArray[Any], crop_size: int) -> NDArray[Any]:
     return mirrored
 
 
-def mirror_map(position_map: NDArray[Any], crop_size: int, mirror: TexelMirror | None) -> NDArray[Any]:
+def mirror_map(position_map: NDArray[Any], crop_size: int, mirror: "TexelMirror | None") -> NDArray[Any]:
     """The map of a mirrored crop, px or codes as `position_map` is; see `move_map`."""
     return move_map(position_map, np.eye(3), crop_size, flip=True, mirror=mirror, out=np.empty_like(position_map))
 
@@ -127,7 +130,7 @@ def mirror_pose(pose: NDArray[np.float32], image_width: int) -> NDArray[np.float
 
 
 def mirror_parameters(
-    shape: NDArray[np.float32], expression: NDArray[np.float32], components: ComponentMirror
+    shape: NDArray[np.float32], expression: NDArray[np.float32], components: "ComponentMirror"
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Shape (ks,) and expression (ke,) parameters of the mirrored face."""
     joint = (np.concatenate([shape, expression])[components.partner] * components.sign).astype(np.float32)
@@ -217,8 +220,10 @@ def _map_matrix(similarity: NDArray[np.float64], crop_size: int, flip: bool) -> 
     return matrix
 
 
-def _blend(position_map: NDArray[Any], matrix: NDArray[np.float64], mirror: TexelMirror, out: NDArray[Any]) -> bool:
+def _blend(position_map: NDArray[Any], matrix: NDArray[np.float64], mirror: "TexelMirror", out: NDArray[Any]) -> bool:
     """The texels whose mirror lies between others; False if a value has no code."""
+    from uvgen.maps import kernels
+
     values = np.empty((len(mirror.texels), 3), np.float32)
     kernels.blend_texels(position_map.reshape(-1, 3), mirror.sources, mirror.weights, values)
     moved = values @ matrix[:, :3].T + matrix[:, 3]

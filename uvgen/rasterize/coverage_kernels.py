@@ -33,7 +33,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.compiled import inlined, kernel
+from uvgen.compiled import inlined, kernel, larger, smaller
 from uvgen.rasterize.buffers import BLOCK, SECOND, THIRD, BlockMemory, FragmentArrays, MeshArrays
 
 _TOLERANCE = 2.0**-17  # of edge functions in float32, see `_find_near`
@@ -41,6 +41,8 @@ _EMPTY = 0  # kind of a box of no pixel; up to 2 x 2: 1; up to 4 x 4: 2; larger:
 
 f4, f8, i4, i8, u4, size_t = np.float32, np.float64, np.int32, np.int64, np.uint32, np.uintp
 ONE, TWO, THREE = size_t(1), size_t(2), size_t(3)  # unsigned: of signed indices numba asks whether they are negative
+F0, F1, F2, F3, F4 = f4(0), f4(1), f4(2), f4(3), f4(4)  # a number that is called for takes longer to compile
+INFINITE = f4(np.inf)
 
 
 def _places_of_bits(n_columns):
@@ -100,8 +102,8 @@ def _load_corners(xy, triangles, count, indices_out, words_out):
     last, worst = u4(len(xy) - 1), u4(0)
     for j in range(3 * count):
         index = triangles[j]
-        worst = max(worst, index)
-        indices_out[j] = min(index, last)
+        worst = larger(worst, index)
+        indices_out[j] = smaller(index, last)
     for k in range(size_t(count)):
         words_out[k] = xy[size_t(indices_out[THREE * k])]
         words_out[k + SECOND] = xy[size_t(indices_out[THREE * k + ONE])]
@@ -122,21 +124,21 @@ def _find_boxes(corners, count, height, width, first_pixels_out, extents_out):
         y1 = corners[at + TWO * SECOND + ONE]
         x2 = corners[at + TWO * THIRD]
         y2 = corners[at + TWO * THIRD + ONE]
-        left = min(max(np.ceil(min(min(x0, x1), x2)), f4(0)), w)
-        top = min(max(np.ceil(min(min(y0, y1), y2)), f4(0)), h)
-        right = max(min(np.floor(max(max(x0, x1), x2)), w - f4(1)), f4(-1))
-        bottom = max(min(np.floor(max(max(y0, y1), y2)), h - f4(1)), f4(-1))
-        columns = right - left + f4(1)
-        rows = bottom - top + f4(1)
-        longest = max(columns, rows)
-        kind = i4(1) + i4(longest > f4(2)) + i4(longest > f4(4))
+        left = smaller(larger(np.ceil(smaller(smaller(x0, x1), x2)), F0), w)
+        top = smaller(larger(np.ceil(smaller(smaller(y0, y1), y2)), F0), h)
+        right = larger(smaller(np.floor(larger(larger(x0, x1), x2)), w - F1), -F1)
+        bottom = larger(smaller(np.floor(larger(larger(y0, y1), y2)), h - F1), -F1)
+        columns = right - left + F1
+        rows = bottom - top + F1
+        longest = larger(columns, rows)
+        kind = i4(1) + i4(longest > F2) + i4(longest > F4)
         # min and max may drop a NaN, a sum never does; it is NaN or infinite if any coordinate is.
         total = x0 + x1 + x2 + y0 + y1 + y2
-        drawable = (columns > f4(0)) & (rows > f4(0)) & (total - total == f4(0))
+        drawable = (columns > F0) & (rows > F0) & (total - total == F0)
         first_pixels_out[k] = left
         first_pixels_out[k + SECOND] = top
-        extents_out[k] = i4(columns if drawable else f4(0))
-        extents_out[k + SECOND] = i4(rows if drawable else f4(0))
+        extents_out[k] = i4(columns if drawable else F0)
+        extents_out[k + SECOND] = i4(rows if drawable else F0)
         extents_out[k + THIRD] = kind if drawable else i4(_EMPTY)
 
 
@@ -149,18 +151,18 @@ def _edge(ax, ay, bx, by):
 @inlined
 def _not_below(e0, e1, e2, least):
     """0 if one of three numbers is less than `least`, else 1."""
-    return i4(1) - i4(min(min(e0, e1), e2) < least)
+    return i4(1) - i4(smaller(smaller(e0, e1), e2) < least)
 
 
 @inlined
-def _near_row(side, row, e0, e1, e2, right0, right1, right2, least):
-    """A row of a mask: the pixels at which no edge function is less than `least`, in their places."""
+def _near_row(side, e0, e1, e2, right0, right1, right2, least):
+    """A row of a mask: the pixels at which no edge function is less than `least`."""
     mask = _not_below(e0, e1, e2, least)
     mask |= _not_below(e0 + right0, e1 + right1, e2 + right2, least) << 1
     if side > 2:
-        mask |= _not_below(e0 + f4(2) * right0, e1 + f4(2) * right1, e2 + f4(2) * right2, least) << 2
-        mask |= _not_below(e0 + f4(3) * right0, e1 + f4(3) * right1, e2 + f4(3) * right2, least) << 3
-    return mask << i4(side * row)
+        mask |= _not_below(e0 + F2 * right0, e1 + F2 * right1, e2 + F2 * right2, least) << 2
+        mask |= _not_below(e0 + F3 * right0, e1 + F3 * right1, e2 + F3 * right2, least) << 3
+    return mask
 
 
 @inlined
@@ -184,22 +186,21 @@ def _find_near(side, count, canvas, packed_out):
         e0, right0, down0 = _edge(x1, y1, x2, y2)
         e1, right1, down1 = _edge(x2, y2, x0, y0)
         e2, right2, down2 = _edge(x0, y0, x1, y1)
-        far = max(max(max(abs(x0), abs(x1)), max(abs(x2), abs(y0))), max(abs(y1), abs(y2)))
-        far = far if far < f4(1e18) else f4(np.inf)
+        far = larger(larger(larger(abs(x0), abs(x1)), larger(abs(x2), abs(y0))), larger(abs(y1), abs(y2)))
+        far = far if far < f4(1e18) else INFINITE
         least = f4(-_TOLERANCE) * far * (far + f4(8)) - f4(1e-30)
         # so that inside is positive, for the windings that are drawn
-        sign = f4(1) if (front & (e0 + e1 + e2 >= f4(0))) | (not back) else f4(-1)
+        sign = F1 if (front & (e0 + e1 + e2 >= F0)) | (not back) else -F1
         e0, e1, e2 = sign * e0, sign * e1, sign * e2
         right0, right1, right2 = sign * right0, sign * right1, sign * right2
         down0, down1, down2 = sign * down0, sign * down1, sign * down2
-        mask = _near_row(side, 0, e0, e1, e2, right0, right1, right2, least)
-        mask |= _near_row(side, 1, e0 + down0, e1 + down1, e2 + down2, right0, right1, right2, least)
+        mask = _near_row(side, e0, e1, e2, right0, right1, right2, least)
+        mask |= _near_row(side, e0 + down0, e1 + down1, e2 + down2, right0, right1, right2, least) << i4(side)
         if side > 2:
             for row in range(2, 4):
                 s = f4(row)
-                mask |= _near_row(
-                    side, row, e0 + s * down0, e1 + s * down1, e2 + s * down2, right0, right1, right2, least
-                )
+                near = _near_row(side, e0 + s * down0, e1 + s * down1, e2 + s * down2, right0, right1, right2, least)
+                mask |= near << i4(side * row)
         masks[i] = mask
 
 
@@ -290,7 +291,7 @@ def _draw_pixels(n_pairs, members, packed, block, canvas, fragments_out):
         e0 = bx * cy - by * cx
         e1 = cx * ay - cy * ax
         e2 = ax * by - ay * bx
-        if not ((front & (min(min(e0, e1), e2) >= 0)) | (back & (max(max(e0, e1), e2) <= 0))):
+        if not ((front & (smaller(smaller(e0, e1), e2) >= 0)) | (back & (larger(larger(e0, e1), e2) <= 0))):
             continue
         if e0 * e1 * e2 == 0 and not _owns_tie(e0, e1, e2, ax, ay, bx, by, cx, cy):
             continue
