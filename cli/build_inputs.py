@@ -73,7 +73,7 @@ def is_quick(n_samples: int, config: Any) -> bool:
     For the built-in samples only, since a file of the user's might crash the command itself.
     """
     texels = max(config.size, config.uv_size) ** 2
-    return n_samples * config.copies * texels <= _QUICK_SAMPLES * _QUICK_SIDE**2
+    return bool(n_samples * config.copies * texels <= _QUICK_SAMPLES * _QUICK_SIDE**2)
 
 
 def check_sources(data: Path | None, maps: Path | None, meshes: Path | None, model: Path | str | None) -> None:
