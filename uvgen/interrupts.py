@@ -143,7 +143,7 @@ def _handler(
     numbers: Any, handler: Callable[[int, Any], object], previous: dict[int, Any],
     keep: Callable[[], bool] = lambda: False,
 ) -> Iterator[None]:  # fmt: skip
-    """Handle signals by a function within the block, and afterwards as before unless `keep` says otherwise.
+    """Handle signals by a function within the block, and afterward as before unless `keep` says otherwise.
 
     `previous` is filled with the handlers that were there. Signals that are ignored (nohup, workers) stay so, and
     outside the main thread, which alone may change handlers, nothing happens.

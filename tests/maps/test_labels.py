@@ -1,5 +1,7 @@
 """Poses as crops show them, and how labels move, against poses written out."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -83,3 +85,17 @@ def test_mirrored_pose_and_parameters_show_the_mirror_image() -> None:
 
 def test_component_mirror_of_a_model_without_symmetric_components_is_none() -> None:
     assert component_mirror(toy_model()) is None
+
+
+@pytest.mark.parametrize("name", ["mean", "basis", "mirror", "landmarks"])
+def test_component_mirror_of_a_model_with_one_place_that_is_not_symmetric_is_none(name: str) -> None:
+    model = load_model("builtin")
+    vertex = int(model.landmarks[0])
+    changed = np.array(getattr(model, name))
+    if name == "mirror":
+        changed[vertex] = -1
+    elif name == "landmarks":
+        changed[[0, 1]] = changed[[1, 0]]
+    else:
+        changed[(vertex, *[0] * (changed.ndim - 1))] += 1
+    assert component_mirror(dataclasses.replace(model, **{name: changed})) is None

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from uvgen import face_mask, landmark_texels, weight_mask
+from uvgen import face_mask, landmark_texels, load_model, weight_mask
 from uvgen.errors import InputError
+from uvgen.maps.atlas import texel_coordinates
 from uvgen.maps.mask_files import read_weights
 from uvgen.maps.masks import feature_mask
 from uvgen.models.morphable import REGIONS, MorphableModel
@@ -48,6 +49,16 @@ def test_masks_of_a_labeled_model_follow_its_labels(model) -> None:
     rows = np.arange(101)
     np.testing.assert_array_equal(np.flatnonzero(~face[:, 50]), rows[rows > 81])
     assert features[50, 10] and not features[50, 90] and not features[20, 10]
+
+
+def test_feature_mask_without_labels_reaches_below_the_eyes() -> None:
+    size, plain = 256, dataclasses.replace(load_model("builtin"), regions=None)
+    points = texel_coordinates(plain.uv[plain.landmarks], size)
+    unit = np.linalg.norm(points[45] - points[36])
+    for eye in ([36, 41, 40, 39], [42, 47, 46, 45]):
+        column, lowest = round(points[eye, 0].mean()), points[eye, 1].max()
+        below = feature_mask(plain, size)[:, column]
+        assert below[round(lowest + 0.19 * unit)] and not below[round(lowest + 0.23 * unit)]
 
 
 def test_face_mask_without_a_neck_label_ends_at_the_jaw(model) -> None:

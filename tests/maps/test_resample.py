@@ -24,6 +24,17 @@ def test_resample_model_vertices_are_texels():
     assert np.abs(texels.mean[texels.mirror] * [-1, 1, 1] - texels.mean).max() < 2.0  # µm; weights are float32
 
 
+@pytest.mark.parametrize("size", [64, 65])
+def test_resample_model_triangles_mirror_about_the_middle_column(size):
+    triangles = resample_model(builtin_model(), size).triangles
+    rows, columns = np.divmod(triangles, size)
+    mirrored = rows * size + (size - 1 - columns)
+    there, across = ({frozenset(corners) for corners in mesh.tolist()} for mesh in (triangles, mirrored))
+    assert len(there) == 2 * (size - 1) ** 2
+    middle = 2 * (size - 1) * (1 - size % 2)  # of squares on the middle itself, which have one diagonal
+    assert len(there - across) == middle
+
+
 def test_resample_model_landmarks_stay_in_place():
     model = builtin_model()
     texels = resample_model(model, 256)

@@ -91,7 +91,17 @@ def test_parameterize_of_mesh_and_scans_makes_a_model_that_spans_them(uvgen, fil
 
 def test_from_mesh_with_fewer_components_keeps_the_strongest(files) -> None:
     model = model_from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans", 1)
-    assert model.n_shape == 1
+    every = model_from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans")
+    assert model.n_shape == 1 and every.n_shape == 4
+    np.testing.assert_array_equal(model.shape_basis[..., 0], every.shape_basis[..., 0])
+    assert np.linalg.norm(every.shape_basis, axis=(0, 1)).argmax() == 0
+
+
+def test_from_mesh_components_are_one_standard_deviation_of_the_scans_long(files) -> None:
+    model = model_from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans", 2)
+    scans = [trimesh.load(path, process=False).vertices * 1e3 - model.mean for path in (files / "scans").iterdir()]
+    parameters = np.reshape(scans, (5, -1)) @ np.linalg.pinv(model.shape_basis.reshape(-1, 2)).T
+    np.testing.assert_allclose(parameters.std(axis=0, ddof=1), 1, rtol=1e-3)  # OBJ files hold some digits
 
 
 def test_with_new_uv_keeps_all_but_the_uv(head) -> None:

@@ -264,7 +264,7 @@ class DatasetConfig:
 
     @property
     def augmentation(self) -> Augmentation | None:
-        """What was done to the samples, while they were built or afterwards."""
+        """What was done to the samples, while they were built or afterward."""
         return self.build.augmentation if self.copied is None else self.copied.augmentation
 
     def to_plain(self) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def move_map(
     crop_size : int
         Pixels along each side of the crops.
     flip : bool
-        Whether the moved crop is mirrored afterwards: x becomes ``crop_size - 1 - x``.
+        Whether the moved crop is mirrored afterward: x becomes ``crop_size - 1 - x``.
     mirror : TexelMirror, optional
         The model's; needed if `flip` is true.
     out : (u, u, 3) float32 or uint16, C-contiguous, optional
@@ -191,7 +191,7 @@ def crop_pose(
     convention : {"exact", "face3d"}
         Pixel convention.
     flipped : (B,) or scalar bool
-        Which crops are mirrored afterwards.
+        Which crops are mirrored afterward.
 
     Returns
     -------

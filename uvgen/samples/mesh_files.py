@@ -237,7 +237,7 @@ def camera_of_sample(sample: MeshSample, image_shape: tuple[int, ...]) -> ImageC
     if camera.size not in (None, (width, height)):
         raise SampleError(
             f"{where} is of an image of {camera.size[0]}×{camera.size[1]} px, {sample.image} has {width}×{height}; was "
-            "the image scaled or cut afterwards?"
+            "the image scaled or cut afterward?"
         )  # fmt: skip
     return camera
 

@@ -177,7 +177,7 @@ class Draft:
 
 @contextmanager
 def draft(name: str) -> Iterator[Draft]:
-    """A new file in the cache's folder, which is removed afterwards, or kept as one that was fetched.
+    """A new file in the cache's folder, which is removed afterward, or kept as one that was fetched.
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ _log_lock = threading.Lock()
 
 @contextmanager
 def native_log_without(pattern: bytes) -> Iterator[None]:
-    """Hold back what native code writes to stderr within the block; print it afterwards, without matches of a pattern.
+    """Hold back what native code writes to stderr within the block; print it afterward, without matches of a pattern.
 
     MediaPipe and TensorFlow report their start on stderr, whatever their settings: through any progress bar, and even
     if only errors are asked for. What does not match, such as the cause of a failure, is not lost.
