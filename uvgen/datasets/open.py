@@ -16,6 +16,7 @@ from uvgen.normalization import AUTO, Normalization, image_choice
 from uvgen.samples.find import find_names
 from uvgen.shards.index import Index, data_folder
 from uvgen.shards.makers import Finish, Maker
+from uvgen.shards.pool import ShardDemands
 from uvgen.shards.reader import ShardReader
 
 if TYPE_CHECKING:  # trainers that read stored maps need neither numba nor scipy
@@ -116,10 +117,8 @@ def reader_of(
 ) -> ShardReader:
     """The reader of a data set whose index was read, which refuses shards without the fields of its configuration."""
     layouts, required = known_layouts(config.build), required_fields(config)
-    return ShardReader(
-        folder, index, config, made, expected=layouts, required=required, origin=index.config, check=check,
-        untrusted=untrusted, finish=finish,
-    )  # fmt: skip
+    demands = ShardDemands(layouts, tuple(required), dict(index.config), hashed=check, untrusted=untrusted)
+    return ShardReader(folder, index, config, made, demands, finish)
 
 
 class _Normalized:
