@@ -62,6 +62,7 @@ from .samples.find import Sample, find_samples
 from .samples.landmark_files import find_landmarks, has_landmarks
 from .samples.landmark_schemes import FaceLandmarks
 from .samples.read import read_annotation, read_image
+from .samples.selection import SampleSelection
 from .shards.index import SkippedSample
 from .shards.reader import ShardReader
 from .synth.folder import SynthResult, render_faces
@@ -106,6 +107,7 @@ __all__ = [
     "ReportResult",
     "RunOptions",
     "Sample",
+    "SampleSelection",
     "ShardReader",
     "ShardResult",
     "SkippedSample",

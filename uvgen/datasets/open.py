@@ -13,7 +13,7 @@ from uvgen.datasets.fields import MAP_PARAMETERS, known_layouts, required_fields
 from uvgen.datasets.split_files import split_names
 from uvgen.errors import InputError, ModelError, UvgenError
 from uvgen.normalization import AUTO, Normalization, image_choice
-from uvgen.samples.find import find_names
+from uvgen.samples.selection import find_names
 from uvgen.shards.index import Index, data_folder
 from uvgen.shards.makers import Finish, Maker
 from uvgen.shards.pool import ShardDemands
