@@ -191,25 +191,19 @@ def command(
     Exit status: 0 all written, 3 some samples skipped, 1 failed or no sample can be used, 2 wrong usage,
     130, 143, 129 interrupted.
     """
-    from uvgen import import_maps, import_meshes, load_model
+    from uvgen import SampleSelection, import_maps, import_meshes, load_model
     from uvgen.datasets.output_folder import check_output
 
     config = config_of(config_options, augment)
     check_sources(data, maps_from, meshes, model_path)
-    which: dict[str, Any] = {
-        "subsets": subsets,
-        "flip": flip,
-        "names": list_path,
-        "exclude": exclude_path or (),
-        "limit": limit,
-    }
+    select = SampleSelection(flip, list_path, exclude_path or (), limit)
     if maps_from is None and not dry_run:
         check_output(out, overwrite=overwrite)
     if data is maps_from is meshes is None and not quiet:
         click.echo("using uvgen's built-in model and sample set (made on first use): no --data, no --model", err=True)
     if dry_run:
         with reported(quiet=quiet, verbose=verbose):
-            _plan(data, meshes, cameras, which, config, out, overwrite=overwrite, as_json=as_json)
+            _plan(data, meshes, cameras, subsets, select, config, out, overwrite=overwrite, as_json=as_json)
         return
     with reported(quiet=quiet, verbose=verbose) as shown:
         how: dict[str, Any] = {
@@ -226,9 +220,11 @@ def command(
         elif meshes is not None:
             begin("listing meshes")
             model = model_of(model_path, meshes, untrusted=untrusted)
-            result = import_meshes(data, meshes, out, model=model, cameras=cameras, **which, **how)
+            result = import_meshes(
+                data, meshes, out, model=model, cameras=cameras, subsets=subsets, select=select, **how
+            )
         else:
-            result = _build(data, out, model_path, which, how, untrusted=untrusted)
+            result = _build(data, out, model_path, subsets, select, how, untrusted=untrusted)
     if data is not None and maps_from is meshes is None:
         from uvgen.datasets.build import about_unread
 
@@ -237,18 +233,20 @@ def command(
 
 
 def _plan(
-    data: Path | None, meshes: Path | None, cameras: Path | None, which: dict[str, Any], config: Any, out: Path,
-    *, overwrite: bool, as_json: bool,
+    data: Path | None, meshes: Path | None, cameras: Path | None, subsets: tuple[str, ...], select: Any, config: Any,
+    out: Path, *, overwrite: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Print what a build of samples or meshes would do."""
     begin("listing samples" if meshes is None else "listing meshes")
-    samples = samples_of(data, **which)[0] if meshes is None else mesh_samples(data, meshes, cameras, **which)
+    samples = (
+        samples_of(data, subsets, select)[0] if meshes is None else mesh_samples(data, meshes, cameras, subsets, select)
+    )
     print_plan(samples, replace(config, meshes=meshes is not None), out, overwrite=overwrite, as_json=as_json)
 
 
 def _build(
-    data: Path | None, out: Path, model_path: Path | str | None, which: dict[str, Any], how: dict[str, Any],
-    *, untrusted: bool,
+    data: Path | None, out: Path, model_path: Path | str | None, subsets: tuple[str, ...], select: Any,
+    how: dict[str, Any], *, untrusted: bool,
 ) -> Any:  # fmt: skip
     """Build samples, and meanwhile compile what that needs, if this machine has not."""
     from uvgen import build_shards
@@ -258,7 +256,7 @@ def _build(
     if data is None:
         compiling.wait("samples")  # which may have to be made
     begin("listing samples")
-    samples, root = samples_of(data, **which)
+    samples, root = samples_of(data, subsets, select)
     begin("reading the model")
     model = model_of(model_path, data, untrusted=untrusted)
     compiling.wait("build")

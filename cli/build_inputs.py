@@ -115,21 +115,11 @@ def _check_mesh_options(meshes: Path, model: Path | str | None) -> None:
         raise click.UsageError("--targets without posmap does not go with --meshes, of whose maps nothing else is left")
 
 
-def mesh_samples(
-    data: Path | None,
-    meshes: Path,
-    cameras: Path | None,
-    subsets: tuple[str, ...],
-    *,
-    flip: bool,
-    **others: Any,
-) -> Any:
-    """The images with meshes that the options choose; `others` are those of `choose_samples`."""
-    from uvgen.samples.find import choose_samples
+def mesh_samples(data: Path | None, meshes: Path, cameras: Path | None, subsets: tuple[str, ...], select: Any) -> Any:
+    """The images with meshes that the options choose."""
     from uvgen.samples.mesh_files import find_meshes
 
-    found = find_meshes(data or meshes, meshes, cameras, subsets, flip=flip)
-    return choose_samples(found, **others)
+    return select.of(find_meshes(data or meshes, meshes, cameras, subsets, flip=select.flip))
 
 
 def model_of(path: Path | str | None, data: Path | None, *, untrusted: bool) -> Any:
@@ -172,21 +162,21 @@ def _check_inputs(data: Path | None, model: Path | str | None) -> None:
     raise click.UsageError("missing --model: the parameters in --data belong to a model (bfm.h5, or builtin)")
 
 
-def samples_of(data: Path | None, subsets: tuple[str, ...], *, flip: bool, **others: Any) -> tuple[Any, Path]:
-    """The samples that the options choose, counted before the work begins, and their folder; see `mesh_samples`."""
+def samples_of(data: Path | None, subsets: tuple[str, ...], select: Any) -> tuple[Any, Path]:
+    """The samples that the options choose, counted before the work begins, and their folder."""
     from uvgen import find_samples
     from uvgen.errors import DatasetError
-    from uvgen.samples.find import choose_samples, folder_of
+    from uvgen.samples.find import folder_of
     from uvgen.synth import builtin_samples
 
     root = builtin_samples() if data is None else data
     try:
-        samples = find_samples(root, subsets, flip=flip)
+        samples = find_samples(root, subsets, flip=select.flip)
     except DatasetError as error:
         if data is not None:
             raise
         raise DatasetError(str(error).replace(str(root), "the built-in sample set")) from error
-    return choose_samples(samples, **others), folder_of(root)
+    return select.of(samples), folder_of(root)
 
 
 def print_plan(samples: Any, config: Any, out: Path, *, overwrite: bool = False, as_json: bool = False) -> None:

@@ -109,8 +109,8 @@ def command(
     """
     from uvgen import evaluate_predictions
     from uvgen.datasets.open import builtin_of_set
+    from uvgen.evaluation import Reading
     from uvgen.evaluation.output import check_output, write_evaluation
-    from uvgen.evaluation.predictions import Reading
     from uvgen.evaluation.submissions import check_submission
 
     if protocol is not None and scores is not None:
@@ -126,6 +126,7 @@ def command(
     for kind, path in submissions:
         with output_of("--submission"):
             check_submission(kind, path, overwrite=overwrite)
+    reading = Reading(scale, frame, convention)
     chosen: Any = "all" if scores is not None and "all" in scores else scores
     with reported(quiet=quiet):
         result = evaluate_predictions(
@@ -133,9 +134,7 @@ def command(
             truth,
             protocol=protocol,
             scores=chosen,
-            scale=scale,
-            frame=frame,
-            convention=convention,
+            reading=reading,
             mask=mask,
             model=model,
             split=split,
@@ -146,7 +145,7 @@ def command(
     if out is not None:
         write_evaluation(result, out, overwrite=overwrite)
     for kind, path in submissions:
-        how = {"model": model, "reading": Reading(scale, frame, convention), "split": split, "untrusted": untrusted}
+        how = {"model": model, "reading": reading, "split": split, "untrusted": untrusted}
         with output_of("--submission"):
             _submit(kind, path, predictions, truth, keypoints, **how)
     _show_problems(result, quiet=quiet)

@@ -114,7 +114,7 @@ def command(
     \b
     Exit status: 0 all fitted, 3 some photographs or faces left out, 1 failed, 2 wrong usage, 130, 143, 129 interrupted.
     """
-    from uvgen import fit_photographs, fit_video
+    from uvgen import FitOptions, VideoOptions, fit_photographs, fit_video
     from uvgen.fitting.photographs import about_other_pictures
     from uvgen.fitting.record import check_fit_folder
 
@@ -122,17 +122,18 @@ def command(
     found_by = detector_of(detector, detector_model)
     check_fit_folder(out)
     common: dict[str, Any] = {
-        "model": model_path, "landmarks": landmarks, "detector": found_by, "jaw": jaw, "exif": exif,
-        "max_residual": None if max_residual is None else max_residual / 100, "run": run(), "overwrite": overwrite,
+        "model": model_path, "landmarks": landmarks, "detector": found_by, "run": run(), "overwrite": overwrite,
         "untrusted": untrusted,
     }  # fmt: skip
+    residual = None if max_residual is None else max_residual / 100
     with reported(quiet=quiet, verbose=verbose) as shown:
         common["progress"] = lambda batch: _report(shown, batch)
         result: Any
         if video is not None:
-            result = fit_video(video, out, smoothness=smoothness, fps=fps, **common)
+            result = fit_video(video, out, options=VideoOptions(jaw, smoothness, fps, residual, exif), **common)
         elif images is not None:
-            result = fit_photographs(images, out, faces=faces, same_person=same_person, refine=refine, **common)
+            options = FitOptions(faces, jaw, same_person, refine, residual, exif)
+            result = fit_photographs(images, out, options=options, **common)
     if result.notice:
         click.echo(f"note: {result.notice}", err=True)
     if images is not None:

@@ -34,7 +34,7 @@ _NETWORK, _FACES, _OUTPUT = "The network", "How faces are found", "What comes ou
 
 
 def _written() -> Iterable[str]:
-    from uvgen.evaluation.predict_worker import WRITTEN
+    from uvgen.evaluation.predict_options import WRITTEN
 
     return WRITTEN
 
@@ -131,7 +131,7 @@ def command(
         raise click.UsageError(
             f"--boxes and {'--landmarks' if landmarks is not None else '--crop whole'} exclude each other"
         )
-    from uvgen import NetworkOptions, draw_alignment, predict_photographs
+    from uvgen import NetworkOptions, PredictOptions, draw_alignment, predict_photographs
     from uvgen.fitting.photographs import about_other_pictures
 
     other = ["landmarks", *([] if detector == "none" else ["detector"]), "detector_model"]
@@ -140,23 +140,18 @@ def command(
     if boxes is not None:
         refuse_given(other, "does not go with --boxes, which say where the faces are")
     found_by = detector_of(detector, detector_model)
-    options = NetworkOptions(pixels, channels, layout, size, output, scale, convention)
+    drawing: dict[str, Any] = {} if draw == "none" else {"draw": draw_alignment, "kind": draw}
     with reported(quiet=quiet, verbose=verbose) as shown:
         result = predict_photographs(
             network,
             images,
             out,
-            options=options,
+            network_options=NetworkOptions(pixels, channels, layout, size, output, scale, convention),
             model=model_path,
             landmarks=landmarks,
             boxes=boxes,
             detector=found_by,
-            faces=faces,
-            crop=crop,
-            exif=exif,
-            write=write,
-            draw=None if draw == "none" else draw_alignment,
-            kind="sparse" if draw == "none" else draw,
+            options=PredictOptions(faces, crop, exif, write, **drawing),
             run=run(),
             overwrite=overwrite,
             untrusted=untrusted,

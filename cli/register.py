@@ -85,7 +85,7 @@ def command(
     \b
     Exit status: 0 all registered, 3 some scans left out, 1 failed, 2 wrong usage, 130, 143, 129 interrupted.
     """
-    from uvgen import register_scans
+    from uvgen import RegisterOptions, register_scans
 
     found_by = detector_of(detector, detector_model)
     with reported(quiet=quiet, verbose=verbose) as shown:
@@ -95,10 +95,7 @@ def command(
             model=model_path,
             landmarks=landmarks,
             detector=found_by,
-            format=kind,
-            frame=frame,
-            units=units,
-            max_error_mm=max_error,
+            options=RegisterOptions(kind, frame, units, max_error),
             run=run(),
             overwrite=overwrite,
             untrusted=untrusted,

@@ -90,8 +90,9 @@ def command(
     130, 143, 129 interrupted.
     """
     from uvgen import evaluate_predictions, open_shards, write_report
+    from uvgen.evaluation import Reading
     from uvgen.report.folder import check_report_folder
-    from uvgen.samples.find import find_names
+    from uvgen.samples.selection import find_names
 
     chosen = {"--all": all_samples, "--list": list_path is not None, "--worst": is_given("worst")}
     if len(given := [name for name, is_there in chosen.items() if is_there]) > 1:
@@ -110,7 +111,7 @@ def command(
     with reported(quiet=quiet):
         if predictions is not None:
             evaluation = evaluate_predictions(
-                predictions, shards, scores=["nme_68_2d"], scale=scale, frame=frame, convention=convention,
+                predictions, shards, scores=["nme_68_2d"], reading=Reading(scale, frame, convention),
                 model=model_path, untrusted=untrusted,
             )  # fmt: skip
         result = write_report(

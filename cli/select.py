@@ -15,6 +15,7 @@ from uvgen.cli.options import (
     GroupedCommand,
     option,
     output_of,
+    refuse_given,
     untrusted_option,
     workers_option,
 )
@@ -89,6 +90,8 @@ def choose(shards: Path, options: dict[str, Any], *, drop: bool) -> None:
     targets = [name for name in ("split_name", "out", "copy_to") if options[name] is not None]
     if len(targets) != 1:
         raise click.UsageError("no single output, expected one of --as NAME, --out FILE and --copy FOLDER")
+    if options["copy_to"] is None:
+        refuse_given(["workers", "retries", "timeout", "backend", "address"], "goes with --copy")
     if options["as_json"] and str(options["out"]) == "-":
         raise click.UsageError("--json and --out - are both for stdout, expected one of them")
     for what, unit in (("nme", "%"), ("yaw", "°")):

@@ -25,10 +25,13 @@ from .errors import UvgenError
 from .evaluation.evaluate import EvaluationReport, evaluate_predictions
 from .evaluation.network import NetworkOptions
 from .evaluation.predict import PredictResult, predict_photographs
+from .evaluation.predict_options import PredictOptions
 from .fitting.detectors import FaceDetector
 from .fitting.folder import FitResult, fit_photographs
 from .fitting.landmarks import LandmarkFit, fit_landmarks
+from .fitting.options import FitOptions, VideoOptions
 from .fitting.scans.folder import RegisterResult, register_scans
+from .fitting.scans.options import RegisterOptions
 from .fitting.scans.registration import Registration, register_scan
 from .fitting.video.folder import VideoResult, fit_video
 from .geometry import AFLW_MIRROR, LANDMARK_MIRROR, crop_to_image
@@ -59,6 +62,7 @@ from .samples.find import Sample, find_samples
 from .samples.landmark_files import find_landmarks, has_landmarks
 from .samples.landmark_schemes import FaceLandmarks
 from .samples.read import read_annotation, read_image
+from .samples.selection import SampleSelection
 from .shards.index import SkippedSample
 from .shards.reader import ShardReader
 from .synth.folder import SynthResult, render_faces
@@ -82,6 +86,7 @@ __all__ = [
     "FaceDetector",
     "FaceLandmarks",
     "Finding",
+    "FitOptions",
     "FitResult",
     "HeadPose",
     "ImageCamera",
@@ -91,15 +96,18 @@ __all__ = [
     "NetworkOptions",
     "Normalization",
     "PositionMapper",
+    "PredictOptions",
     "PredictResult",
     "PreparedFaces",
     "PreviewResult",
+    "RegisterOptions",
     "RegisterResult",
     "Registration",
     "RepairResult",
     "ReportResult",
     "RunOptions",
     "Sample",
+    "SampleSelection",
     "ShardReader",
     "ShardResult",
     "SkippedSample",
@@ -110,6 +118,7 @@ __all__ = [
     "UvAtlas",
     "UvgenError",
     "VerifyResult",
+    "VideoOptions",
     "VideoResult",
     "aflw_texels",
     "aflw_uv",

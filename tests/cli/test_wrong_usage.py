@@ -18,6 +18,8 @@ _HUGE = "9" * 23
     ("split a --fractions train=0.5 --by (", "--by: '(', expected photograph, sample or a regular expression"),
     ("split a --fractions my:part=0.5", "--fractions: split 'my:part': expected a name of letters, digits,"),
     ("select a --subset IBUG --as my:part", "--as: split 'my:part': expected a name of letters, digits,"),
+    ("select a --subset IBUG --as part --workers 2", "--workers goes with --copy"),
+    ("drop a --subset IBUG --as part --timeout 9", "--timeout goes with --copy"),
     ("select a --min-yaw nan --as turned", "--min-yaw: nan, expected a finite number"),
     ("drop a --max-nme inf --as near", "--max-nme: inf, expected a finite number"),
     ("build --out a --keep foo", "--keep: foo, expected one or more of tex, illum, color"),

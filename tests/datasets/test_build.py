@@ -4,7 +4,6 @@ import dataclasses
 import json
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +23,10 @@ from uvgen import (
     MorphableModel,
     PositionMapper,
     RunOptions,
+    SampleSelection,
     augment_shards,
     build_shards,
     import_maps,
-    import_meshes,
     load_model,
     open_shards,
     read_image,
@@ -131,13 +130,13 @@ def test_a_single_text_where_names_are_expected_is_refused(data: Path, built: Pa
 
 
 @pytest.mark.parametrize("limit", [-60, 0, 2.5, "3", True])
-def test_build_and_imports_of_a_limit_that_is_no_number_of_samples_are_refused(
+def test_a_limit_that_is_no_number_of_samples_is_refused(
     data: Path, model_path: Path, tmp_path: Path, limit: Any
 ) -> None:
-    calls: list[Callable[..., object]] = [build_shards, import_maps, partial(import_meshes, meshes=data)]
-    for call in calls:
-        with pytest.raises(InputError, match=f"^limit: {limit!r}.* 1 or more"):
-            call(data, out=tmp_path / "out", model=model_path, limit=limit)
+    with pytest.raises(InputError, match=f"^limit: {limit!r}.* 1 or more"):
+        SampleSelection(limit=limit)
+    with pytest.raises(InputError, match=f"^limit: {limit!r}.* 1 or more"):
+        import_maps(data, out=tmp_path / "out", model=model_path, limit=limit)
     assert not (tmp_path / "out").exists()
 
 

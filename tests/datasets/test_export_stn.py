@@ -13,7 +13,7 @@ from PIL import Image
 from support.builds import SMALL, have
 from support.toy import write_tree
 
-from uvgen import Augmentation, BuildConfig, build_shards, export_shards, open_shards
+from uvgen import Augmentation, BuildConfig, SampleSelection, build_shards, export_shards, open_shards
 from uvgen.datasets.augmented import augment_shards
 from uvgen.datasets.export.stn import points_of
 from uvgen.geometry import AFLW_MIRROR, pose_to_image
@@ -180,7 +180,7 @@ def test_stn_labels_wait_in_files_that_are_gone_at_the_end(exported: Path) -> No
 
 def test_export_of_a_set_of_the_built_in_model_needs_no_model(tmp_path: Path, uvgen: Any) -> None:
     shards = tmp_path / "shards"
-    build_shards(None, shards, config=BuildConfig(size=32, uv_size=48), limit=1)
+    build_shards(None, shards, config=BuildConfig(size=32, uv_size=48), select=SampleSelection(limit=1))
     done = uvgen("export", shards, "--to", "prnet", "--out", tmp_path / "prnet")
     assert done.exit_code == 0, done.output
     export_shards(shards, tmp_path / "named", "prnet", model="builtin")

@@ -16,6 +16,7 @@ from uvgen import (
     Augmentation,
     RepairResult,
     RunOptions,
+    SampleSelection,
     augment_shards,
     build_shards,
     open_shards,
@@ -181,7 +182,7 @@ def test_repair_where_more_samples_are_there_makes_what_was_there(sets: Path, mo
 
 
 def test_repair_of_the_builtin_set_needs_no_inputs(tmp_path: Path) -> None:
-    build_shards(None, tmp_path / "out", config=SMALL, limit=4)
+    build_shards(None, tmp_path / "out", config=SMALL, select=SampleSelection(limit=4))
     whole = file_hashes(tmp_path / "out")
     for path in [*(tmp_path / "out").glob("*.h5"), tmp_path / "out/constants.npz"]:
         flip(path)

@@ -27,7 +27,8 @@ from uvgen.errors import DatasetError
 from uvgen.jobs.options import RunOptions
 from uvgen.jobs.run import run_job
 from uvgen.samples import find
-from uvgen.samples.find import Sample, find_names, find_samples, select_samples, unread_folders
+from uvgen.samples.find import Sample, find_samples, unread_folders
+from uvgen.samples.selection import find_names, select_samples
 from uvgen.shards import index as index_module
 from uvgen.shards.index import Index, plain
 from uvgen.shards.table import ShardTable

@@ -15,6 +15,7 @@ from uvgen import (
     FaceDetector,
     NetworkOptions,
     PositionMapper,
+    PredictOptions,
     RunOptions,
     crop_from_box,
     crop_from_landmarks,
@@ -89,7 +90,13 @@ def map_of(out: Path, photograph: Path) -> np.ndarray:
 
 def test_files_of_a_face_hold_the_map_brought_to_its_photograph(photos, network, crop_map, tmp_path) -> None:
     out, model = tmp_path / "out", load_model("builtin")
-    result = predict_photographs(network, photos, out, options=IN_SIZES, write=ALL, draw=draw_alignment, kind="mesh")
+    result = predict_photographs(
+        network,
+        photos,
+        out,
+        network_options=IN_SIZES,
+        options=PredictOptions(write=ALL, draw=draw_alignment, kind="mesh"),
+    )
     assert len(result.faces) == result.new_samples == N and not result.skipped and result.detector is None
     assert (result.crop_size, result.uv_size) == (SIZE, U)
     for photograph in photos.glob("*.jpg"):
@@ -118,7 +125,9 @@ def test_the_network_is_given_the_crop_of_the_photograph(photos, tmp_path, monke
     from uvgen.images.warp import warp_image
 
     path = identity_network(tmp_path / "n.onnx", (1, 3, SIZE, SIZE))
-    predict_photographs(path, photos, tmp_path / "out", options=NetworkOptions("bytes"), write=["map"])
+    predict_photographs(
+        path, photos, tmp_path / "out", network_options=NetworkOptions("bytes"), options=PredictOptions(write=["map"])
+    )
     photograph = first(photos)
     similarity = crop_from_landmarks(points_of(photograph), SIZE)
     with Image.open(photograph) as picture:
@@ -136,7 +145,9 @@ def test_crops_are_cut_from_reduced_photographs_where_no_pixel_is_needed(photos,
     monkeypatch.setattr(codecs, "_LEAST_REDUCED", 1)
     path = identity_network(tmp_path / "n.onnx", (1, 3, SIZE, SIZE))
     options = NetworkOptions("bytes")
-    predict_photographs(path, photos, tmp_path / "out", options=options, write=write, crop="whole")
+    predict_photographs(
+        path, photos, tmp_path / "out", network_options=options, options=PredictOptions(write=write, crop="whole")
+    )
     photograph, scale = first(photos), 63 / 127  # of 128 px
     similarity = np.diag([scale, scale, 1.0])
     pixels, found = Picture(photograph.read_bytes(), ValueError, decode="full" if block == 1 else "reduced").for_crop(
@@ -160,7 +171,12 @@ def test_boxes_of_a_table_are_cropped_as_wished(photos, network, crop_map, tmp_p
     (tmp_path / "boxes.csv").write_text("\n".join([*rows, f"{'x.jpg'},1,2,3,4"]))
     out = tmp_path / "out"
     result = predict_photographs(
-        network, photos, out, options=IN_SIZES, write=["map"], crop=crop, boxes=tmp_path / "boxes.csv"
+        network,
+        photos,
+        out,
+        network_options=IN_SIZES,
+        options=PredictOptions(write=["map"], crop=crop),
+        boxes=tmp_path / "boxes.csv",
     )
     assert len(result.faces) == 3
     (skip,) = result.skipped
@@ -180,7 +196,7 @@ def test_boxes_of_a_table_are_cropped_as_wished(photos, network, crop_map, tmp_p
 )
 def test_landmarks_that_are_no_face_cost_their_photograph(photos, network, tmp_path, spoil, message: str) -> None:
     np.savetxt(first(photos).with_suffix(".txt"), spoil(points_of(first(photos))), fmt="%.18e")
-    result = predict_photographs(network, photos, tmp_path / "out", options=IN_SIZES, detector=None)
+    result = predict_photographs(network, photos, tmp_path / "out", network_options=IN_SIZES, detector=None)
     assert len(result.faces) == N - 1 and [skip.name for skip in result.skipped] == [first(photos).stem]
     assert message in result.skipped[0].reason or "not in one place" in result.skipped[0].reason
 
@@ -190,7 +206,12 @@ def test_a_box_of_shares_of_the_image_costs_its_photograph(photos, network, tmp_
     boxes = ["image,left,top,right,bottom", *boxes, f"{first(photos).name},0.1,0.2,0.7,0.9"]
     (tmp_path / "boxes.csv").write_text("\n".join(boxes))
     result = predict_photographs(
-        network, photos, tmp_path / "out", options=IN_SIZES, crop="training", boxes=tmp_path / "boxes.csv"
+        network,
+        photos,
+        tmp_path / "out",
+        network_options=IN_SIZES,
+        options=PredictOptions(crop="training"),
+        boxes=tmp_path / "boxes.csv",
     )
     assert len(result.faces) == N - 1 and "a box within 8 px" in result.skipped[0].reason
 
@@ -199,7 +220,12 @@ def test_boxes_are_cropped_as_prnet_does_with_detections_unless_told_otherwise(p
     (tmp_path / "boxes.csv").write_text(f"image;left;top;right;bottom\n{first(photos).name};20;25;100;110\n")
     for crop in ("auto", "prnet-detector"):
         predict_photographs(
-            network, photos, tmp_path / crop, options=IN_SIZES, write=["map"], crop=crop, boxes=tmp_path / "boxes.csv"
+            network,
+            photos,
+            tmp_path / crop,
+            network_options=IN_SIZES,
+            options=PredictOptions(write=["map"], crop=crop),
+            boxes=tmp_path / "boxes.csv",
         )
     np.testing.assert_array_equal(*[map_of(tmp_path / crop, first(photos)) for crop in ("auto", "prnet-detector")])
 
@@ -208,7 +234,12 @@ def test_whole_images_are_crops(photos, network, crop_map, tmp_path) -> None:
     for path in photos.glob("*.txt"):
         path.unlink()
     result = predict_photographs(
-        network, photos, tmp_path / "out", options=IN_SIZES, write=["map"], crop="whole", detector=None
+        network,
+        photos,
+        tmp_path / "out",
+        network_options=IN_SIZES,
+        options=PredictOptions(write=["map"], crop="whole"),
+        detector=None,
     )
     assert len(result.faces) == N and result.faces[0].source == "whole"
     np.testing.assert_allclose(
@@ -218,12 +249,14 @@ def test_whole_images_are_crops(photos, network, crop_map, tmp_path) -> None:
 
 def test_five_points_are_cropped_around_the_fitted_68(photos, network, tmp_path) -> None:
     whole = tmp_path / "of_68"
-    predict_photographs(network, photos, whole, options=IN_SIZES, write=["map"])
+    predict_photographs(network, photos, whole, network_options=IN_SIZES, options=PredictOptions(write=["map"]))
     for photograph in photos.glob("*.jpg"):
         points = points_of(photograph)
         five = [points[36:42].mean(axis=0), points[42:48].mean(axis=0), points[30], points[48], points[54]]
         np.savetxt(photograph.with_suffix(".txt"), five)
-    result = predict_photographs(network, photos, tmp_path / "out", options=IN_SIZES, write=["map"])
+    result = predict_photographs(
+        network, photos, tmp_path / "out", network_options=IN_SIZES, options=PredictOptions(write=["map"])
+    )
     assert len(result.faces) == N
     for photograph in photos.glob("*.jpg"):
         a, b = map_of(whole, photograph)[..., :2], map_of(tmp_path / "out", photograph)[..., :2]
@@ -235,7 +268,7 @@ def test_bad_photographs_cost_themselves_alone(photos, network, tmp_path) -> Non
     (photos / f"{names[0]}.jpg").write_bytes((photos / f"{names[0]}.jpg").read_bytes()[:500])
     np.savetxt(photos / f"{names[1]}.txt", np.loadtxt(photos / f"{names[1]}.txt") + 1000)
     (photos / f"{names[2]}.txt").write_text("1 2\n3 x\n")
-    result = predict_photographs(network, photos, tmp_path / "out", options=IN_SIZES, detector=None)
+    result = predict_photographs(network, photos, tmp_path / "out", network_options=IN_SIZES, detector=None)
     assert [face.name for face in result.faces] == [names[3]]
     reasons = {skip.name: skip.reason for skip in result.skipped}
     assert "not a readable image" in reasons[names[0]]
@@ -254,7 +287,7 @@ def test_a_network_that_says_no_face_is_named_and_nothing_is_averaged_over(photo
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_interrupted_runs_go_on_to_the_same_bytes(photos, network, tmp_path, monkeypatch, workers) -> None:
     monkeypatch.setattr(listing, "_BATCH", 1)
-    arguments: dict[str, Any] = {"options": IN_SIZES, "write": ALL, "draw": draw_alignment}
+    arguments: dict[str, Any] = {"network_options": IN_SIZES, "options": PredictOptions(write=ALL, draw=draw_alignment)}
     predict_photographs(network, photos, tmp_path / "whole", **arguments)
 
     def stop(_: object) -> None:
@@ -270,35 +303,38 @@ def test_interrupted_runs_go_on_to_the_same_bytes(photos, network, tmp_path, mon
 
 
 def test_what_changed_is_predicted_anew(photos, network, tmp_path) -> None:
-    predict_photographs(network, photos, tmp_path / "out", options=IN_SIZES)
+    predict_photographs(network, photos, tmp_path / "out", network_options=IN_SIZES)
     one, two, *_ = sorted(photos.glob("*.jpg"))
     np.savetxt(one.with_suffix(".txt"), points_of(one) + 2)
     (tmp_path / "out" / f"{two.stem}.obj").unlink()
-    assert predict_photographs(network, photos, tmp_path / "out", options=IN_SIZES).new_samples == 2
-    predict_photographs(network, photos, tmp_path / "whole", options=IN_SIZES)
+    assert predict_photographs(network, photos, tmp_path / "out", network_options=IN_SIZES).new_samples == 2
+    predict_photographs(network, photos, tmp_path / "whole", network_options=IN_SIZES)
     assert content(tmp_path / "out") == content(tmp_path / "whole")
 
 
 def test_other_settings_need_another_folder_or_overwriting(photos, network, crop_map, tmp_path) -> None:
     out = tmp_path / "out"
-    predict_photographs(network, photos, out, options=IN_SIZES, write=ALL)
+    predict_photographs(network, photos, out, network_options=IN_SIZES, options=PredictOptions(write=ALL))
     for more, message in (
-        ({"options": NetworkOptions(scale="prnet")}, "was made with scale = size, now it is prnet"),
+        ({"network_options": NetworkOptions(scale="prnet")}, "was made with scale = size, now it is prnet"),
         (
-            {"options": NetworkOptions(scale="size", convention="face3d")},
+            {"network_options": NetworkOptions(scale="size", convention="face3d")},
             "was made with convention = exact, now it is face3d",
         ),
-        ({"crop": "prnet"}, "was made with crop = auto, now it is prnet"),
-        ({"write": ["map"]}, "was made with write = "),
-        ({"draw": draw_alignment}, "was made with drawing = None, now it is sparse"),
+        ({"options": PredictOptions(crop="prnet", write=ALL)}, "was made with crop = auto, now it is prnet"),
+        ({"options": PredictOptions(write=["map"])}, "was made with write = "),
+        ({"options": PredictOptions(write=ALL, draw=draw_alignment)}, "was made with drawing = None, now it is sparse"),
     ):
         with pytest.raises(SettingsError, match=message):
-            predict_photographs(network, photos, out, **{"options": IN_SIZES, "write": ALL, **more})
+            arguments = {"network_options": IN_SIZES, "options": PredictOptions(write=ALL), **more}
+            predict_photographs(network, photos, out, **arguments)
     constant_network(network, np.ascontiguousarray(crop_map[None] / SIZE + 0.01), SIZE)
     with pytest.raises(SettingsError, match="was made with another network"):
-        predict_photographs(network, photos, out, options=IN_SIZES, write=ALL)
+        predict_photographs(network, photos, out, network_options=IN_SIZES, options=PredictOptions(write=ALL))
     (out / "mine.txt").write_text("mine")
-    result = predict_photographs(network, photos, out, options=IN_SIZES, write=["map"], overwrite=True)
+    result = predict_photographs(
+        network, photos, out, network_options=IN_SIZES, options=PredictOptions(write=["map"]), overwrite=True
+    )
     assert result.new_samples == N and not list(out.glob("*.obj")) and (out / "mine.txt").read_text() == "mine"
 
 
@@ -309,15 +345,17 @@ def test_folders_of_others_are_left_alone(photos, network, tmp_path, damage) -> 
     (tmp_path / "other").mkdir()
     (tmp_path / "other/a.txt").write_text("a")
     with pytest.raises(OutputError, match=r"holds something else \(a.txt\)"):
-        predict_photographs(network, photos, tmp_path / "other", options=IN_SIZES)
+        predict_photographs(network, photos, tmp_path / "other", network_options=IN_SIZES)
     (tmp_path / "other/predict.json").write_text(damage)
     with pytest.raises(SettingsError, match=r"predict\.json: cannot be read"):
-        predict_photographs(network, photos, tmp_path / "other", options=IN_SIZES)
+        predict_photographs(network, photos, tmp_path / "other", network_options=IN_SIZES)
 
 
 def test_drawings_are_no_photographs_of_the_next_run(photos, network, tmp_path) -> None:
-    predict_photographs(network, photos, photos / "out", options=IN_SIZES, draw=draw_alignment)
-    assert len(predict_photographs(network, photos, tmp_path / "next", options=IN_SIZES).faces) == N
+    predict_photographs(
+        network, photos, photos / "out", network_options=IN_SIZES, options=PredictOptions(draw=draw_alignment)
+    )
+    assert len(predict_photographs(network, photos, tmp_path / "next", network_options=IN_SIZES).faces) == N
 
 
 class _Found:
@@ -338,36 +376,38 @@ def test_detectors_find_faces_where_no_file_has_them(photos, network, tmp_path, 
     for path in photos.glob("*.txt"):
         path.unlink()
     monkeypatch.setattr(detectors, "open_detector", lambda name, model=None: _Found())
-    result = predict_photographs(network, photos, tmp_path / "out", options=IN_SIZES, detector="dlib", faces=faces)
+    result = predict_photographs(
+        network,
+        photos,
+        tmp_path / "out",
+        network_options=IN_SIZES,
+        detector="dlib",
+        options=PredictOptions(faces=faces),
+    )
     assert len(result.faces) == count and result.detector == "dlib" and result.notice == "for research only"
     assert {face.source for face in result.faces} == {"dlib"}
     (tmp_path / "a.dat").write_bytes(b"1")
     with pytest.raises(SettingsError, match="was made with other weights of the detector"):
         predict_photographs(
-            network, photos, tmp_path / "out", options=IN_SIZES, faces=faces,
+            network, photos, tmp_path / "out", network_options=IN_SIZES, options=PredictOptions(faces=faces),
             detector=FaceDetector("dlib", tmp_path / "a.dat"),
         )  # fmt: skip
     monkeypatch.setattr(_Found, "__call__", lambda self, image: [])
     with pytest.raises(DatasetError, match="dlib finds no face in it"):
-        predict_photographs(network, photos, tmp_path / "none", options=IN_SIZES, detector="dlib")
+        predict_photographs(network, photos, tmp_path / "none", network_options=IN_SIZES, detector="dlib")
 
 
 def test_a_detector_that_no_photograph_needed_is_not_reported(photos, network, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(detectors, "open_detector", lambda name, model=None: _Found())
-    result = predict_photographs(network, photos, tmp_path / "out", options=IN_SIZES, detector="dlib")
+    result = predict_photographs(network, photos, tmp_path / "out", network_options=IN_SIZES, detector="dlib")
     assert (len(result.faces), result.detector, result.notice) == (N, None, "")
 
 
 def test_wrong_arguments_raise_before_anything_is_written(photos, network, tmp_path) -> None:
     (tmp_path / "boxes.csv").write_text("image,left\na.jpg,1\n")
     for more, error, message in (
-        ({"crop": "tight"}, InputError, "crop: 'tight', expected 'auto', 'training'"),
-        ({"faces": "some"}, InputError, "faces: 'some'"),
-        ({"write": ["texture"]}, InputError, "write: 'texture', expected 'mesh', 'landmarks', 'pose' or 'map'"),
-        ({"write": "mesh"}, InputError, "write: 'mesh', expected a list of names"),
-        ({"write": []}, InputError, "write: nothing, and no drawing"),
         (
-            {"boxes": tmp_path / "boxes.csv", "crop": "whole"},
+            {"boxes": tmp_path / "boxes.csv", "options": PredictOptions(crop="whole")},
             InputError,
             "boxes: given with crop = whole, expected one",
         ),
@@ -377,8 +417,20 @@ def test_wrong_arguments_raise_before_anything_is_written(photos, network, tmp_p
         ({"run": 8}, InputError, "run: 8, expected RunOptions"),
     ):
         with pytest.raises(error, match=message):
-            predict_photographs(network, photos, tmp_path / "out", **{"options": IN_SIZES, **more})
+            predict_photographs(network, photos, tmp_path / "out", **{"network_options": IN_SIZES, **more})
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("wrong", "message"), [
+    ({"crop": "tight"}, "crop: 'tight', expected 'auto', 'training'"),
+    ({"faces": "some"}, "faces: 'some'"),
+    ({"write": ["texture"]}, "write: 'texture', expected 'mesh', 'landmarks', 'pose' or 'map'"),
+    ({"write": "mesh"}, "write: 'mesh', expected a list of names"),
+    ({"write": []}, "write: nothing, and no drawing"),
+])  # fmt: skip
+def test_wrong_options_are_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        PredictOptions(**wrong)
 
 
 def test_rows_that_are_no_boxes_cost_their_photographs(photos, network, tmp_path) -> None:
@@ -386,7 +438,9 @@ def test_rows_that_are_no_boxes_cost_their_photographs(photos, network, tmp_path
     (tmp_path / "boxes.csv").write_text(
         f"image,left,top,right,bottom\n{names[0]},20,20,100,100\n{names[1]},20,20,10,100\n{names[2]},1,2,x,4\n{names[3]},1\n"
     )
-    result = predict_photographs(network, photos, tmp_path / "out", options=IN_SIZES, boxes=tmp_path / "boxes.csv")
+    result = predict_photographs(
+        network, photos, tmp_path / "out", network_options=IN_SIZES, boxes=tmp_path / "boxes.csv"
+    )
     reasons = [skip.reason for skip in result.skipped]
     assert len(result.faces) == 1
     assert r"row 3: a box from (20, 20) to (10, 100), expected a face's" in reasons[0]
@@ -416,7 +470,7 @@ def test_a_network_that_changes_after_the_run_began_is_refused(
 
     monkeypatch.setattr(predicting, "try_network", replaced)
     with pytest.raises(InputError, match=r"net\.onnx: has changed since the run began"):
-        predict_photographs(network, photos, tmp_path / "out", options=IN_SIZES)
+        predict_photographs(network, photos, tmp_path / "out", network_options=IN_SIZES)
 
 
 def test_command_predicts_and_says_what_it_did(uvgen, photos, network, tmp_path) -> None:
@@ -463,20 +517,24 @@ def test_photograph_called_like_the_index_is_named_and_costs_itself(
 ) -> None:
     for path in photos.glob(f"{first(photos).stem}.*"):
         path.rename(path.with_stem("Predict"))
-    result = predict_photographs(network, photos, tmp_path / "out", options=IN_SIZES)
+    result = predict_photographs(network, photos, tmp_path / "out", network_options=IN_SIZES)
     assert [(one.name, "its pose would be predict.json" in one.reason) for one in result.skipped] == [("Predict", True)]
     assert len(result.faces) == N - 1
-    others = predict_photographs(network, photos, tmp_path / "other", options=IN_SIZES, write=("landmarks",))
+    others = predict_photographs(
+        network, photos, tmp_path / "other", network_options=IN_SIZES, options=PredictOptions(write=("landmarks",))
+    )
     assert len(others.faces) == N
 
 
 def test_index_that_lists_itself_as_a_face_is_not_removed_as_one(photos: Path, network: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    predict_photographs(network, photos, out, options=IN_SIZES, write=("landmarks",))
+    predict_photographs(network, photos, out, network_options=IN_SIZES, options=PredictOptions(write=("landmarks",)))
     index = json.loads((out / "predict.json").read_text())
     index["faces"][0] |= {"name": "predict", "photograph": "predict"}
     (out / "predict.json").write_text(json.dumps(index))
-    again = predict_photographs(network, photos, out, options=IN_SIZES, write=("landmarks",), overwrite=True)
+    again = predict_photographs(
+        network, photos, out, network_options=IN_SIZES, options=PredictOptions(write=("landmarks",)), overwrite=True
+    )
     assert len(again.faces) == N
 
 
@@ -484,7 +542,7 @@ def test_a_network_that_never_ends_is_refused_before_any_work(photos, tmp_path, 
     monkeypatch.setattr(network_trial, "MAX_SECONDS", 0.5)
     path = endless_network(tmp_path / "endless.onnx", SIZE, U)
     with pytest.raises(InputError, match=r"endless\.onnx: .* on a black crop took longer than 0\.5 s, expected"):
-        predict_photographs(path, photos, tmp_path / "out", options=IN_SIZES, detector=None)
+        predict_photographs(path, photos, tmp_path / "out", network_options=IN_SIZES, detector=None)
     assert not (tmp_path / "out").exists()
 
 
@@ -508,5 +566,12 @@ def test_predict_refuses_options_that_find_faces_where_none_is_looked_for(uvgen,
         done = uvgen("predict", network, photos, "--out", tmp_path / "out", *more)
         assert done.exit_code == 2 and words in " ".join(done.stderr.split())
     with pytest.raises(InputError, match="landmarks: given with crop = whole"):
-        predict_photographs(network, photos, tmp_path / "out", options=IN_SIZES, crop="whole", landmarks=photos)
+        predict_photographs(
+            network,
+            photos,
+            tmp_path / "out",
+            network_options=IN_SIZES,
+            options=PredictOptions(crop="whole"),
+            landmarks=photos,
+        )
     assert not (tmp_path / "out").exists()

@@ -47,7 +47,7 @@ def test_landmarks_are_taken_in_any_layout(shards, predict, change) -> None:
 
 @pytest.mark.parametrize(("scale", "divisor"), [(256, 256), (281.6, 281.6), (280.0, 280), (255, 255)])
 def test_scaled_maps_are_read_with_their_divisor(shards, predict, scale: float, divisor: float) -> None:
-    assert mean(evaluate_predictions(predict(lambda m: m / divisor), shards, scale=scale)) < 1e-9
+    assert mean(evaluate_predictions(predict(lambda m: m / divisor), shards, reading=Reading(scale=scale))) < 1e-9
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_scaled_maps_are_read_with_their_divisor(shards, predict, scale: float, 
 def test_maps_normalized_as_the_data_set_has_it_are_read_by_the_name(shards, predict, name: str) -> None:
     normalization = Normalization.of_maps(name, open_shards(shards).config.build.size)
     predictions = predict(lambda m: normalization.normalize(m.astype(np.float64)))
-    assert mean(evaluate_predictions(predictions, shards, scale=name)) < 1e-9
+    assert mean(evaluate_predictions(predictions, shards, reading=Reading(scale=name))) < 1e-9
     assert mean(evaluate_predictions(predictions, shards)) > 0.1
 
 
@@ -68,7 +68,7 @@ def test_conventions_are_undone_in_pixels_of_the_image(shards, tmp_path, convent
         moved = sample["posmap"].astype(np.float64)
         moved[..., :2] += sample["image_to_crop"][:2, :2] @ SHIFTS[convention]
         np.save(path, moved)
-    assert mean(evaluate_predictions(tmp_path, shards, convention=convention)) < 1e-12
+    assert mean(evaluate_predictions(tmp_path, shards, reading=Reading(convention=convention))) < 1e-12
     assert (mean(evaluate_predictions(tmp_path, shards)) > 1e-3) is (convention != "exact")
 
 
@@ -79,7 +79,7 @@ def test_predictions_of_the_image_are_brought_into_the_crop(shards, tmp_path) ->
         points = sample["landmarks"][:, :2].astype(np.float64) @ inverse[:2, :2].T + inverse[:2, 2]
         np.save(path, points)
     names = open_shards(shards).names
-    report = evaluate_predictions(tmp_path, shards, frame="image")
+    report = evaluate_predictions(tmp_path, shards, reading=Reading(frame="image"))
     shared = {name.rpartition("/")[2] for name in names if sum(n.endswith(name.rpartition("/")[2]) for n in names) > 1}
     assert mean(report, "nme_68_2d") < 1e-7  # float32
     assert {name.rpartition("/")[2] for name in report.missing} == shared  # IBUG and IBUG_Flip have the same names
@@ -168,8 +168,16 @@ def test_nan_or_infinity_in_a_prediction_is_named(shards, predict, value: float)
 def test_wrong_places_and_options_are_errors(shards, predict, tmp_path) -> None:
     for call, kind, message in (
         (lambda: evaluate_predictions(tmp_path / "none", shards), DatasetError, "none: no such file or folder"),
-        (lambda: evaluate_predictions(predict(), shards, scale="2"), InputError, "scale: '2', expected 'px'"),
-        (lambda: evaluate_predictions(predict(), shards, frame="face"), InputError, "frame: 'face', expected None"),
+        (
+            lambda: evaluate_predictions(predict(), shards, reading=Reading(scale="2")),
+            InputError,
+            "scale: '2', expected 'px'",
+        ),
+        (
+            lambda: evaluate_predictions(predict(), shards, reading=Reading(frame="face")),
+            InputError,
+            "frame: 'face', expected None",
+        ),
         (lambda: evaluate_predictions(predict(), shards, protocol="x"), InputError, "protocol: 'x', expected None"),
         (lambda: evaluate_predictions(predict(), shards, protocol="prnet", scores="all"), InputError, "one of them"),
         (lambda: evaluate_predictions(predict(), shards, model="builtin"), Exception, "not the model of"),
@@ -201,11 +209,12 @@ def test_what_predict_wrote_is_read_as_maps_or_landmarks_of_the_photographs(shar
         np.savetxt(path, crop_to_image(sample["landmarks"], sample["image_to_crop"]), "%.17g")
         for other in (".obj", ".json"):
             path.with_suffix(other).write_text("not read\n")
-    report = evaluate_predictions(folder, shards, frame="image")
+    report = evaluate_predictions(folder, shards, reading=Reading(frame="image"))
     assert mean(report, "nme_68_3d") < 1e-6 and report.complete and report.unexpected == ()
     for sample in open_shards(shards):
         np.save(folder / f"{sample['name']}.npy", crop_to_image(sample["posmap"], sample["image_to_crop"]))
-    assert mean(evaluate_predictions(folder, shards, frame="image")) < 1e-6  # the maps, though landmarks are there
+    # the maps count, though landmarks are there
+    assert mean(evaluate_predictions(folder, shards, reading=Reading(frame="image"))) < 1e-6
 
 
 @pytest.mark.parametrize("text", ["1 2 3\n4 5\n", "1_0 2 3\n" * 68, "1 2 3\n" * 67, ""])
@@ -215,7 +224,7 @@ def test_landmark_lines_that_are_none_are_named(shards, tmp_path, text: str) -> 
     (tmp_path / name).parent.mkdir()
     (tmp_path / f"{name}.txt").write_text(text)
     with pytest.raises(UvgenError, match=r"\.txt: .*expected .*68 (landmarks|points)"):
-        evaluate_predictions(tmp_path, shards, frame="image")
+        evaluate_predictions(tmp_path, shards, reading=Reading(frame="image"))
 
 
 def test_a_file_of_landmarks_that_cannot_be_read_costs_its_own_face(shards, tmp_path) -> None:

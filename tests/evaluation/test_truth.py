@@ -12,6 +12,7 @@ from support.toy import HEIGHT, parameters, write_sample
 
 from uvgen import open_shards
 from uvgen.errors import DatasetError, InputError, UvgenError
+from uvgen.evaluation import Reading
 from uvgen.evaluation.evaluate import evaluate_predictions
 from uvgen.evaluation.tables import lines_of_3ddfa
 from uvgen.evaluation.truth import open_truth
@@ -52,7 +53,7 @@ def test_numbers_are_those_of_3ddfas_own_program(reference: Path, tmp_path: Path
         )  # fmt: skip
         points = np.stack([x, y], axis=1)
     np.save(tmp_path / "points.npy", points)
-    report = evaluate_predictions(tmp_path / "points.npy", folder, protocol="3ddfa", frame=frame)
+    report = evaluate_predictions(tmp_path / "points.npy", folder, protocol="3ddfa", reading=Reading(frame=frame))
     assert report.complete and report.doubts == ()
     for name, (percent, plain, printed) in OF_3DDFA.items():
         found = report.results[name].summaries["nme_68_2d"]
@@ -71,7 +72,7 @@ def test_a_doubt_about_matlabs_pixels_is_raised_where_predictions_count_from_zer
     np.save(tmp_path / "points.npy", perturbed(folder) - np.array([1.0, 1.0, 0.0])[:, None])
     (doubt,) = evaluate_predictions(tmp_path / "points.npy", folder).doubts
     assert re.search(r"px left and .* px up of the truth: the exact convention\?", doubt)
-    assert evaluate_predictions(tmp_path / "points.npy", folder, convention="exact").doubts == ()
+    assert evaluate_predictions(tmp_path / "points.npy", folder, reading=Reading(convention="exact")).doubts == ()
 
 
 def test_aflw2000s_folder_is_a_truth_in_pixels_of_the_image(reference: Path, tmp_path: Path) -> None:
@@ -105,14 +106,14 @@ def test_benchmark_without_the_other_files_has_one_truth_and_the_names_of_its_li
     (tmp_path / "truth/AFLW2000-3D_crop.list").write_text("image7.jpg\nimage8.jpg\nimage9.jpg\nimage10.jpg\n")
     assert open_truth(tmp_path / "truth").names == ["image7", "image8", "image9", "image10"]
     with pytest.raises(InputError, match="said to be in the crop, and the truth has no such frame"):
-        evaluate_predictions(tmp_path / "all.npy", tmp_path / "truth", frame="crop")
+        evaluate_predictions(tmp_path / "all.npy", tmp_path / "truth", reading=Reading(frame="crop"))
 
 
 def test_boxes_without_an_area_make_no_crop(tmp_path: Path) -> None:
     np.save(tmp_path / "all.npy", write_benchmark(tmp_path / "truth"))
     np.save(tmp_path / "truth/AFLW2000-3D_crop.roi_box.npy", np.tile([90.0, 10, 10, 90], (4, 1)))
     with pytest.raises(UvgenError, match="said to be in the crop, and the truth has no such frame"):
-        evaluate_predictions(tmp_path / "all.npy", tmp_path / "truth", frame="crop")
+        evaluate_predictions(tmp_path / "all.npy", tmp_path / "truth", reading=Reading(frame="crop"))
     assert evaluate_predictions(tmp_path / "all.npy", tmp_path / "truth").complete
 
 
@@ -213,7 +214,7 @@ def test_aflws_benchmark_is_a_truth_beside_aflw2000s(tmp_path: Path) -> None:
     assert report.visible == {"00000": 3, "00001": 10, "00003": 21, "00004": 21}
     boxes = np.load(folder / "AFLW_GT_crop_roi_box.npy").astype(float)[:, :, None]
     np.save(tmp_path / "crops.npy", (points[:, :2] - boxes[:, :2]) / (boxes[:, 2:] - boxes[:, :2]) * 120)
-    crops = evaluate_predictions(tmp_path / "crops.npy", folder / "AFLW_GT_pts21.npy", frame="crop")
+    crops = evaluate_predictions(tmp_path / "crops.npy", folder / "AFLW_GT_pts21.npy", reading=Reading(frame="crop"))
     assert crops.results["aflw21"].values["nme_21_2d"] == pytest.approx(expected, rel=1e-5)
     with pytest.raises(InputError, match="has only AFLW's 21 points, expected nme_21_2d among the scores"):
         evaluate_predictions(tmp_path / "points.npy", folder / "AFLW_GT_pts21.npy", scores=["nme_68_2d"])
@@ -243,10 +244,10 @@ def test_scale_of_a_crop_is_refused_where_the_truth_has_no_crops(tmp_path: Path)
     np.save(tmp_path / "predictions.npy", points)
     message = "scale: 'size', expected a number, since the truth is not a data set with crops"
     with pytest.raises(InputError, match=message):
-        evaluate_predictions(tmp_path / "predictions.npy", tmp_path / "truth", scale="size")
+        evaluate_predictions(tmp_path / "predictions.npy", tmp_path / "truth", reading=Reading(scale="size"))
     halved = tmp_path / "halved.npy"
     np.save(halved, points / 2)
-    report = evaluate_predictions(halved, tmp_path / "truth", scale=2.0)
+    report = evaluate_predictions(halved, tmp_path / "truth", reading=Reading(scale=2.0))
     whole = evaluate_predictions(tmp_path / "predictions.npy", tmp_path / "truth")
     assert report.result.summaries["nme_68_3d"].mean == pytest.approx(whole.result.summaries["nme_68_3d"].mean)
 

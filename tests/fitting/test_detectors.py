@@ -1,5 +1,6 @@
 """Detectors: what each makes of its package's answers, with fakes in the package's place; dlib for real where it is."""
 
+import hashlib
 import importlib.util
 import os
 import sys
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from uvgen.errors import DependencyError, InputError
-from uvgen.fitting.detectors import DETECTORS, open_detector
+from uvgen.fitting.detectors import DETECTORS, FaceDetector, as_detector, detector_settings, open_detector
 from uvgen.fitting.detectors.faces import native_log_without
 from uvgen.fitting.detectors.mediapipe import _START_LOG
 from uvgen.samples.landmark_schemes import to_68
@@ -217,6 +218,24 @@ def test_native_log_without_a_pattern_shows_the_rest_of_what_was_said(capfd: pyt
         os.write(2, b"why it failed")
         raise ValueError("own")
     assert capfd.readouterr().err == " it failed"
+
+
+def test_face_detector_names_its_weights_wherever_work_is_done(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.dat").write_bytes(b"1")
+    detector = FaceDetector("dlib", "a.dat")
+    monkeypatch.chdir("/")
+    assert detector.weights == tmp_path / "a.dat" and detector == FaceDetector("dlib", tmp_path / "a.dat")
+    stated = detector_settings(detector)
+    assert stated == {"detector": "dlib", "detector_sha256": hashlib.sha256(b"1").hexdigest()}
+    assert detector_settings(FaceDetector("dlib")) == {"detector": "dlib", "detector_sha256": None}
+    assert detector_settings(None) == {"detector": None, "detector_sha256": None}
+
+
+def test_what_is_no_detector_is_refused() -> None:
+    assert as_detector("dlib") == FaceDetector("dlib") and as_detector(None) is None
+    with pytest.raises(InputError, match="detector: 8, expected its name, a FaceDetector, or None"):
+        as_detector(8)
 
 
 def test_open_detector_of_another_name_lists_them() -> None:

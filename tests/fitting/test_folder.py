@@ -18,6 +18,7 @@ from support.photographs import write_photographs
 
 from uvgen import (
     FaceDetector,
+    FitOptions,
     RunOptions,
     build_shards,
     find_samples,
@@ -76,7 +77,7 @@ def hashes(folder: Path) -> dict[str, bytes]:
 
 
 def test_fitted_photographs_are_samples_that_build_takes(photos: Path, drawn: Path, tmp_path: Path) -> None:
-    result = fit_photographs(photos, tmp_path / "fitted", jaw="fixed")
+    result = fit_photographs(photos, tmp_path / "fitted", options=FitOptions(jaw="fixed"))
     assert len(result.faces) == result.new_samples == N and not result.skipped and result.detector is None
     samples = find_samples(tmp_path / "fitted")
     for sample, original in zip(samples, find_samples(drawn), strict=True):
@@ -208,10 +209,10 @@ def test_a_skipped_photograph_whose_name_is_no_text_leaves_a_folder_that_is_gone
         shutil.copy(good, os.fsencode(photos) + b"/" + name + b".jpg")
         shutil.copy(good.with_suffix(".txt"), os.fsencode(photos) + b"/" + name + b".txt")
     (photos / os.fsdecode(b"bad\xff\n\x1b.jpg")).write_bytes(b"no picture")
-    made = fit_photographs(photos, tmp_path / "fitted", jaw="fixed")
+    made = fit_photographs(photos, tmp_path / "fitted", options=FitOptions(jaw="fixed"))
     assert [skip.name for skip in made.skipped] == [r"bad\xff\n\x1b"] and made.skipped[0].reason.isprintable()
     assert r"good\xfe" in {face.name for face in made.faces}
-    again = fit_photographs(photos, tmp_path / "fitted", jaw="fixed")
+    again = fit_photographs(photos, tmp_path / "fitted", options=FitOptions(jaw="fixed"))
     assert again.new_samples == 0 and again.skipped == made.skipped and again.faces == made.faces
 
 
@@ -221,7 +222,7 @@ def test_faces_above_the_largest_residual_are_left_out(photos: Path, tmp_path: P
     np.savetxt(path.with_suffix(".txt"), points + np.random.default_rng(0).normal(size=points.shape) * 4)
     kept = fit_photographs(photos, tmp_path / "all")
     assert len(kept.faces) == N and max(kept.faces, key=lambda face: face.residual).image == path.name
-    result = fit_photographs(photos, tmp_path / "out", max_residual=0.02)
+    result = fit_photographs(photos, tmp_path / "out", options=FitOptions(max_residual=0.02))
     (skip,) = result.skipped
     assert skip.image == path.name and "expected 2.0% at most" in skip.reason
 
@@ -232,7 +233,7 @@ def test_folders_become_subsets_and_persons_get_one_shape(photos: Path, tmp_path
         folder.mkdir(parents=True, exist_ok=True)
         for file in (path, path.with_suffix(".txt")):
             file.rename(folder / file.name)
-    result = fit_photographs(photos, tmp_path / "out", same_person=True)
+    result = fit_photographs(photos, tmp_path / "out", options=FitOptions(same_person=True))
     assert sorted({face.name.split("/")[0] for face in result.faces}) == ["a-deep_Flip-", "b"]
     shapes = {sample.name: read_annotation(sample).shape for sample in find_samples(tmp_path / "out")}
     assert len({shape.tobytes() for shape in shapes.values()}) == 2 and len(shapes) == 5
@@ -269,23 +270,23 @@ def test_photographs_of_phones_are_turned_upright(photos: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
-        ({"jaw": "fixed"}, SettingsError, "was made with jaw = contour, now it is fixed"),
-        ({"same_person": True}, SettingsError, "same_person"),
-        ({"max_residual": 0.5}, SettingsError, "max_residual"),
+        (FitOptions(jaw="fixed"), SettingsError, "was made with jaw = contour, now it is fixed"),
+        (FitOptions(same_person=True), SettingsError, "same_person"),
+        (FitOptions(max_residual=0.5), SettingsError, "max_residual"),
     ],
 )
 def test_a_folder_made_otherwise_is_refused_and_can_be_overwritten(
-    photos: Path, tmp_path: Path, change: dict[str, Any], error: type[Exception], words: str
+    photos: Path, tmp_path: Path, change: FitOptions, error: type[Exception], words: str
 ) -> None:
     out = tmp_path / "out"
     fit_photographs(photos, out)
     (out / "mine.txt").write_text("mine")
     before = hashes(out)
     with pytest.raises(error, match=words):
-        fit_photographs(photos, out, **change)
+        fit_photographs(photos, out, options=change)
     assert hashes(out) == before
-    fit_photographs(photos, out, overwrite=True, **change)
-    fit_photographs(photos, tmp_path / "whole", **change)
+    fit_photographs(photos, out, options=change, overwrite=True)
+    fit_photographs(photos, tmp_path / "whole", options=change)
     assert hashes(out).pop("mine.txt") == b"mine"
     (out / "mine.txt").unlink()
     assert hashes(out) == hashes(tmp_path / "whole")
@@ -414,7 +415,7 @@ def test_faces_that_a_detector_finds_are_fitted(detected: Path, tmp_path: Path) 
     assert len(result.faces) == 5 and {face.source for face in result.faces} == {"dlib"}
     (skip,) = result.skipped
     assert "dlib finds no face in it" in skip.reason
-    every = fit_photographs(detected, tmp_path / "all", detector="dlib", faces="all")
+    every = fit_photographs(detected, tmp_path / "all", detector="dlib", options=FitOptions(faces="all"))
     assert len(every.faces) == 7 and sum(face.name.endswith("-face2") for face in every.faces) == 2
     assert len(find_samples(tmp_path / "all")) == 7
 
@@ -508,14 +509,14 @@ def test_a_detector_that_cannot_start_is_the_reason_that_is_given(
         fit_photographs(photos, tmp_path / "out")
 
 
-@pytest.mark.parametrize("options", [{}, {"same_person": True}, {"refine": True}])
+@pytest.mark.parametrize("options", [FitOptions(), FitOptions(same_person=True), FitOptions(refine=True)])
 def test_photographs_count_one_by_one_while_a_batch_is_fitted(
-    photos: Path, tmp_path: Path, options: dict[str, bool], monkeypatch: pytest.MonkeyPatch
+    photos: Path, tmp_path: Path, options: FitOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first(photos).write_bytes(b"no image")
     steps = list[int]()
     monkeypatch.setattr(worker, "advance", steps.append)
-    result = fit_photographs(photos, tmp_path / "out", detector=None, **options)  # type: ignore[arg-type]
+    result = fit_photographs(photos, tmp_path / "out", detector=None, options=options)
     assert steps == [1] * N and len(result.faces) == N - 1
 
 

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from uvgen import build_shards, find_samples, fit_photographs, read_annotation, render_faces
+from uvgen import FitOptions, build_shards, find_samples, fit_photographs, read_annotation, render_faces
 from uvgen.datasets.config import BuildConfig
 from uvgen.errors import DatasetError, DependencyError, InputError, OutputError, SettingsError
 from uvgen.fitting import detectors, worker
@@ -94,7 +94,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     ],
 )
 def test_a_photograph_that_changed_is_fitted_anew(photos: Path, tmp_path: Path, kind: str, same_person: bool) -> None:
-    options: dict[str, Any] = {"detector": None, "same_person": same_person}
+    options: dict[str, Any] = {"detector": None, "options": FitOptions(same_person=same_person)}
     fit_photographs(photos, tmp_path / "out", **options)
     CHANGES[kind](photos)
     result = fit_photographs(photos, tmp_path / "out", **options)
@@ -107,12 +107,12 @@ def test_a_photograph_that_changed_is_fitted_anew(photos: Path, tmp_path: Path, 
 def test_a_face_that_fits_no_more_leaves_no_sample(photos: Path, tmp_path: Path) -> None:
     for name in ("p1", "p2"):
         rename(photos, name, f"../{name}")
-    alone = fit_photographs(photos, tmp_path / "alone", same_person=True).faces[0].residual
-    options: dict[str, Any] = {"same_person": True, "max_residual": alone * 1.5}
-    fit_photographs(photos, tmp_path / "out", **options)
+    alone = fit_photographs(photos, tmp_path / "alone", options=FitOptions(same_person=True)).faces[0].residual
+    options = FitOptions(same_person=True, max_residual=alone * 1.5)
+    fit_photographs(photos, tmp_path / "out", options=options)
     rename(photos.parent, "p1", "photos/p1")  # with it, the shape is one that fits neither as closely
     with pytest.raises(DatasetError, match="none of 2 photographs can be used"):
-        fit_photographs(photos, tmp_path / "out", **options)
+        fit_photographs(photos, tmp_path / "out", options=options)
     assert not list((tmp_path / "out").glob("p*"))
 
 
@@ -127,16 +127,16 @@ def test_a_sample_without_one_of_its_files_is_made_anew(photos: Path, tmp_path: 
 
 def test_a_person_with_a_new_photograph_is_fitted_anew(photos: Path, tmp_path: Path) -> None:
     rename(photos, "p2", "../p2")
-    fit_photographs(photos, tmp_path / "out", same_person=True)
+    fit_photographs(photos, tmp_path / "out", options=FitOptions(same_person=True))
     rename(photos.parent, "p2", "photos/p2")
-    assert fit_photographs(photos, tmp_path / "out", same_person=True).new_samples == N
-    fit_photographs(photos, tmp_path / "whole", same_person=True)
+    assert fit_photographs(photos, tmp_path / "out", options=FitOptions(same_person=True)).new_samples == N
+    fit_photographs(photos, tmp_path / "whole", options=FitOptions(same_person=True))
     assert hashes(tmp_path / "out") == hashes(tmp_path / "whole")
 
 
 def test_all_faces_are_not_one_persons(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="same_person: with faces = all, expected largest"):
-        fit_photographs(photos, tmp_path / "out", same_person=True, faces="all")
+        fit_photographs(photos, tmp_path / "out", options=FitOptions(same_person=True, faces="all"))
     assert not (tmp_path / "out").exists()
 
 
@@ -155,9 +155,9 @@ def test_names_of_any_kind_are_resumed_and_built(photos: Path, tmp_path: Path, n
     points = np.loadtxt(photos / "p1.txt")
     np.save(photos / "p1.npy", np.stack([points, points * 0.5 + 5]))
     (photos / "p1.txt").unlink()
-    result = fit_photographs(photos, tmp_path / "out", faces="all")
+    result = fit_photographs(photos, tmp_path / "out", options=FitOptions(faces="all"))
     assert len(result.faces) == N + 1 and not result.skipped
-    assert fit_photographs(photos, tmp_path / "out", faces="all").new_samples == 0
+    assert fit_photographs(photos, tmp_path / "out", options=FitOptions(faces="all")).new_samples == 0
     assert build_shards(tmp_path / "out", tmp_path / "shards", config=SMALL).samples == N + 1
     assert {face.name for face in result.faces} == {sample.name for sample in find_samples(tmp_path / "out")}
 
@@ -183,7 +183,7 @@ def test_names_that_build_takes_for_one_are_told(photos: Path, tmp_path: Path) -
 def test_a_photograph_named_as_anothers_second_face_is_told(photos: Path, tmp_path: Path) -> None:
     rename(photos, "p1", "P0-face2")
     assert len(fit_photographs(photos, tmp_path / "largest").faces) == N
-    result = fit_photographs(photos, tmp_path / "all", faces="all")
+    result = fit_photographs(photos, tmp_path / "all", options=FitOptions(faces="all"))
     (skip,) = result.skipped
     assert skip.image == "P0-face2.jpg" and "a further face of p0 would be called so too" in skip.reason
 

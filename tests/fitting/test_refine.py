@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from uvgen import find_samples, fit_landmarks, fit_photographs, load_model, read_annotation, read_image, render_faces
+from uvgen import (
+    FitOptions,
+    find_samples,
+    fit_landmarks,
+    fit_photographs,
+    load_model,
+    read_annotation,
+    read_image,
+    render_faces,
+)
 from uvgen.errors import DatasetError, InputError
 from uvgen.fitting.refine import FaceCrop, _moves, refine_fit
 from uvgen.geometry import pose_to_image
@@ -118,9 +127,9 @@ def test_models_without_albedo_and_persons_are_refused(builtin: MorphableModel, 
     (tmp_path / "photos/a.jpg").write_bytes(b"")
     (tmp_path / "photos/a.txt").write_text("1 2\n")
     with pytest.raises(InputError, match="has no albedo, expected one with it; do not refine"):
-        fit_photographs(tmp_path / "photos", tmp_path / "out", model=bare, refine=True)
+        fit_photographs(tmp_path / "photos", tmp_path / "out", model=bare, options=FitOptions(refine=True))
     with pytest.raises(InputError, match="refine: does not go with same_person"):
-        fit_photographs(tmp_path / "photos", tmp_path / "out", refine=True, same_person=True)
+        fit_photographs(tmp_path / "photos", tmp_path / "out", options=FitOptions(refine=True, same_person=True))
 
 
 @pytest.mark.parametrize("width", [601, 640, 733])
@@ -156,4 +165,4 @@ def test_faces_that_refining_takes_beyond_the_limit_are_left_out(
     plain = fit_photographs(photos, tmp_path / "plain")
     assert len(plain.faces) == 2
     with pytest.raises(DatasetError, match=r"none of 2 photographs can be used; .* residual 20\.0%, expected 15\.0%"):
-        fit_photographs(photos, tmp_path / "out", refine=True)
+        fit_photographs(photos, tmp_path / "out", options=FitOptions(refine=True))

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from support.scans import write_scans
 
-from uvgen import RunOptions, register_scans
+from uvgen import RegisterOptions, RunOptions, register_scans
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
 from uvgen.fitting.scans import worker
+from uvgen.fitting.tasks import InputFile
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.meshes.read import read_mesh
 from uvgen.models.morphable import MorphableModel
@@ -103,7 +104,7 @@ def test_bad_scans_cost_only_themselves(scans: Path, model: MorphableModel, tmp_
         if name != "unmarked":
             path.with_name(f"{path.stem}.landmarks.txt").write_text(marks)
     shutil.copy(scans / "scan1.npy", scans / "SCAN1.npy")
-    result = register_scans(scans, tmp_path / "out", model=model, format="npy")
+    result = register_scans(scans, tmp_path / "out", model=model, options=RegisterOptions(format="npy"))
     assert [one.name for one in result.scans] == ["scan0"]
     reasons = {skip.name: skip.reason for skip in result.skipped}
     assert reasons.keys() == {*bad, "scan1", "SCAN1"}
@@ -140,7 +141,9 @@ def test_meshes_in_the_models_frame_are_turned_and_not_scaled(
     whole: Path, scans: Path, model: MorphableModel, tmp_path: Path
 ) -> None:
     (scans / "scan1.npy").unlink()
-    result = register_scans(scans, tmp_path / "out", model=model, format="npy", frame="model", units="mm")
+    result = register_scans(
+        scans, tmp_path / "out", model=model, options=RegisterOptions(format="npy", frame="model", units="mm")
+    )
     (said,) = result.scans
     moved, there = np.load(tmp_path / "out/scan0.npy"), read_mesh(whole / "scan0.obj")[0]
     assert moved.dtype == np.float32 and moved.shape == model.mean.shape
@@ -151,7 +154,7 @@ def test_meshes_in_the_models_frame_are_turned_and_not_scaled(
 def test_scans_above_the_limit_are_rejected(scans: Path, model: MorphableModel, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"none of 2 scans can be used; the first, .*/scan0\.npy: .* mm off the scan "
                                            r"\(root mean square\), expected 0\.001 mm at most"):  # fmt: skip
-        register_scans(scans, tmp_path / "out", model=model, max_error_mm=1e-3)
+        register_scans(scans, tmp_path / "out", model=model, options=RegisterOptions(max_error_mm=1e-3))
 
 
 def refused(scans: Path, **options: Any) -> Callable[[], object]:
@@ -165,14 +168,14 @@ def test_what_cannot_be_done_is_said_before_any_work(scans: Path, whole: Path, m
         (refused(scans.parent / "gone"), DatasetError, "no such folder, expected a folder of scans"),
         (refused(scans, out=scans), OutputError, "holds something else"),
         (
-            refused(scans, out=whole, model=model, format="npy"),
+            refused(scans, out=whole, model=model, options=RegisterOptions(format="npy")),
             SettingsError,
             "was made with mesh_format = obj, now it",
         ),
-        (refused(scans, format="stl"), InputError, "format: 'stl', expected 'obj'"),
-        (refused(scans, frame="world"), InputError, "frame: 'world'"),
-        (refused(scans, units="inch"), InputError, "units: 'inch'"),
-        (refused(scans, max_error_mm=-1), InputError, "max_error_mm: -1 mm, expected 0 or more"),
+        (lambda: RegisterOptions(format="stl"), InputError, "format: 'stl', expected 'obj'"),
+        (lambda: RegisterOptions(frame="world"), InputError, "frame: 'world'"),
+        (lambda: RegisterOptions(units="inch"), InputError, "units: 'inch'"),
+        (lambda: RegisterOptions(max_error_mm=-1), InputError, "max_error_mm: -1 mm, expected 0 or more"),
         (refused(scans, landmarks=scans / "gone"), InputError, "no such folder, expected a folder of landmarks"),
         (refused(scans, run=8), InputError, "run: 8, expected RunOptions"),
     ):
@@ -188,18 +191,18 @@ def test_overwriting_removes_what_is_listed_alone(
     (scans / "scan1.npy").unlink()
     with pytest.raises(SettingsError, match="meshes of 1 scan that is not there any more, first scan1"):
         register_scans(scans, out, model=model)
-    result = register_scans(scans, out, model=model, format="ply", overwrite=True)
+    result = register_scans(scans, out, model=model, options=RegisterOptions(format="ply"), overwrite=True)
     assert result.new_samples == 1
     assert sorted(path.name for path in out.iterdir()) == ["mine.obj", "register.json", "scan0.ply"]
     index = out / "register.json"
     index.write_text(index.read_text().replace('"scan0"', '"../scan0"'))
     with pytest.raises(SettingsError, match="cannot be read"):
-        register_scans(scans, out, model=model, format="ply")
+        register_scans(scans, out, model=model, options=RegisterOptions(format="ply"))
 
 
 def test_scans_at_which_processes_die_are_tried_alone(model: MorphableModel, tmp_path: Path) -> None:
-    job = worker.RegisterJob(tmp_path, tmp_path, model, None, None, None, None, "npy", "scan", "auto", None)
-    task = worker.RegisterTask(worker.ScanFile(tmp_path / "a.npy", "a"))
+    job = worker.RegisterJob(tmp_path, tmp_path, model, None, None, None, RegisterOptions("npy"))
+    task = worker.RegisterTask(InputFile(tmp_path / "a.npy", "a"))
     (part,) = job.parts(task)
     assert part.trial and task.name == "a"
     result = job.open()(job.without(task, {0: "its process died"}))

@@ -18,6 +18,7 @@ from support.videos import encode, head, write_frames, write_marks
 
 from uvgen import (
     RunOptions,
+    VideoOptions,
     augment_shards,
     build_shards,
     find_samples,
@@ -32,11 +33,12 @@ from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.splits import group_samples
 from uvgen.errors import DatasetError, DependencyError, InputError, OutputError, SettingsError
 from uvgen.fitting.detectors import DETECTORS
+from uvgen.fitting.tasks import Photograph
 from uvgen.fitting.video import frames, state, worker
 from uvgen.fitting.video.frames import Frame, digest_of, frames_of
 from uvgen.fitting.video.memory import bounded_memory
 from uvgen.fitting.video.record import videos_of
-from uvgen.fitting.worker import FaceTools, Photograph
+from uvgen.fitting.worker import FaceTools
 from uvgen.samples.photographs import source_photograph
 
 N = 10
@@ -74,8 +76,8 @@ def clip(images, points, tmp_path: Path) -> Path:
     return write_frames(tmp_path / "clip", images[:5], points[:5])
 
 
-def fit(video: Path, out: Path, **more: Any) -> Any:
-    return fit_video(video, out, jaw="fixed", detector=None, **more)
+def fit(video: Path, out: Path, options: VideoOptions | None = None, **more: Any) -> Any:
+    return fit_video(video, out, options=options or VideoOptions("fixed"), detector=None, **more)
 
 
 def hashes(folder: Path) -> dict[str, bytes]:
@@ -111,7 +113,7 @@ def test_a_folder_that_is_finished_is_gone_on_with_and_another_kind_is_refused(f
     with pytest.raises(SettingsError, match="holds samples of videos, and would get some of photographs"):
         fit_photographs(clips, out, detector=None)
     with pytest.raises(SettingsError, match=r"smoothness = 1\.0, now it is 2\.0"):
-        fit(clips, out, smoothness=2)
+        fit(clips, out, VideoOptions("fixed", smoothness=2))
     (out / "turn/frame_000008.mat").unlink()
     assert fit(clips, out).new_samples == 6 and hashes(out) == before
     fit_photographs(clips / "turn", out, detector=None, overwrite=True)
@@ -218,7 +220,7 @@ def test_gaps_and_another_size_are_named_and_begin_no_video(images, points, tmp_
         large = Image.fromarray(image).resize((120, 120))
         large.save(clip / f"frame_{number:06d}.png")
         np.savetxt(clip / f"frame_{number:06d}.txt", (marks + 0.5) * 1.25 - 0.5)
-    (video,) = fit(clip, tmp_path / "out", fps=50).videos
+    (video,) = fit(clip, tmp_path / "out", VideoOptions("fixed", fps=50)).videos
     assert video.gaps == ((16, 20),) and video.cuts == (24,) and video.frames == 6
 
 

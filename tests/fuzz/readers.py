@@ -53,12 +53,13 @@ from uvgen.samples.box_tables import read_boxes
 from uvgen.samples.camera_files import read_camera
 from uvgen.samples.colmap import read_reconstruction
 from uvgen.samples.deep3d import read_coefficients
-from uvgen.samples.find import Sample, find_samples, select_samples
+from uvgen.samples.find import Sample, find_samples
 from uvgen.samples.landmark_files import find_landmarks, read_landmarks
 from uvgen.samples.map_files import read_map
 from uvgen.samples.parameter_list import read_vector
 from uvgen.samples.read import EXTRAS, read_annotation, read_image
 from uvgen.samples.scan_landmarks import read_scan_landmarks
+from uvgen.samples.selection import select_samples
 from uvgen.shards.constants import CONSTANTS, constants_bytes, read_constants
 from uvgen.shards.index import DATASET_INDEX, Index
 from uvgen.storage.folders import FIT_INDEX

@@ -35,6 +35,7 @@ from uvgen.preview.problems import label_problems
 from uvgen.preview.sample_view import SampleView
 from uvgen.preview.selection import spread
 from uvgen.progress import shown_on
+from uvgen.shards.places import SamplePlaces
 from uvgen.shards.reader import ShardReader
 
 
@@ -205,7 +206,7 @@ def test_contact_sheet_refuses_numbers_out_of_range(reader: ShardReader, options
 
 
 def test_contact_sheet_of_a_set_without_samples_says_so(reader: ShardReader) -> None:
-    reader._pool.entries, reader._ends = [], []
+    reader._pool.entries, reader._places = [], SamplePlaces([])
     with pytest.raises(DatasetError, match="holds no sample to show"):
         contact_sheet(reader)
 

@@ -17,7 +17,7 @@ def test_shared_pickle_is_as_small_for_many_shards_as_for_few(tmp_path: Path) ->
             shared = SharedPickle(one)
             there = shared.load()
             assert there.shard_samples == one.shard_samples and there.files == one.files
-            assert not there._ends.flags.writeable
+            assert not there._places.ends.flags.writeable
             sizes.append(len(shared._data))
     assert max(sizes) < min(sizes) + 100, sizes  # numbers of more digits
 

@@ -10,7 +10,8 @@ from support.toy import write_sample, write_tree
 
 from uvgen import load_model, write_report
 from uvgen.datasets.augmented import augment_shards
-from uvgen.samples.find import exclude_samples, find_samples
+from uvgen.samples.find import find_samples
+from uvgen.samples.selection import exclude_samples
 from uvgen.storage.text import read_lines
 
 pytestmark = pytest.mark.slow

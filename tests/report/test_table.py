@@ -13,7 +13,7 @@ from support.builds import SMALL, have
 from support.reports import BIGGER
 from support.toy import write_sample
 
-from uvgen import build_shards, open_shards
+from uvgen import SampleSelection, build_shards, open_shards
 from uvgen.errors import SettingsError
 from uvgen.models.morphable import MorphableModel
 from uvgen.report.javascript import as_json, numbers, packed
@@ -97,7 +97,7 @@ def test_messages_show_code_as_code_and_nothing_as_markup() -> None:
 def test_excluded_samples_are_not_built(tree: Path, model_path: Path, tmp_path: Path) -> None:
     options = {"model": model_path, "config": SMALL}
     bad = ["AFW/AFW_001_1_0", "IBUG/IBUG_002_1_0.jpg"]
-    result = build_shards(tree, tmp_path / "shards", exclude=bad, **options)
+    result = build_shards(tree, tmp_path / "shards", select=SampleSelection(exclude=bad), **options)
     assert result.samples == 7 and not set(open_shards(tmp_path / "shards").names) & {"AFW/AFW_001_1_0", bad[1][:-4]}
     with pytest.raises(SettingsError, match="made with 7 samples, now they are 9: another list, exclusions"):
         build_shards(tree, tmp_path / "shards", **options)

@@ -9,8 +9,9 @@ from PIL import Image
 from support.toy import HEIGHT, WIDTH, picture, write_sample
 
 from uvgen.errors import DatasetError, InputError, SampleError
-from uvgen.samples.find import Sample, exclude_samples, find_samples, like_names, select_samples, unread_folders
+from uvgen.samples.find import Sample, find_samples, unread_folders
 from uvgen.samples.read import read_annotation, read_image
+from uvgen.samples.selection import exclude_samples, like_names, select_samples
 
 
 def names(samples: list[Sample]) -> list[str]:

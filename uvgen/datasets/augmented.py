@@ -15,7 +15,7 @@ from uvgen.augment.values import Augmentation
 from uvgen.checks import number_in, seed_number
 from uvgen.datasets.augmented_worker import AugmentJob, CopyTask
 from uvgen.datasets.config import MAX_COPIES, CopyConfig, DatasetConfig
-from uvgen.datasets.make_shards import BuildResult, make_shards
+from uvgen.datasets.make_shards import BuildResult, NewSet, make_shards
 from uvgen.datasets.naming import shard_file, subset_of_shard
 from uvgen.datasets.open import builtin_of, check_model
 from uvgen.datasets.output_folder import check_output, output_folder
@@ -127,12 +127,8 @@ def augment_shards(
         job,
         units,
         out,
-        config,
-        plan,
-        read_constants(source, built.build.uv_size),
+        NewSet(config, plan, read_constants(source, built.build.uv_size), mirror, model),
         run,
-        mirror=mirror,
-        model=model,
         overwrite=overwrite,
         progress=progress,
         doing="augmenting",

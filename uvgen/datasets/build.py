@@ -6,7 +6,7 @@ from its own samples, so that the bytes depend neither on the number of workers 
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.made_with import model_of_samples
-from uvgen.datasets.make_shards import BuildResult, make_shards
+from uvgen.datasets.make_shards import BuildResult, NewSet, make_shards
 from uvgen.datasets.output_folder import check_output, output_folder
-from uvgen.datasets.plan import ShardTask, check_limit, plan_shards
+from uvgen.datasets.plan import ShardTask, plan_shards
 from uvgen.datasets.quality.survey import survey_samples
 from uvgen.datasets.record import ShardResult, check_begun
 from uvgen.datasets.same_samples import check_same_samples
@@ -36,7 +36,8 @@ from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
 from uvgen.samples.files import files_sha256
-from uvgen.samples.find import Sample, choose_samples, find_samples, folder_of, unread_folders
+from uvgen.samples.find import Sample, find_samples, folder_of, unread_folders
+from uvgen.samples.selection import SampleSelection
 from uvgen.samples.stored import at_hand
 from uvgen.storage.objects import local_path
 from uvgen.wording import are, count
@@ -49,10 +50,7 @@ def build_shards(
     model: MorphableModel | str | os.PathLike[str] | None = None,
     config: BuildConfig | None = None,
     subsets: Sequence[str] = (),
-    flip: bool = True,
-    names: Iterable[str] | None = None,
-    exclude: Iterable[str] = (),
-    limit: int | None = None,
+    select: SampleSelection = SampleSelection(),
     root: str | os.PathLike[str] | None = None,
     weights: ArrayLike | str | os.PathLike[str] | None = None,
     run: RunOptions = RunOptions(),
@@ -75,14 +73,8 @@ def build_shards(
         What the bytes depend on; by default, the settings usual for this task.
     subsets : sequence of str
         Which subsets of a folder to take, all by default.
-    flip : bool
-        Whether to take their mirrored ``_Flip`` subsets too.
-    names : iterable of str, optional
-        Take only these samples.
-    exclude : iterable of str
-        Leave these out, which must be among the others.
-    limit : int, optional
-        Take only the first few.
+    select : SampleSelection
+        Which of their samples to take.
     root : path-like, optional
         Folder that the stored source paths are relative to; `data` if that is a folder, else the current one.
     weights : (uv_size, uv_size) array or path-like, optional
@@ -127,12 +119,11 @@ def build_shards(
         raise InputError(f"maps_from: {config.maps_from}, expected none: uvgen.import_maps takes finished maps")
     check_run(run)
     check_on_error(on_error)
-    check_limit(limit)
     out = output_folder(out)
     check_output(out, overwrite=overwrite)
     unread = about_unread(data) if isinstance(data, str | os.PathLike) else []
-    samples, root, model = _inputs(data, model, root, subsets, flip=flip)
-    samples = choose_samples(samples, names, exclude, limit)
+    samples, root, model = _inputs(data, model, root, subsets, flip=select.flip)
+    samples = select.of(samples)
     check_model_has(model, config.targets)
     SampleTurner.of(model, config)  # says so if the model cannot turn faces
     if out == root or (out.exists() and root.exists() and out.samefile(root)):
@@ -149,13 +140,15 @@ def build_shards(
             BuildJob(out, root, model, mirror, config, survey, on_error),
             plan_shards(samples, config.shard_size, config.copies),
             out,
-            DatasetConfig(config, model.name, model.content_sha256, hash_of_weights(constants)),
-            {**describe_plan(samples, config.copies), "annotated_dimensions": survey.dimensions},
-            constants,
+            NewSet(
+                DatasetConfig(config, model.name, model.content_sha256, hash_of_weights(constants)),
+                {**describe_plan(samples, config.copies), "annotated_dimensions": survey.dimensions},
+                constants,
+                mirror,
+                model,
+                [*survey.warnings, *unread],
+            ),
             run,
-            mirror=mirror,
-            model=model,
-            warnings=[*survey.warnings, *unread],
             state=_state_of(samples),
             overwrite=overwrite,
             progress=progress,

@@ -19,10 +19,10 @@ from uvgen.cameras import ImageCamera
 from uvgen.datasets.build import about_unread, constants_of, describe_plan, hash_of_weights, mirror_of
 from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.made_with import lie_in_the_models_frame, model_of_samples
-from uvgen.datasets.make_shards import BuildResult, make_shards
+from uvgen.datasets.make_shards import BuildResult, NewSet, make_shards
 from uvgen.datasets.mesh_worker import MeshJob, MeshReader
 from uvgen.datasets.output_folder import check_output, output_folder
-from uvgen.datasets.plan import ShardTask, check_limit, plan_shards
+from uvgen.datasets.plan import ShardTask, plan_shards
 from uvgen.datasets.quality.survey import Survey, SurveyJob, probes_of
 from uvgen.datasets.record import ShardResult, check_begun
 from uvgen.datasets.same_samples import check_same_samples
@@ -35,9 +35,9 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
 from uvgen.samples.colmap import COLMAP_FILES
 from uvgen.samples.files import check_source
-from uvgen.samples.find import Names, choose_samples
 from uvgen.samples.mesh_files import MeshSample, find_meshes, mesh_files_sha256
 from uvgen.samples.read import read_image
+from uvgen.samples.selection import SampleSelection
 from uvgen.wording import count, have, none_can_be
 
 
@@ -50,10 +50,7 @@ def import_meshes(
     cameras: str | os.PathLike[str] | None = None,
     config: BuildConfig | None = None,
     subsets: Sequence[str] = (),
-    flip: bool = True,
-    names: Names | None = None,
-    exclude: Names = (),
-    limit: int | None = None,
+    select: SampleSelection = SampleSelection(),
     weights: ArrayLike | str | os.PathLike[str] | None = None,
     run: RunOptions = RunOptions(),
     on_error: str = "skip",
@@ -79,7 +76,7 @@ def import_meshes(
         px.
     config : BuildConfig, optional
         Settings; `maps`, `keep` and `max_nme` must have their defaults.
-    subsets, flip, names, exclude, limit, weights, run, on_error, overwrite, progress
+    subsets, select, weights, run, on_error, overwrite, progress
         As for `uvgen.build_shards`.
 
     Returns
@@ -109,14 +106,13 @@ def import_meshes(
     config.check()
     check_run(run)
     check_on_error(on_error)
-    check_limit(limit)
     out, root = output_folder(out), Path(os.path.abspath(meshes if data is None else data))
     check_output(out, overwrite=overwrite)
     for folder in (root, Path(os.path.abspath(meshes))):
         if out.exists() and folder.exists() and out.samefile(folder):
             raise InputError(f"{out}: holds the samples, expected another folder for the shards")
     begin("listing meshes")
-    samples = choose_samples(find_meshes(root, meshes, cameras, subsets, flip=flip), names, exclude, limit)
+    samples = select.of(find_meshes(root, meshes, cameras, subsets, flip=select.flip))
     if model is None:
         model = model_of_samples(meshes)
     if model is None:
@@ -138,13 +134,15 @@ def import_meshes(
             MeshJob(out, root, model, mirror, config, Survey(), on_error),
             tasks,
             out,
-            DatasetConfig(config, model.name, model.content_sha256, hash_of_weights(constants)),
-            {**describe_plan(samples, config.copies), "annotated_dimensions": 2},
-            constants,
+            NewSet(
+                DatasetConfig(config, model.name, model.content_sha256, hash_of_weights(constants)),
+                {**describe_plan(samples, config.copies), "annotated_dimensions": 2},
+                constants,
+                mirror,
+                model,
+                [*_about_pairs(samples), *_about_frame(samples, meshes), *about_unread(root)],
+            ),
             run,
-            mirror=mirror,
-            model=model,
-            warnings=[*_about_pairs(samples), *_about_frame(samples, meshes), *about_unread(root)],
             state=_state_of(samples),
             overwrite=overwrite,
             progress=progress,

@@ -19,9 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 from uvgen.datasets.build import constants_of, describe_plan, hash_of_weights
 from uvgen.datasets.config import LARGEST_SIDE, SMALLEST_SIDE, BuildConfig, DatasetConfig
 from uvgen.datasets.imported_worker import ImportJob, hash_of_files
-from uvgen.datasets.make_shards import BuildResult, make_shards
+from uvgen.datasets.make_shards import BuildResult, NewSet, make_shards
 from uvgen.datasets.output_folder import check_output, output_folder
-from uvgen.datasets.plan import ShardTask, check_limit, plan_shards
+from uvgen.datasets.plan import ShardTask, plan_shards
 from uvgen.datasets.quality.map_comparison import compare_maps
 from uvgen.datasets.record import ShardResult
 from uvgen.datasets.same_samples import check_same_samples
@@ -43,6 +43,7 @@ from uvgen.samples.map_files import (
     read_map,
 )
 from uvgen.samples.read import read_image
+from uvgen.samples.selection import check_limit
 from uvgen.storage.folders import EXPORT_MARK
 from uvgen.wording import none_can_be
 
@@ -166,13 +167,14 @@ def import_maps(
             ImportJob(out, root, model, config, points, on_error),
             plan_shards(samples, config.shard_size),
             out,
-            DatasetConfig(config, model.name, model.content_sha256, hash_of_weights(constants)),
-            {**describe_plan(samples, 1), "annotated_dimensions": 2},
-            constants,
+            NewSet(
+                DatasetConfig(config, model.name, model.content_sha256, hash_of_weights(constants)),
+                {**describe_plan(samples, 1), "annotated_dimensions": 2},
+                constants,
+                model=model,
+                warnings=warnings,
+            ),
             run,
-            mirror=None,
-            model=model,
-            warnings=warnings,
             state=_state_of(samples, layout),
             overwrite=overwrite,
             progress=progress,

@@ -81,18 +81,40 @@ class BuildResult:
         }
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class NewSet:
+    """What a data set states beside its shards, and what is known about it.
+
+    Attributes
+    ----------
+    config, plan : DatasetConfig, mapping
+        What the index states; a set that was begun with others is refused.
+    constants : mapping of str to ndarray
+        Arrays that are the same for all samples.
+    mirror : TexelMirror or None
+        For the result.
+    model : MorphableModel or None
+        The set's, to find out why labels are far from the annotations; what makes them wrong is in the result's
+        warnings.
+    warnings : sequence of str
+        For the result.
+    """
+
+    config: DatasetConfig
+    plan: Mapping[str, Any]
+    constants: Mapping[str, NDArray[Any]]
+    mirror: TexelMirror | None = None
+    model: MorphableModel | None = None
+    warnings: Sequence[str] = ()
+
+
 def make_shards(
     job: Job[Unit, ShardResult],
     units: Sequence[Unit],
     out: Path,
-    config: DatasetConfig,
-    plan: Mapping[str, Any],
-    constants: Mapping[str, NDArray[Any]],
+    made: NewSet,
     run: RunOptions,
     *,
-    mirror: TexelMirror | None,
-    model: MorphableModel | None = None,
-    warnings: Sequence[str] = (),
     state: Callable[[Unit, str], str | None] | None = None,
     overwrite: bool,
     progress: Callable[[ShardResult], object] | None,
@@ -108,19 +130,10 @@ def make_shards(
         All shards of the set, each with its file name.
     out : Path
         The data set's folder.
-    config, plan : DatasetConfig, mapping
-        What the index states; a set that was begun with others is refused.
-    constants : mapping of str to ndarray
-        Arrays that are the same for all samples.
+    made : NewSet
+        What the set states beside its shards.
     run : RunOptions
         On how many processes, and what happens if one dies or takes too long.
-    mirror : TexelMirror or None
-        For the result.
-    model : MorphableModel, optional
-        The set's, to find out why labels are far from the annotations; what makes them wrong is in the result's
-        warnings.
-    warnings : sequence of str
-        For the result.
     state : callable, optional
         What the files of a skipped sample of a unit hold, by name: a shard is made anew if that has changed.
     overwrite, progress
@@ -138,9 +151,9 @@ def make_shards(
         If the folder cannot be written or holds a data set made with other settings, or no sample could be used.
     """
     started = time.perf_counter()
-    record = ShardRecord(
-        out, Index(__version__, config.to_plain(), dict(plan)), constants, units, state, overwrite=overwrite
-    )
+    config, model, warnings = made.config, made.model, made.warnings
+    begun = Index(__version__, config.to_plain(), dict(made.plan))
+    record = ShardRecord(out, begun, made.constants, units, state, overwrite=overwrite)
     run_job(job, units, record, out, run, progress=progress, doing=doing, count=lambda unit: unit.n_samples)
     index = record.index
     if not index.n_samples and not index.skipped:
@@ -167,7 +180,7 @@ def make_shards(
     seconds = time.perf_counter() - started
     skipped = tuple(index.skipped)
     return BuildResult(
-        index.n_samples, record.new_samples, skipped, files, size_bytes, seconds, mirror, quality, tuple(warnings)
+        index.n_samples, record.new_samples, skipped, files, size_bytes, seconds, made.mirror, quality, tuple(warnings)
     )
 
 

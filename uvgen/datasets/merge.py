@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from uvgen.datasets.config import UNSTATED, DatasetConfig
 from uvgen.datasets.fields import known_layouts, required_fields
-from uvgen.datasets.make_shards import BuildResult, make_shards
+from uvgen.datasets.make_shards import BuildResult, NewSet, make_shards
 from uvgen.datasets.naming import shard_file, subset_of_shard
 from uvgen.datasets.open import reader_of
 from uvgen.datasets.output_folder import check_output, output_folder
@@ -27,7 +27,7 @@ from uvgen.datasets.split_files import split_names
 from uvgen.errors import DatasetError, InputError
 from uvgen.jobs.options import RunOptions, check_run
 from uvgen.progress import advance
-from uvgen.samples.find import find_names
+from uvgen.samples.selection import find_names
 from uvgen.shards.constants import CONSTANTS, read_constants
 from uvgen.shards.format import Field
 from uvgen.shards.index import Index, ShardEntry, data_folder
@@ -210,9 +210,9 @@ def merge_shards(
         plan[REPEATED] = repeated
     job = MergeJob(out, config, untrusted, resized=shard_size is not None)
     return make_shards(
-        job, _plan(samples, config.build.shard_size), out, config, plan,
-        read_constants(folders[0], config.build.uv_size), run, mirror=None, overwrite=overwrite, progress=progress,
-        doing="copying",
+        job, _plan(samples, config.build.shard_size), out,
+        NewSet(config, plan, read_constants(folders[0], config.build.uv_size)), run, overwrite=overwrite,
+        progress=progress, doing="copying",
     )  # fmt: skip
 
 

@@ -13,9 +13,10 @@ from uvgen.datasets.fields import MAP_PARAMETERS, known_layouts, required_fields
 from uvgen.datasets.split_files import split_names
 from uvgen.errors import InputError, ModelError, UvgenError
 from uvgen.normalization import AUTO, Normalization, image_choice
-from uvgen.samples.find import find_names
+from uvgen.samples.selection import find_names
 from uvgen.shards.index import Index, data_folder
 from uvgen.shards.makers import Finish, Maker
+from uvgen.shards.pool import ShardDemands
 from uvgen.shards.reader import ShardReader
 
 if TYPE_CHECKING:  # trainers that read stored maps need neither numba nor scipy
@@ -116,10 +117,8 @@ def reader_of(
 ) -> ShardReader:
     """The reader of a data set whose index was read, which refuses shards without the fields of its configuration."""
     layouts, required = known_layouts(config.build), required_fields(config)
-    return ShardReader(
-        folder, index, config, made, expected=layouts, required=required, origin=index.config, check=check,
-        untrusted=untrusted, finish=finish,
-    )  # fmt: skip
+    demands = ShardDemands(layouts, tuple(required), dict(index.config), hashed=check, untrusted=untrusted)
+    return ShardReader(folder, index, config, made, demands, finish)
 
 
 class _Normalized:

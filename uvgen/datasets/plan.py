@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from uvgen.checks import number_in
 from uvgen.datasets.naming import shard_file
 from uvgen.samples.find import Sample
 from uvgen.storage.names import shortened
@@ -40,12 +39,6 @@ class ShardTask:
             for k, sample in enumerate(self.samples)
         ]
         return replace(self, samples=tuple(samples))
-
-
-def check_limit(limit: int | None) -> None:
-    """Raise InputError unless `limit` can be how many samples to take, or None for all: -1 would leave the last out."""
-    if limit is not None:
-        number_in(limit, "limit", 1, unit="samples", whole=True)
 
 
 def plan_shards(samples: Sequence[Sample], shard_size: int, copies: int = 1) -> list[ShardTask]:

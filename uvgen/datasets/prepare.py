@@ -29,7 +29,8 @@ from uvgen.described import described
 from uvgen.errors import DatasetError, InputError, UvgenError
 from uvgen.fitting.detectors import DETECTORS, Detector, FaceDetector, as_detector, detector_settings
 from uvgen.fitting.photographs import find_photographs
-from uvgen.fitting.worker import Photograph, open_table
+from uvgen.fitting.tasks import Photograph
+from uvgen.fitting.worker import open_table
 from uvgen.images.align5 import crop_from_points5
 from uvgen.images.codecs import JPEG_QUALITY
 from uvgen.jobs.options import RunOptions, check_run

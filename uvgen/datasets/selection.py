@@ -18,7 +18,7 @@ from uvgen.datasets.splits import group_samples
 from uvgen.described import described
 from uvgen.errors import InputError
 from uvgen.geometry import wrapped_deg
-from uvgen.samples.find import find_names
+from uvgen.samples.selection import find_names
 from uvgen.shards.reader import ShardReader
 
 

@@ -152,9 +152,7 @@ def evaluate_predictions(
     *,
     protocol: str | None = None,
     scores: Iterable[str] | str | None = None,
-    scale: str | float = "px",
-    frame: str | None = None,
-    convention: str | None = None,
+    reading: Reading | None = None,
     mask: str | os.PathLike[str] | None = None,
     model: "MorphableModel | str | os.PathLike[str] | None" = None,
     split: str | None = None,
@@ -174,8 +172,8 @@ def evaluate_predictions(
         Whose scores alone.
     scores : iterable of str, or "all", optional
         Keys of `uvgen.evaluation.scores.SCORES`; by default those that do not take long. Not with a protocol.
-    scale, frame, convention : str or float, str, str
-        How predictions are counted; see `uvgen.evaluation.predictions.Reading`.
+    reading : Reading, optional
+        How predictions are counted: see `uvgen.evaluation.Reading`.
     mask : path-like, optional
         Face texels, a weight mask's file (``uv_face_mask.png``, ``.npy``); by default those of the truth's weight mask
         that are not 0.
@@ -212,7 +210,7 @@ def evaluate_predictions(
     if protocol is not None:
         scores = PROTOCOLS[protocol].scores
     chosen = chosen_scores(SCORES if scores == ALL else scores)
-    reading = Reading(scale, frame, convention)
+    reading = reading or Reading()
     reading.check()
     loaded = None if model is None else as_model(model, untrusted=untrusted)
     true = open_truth(truth, model=loaded, split=split, untrusted=untrusted)

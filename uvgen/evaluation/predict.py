@@ -6,21 +6,21 @@ whatever the number of workers, and whether or not the work was interrupted.
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from uvgen.checks import check_several, choice
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
 from uvgen.evaluation.network import NetworkOptions, check_network_file, hash_network
 from uvgen.evaluation.network_trial import try_network
+from uvgen.evaluation.predict_options import PredictOptions
 from uvgen.evaluation.predict_record import INDEX, PredictRecord
-from uvgen.evaluation.predict_worker import CROPS, WRITTEN, Drawing, PredictedBatch, PredictedFace, PredictJob
+from uvgen.evaluation.predict_worker import PredictedBatch, PredictedFace, PredictJob
 from uvgen.fitting.detectors import AUTO, FaceDetector, as_detector, used_detector
 from uvgen.fitting.fitted import Unfitted
-from uvgen.fitting.folder import FACES, choose_detector, which_are_marked
+from uvgen.fitting.folder import choose_detector, which_are_marked
 from uvgen.fitting.photographs import find_photographs, in_batches, units_of
 from uvgen.fitting.worker import open_table
 from uvgen.jobs.options import RunOptions, check_run
@@ -28,7 +28,6 @@ from uvgen.jobs.run import run_job
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
-from uvgen.samples.read import EXIF
 from uvgen.wording import none_can_be
 
 _INDEX_STEM = Path(INDEX.file).stem
@@ -78,17 +77,12 @@ def predict_photographs(
     images: str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
-    options: NetworkOptions | None = None,
+    network_options: NetworkOptions | None = None,
     model: MorphableModel | str | os.PathLike[str] = BUILTIN,
     landmarks: str | os.PathLike[str] | None = None,
     boxes: str | os.PathLike[str] | None = None,
     detector: str | FaceDetector | None = AUTO,
-    faces: str = "largest",
-    crop: str = "auto",
-    exif: str = "apply",
-    write: Sequence[str] = ("mesh", "landmarks", "pose"),
-    draw: Drawing | None = None,
-    kind: str = "sparse",
+    options: PredictOptions = PredictOptions(),
     run: RunOptions = RunOptions(),
     overwrite: bool = False,
     untrusted: bool = False,
@@ -105,7 +99,7 @@ def predict_photographs(
     out : path-like
         Folder for the results, NAME.obj, .txt, .json, .npy and .png, and `predict.json`. One that an earlier call with
         the same arguments made is completed.
-    options : NetworkOptions, optional
+    network_options : NetworkOptions, optional
         What is to be known of the network beside its file.
     model : MorphableModel or path-like
         The one that the network's maps have the UV of: it says where landmarks and face are in them.
@@ -115,20 +109,8 @@ def predict_photographs(
         CSV of faces' boxes instead, see `uvgen.samples.box_tables`.
     detector
         As for `uvgen.fit_photographs`.
-    faces : {"largest", "all"}
-        Which faces of a photograph.
-    crop : {"auto", "training", "prnet", "prnet-detector", "whole"}
-        "training" is the training sets' square around the landmarks or box, "prnet" and "prnet-detector" PRNet's, see
-        `uvgen.crop_from_box`. "auto": the first around landmarks, the last around boxes. "whole": photographs are crops
-        already, and no face is looked for. If a face has not all of the 68 landmarks, the model is fitted to those
-        that it has.
-    exif : {"apply", "ignore"}
-        Whether photographs are turned upright as their EXIF orientation says; results are of what comes of it.
-    write : sequence of str
-        Some of `WRITTEN`: "mesh", the face as .obj with the photograph's colors; "landmarks", 68 lines of x y z, px;
-        "pose", angles, crop and more as .json; "map", the position map as .npy. All in px of the photograph.
-    draw, kind
-        `uvgen.draw_alignment`, or another function like it, and what it is to draw.
+    options : PredictOptions
+        How faces are cropped, and what is written of them.
     run, overwrite, untrusted
         As for `uvgen.fit_photographs`.
     progress : callable, optional
@@ -151,31 +133,25 @@ def predict_photographs(
 
     Examples
     --------
-    >>> uvgen.predict_photographs("network.onnx", "photos/", "predicted/", draw=uvgen.draw_alignment).faces[0].yaw_deg
+    >>> uvgen.predict_photographs("network.onnx", "photos/", "predicted/", detector="dlib").faces[0].yaw_deg
     """
     started = time.perf_counter()
     check_run(run)
-    for value, name, allowed in ((faces, "faces", FACES), (crop, "crop", CROPS), (exif, "exif", EXIF)):
-        choice(value, name, allowed)
-    check_several(write, "write")
-    for item in write:
-        choice(item, "write", tuple(WRITTEN))
-    if not write and draw is None:
-        raise InputError("write: nothing, and no drawing, expected one of them")
-    if boxes is not None and (landmarks is not None or crop == "whole"):
+    is_whole = options.crop == "whole"
+    if boxes is not None and (landmarks is not None or is_whole):
         raise InputError(f"boxes: given with {'landmarks' if landmarks is not None else 'crop = whole'}, expected one")
-    if crop == "whole" and landmarks is not None:
+    if is_whole and landmarks is not None:
         raise InputError("landmarks: given with crop = whole, which looks for no faces; expected one")
-    chosen = options or NetworkOptions()
-    chosen.check()
+    network_options = network_options or NetworkOptions()
+    network_options.check()
     root, target, file = (Path(os.path.abspath(path)) for path in (images, out, network))
     INDEX.check_folder(target)
     check_network_file(file)
     sha256 = hash_network(file)
-    sizes = try_network(file, sha256, chosen, run.timeout)  # what is wrong with it is said before any work
+    sizes = try_network(file, sha256, network_options, run.timeout)  # what is wrong with it is said before any work
     begin("listing photographs")
-    photographs = find_photographs(root, target, faces)
-    if "pose" in write:
+    photographs = find_photographs(root, target, options.faces)
+    if "pose" in options.write:
         photographs = [
             replace(one, problem=one.problem or _CALLED_LIKE_INDEX) if one.name.casefold() == _INDEX_STEM else one
             for one in photographs
@@ -183,7 +159,7 @@ def predict_photographs(
     where = None if landmarks is None else Path(os.path.abspath(landmarks))
     table_file = None if boxes is None else Path(os.path.abspath(boxes))
     found, notice, disputed = as_detector(detector), "", dict[Path, str]()
-    if boxes is None and crop != "whole":
+    if boxes is None and not is_whole:
         table = open_table(where)
         marked, disputed = which_are_marked(photographs, where, table)
         stated = INDEX.stated_detector(target, overwrite=overwrite)
@@ -191,8 +167,8 @@ def predict_photographs(
     else:
         found = None
     job = PredictJob(
-        root, target, file, sha256, chosen, as_model(model, untrusted=untrusted), where, table_file, found, faces, crop,
-        exif, tuple(dict.fromkeys(write)), draw, kind, disputed,
+        root, target, file, sha256, network_options, as_model(model, untrusted=untrusted), where, table_file, found,
+        options, disputed,
     )  # fmt: skip
     record = PredictRecord(job, photographs, overwrite=overwrite)
     run_job(

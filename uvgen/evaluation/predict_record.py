@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from uvgen.evaluation.predict_worker import WRITTEN, PredictedFace, PredictJob, face_table, made_of
+from uvgen.evaluation.predict_options import WRITTEN
+from uvgen.evaluation.predict_worker import PredictedFace, PredictJob, face_table, made_of
 from uvgen.fitting.face_record import FaceIndex, FaceRecord, check_face_name
-from uvgen.fitting.worker import Photograph
+from uvgen.fitting.tasks import Photograph
 from uvgen.storage.folders import PREDICT_INDEX
 from uvgen.storage.names import brief
 

@@ -4,10 +4,10 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,20 +15,20 @@ from threadpoolctl import threadpool_limits
 
 from uvgen.errors import DatasetError, InputError, MeshFileError, UvgenError
 from uvgen.evaluation.network import Network, NetworkOptions, hash_network
+from uvgen.evaluation.predict_options import WRITTEN, PredictOptions
 from uvgen.fitting.detectors import FaceDetector, detector_settings
 from uvgen.fitting.fitted import Unfitted
 from uvgen.fitting.landmarks import FEWEST_POINTS, fit_landmarks
+from uvgen.fitting.tasks import FitTask, Photograph, PhotographJob
 from uvgen.fitting.worker import (
     FaceTools,
-    FitTask,
-    Photograph,
     faces_of,
     open_photograph,
     open_table,
     state_of,
 )
 from uvgen.geometry import crop_to_image, similarity_scale
-from uvgen.images.crop import CROP_METHODS, crop_from_box, crop_from_landmarks
+from uvgen.images.crop import crop_from_box, crop_from_landmarks
 from uvgen.images.picture import Picture
 from uvgen.images.warp import warp_image
 from uvgen.maps.readings import map_to_landmarks, map_to_mesh, map_to_pose
@@ -44,20 +44,6 @@ from uvgen.storage.names import printable
 from uvgen.storage.reading import read_file
 
 _MOST_BYTES = 1 << 28
-
-WRITTEN = {"mesh": ".obj", "landmarks": ".txt", "pose": ".json", "map": ".npy"}
-"""What can be written of a face, and the suffix of its file. A drawing is a .png."""
-
-CROPS = ("auto", *CROP_METHODS, "whole")
-"""Where a face's crop comes from, see `predict_photographs`."""
-
-
-class Drawing(Protocol):
-    """What draws a face over its photograph: `uvgen.draw_alignment`."""
-
-    def __call__(
-        self, image: NDArray[np.uint8], face: NDArray[np.float32], kind: str, *, model: MorphableModel
-    ) -> NDArray[np.uint8]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,24 +83,19 @@ class PredictedBatch:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PredictJob:
+class PredictJob(PhotographJob):
     """What every process that predicts needs; as the arguments of `predict_photographs`, with absolute paths."""
 
     root: Path
     out: Path
     network: Path
     network_sha256: str
-    options: NetworkOptions
+    network_options: NetworkOptions
     model: MorphableModel
     landmarks: Path | None
     boxes: Path | None
     detector: FaceDetector | None
-    faces: str
-    crop: str
-    exif: str
-    write: tuple[str, ...]
-    draw: Drawing | None
-    kind: str
+    options: PredictOptions
     disputed: Mapping[Path, str]
 
     def open(self) -> Callable[[FitTask], PredictedBatch]:
@@ -124,16 +105,7 @@ class PredictJob:
                 f"{self.network}: has changed since the run began; keep a network's files as they are while it runs, "
                 "and run the command again"
             )
-        return partial(_predict, FaceTools(self, face_table(self)), Network(self.network, self.options))
-
-    def parts(self, task: FitTask) -> list[FitTask]:
-        """Each photograph alone, to be tried."""
-        return [replace(task, photographs=(one,), trial=True) for one in task.photographs]
-
-    def without(self, task: FitTask, causes: Mapping[int, str]) -> FitTask:
-        """The task without photographs at which processes die."""
-        photographs = [replace(one, problem=causes.get(k, one.problem)) for k, one in enumerate(task.photographs)]
-        return replace(task, photographs=tuple(photographs))
+        return partial(_predict, FaceTools(self, face_table(self)), Network(self.network, self.network_options))
 
     @property
     def decode(self) -> str:
@@ -141,16 +113,17 @@ class PredictJob:
 
         Not by whether a detector is needed, which another run on the same folder may not know.
         """
-        return "full" if "mesh" in self.write or self.draw is not None else "reduced"
+        return "full" if "mesh" in self.options.write or self.options.draw is not None else "reduced"
 
     def settings(self) -> dict[str, Any]:
         """What `predict.json` states of how the folder was made."""
         return {
-            "network": self.network.name, "network_sha256": self.network_sha256, **asdict(self.options),
+            "network": self.network.name, "network_sha256": self.network_sha256, **asdict(self.network_options),
             "model": self.model.name, "model_sha256": self.model.content_sha256,
             **detector_settings(self.detector),
-            "which_faces": self.faces, "crop": self.crop, "exif": self.exif, "write": list(self.write),
-            "drawing": None if self.draw is None else self.kind,
+            "which_faces": self.faces, "crop": self.options.crop, "exif": self.exif,
+            "write": list(self.options.write),
+            "drawing": None if self.options.draw is None else self.options.kind,
             **({"decode": self.decode} if self.decode != "full" else {}),  # as in folders from before
         }  # fmt: skip
 
@@ -162,7 +135,7 @@ def face_table(job: PredictJob) -> LandmarkTable | None:
 
 def made_of(job: PredictJob, table: LandmarkTable | None, photograph: Photograph) -> str:
     """What `PredictedFace.made_of` would be now; that of nothing if the photograph cannot be read."""
-    if job.crop != "whole":
+    if job.options.crop != "whole":
         return state_of(job, table, photograph)
     try:
         return hashlib.sha256(read_file(photograph.path, _MOST_BYTES)).hexdigest()
@@ -201,7 +174,7 @@ def _predict(tools: FaceTools[PredictJob], network: Network, task: FitTask) -> P
 
 def _found(tools: FaceTools[PredictJob], photograph: Photograph) -> tuple[list[FaceLandmarks], Picture, str]:
     """The faces of a photograph, the photograph, and the hash of what they are made of."""
-    if tools.job.crop != "whole":
+    if tools.job.options.crop != "whole":
         return faces_of(tools, photograph, tools.job.decode)
     if photograph.problem:
         raise UvgenError(f"{photograph.path}: {photograph.problem}")
@@ -224,7 +197,9 @@ def _similarity(job: PredictJob, face: FaceLandmarks, shape: tuple[int, ...], si
     if face.scheme == "box":
         if np.ptp(face.points, axis=0).max() < SMALLEST_PX:
             raise InputError(f"{face.source}: a box within {SMALLEST_PX} px, expected px of the image")
-        return crop_from_box(face.points.ravel(), size, "prnet-detector" if job.crop == "auto" else job.crop)
+        return crop_from_box(
+            face.points.ravel(), size, "prnet-detector" if job.options.crop == "auto" else job.options.crop
+        )
     points, weights = to_68(face)
     known = weights > 0
     if known.any() and (problem := unlike_face(points[known], face.source)):
@@ -236,9 +211,9 @@ def _similarity(job: PredictJob, face: FaceLandmarks, shape: tuple[int, ...], si
             )
         with threadpool_limits(1, user_api="blas"):
             points = fit_landmarks(points[None], job.model, shape[0], scores=weights[None]).points[0]
-    if job.crop == "prnet-detector":
-        return crop_from_box([*points.min(axis=0), *points.max(axis=0)], size, job.crop)
-    return crop_from_landmarks(points, size, "training" if job.crop == "auto" else job.crop)
+    if job.options.crop == "prnet-detector":
+        return crop_from_box([*points.min(axis=0), *points.max(axis=0)], size, job.options.crop)
+    return crop_from_landmarks(points, size, "training" if job.options.crop == "auto" else job.options.crop)
 
 
 def _written(
@@ -250,11 +225,11 @@ def _written(
     landmarks, pose = map_to_landmarks(position_map, job.model), map_to_pose(position_map, job.model)
     pitch, yaw, roll = np.rad2deg(pose.angles_rad).tolist()
     source, path = printable(_below(job, face.source)), job.out / name
-    suffixes = (*(WRITTEN[item] for item in job.write), *([".png"] if job.draw is not None else []))
+    suffixes = (*(WRITTEN[item] for item in job.options.write), *([".png"] if job.options.draw is not None else []))
     content: dict[str, bytes] = {}
-    if "landmarks" in job.write:
+    if "landmarks" in job.options.write:
         content[".txt"] = "".join(f"{x:.4f} {y:.4f} {z:.4f}\n" for x, y, z in landmarks.tolist()).encode()
-    if "pose" in job.write:
+    if "pose" in job.options.write:
         about = {
             "image": shown, "image_size": list(picture.shape[:2]), "source": source,
             "pitch_deg": pitch, "yaw_deg": yaw, "roll_deg": roll, "scale_px_per_um": pose.scale,
@@ -264,21 +239,21 @@ def _written(
             "landmarks": np.round(landmarks, 4).astype(float).tolist(),
         }  # fmt: skip
         content[".json"] = (json.dumps(about, indent=1) + "\n").encode()
-    if "map" in job.write:
+    if "map" in job.options.write:
         buffer = io.BytesIO()
         np.save(buffer, position_map)
         content[".npy"] = buffer.getvalue()
     for suffix, data in content.items():
         with _target(job, path, suffix) as temporary:
             temporary.write_bytes(data)
-    if "mesh" in job.write:
+    if "mesh" in job.options.write:
         vertices, triangles, _ = map_to_mesh(position_map, job.model)
         colors = map_to_mesh(unwrap(picture.pixels, position_map)[0], job.model)[0]  # the same texels
         write_obj(path.with_name(path.name + ".obj"), vertices, triangles, colors=np.clip(colors, 0, 255))
-    if job.draw is not None:
+    if job.options.draw is not None:
         from PIL import Image
 
-        drawing = job.draw(picture.pixels, position_map, job.kind, model=job.model)
+        drawing = job.options.draw(picture.pixels, position_map, job.options.kind, model=job.model)
         with _target(job, path, ".png") as temporary:
             Image.fromarray(drawing).save(temporary, "PNG")
     return PredictedFace(name, shown, pitch, yaw, roll, source, suffixes, state)

@@ -16,8 +16,6 @@
 """
 
 import os
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +27,7 @@ from uvgen.checks import choice
 from uvgen.datasets.open import open_shards
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.evaluation.faces import Faces
+from uvgen.evaluation.prediction_files import MOST_BYTES, array_of_faces, files_of, points_of_lines, suffixes_of_predict
 from uvgen.evaluation.truth import TrueFace, Truth
 from uvgen.maps.landmarks import read_landmarks
 from uvgen.meshes.read import MESH_SUFFIXES, read_mesh
@@ -38,9 +37,7 @@ from uvgen.samples.map_files import IMAGE_SHIFTS
 from uvgen.samples.parameter_list import VECTORS
 from uvgen.samples.read import read_annotation
 from uvgen.storage.folders import DATASET_INDEX, PREDICT_INDEX
-from uvgen.storage.names import brief
 from uvgen.storage.npy import as_float64, read_npy_file
-from uvgen.storage.text import number_of, read_text
 from uvgen.wording import count
 
 if TYPE_CHECKING:
@@ -51,12 +48,7 @@ SHIFTS = {**IMAGE_SHIFTS, "matlab": (1.0, 1.0)}
 """Pixels of the original image by which labels of a convention lie right of and below the exact ones."""
 
 FRAMES = ("crop", "image")
-_OF_EXPORTS = "weight_mask.npy"  # lies beside the maps that `uvgen export` writes
-_SUFFIXES = (".npy", ".mat", *MESH_SUFFIXES)
-_MOST_BYTES = 1 << 34
-_MOST_TEXT = 1 << 20  # of 68 lines
 _FARTHEST_PX = 1e9  # farther ones are of another unit or damaged, and their squares soon no numbers
-_MOST_FILES = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +132,13 @@ class Predictions:
             self._rows = {name: k for k, name in enumerate(self._shards.names)}
             there = set(self._rows)
         elif self.path.is_dir():
-            suffixes: tuple[str, ...] = _SUFFIXES
+            suffixes = None
             if (self.path / PREDICT_INDEX).exists():
-                suffixes = _of_photographs(self.path, has_maps=truth.reading is not None)
+                suffixes = suffixes_of_predict(self.path, has_maps=truth.reading is not None)
             self._files, self.unexpected = files_of(self.path, names, suffixes)
             there = set(self._files)
         else:
-            self._array = _all_faces(self.path, len(names))
+            self._array = array_of_faces(self.path, len(names))
             there = set(names)
         self.missing = [name for name in names if name not in there]
         self.unexpected += sorted(there - set(names))
@@ -197,8 +189,8 @@ class Predictions:
         if suffix in MESH_SUFFIXES:
             return self._placed(self._of_mesh(path), face)
         if suffix == ".txt":
-            return self._placed(self._as_faces(_points_of_lines(path), face, str(path)), face)
-        array = read_npy_file(path, SampleError, most_bytes=_MOST_BYTES)
+            return self._placed(self._as_faces(points_of_lines(path), face, str(path)), face)
+        array = read_npy_file(path, SampleError, most_bytes=MOST_BYTES)
         if array.ndim == 1 and len(array) > 8:
             return self._of_vector(array, face, str(path))
         return self._placed(self._as_faces(array, face, str(path)), face)
@@ -320,86 +312,3 @@ def _moved(points: NDArray[Any], matrix: NDArray[np.float64]) -> NDArray[np.floa
     with np.errstate(invalid="ignore"):  # infinity and NaN are counted later
         plane = points[..., :2] @ matrix[:2, :2].T + matrix[:2, 2]
         return np.concatenate([plane, points[..., 2:] * np.sqrt(abs(np.linalg.det(matrix[:2, :2])))], axis=-1)
-
-
-def _all_faces(path: Path, n: int) -> NDArray[Any]:
-    """The array of all faces of a file."""
-    if path.suffix.lower() != ".npy":
-        raise InputError(f"{path}: {path.suffix or 'no suffix'}, expected a .npy file, a folder or shards")
-    array = read_npy_file(path, DatasetError, most_bytes=_MOST_BYTES)
-    if array.ndim not in (3, 4) or len(array) != n:
-        shape = " x ".join(map(str, array.shape)) or "one number"
-        raise DatasetError(f"{path}: {shape}, expected predictions of {count(n, 'face')} in the truth's order, N first")
-    return array
-
-
-def _of_photographs(folder: Path, has_maps: bool) -> tuple[str, ...]:
-    """The one kind of file to compare of those that `uvgen predict` writes for each face."""
-    there = {path.suffix for path in folder.rglob("*.*")}
-    wanted = (".npy", ".txt") if has_maps else (".txt",)
-    for suffix in wanted:
-        if suffix in there:
-            return (suffix,)
-    raise DatasetError(f"{folder}: no landmarks, expected what `uvgen predict --write landmarks` writes")
-
-
-def _points_of_lines(path: Path) -> NDArray[np.float64]:
-    """The points of a file with a line `x y z` each."""
-    what = "68 landmarks, a line x y z each"
-    try:
-        lines = read_text(path, what, most_bytes=_MOST_TEXT).splitlines()
-        points = [[number_of(word) for word in line.split()] for line in lines if line.strip()]
-    except InputError as error:
-        raise SampleError(str(error)) from error
-    except OSError as error:
-        raise SampleError(f"{path}: cannot be read ({error.strerror or brief(error)}), expected {what}") from error
-    except ValueError as error:
-        raise SampleError(f"{path}: {brief(error)}, expected {what}") from error
-    if len(lengths := {len(point) for point in points}) > 1:
-        raise SampleError(f"{path}: lines of {min(lengths)} to {max(lengths)} numbers, expected {what}")
-    return np.array(points, np.float64)
-
-
-def files_of(
-    root: Path, names: Sequence[str], suffixes: tuple[str, ...] = _SUFFIXES
-) -> tuple[dict[str, Path], list[str]]:
-    """The files in a folder that are predictions, by the faces that they are for, and those that are for none.
-
-    A file without its face's folder counts if no other face is called so. DatasetError if two are for one face.
-    """
-    return _match(_files(root, suffixes), names)
-
-
-def _files(root: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    """Files of predictions by their path in the folder, without the suffix."""
-    found: dict[str, Path] = {}
-
-    def fail(error: OSError) -> None:
-        raise DatasetError(f"{error.filename}: cannot be listed ({error.strerror}), expected predictions") from error
-
-    for folder, folders, names in os.walk(root, onerror=fail):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            path = Path(folder, name)
-            if path.suffix.lower() not in suffixes or name.startswith(".") or path == root / _OF_EXPORTS:
-                continue
-            key = path.relative_to(root).with_suffix("").as_posix()
-            if key in found:
-                raise DatasetError(f"{path}: {found[key].name} has the same name, expected one file for each face")
-            found[key] = path
-            if len(found) > _MOST_FILES:
-                raise DatasetError(f"{root}: more than {_MOST_FILES} files, expected a folder of predictions")
-    return found
-
-
-def _match(files: dict[str, Path], names: Sequence[str]) -> tuple[dict[str, Path], list[str]]:
-    """Files by the names of the faces that they are for, and files for no face."""
-    last = Counter(name.rpartition("/")[2] for name in names)
-    matched, used = dict[str, Path](), set[str]()
-    for name in names:
-        short = name.rpartition("/")[2]
-        keys = (name, *([short] if last[short] == 1 else []))
-        if (key := next((key for key in keys if key in files), None)) is not None:
-            matched[name] = files[key]
-            used.add(key)
-    return matched, sorted(set(files) - used)

@@ -13,8 +13,8 @@ from uvgen.errors import DatasetError, OutputError
 from uvgen.fitting.detectors import DETECTORS
 from uvgen.fitting.fitted import Unfitted
 from uvgen.fitting.folder_record import FolderIndex, FolderRecord
+from uvgen.fitting.tasks import FitTask, Photograph
 from uvgen.fitting.video.files import remove_emptied
-from uvgen.fitting.worker import FitTask, Photograph
 from uvgen.progress import begin
 from uvgen.storage.names import brief, safe_name
 

@@ -11,27 +11,24 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from uvgen.checks import choice, number_in
 from uvgen.described import described
 from uvgen.errors import DatasetError, DependencyError, InputError, to_install
 from uvgen.fitting.detectors import AUTO, DETECTORS, FaceDetector, as_detector, used_detector
 from uvgen.fitting.fitted import FittedBatch, FittedFace, Unfitted
-from uvgen.fitting.landmarks import JAWS
+from uvgen.fitting.options import FitOptions
 from uvgen.fitting.photographs import find_photographs, in_batches
 from uvgen.fitting.record import INDEX, FitRecord, check_fit_folder, plain_face
-from uvgen.fitting.worker import FitJob, Photograph, open_table
+from uvgen.fitting.tasks import Photograph
+from uvgen.fitting.worker import FitJob, open_table
 from uvgen.jobs.options import RunOptions, check_run
 from uvgen.jobs.run import run_job
-from uvgen.models.load import BUILTIN, as_model
+from uvgen.models.load import BUILTIN, as_model, where_read
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
 from uvgen.samples.landmark_claims import disputed_landmarks
 from uvgen.samples.landmark_files import has_landmarks, says_nothing
 from uvgen.samples.landmark_tables import LandmarkTable
-from uvgen.samples.read import EXIF
 from uvgen.wording import none_can_be
-
-FACES = ("largest", "all")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +76,7 @@ def fit_photographs(
     model: MorphableModel | str | os.PathLike[str] = BUILTIN,
     landmarks: str | os.PathLike[str] | None = None,
     detector: str | FaceDetector | None = AUTO,
-    faces: str = "largest",
-    jaw: str = "contour",
-    same_person: bool = False,
-    refine: bool = False,
-    max_residual: float | None = None,
-    exif: str = "apply",
+    options: FitOptions = FitOptions(),
     run: RunOptions = RunOptions(),
     overwrite: bool = False,
     untrusted: bool = False,
@@ -107,20 +99,8 @@ def fit_photographs(
     detector : str, FaceDetector or None
         Finds landmarks of photographs that no file has landmarks of: one of `uvgen.fitting.detectors.DETECTORS`;
         "auto", the default, is the first that is installed; None uses no detector.
-    faces : {"largest", "all"}
-        Which faces of a photograph to fit.
-    jaw : {"contour", "fixed"}
-        See `uvgen.fit_landmarks`.
-    same_person : bool
-        Whether the photographs in each folder are one person's, and get one shape; with the largest faces only.
-    refine : bool
-        Whether faces are brought closer to their photographs, by the colors that the model gives them; it needs an
-        albedo. See `uvgen.fitting.refine`.
-    max_residual : float, optional
-        Leave out faces with a larger residual: 0.05 is 5 %. Without it, those above 15 %, which are no faces.
-    exif : {"apply", "ignore"}
-        Whether photographs are turned upright as their EXIF orientation says, and written so. Landmark files
-        refer to the photographs as written.
+    options : FitOptions
+        How faces are fitted.
     run : RunOptions
         As for `uvgen.build_shards`; a task is a few photographs.
     overwrite : bool
@@ -138,7 +118,7 @@ def fit_photographs(
     Raises
     ------
     InputError
-        If an argument is out of range, or there are neither landmarks nor a detector.
+        If there are neither landmarks nor a detector, or the model has no albedo to refine with.
     DependencyError
         If the detector's package is not installed.
     DatasetError
@@ -152,32 +132,20 @@ def fit_photographs(
     """
     started = time.perf_counter()
     check_run(run)
-    choice(faces, "faces", FACES)
-    choice(jaw, "jaw", JAWS)
-    choice(exif, "exif", EXIF)
-    if same_person and faces == "all":
-        raise InputError("same_person: with faces = all, expected largest: others in the pictures are other people")
-    if max_residual is not None:
-        max_residual = number_in(max_residual, "max_residual", 0)
-    if refine and same_person:
-        raise InputError("refine: does not go with same_person, which gives all photographs one shape")
     root, out = Path(os.path.abspath(images)), Path(os.path.abspath(out))
     check_fit_folder(out)
     begin("listing photographs")
-    photographs = find_photographs(root, out, faces)
+    photographs = find_photographs(root, out, options.faces)
     where = None if landmarks is None else Path(os.path.abspath(landmarks))
     table = open_table(where)  # before any work
     marked, disputed = which_are_marked(photographs, where, table)
     stated = INDEX.stated_detector(out, overwrite=overwrite)
     chosen, notice = choose_detector(as_detector(detector), stated, some=any(marked), all_marked=all(marked))
     opened = as_model(model, untrusted=untrusted)
-    if refine and opened.albedo_mean is None:
+    if options.refine and opened.albedo_mean is None:
         raise InputError(f"model: {opened.name} has no albedo, expected one with it; do not refine")
-    file = BUILTIN if model == BUILTIN else None if opened.path is None else str(opened.path)
-    job = FitJob(
-        root, out, opened, file, where, chosen, faces, jaw, max_residual, exif, refine, disputed,
-    )  # fmt: skip
-    record = FitRecord(job, photographs, same_person=same_person, overwrite=overwrite)
+    job = FitJob(root, out, opened, where_read(model, opened), where, chosen, options, disputed)
+    record = FitRecord(job, photographs, same_person=options.same_person, overwrite=overwrite)
     run_job(
         job, record.units, record, out, run, group=in_batches,
         progress=progress, doing="fitting", count=lambda task: len(task.photographs), of="photograph",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from uvgen.errors import DatasetError
-from uvgen.fitting.worker import FitTask, Photograph
+from uvgen.fitting.tasks import FitTask, Photograph
 from uvgen.samples.image_folders import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from uvgen.storage.folders import (
     EXPORT,

@@ -11,7 +11,8 @@ from uvgen.errors import OutputError, SettingsError
 from uvgen.fitting.face_record import FaceIndex, FaceRecord, check_face_name
 from uvgen.fitting.fitted import FittedFace, FittedFrame
 from uvgen.fitting.photographs import units_of
-from uvgen.fitting.worker import FitJob, Photograph, open_table, settings, state_of
+from uvgen.fitting.tasks import Photograph
+from uvgen.fitting.worker import FitJob, open_table, settings, state_of
 from uvgen.samples.image_folders import IMAGE_SUFFIXES
 from uvgen.storage.folders import FIT_INDEX
 from uvgen.storage.names import brief

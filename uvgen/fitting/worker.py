@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -24,7 +24,9 @@ from uvgen.fitting.fitted import (
     usable_points,
 )
 from uvgen.fitting.landmarks import LandmarkFit, fit_landmarks
+from uvgen.fitting.options import FitOptions
 from uvgen.fitting.refine import FaceCrop, refine_fit
+from uvgen.fitting.tasks import FitTask, Photograph, PhotographJob
 from uvgen.images.codecs import encode_jpeg
 from uvgen.images.orientation import exif_orientation
 from uvgen.images.picture import Picture
@@ -44,35 +46,8 @@ MOST_BYTES = 1 << 28
 _QUALITY = 95  # of photographs that are turned upright
 
 
-@dataclass(frozen=True, slots=True)
-class Photograph:
-    """An image to fit: its file, and the name of its sample in the output, ``PERSON/NAME`` or ``NAME``."""
-
-    path: Path
-    name: str
-    problem: str = ""
-
-    def shown(self, root: Path) -> str:
-        """Its path below the folder of photographs, for `fit.json` and people."""
-        return printable(self.path.relative_to(root).as_posix())
-
-
-@dataclass(frozen=True, slots=True)
-class FitTask:
-    """Photographs to fit at once; if `same_person`, all are one person's. A `trial` writes nothing."""
-
-    photographs: tuple[Photograph, ...]
-    same_person: bool = False
-    trial: bool = False
-
-    @property
-    def name(self) -> str:
-        """For messages."""
-        return self.photographs[0].name
-
-
 @dataclass(frozen=True, slots=True, eq=False)
-class FitJob:
+class FitJob(PhotographJob):
     """Everything that a process which fits photographs needs.
 
     Attributes
@@ -87,16 +62,8 @@ class FitJob:
         Folder or table of landmarks; beside the photographs if None.
     detector : FaceDetector or None
         Finds landmarks if no file has some.
-    faces : {"largest", "all"}
-        Which faces of a photograph.
-    jaw : {"contour", "fixed"}
-        See `fit_landmarks`.
-    max_residual : float or None
-        Faces above it are left out.
-    refine : bool
-        Whether faces are brought closer to their photographs, see `uvgen.fitting.refine`.
-    exif : {"apply", "ignore"}
-        Whether photographs are turned upright as their EXIF orientation says; landmarks refer to the result.
+    options : FitOptions
+        How faces are fitted.
     disputed : mapping of Path to str
         Photographs whose landmarks are another one's, see `uvgen.samples.landmark_claims`.
     """
@@ -107,25 +74,12 @@ class FitJob:
     model_file: str | None
     landmarks: Path | None
     detector: FaceDetector | None
-    faces: str
-    jaw: str
-    max_residual: float | None
-    exif: str
-    refine: bool
+    options: FitOptions
     disputed: Mapping[Path, str]
 
     def open(self) -> Callable[[FitTask], FittedBatch]:
         """The function that fits some photographs."""
         return partial(_fit, FaceTools(self))
-
-    def parts(self, task: FitTask) -> list[FitTask]:
-        """Each photograph alone, to be tried."""
-        return [replace(task, photographs=(one,), same_person=False, trial=True) for one in task.photographs]
-
-    def without(self, task: FitTask, causes: Mapping[int, str]) -> FitTask:
-        """The task without photographs at which processes die."""
-        photographs = [replace(one, problem=causes.get(k, one.problem)) for k, one in enumerate(task.photographs)]
-        return replace(task, photographs=tuple(photographs))
 
 
 class FaceJob(Protocol):
@@ -224,27 +178,27 @@ def _fit(tools: FaceTools[FitJob], task: FitTask) -> FittedBatch:
             good, bad = _usable(job, photograph, found, picture.pixels, made_of)
         faces += good
         skipped += bad
-        if not (job.refine and good):  # what takes long is done: finding landmarks, or else refining, below
+        if not (job.options.refine and good):  # what takes long is done: finding landmarks, or else refining, below
             advance(1)
     fitted = list[FittedFace]()
     if faces:
         points, weights = np.stack([face.points for face in faces]), np.stack([face.weights for face in faces])
         sizes = np.array([face.size for face in faces])
         person = [0] * len(faces) if task.same_person else None
-        fit = fit_landmarks(points, model, sizes[:, 1], scores=weights, jaw=job.jaw, person=person)
+        fit = fit_landmarks(points, model, sizes[:, 1], scores=weights, jaw=job.options.jaw, person=person)
         written = _Picture(job)
         doubts = landmark_doubts(points, weights, fit, model, sizes)
         for k, face in enumerate(faces):
-            own, why = fit.face(k), rejection(fit.face(k), job.max_residual, doubts[k])
+            own, why = fit.face(k), rejection(fit.face(k), job.options.max_residual, doubts[k])
             if face.crop is not None and not why:
                 own = refine_fit(face.crop, face.size[1], face.points, face.weights, own, model)
-                why = rejection(own, job.max_residual, doubts[k])
+                why = rejection(own, job.options.max_residual, doubts[k])
             if why:
                 skipped.append(_unfitted(job, face.photograph, face.name, f"{face.source}: {why}"))
             elif not task.trial:
                 fitted.append(_written(job, face, own, written.of(face.photograph.path)))
             is_last = k + 1 == len(faces) or faces[k + 1].photograph is not face.photograph
-            if job.refine and is_last:
+            if job.options.refine and is_last:
                 advance(1)
     return FittedBatch(tuple(one.name for one in task.photographs), tuple(fitted), tuple(skipped))
 
@@ -322,7 +276,7 @@ def _usable(
         if problem:
             skipped.append(_unfitted(job, photograph, name, f"{problem} ({photograph.path})"))
         else:
-            crop = FaceCrop.of(image, points) if job.refine else None
+            crop = FaceCrop.of(image, points) if job.options.refine else None
             faces.append(_Face(photograph, name, points, weights, size, face.source, made_of, crop))
     return faces, skipped
 
@@ -356,6 +310,6 @@ def settings(job: FitJob) -> dict[str, Any]:
         "model": job.model.name, "model_file": job.model_file,
         "model_sha256": job.model.content_sha256,
         **detector_settings(job.detector),
-        "which_faces": job.faces, "jaw": job.jaw, "max_residual": job.max_residual, "exif": job.exif,
-        "refine": job.refine,
+        "which_faces": job.faces, "jaw": job.options.jaw, "max_residual": job.options.max_residual, "exif": job.exif,
+        "refine": job.options.refine,
     }  # fmt: skip

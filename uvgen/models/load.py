@@ -66,6 +66,13 @@ def load_model(path: str | PathLike[str], *, untrusted: bool = False) -> Morphab
         return _load(Path(path), untrusted=untrusted)
 
 
+def where_read(given: MorphableModel | str | PathLike[str], model: MorphableModel) -> str | None:
+    """Where a model, given as this, can be read again: its file, "builtin", or nowhere."""
+    if given == BUILTIN:
+        return BUILTIN
+    return None if model.path is None else str(model.path)
+
+
 def _load(path: Path, *, untrusted: bool) -> MorphableModel:
     if not path.exists():
         raise ModelError(f"{path}: no such file, expected a model ({_EXPECTED})")

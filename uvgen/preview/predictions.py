@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from uvgen.checks import check_array, check_several, number_in
 from uvgen.datasets.open import open_shards, own_model
 from uvgen.errors import DatasetError, InputError
-from uvgen.evaluation.predictions import files_of
+from uvgen.evaluation.prediction_files import files_of
 from uvgen.images.codecs import check_picture_name, save_picture
 from uvgen.maps.landmarks import LandmarkWeights, read_landmarks
 from uvgen.metrics import nme_2d

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError
 from uvgen.randomness import keyed_generator
-from uvgen.samples.find import like_names
+from uvgen.samples.selection import like_names
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.names import brief
 

@@ -30,7 +30,7 @@ from uvgen.report.javascript import packed, write_script
 from uvgen.report.overview import Checked, Overview, describe
 from uvgen.report.pictures import PER_FILE, THUMB, Drawn, Pictured, PictureJob, Prediction
 from uvgen.report.table import BIT, FLAGS, SampleTable
-from uvgen.samples.find import find_names
+from uvgen.samples.selection import find_names
 from uvgen.shards.index import Index
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.names import printable

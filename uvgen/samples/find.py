@@ -8,17 +8,15 @@ sample is an image and, beside it under the same name, a MATLAB file with `Pose_
 import difflib
 import gc
 import os
-import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 from uvgen.checks import check_several
-from uvgen.errors import DatasetError, InputError
+from uvgen.errors import DatasetError
 from uvgen.samples.image_folders import (
     IMAGE_SUFFIXES,
     each_once,
@@ -33,11 +31,6 @@ from uvgen.samples.stored import list_store, stored_entries
 from uvgen.storage.folders import EXPORT, REPORT, folder_kind
 from uvgen.storage.names import brief, printable
 from uvgen.storage.objects import local_path, refuse_url, url_of
-from uvgen.storage.text import read_lines
-from uvgen.wording import are, count
-
-_LONGEST_COMPARED = 1000  # characters of a name; comparing takes as long as it is
-_MOST_COMPARED = 10_000  # names, with one that is not among them: a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +68,6 @@ class Sample:
     def flipped(self) -> bool:
         """Whether it is of a ``_Flip`` subset, whose 2D landmarks keep the order of the original image."""
         return unflipped(self.subset) != self.subset
-
-
-OfSample = TypeVar("OfSample", bound=Sample)
 
 
 def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, flip: bool = True) -> list[Sample]:
@@ -120,9 +110,9 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
         raise DatasetError(f"{root}: {kind}, expected the folder of images and .mat files")
     folders = subset_folders(root)
     there = list(dict.fromkeys(printable(folder.name) for folder in folders))
-    if unknown := [name for name in subsets if _same(name) not in map(_same, there)]:
+    if unknown := [name for name in subsets if same_name(name) not in map(same_name, there)]:
         raise DatasetError(f"{root}: no subset {unknown[0]} with images; {_subset_hint(unknown[0], there)}")
-    asked = set(map(_same, subsets))
+    asked = set(map(same_name, subsets))
     wanted = [name for name in there if _is_wanted(name, asked, flip=flip)]
     if not wanted:
         raise DatasetError(
@@ -144,10 +134,10 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
 
 
 def _is_wanted(subset: str, asked: set[str], *, flip: bool) -> bool:
-    """Whether the subsets that were asked for, as `_same` gives them, include this one; none means all."""
+    """Whether the subsets that were asked for, as `same_name` gives them, include this one; none means all."""
     if not asked:
         return flip or unflipped(subset) == subset
-    return _same(subset) in asked or (flip and _same(unflipped(subset)) in asked)
+    return same_name(subset) in asked or (flip and same_name(unflipped(subset)) in asked)
 
 
 def folder_of(data: str | os.PathLike[str]) -> Path:
@@ -161,9 +151,9 @@ def _listed_samples(path: Path, subsets: Sequence[str], *, flip: bool) -> list[S
     found, seen = list[Sample](), Counter[str]()
     places = [place_of(row, path) for row in open_list(path).rows]
     there = sorted({place[1] for place in places})
-    if unknown := [name for name in subsets if _same(name) not in map(_same, there)]:
+    if unknown := [name for name in subsets if same_name(name) not in map(same_name, there)]:
         raise DatasetError(f"{path}: no row of {unknown[0]}; {_subset_hint(unknown[0], there)}")
-    asked = set(map(_same, subsets))
+    asked = set(map(same_name, subsets))
     for number, (name, subset, image, file, problem) in enumerate(places):
         seen[name] += 1
         name = name if seen[name] == 1 else f"{name}_face{seen[name]}"
@@ -188,9 +178,9 @@ def _listed_samples(path: Path, subsets: Sequence[str], *, flip: bool) -> list[S
 
 
 def _subset_hint(name: str, there: Sequence[str]) -> str:
-    if set(map(_same, name.split(","))) <= set(map(_same, there)):
+    if set(map(same_name, name.split(","))) <= set(map(same_name, there)):
         return "name each by itself: " + ", ".join(name.split(","))
-    near = [one for one in there if _same(one).casefold() == _same(name).casefold()]
+    near = [one for one in there if same_name(one).casefold() == same_name(name).casefold()]
     near = near or difflib.get_close_matches(name, there, n=1, cutoff=0.75)
     return f"did you mean {near[0]}?" if near else f"there are {', '.join(there)}"
 
@@ -203,7 +193,7 @@ def unread_folders(root: str | os.PathLike[str]) -> list[Path]:
     return folders_below(each_once(folders_in(root)), root=root)
 
 
-def _same(name: str) -> str:
+def same_name(name: str) -> str:
     """What two spellings of a name have in common: file systems differ in how they compose accents."""
     return unicodedata.normalize("NFC", name)
 
@@ -239,7 +229,7 @@ def _pair(folder: Path, *, flat: bool) -> list[Sample]:
         kind = kinds.get(f".{suffix.lower()}")
         if kind is None or not stem or stem[0] == ".":
             continue
-        key = stem if stem.isascii() else _same(stem)
+        key = stem if stem.isascii() else same_name(stem)
         if kind.setdefault(key, file) is not file:
             more.setdefault(key, {}).setdefault("image" if kind is images else "parameter file", []).append(file)
     subset = printable(folder.name)
@@ -259,144 +249,3 @@ def _pair(folder: Path, *, flat: bool) -> list[Sample]:
         image_path, mat_path = paths.get(image or ""), paths.get(mat or "")
         samples.append(Sample(start + name, subset, image_path, mat_path, problem))
     return samples
-
-
-Names = Iterable[str] | str | os.PathLike[str]
-"""Names of samples, or a text file of them, one per line."""
-
-
-def choose_samples(
-    samples: Iterable[OfSample], names: Names | None, exclude: Names = (), limit: int | None = None
-) -> list[OfSample]:
-    """The samples that a build takes: those that `names` picks, or all, without those of `exclude`, the first `limit`.
-
-    InputError as for `select_samples` and `exclude_samples`.
-    """
-    chosen = samples if names is None else select_samples(samples, names)
-    return exclude_samples(chosen, exclude)[:limit]
-
-
-def select_samples(samples: Iterable[OfSample], names: Names) -> list[OfSample]:
-    """The samples that a list of names picks.
-
-    Parameters
-    ----------
-    samples : iterable of Sample
-        What to pick from.
-    names : iterable of str, or path-like
-        Sample names, with or without a suffix, or a text file of them, one per line; empty lines and those that begin
-        with # do not count.
-
-    Returns
-    -------
-    list of Sample
-        In the order of `samples`.
-
-    Raises
-    ------
-    InputError
-        If a name is not among the samples, or there is none.
-    """
-    samples = list(samples)
-    return [samples[k] for k in find_names([sample.name for sample in samples], names)]
-
-
-def exclude_samples(samples: Iterable[OfSample], names: Names) -> list[OfSample]:
-    """The samples that a list of names does not name; the list may be empty.
-
-    Parameters and order as for `select_samples`. InputError if a name is not among the samples, or all are named.
-    """
-    samples = list(samples)
-    unwanted = set(_numbers([sample.name for sample in samples], names))
-    left = [sample for k, sample in enumerate(samples) if k not in unwanted]
-    if samples and not left:
-        raise InputError(
-            f"all {count(len(samples), 'sample')} {are(len(samples))} excluded, expected one or more that are left"
-        )
-    return left
-
-
-def find_names(there: Sequence[str], names: Names) -> list[int]:
-    """Which samples a list of names picks.
-
-    Parameters
-    ----------
-    there : sequence of str
-        All samples' names.
-    names : iterable of str, or path-like
-        See `select_samples`.
-
-    Returns
-    -------
-    list of int
-        Their numbers in `there`, ascending.
-
-    Raises
-    ------
-    InputError
-        If a name is not among them, or none is given.
-    """
-    if not (found := _numbers(there, names)):
-        raise InputError(f"{_origin(names)}names none, expected one or more, one name per line")
-    return found
-
-
-def _origin(names: Names) -> str:
-    return f"{os.fspath(names)}: " if isinstance(names, (str, os.PathLike)) else "the list of samples "
-
-
-def _numbers(there: Sequence[str], names: Names) -> list[int]:
-    """As `find_names`; perhaps none."""
-    keys = [_same(name) for name in there]
-    known = set(keys)
-    given: Iterable[str] = read_names(names) if isinstance(names, (str, os.PathLike)) else names
-    lines, exact = {line.rstrip("\r\n") for line in given}, set(there)
-    spelled = lines & exact  # two names may differ in how accents are composed alone
-    wanted = {_listed(line, known) for line in lines - exact} - {""}
-    if missing := sorted(wanted - known):
-        which = f"{count(len(missing), 'listed sample')} {are(len(missing))}"
-        origin = _origin(names) if isinstance(names, (str, os.PathLike)) else ""
-        raise InputError(f"{origin}{which} not there, first {brief(missing[0])}; {like_names(missing[0], there)}")
-    return [k for k, key in enumerate(keys) if there[k] in spelled or key in wanted]
-
-
-def read_names(path: str | os.PathLike[str]) -> list[str]:
-    """The lines of a text file of sample names."""
-    try:
-        return read_lines(path, "one sample name per line")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}), expected one sample name per line") from error
-
-
-def like_names(name: str, there: Sequence[str]) -> str:
-    """What to say of a name that is not among others: the ones it may stand for, or what they look like."""
-    key = _same(name)
-    if len(key) > _LONGEST_COMPARED:  # no name that somebody typed
-        return f"names look like {brief(there[0]) if there else 'none'}"
-    stem = key.rpartition("/")[2]
-    near = [known for known in there if _same(known).rpartition("/")[2] == stem][:3]
-    if not near:
-        keys = {_same(known).casefold(): known for known in there}
-        close = difflib.get_close_matches(key.casefold(), list(keys)[:_MOST_COMPARED], n=1, cutoff=0.9)
-        near = [keys[found] for found in close if not _differ_in_number(key, found)]
-    if near:
-        return f"did you mean {' or '.join(map(brief, near))}?"
-    return f"names look like {brief(there[0]) if there else 'none'}"
-
-
-def _differ_in_number(name: str, other: str) -> bool:
-    """Whether two names are those of different numbers and otherwise the same: then neither is meant for the other."""
-    words, others = re.split(r"(\d+)", name.casefold()), re.split(r"(\d+)", other)
-    return words[::2] == others[::2] and [*map(int, words[1::2])] != [*map(int, others[1::2])]
-
-
-def _listed(line: str, there: set[str]) -> str:
-    """The name that a line of a list means, "" for none: as it stands, or without what a shell or an editor adds."""
-    if _same(line) in there:
-        return _same(line)
-    text = line.strip()
-    if not text or text.startswith("#"):
-        return ""
-    text = text.replace("\\", "/").removeprefix("./") if _same(text) not in there else text
-    stem, suffix = os.path.splitext(text)
-    return _same(stem if suffix.lower() in (*IMAGE_SUFFIXES, ".mat") and _same(text) not in there else text)

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from uvgen.errors import DatasetError, FieldError, InputError
 from uvgen.fixed_point import decode
 from uvgen.shards.constants import CONSTANTS, read_constants
-from uvgen.shards.format import Layout
 from uvgen.shards.index import Index
 from uvgen.shards.makers import Finish, Maker
+from uvgen.shards.places import SamplePlaces
 from uvgen.shards.pool import ShardDemands, ShardPool, check_hash
 from uvgen.shards.shard import OpenShard
 from uvgen.shards.stored import ReadAhead
@@ -55,25 +55,16 @@ class ShardReader:
         index: Index,
         config: Any,
         made: Mapping[str, Maker] | None = None,
-        *,
-        expected: Mapping[str, Layout] | None = None,
-        required: Sequence[str] = (),
-        origin: Mapping[str, Any] | None = None,
-        check: bool = False,
-        untrusted: bool = False,
+        demands: ShardDemands | None = None,
         finish: Finish | None = None,
     ) -> None:
         self.folder = Path(os.path.abspath(folder))  # workers may have another working folder
         self.config = config
-        self._finish, self._made, self._is_hashed = finish, made or {}, check
+        self._finish, self._made = finish, made or {}
         self._constants_sha256 = index.constants_sha256
-        demands = ShardDemands(
-            dict(expected or {}), tuple(required), dict(origin or {}), hashed=check, untrusted=untrusted
-        )
-        self._pool = ShardPool(self.folder, [entry for entry in index.shards if entry.samples], demands)
-        counts = [entry.samples for entry in self._pool.entries]
-        self._ends = np.cumsum(counts, dtype=np.int64)  # samples up to the end of each shard
-        self._rows: NDArray[np.int64] | None = None  # each sample's in its shard, if only some are read
+        entries = [entry for entry in index.shards if entry.samples]
+        self._pool = ShardPool(self.folder, entries, demands or ShardDemands())
+        self._places = SamplePlaces([entry.samples for entry in entries])
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
@@ -97,22 +88,19 @@ class ShardReader:
         """
         chosen = np.unique(np.array([self.number(key) for key in keys], np.intp))
         other: ShardReader = copy.copy(self)
-        numbers = np.searchsorted(self._ends, chosen, "right")
-        starts = np.concatenate([[0], self._ends])
-        other._rows = chosen - starts[numbers] if self._rows is None else self._rows[chosen]
-        there, counts = np.unique(numbers, return_counts=True)
-        other._pool = self._pool.subset(there.tolist())
-        other._ends = np.cumsum(counts, dtype=np.int64)
+        other._places, shards = self._places.subset(chosen)
+        other._pool = self._pool.subset(shards)
         return other
 
     def __len__(self) -> int:
-        return int(self._ends[-1]) if len(self._ends) else 0
+        return len(self._places)
 
     def __repr__(self) -> str:
         build = self.config.build
         made = "" if not self._made else ", with a model"
+        n_shards = count(len(self._pool.entries), "shard")
         return (
-            f"<ShardReader of {str(self.folder)!r}: {count(len(self), 'sample')} in {count(len(self._ends), 'shard')}, "
+            f"<ShardReader of {str(self.folder)!r}: {count(len(self), 'sample')} in {n_shards}, "
             f"crops of {build.size} px, maps of {build.uv_size} texels{made}>"
         )
 
@@ -149,7 +137,7 @@ class ShardReader:
         """
         if url_of(self.folder) is None or not self._pool.entries:
             return None
-        numbers = np.searchsorted(self._ends, np.fromiter(keys, np.int64), "right")
+        numbers = np.searchsorted(self._places.ends, np.fromiter(keys, np.int64), "right")
         return ReadAhead(self.folder, self._pool.entries, numbers)
 
     @contextmanager
@@ -280,13 +268,13 @@ class ShardReader:
 
     def shard_range(self, key: int) -> tuple[int, int]:
         """First sample of the shard that a sample is in, and the one after its last."""
-        number = self._number(self.number(key))
-        return self._first(number), int(self._ends[number])
+        number = self._places.shard(self.number(key))
+        return self._places.first(number), int(self._places.ends[number])
 
     @property
     def shard_samples(self) -> tuple[int, ...]:
         """Number of samples in each shard, in the order of the samples."""
-        return tuple(np.diff(self._ends, prepend=0).tolist())
+        return self._places.counts
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -315,24 +303,8 @@ class ShardReader:
         return self._pool[0]
 
     def _locate(self, key: int | str) -> tuple[OpenShard, int]:
-        key = self.number(key)
-        number = self._number(key)
-        return self._pool[number], key - self._first(number) if self._rows is None else int(self._rows[key])
-
-    def _number(self, key: int) -> int:
-        """Of the shard that a sample is in."""
-        return int(self._ends.searchsorted(key, "right"))
-
-    def _first(self, number: int) -> int:
-        """A shard's first sample."""
-        return int(self._ends[number - 1]) if number else 0
-
-    def _chosen(self, number: int, values: Any) -> Any:
-        """Of a shard's values, those of the samples that are read."""
-        if self._rows is None:
-            return values
-        rows = self._rows[self._first(number) : self._ends[number]]
-        return [values[row] for row in rows.tolist()] if isinstance(values, list) else values[rows]
+        shard, row = self._places.locate(self.number(key))
+        return self._pool[shard], row
 
     @cached_property
     def names(self) -> list[str]:
@@ -341,7 +313,7 @@ class ShardReader:
         return [
             name
             for k, names in enumerate(listed)
-            for name in self._chosen(k, self._pool[k].texts("name") if names is None else names)
+            for name in self._places.chosen(k, self._pool[k].texts("name") if names is None else names)
         ]
 
     def column(self, name: str, *, max_bytes: int = MAX_INFLATED_BYTES) -> NDArray[Any]:
@@ -383,11 +355,11 @@ class ShardReader:
             for k in range(len(self._pool.entries)):
                 shard = self._pool[k]
                 yield {
-                    name: self._chosen(k, decode(shard.column(name, max_bytes), shard.attributes[name]))
+                    name: self._places.chosen(k, decode(shard.column(name, max_bytes), shard.attributes[name]))
                     for name in names
                 }
                 if ahead is not None:
-                    ahead.given = int(self._ends[k])
+                    ahead.given = int(self._places.ends[k])
 
     @cached_property
     def constants(self) -> dict[str, NDArray[Any]]:
@@ -399,6 +371,6 @@ class ShardReader:
         """
         if self._constants_sha256 is None:
             raise DatasetError(f"{self.folder / DATASET_INDEX}: lists no {CONSTANTS}, expected one; build it again")
-        if self._is_hashed:
+        if self._pool.demands.hashed:
             check_hash(self.folder / CONSTANTS, self._constants_sha256)
         return read_constants(self.folder, self.config.build.uv_size)

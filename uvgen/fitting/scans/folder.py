@@ -12,18 +12,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from uvgen.checks import choice, number_in
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
 from uvgen.fitting.detectors import FaceDetector, as_detector, used_detector
 from uvgen.fitting.photographs import files_below, name_key
+from uvgen.fitting.scans.options import RegisterOptions
 from uvgen.fitting.scans.record import INDEX, RegisterRecord, plain_scan
-from uvgen.fitting.scans.registration import UNITS
-from uvgen.fitting.scans.worker import FORMATS, FRAMES, RegisteredScan, RegisterJob, RejectedScan, ScanFile
+from uvgen.fitting.scans.worker import RegisteredScan, RegisterJob, RejectedScan
+from uvgen.fitting.tasks import InputFile
 from uvgen.jobs.options import RunOptions, check_run
 from uvgen.jobs.run import run_job
 from uvgen.meshes.scans import SCAN_SUFFIXES
-from uvgen.models.load import BUILTIN, as_model
+from uvgen.models.load import BUILTIN, as_model, where_read
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
 from uvgen.samples.scan_landmarks import MARK
@@ -78,10 +78,7 @@ def register_scans(
     model: MorphableModel | str | os.PathLike[str] = BUILTIN,
     landmarks: str | os.PathLike[str] | None = None,
     detector: str | FaceDetector | None = None,
-    format: str = "obj",
-    frame: str = "scan",
-    units: str = "auto",
-    max_error_mm: float | None = None,
+    options: RegisterOptions = RegisterOptions(),
     run: RunOptions = RunOptions(),
     overwrite: bool = False,
     untrusted: bool = False,
@@ -103,15 +100,8 @@ def register_scans(
     detector : str or FaceDetector, optional
         One of `uvgen.fitting.detectors.DETECTORS`, which finds landmarks in pictures of meshes that have no landmark
         file.
-    format : {"obj", "ply", "glb", "npy"}
-        Format of the meshes; "npy" holds only the vertices, (n, 3) float32.
-    frame : {"scan", "model"}
-        "scan": meshes lie on their scans, in their unit. "model": they are rotated and shifted to the model's mean, and
-        are in mm; their size does not change.
-    units : {"auto", "um", "mm", "cm", "m"}
-        Unit of all scans; "auto" takes for each the one in which its face has a person's size.
-    max_error_mm : float, optional
-        Reject scans whose root mean square distance to their mesh is larger.
+    options : RegisterOptions
+        What the meshes are, and which are rejected.
     run : RunOptions
         As for `uvgen.build_shards`; a task is a scan.
     overwrite : bool
@@ -129,7 +119,7 @@ def register_scans(
     Raises
     ------
     InputError
-        If an argument is out of range.
+        If landmarks are no folder, or an argument is of another type.
     DependencyError
         If the detector's package is not installed.
     DatasetError
@@ -140,15 +130,10 @@ def register_scans(
 
     Examples
     --------
-    >>> uvgen.register_scans("scans/", "meshes/", max_error_mm=1.0).scans[0].rms_mm
+    >>> uvgen.register_scans("scans/", "meshes/", options=uvgen.RegisterOptions(max_error_mm=1.0)).scans[0].rms_mm
     """
     started = time.perf_counter()
     check_run(run)
-    choice(format, "format", FORMATS)
-    choice(frame, "frame", FRAMES)
-    choice(units, "units", UNITS)
-    if max_error_mm is not None:
-        max_error_mm = number_in(max_error_mm, "max_error_mm", 0, unit="mm")
     root, out = Path(os.path.abspath(scans)), Path(os.path.abspath(out))
     INDEX.check_folder(out)
     where = None if landmarks is None else Path(os.path.abspath(landmarks))
@@ -159,8 +144,7 @@ def register_scans(
     begin("listing scans")
     found = find_scans(root, out)
     opened = as_model(model, untrusted=untrusted)
-    file = BUILTIN if model == BUILTIN else None if opened.path is None else str(opened.path)
-    job = RegisterJob(root, out, opened, file, where, chosen, format, frame, units, max_error_mm)
+    job = RegisterJob(root, out, opened, where_read(model, opened), where, chosen, options)
     record = RegisterRecord(job, found, overwrite=overwrite)
     run_job(
         job, record.units, record, out, run, progress=progress,
@@ -176,7 +160,7 @@ def register_scans(
     )  # fmt: skip
 
 
-def find_scans(root: Path, out: Path) -> list[ScanFile]:
+def find_scans(root: Path, out: Path) -> list[InputFile]:
     """The scans in a folder and its subfolders, sorted by name; DatasetError if there are none."""
     paths = [
         path for path in files_below(root, out, SCAN_SUFFIXES, "a folder of scans") if not path.stem.endswith(MARK)
@@ -187,7 +171,7 @@ def find_scans(root: Path, out: Path) -> list[ScanFile]:
     counts = Counter(map(name_key, names))
     return sorted(
         (
-            ScanFile(path, name, _SAME_NAME if counts[name_key(name)] > 1 else "")
+            InputFile(path, name, _SAME_NAME if counts[name_key(name)] > 1 else "")
             for path, name in zip(paths, names, strict=True)
         ),
         key=lambda one: (one.name, one.path),

@@ -7,17 +7,17 @@ from typing import Any
 
 from uvgen.errors import OutputError
 from uvgen.fitting.folder_record import FolderIndex, FolderRecord
+from uvgen.fitting.scans.options import FORMATS
 from uvgen.fitting.scans.worker import (
-    FORMATS,
     RegisteredScan,
     RegisterJob,
     RegisterTask,
     RejectedScan,
-    ScanFile,
     mesh_path,
     settings,
     state_of,
 )
+from uvgen.fitting.tasks import InputFile
 from uvgen.progress import begin
 from uvgen.storage.contents import link_between
 from uvgen.storage.folders import REGISTER_INDEX
@@ -67,7 +67,7 @@ class RegisterRecord(FolderRecord):
 
     made_of, entries = "scan", "meshes"
 
-    def __init__(self, job: RegisterJob, scans: Sequence[ScanFile], *, overwrite: bool) -> None:
+    def __init__(self, job: RegisterJob, scans: Sequence[InputFile], *, overwrite: bool) -> None:
         super().__init__(INDEX, job.out, settings(job), {}, overwrite=overwrite)
         self._job = job
         self.units = [RegisterTask(scan) for scan in scans]
@@ -89,7 +89,7 @@ class RegisterRecord(FolderRecord):
         if self.scans:
             begin("comparing scans with what was made of them")
         for unit in self.units:
-            if link := link_between(self._out, mesh_path(self._out, unit.name, self._job.format)):
+            if link := link_between(self._out, mesh_path(self._out, unit.name, self._job.options.format)):
                 raise OutputError(f"{link}: is a link, expected a folder of {self._out}; remove it")
 
     def _remove(self, name: str) -> None:
@@ -101,7 +101,7 @@ class RegisterRecord(FolderRecord):
     def is_finished(self, unit: RegisterTask) -> bool:
         """Whether its mesh is there, made of what the scan and its landmarks are now."""
         made = self.scans.get(unit.name)
-        if made is None or unit.scan.problem or not mesh_path(self._out, unit.name, self._job.format).is_file():
+        if made is None or unit.scan.problem or not mesh_path(self._out, unit.name, self._job.options.format).is_file():
             return False
         return made.made_of == state_of(self._job, unit.scan)
 

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from uvgen.errors import InputError, UvgenError
 from uvgen.fitting.detectors import Detector, FaceDetector, detector_settings
+from uvgen.fitting.scans.options import RegisterOptions
 from uvgen.fitting.scans.pictures import detected_landmarks
 from uvgen.fitting.scans.registration import Registration, register
 from uvgen.fitting.scans.template import Template
+from uvgen.fitting.tasks import InputFile
 from uvgen.meshes.files import write_obj, write_ply
 from uvgen.meshes.glb import write_glb
 from uvgen.meshes.scans import read_scan
@@ -26,33 +28,14 @@ from uvgen.storage.files import replaced_on_success, sha256_file
 from uvgen.storage.names import printable
 from uvgen.storage.reading import max_bytes
 
-FORMATS = ("obj", "ply", "glb", "npy")
-"""What registered meshes are written as."""
-
-FRAMES = ("scan", "model")
-"""Where registered meshes lie."""
-
 _COARSEST_MM = 0.05  # between neighboring numbers of a mesh that is written
-
-
-@dataclass(frozen=True, slots=True)
-class ScanFile:
-    """A scan to register: its file, its name in the output, and why it cannot be used, if that is known."""
-
-    path: Path
-    name: str
-    problem: str = ""
-
-    def shown(self, root: Path) -> str:
-        """Its path below the folder of scans."""
-        return printable(self.path.relative_to(root).as_posix())
 
 
 @dataclass(frozen=True, slots=True)
 class RegisterTask:
     """A scan to register; a `trial` writes nothing."""
 
-    scan: ScanFile
+    scan: InputFile
     trial: bool = False
 
     @property
@@ -131,10 +114,8 @@ class RegisterJob:
         Folder of landmark files; beside the scans if None.
     detector : FaceDetector or None
         Finds landmarks in pictures of scans that no file has landmarks of.
-    format, frame, units : str
-        See `uvgen.register_scans`.
-    max_error_mm : float or None
-        Scans whose `rms_mm` is larger are rejected.
+    options : RegisterOptions
+        What the meshes are, and which scans are rejected.
     """
 
     root: Path
@@ -143,10 +124,7 @@ class RegisterJob:
     model_file: str | None
     landmarks: Path | None
     detector: FaceDetector | None
-    format: str
-    frame: str
-    units: str
-    max_error_mm: float | None
+    options: RegisterOptions
 
     def open(self) -> Callable[[RegisterTask], RegisteredScan | RejectedScan]:
         """The function that registers a scan."""
@@ -175,7 +153,7 @@ class _Tools:
         return self._detector
 
 
-def state_of(job: RegisterJob, scan: ScanFile) -> str:
+def state_of(job: RegisterJob, scan: InputFile) -> str:
     """Hash of a scan's file and its landmarks'; that of nothing if one cannot be read."""
     try:
         marks = landmark_file(scan.path, job.landmarks)
@@ -203,10 +181,10 @@ def _register(tools: _Tools, task: RegisterTask) -> RegisteredScan | RejectedSca
         found = _registered(tools, scan, points, triangles, given)
         _check_precision(job, scan, found)
         result = _described(job, scan, found, _below(job, marks), made_of)
-        if job.max_error_mm is not None and result.rms_mm > job.max_error_mm:
+        most = job.options.max_error_mm
+        if most is not None and result.rms_mm > most:
             raise InputError(
-                f"{scan.path}: {result.rms_mm:.2f} mm off the scan (root mean square), expected {job.max_error_mm:g} "
-                "mm at most"
+                f"{scan.path}: {result.rms_mm:.2f} mm off the scan (root mean square), expected {most:g} mm at most"
             )
     except UvgenError as error:
         check_machine(error)
@@ -219,7 +197,7 @@ def _register(tools: _Tools, task: RegisterTask) -> RegisteredScan | RejectedSca
 
 
 def _registered(
-    tools: _Tools, scan: ScanFile, points: NDArray[np.float64], triangles: NDArray[np.int32],
+    tools: _Tools, scan: InputFile, points: NDArray[np.float64], triangles: NDArray[np.int32],
     landmarks: NDArray[np.float64] | None,
 ) -> Registration:  # fmt: skip
     """A scan registered by its landmarks, or by those that the detector finds; InputError names its file."""
@@ -227,15 +205,15 @@ def _registered(
     try:
         if detector is not None:
             landmarks = detected_landmarks(tools.template, points, triangles, tools.opened(detector))
-        return register(tools.template, points, triangles, np.asarray(landmarks), tools.job.units)
+        return register(tools.template, points, triangles, np.asarray(landmarks), tools.job.options.units)
     except InputError as error:
         raise InputError(f"{scan.path}: {error}") from error
 
 
-def _check_precision(job: RegisterJob, scan: ScanFile, found: Registration) -> None:
+def _check_precision(job: RegisterJob, scan: InputFile, found: Registration) -> None:
     """Raise InputError if float32, in which meshes are written, is too coarse so far from the origin."""
-    farthest = float(np.abs(framed_vertices(found, job.frame)).max())
-    step_mm = float(np.spacing(np.float32(farthest))) * (found.mm_per_unit if job.frame == "scan" else 1)
+    farthest = float(np.abs(framed_vertices(found, job.options.frame)).max())
+    step_mm = float(np.spacing(np.float32(farthest))) * (found.mm_per_unit if job.options.frame == "scan" else 1)
     if step_mm > _COARSEST_MM:
         raise InputError(
             f"{scan.path}: lies {farthest:.3g} from its origin, where a mesh's numbers (float32) are {step_mm:.2g} mm "
@@ -253,7 +231,7 @@ def _below(job: RegisterJob, marks: Path | None) -> str:
     return printable(str(marks))
 
 
-def _described(job: RegisterJob, scan: ScanFile, found: Registration, source: str, made_of: str) -> RegisteredScan:
+def _described(job: RegisterJob, scan: InputFile, found: Registration, source: str, made_of: str) -> RegisteredScan:
     distance, inner = found.distance_mm, found.landmarks_mm[17:]
     known = inner[np.isfinite(inner)]
     off = known if len(known) else found.landmarks_mm[np.isfinite(found.landmarks_mm)]
@@ -274,14 +252,14 @@ def framed_vertices(found: Registration, frame: str) -> NDArray[np.float64]:
 
 
 def _write(job: RegisterJob, name: str, found: Registration) -> None:
-    path = mesh_path(job.out, name, job.format)
-    vertices = framed_vertices(found, job.frame).astype(np.float32)
-    if job.format == "npy":
+    path = mesh_path(job.out, name, job.options.format)
+    vertices = framed_vertices(found, job.options.frame).astype(np.float32)
+    if job.options.format == "npy":
         with replaced_on_success(path, folder=job.out, flush=False) as temporary, open(temporary, "wb") as file:
             np.save(file, vertices)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    write: Any = {"obj": write_obj, "ply": write_ply, "glb": write_glb}[job.format]
+    write: Any = {"obj": write_obj, "ply": write_ply, "glb": write_glb}[job.options.format]
     write(path, vertices, job.model.triangles, frame="raw")
 
 
@@ -292,8 +270,10 @@ def mesh_path(out: Path, name: str, kind: str) -> Path:
 
 def settings(job: RegisterJob) -> dict[str, Any]:
     """The settings that a folder's `register.json` states."""
+    options = job.options
     return {
         "model": job.model.name, "model_file": job.model_file, "model_sha256": job.model.content_sha256,
         **detector_settings(job.detector),
-        "mesh_format": job.format, "frame": job.frame, "units": job.units, "max_error_mm": job.max_error_mm,
+        "mesh_format": options.format, "frame": options.frame, "units": options.units,
+        "max_error_mm": options.max_error_mm,
     }  # fmt: skip

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from uvgen.errors import DatasetError
 from uvgen.fitting.photographs import files_below, folder_name, name_key
-from uvgen.fitting.worker import Photograph
+from uvgen.fitting.tasks import Photograph
 from uvgen.samples.image_folders import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from uvgen.storage.folders import FIT_INDEX
 from uvgen.storage.names import brief

@@ -11,13 +11,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from uvgen.checks import choice, number_in
 from uvgen.described import described
 from uvgen.errors import DatasetError
 from uvgen.fitting.detectors import AUTO, FaceDetector, as_detector, used_detector
 from uvgen.fitting.fitted import FittedBatch, FittedFrame, Unfitted
 from uvgen.fitting.folder import choose_detector
-from uvgen.fitting.landmarks import JAWS
+from uvgen.fitting.options import VideoOptions
 from uvgen.fitting.record import INDEX, check_fit_folder, check_kind, plain_face
 from uvgen.fitting.video.find import find_videos, frame_name
 from uvgen.fitting.video.frames import import_av
@@ -27,10 +26,9 @@ from uvgen.fitting.video.worker import VideoJob
 from uvgen.fitting.worker import open_table
 from uvgen.jobs.options import RunOptions, check_run
 from uvgen.jobs.run import run_job
-from uvgen.models.load import BUILTIN, as_model
+from uvgen.models.load import BUILTIN, as_model, where_read
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
-from uvgen.samples.read import EXIF
 from uvgen.wording import none_can_be
 
 
@@ -83,11 +81,7 @@ def fit_video(
     model: MorphableModel | str | os.PathLike[str] = BUILTIN,
     landmarks: str | os.PathLike[str] | None = None,
     detector: str | FaceDetector | None = AUTO,
-    jaw: str = "contour",
-    smoothness: float = 1.0,
-    fps: float | None = None,
-    max_residual: float | None = None,
-    exif: str = "apply",
+    options: VideoOptions = VideoOptions(),
     run: RunOptions = RunOptions(),
     overwrite: bool = False,
     untrusted: bool = False,
@@ -111,17 +105,8 @@ def fit_video(
         they are in the folder of the video's name beside it, or beside the frames.
     detector
         As for `uvgen.fit_photographs`.
-    jaw : {"contour", "fixed"}
-        See `uvgen.fit_landmarks`.
-    smoothness : float
-        1 fits how people usually move. More makes pose and expression smoother; 0 fits each frame on its own.
-    fps : float, optional
-        Frames per second: of a folder of frames, 25 by default; of a video file, in place of its own times.
-    max_residual : float, optional
-        Leave out frames with a larger residual, as a share of the face's size: 0.05 is 5 %. The default is 0.15, above
-        which landmarks are not a face's.
-    exif : {"apply", "ignore"}
-        Whether pictures are turned upright as the video, or the frame's EXIF orientation, says.
+    options : VideoOptions
+        How the face is fitted.
     run : RunOptions
         As for `uvgen.build_shards`; a task is a video.
     overwrite, untrusted
@@ -136,7 +121,7 @@ def fit_video(
     Raises
     ------
     InputError
-        If an argument is out of range, or there are neither landmarks nor a detector.
+        If there are neither landmarks nor a detector.
     DependencyError
         If PyAV or the detector's package is not installed.
     DatasetError
@@ -150,13 +135,6 @@ def fit_video(
     """
     started = time.perf_counter()
     check_run(run)
-    choice(jaw, "jaw", JAWS)
-    choice(exif, "exif", EXIF)
-    smoothness = number_in(smoothness, "smoothness", 0)
-    if fps is not None:
-        fps = number_in(fps, "fps", 0.001, 100_000)
-    if max_residual is not None:
-        max_residual = number_in(max_residual, "max_residual", 0)
     root, out = Path(os.path.abspath(video)), Path(os.path.abspath(out))
     check_fit_folder(out)
     check_kind(out, video=True, overwrite=overwrite)
@@ -169,11 +147,7 @@ def fit_video(
     where = None if landmarks is None else Path(os.path.abspath(landmarks))
     table = open_table(where)
     opened = as_model(model, untrusted=untrusted)
-    file = BUILTIN if model == BUILTIN else None if opened.path is None else str(opened.path)
-    job = VideoJob(
-        root, out, opened, file, where, None, jaw, max_residual, exif, float(smoothness),
-        None if fps is None else float(fps), len(videos) > 1,
-    )  # fmt: skip
+    job = VideoJob(root, out, opened, where_read(model, opened), where, None, options, len(videos) > 1)
     marked = [marks_of(job, table, one) for one in videos]
     stated = INDEX.stated_detector(out, overwrite=overwrite)
     chosen, notice = choose_detector(

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import DependencyError, InputError, UvgenError, to_install
+from uvgen.fitting.tasks import Photograph
 from uvgen.fitting.video.find import frame_files, frame_name
 from uvgen.fitting.video.memory import bounded_memory
-from uvgen.fitting.worker import FaceJob, Photograph, read_photograph
+from uvgen.fitting.worker import FaceJob, read_photograph
 from uvgen.images.codecs import encode_jpeg
 from uvgen.images.orientation import oriented
 from uvgen.samples.files import check_machine

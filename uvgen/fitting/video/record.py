@@ -9,10 +9,11 @@ from uvgen.errors import UvgenError
 from uvgen.fitting.face_record import FaceRecord
 from uvgen.fitting.fitted import FittedFace, FittedFrame, Unfitted
 from uvgen.fitting.record import INDEX, check_fit_folder, check_kind
+from uvgen.fitting.tasks import FitTask, Photograph
 from uvgen.fitting.video.files import scratch_folders
 from uvgen.fitting.video.state import state_of_video
 from uvgen.fitting.video.worker import VideoJob
-from uvgen.fitting.worker import FitTask, Photograph, open_table
+from uvgen.fitting.worker import open_table
 from uvgen.samples.files import check_machine
 
 

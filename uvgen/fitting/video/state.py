@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Protocol
 
 from uvgen.errors import InputError
+from uvgen.fitting.tasks import Photograph
 from uvgen.fitting.video.find import frame_files
 from uvgen.fitting.video.frames import digest_of
-from uvgen.fitting.worker import MOST_BYTES, FaceJob, Photograph
+from uvgen.fitting.worker import MOST_BYTES, FaceJob
 from uvgen.samples.landmark_files import find_landmarks, own_files
 from uvgen.samples.landmark_schemes import FaceLandmarks
 from uvgen.samples.landmark_tables import LandmarkTable

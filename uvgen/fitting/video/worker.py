@@ -30,13 +30,15 @@ from uvgen.fitting.fitted import (
     source_below,
     usable_points,
 )
+from uvgen.fitting.options import VideoOptions
+from uvgen.fitting.tasks import FitTask, Photograph
 from uvgen.fitting.video.files import SCRATCH, make_scratch, replace_folder, write_file
 from uvgen.fitting.video.find import frame_name
 from uvgen.fitting.video.frames import Frame, check_opens, frames_of
 from uvgen.fitting.video.linking import Places, linked, thumbnail_of
 from uvgen.fitting.video.state import frames_folder, landmarks_of_frame, state_of_video
 from uvgen.fitting.video.tracks import Alone, fit_alone, fit_track
-from uvgen.fitting.worker import FaceTools, FitTask, Photograph
+from uvgen.fitting.worker import FaceTools
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import advance
 from uvgen.samples.files import check_machine
@@ -56,10 +58,8 @@ class VideoJob:
 
     Attributes
     ----------
-    smoothness : float
-        See `fit_track`.
-    rate : float or None
-        Frames per second, if the caller states it.
+    options : VideoOptions
+        How the face is fitted.
     several : bool
         Whether there is more than one video; landmarks are then looked for only under each video's name.
     """
@@ -70,14 +70,15 @@ class VideoJob:
     model_file: str | None
     landmarks: Path | None
     detector: FaceDetector | None
-    jaw: str
-    max_residual: float | None
-    exif: str
-    smoothness: float
-    rate: float | None
+    options: VideoOptions
     several: bool
     faces: str = "all"  # the face that continues the track is chosen among all faces of a frame
     disputed: Mapping[Path, str] = field(default_factory=dict)
+
+    @property
+    def exif(self) -> str:
+        """Whether frames are turned upright."""
+        return self.options.exif
 
     def open(self) -> Any:
         """The function that fits a video."""
@@ -96,8 +97,9 @@ class VideoJob:
         """The settings that `fit.json` states."""
         return {
             "video": True, "model": self.model.name, "model_file": self.model_file,
-            "model_sha256": self.model.content_sha256, **detector_settings(self.detector), "jaw": self.jaw,
-            "max_residual": self.max_residual, "exif": self.exif, "smoothness": self.smoothness, "fps": self.rate,
+            "model_sha256": self.model.content_sha256, **detector_settings(self.detector), "jaw": self.options.jaw,
+            "max_residual": self.options.max_residual, "exif": self.exif, "smoothness": self.options.smoothness,
+            "fps": self.options.fps,
         }  # fmt: skip
 
 
@@ -184,7 +186,7 @@ def _read(tools: FaceTools[VideoJob], video: Photograph, scratch: Path, state: s
     found, lines = list[_Found](), list[list[Any]]()
     last, change, thumbnail = None, 0.0, None
     missing = ""
-    frames = frames_of(job, video, job.rate)
+    frames = frames_of(job, video, job.options.fps)
     while True:
         try:
             frame = next(frames, None)
@@ -291,7 +293,7 @@ def _fitted(
         return []
     alone = fit_alone(
         np.stack([one.points for one in found]), job.model, np.array([one.size[1] for one in found]),
-        scores=np.stack([one.weights for one in found]), jaw=job.jaw,
+        scores=np.stack([one.weights for one in found]), jaw=job.options.jaw,
     )  # fmt: skip
     left = _left_out(job, found, alone)
     usable = np.array([k for k in range(len(found)) if k not in left], np.int64)
@@ -308,10 +310,12 @@ def _fitted(
     frames = list[FittedFrame]()
     for number, track in enumerate(tracks):
         which = usable[np.array(track)]
-        fit = fit_track(alone.take(which), times[which], job.model, jaw=job.jaw, smoothness=job.smoothness)
+        fit = fit_track(
+            alone.take(which), times[which], job.model, jaw=job.options.jaw, smoothness=job.options.smoothness
+        )
         for k, at in enumerate(which):
             one, own = found[at], fit.face(k)
-            if why := rejection(own, job.max_residual):
+            if why := rejection(own, job.options.max_residual):
                 left[int(at)] = why
                 continue
             data = parameters_of(own, job.model, one.points, one.weights, one.size)
@@ -349,5 +353,5 @@ def _left_out(job: VideoJob, found: list[_Found], alone: Alone) -> dict[int, str
         if alike and len(said) == min(_TRIED, len(found)):  # then all have the same error, if most of them look like it
             for k in range(len(found)) if 2 * len(suspects) >= len(found) else suspects[_TRIED:]:
                 doubts[k] = said[0]
-    why = [rejection(alone.fit.face(k), job.max_residual, doubts[k]) for k in range(len(found))]
+    why = [rejection(alone.fit.face(k), job.options.max_residual, doubts[k]) for k in range(len(found))]
     return {k: reason for k, reason in enumerate(why) if reason}

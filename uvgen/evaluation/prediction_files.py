@@ -1,0 +1,108 @@
+"""The files of predictions: which are there, whose they are, and the points of those that hold nothing else."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.errors import DatasetError, InputError, SampleError
+from uvgen.meshes.read import MESH_SUFFIXES
+from uvgen.storage.names import brief
+from uvgen.storage.npy import read_npy_file
+from uvgen.storage.text import number_of, read_text
+from uvgen.wording import count
+
+MOST_BYTES = 1 << 34
+"""Of an array of predictions."""
+
+_OF_EXPORTS = "weight_mask.npy"  # lies beside the maps that `uvgen export` writes
+_SUFFIXES = (".npy", ".mat", *MESH_SUFFIXES)
+_MOST_TEXT = 1 << 20  # of 68 lines
+_MOST_FILES = 10_000_000
+
+
+def array_of_faces(path: Path, n: int) -> NDArray[Any]:
+    """The array of all faces of a file."""
+    if path.suffix.lower() != ".npy":
+        raise InputError(f"{path}: {path.suffix or 'no suffix'}, expected a .npy file, a folder or shards")
+    array = read_npy_file(path, DatasetError, most_bytes=MOST_BYTES)
+    if array.ndim not in (3, 4) or len(array) != n:
+        shape = " x ".join(map(str, array.shape)) or "one number"
+        raise DatasetError(f"{path}: {shape}, expected predictions of {count(n, 'face')} in the truth's order, N first")
+    return array
+
+
+def suffixes_of_predict(folder: Path, has_maps: bool) -> tuple[str, ...]:
+    """The one kind of file to compare of those that `uvgen predict` writes for each face."""
+    there = {path.suffix for path in folder.rglob("*.*")}
+    wanted = (".npy", ".txt") if has_maps else (".txt",)
+    for suffix in wanted:
+        if suffix in there:
+            return (suffix,)
+    raise DatasetError(f"{folder}: no landmarks, expected what `uvgen predict --write landmarks` writes")
+
+
+def points_of_lines(path: Path) -> NDArray[np.float64]:
+    """The points of a file with a line `x y z` each."""
+    what = "68 landmarks, a line x y z each"
+    try:
+        lines = read_text(path, what, most_bytes=_MOST_TEXT).splitlines()
+        points = [[number_of(word) for word in line.split()] for line in lines if line.strip()]
+    except InputError as error:
+        raise SampleError(str(error)) from error
+    except OSError as error:
+        raise SampleError(f"{path}: cannot be read ({error.strerror or brief(error)}), expected {what}") from error
+    except ValueError as error:
+        raise SampleError(f"{path}: {brief(error)}, expected {what}") from error
+    if len(lengths := {len(point) for point in points}) > 1:
+        raise SampleError(f"{path}: lines of {min(lengths)} to {max(lengths)} numbers, expected {what}")
+    return np.array(points, np.float64)
+
+
+def files_of(
+    root: Path, names: Sequence[str], suffixes: tuple[str, ...] | None = None
+) -> tuple[dict[str, Path], list[str]]:
+    """The files in a folder that are predictions, by the faces that they are for, and those that are for none.
+
+    A file without its face's folder counts if no other face is called so. DatasetError if two are for one face.
+    """
+    return _match(_files(root, _SUFFIXES if suffixes is None else suffixes), names)
+
+
+def _files(root: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
+    """Files of predictions by their path in the folder, without the suffix."""
+    found: dict[str, Path] = {}
+
+    def fail(error: OSError) -> None:
+        raise DatasetError(f"{error.filename}: cannot be listed ({error.strerror}), expected predictions") from error
+
+    for folder, folders, names in os.walk(root, onerror=fail):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(folder, name)
+            if path.suffix.lower() not in suffixes or name.startswith(".") or path == root / _OF_EXPORTS:
+                continue
+            key = path.relative_to(root).with_suffix("").as_posix()
+            if key in found:
+                raise DatasetError(f"{path}: {found[key].name} has the same name, expected one file for each face")
+            found[key] = path
+            if len(found) > _MOST_FILES:
+                raise DatasetError(f"{root}: more than {_MOST_FILES} files, expected a folder of predictions")
+    return found
+
+
+def _match(files: dict[str, Path], names: Sequence[str]) -> tuple[dict[str, Path], list[str]]:
+    """Files by the names of the faces that they are for, and files for no face."""
+    last = Counter(name.rpartition("/")[2] for name in names)
+    matched, used = dict[str, Path](), set[str]()
+    for name in names:
+        short = name.rpartition("/")[2]
+        keys = (name, *([short] if last[short] == 1 else []))
+        if (key := next((key for key in keys if key in files), None)) is not None:
+            matched[name] = files[key]
+            used.add(key)
+    return matched, sorted(set(files) - used)

@@ -1,0 +1,199 @@
+"""Samples picked by their names: as they are listed in a file, typed, or printed."""
+
+import difflib
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from uvgen.checks import number_in
+from uvgen.errors import InputError
+from uvgen.samples.find import Sample, same_name
+from uvgen.samples.image_folders import IMAGE_SUFFIXES
+from uvgen.storage.names import brief
+from uvgen.storage.text import read_lines
+from uvgen.wording import are, count
+
+_LONGEST_COMPARED = 1000  # characters of a name; comparing takes as long as it is
+_MOST_COMPARED = 10_000  # names, with one that is not among them: a second
+
+OfSample = TypeVar("OfSample", bound=Sample)
+
+Names = Iterable[str] | str | os.PathLike[str]
+"""Names of samples, or a text file of them, one per line."""
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSelection:
+    """Which samples of those that are found a data set is built of.
+
+    Attributes
+    ----------
+    flip : bool
+        Whether to take mirrored subsets, ``IBUG_Flip``, too.
+    names : iterable of str, or path-like, optional
+        Take only these samples; or a text file of their names, one per line.
+    exclude : iterable of str, or path-like
+        Leave these out, which must be among the others; or a text file of their names, such as a report's marks.
+    limit : int, optional
+        Take only the first few.
+
+    Raises
+    ------
+    InputError
+        If `limit` is out of range.
+
+    Examples
+    --------
+    >>> select = uvgen.SampleSelection(exclude="bad.txt", limit=1000)
+    >>> uvgen.build_shards("300W_LP/", "shards/", model="bfm.h5", select=select)
+    """
+
+    flip: bool = True
+    names: Names | None = None
+    exclude: Names = ()
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        check_limit(self.limit)
+
+    def of(self, samples: Iterable[OfSample]) -> list[OfSample]:
+        """Those that `names` picks of some samples, or all, without those of `exclude`, the first `limit`.
+
+        InputError as for `select_samples` and `exclude_samples`.
+        """
+        chosen = samples if self.names is None else select_samples(samples, self.names)
+        return exclude_samples(chosen, self.exclude)[: self.limit]
+
+
+def check_limit(limit: int | None) -> None:
+    """Raise InputError unless `limit` can be how many samples to take, or None for all: -1 would leave the last out."""
+    if limit is not None:
+        number_in(limit, "limit", 1, unit="samples", whole=True)
+
+
+def select_samples(samples: Iterable[OfSample], names: Names) -> list[OfSample]:
+    """The samples that a list of names picks.
+
+    Parameters
+    ----------
+    samples : iterable of Sample
+        What to pick from.
+    names : iterable of str, or path-like
+        Sample names, with or without a suffix, or a text file of them, one per line; empty lines and those that begin
+        with # do not count.
+
+    Returns
+    -------
+    list of Sample
+        In the order of `samples`.
+
+    Raises
+    ------
+    InputError
+        If a name is not among the samples, or there is none.
+    """
+    samples = list(samples)
+    return [samples[k] for k in find_names([sample.name for sample in samples], names)]
+
+
+def exclude_samples(samples: Iterable[OfSample], names: Names) -> list[OfSample]:
+    """The samples that a list of names does not name; the list may be empty.
+
+    Parameters and order as for `select_samples`. InputError if a name is not among the samples, or all are named.
+    """
+    samples = list(samples)
+    unwanted = set(_numbers([sample.name for sample in samples], names))
+    left = [sample for k, sample in enumerate(samples) if k not in unwanted]
+    if samples and not left:
+        raise InputError(
+            f"all {count(len(samples), 'sample')} {are(len(samples))} excluded, expected one or more that are left"
+        )
+    return left
+
+
+def find_names(there: Sequence[str], names: Names) -> list[int]:
+    """Which samples a list of names picks.
+
+    Parameters
+    ----------
+    there : sequence of str
+        All samples' names.
+    names : iterable of str, or path-like
+        See `select_samples`.
+
+    Returns
+    -------
+    list of int
+        Their numbers in `there`, ascending.
+
+    Raises
+    ------
+    InputError
+        If a name is not among them, or none is given.
+    """
+    if not (found := _numbers(there, names)):
+        raise InputError(f"{_origin(names)}names none, expected one or more, one name per line")
+    return found
+
+
+def _origin(names: Names) -> str:
+    return f"{os.fspath(names)}: " if isinstance(names, (str, os.PathLike)) else "the list of samples "
+
+
+def _numbers(there: Sequence[str], names: Names) -> list[int]:
+    """As `find_names`; perhaps none."""
+    keys = [same_name(name) for name in there]
+    known = set(keys)
+    given: Iterable[str] = read_names(names) if isinstance(names, (str, os.PathLike)) else names
+    lines, exact = {line.rstrip("\r\n") for line in given}, set(there)
+    spelled = lines & exact  # two names may differ in how accents are composed alone
+    wanted = {_listed(line, known) for line in lines - exact} - {""}
+    if missing := sorted(wanted - known):
+        which = f"{count(len(missing), 'listed sample')} {are(len(missing))}"
+        origin = _origin(names) if isinstance(names, (str, os.PathLike)) else ""
+        raise InputError(f"{origin}{which} not there, first {brief(missing[0])}; {like_names(missing[0], there)}")
+    return [k for k, key in enumerate(keys) if there[k] in spelled or key in wanted]
+
+
+def read_names(path: str | os.PathLike[str]) -> list[str]:
+    """The lines of a text file of sample names."""
+    try:
+        return read_lines(path, "one sample name per line")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}), expected one sample name per line") from error
+
+
+def like_names(name: str, there: Sequence[str]) -> str:
+    """What to say of a name that is not among others: the ones it may stand for, or what they look like."""
+    key = same_name(name)
+    if len(key) > _LONGEST_COMPARED:  # no name that somebody typed
+        return f"names look like {brief(there[0]) if there else 'none'}"
+    stem = key.rpartition("/")[2]
+    near = [known for known in there if same_name(known).rpartition("/")[2] == stem][:3]
+    if not near:
+        keys = {same_name(known).casefold(): known for known in there}
+        close = difflib.get_close_matches(key.casefold(), list(keys)[:_MOST_COMPARED], n=1, cutoff=0.9)
+        near = [keys[found] for found in close if not _differ_in_number(key, found)]
+    if near:
+        return f"did you mean {' or '.join(map(brief, near))}?"
+    return f"names look like {brief(there[0]) if there else 'none'}"
+
+
+def _differ_in_number(name: str, other: str) -> bool:
+    """Whether two names are those of different numbers and otherwise the same: then neither is meant for the other."""
+    words, others = re.split(r"(\d+)", name.casefold()), re.split(r"(\d+)", other)
+    return words[::2] == others[::2] and [*map(int, words[1::2])] != [*map(int, others[1::2])]
+
+
+def _listed(line: str, there: set[str]) -> str:
+    """The name that a line of a list means, "" for none: as it stands, or without what a shell or an editor adds."""
+    if same_name(line) in there:
+        return same_name(line)
+    text = line.strip()
+    if not text or text.startswith("#"):
+        return ""
+    text = text.replace("\\", "/").removeprefix("./") if same_name(text) not in there else text
+    stem, suffix = os.path.splitext(text)
+    return same_name(stem if suffix.lower() in (*IMAGE_SUFFIXES, ".mat") and same_name(text) not in there else text)
