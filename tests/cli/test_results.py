@@ -61,11 +61,13 @@ def test_name_other_drafts_names_what_a_run_left_in_a_folder_that_was_moved(caps
     assert out == "" and said.startswith(f"note: {tmp_path}/b/.uvgen-out-") and "it is not continued" in said
 
 
-def test_command_without_a_folder_for_temporary_files_says_what_to_set(uvgen: Any, monkeypatch: Any, tmp_path: Path) -> None:
+def test_command_without_a_folder_for_temporary_files_says_what_to_set(
+    uvgen: Any, monkeypatch: Any, tmp_path: Path
+) -> None:
     def without_temporary_files(*_: Any, **__: Any) -> None:
         raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
 
-    monkeypatch.setattr("uvgen.synthesize", without_temporary_files)
+    monkeypatch.setattr("uvgen.render_faces", without_temporary_files)
     result = uvgen("synth", "--count", "1", "--out", tmp_path / "faces")
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-1] == (
