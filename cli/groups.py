@@ -66,6 +66,8 @@ class SpokenGroup(click.Group):
             if error.errno is None or error.errno == errno.EPIPE:
                 raise
             advice = "free space, limits (ulimit -a)?" if error.errno in _LIMITS else "was it moved, may it be read?"
+            if "temporary directory" in (error.strerror or ""):  # Python's words when no folder takes one
+                advice = "set TMPDIR to a folder that can be written"
             where = f"{brief(error.filename)}: " if error.filename else ""
             with contextlib.suppress(OSError):
                 click.echo(f"uvgen: {where}{error.strerror}; {advice}", err=True)

@@ -1,6 +1,7 @@
 """`uvgen report`: pages that show a whole data set."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -24,6 +25,7 @@ from uvgen.cli.options import (
 from uvgen.cli.progress import reported, show_quality, show_warnings
 from uvgen.cli.results import json_option, name_other_drafts, print_json
 from uvgen.cli.value_types import SCALE
+from uvgen.storage.names import printable
 from uvgen.wording import count, shown_size
 
 _SHOWN, _PREDICTED, _OUTPUT = "What is shown", "Predictions", "What comes out"
@@ -144,6 +146,23 @@ def command(
         what = f"{count(result.samples, 'sample')}, {result.pages} with pages, {result.pictured} with thumbnails"
         click.echo(f"{out / result.page.name}: {what}, {shown_size(result.size_bytes)}")
         show_quality(result.quality)
+        if evaluation is not None:
+            _show_predictions(evaluation)
+
+
+def _show_predictions(evaluation: Any) -> None:
+    """How far predictions are off, and which cannot be used."""
+    summary = evaluation.result.summaries["nme_68_2d"]
+    far = f", NME {summary.mean:.2%} on average, median {summary.median:.2%}" if summary.n else ""
+    click.echo(f"predictions: {summary.n} of {count(evaluation.faces, 'face')}{far}")
+    unread = [f"{name}: {reason}" for name, reason in evaluation.unread]
+    for what, those in (
+        ("without a prediction", evaluation.missing),
+        ("with NaN or infinity", evaluation.not_finite),
+        ("with a prediction that cannot be used", unread),
+    ):
+        if those:
+            click.echo(as_typed(printable(f"{count(len(those), 'sample')} {what}, first {those[0]}")), err=True)
 
 
 _SECONDS_A_PAGE, _SECONDS_A_THUMBNAIL, _SECONDS_TO_START = 0.2, 0.005, 5.0  # of an idle core, on what was tried

@@ -59,3 +59,17 @@ def test_name_other_drafts_names_what_a_run_left_in_a_folder_that_was_moved(caps
     name_other_drafts(tmp_path / "b/out")
     out, said = capsys.readouterr()
     assert out == "" and said.startswith(f"note: {tmp_path}/b/.uvgen-out-") and "it is not continued" in said
+
+
+def test_command_without_a_folder_for_temporary_files_says_what_to_set(
+    uvgen: Any, monkeypatch: Any, tmp_path: Path
+) -> None:
+    def without_temporary_files(*_: Any, **__: Any) -> None:
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr("uvgen.render_faces", without_temporary_files)
+    result = uvgen("synth", "--count", "1", "--out", tmp_path / "faces")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1] == (
+        "uvgen: No usable temporary directory found in ['/tmp']; set TMPDIR to a folder that can be written"
+    )

@@ -112,3 +112,20 @@ def test_sample_states_the_nme_of_its_prediction_with_a_page_and_without(page: A
         nme = found["prediction"][k]
         expected = f"{100 * nme:.2f}%" if np.isfinite(nme) else "no prediction that can be used"
         assert line.locator("td").all_inner_texts() == [expected]
+
+
+def test_predicted_points_of_a_sample_can_be_hidden(page: Any, predicted: Path, report: Path) -> None:
+    names = rows(predicted)["names"]
+    open_report(page, predicted, f"#sample={names[WITHOUT]}")
+    page.wait_for_selector("#s-crop .predicted circle")
+    assert page.locator("#s-crop .predicted circle").count() == 68
+    page.keyboard.press("p")
+    assert page.locator("#s-crop .predicted circle").count() == 0 and page.locator("#s-crop .labels circle").count()
+    page.check("#s-predicted")
+    assert page.locator("#s-crop .predicted circle").count() == 68
+    page.goto(f"{(predicted / 'index.html').as_uri()}#sample={names[0]}")
+    page.wait_for_function(f"document.querySelector('#sample-title').textContent === {names[0]!r}")
+    page.wait_for_selector("#s-predicted:disabled")  # it has none
+    open_report(page, report, f"#sample={rows(report)['names'][0]}")
+    page.wait_for_selector("#s-crop circle")
+    assert not page.locator("#s-predicted").is_visible()

@@ -55,7 +55,8 @@ def test_report_has_the_worst_predictions_first_and_draws_them(shards, predictio
         _, page = script_arguments(tmp_path / f"report/data/samples/000/{k:06d}.js")
         other = rows(tmp_path / "plain")["names"].index(name)
         _, plain = script_arguments(tmp_path / f"plain/data/samples/000/{other:06d}.js")
-        assert (page["crop"] == plain["crop"]) is (name not in errors)
+        assert page["crop"] == plain["crop"] and (page["predicted"] is None) is (name not in errors)
+        assert plain["predicted"] is None
     assert "NME of predictions, mean" in (tmp_path / "report/index.html").read_text(encoding="utf-8")
 
 
@@ -67,8 +68,10 @@ def test_dots_are_where_the_prediction_is(shards, predictions, tmp_path) -> None
     write_report(shards, tmp_path / "report", names=[name], verify=False,
                  evaluation=evaluate_predictions(predictions, shards))  # fmt: skip
     write_report(shards, tmp_path / "plain", names=[name], verify=False)
-    pages = [script_arguments(tmp_path / f"{out}/data/samples/000/000000.js")[1] for out in ("report", "plain")]
-    crop, plain = (picture(page["crop"]).astype(int) for page in pages)
+    page = script_arguments(tmp_path / "report/data/samples/000/000000.js")[1]
+    assert page["predicted"] == [[10, 50], *[[31, 31]] * 67]  # drawn by the page
+    thumbs = [script_arguments(tmp_path / f"{out}/data/thumbs/000/000000.js")[1][0] for out in ("report", "plain")]
+    crop, plain = (picture(thumb["i"])[::2, ::2].astype(int) for thumb in thumbs)  # of twice the crop's size
     changed = np.abs(crop - plain).max(axis=2)
     places = np.argwhere(changed > 64)  # JPEG changes the rest of a block by less
     assert len(places) and all(min(abs(r - 31) + abs(c - 31), abs(r - 50) + abs(c - 10)) <= 6 for r, c in places)
@@ -88,7 +91,10 @@ def test_report_with_predictions_of_another_set_is_an_error(shards, predictions,
 def test_report_command_takes_predictions(uvgen, shards, predictions, tmp_path) -> None:
     done = uvgen("report", shards, "--out", tmp_path / "report", "--pred", predictions, "--no-verify")
     assert done.exit_code == 0, done.output
-    assert rows(tmp_path / "report")["names"][0] == open_shards(shards).names[-1]
+    last = open_shards(shards).names[-1]
+    assert rows(tmp_path / "report")["names"][0] == last
+    assert "predictions: 8 of 9 faces, NME " in done.stdout
+    assert f"1 sample without a prediction, first {last}\n" in done.stderr
 
 
 @pytest.mark.parametrize("scale", ["size", pytest.param("255", marks=pytest.mark.slow)])

@@ -156,7 +156,7 @@ def _space() -> tuple[dict[str, Any], list[Finding]]:
     try:
         places["temporary"] = Path(tempfile.gettempdir())
     except OSError as error:
-        findings.append(Finding("UV110", str(error)))
+        findings.append(Finding("UV110", error.strerror or str(error)))
     named = os.environ.get("TMPDIR")
     if named and "temporary" in places and not _takes_files(Path(named)):
         used = f"temporary files go to {places['temporary']}"

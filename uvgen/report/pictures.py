@@ -143,7 +143,7 @@ class _Picture:
         return found
 
     def _draw_prediction(self, name: str, picture: Image.Image) -> None:
-        """Dots at the predicted points, on a picture of the crop."""
+        """Dots at the predicted points, on a thumbnail."""
         prediction = (self._predictions or {}).get(name)
         if prediction is None:
             return
@@ -166,15 +166,15 @@ class _Picture:
         annotated = sample.get("annotated_landmarks")
         if annotated is not None:
             annotated = numbers(annotated[:, :2], 2) if np.isfinite(annotated).any() else None
-        crop = Image.fromarray(sample["image"])
-        self._draw_prediction(sample["name"], crop)
+        predicted = (self._predictions or {}).get(sample["name"])
         content = {
             "name": sample["name"],
             "source": sample.get("source", ""),
             "size": self._size,
-            "crop": _jpeg(crop, _CROP_QUALITY),
+            "crop": _jpeg(Image.fromarray(sample["image"]), _CROP_QUALITY),
             "landmarks": numbers(sample["landmarks"][:, :2], 2),
             "annotated": annotated,
+            "predicted": None if predicted is None else numbers(predicted.points[:, :2], 2),
             "numbers": self._numbers(sample),
             "problems": [],
             "panels": {},

@@ -10,7 +10,7 @@
 /** @typedef {{side: number, covered: string, seen: string, points: string, low: number[], high: number[],
  *   middle: number[], reach: number, turn: number}} MeshData */
 /** @typedef {{name: string, source: string, size: number, crop: string, landmarks: number[][],
- *   annotated: (number|null)[][] | null, numbers: [string, string][], problems: string[],
+ *   annotated: (number|null)[][] | null, predicted: (number|null)[][] | null, numbers: [string, string][], problems: string[],
  *   panels: Record<string, string>, mesh: MeshData | null, visible: number[] | null}} SampleData */
 
 /** @type {Map<string, (value: any) => void>} */

@@ -57,6 +57,13 @@ export function crosses(points, arm) {
   return `<path class="cross-seam" d="${path}"/><path class="cross" d="${path}"/>`;
 }
 
+/** SVG of a dot at each predicted point. @param {(number|null)[][]} points @param {number} radius */
+export function predictedDots(points, radius) {
+  return points
+    .map(([x, y]) => (x === null || y === null ? "" : `<circle class="predicted-point" cx="${short(x)}" cy="${short(y)}" r="${radius}"/>`))
+    .join("");
+}
+
 /** SVG of lines from annotated points to the labels' own. @param {number[][]} points @param {(number|null)[][]} annotated */
 export function differences(points, annotated) {
   let path = "";

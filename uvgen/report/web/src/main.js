@@ -202,7 +202,7 @@ class Report {
       Object.assign(keys, {
         j: () => this.step(1), k: () => this.step(-1), ArrowRight: () => this.step(1), ArrowLeft: () => this.step(-1),
         m: () => sample.toggleMark(), c: () => void sample.copyName(), l: () => sample.flip("s-labels"),
-        a: () => sample.flip("s-annotated"), d: () => sample.flip("s-differences"),
+        a: () => sample.flip("s-annotated"), d: () => sample.flip("s-differences"), p: () => sample.flip("s-predicted"),
       });
     } else if (gallery) {
       Object.assign(keys, {

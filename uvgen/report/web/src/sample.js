@@ -1,7 +1,7 @@
 // One sample: the crop with landmarks over it, what is wrong, numbers, the face as a mesh, and the preview's panels.
 
 import { jpeg, samples, thumbs } from "./data.js";
-import { crosses, differences, dots, legend, lines, overlay } from "./landmarks.js";
+import { crosses, differences, dots, legend, lines, overlay, predictedDots } from "./landmarks.js";
 import { FaceMesh, has3d } from "./mesh.js";
 import { copied, count, percent } from "./text.js";
 
@@ -40,6 +40,7 @@ const MARKUP = `
       <label><input type="checkbox" id="s-labels" checked> stored landmarks</label>
       <label><input type="checkbox" id="s-annotated" checked> annotated</label>
       <label><input type="checkbox" id="s-differences"> differences</label>
+      <label id="s-predicted-label" hidden><input type="checkbox" id="s-predicted" checked> predicted</label>
       <label>Show <select id="s-part"><option value="all">the whole crop</option><option value="eyes">eyes</option>
         <option value="mouth">mouth</option></select></label>
       <span class="legend">${legend(["right", "middle", "left", "hidden", "annotated", "difference"])}</span>
@@ -72,9 +73,10 @@ export class SampleView {
     /** @type {FaceMesh | null} */
     this.mesh = null;
     place.innerHTML = MARKUP;
-    if (columns.predicted) place.querySelector(".legend")?.insertAdjacentHTML("beforeend", legend(["predicted"]));
     /** @param {string} id */
     this.at = (id) => /** @type {HTMLElement} */ (place.querySelector(`#${id}`));
+    if (columns.predicted) place.querySelector(".legend")?.insertAdjacentHTML("beforeend", legend(["predicted"]));
+    this.at("s-predicted-label").hidden = !columns.predicted;
     this.crop = /** @type {Element} */ (place.querySelector("#s-crop"));
     this.at("s-previous").addEventListener("click", () => step(-1));
     this.at("s-next").addEventListener("click", () => step(1));
@@ -86,7 +88,7 @@ export class SampleView {
       this.mesh.plain.value = this.checked("s-plain") ? 1 : 0;
       this.mesh.draw();
     });
-    for (const id of ["s-labels", "s-annotated", "s-differences", "s-part"]) {
+    for (const id of ["s-labels", "s-annotated", "s-differences", "s-predicted", "s-part"]) {
       this.at(id).addEventListener("change", () => this.showOverlays());
     }
     marks.listeners.push(() => this.showMark());
@@ -229,6 +231,8 @@ export class SampleView {
     const annotated = data.annotated && this.checked("s-annotated") ? crosses(data.annotated, 2.6 * unit) : "";
     const labels = this.checked("s-labels") ? lines(data.landmarks, this.about) + dots(data.landmarks, this.about, 1.5 * unit, data.visible) : "";
     const apart = data.annotated && this.checked("s-differences") ? differences(data.landmarks, data.annotated) : "";
+    const predicted = data.predicted && this.checked("s-predicted") ? predictedDots(data.predicted, 1.5 * unit) : "";
+    /** @type {HTMLInputElement} */ (this.at("s-predicted")).disabled = !data.predicted;
     for (const id of ["s-annotated", "s-differences"]) {
       /** @type {HTMLInputElement} */ (this.at(id)).disabled = !data.annotated;
     }
@@ -236,7 +240,7 @@ export class SampleView {
     this.crop.innerHTML =
       `<title id="s-crop-title">Crop with its landmarks</title>` +
       `<image href="${jpeg(data.crop)}" x="-0.5" y="-0.5" width="${data.size}" height="${data.size}"></image>` +
-      `<g class="annotated">${annotated}</g><g class="labels">${labels}</g>${apart}`;
+      `<g class="predicted">${predicted}</g><g class="annotated">${annotated}</g><g class="labels">${labels}</g>${apart}`;
   }
 
   /** The part of the crop that is shown: pixel centers are whole numbers. @param {SampleData} data */
