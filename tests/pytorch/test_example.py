@@ -171,7 +171,8 @@ def test_example_without_pytorch_says_how_to_install_it(tmp_path: Path) -> None:
 def test_example_on_a_full_disk_ends_with_a_message_and_without_half_a_network(shards: Path, tmp_path: Path) -> None:
     command = [sys.executable, EXAMPLE, shards, "--out", tmp_path / "run", "--steps", 1, "--workers", 0]
     done = subprocess.run(
-        [*map(str, command), "--device", "cpu"], capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
+        [*map(str, command), "--device", "cpu"], capture_output=True, text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)),
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
