@@ -67,6 +67,8 @@ class SpokenGroup(click.Group):
                 raise
             advice = "free space, limits (ulimit -a)?" if error.errno in _LIMITS else "was it moved, may it be read?"
             where = f"{brief(error.filename)}: " if error.filename else ""
+            if not where and not _has_working_folder():
+                where, advice = "the working folder: ", "it was deleted or moved; change to another one (cd)"
             with contextlib.suppress(OSError):
                 click.echo(f"uvgen: {where}{error.strerror}; {advice}", err=True)
             sys.exit(1)
@@ -225,3 +227,11 @@ def _no_such_option(error: click.NoSuchOption) -> str:
     near = [one for one in there if name.startswith("--") and (one.startswith(name) or name.startswith(one))]
     near = near or difflib.get_close_matches(name, there, n=1, cutoff=0.75)
     return f"no option {name}{f'; did you mean {near[0]}?' if near else ''}"
+
+
+def _has_working_folder() -> bool:
+    try:
+        Path.cwd()
+    except OSError:
+        return False
+    return True
