@@ -69,6 +69,8 @@ class SpokenGroup(click.Group):
             if "temporary directory" in (error.strerror or ""):  # Python's words when no folder takes one
                 advice = "set TMPDIR to a folder that can be written"
             where = f"{brief(error.filename)}: " if error.filename else ""
+            if not where and not _has_working_folder():
+                where, advice = "the working folder: ", "it was deleted or moved; change to another one (cd)"
             with contextlib.suppress(OSError):
                 click.echo(f"uvgen: {where}{error.strerror}; {advice}", err=True)
             sys.exit(1)
@@ -230,3 +232,11 @@ def _no_such_option(error: click.NoSuchOption) -> str:
     near = [one for one in there if name.startswith("--") and (one.startswith(name) or name.startswith(one))]
     near = near or difflib.get_close_matches(name, there, n=1, cutoff=0.75)
     return f"no option {name}{f'; did you mean {near[0]}?' if near else ''}"
+
+
+def _has_working_folder() -> bool:
+    try:
+        Path.cwd()
+    except OSError:
+        return False
+    return True

@@ -87,3 +87,15 @@ def test_command_with_a_special_file_ends_with_a_message_that_names_it(
         assert name in done.stderr, done.stderr
     elif done.exit_code == 3:
         assert "AFW_001_1_0" in (tmp_path / "out/dataset.json").read_text()
+
+
+def test_command_in_a_folder_that_was_deleted_says_so(
+    uvgen: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    result = uvgen("info", "shards")
+    monkeypatch.chdir(tmp_path)
+    assert result.exit_code == 1, result.exception
+    assert "the working folder: No such file or directory; it was deleted or moved; change to another" in result.stderr

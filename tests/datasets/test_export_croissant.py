@@ -3,13 +3,14 @@
 import dataclasses
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
-from support.builds import SMALL, have
+from support.builds import SMALL, edit_index, have
 from support.toy import write_tree
 
 from uvgen import describe_shards, open_shards, verify_shards
@@ -71,6 +72,16 @@ def test_card_says_what_the_set_holds_and_its_license(built: Path, exported: Pat
     assert "may not be redistributed" in card and "the face model toy" in card
     for name in open_shards(built).fields:
         assert f"| `{name}` |" in card
+
+
+def test_card_of_a_set_with_markup_in_its_names_shows_them_as_text(built: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(built, tmp_path / "set"))
+    old, odd = "IBUG-00000.h5", "<img src=x onerror=alert(1)>-00000.h5"
+    (folder / old).rename(folder / odd)
+    edit_index(folder, lambda content: next(s for s in content["shards"] if s["file"] == old).update(file=odd))
+    export_shards(folder, tmp_path / "out", "croissant")
+    card = (tmp_path / "out/README.md").read_text(encoding="utf-8")
+    assert r"\<img src=x onerror=alert(1)\> " in card and " <img" not in card
 
 
 def test_both_files_may_lie_beside_the_index(built: Path, exported: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import os
 import shutil
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from uvgen import (
 )
 from uvgen.datasets.merge import _unlike
 from uvgen.errors import DatasetError, InputError, OutputError
+from uvgen.shards.shard import OpenShard
 
 CONFIGS = {
     "raw": SMALL,
@@ -248,6 +250,28 @@ def test_merge_of_a_damaged_shard_is_refused_and_leaves_no_copy_of_it(plain, tmp
     with pytest.raises(DatasetError, match=r"IBUG-00000.h5: its SHA-256 .*; run `uvgen verify --repair '.*/bad set'`"):
         merge_shards(tmp_path / "bad set", tmp_path / "out")
     assert "IBUG-00000.h5" not in file_hashes(tmp_path / "out")
+
+
+@pytest.mark.parametrize("what", ["merge", "augment"])
+def test_source_shard_that_is_written_to_while_it_is_copied_is_noticed(plain, tmp_path, monkeypatch, what) -> None:
+    """Its hash was compared before; what is copied of it would pass for sound."""
+    source = Path(shutil.copytree(plain, tmp_path / "source"))
+    read, left = OpenShard.read, ["IBUG-00000.h5"]
+
+    def read_and_write(self: OpenShard, name: str, row: int) -> object:
+        found = read(self, name, row)
+        if left and name == "posmap":
+            path = source / left.pop()
+            data, status = bytearray(path.read_bytes()), path.stat()
+            data[len(data) // 2] ^= 1
+            path.write_bytes(data)
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+        return found
+
+    monkeypatch.setattr(OpenShard, "read", read_and_write)
+    with pytest.raises(DatasetError, match=r"source/IBUG-00000\.h5: its SHA-256 is not the one in the index"):
+        merge_shards(source, tmp_path / "out") if what == "merge" else augment_shards(source, tmp_path / "out", "none")
+    assert not (tmp_path / "out/IBUG-00000.h5").exists()
 
 
 def test_merge_of_a_set_whose_shard_is_missing_names_it(plain, tmp_path) -> None:

@@ -421,6 +421,20 @@ def test_report_begins_anew_where_a_killed_run_left_a_draft(shards: Path, tmp_pa
     assert not (tmp_path / "report/data/left.js").exists() and not draft.exists()
 
 
+def test_report_whose_folder_a_link_replaced_writes_nothing_to_where_it_leads(shards: Path, tmp_path: Path) -> None:
+    (tmp_path / "others").mkdir()
+    draft = draft_of(tmp_path / "report")
+
+    def replace(_: int) -> None:
+        if not draft.is_symlink():
+            draft.rename(tmp_path / "away")
+            draft.symlink_to(tmp_path / "others")
+
+    with pytest.raises(DatasetError, match="was deleted, moved"):
+        write_report(shards, tmp_path / "report", verify=False, progress=replace)
+    assert not list((tmp_path / "others").iterdir()) and not (tmp_path / "report").exists()
+
+
 def test_report_with_something_else_in_its_folder_is_not_replaced(shards: Path, tmp_path: Path) -> None:
     write_report(shards, tmp_path / "report", worst=1)
     (tmp_path / "report/bad.txt").write_text("marks")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uvgen.storage.names import brief, inside, printable, safe_name, shortened
+from uvgen.storage.names import brief, in_markdown, inside, printable, safe_name, shortened
 
 ANY_TEXT = st.text(st.characters(), max_size=400) | st.lists(
     st.sampled_from(
@@ -35,6 +35,19 @@ def test_printable_of_any_text_is_on_one_line_and_can_be_encoded(text: str) -> N
     for shown in (printable(text), brief(text)):
         assert shown.encode() is not None and not any(ord(c) < 32 for c in shown) and "\u2028" not in shown
     assert len(brief(text)) <= 200
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("IBUG_Flip/IBUG_image_008_1_0 (a-b, c.d)", "IBUG_Flip/IBUG_image_008_1_0 (a-b, c.d)"),
+        ("<script>alert(1)</script>", r"\<script\>alert(1)\</script\>"), ("&lt;", r"\&lt;"), ("a\n# b", r"a\\n\# b"),
+        ("__proto__ _x_ a_", r"\_\_proto\_\_ \_x\_ a\_"), ("[a](javascript:b)", r"\[a\](javascript:b)"),
+        ("`a` *b* |", r"\`a\` \*b\* \|"),
+    ],
+)  # fmt: skip
+def test_text_in_markdown_is_no_markup(text: str, expected: str) -> None:
+    assert in_markdown(text) == expected
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,24 @@ def test_fetch_that_stalls_is_given_up_and_tried_again(
     store.faults.append(stalling(1, seconds=1))
     fetch(place)
     assert place.read_bytes() == b"content" and store.calls["get"] == 2
+
+
+def test_listing_that_does_not_end_is_given_up_once(
+    store: FolderStore, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has 20 times as long as a file; a server can make up pages for ever."""
+    monkeypatch.setenv("UVGEN_STORE_TIMEOUT", "0.005")
+    find = store.find
+
+    def endless(path: str, **options: Any) -> Any:
+        found = find(path, **options)
+        time.sleep(1)
+        return found
+
+    monkeypatch.setattr(store, "find", endless)
+    with pytest.raises(DatasetError, match=r"s3://bucket/set: cannot be listed \(nothing moved for 0\.1 s\); is"):
+        listed(place.parent)
+    assert store.calls["find"] == 1
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from uvgen.datasets.fields import MAP_PARAMETERS, augmented_fields, known_layout
 from uvgen.datasets.naming import copy_name
 from uvgen.datasets.quality.plausible import MOST
 from uvgen.datasets.record import ShardResult
-from uvgen.datasets.source import check_source, check_source_hash
+from uvgen.datasets.source import check_source, check_source_hash, check_unchanged
 from uvgen.datasets.targets import remaking_targets
 from uvgen.errors import SampleError
 from uvgen.fixed_point import FixedPoint
@@ -139,12 +139,17 @@ def _make_shard(job: AugmentJob, makers: _Makers, process: Hdf5Process | None, t
         n = held_at_once(fields, _BATCH)
         parts = [range(k, min(k + n, source.n_samples)) for k in range(0, source.n_samples, n)]
         attributes = {key: value for key, value in source.file_attributes.items() if key not in _NOT_COPIED}
+
+        def batches() -> Iterator[dict[str, Any]]:
+            yield from counted((len(part), _rows(source, part, job, makers, task, skip)) for part in parts)
+            check_unchanged(path, task.source, source)
+
         stated = {**source.config, **job.copied.to_plain()}
         entry = write_shard(
             job.out / task.file,
             fields,
             job.config.build.compression,
-            counted((len(part), _rows(source, part, job, makers, task, skip)) for part in parts),
+            batches(),
             {**attributes, "uvgen": __version__, "config": json.dumps(stated, sort_keys=True)},
             expected=task.expected,
         )

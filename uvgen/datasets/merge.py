@@ -22,7 +22,7 @@ from uvgen.datasets.open import reader_of
 from uvgen.datasets.output_folder import check_output, output_folder
 from uvgen.datasets.quality.label_columns import REPEATED, repeated_names, stated_repeated
 from uvgen.datasets.record import ShardResult
-from uvgen.datasets.source import check_source, check_source_hash, stored_fields
+from uvgen.datasets.source import check_source, check_source_hash, check_unchanged, stored_fields
 from uvgen.datasets.split_files import split_names
 from uvgen.errors import DatasetError, InputError
 from uvgen.jobs.options import RunOptions, check_run
@@ -115,6 +115,7 @@ class MergeJob:
                 raise DatasetError(f"{path}: {odd} differs from the other shards, expected the same in all of them")
             for row in piece.rows:
                 yield {name: _stored(shard, name, row) for name in fields}
+            check_unchanged(path, piece.entry, shard)
 
     def _opened(self, piece: Piece, process: Hdf5Process | None) -> OpenShard:
         path, required = shard_path(piece.folder, piece.entry), required_fields(self.config)

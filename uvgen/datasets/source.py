@@ -27,6 +27,19 @@ def check_source_hash(path: Path, entry: ShardEntry) -> None:
         )
 
 
+def check_unchanged(path: Path, entry: ShardEntry, source: OpenShard) -> None:
+    """Raise DatasetError if a source shard was written to or replaced since `check_source_hash`.
+
+    To be called when all of it was read, before what is made of it gets its name.
+    """
+    if path.exists():
+        check_source_hash(path, entry)  # hashed again only if its size or time is another
+    elif source.has_changed():  # one that was only deleted was read as it was
+        raise DatasetError(
+            f"{path}: was changed while it was read, expected the shard of the index; run the command again"
+        )
+
+
 @lru_cache(maxsize=4)
 def _hash(path: Path, size: int, time_ns: int) -> str:
     """Of a source shard, once for all that this process makes of it."""

@@ -8,6 +8,7 @@ from uvgen.evaluation.accumulate import EvaluationResult
 from uvgen.evaluation.evaluate import EvaluationReport
 from uvgen.evaluation.scores import SCORES, Score
 from uvgen.evaluation.summary import Summary
+from uvgen.storage.names import in_markdown
 from uvgen.wording import count
 
 _HEAD = ("score", "n", "0 to 30", "30 to 60", "above 60", "balanced", "mean of all", "median")
@@ -72,7 +73,7 @@ def _drawn(score: Score, summary: Summary) -> str:
 
 def markdown(report: EvaluationReport) -> str:
     """The same for a page, with what is missing."""
-    lines = [f"# {report.predictions.name} against {report.truth.name}", ""]
+    lines = [f"# {in_markdown(report.predictions.name)} against {in_markdown(report.truth.name)}", ""]
     if report.protocol is not None:
         from uvgen.evaluation.protocols import PROTOCOLS
 
@@ -99,7 +100,8 @@ def markdown(report: EvaluationReport) -> str:
         ("predictions for no face", report.unexpected),
     ):
         if names:
-            lines.append(f"- {len(names)} {what}: {', '.join(names[:20])}{', …' if len(names) > 20 else ''}")
+            shown = ", ".join(map(in_markdown, names[:20]))
+            lines.append(f"- {len(names)} {what}: {shown}{', …' if len(names) > 20 else ''}")
     lines += [f"- {text}" for text in report.notes]
     lines += [f"- doubt: {text}" for text in report.doubts]
     return "\n".join(lines) + "\n"

@@ -1,7 +1,7 @@
 """The folder of a report: whole or not there, and never in the place of anything but an older report."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def _is_report(folder: Path) -> bool:
 
 
 @contextmanager
-def report_on_success(out: Path, *, overwrite: bool) -> Iterator[Path]:
+def report_on_success(out: Path, *, overwrite: bool) -> Iterator[tuple[Path, Callable[[], None]]]:
     """Give an empty draft of a report's folder; put it in place if the body succeeds, remove it if not.
 
     Parameters
@@ -40,8 +40,8 @@ def report_on_success(out: Path, *, overwrite: bool) -> Iterator[Path]:
 
     Yields
     ------
-    Path
-        The draft, hidden, beside `out`.
+    (Path, callable)
+        The draft, hidden, beside `out`; and what raises DatasetError if another folder, or a link, has taken its place.
 
     Raises
     ------
@@ -53,12 +53,12 @@ def report_on_success(out: Path, *, overwrite: bool) -> Iterator[Path]:
     old = _is_report(out) and overwrite
     target = beside(out) if old else out
     draft = draft_of(target)
-    with exclusive(draft):
+    with exclusive(draft) as check_there:
         shutil.rmtree(beside(out), ignore_errors=True)  # of a run that was killed before it took the old one's place
         try:
             with folder_on_success(target) as folder:
                 empty(folder)
-                yield folder
+                yield folder, check_there
             if old:
                 exchange(target, out)
         except BaseException:

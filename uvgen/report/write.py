@@ -183,7 +183,7 @@ def write_report(
         there = set(shown)
         shown += [int(k) for k in table.order if int(k) not in there]
     quality = label_quality(reader, model) if verified is None else verified.quality
-    with report_on_success(out, overwrite=overwrite) as draft:
+    with report_on_success(out, overwrite=overwrite) as (draft, check_there):
         firsts = range(0, len(shown), PER_FILE)
         parts = [
             Pictured(k, tuple(shown[first : first + PER_FILE]), min(max(n_pages - first, 0), PER_FILE))
@@ -195,12 +195,14 @@ def write_report(
             _note(drawn, table)
             if progress is not None:
                 progress(len(drawn.pictured.samples))
+            check_there()
         heights = reader.column("image_height")
         checked = Checked(verified, quality, with_model=model is not None)
         pages = [("thumbnails here", f"{len(shown):,}"), ("pages here", f"{n_pages:,}")]
         about = describe(reader, index, table, heights, checked, pages)
         if evaluation is not None:
             about = replace(about, facts=(*about.facts, *_prediction_facts(evaluation)))
+        check_there()  # what a link leads to is not this report's
         _write_rows(draft, table, heights, shown)
         _write_overview(draft, about, reader, n_pages, listed=wanted is not None, made=made)
         _write_page(draft, about)

@@ -9,6 +9,7 @@ _MAX_COMPONENT = 230  # bytes, of the 255 that file systems allow: an ending fol
 _MAX_PATH = 1000  # bytes
 _BIDI = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")  # they reorder a line of a terminal
 _LONGEST = 200  # characters of a message
+_MARKUP = re.compile(r"[\\`*<>&\[\]|~#!$]|(?<![^\W_])_|_(?![^\W_])")  # an underscore within a word is one
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # names that Windows keeps for itself
 
@@ -43,6 +44,11 @@ def brief(text: object) -> str:
     """What another program says, such as an error's message, for one of uvgen's: printable, on one line, not long."""
     line = printable(" ".join(str(text).split()))
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
+
+
+def in_markdown(text: str) -> str:
+    """Text as a page in Markdown shows it on one line: neither markup nor HTML, whatever is in it."""
+    return _MARKUP.sub(r"\\\g<0>", printable(text))
 
 
 def safe_name(name: str) -> str:

@@ -124,7 +124,8 @@ def tried(call: Callable[[], Result], url: str, done: str) -> Result:
                 ) from error
             if number == TRIES and isinstance(error, WrongContentError):
                 raise DatasetError(f"{url}: {error}, in {number} tries; damaged or changed in the store?") from error
-            if number == TRIES or isinstance(error, (TypeError, AttributeError)):
+            endless = done == "listed" and isinstance(error, TimeoutError)  # pages came all the time
+            if number == TRIES or endless or isinstance(error, (TypeError, AttributeError)):
                 again = f" in {number} tries" if number > 1 else ""
                 raise DatasetError(
                     f"{url}: cannot be {done}{again} ({brief(error) or type(error).__name__}); is the store reached "

@@ -12,7 +12,7 @@ from uvgen.datasets.naming import subset_of_shard
 from uvgen.maps.target_layouts import TARGETS, target_layouts
 from uvgen.models.load import BUILTIN
 from uvgen.shards.reader import ShardReader
-from uvgen.storage.names import printable
+from uvgen.storage.names import in_markdown
 from uvgen.wording import count
 
 IMAGES = (
@@ -57,7 +57,7 @@ def model_license(config: DatasetConfig) -> str:
             "from it may be used for any purpose."
         )
     return (
-        f"Labels were made with the face model {printable(config.model)}, and fall under its license. That of the "
+        f"Labels were made with the face model {in_markdown(config.model)}, and fall under its license. That of the "
         "Basel Face Model allows only research, and neither the model nor data made from it may be redistributed."
     )
 
@@ -82,7 +82,7 @@ def card_text(reader: ShardReader) -> str:
     config = reader.config
     subsets = Counter[str]()
     for file, n in zip(reader.files, reader.shard_samples, strict=True):
-        subsets[printable(subset_of_shard(file))] += n
+        subsets[in_markdown(subset_of_shard(file))] += n
     counts = ", ".join(f"{name} {n}" for name, n in sorted(subsets.items()))
     build = config.build
     how = "made from each face's parameters of a 3D morphable model" if build.has_parameters else "another program's"
@@ -93,7 +93,7 @@ def card_text(reader: ShardReader) -> str:
         f"{build.uv_size} texels, 68 landmarks and the pose, for training networks that regress them. "
         f"Labels are {how}. Subsets: {counts}.",
         "",
-        f"Made by uvgen {__version__} with the model {printable(config.model)} (content "
+        f"Made by uvgen {__version__} with the model {in_markdown(config.model)} (content "
         f"{config.model_sha256[:12]}), pixel convention `{build.convention}`: pixel centers at integers, the first "
         "pixel at (0, 0), x right, y down, z toward the viewer.",
     ]
