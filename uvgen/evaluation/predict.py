@@ -20,7 +20,7 @@ from uvgen.evaluation.predict_record import INDEX, PredictRecord
 from uvgen.evaluation.predict_worker import CROPS, WRITTEN, Drawing, PredictedBatch, PredictedFace, PredictJob
 from uvgen.fitting.detectors import weights_of
 from uvgen.fitting.fitted import Unfitted
-from uvgen.fitting.folder import AUTO, FACES, choose_detector, which_are_marked
+from uvgen.fitting.folder import AUTO, FACES, choose_detector, place_of, which_are_marked
 from uvgen.fitting.photographs import find_photographs, in_batches, units_of
 from uvgen.fitting.worker import open_table
 from uvgen.jobs.options import RETRIES, RunOptions
@@ -190,7 +190,9 @@ def predict_photographs(
         table = open_table(where)
         marked, disputed = which_are_marked(photographs, where, table)
         stated = INDEX.stated_detector(target, overwrite=overwrite)
-        found, notice = choose_detector(detector, detector_model, stated, some=any(marked), all_marked=all(marked))
+        found, notice = choose_detector(
+            detector, detector_model, stated, some=any(marked), all_marked=all(marked), place=place_of(where)
+        )
     job = PredictJob(
         root, target, file, sha256, chosen, as_model(model, untrusted=untrusted), where, table_file, found,
         weights_of(detector, detector_model), faces, crop, exif,

@@ -178,7 +178,9 @@ def fit_photographs(
     table = open_table(where)  # before any work
     marked, disputed = which_are_marked(photographs, where, table)
     stated = INDEX.stated_detector(out, overwrite=overwrite)
-    name, notice = choose_detector(detector, detector_model, stated, some=any(marked), all_marked=all(marked))
+    name, notice = choose_detector(
+        detector, detector_model, stated, some=any(marked), all_marked=all(marked), place=place_of(where)
+    )
     opened = as_model(model, untrusted=untrusted)
     if refine and opened.albedo_mean is None:
         raise InputError(f"model: {opened.name} has no albedo, expected one with it; do not refine")
@@ -218,12 +220,22 @@ def which_are_marked(
     return marked, disputed
 
 
+BESIDE = "beside the photographs, NAME.txt for NAME.jpg"
+
+
+def place_of(landmarks: Path | None) -> str:
+    """Where landmarks of photographs are looked for, for messages: beside them, in a folder, or in a table."""
+    if landmarks is None:
+        return BESIDE
+    return f"{'' if landmarks.is_dir() else 'or rows '}of these photographs in {landmarks}"
+
+
 _NONE_INSTALLED = f"none is installed, expected mediapipe or dlib; {to_install('mediapipe', 'dlib')}"
 
 
 def choose_detector(
     name: str | None, weights: str | os.PathLike[str] | None, stated: str | None, *, some: bool, all_marked: bool,
-    place: str = "beside the photographs, NAME.txt for NAME.jpg",
+    place: str = BESIDE,
 ) -> tuple[str | None, str]:  # fmt: skip
     """The detector to use and its notice; opened here too, so that an error comes before any work.
 
