@@ -246,6 +246,13 @@ def test_read_mesh_of_an_ascii_ply_keeps_fractions_of_numbers_that_it_calls_whol
     np.testing.assert_array_equal(read_mesh(tmp_path / "a.ply")[0][1], [0.5, -1.25, 2.75])
 
 
+def test_read_mesh_of_a_ply_whose_comment_says_end_header_is_read(tmp_path: Path) -> None:
+    pytest.importorskip("trimesh")
+    rows = [*V.replace("v ", "").splitlines(), *(f"3 {a} {b} {c}" for a, b, c in TRIANGLES.tolist())]
+    (tmp_path / "a.ply").write_text("\n".join([*_HEAD[:2], "comment up to end_header", *_HEAD[2:], *_FACES, *rows]))
+    check(tmp_path / "a.ply")
+
+
 def test_read_mesh_of_triangles_without_vertices_says_so(tmp_path: Path) -> None:
     (tmp_path / "a.obj").write_text("V 1 2 3\nf 1 2 3\n")
     with pytest.raises(MeshFileError, match=r"a\.obj: no vertices in it, which its 1 triangle would name"):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from uvgen.errors import InputError
 from uvgen.samples.landmark_files import find_landmarks
 from uvgen.samples.landmark_schemes import FaceLandmarks, outside_image
-from uvgen.samples.landmark_tables import read_table
+from uvgen.samples.landmark_tables import LandmarkTable, read_table
 
 POINTS = np.round(np.random.default_rng(4).uniform(5, 90, (68, 2)), 2)
 
@@ -130,6 +130,23 @@ def test_find_landmarks_takes_the_entry_that_shares_most_folders(tmp_path: Path)
     first, second, third = look_up(tmp_path / "t.csv", csv_with_header(faces), "IBUG/a.png", "AFW/a.jpg", "a.jpg")
     assert np.allclose(first[0].points, POINTS / 2) and np.allclose(second[0].points, POINTS)
     assert re.search(r"a\.jpg: .*t\.csv has .*AFW/a.jpg and .*IBUG/a.jpg, expected one image of that name", third)
+
+
+def test_landmark_table_of_frames_that_are_all_called_alike_looks_at_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comparing each frame with those of all other videos would cost the square of their number."""
+    looked_at = 0
+
+    def counted(name: str) -> str:
+        nonlocal looked_at
+        looked_at += 1
+        return Path(name).suffix
+
+    monkeypatch.setattr("uvgen.samples.landmark_tables._suffix", counted)
+    names = [f"videos/{k}/0001.jpg" for k in range(500)]
+    table = LandmarkTable(Path("t.json"), [(name, lambda: pytest.fail("not asked for")) for name in names])
+    assert [table.claim(Path("/data") / name) for name in names] == [(name[:-4], 3) for name in names]
+    assert table.claim(Path("/data/elsewhere/0001.jpg")) is None
+    assert looked_at <= 3 * len(names)
 
 
 def test_find_landmarks_takes_the_entry_with_the_image_s_suffix(tmp_path: Path) -> None:

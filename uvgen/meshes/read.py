@@ -198,7 +198,10 @@ def _read_by_trimesh(path: Path) -> Mesh:
     try:
         data = read_file(path, _MOST_BYTES)
         if is_ply:  # without comments, of which one names a picture that trimesh looks for
-            header, mark, rest = data.partition(b"end_header")
+            end = re.search(rb"(?m)^[ \t]*end_header\b", data)  # which a comment may name too
+            header, mark, rest = (
+                (data[: end.start()], end[0], data[end.end() :]) if end else data.partition(b"end_header")
+            )
             header = re.sub(rb"(?m)^[ \t]*((comment|obj_info)\b[^\n]*|\r?)\n", b"", header)
             kind = format_of_ply(header)
             if kind == "ascii":
