@@ -133,3 +133,9 @@ def test_image_affine_is_that_of_many_poses_and_refuses_what_is_not_finite() -> 
         image_affine([np.inf, *pose[1:]], 311)
     with pytest.raises(InputError, match="pose"):
         image_affine(pose[:6], 311)
+
+
+def test_transform_points_of_infinite_points_warns_nobody() -> None:
+    """Warnings are errors in tests; readers pass points of sets that somebody else made."""
+    moved = transform_points([[np.inf, 1.0], [1e308, 1e308], [1.0, 2.0]], [[0, -9, 1], [9, 0, 2], [0, 0, 1]])
+    assert not np.isfinite(moved[:2]).all() and moved[2].tolist() == [-17, 11]

@@ -298,7 +298,8 @@ def transform_points(points: ArrayLike, similarity: ArrayLike) -> NDArray[np.flo
         check_array(points, "points", (..., "n", 2), (..., "n", 3))
     scale = similarity_scale(similarity)
     try:
-        moved = points[..., :2] @ np.swapaxes(similarity[..., :2, :2], -1, -2) + similarity[..., None, :2, 2]
+        with np.errstate(invalid="ignore", over="ignore"):  # of points that are infinite or at float64's end
+            moved = points[..., :2] @ np.swapaxes(similarity[..., :2, :2], -1, -2) + similarity[..., None, :2, 2]
     except ValueError:  # asked beforehand, this would take half of the function's time
         wanted = f"(3, 3) or one per set of points {points.shape}"
         raise InputError(f"similarity: float64 {similarity.shape}, expected {wanted}") from None

@@ -33,7 +33,7 @@ from uvgen.datasets.quality import survey
 from uvgen.datasets.quality.annotations import annotated_in_crop
 from uvgen.datasets.quality.causes import find_cause
 from uvgen.datasets.quality.label_columns import label_columns
-from uvgen.datasets.quality.summary import label_quality
+from uvgen.datasets.quality.summary import common_shift, label_quality
 from uvgen.datasets.selection import Criteria, select_names
 from uvgen.errors import DatasetError, SampleError
 from uvgen.geometry import LANDMARK_MIRROR
@@ -675,3 +675,12 @@ def test_annotations_that_the_machine_cannot_read_end_the_survey(monkeypatch: py
         survey._annotations([sample])
     cause.errno = errno.EIO  # of this file
     assert survey._annotations([sample]) == [None]
+
+
+def test_common_shift_passes_over_faces_with_infinite_points() -> None:
+    """Somebody else's set may hold them; NumPy's warnings, which are errors in tests, would be all that it says."""
+    points = np.random.default_rng(0).uniform(20, 90, (20, 68, 2))
+    annotated = points + [1, -1]
+    points[3, 5], annotated[4, 40], annotated[5] = np.inf, -np.inf, np.nan
+    assert common_shift(points, annotated) == (1, -1)
+    assert common_shift(points[3:6], annotated[3:6]) is None

@@ -15,6 +15,7 @@ from uvgen.evaluation.evaluate import evaluate_predictions
 from uvgen.evaluation.predictions import SHIFTS, Predictions, Reading
 from uvgen.evaluation.truth import open_truth
 from uvgen.geometry import crop_affine, pose_to_image
+from uvgen.meshes.read import read_mesh
 from uvgen.normalization import Normalization
 from uvgen.rasterize import write_obj
 
@@ -123,6 +124,14 @@ def test_parameters_and_meshes_need_the_model_and_are_right_with_it(shards, tmp_
     np.save(folder / f"{sample['name']}.npy", far)
     ((name, why),) = evaluate_predictions(folder, shards, model=model).unread
     assert name == sample["name"] and "px away, expected px of a face" in why
+    mesh = folder / f"{next(iter(open_shards(shards)))['name']}.obj"
+    vertices, triangles = read_mesh(mesh)
+    order = np.random.default_rng(0).permutation(len(vertices))
+    write_obj(mesh, vertices[order], np.argsort(order)[triangles], frame="raw")  # the same surface, in another order
+    assert any(
+        why.startswith(f"{mesh}: ") and "are not among" in why
+        for _, why in evaluate_predictions(folder, shards, model=model).unread
+    )
 
 
 def test_missing_faces_are_named_and_in_no_mean(shards, predict) -> None:

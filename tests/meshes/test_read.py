@@ -189,6 +189,9 @@ def test_read_mesh_of_ply_with_empty_lines_passes_over_them(tmp_path: Path) -> N
         (lambda rows: [*rows[:-1], "3"], "'3' in element face, expected 4 numbers"),
         (lambda rows: ["0 0", *rows[1:]], "'0 0' in element vertex, expected 3 numbers"),
         (lambda rows: [*rows, "3 0 1 2"], "1 row more than its header states"),
+        (lambda rows: [*rows[:-1], "-3 0 2 3"], "'-3 0 2 3' in element face, expected the length of a list"),
+        (lambda rows: [*rows[:-1], "3.5 0 2 3"], r"'3\.5 0 2 3' in element face, expected the length of a list"),
+        (lambda rows: [*rows[:-1], "3 0 2.9 3"], r"'3 0 2\.9 3' in element face, expected the numbers of vertices"),
     ],
 )
 def test_read_mesh_of_an_ascii_ply_with_other_rows_than_it_states_is_refused(
@@ -206,6 +209,9 @@ def test_read_mesh_of_an_ascii_ply_with_other_rows_than_it_states_is_refused(
     [
         ("OFF", "3 0 1 2\n3 3 2 1\n", "2 lines of polygons, expected 3; is it cut short"),
         ("OFF", "3 0 1 2\n3 3 2 1\n3 0 2", "the polygon '3 0 2', expected 3 corners"),
+        ("OFF", "3 0 1 2\n3 3 2 1\n3 0 2 3\n3 0 1 2", "1 row more than its 5 vertices and 3 polygons"),
+        ("OFF", "3 0 1 2\n3 3 2 1\n-3 0 2 3", "the polygon '-3 0 2 3', expected how many corners it has"),
+        ("OFF BINARY", "", "'BINARY', expected how many vertices, polygons and edges"),
         ("4OFF", "3 0 1 2\n3 3 2 1\n3 0 2 3", "4OFF, whose vertices have other coordinates than x, y and z"),
         ("nOFF", "3 0 1 2\n3 3 2 1\n3 0 2 3", "nOFF, whose vertices have other coordinates than x, y and z"),
     ],
@@ -217,6 +223,40 @@ def test_read_mesh_of_an_off_that_lacks_polygons_or_has_other_vertices_is_refuse
     (tmp_path / "a.off").write_text(f"{kind}\n5 3 0\n" + V.replace("v ", "") + end)
     with pytest.raises(MeshFileError, match=rf"a\.off: not a readable mesh \({message}"):
         read_mesh(tmp_path / "a.off")
+
+
+@pytest.mark.parametrize("surface", [True, False])
+def test_read_mesh_whose_polygons_have_no_corners_is_not_taken_for_a_cloud(tmp_path: Path, surface: bool) -> None:
+    """Nobody would compare the triangles of a registered mesh, and a scan would be registered without its surface."""
+    pytest.importorskip("trimesh")
+    rows = [*V.replace("v ", "").splitlines(), *["2 0 1"] * 3]
+    (tmp_path / "a.ply").write_text("\n".join([*_HEAD, *_FACES, *rows]))
+    (tmp_path / "a.off").write_text("\n".join(["OFF", "5 3 0", *rows]))
+    for path in (tmp_path / "a.ply", tmp_path / "a.off"):
+        with pytest.raises(MeshFileError, match=rf"{path.name}: (3 polygons stated, none of three corners|not a read)"):
+            read_mesh(path, surface=surface)
+
+
+def test_read_mesh_of_an_ascii_ply_keeps_fractions_of_numbers_that_it_calls_whole(tmp_path: Path) -> None:
+    pytest.importorskip("trimesh")
+    rows = [*V.replace("v ", "").splitlines(), *(f"3 {a} {b} {c}" for a, b, c in TRIANGLES.tolist())]
+    rows[1] = "0.5 -1.25 2.75"
+    head = [line.replace("float", "int") for line in _HEAD]
+    (tmp_path / "a.ply").write_text("\n".join([*head, *_FACES, *rows]))
+    np.testing.assert_array_equal(read_mesh(tmp_path / "a.ply")[0][1], [0.5, -1.25, 2.75])
+
+
+def test_read_mesh_of_a_ply_whose_comment_says_end_header_is_read(tmp_path: Path) -> None:
+    pytest.importorskip("trimesh")
+    rows = [*V.replace("v ", "").splitlines(), *(f"3 {a} {b} {c}" for a, b, c in TRIANGLES.tolist())]
+    (tmp_path / "a.ply").write_text("\n".join([*_HEAD[:2], "comment up to end_header", *_HEAD[2:], *_FACES, *rows]))
+    check(tmp_path / "a.ply")
+
+
+def test_read_mesh_of_triangles_without_vertices_says_so(tmp_path: Path) -> None:
+    (tmp_path / "a.obj").write_text("V 1 2 3\nf 1 2 3\n")
+    with pytest.raises(MeshFileError, match=r"a\.obj: no vertices in it, which its 1 triangle would name"):
+        read_mesh(tmp_path / "a.obj")
 
 
 @pytest.mark.parametrize("kind", ["OFF", "COFF", "STOFF", "NOFF", "  OFF"])
@@ -239,6 +279,16 @@ def test_read_mesh_of_off_with_more_numbers_per_vertex_passes_over_them(tmp_path
         (_HEAD[:2], "no property x of vertices"),
         ([*_HEAD[:2], "element vertex -4", *_HEAD[3:]], "'element vertex -4', expected the name of an element and how"),
         ([*_HEAD[:2], "element vertex 0", *_HEAD[3:]], "no vertices in it"),
+        (
+            [*_HEAD[:2], "element q 0", "property half q", *_HEAD[2:]],
+            "'property half q', expected a",
+        ),
+        ([*_HEAD[:2], "element q 0", "property float", *_HEAD[2:]], "'property float', expected a"),
+        ([*_HEAD[:2], "element q 0", "property list float int q", *_HEAD[2:]], "'property list float int q', expected"),
+        (
+            [*_HEAD[:2], "element q 0", "property list uchar float vertex_index", *_HEAD[2:]],
+            "'property list uchar float vertex_index', expected a property of numbers, or a list of whole ones",
+        ),
         ([*_HEAD, "element tristrips 1", "property list int int vertex_indices"], "strips of triangles"),
     ],
 )

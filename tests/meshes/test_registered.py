@@ -144,6 +144,7 @@ def test_read_glb_takes_short_indices_and_strides(tmp_path: Path) -> None:
             {"buffer": 0, "byteLength": 100, "byteStride": 20},
             {"buffer": 0, "byteOffset": 100, "byteLength": 18},
         ]
+        content["buffers"] = [{"byteLength": len(binary)}]
 
     data = edited(tmp_path / "a.glb", change).read_bytes()
     (size,) = struct.unpack_from("<I", data, 12)
@@ -162,7 +163,21 @@ def test_read_glb_takes_short_indices_and_strides(tmp_path: Path) -> None:
         (lambda c: c["nodes"][0].update(children=[0]), "more than 10000 nodes, or nodes in a circle"),
         (lambda c: c["nodes"][0].update(children=[0] * 20_000), "more than 10000 nodes, or nodes in a circle"),
         (lambda c: c["nodes"][0].update(children=[7]), "nodes has no number 7"),
-        (lambda c: c["nodes"][0].update(scale=[1, "a", 1]), "could not convert"),
+        (lambda c: c["nodes"][0].update(scale=[1, "a", 1]), "a node's scale of"),
+        (lambda c: c["nodes"][0].update(scale=["1", "1", "1"]), "a node's scale of"),
+        (lambda c: c["nodes"][0].update(rotation=[False, False, False, True]), "a node's rotation of"),
+        (lambda c: c["meshes"][0].update(weights=[""]), "weights of morph targets of"),
+        (lambda c: c.update(asset={"version": "1.0"}), "of glTF's version 1.0, expected 2.0"),
+        (lambda c: c.update(asset={"version": "2.0", "minVersion": "3.0"}), "of glTF's version 3.0, expected 2.0"),
+        (lambda c: c.pop("asset"), "of glTF's version None, expected 2.0"),
+        (lambda c: c["buffers"][0].update(byteLength=12), "a buffer of 12 bytes in a chunk of"),
+        (lambda c: c["buffers"][0].update(byteLength="96"), "a buffer of 96 bytes in a chunk of"),
+        (lambda c: c["accessors"][0].update(byteOffset=1, count=4), "numbers of 4 bytes at byte 1, 12 apart, expected"),
+        (
+            lambda c: c.update(extensionsRequired=["EXT_meshopt_compression"])
+            or c["bufferViews"][0].update(extensions={"EXT_meshopt_compression": {}}),
+            "packed by EXT_meshopt_compression; save it without compression",
+        ),
         (lambda c: c["nodes"][0].update(scale=[1, 1]), "a node's scale of"),
         (lambda c: c["accessors"][0].update(count=6), "an accessor beyond the end of its buffer view"),
         (lambda c: c["bufferViews"][0].update(byteLength=12), "an accessor beyond the end of its buffer view"),

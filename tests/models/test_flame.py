@@ -115,6 +115,15 @@ LANDMARKS: dict[str, tuple[Any, str]] = {
     "another model's": (
         {"lmk_face_idx": np.full(68, 9999), "lmk_b_coords": np.ones((68, 3))}, "names triangles 9999 to 9999"
     ),
+    "half a triangle": (
+        {"lmk_face_idx": np.full(68, 1.5), "lmk_b_coords": np.full((68, 3), 1 / 3)}, "numbers that are not whole"
+    ),
+    "no shares": (
+        {"lmk_face_idx": np.zeros(68), "lmk_b_coords": np.zeros((68, 3))}, "weights of 0 to 0, expected three shares"
+    ),
+    "shares below 0": (
+        {"lmk_face_idx": np.zeros(68), "lmk_b_coords": np.tile([-1, 1, 1], (68, 1))}, "weights of -1 to 1, expected"
+    ),
     "NaN": ({"lmk_face_idx": np.zeros(68), "lmk_b_coords": np.full((68, 3), np.nan)}, "NaN"),
     "text": ({"lmk_face_idx": "x", "lmk_b_coords": np.ones((68, 3))}, "lmk_face_idx holds a str"),
 }  # fmt: skip
@@ -154,6 +163,11 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "triangles of other vertices": ({"f": np.full((2, 3), 81)}, "f names vertices 81 to 81, expected 0 to 80"),
     "triangles of halves": ({"f": np.full((2, 3), 0.5)}, "f names vertices 0.5 to 0.5, expected 0 to 80"),
     "parents in a ring": ({"kintree_table": np.array([[-1, 2, 1, 1, 1]] * 2)}, "parents .*expected each before"),
+    "joints in another order": (
+        {"kintree_table": np.array([[-1, 0, 1, 1, 1], [0, 1, 2, 4, 3]])}, "joints 0, 1, 2, 4, 3, expected 0 to 4"
+    ),
+    "weights of no joint": ({"weights": np.zeros((81, 5))}, "weights are 0 to 0, in sum 0, expected shares of 1"),
+    "weights below 0": ({"weights": -CONTENT["weights"]}, "weights are -.* expected shares of 1 of the 5 joints"),
     "NaN": ({"v_template": np.full((81, 3), np.nan)}, "NaN or infinity"),
     "a sparse matrix of another shape": (sparse(_shape=(5, 1 << 40)), r"J_regressor is \(5, 1099511627776\), expected"),
     "a sparse matrix of floats of rows": (sparse(_shape=(5.0, 81.0)), r"J_regressor is \(5.0, 81.0\), expected"),

@@ -133,6 +133,15 @@ def test_models_in_matlab_7_3_files_are_read(tmp_path: Path, files: dict[str, Pa
         ("expression", "mu_exp", np.ones((1, 9)), r"mu_exp is float64 \(1, 9\), expected one row or column of 5043"),
         ("uv", "UV", np.ones((1688, 3)), "UV has 1688 rows, expected 1688 or 1681 of two numbers"),
         ("mouth", "tri_mouth", np.ones(4), "tri_mouth is"),
+        ("bfm", "shapeEV", np.ones(9), "shapeEV has 9 numbers, expected 10: one per component"),
+        ("expression", "sigma_exp", np.ones(6), "sigma_exp has 6 numbers, expected 5: one per component"),
+        ("bfm", "texEV", np.ones(3), "texEV has 3 numbers, expected 4: one per component"),
+        ("info", "trimIndex", np.r_[1, np.arange(1, 1681)], "trimIndex names vertex 1 twice, expected each once"),
+        ("info", "tri", np.full((3, 9), 1690.0), "tri names vertex 1690, expected whole numbers of 1 to 1681"),
+        ("info", "keypoints", np.full(68, np.nan), "keypoints names vertex nan, expected whole numbers of 1 to 1681"),
+        ("info", "segbin", np.full((4, 1681), np.nan), "segbin: holds NaN"),
+        ("uv", "UV", np.full((1688, 2), np.nan), "UV hold NaN or infinity"),
+        ("uv", "UV", np.full((1688, 2), 1.5), r"UV leave \[0, 1\], 1.5 to 1.5"),
     ],
 )
 def test_bfm2009_read_of_a_wrong_shape_names_file_and_variable(
@@ -141,6 +150,35 @@ def test_bfm2009_read_of_a_wrong_shape_names_file_and_variable(
     sio.savemat(files[part], content(files[part]) | {key: value})
     with pytest.raises(ModelError, match=rf"{files[part].name}: {message}"):
         bfm2009.read(**files)
+
+
+def test_bfm2009_read_of_deviations_that_fit_in_sum_alone_is_refused(files: dict[str, Path]) -> None:
+    """One less of the shape and one more of the expressions would give parameters to other components."""
+    for part, key, change in (("bfm", "shapeEV", -1), ("expression", "sigma_exp", 1)):
+        n = content(files[part])[key].size + change
+        sio.savemat(files[part], content(files[part]) | {key: np.ones(n)})
+    with pytest.raises(ModelError, match="shapeEV has 9 numbers, expected 10"):
+        bfm2009.read(**files)
+
+
+@pytest.mark.parametrize(("value", "message"), [("text", "`model` in it is no struct"), (None, "no struct `model`")])
+def test_face3d_read_without_its_struct_says_what_is_there(tmp_path: Path, value: str | None, message: str) -> None:
+    path = tmp_path / "BFM.mat"
+    sio.savemat(path, {} if value is None else {"model": value})
+    with pytest.raises(ModelError, match=message):
+        load_model(path)
+
+
+def test_convert_of_a_file_that_is_no_model_says_so_and_not_that_options_do_not_go_with_it(tmp_path: Path) -> None:
+    (tmp_path / "a.npz").write_bytes(b"PK\3\4 cut short")
+    (tmp_path / "l.txt").write_text("0 " * 68)
+    with pytest.raises(ModelError, match=r"a\.npz: not a readable model file"):
+        convert_model(tmp_path / "a.h5", tmp_path / "a.npz", landmarks=tmp_path / "l.txt")
+
+
+@pytest.mark.filterwarnings("error")
+def test_indices_of_half_precision_give_no_warning() -> None:
+    assert matlab.indices(np.array([1, 2.5, np.nan, 2048], np.float16)).tolist() == [0, -1, -1, 2047]
 
 
 @pytest.mark.parametrize("given", PARTS)

@@ -284,8 +284,8 @@ def test_deep3d_of_bad_parts_names_the_file(
         ({"exBase": "text"}, "exBase is .*, expected a vector or matrix of real numbers"),
         ({"meanshape": np.ones((1, 10))}, "meanshape has 10 numbers, expected three per vertex"),
         ({"meantex": np.ones((1, 10))}, "meantex is .*, expected one row or column of 4107"),
-        ({"keypoints": np.zeros((1, 68))}, "landmarks name a vertex that does not exist"),
-        ({"tri": np.full((9, 3), 99999.0)}, "triangles are .*, expected"),
+        ({"keypoints": np.zeros((1, 68))}, "keypoints names vertex 0, expected whole numbers of 1 to 1369"),
+        ({"tri": np.full((9, 3), 99999.0)}, "tri names vertex 99999, expected whole numbers of 1 to 1369"),
     ],
 )
 def test_deep3d_of_wrong_dimensions_names_the_variable(
@@ -343,7 +343,7 @@ def test_keep_all_of_wrong_files_is_refused(tmp_path: Path, whole: MorphableMode
     with pytest.raises(ModelError, match=r"UV of 1681 vertices, expected 1688 with argument `keep_all`: BFM_UV.mat"):
         bfm_whole.read(**files | {"uv": tmp_path / "trimmed.mat"})
     break_part("01_MorphableModel.mat", tl=np.full((3, 3), 5000.0))(tmp_path)
-    with pytest.raises(ModelError, match="tl names vertices outside of 1 to 1688"):
+    with pytest.raises(ModelError, match="tl names vertex 5000, expected whole numbers of 1 to 1688"):
         bfm_whole.read(**files)
 
 

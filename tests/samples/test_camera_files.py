@@ -214,6 +214,10 @@ def test_orthographic_camera_of_a_pose_is_the_pose() -> None:
             {**PINHOLE, "rotation": np.diag([2, 2, 2]).tolist()},
             "rotation: no rotation .rows of length 2, 2, 2",
         ),
+        (
+            {**PINHOLE, "rotation": [0, 12, 0]},
+            "rotation: an axis times an angle of 12, expected radians, 6.283",
+        ),
         ({**PINHOLE, "rotation": [1, 1, 0, 0]}, "rotation: a quaternion of length 1.414, expected 1"),
         ({**PINHOLE, "rotation": [[1, 0], [0, 1]]}, "rotation: .*expected 3 rows of 3 numbers, a quaternion of 4"),
         ({**PINHOLE, "translation": [1, 2]}, "translation: .*expected 3 numbers"),

@@ -142,6 +142,11 @@ def test_find_landmarks_of_a_reference_mat_gives_its_pt3d_68(reference: Path) ->
             pts(points()).replace("n_points: 68", "n_points: 98"),
             r"68 points, expected 98 as its n_points says",
         ),
+        (
+            "a.pts",
+            "n_points: 68\n" + pts(points()).replace("n_points: 68", "n_points: 5"),
+            "expected 5 as its",
+        ),
         ("a.npy", b"\x93NUMPY\1\0", r"a\.npy: damaged \.npy header"),
         ("a.npy", pickle.dumps(points()), r"a\.npy: damaged"),
         ("a.mat", b"x" * 300, r"a\.mat: not a readable MATLAB file"),
@@ -179,7 +184,7 @@ def test_find_landmarks_where_there_is_no_table_is_an_error(tmp_path: Path) -> N
         find_landmarks([], tmp_path / "a.json")
 
 
-@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("first", [0, 1, 36])
 def test_read_landmarks_tells_numbered_points_from_points(tmp_path: Path, first: int) -> None:
     points = np.random.default_rng(0).uniform(0, 100, (68, 2))
     numbered = np.column_stack([np.arange(68) + first, points])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from uvgen.errors import InputError
 from uvgen.samples.landmark_files import find_landmarks
 from uvgen.samples.landmark_schemes import FaceLandmarks, outside_image
-from uvgen.samples.landmark_tables import read_table
+from uvgen.samples.landmark_tables import LandmarkTable, read_table
 
 POINTS = np.round(np.random.default_rng(4).uniform(5, 90, (68, 2)), 2)
 
@@ -132,6 +132,23 @@ def test_find_landmarks_takes_the_entry_that_shares_most_folders(tmp_path: Path)
     assert re.search(r"a\.jpg: .*t\.csv has .*AFW/a.jpg and .*IBUG/a.jpg, expected one image of that name", third)
 
 
+def test_landmark_table_of_frames_that_are_all_called_alike_looks_at_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comparing each frame with those of all other videos would cost the square of their number."""
+    looked_at = 0
+
+    def counted(name: str) -> str:
+        nonlocal looked_at
+        looked_at += 1
+        return Path(name).suffix
+
+    monkeypatch.setattr("uvgen.samples.landmark_tables._suffix", counted)
+    names = [f"videos/{k}/0001.jpg" for k in range(500)]
+    table = LandmarkTable(Path("t.json"), [(name, lambda: pytest.fail("not asked for")) for name in names])
+    assert [table.claim(Path("/data") / name) for name in names] == [(name[:-4], 3) for name in names]
+    assert table.claim(Path("/data/elsewhere/0001.jpg")) is None
+    assert looked_at <= 3 * len(names)
+
+
 def test_find_landmarks_takes_the_entry_with_the_image_s_suffix(tmp_path: Path) -> None:
     two = csv_without({"a.png": POINTS / 2}) + "\n" + csv_without({"a.jpg": POINTS})
     first, second, third = look_up(tmp_path / "t.csv", two, "a.jpg", "a.png", "a.bmp")
@@ -176,6 +193,31 @@ def test_find_landmarks_of_coco_tells_long_ids_apart(tmp_path: Path) -> None:
     assert np.allclose(first[0].points, POINTS) and np.allclose(second[0].points, POINTS / 2)
 
 
+def test_find_landmarks_of_coco_takes_1_and_1_0_for_one_id(tmp_path: Path) -> None:
+    content = json.loads(coco({"a.jpg": POINTS}))
+    content["images"][0]["id"], content["annotations"][0]["image_id"] = 1.0, 1
+    (found,) = look_up(tmp_path / "t.json", json.dumps(content), "a.jpg")
+    np.testing.assert_allclose(found[0].points, POINTS, atol=1e-6)
+
+
+def test_find_landmarks_takes_the_image_s_column_for_its_name_and_not_a_person_s(tmp_path: Path) -> None:
+    table = csv_with_header({"a.jpg": POINTS}).split("\n")
+    table[0], table[1] = f"name,{table[0]}", f"b,{table[1]}"
+    entries = [{"name": "b", "frame": 7, "image": "a.jpg", "landmarks": POINTS.tolist()}]
+    for name, content in (("t.csv", "\n".join(table)), ("t.json", json.dumps(entries))):
+        found, other = look_up(tmp_path / name, content, "a.jpg", "b.jpg")
+        np.testing.assert_allclose(found[0].points, POINTS, atol=1e-3)
+        assert "not among the images" in other
+
+
+def test_find_landmarks_of_plain_json_takes_a_third_number_in_0_to_1_for_the_score(tmp_path: Path) -> None:
+    scored = [[*point, 0.5] for point in POINTS.tolist()]
+    scored[3][2] = 0
+    (found,) = look_up(tmp_path / "t.json", json.dumps({"a.jpg": scored}), "a.jpg")
+    assert found[0].scores is not None and found[0].scores[3] == 0 and found[0].scores[4] == 0.5
+    assert np.isnan(found[0].points[3]).all()
+
+
 def test_find_landmarks_of_several_faces_gives_the_largest_first(tmp_path: Path) -> None:
     content = "\n".join(csv_without({"a.jpg": face}) for face in (POINTS / 3, POINTS))
     ((large, small),) = look_up(tmp_path / "t.csv", content, "a.jpg")
@@ -214,6 +256,13 @@ def test_find_landmarks_of_several_faces_gives_the_largest_first(tmp_path: Path)
             r"image 1 is a\.jpg and b\.jpg, expected an id for each image",
         ),
         ("t.json", coco_of({"id": [1], "file_name": "a.jpg"}), "its layout is not known"),
+        ("t.json", coco_of({"id": True, "file_name": "a.jpg"}), "its layout is not known"),
+        ("t.csv", columns_of("x_", "y_", range(68)) + ",file", "columns image and file may both name the image"),
+        (
+            "t.json",
+            '[{"image": "a.jpg", "file_name": "b.jpg", "landmarks": []}]',
+            "entry 0: image and file_name may both name the image, expected one",
+        ),
     ],
 )
 def test_find_landmarks_of_a_wrong_table_names_it(tmp_path: Path, name: str, content: str, message: str) -> None:
@@ -237,6 +286,7 @@ def test_find_landmarks_of_a_wrong_table_names_it(tmp_path: Path, name: str, con
         ("t.json", '{"a": {"landmarks": [[1, 2]], "scores": [1, 2]}}', r"2 scores of 1 point"),
         ("t.json", '{"items": [{"id": "a", "annotations": [{"type": "points"}]}]}', r"an entry of another layout"),
         ("t.xml", '<a><image name="a"><points points="1,2,3"/></image></a>', 'expected "x,y;x,y"'),
+        ("t.xml", cvat({"a.jpg": POINTS}).replace('label="6"', 'label="5"'), "two points are called 5, expected each"),
     ],
 )  # fmt: skip
 def test_find_landmarks_names_a_wrong_row_and_its_image(tmp_path: Path, name: str, content: str, message: str) -> None:

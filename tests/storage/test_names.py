@@ -80,3 +80,10 @@ def test_long_names_are_cut_and_told_apart_by_their_hash() -> None:
 def test_printable_of_bytes_that_are_no_text_escapes_them() -> None:
     assert printable("\udce9a\n\u2028é") == "\\xe9a\\n\\u2028é"
     assert printable("\ud800") == "\\xed\\xa0\\x80"
+
+
+def test_brief_says_the_same_in_every_process() -> None:
+    """Messages are stored in dataset.json, whose bytes are the same for the same input."""
+    assert brief(object()) == "<object object>"
+    assert brief("malformed node <ast.Call object at 0x7f2bb1612950>") == "malformed node <ast.Call object>"
+    assert brief("at 0x10 of the object") == "at 0x10 of the object"

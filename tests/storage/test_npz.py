@@ -121,3 +121,14 @@ def test_read_npz_counts_small_numbers_as_what_is_made_of_them(tmp_path: Path, m
         read_npz(tmp_path / "a.npz", ["a"])
     monkeypatch.setenv("UVGEN_MAX_BYTES", "72000000")
     assert read_npz(tmp_path / "a.npz", ["a"])["a"].size == 9_000_000
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("name", ["a.npy", "a"])
+def test_read_npz_of_an_array_that_is_there_twice_is_refused(tmp_path: Path, name: str) -> None:
+    """Programs differ in which of them they take."""
+    np.savez(tmp_path / "a.npz", a=np.arange(3), b=np.arange(2))
+    with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive:
+        archive.writestr(name, npy(np.arange(3) + 1))
+    with pytest.raises(ValueError, match="holds a twice, expected each array once"):
+        read_npz(tmp_path / "a.npz", ["b"])

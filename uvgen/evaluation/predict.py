@@ -20,7 +20,7 @@ from uvgen.evaluation.predict_record import INDEX, PredictRecord
 from uvgen.evaluation.predict_worker import PredictedBatch, PredictedFace, PredictJob
 from uvgen.fitting.detectors import AUTO, FaceDetector, as_detector, used_detector
 from uvgen.fitting.fitted import Unfitted
-from uvgen.fitting.folder import choose_detector, which_are_marked
+from uvgen.fitting.folder import choose_detector, place_of, which_are_marked
 from uvgen.fitting.photographs import find_photographs, in_batches, units_of
 from uvgen.fitting.worker import open_table
 from uvgen.jobs.options import RunOptions, check_run
@@ -163,7 +163,7 @@ def predict_photographs(
         table = open_table(where)
         marked, disputed = which_are_marked(photographs, where, table)
         stated = INDEX.stated_detector(target, overwrite=overwrite)
-        found, notice = choose_detector(found, stated, some=any(marked), all_marked=all(marked))
+        found, notice = choose_detector(found, stated, some=any(marked), all_marked=all(marked), place=place_of(where))
     else:
         found = None
     job = PredictJob(

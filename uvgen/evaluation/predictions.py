@@ -31,6 +31,7 @@ from uvgen.evaluation.prediction_files import MOST_BYTES, array_of_faces, files_
 from uvgen.evaluation.truth import TrueFace, Truth
 from uvgen.maps.landmarks import read_landmarks
 from uvgen.meshes.read import MESH_SUFFIXES, read_mesh
+from uvgen.meshes.registered import Topology, check_triangles
 from uvgen.normalization import Normalization, check_scale
 from uvgen.samples.find import Sample
 from uvgen.samples.map_files import IMAGE_SHIFTS
@@ -120,6 +121,7 @@ class Predictions:
             )
         self._normalization = Normalization.of_scale(self._how.scale, truth.crop_size)
         self._mapper: PositionMapper | None = None
+        self._topology: Topology | None = None
         self._array: NDArray[Any] | None = None
         self._files: dict[str, Path] = {}
         self._rows: dict[str, int] = {}
@@ -248,14 +250,18 @@ class Predictions:
 
     def _of_mesh(self, path: Path) -> Faces:
         mapper = self._mapper_of(str(path))
-        vertices = self._in_px(read_mesh(path)[0], str(path))
+        vertices, triangles = read_mesh(path)
+        vertices = self._in_px(vertices, str(path))
         if vertices[:, 1].mean() < 0:
             vertices = vertices * [1, -1, 1]
-        if len(vertices) != mapper.model.n_vertices:
+        model = mapper.model
+        if len(vertices) != model.n_vertices:
             raise SampleError(
-                f"{path}: {count(len(vertices), 'vertex')}, expected {mapper.model.n_vertices}, those of "
-                f"{mapper.model.name}"
+                f"{path}: {count(len(vertices), 'vertex')}, expected {model.n_vertices}, those of {model.name}"
             )
+        if self._topology is None:
+            self._topology = Topology.of_mesh(model.name, model.n_vertices, model.triangles, model.mouth_triangles)
+        check_triangles(path, triangles, self._topology, all_of_them=False)
         maps, landmarks = mapper.maps_of_vertices(vertices[None])
         return Faces(landmarks.astype(np.float64), maps.astype(np.float64))
 

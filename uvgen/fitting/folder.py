@@ -140,7 +140,9 @@ def fit_photographs(
     table = open_table(where)  # before any work
     marked, disputed = which_are_marked(photographs, where, table)
     stated = INDEX.stated_detector(out, overwrite=overwrite)
-    chosen, notice = choose_detector(as_detector(detector), stated, some=any(marked), all_marked=all(marked))
+    chosen, notice = choose_detector(
+        as_detector(detector), stated, some=any(marked), all_marked=all(marked), place=place_of(where)
+    )
     opened = as_model(model, untrusted=untrusted)
     if options.refine and opened.albedo_mean is None:
         raise InputError(f"model: {opened.name} has no albedo, expected one with it; do not refine")
@@ -174,12 +176,21 @@ def which_are_marked(
     return marked, disputed
 
 
+BESIDE = "beside the photographs, NAME.txt for NAME.jpg"
+
+
+def place_of(landmarks: Path | None) -> str:
+    """Where landmarks of photographs are looked for, for messages: beside them, in a folder, or in a table."""
+    if landmarks is None:
+        return BESIDE
+    return f"{'' if landmarks.is_dir() else 'or rows '}of these photographs in {landmarks}"
+
+
 _NONE_INSTALLED = f"none is installed, expected mediapipe or dlib; {to_install('mediapipe', 'dlib')}"
 
 
 def choose_detector(
-    detector: FaceDetector | None, stated: str | None, *, some: bool, all_marked: bool,
-    place: str = "beside the photographs, NAME.txt for NAME.jpg",
+    detector: FaceDetector | None, stated: str | None, *, some: bool, all_marked: bool, place: str = BESIDE,
 ) -> tuple[FaceDetector | None, str]:  # fmt: skip
     """The detector to use and its notice; opened here too, so that an error comes before any work.
 

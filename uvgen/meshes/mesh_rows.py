@@ -21,6 +21,8 @@ _PLY_TYPES = {
     for name in names.split()
 }  # fmt: skip
 _SHOWN = 40  # characters of a line in a message
+_CORNERS = ("vertex_index", "vertex_indices")
+_WHOLE_PLACES = re.compile(rb"(?m)^property[ \t]+u?(?:char|short|int|int8|int16|int32)[ \t]+([xyz])[ \t]*\r?$")
 
 
 def _elements(header: bytes) -> list[tuple[str, int, list[list[str]]]]:
@@ -47,27 +49,42 @@ def check_ply_rows(header: bytes, body: bytes) -> None:
                 "a line for each?"
             )
         start += n
-        lists = [kind == "list" for kind, *_ in properties]
+        lists = [(kind == "list" and words[-1:]) or None for kind, *words in properties]
+        has_lists = any(lists)
         for row in rows:
             words = row.split()
-            wanted = _words_of_row(words, lists) if True in lists else len(lists)
-            if len(words) < wanted:
+            try:
+                wanted = _words_of_row(words, lists) if has_lists else len(lists)
+                if len(words) < wanted:
+                    raise ValueError(f"expected {count(wanted, 'number')}")
+            except ValueError as error:
                 shown = brief(row.decode("ascii", "replace"))[:_SHOWN]
-                raise ValueError(f"{shown!r} in element {brief(name)[:_SHOWN]}, expected {count(wanted, 'number')}")
+                raise ValueError(f"{shown!r} in element {brief(name)[:_SHOWN]}, {error}") from None
     if start < len(lines):
         raise ValueError(f"{count(len(lines) - start, 'row')} more than its header states")
 
 
-def _words_of_row(words: list[bytes], lists: list[bool]) -> int:
-    """How many words a row has by the lengths of its lists; one more than there are, if a length is missing."""
+def _words_of_row(words: list[bytes], lists: list[list[str] | None]) -> int:
+    """How many words a row has by the lengths of its lists, of which the names are given; one more than there are, if
+    a length is missing. ValueError if a length or a corner is no whole number, which trimesh would cut to one."""
     at = 0
-    for is_list in lists:
-        if is_list:
+    for names in lists:
+        if names:
             if at >= len(words):
                 return at + 1
-            at += max(int(words[at]), 0)
+            if not words[at].isdigit():
+                raise ValueError("expected the length of a list, a whole number")
+            begin, at = at + 1, at + int(words[at])
+            if names[0] in _CORNERS and begin <= at < len(words) and not b"".join(words[begin : at + 1]).isdigit():
+                raise ValueError("expected the numbers of vertices, from 0")
         at += 1
     return at
+
+
+def with_fractions(header: bytes) -> bytes:
+    """The header of an ASCII PLY whose coordinates are said to be whole numbers, and may have fractions all the same:
+    as ``double``, since trimesh would cut them off."""
+    return _WHOLE_PLACES.sub(rb"property double \1", header)
 
 
 def check_off_rows(data: bytes) -> None:
@@ -78,17 +95,26 @@ def check_off_rows(data: bytes) -> None:
     if b"4" in found[1] or b"n" in found[1]:
         raise ValueError(f"{found[0].strip().decode()}, whose vertices have other coordinates than x, y and z")
     lines = [line for line in data[found.end() :].splitlines() if line.strip()]
-    n_vertices, n_faces = (int(word) for word in [*lines[0].split(), b"no count", b"no count"][:2]) if lines else (0, 0)
-    rows = lines[1 + n_vertices :][:n_faces]
+    counts = lines[0].split()[:2] if lines else [b"0", b"0"]
+    if len(counts) < 2 or not all(word.isdigit() and len(word) < 16 for word in counts):
+        shown = brief(lines[0].decode("ascii", "replace"))[:_SHOWN]
+        raise ValueError(f"{shown!r}, expected how many vertices, polygons and edges, as text")
+    n_vertices, n_faces = map(int, counts)
+    rows = lines[1 + n_vertices :]
+    if len(rows) > n_faces:
+        raise ValueError(
+            f"{count(len(rows) - n_faces, 'row')} more than its {n_vertices} vertices and {n_faces} polygons"
+        )
     if len(rows) < n_faces:
         raise ValueError(
             f"{count(len(rows), 'line')} of polygons, expected {n_faces}; is it cut short, or not a line for each?"
         )
     for row in rows:
         words = row.split()
-        if len(words) <= int(words[0]):
+        if not words[0].isdigit() or len(words) <= int(words[0]):
             shown = brief(row.decode("ascii", "replace"))[:_SHOWN]
-            raise ValueError(f"the polygon {shown!r}, expected {count(int(words[0]), 'corner')}")
+            wanted = count(int(words[0]), "corner") if words[0].isdigit() else "how many corners it has, and these"
+            raise ValueError(f"the polygon {shown!r}, expected {wanted}")
 
 
 def format_of_ply(header: bytes) -> str:
@@ -107,6 +133,7 @@ def format_of_ply(header: bytes) -> str:
             if words[0] == "tristrips" and words[1].strip("0"):
                 raise ValueError("strips of triangles, which are passed over; save it with plain triangles")
         elif key == "property" and elements and words:
+            _check_types(line, words)
             properties.append((elements[-1], words[-1]))
     if found not in _PLY_FORMATS:
         raise ValueError(f"format {brief(found)[:_SHOWN] or 'none'}, expected one of {', '.join(_PLY_FORMATS)}")
@@ -118,6 +145,15 @@ def format_of_ply(header: bytes) -> str:
     if missing := [axis for axis in "xyz" if ("vertex", axis) not in properties]:
         raise ValueError(f"no property {missing[0]} of vertices")
     return found
+
+
+def _check_types(line: str, words: list[str]) -> None:
+    """ValueError unless a property is of known types, and numbers of corners, and corners, are whole numbers."""
+    types = words[1:3] if words[0] == "list" else words[:1]
+    kinds = [_PLY_TYPES.get(word, "") for word in types]
+    whole = ([0, 1] if words[-1] in _CORNERS else [0]) if words[0] == "list" else []
+    if len(words) != len(types) + 1 + (words[0] == "list") or not all(kinds) or any(kinds[k][0] == "f" for k in whole):
+        raise ValueError(f"{brief(line.strip())[:60]!r}, expected a property of numbers, or a list of whole ones")
 
 
 def check_ply_lists(header: bytes, body: bytes, order: str) -> None:

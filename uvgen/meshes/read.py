@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import DependencyError, MeshFileError, to_install
-from uvgen.meshes.mesh_rows import check_off_rows, check_ply_lists, check_ply_rows, format_of_ply
+from uvgen.meshes.mesh_rows import check_off_rows, check_ply_lists, check_ply_rows, format_of_ply, with_fractions
 from uvgen.storage.kinds import describe_file
 from uvgen.storage.names import brief
 from uvgen.storage.reading import read_file
@@ -79,8 +79,10 @@ def read_mesh(path: str | os.PathLike[str], *, surface: bool = True, finite: boo
     if _KINDS.get(kind, suffix) != suffix:
         raise MeshFileError(f"{path}: {kind}, expected by its name {suffix}; rename it")
     vertices, triangles = _read_obj(path) if suffix == ".obj" else _read_by_trimesh(path)
-    if not len(triangles) and (surface or not len(vertices)):
+    if not len(vertices) or (surface and not len(triangles)):
         cloud = f"{count(len(vertices), 'vertex')} and no triangles in it"
+        if len(triangles):
+            cloud = f"no vertices in it, which its {count(len(triangles), 'triangle')} would name"
         raise MeshFileError(f"{path}: {cloud}, expected a mesh{'; a point cloud has no surface' * (len(vertices) > 0)}")
     if finite and not np.isfinite(vertices).all():
         raise MeshFileError(f"{path}: vertex {np.argwhere(~np.isfinite(vertices))[0][0]} is NaN or infinite")
@@ -196,12 +198,16 @@ def _read_by_trimesh(path: Path) -> Mesh:
     try:
         data = read_file(path, _MOST_BYTES)
         if is_ply:  # without comments, of which one names a picture that trimesh looks for
-            header, mark, rest = data.partition(b"end_header")
+            end = re.search(rb"(?m)^[ \t]*end_header\b", data)  # which a comment may name too
+            header, mark, rest = (
+                (data[: end.start()], end[0], data[end.end() :]) if end else data.partition(b"end_header")
+            )
             header = re.sub(rb"(?m)^[ \t]*((comment|obj_info)\b[^\n]*|\r?)\n", b"", header)
             kind = format_of_ply(header)
             if kind == "ascii":
                 rest = re.sub(rb"\n[ \t\r\n]*\n", b"\n", rest)
                 check_ply_rows(header, rest[rest.find(b"\n") + 1 :])
+                header = with_fractions(header)
             else:
                 check_ply_lists(header, rest[rest.find(b"\n") + 1 :], "<" if "little" in kind else ">")
             data = header + mark + rest
@@ -223,6 +229,10 @@ def _read_by_trimesh(path: Path) -> Mesh:
         raise MeshFileError(
             f"{path}: {count(len(vertices), 'vertex')} read, the file states {stated}; it is damaged, or save it as OBJ"
         )
+    if not len(triangles) and (polygons := _stated_polygons(path, data)):
+        raise MeshFileError(
+            f"{path}: {count(polygons, 'polygon')} stated, none of three corners or more, {_EXPECTED}; it is damaged"
+        )
     if triangles.size and not 0 <= triangles.min() <= triangles.max() < 2**31:
         raise MeshFileError(f"{path}: triangles name vertices {triangles.min()} to {triangles.max()}")
     return vertices, triangles.astype(np.int32)
@@ -230,9 +240,18 @@ def _read_by_trimesh(path: Path) -> Mesh:
 
 def _stated_vertices(path: Path, data: bytes) -> int | None:
     """The number of vertices in the header of a PLY or OFF, if it is found."""
+    return _stated(path, data, b"vertex", 1)
+
+
+def _stated_polygons(path: Path, data: bytes) -> int | None:
+    """Likewise of polygons."""
+    return _stated(path, data, b"face", 2)
+
+
+def _stated(path: Path, data: bytes, element: bytes, place: int) -> int | None:
     head = data[: 1 << 16]
     if path.suffix.lower() == ".ply":
-        found = re.search(rb"(?m)^element[ \t]+vertex[ \t]+(\d+)", head)
-    else:
-        found = re.match(rb"\s*\w*OFF\s+(?:#[^\n]*\n\s*)*(\d+)\s+\d+", head)
-    return int(found[1]) if found else None
+        found = re.search(rb"(?m)^element[ \t]+%b[ \t]+(\d+)" % element, head)
+        return int(found[1]) if found else None
+    found = re.match(rb"\s*\w*OFF\s+(?:#[^\n]*\n\s*)*(\d+)\s+(\d+)", head)
+    return int(found[place]) if found else None

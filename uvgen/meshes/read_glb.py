@@ -6,6 +6,7 @@ not trusted: offsets, counts and the number of nodes are checked.
 """
 
 import json
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -59,10 +60,8 @@ def read_glb(path: Path, data: bytes) -> tuple[NDArray[np.float64], NDArray[np.i
             )
         primitive = primitives[0]
         if primitive.get("mode", _TRIANGLES) != _TRIANGLES:
-            raise ValueError(f"primitives of mode {primitive['mode']}, not triangles")
-        if packed := [
-            name for name in content.get("extensionsRequired", []) if name in primitive.get("extensions", {})
-        ]:
+            raise ValueError(f"primitives of mode {brief(primitive['mode'])}, not triangles")
+        if packed := _required(content, primitive):
             raise ValueError(f"packed by {packed[0]}; save it without compression")
         points = as_float64(_array(content, binary, primitive["attributes"]["POSITION"], "VEC3"))
         corners = np.arange(len(points)) if "indices" not in primitive else (
@@ -132,6 +131,11 @@ def _check_extensions(content: dict[str, Any]) -> None:
         raise ValueError(f"it needs {brief(unknown[0])}, which is not known; save it without extensions")
 
 
+def _required(content: dict[str, Any], part: dict[str, Any]) -> list[str]:
+    """Extensions without which a part of the file cannot be read: what else it has there may be anything."""
+    return [name for name in content.get("extensionsRequired", []) if name in part.get("extensions", {})]
+
+
 def _check_geometry(content: dict[str, Any], binary: bytes, primitive: dict[str, Any]) -> None:
     """ValueError if a piece's points and corners are not those that a reader without the specification finds."""
     mode = primitive.get("mode", _TRIANGLES)
@@ -165,13 +169,36 @@ def _chunks(data: bytes) -> tuple[dict[str, Any], bytes]:
     content = parse_json(data[20 : 20 + size].decode())
     if not isinstance(content, dict):
         raise ValueError("no description")
+    _check_version(content.get("asset"))
     start = 20 + size
     if start == length:
         return content, b""
     size, kind = struct.unpack_from("<I4s", data, start)
     if kind != b"BIN\0" or start + 8 + size > length:
         raise ValueError("no binary chunk")
+    _check_buffer(content, size)
     return content, data[start + 8 : start + 8 + size]
+
+
+def _check_version(asset: Any) -> None:
+    """ValueError unless the file is of a version 2, and says so."""
+    version = asset.get("version") if isinstance(asset, dict) else None
+    least = asset.get("minVersion", "2.0") if isinstance(asset, dict) else None
+    for stated in (version, least):
+        if not isinstance(stated, str) or not re.fullmatch(r"2\.\d+", stated, re.ASCII):
+            raise ValueError(f"of glTF's version {brief(stated)}, expected 2.0")
+
+
+def _check_buffer(content: dict[str, Any], size: int) -> None:
+    """ValueError if the file's own buffer is not as long as its binary chunk, which is filled up to a multiple of 4."""
+    buffers = content.get("buffers", [])
+    if not isinstance(buffers, list) or not all(isinstance(buffer, dict) for buffer in buffers):
+        raise ValueError(f"buffers of {brief(buffers)}")
+    if not buffers or "uri" in buffers[0]:
+        return
+    stated = buffers[0].get("byteLength")
+    if type(stated) is not int or not size - 4 < stated <= size:
+        raise ValueError(f"a buffer of {brief(stated)} bytes in a chunk of {size}; is it cut short or damaged?")
 
 
 def _item(content: dict[str, Any], key: str, number: Any) -> dict[str, Any]:
@@ -218,13 +245,18 @@ def _check_node(content: dict[str, Any], node: dict[str, Any]) -> None:
         raise ValueError(f"instances of a mesh ({_INSTANCES}); save the face once")
     mesh = _item(content, "meshes", node["mesh"])
     weights = node.get("weights", mesh.get("weights", []))
+    if not isinstance(weights, list) or any(type(weight) not in (int, float) for weight in weights):
+        raise ValueError(f"weights of morph targets of {brief(weights)}")
     if any(weights) and any("targets" in primitive for primitive in mesh["primitives"]):
         raise ValueError("a mesh that is shown with morph targets (weights other than 0); apply them and save it anew")
 
 
 def _node_matrix(node: dict[str, Any]) -> NDArray[np.float64]:
     def numbers(key: str, default: list[float], n: int) -> NDArray[np.float64]:
-        values = np.array(node.get(key, default), np.float64)
+        given = node.get(key, default)
+        if not isinstance(given, list) or any(type(value) not in (int, float) for value in given):  # texts, true
+            raise ValueError(f"a node's {key} of {brief(given)}")
+        values = np.array(given, np.float64)
         if values.shape != (n,) or not np.isfinite(values).all():
             raise ValueError(f"a node's {key} of {brief(node[key])}")
         return values
@@ -271,7 +303,9 @@ def _values(
     view = _item(content, "bufferViews", accessor["bufferView"])
     if view.get("buffer", 0) != 0 or "uri" in _item(content, "buffers", 0):
         raise ValueError("numbers in another file")
-    if accessor["componentType"] not in components:
+    if packed := _required(content, view):
+        raise ValueError(f"packed by {packed[0]}; save it without compression")
+    if type(accessor["componentType"]) is not int or accessor["componentType"] not in components:
         raise ValueError(f"numbers of type {brief(accessor['componentType'])}")
     dtype, columns = components[accessor["componentType"]], 3 if kind == "VEC3" else 1
     row = columns * dtype.itemsize
@@ -282,6 +316,8 @@ def _values(
     if any(type(value) is not int or not 0 <= value <= len(binary) for value in sizes) or stride < row:
         raise ValueError("an accessor beyond the file's end")
     start = begin + within
+    if any(value % dtype.itemsize for value in (within, start, stride)):
+        raise ValueError(f"numbers of {dtype.itemsize} bytes at byte {start}, {stride} apart, expected multiples")
     if count and start + (count - 1) * stride + row > len(binary):
         raise ValueError("an accessor beyond the file's end")
     if count and within + (count - 1) * stride + row > end:  # else it takes numbers that belong to another

@@ -93,11 +93,14 @@ def read_registered(path: Path, topology: Topology) -> NDArray[np.float64]:
     if not np.isfinite(vertices).all():
         raise MeshFileError(f"{path}: vertex {np.argwhere(~np.isfinite(vertices))[0][0]} is NaN, infinite or too large")
     if len(triangles):
-        _check_triangles(path, triangles, topology)
+        check_triangles(path, triangles, topology)
     return vertices
 
 
-def _check_triangles(path: Path, triangles: NDArray[np.integer], topology: Topology) -> None:
+def check_triangles(
+    path: Path, triangles: NDArray[np.integer], topology: Topology, *, all_of_them: bool = True
+) -> None:
+    """Raise MeshFileError if triangles (m, 3) of a mesh are not the model's, or if `all_of_them`, are not all."""
     if np.array_equal(triangles, topology.listed):
         return
     if not 0 <= triangles.min() <= triangles.max() < topology.n_vertices:
@@ -118,7 +121,7 @@ def _check_triangles(path: Path, triangles: NDArray[np.integer], topology: Topol
             f"{path}: {odd} of {count(len(found), 'triangle')} {are(odd)} not among {topology.name}'s, "
             f"first number {k} ({corners}); {advice}"
         )
-    if missing := np.count_nonzero(~np.isin(topology.triangles, found)):
+    if all_of_them and (missing := np.count_nonzero(~np.isin(topology.triangles, found))):
         raise MeshFileError(
             f"{path}: lacks {missing} of {topology.name}'s {count(len(topology.triangles), 'triangle')}, expected "
             f"all; {advice}"

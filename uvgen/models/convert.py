@@ -183,8 +183,9 @@ def _foreign(
     if keep_all:
         raise InputError(f"keep_all: given with {path}, expected the files of the Basel Face Model 2009")
     if not path.exists() or (assembled := read_foreign(path)) is None:
+        model = load_model(path, untrusted=untrusted)  # first, to say what is wrong with a file that is no model
         _refuse(str(path), {"uv": uv, **supplements})
-        return load_model(path, untrusted=untrusted)
+        return model
     larger, indices, landmarks = supplements["uv_from"], supplements["indices"], supplements["landmarks"]
     return completed(
         assembled,

@@ -13,7 +13,7 @@ import numpy as np
 
 from uvgen.errors import InputError
 from uvgen.samples.csv_rows import scan_csv
-from uvgen.samples.landmark_rows import names_image
+from uvgen.samples.landmark_rows import image_key
 from uvgen.samples.landmark_schemes import FaceLandmarks
 from uvgen.samples.landmark_tables import LandmarkTable
 from uvgen.storage.names import brief
@@ -49,17 +49,20 @@ def read_boxes(path: Path) -> LandmarkTable:
         raise InputError(f"{path}: cannot be read ({error.strerror or brief(error)}), expected {_WHAT}") from error
     rows, _ = scan_csv(path, text, _WHAT, list)
     header = [cell.strip().lower() for cell in rows[0]] if rows else []
-    images = [k for k, cell in enumerate(header) if names_image(cell)]
+    try:
+        image = image_key(header)
+    except ValueError as error:
+        raise InputError(f"{path}: columns {error}") from None
     numbers = next((names for names in (_CORNERS, _SIDES) if set(names) <= set(header)), None)
-    if len(images) != 1 or numbers is None:
+    if image is None or numbers is None:
         raise InputError(f"{path}: columns {brief(', '.join(header))[:80] or 'none'}, expected {_WHAT}")
     if twice := [name for name in numbers if header.count(name) > 1]:
         raise InputError(f"{path}: column {twice[0]} is there twice, expected each once; leave one out")
     places = [header.index(name) for name in numbers]
     entries = [
-        (row[images[0]], partial(_face, f"{path}, row {number}", row, places, len(header), sides=numbers == _SIDES))
+        (row[image], partial(_face, f"{path}, row {number}", row, places, len(header), sides=numbers == _SIDES))
         for number, row in enumerate(rows[1:], start=2)
-        if len(row) > images[0] and row[images[0]].strip()
+        if len(row) > image and row[image].strip()
     ]
     if not entries:
         raise InputError(f"{path}: no rows, expected {_WHAT}")

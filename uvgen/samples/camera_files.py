@@ -36,6 +36,7 @@ LEAST = 1e-12
 _MOST_BYTES = 1 << 20
 _NOT_A_ROTATION = 1e-3  # largest error of a rotation's rows in length and right angles: it may be written in few digits
 _MOST = 1e9  # numbers are smaller
+_WHOLE_TURN = 2 * math.pi + 1e-6  # written in few digits
 _TURN_OVER = np.diag([1.0, -1.0, -1.0])  # from a camera's frame with y up, looking along -z, to OpenCV's
 _DISTORTION = (
     *(f"k{n}" for n in range(1, 7)), "p1", "p2", "s1", "s2", "s3", "s4", "omega", "skew",
@@ -213,7 +214,13 @@ def _rotation(content: Mapping[str, Any]) -> NDArray[np.float64]:
     if isinstance(given, list) and len(given) == 4 and all(map(_is_number, given)):
         return quaternion_matrix(np.array(given, np.float64))
     if isinstance(given, list) and len(given) == 3 and all(map(_is_number, given)):
-        rotation: NDArray[np.float64] = rotations_about(_vector(content, "rotation", 3)[None])[0]
+        vector = _vector(content, "rotation", 3)
+        if not (angle := float(np.linalg.norm(vector))) <= _WHOLE_TURN:
+            raise InputError(
+                f"rotation: an axis times an angle of {angle:.4g}, expected radians, {_WHOLE_TURN:.4g} at most; is it "
+                "in degrees, or are these Euler angles?"
+            )
+        rotation: NDArray[np.float64] = rotations_about(vector[None])[0]
         return rotation
     return check_rotation(_matrix({"rotation": given}, "rotation", 3), "rotation")
 

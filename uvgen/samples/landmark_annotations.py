@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from uvgen.errors import InputError
-from uvgen.samples.landmark_rows import Entry, names_image, number_in
-from uvgen.samples.landmark_schemes import FaceLandmarks, face_of
+from uvgen.samples.landmark_rows import Entry, image_key, number_in
+from uvgen.samples.landmark_schemes import FaceLandmarks, face_of, scores_in
 from uvgen.storage.names import brief
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import read_file
@@ -110,7 +110,12 @@ def _plain(path: Path, content: Any) -> Iterator[Entry]:
     entries = content.items() if isinstance(content, dict) else [(None, entry) for entry in content]
     for number, (name, entry) in enumerate(entries):
         about = entry if isinstance(entry, dict) else {"landmarks": entry}
-        name = name if name is not None else next((about[key] for key in about if names_image(str(key))), None)
+        if name is None:
+            keys = list(about)
+            try:
+                name = None if (place := image_key(keys)) is None else about[keys[place]]
+            except ValueError as error:
+                raise InputError(f"{path}: entry {number}: {error}") from None
         points = next((about[key] for key in ("landmarks", "points", "keypoints") if key in about), None)
         if not isinstance(name, str) or not isinstance(points, list):
             raise InputError(f'{path}: entry {number} has no "image" or no "landmarks", expected both')
@@ -123,7 +128,7 @@ def _plain(path: Path, content: Any) -> Iterator[Entry]:
             if values.ndim != 2 or values.shape[1] not in (2, 3):
                 shown = " × ".join(map(str, values.shape))
                 raise InputError(f"{source}: {shown} numbers, expected [[x, y], …]; one entry a face")
-            scores = None if about.get("scores") is None else _array(source, about["scores"])
+            scores = scores_in(values) if about.get("scores") is None else _array(source, about["scores"])
             if scores is not None and scores.shape != (len(values),):
                 raise InputError(
                     f"{source}: {count(scores.size, 'score')} of {count(len(values), 'point')}, expected one each"
@@ -134,10 +139,10 @@ def _plain(path: Path, content: Any) -> Iterator[Entry]:
 
 
 def _id(value: Any) -> str:
-    """What tells an image from the others, whole; LookupError if it is neither a text nor a number."""
-    if not isinstance(value, str | int | float):
+    """What tells an image from the others, whole, 1 and 1.0 being one; LookupError if it is no text or number."""
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
         raise LookupError(f"an id of {brief(value)[:60]}")
-    return str(value)
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def _size(width: Any, height: Any) -> tuple[int, int] | None:
@@ -156,7 +161,7 @@ def _array(source: str, values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 
 def _box(source: str, value: Any) -> Any:
-    box = None if value is None else _array(source, value)
+    box = None if value is None else _array(f"{source}, its box", value)
     return box if box is None or (box.shape == (4,) and np.isfinite(box).all()) else None
 
 
@@ -190,7 +195,10 @@ def _cvat_reader(source: str, shape: ElementTree.Element, size: tuple[int, int] 
         parts = [shape] if shape.tag == "points" else shape.findall("points")
         labels = [part.get("label", "") for part in parts]
         if all(label.isascii() and label.isdecimal() and len(label) < 6 for label in labels):
-            parts = [part for _, _, part in sorted(zip(map(int, labels), range(len(parts)), parts, strict=True))]
+            numbers = list(map(int, labels))
+            if twice := [number for k, number in enumerate(numbers) if number in numbers[:k]]:
+                raise InputError(f"{source}: two points are called {twice[0]}, expected each number once")
+            parts = [part for _, part in sorted(zip(numbers, parts, strict=True), key=lambda pair: pair[0])]
         points, scores = [], []
         for part in parts:
             pairs = [pair.split(",") for pair in part.get("points", "").split(";")]

@@ -174,7 +174,7 @@ def _face_of_lines(path: Path, lines: list[list[float]]) -> FaceLandmarks:
     if len(lines) not in SCHEMES:
         raise InputError(f"{path}: {count(len(lines), 'point')}, expected {COUNTS}, one per line")
     first = lines[0][0]
-    if len(lines[0]) == 3 and first in (0, 1) and all(line[0] == first + k for k, line in enumerate(lines)):
+    if len(lines[0]) == 3 and all(line[0] == first + k for k, line in enumerate(lines)):
         raise InputError(f"{path}: lines begin with the number of the point, expected x y, or x y score; remove it")
     return faces_of(np.array(lines), str(path))[0]
 
@@ -193,8 +193,8 @@ def _read_pts(path: Path) -> list[FaceLandmarks]:
     stated = [
         line.partition(":")[2].strip() for line in head.split("\n") if line.strip().lower().startswith("n_points")
     ]
-    if stated and stated[0] != str(len(lines)):
-        raise InputError(f"{path}: {count(len(lines), 'point')}, expected {brief(stated[0])} as its n_points says")
+    if other := [number for number in stated if number != str(len(lines))]:
+        raise InputError(f"{path}: {count(len(lines), 'point')}, expected {brief(other[0])} as its n_points says")
     face = _face_of_lines(path, lines)
     return [replace(face, points=face.points - 1)]
 

@@ -5,7 +5,7 @@
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ Entry = tuple[str, Callable[[], FaceLandmarks]]
 
 _MOST_CELLS = 4096  # of a row
 _IMAGE_COLUMNS = ("image", "imagename", "imagepath", "filename", "filepath", "file", "path", "name", "img", "frame")
+_VAGUE_COLUMNS = ("name", "frame")
 _COLUMN = re.compile(
     r"(.*[^a-z0-9])?(?:(x|y|score|s|conf|confidence|v)[ _-]?(\d{1,4})|(\d{1,4})[ _-](x|y|score|s|v))", re.ASCII
 )
@@ -31,6 +32,21 @@ _COLUMN = re.compile(
 def names_image(column: str) -> bool:
     """Whether a table's column, or an object's key, is the one that names an image."""
     return column.strip().lower().replace("_", "").replace(" ", "") in _IMAGE_COLUMNS
+
+
+def image_key(names: Sequence[str]) -> int | None:
+    """Which of a table's columns, or of an object's keys, names the image; None if there is none.
+
+    ``name`` and ``frame`` beside one that says image or file are of a person, or a number: they do not count.
+
+    Raises ValueError if it may be more than one.
+    """
+    there = [k for k, name in enumerate(names) if names_image(name)]
+    sure = [k for k in there if names[k].strip().lower() not in _VAGUE_COLUMNS] or there
+    if len(sure) > 1:
+        first, second = (brief(names[k].strip())[:40] for k in sure[:2])
+        raise ValueError(f"{first} and {second} may both name the image, expected one; leave the other out")
+    return sure[0] if sure else None
 
 
 def csv_entries(path: Path, text: str) -> Iterator[Entry]:
@@ -90,11 +106,15 @@ def _columns(path: Path, row: list[str]) -> _Columns:
     images = [row[k].strip().lower() for k in names]
     if double := twice.get(prefix) or next((name for name in images if images.count(name) > 1), None):
         raise InputError(f"{path}: column {brief(double)[:40]} is there twice, expected each once; leave one out")
+    try:
+        image = image_key(row)
+    except ValueError as error:
+        raise InputError(f"{path}: columns {error}") from None
     columns, order = sets[prefix], paired[prefix]
     if order != list(range(order[0], order[0] + len(order))) or order[0] > 1:
         raise InputError(f"{path}: columns x_… are not numbered one by one from 0 or 1, expected all points of a face")
     points = [[columns.get((kind, k), -1) for kind in ("x", "y", "score")] for k in order]
-    return _Columns(1, names[0], points, len(row))
+    return _Columns(1, names[0] if image is None else image, points, len(row))
 
 
 def _csv_reader(

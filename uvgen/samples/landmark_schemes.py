@@ -185,10 +185,10 @@ def faces_of(array: NDArray[Any], source: str, first_pixel: int = 0) -> list[Fac
         raise InputError(f"{source}: an array of {shown}, expected n × 2 or n × 3 with n of {COUNTS}, or faces of it")
     if not 0 < len(values) <= MOST_FACES:
         raise InputError(f"{source}: {count(len(values), 'face')}, expected 1 to {MOST_FACES}")
-    return [face_of(face[:, :2] - first_pixel, _scores(face), source) for face in values]
+    return [face_of(face[:, :2] - first_pixel, scores_in(face), source) for face in values]
 
 
-def _scores(face: NDArray[np.float64]) -> NDArray[np.float64] | None:
+def scores_in(face: NDArray[np.float64]) -> NDArray[np.float64] | None:
     """The third column, if it can be scores."""
     if face.shape[1] < 3 or not ((face[:, 2] >= 0) & (face[:, 2] <= 1)).all() or not face[:, 2].any():
         return None

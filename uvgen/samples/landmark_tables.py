@@ -25,44 +25,72 @@ from uvgen.samples.landmark_schemes import FaceLandmarks
 from uvgen.storage.names import brief, printable
 from uvgen.storage.text import read_text
 
+_Found = tuple[tuple[str, ...], Entry]
+
+
+class _Ending:
+    """The entries whose paths end alike, and those of them that have one more part in common, by that part."""
+
+    __slots__ = ("by_suffix", "found", "further")
+
+    def __init__(self) -> None:
+        self.found: list[_Found] = []
+        self.further: dict[str, _Ending] = {}
+        self.by_suffix: dict[str, list[_Found]] = {}
+
+    def of_suffix(self, suffix: str) -> list[_Found]:
+        """Those of a suffix, or all if none has it."""
+        if suffix not in self.by_suffix:
+            self.by_suffix[suffix] = [one for one in self.found if _suffix(one[1][0]) == suffix] or self.found
+        return self.by_suffix[suffix]
+
 
 class LandmarkTable:
-    """What a file says of many images, each row read when it is asked for."""
+    """What a file says of many images, each row read when it is asked for.
+
+    Entries are found part by part from the ends of their paths: frames of many videos all are called 0001.jpg, and to
+    compare each with all others of its name would take hours.
+    """
 
     def __init__(self, path: Path, entries: Sequence[Entry]) -> None:
         self.path = path
-        self._by_stem: dict[str, list[tuple[tuple[str, ...], Entry]]] = {}
+        self._endings = _Ending()
         for entry in entries:
-            parts = _parts(entry[0])
-            self._by_stem.setdefault(parts[-1], []).append((parts, entry))
+            parts, ending = _parts(entry[0]), self._endings
+            for part in reversed(parts):
+                ending = ending.further.setdefault(part, _Ending())
+                ending.found.append((parts, entry))
 
     def has_image(self, image: Path) -> bool:
         """Whether it has an entry of an image."""
-        return _parts(image.as_posix())[-1] in self._by_stem
+        return _parts(image.as_posix())[-1] in self._endings.further
 
     def claim(self, image: Path) -> tuple[str, int] | None:
         """The entry that is an image's, as text, and how many parts of their paths they share; None without one."""
-        best = self._best(image)
-        return ("/".join(best[0][1]), best[0][0]) if best and len({found for _, found, _ in best}) == 1 else None
+        n, best = self._best(image)
+        return ("/".join(best[0][0]), n) if best and all(found == best[0][0] for found, _ in best) else None
 
-    def _best(self, image: Path) -> list[tuple[int, tuple[str, ...], Entry]]:
-        """The entries that share most with an image's path: those of its own suffix, if there are some."""
-        parts = _parts(image.as_posix())
-        there = [(_common(parts, found), found, entry) for found, entry in self._by_stem.get(parts[-1], [])]
-        most = max((n for n, *_ in there), default=0)
-        best = [one for one in there if one[0] == most]
-        return [one for one in best if _suffix(one[2][0]) == image.suffix.lower()] or best
+    def _best(self, image: Path) -> tuple[int, list[_Found]]:
+        """How many parts the entries that share most with an image's path share with it, and these: those of its own
+        suffix, if there are some."""
+        n, ending = 0, self._endings
+        for part in reversed(_parts(image.as_posix())):
+            if (further := ending.further.get(part)) is None:
+                break
+            n, ending = n + 1, further
+        return n, ending.of_suffix(image.suffix.lower()) if n else []
 
     def of_image(self, image: Path) -> list[FaceLandmarks] | str:
         """The faces of an image, largest first, or what is wrong."""
-        best = self._best(image)
+        _, best = self._best(image)
         if not best:
             return f"{image}: not among the images of {self.path}, expected {printable(image.name)} in it"
-        if len({(found, _suffix(entry[0])) for _, found, entry in best}) > 1:
-            names = " and ".join(sorted({entry[0].strip() for _, _, entry in best})[:2])
+        first = best[0][0], _suffix(best[0][1][0])
+        if (other := next((one for one in best if (one[0], _suffix(one[1][0])) != first), None)) is not None:
+            names = " and ".join(sorted(entry[0].strip() for _, entry in (best[0], other)))
             return f"{image}: {self.path} has {brief(names)}, expected one image of that name; name their folders"
         try:
-            faces = [entry[1]() for _, _, entry in best]
+            faces = [entry[1]() for _, entry in best]
         except InputError as error:
             return f"{error} (landmarks of {image})"
         except (LookupError, TypeError, AttributeError, ValueError) as error:  # of JSON with another layout in it
@@ -78,14 +106,6 @@ def _parts(name: str) -> tuple[str, ...]:
 
 def _suffix(name: str) -> str:
     return os.path.splitext(name.strip())[1].lower()
-
-
-def _common(a: Sequence[str], b: Sequence[str]) -> int:
-    """How many parts two paths share at their ends."""
-    n = 0
-    while n < min(len(a), len(b)) and a[-1 - n] == b[-1 - n]:
-        n += 1
-    return n
 
 
 def read_table(path: Path) -> LandmarkTable:

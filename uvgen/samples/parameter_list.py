@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.samples.csv_rows import scan_csv
-from uvgen.samples.landmark_rows import names_image
+from uvgen.samples.landmark_rows import image_key, names_image
 from uvgen.storage.names import brief, printable
 from uvgen.storage.npy import as_float64, read_npy_file
 from uvgen.storage.plain_json import parse_json
@@ -130,15 +130,16 @@ def _open(path: Path, size: int, time_ns: int) -> ParameterList:
 
 def _of_csv(path: Path, text: str) -> tuple[tuple[ListedRow, ...], Callable[[int], Mapping[str, Any]]]:
     head: list[str] = []
+    place: list[int] = []  # of the image's column
 
     def listed(row: list[str]) -> ListedRow:
         if not head:
             head.extend(_head(path, row))
+            place.append(_image_place(path, head))
             return ListedRow("", "")
         if len(row) != len(head):
             return ListedRow("", "", f"{count(len(row), 'cell')}, expected {len(head)}")
-        image = next(cell for name, cell in zip(head, row, strict=True) if names_image(name))
-        return ListedRow(image.strip(), row[head.index("parameters")].strip() if "parameters" in head else "")
+        return ListedRow(row[place[0]].strip(), row[head.index("parameters")].strip() if "parameters" in head else "")
 
     rows, cells_of = scan_csv(path, text, _WHAT, listed)
     if not rows:
@@ -161,6 +162,14 @@ def _of_csv(path: Path, text: str) -> tuple[tuple[ListedRow, ...], Callable[[int
         return found
 
     return tuple(rows[1:]), values
+
+
+def _image_place(path: Path, head: list[str]) -> int:
+    """The column of the images; InputError if several may be it."""
+    try:
+        return image_key(head) or 0
+    except ValueError as error:
+        raise InputError(f"{path}: columns {error}") from None
 
 
 def _head(path: Path, row: list[str]) -> list[str]:
@@ -192,10 +201,14 @@ def _of_json(path: Path, text: str) -> tuple[tuple[ListedRow, ...], Callable[[in
     rows = []
     for entry, written in zip(entries, content, strict=True):
         alike = [key for key, count in Counter(key.lower() for key in written).items() if count > 1]
-        image = next((value for name, value in entry.items() if names_image(name)), "")
+        keys, ambiguous = list(entry), ""
+        try:
+            image = "" if (place := image_key(keys)) is None else entry[keys[place]]
+        except ValueError as error:
+            image, ambiguous = "", str(error)
         file = entry.get("parameters", "")
         texts = isinstance(image, str) and isinstance(file, str)
-        problem = "" if texts else "image or parameters is not text"
+        problem = ambiguous if texts else "image or parameters is not text"
         if alike:
             problem = f"{brief(alike[0])[:40]} is there twice, in capitals and not, expected it once"
         rows.append(ListedRow(image, file) if not problem else ListedRow("", "", problem))

@@ -39,8 +39,8 @@ def read_npy_header(file: IO[bytes]) -> NpyHeader:
             raise ValueError(f"version {version} of the format, expected 1.0 or 2.0")
         header = NpyHeader(*read_header(file, max_header_size=_MAX_HEADER))
     except Exception as error:  # of the header's text: MemoryError and RecursionError for brackets in brackets
-        reason = " ".join(str(error).split()) if isinstance(error, ValueError) else ""
-        raise ValueError(reason[:200] or type(error).__name__) from error
+        reason = brief(error) if isinstance(error, ValueError) else ""
+        raise ValueError(reason or type(error).__name__) from error
     shape = header.shape
     if any(type(n) is not int or n < 0 for n in shape) or not is_shape(shape, header.dtype):
         raise ValueError(f"a shape of {str(shape)[:60]}")

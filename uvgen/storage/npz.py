@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.storage.names import brief
 from uvgen.storage.npy import are_characters, read_npy_header
 from uvgen.storage.reading import max_bytes, open_regular
 
@@ -75,7 +76,12 @@ def read_npz(path: str | os.PathLike[str], required: Iterable[str], optional: It
         except Exception as error:
             raise ValueError(f"no archive of arrays ({_reason(error)}), or damaged") from error
         with archive:
-            members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()[:_MAX_MEMBERS]}
+            listed = archive.infolist()[:_MAX_MEMBERS]
+            members = {member.filename.removesuffix(".npy"): member for member in listed}
+            if len(members) < len(listed):
+                names = [member.filename.removesuffix(".npy") for member in listed]
+                twice = next(name for k, name in enumerate(names) if name in names[:k])
+                raise ValueError(f"holds {twice[:60]} twice, expected each array once")
             if missing := [name for name in required if name not in members]:
                 held = ", ".join(members)[:200] or "nothing"
                 raise ValueError(f"holds no {missing[0]}, only {held}; is it another program's file?")
@@ -140,4 +146,4 @@ def _kind(dtype: np.dtype[Any]) -> str:
 
 
 def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    return brief(error) or type(error).__name__

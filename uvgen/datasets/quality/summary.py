@@ -198,7 +198,7 @@ def _near(reader: ShardReader, known: NDArray[np.intp], model: MorphableModel | 
         return []
     rows, points, annotated = _sampled(reader, known)
     convention = reader.config.build.convention
-    if convention == "exact" and (shift := _common_shift(points, annotated)):
+    if convention == "exact" and (shift := common_shift(points, annotated)):
         return [
             f"the annotations lie ({shift[0]:+d}, {shift[1]:+d}) px beside the labels: are pixels counted from 0 where "
             "300W-LP counts from 1, or y from another edge?"
@@ -209,9 +209,15 @@ def _near(reader: ShardReader, known: NDArray[np.intp], model: MorphableModel | 
     return [str(cause)] if cause.of_bases else []
 
 
-def _common_shift(points: NDArray[np.float64], annotated: NDArray[np.float64]) -> tuple[int, int] | None:
-    """The whole pixel that all labels are off by, if they are."""
-    offset = np.nanmedian(np.nanmean(annotated[:, _INNER] - points[:, _INNER], axis=1), axis=0)
+def common_shift(points: NDArray[np.float64], annotated: NDArray[np.float64]) -> tuple[int, int] | None:
+    """The whole pixel that all labels are off by, if they are; faces with infinite points do not count."""
+    finite = np.isfinite(points).all(axis=(1, 2)) & ~np.isinf(annotated).any(axis=(1, 2))
+    points, annotated = points[finite], annotated[finite]
+    apart = annotated[:, _INNER] - points[:, _INNER]
+    marked = ~np.any(np.all(np.isnan(apart), axis=1), axis=1)
+    if not marked.any():
+        return None
+    offset = np.median(np.nanmean(apart[marked], axis=1), axis=0)
     whole = np.rint(offset)
     if not whole.any() or np.abs(whole).max() > 1 or np.abs(offset - whole).max() > _UNSURE_PX:
         return None

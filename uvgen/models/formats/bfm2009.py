@@ -49,18 +49,17 @@ def read(bfm: Path, expression: Path, info: Path, uv: Path, mouth: Path | None =
     about = matlab.load(info, "trimIndex", "tri", "keypoints")
     given_uv = matlab.load(uv, "UV")
     shape = matlab.points(basel, "shapeMU", bfm)
-    trim = matlab.indices(matlab.vector(about, "trimIndex", info))
+    trim = matlab.kept_vertices(about, info)
     n_full, n = len(shape) // 3, len(trim)
     if not n:
         raise ModelError(f"{info}: trimIndex is empty, expected the vertices of {bfm} that are kept")
-    if trim.min() < 0:
-        raise ModelError(
-            f"{info}: trimIndex holds numbers that are not vertices, expected whole numbers of 1 to {n_full}"
-        )
     if trim.max() >= n_full:
         raise ModelError(f"{info}: trimIndex reaches vertex {trim.max() + 1}, expected {n_full} at most, as {bfm} has")
     expressions = matlab.rows(additions, "w_exp", expression, 3 * n)
     mean_expression = matlab.vector(additions, "mu_exp", expression, 3 * n)
+
+    shape_basis = matlab.rows(basel, "shapePC", bfm, 3 * n_full)
+    albedo_basis = matlab.rows(basel, "texPC", bfm, 3 * n_full) if textured(basel) else None
 
     def trimmed(columns: NDArray[Any]) -> NDArray[Any]:
         return columns.reshape(n_full, 3, -1)[trim]
@@ -68,30 +67,31 @@ def read(bfm: Path, expression: Path, info: Path, uv: Path, mouth: Path | None =
     mean = trimmed(shape).reshape(3 * n).astype(np.float64) + mean_expression
     labeled, labels_path = (about, info) if "segbin" in about else (basel, bfm)
     segments = matlab.numbers(labeled, "segbin", labels_path) if "segbin" in labeled else None
-    textured = all(key in basel for key in ("texMU", "texPC", "texEV"))
     used = [bfm, expression, info, uv] + ([mouth] if mouth else [])
     return make_model(
         source=str(bfm),
         name="BFM 2009",
         mean=mean.reshape(n, 3),
-        basis=matlab.joint_basis(
-            trimmed(matlab.rows(basel, "shapePC", bfm, 3 * n_full)).reshape(3 * n, -1),
-            expressions,
-        ),
-        shape_std=matlab.vector(basel, "shapeEV", bfm),
-        expression_std=matlab.vector(additions, "sigma_exp", expression),
-        triangles=matlab.triangles(about, "tri", info),
+        basis=matlab.joint_basis(trimmed(shape_basis).reshape(3 * n, -1), expressions),
+        shape_std=matlab.deviations(basel, "shapeEV", bfm, shape_basis),
+        expression_std=matlab.deviations(additions, "sigma_exp", expression, expressions),
+        triangles=matlab.triangles(about, "tri", info, n),
         mouth_triangles=(
-            matlab.triangles(matlab.load(mouth, "tri_mouth"), "tri_mouth", mouth)
+            matlab.triangles(matlab.load(mouth, "tri_mouth"), "tri_mouth", mouth, n)
             if mouth
             else np.empty((0, 3), np.int32)
         ),
-        uv=matlab.trimmed_uv(matlab.uv_rows(given_uv, uv, n_full, n), trim),
-        landmarks=matlab.indices(matlab.vector(about, "keypoints", info)),
+        uv=matlab.check_uv(matlab.trimmed_uv(matlab.uv_rows(given_uv, uv, n_full, n), trim), uv),
+        landmarks=matlab.named_vertices(matlab.vector(about, "keypoints", info, 68), "keypoints", info, n),
         regions=None if segments is None else matlab.regions(segments, n, trim, f"{labels_path}: segbin"),
         mirror=matlab.mirror_of(about, info, n),
-        albedo_mean=trimmed(matlab.vector(basel, "texMU", bfm, 3 * n_full))[:, :, 0] if textured else None,
-        albedo_basis=trimmed(matlab.rows(basel, "texPC", bfm, 3 * n_full)) if textured else None,
-        albedo_std=matlab.vector(basel, "texEV", bfm) if textured else None,
+        albedo_mean=None if albedo_basis is None else trimmed(matlab.vector(basel, "texMU", bfm, 3 * n_full))[:, :, 0],
+        albedo_basis=None if albedo_basis is None else trimmed(albedo_basis),
+        albedo_std=None if albedo_basis is None else matlab.deviations(basel, "texEV", bfm, albedo_basis),
         sources={file.name: sha256_file(file) for file in used},
     )
+
+
+def textured(basel: dict[str, Any]) -> bool:
+    """Whether the variables of 01_MorphableModel.mat have all of the albedo."""
+    return all(key in basel for key in ("texMU", "texPC", "texEV"))

@@ -53,14 +53,14 @@ def read(bfm: Path, expression: Path, info: Path, uv: Path, mouth: Path | None =
     given_uv = matlab.load(uv, "UV")
     shape = matlab.points(basel, "shapeMU", bfm).astype(np.float64).reshape(-1, 3)
     n = len(shape)
-    trim = matlab.indices(matlab.vector(about, "trimIndex", info))
+    trim = matlab.named_vertices(matlab.vector(about, "trimIndex", info), "trimIndex", info, n)
     if max(matlab.numbers(given_uv, "UV", uv).shape) == len(trim) != n:
         raise ModelError(
             f"{uv}: UV of {count(len(trim), 'vertex')}, expected {n} with argument `keep_all`: BFM_UV.mat of 3DMMasSTN"
         )
     coordinates = matlab.uv_rows(given_uv, uv, n)
     coordinates[trim] = matlab.trimmed_uv(coordinates, trim)  # with its repairs
-    triangles = _turned_alike(matlab.triangles(basel, "tl", bfm), trim[trimmed.triangles], shape, bfm)
+    triangles = _turned_alike(matlab.triangles(basel, "tl", bfm, n), trim[trimmed.triangles], shape)
     known = np.concatenate([_expression_mean(expression, len(trim)), trimmed.expression_basis], axis=2)
     carried = _carried(shape, triangles, trim, known)
     segments = matlab.numbers(basel, "segbin", bfm) if "segbin" in basel else None
@@ -92,11 +92,9 @@ def _expression_mean(path: Path, n: int) -> NDArray[np.float64]:
 
 
 def _turned_alike(
-    triangles: NDArray[np.int32], trimmed: NDArray[np.int32], shape: NDArray[np.float64], path: Path
+    triangles: NDArray[np.int32], trimmed: NDArray[np.int32], shape: NDArray[np.float64]
 ) -> NDArray[np.int32]:
     """Triangles turned as 3DDFA's are: the Basel file turns them the other way round."""
-    if triangles.min(initial=0) < 0 or triangles.max(initial=0) >= len(shape):
-        raise ModelError(f"{path}: tl names vertices outside of 1 to {len(shape)}, expected those of shapeMU")
 
     def facing(corners: NDArray[np.int32]) -> float:
         a, b, c = (shape[corners[:, k]] for k in range(3))

@@ -55,26 +55,28 @@ def read(path: Path) -> MorphableModel:
     untrimmed = trim is not None and n_rows > trim.max(initial=n)
     uv = matlab.uv_rows(given_uv, uv_path, *((n, n_rows) if untrimmed else (n,)))
     mean = shape.astype(np.float64) + matlab.vector(model, "expMU", path, 3 * n)
+    shape_basis, expression_basis = (matlab.rows(model, name, path, 3 * n) for name in ("shapePC", "expPC"))
     textured = all(key in model for key in ("texMU", "texPC", "texEV"))
+    albedo_basis = matlab.rows(model, "texPC", path, 3 * n) if textured else None
     used = (path, uv_path, info_path) if info else (path, uv_path)
     return make_model(
         source=str(path),
         name=path.name,
         mean=mean.reshape(n, 3),
-        basis=matlab.joint_basis(matlab.rows(model, "shapePC", path, 3 * n), matlab.rows(model, "expPC", path, 3 * n)),
-        shape_std=matlab.vector(model, "shapeEV", path),
-        expression_std=matlab.vector(model, "expEV", path),
-        triangles=matlab.triangles(model, "tri", path),
+        basis=matlab.joint_basis(shape_basis, expression_basis),
+        shape_std=matlab.deviations(model, "shapeEV", path, shape_basis),
+        expression_std=matlab.deviations(model, "expEV", path, expression_basis),
+        triangles=matlab.triangles(model, "tri", path, n),
         mouth_triangles=(
-            matlab.triangles(model, "tri_mouth", path) if "tri_mouth" in model else np.empty((0, 3), np.int32)
+            matlab.triangles(model, "tri_mouth", path, n) if "tri_mouth" in model else np.empty((0, 3), np.int32)
         ),
-        uv=matlab.trimmed_uv(uv, trim),
-        landmarks=matlab.indices(matlab.vector(model, "kpt_ind", path)),
+        uv=matlab.check_uv(matlab.trimmed_uv(uv, trim), uv_path),
+        landmarks=matlab.named_vertices(matlab.vector(model, "kpt_ind", path, 68), "kpt_ind", path, n),
         regions=_regions(info, info_path, n, trim),
         mirror=matlab.mirror_of(info, info_path, n),
         albedo_mean=matlab.vector(model, "texMU", path, 3 * n).reshape(n, 3) if textured else None,
-        albedo_basis=matlab.rows(model, "texPC", path, 3 * n).reshape(n, 3, -1) if textured else None,
-        albedo_std=matlab.vector(model, "texEV", path) if textured else None,
+        albedo_basis=None if albedo_basis is None else albedo_basis.reshape(n, 3, -1),
+        albedo_std=None if albedo_basis is None else matlab.deviations(model, "texEV", path, albedo_basis),
         sources={file.name: sha256_file(file) for file in used},
     )
 

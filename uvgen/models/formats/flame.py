@@ -40,6 +40,7 @@ from uvgen.wording import count
 _KEYS = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table", "f")
 _UM_PER_M = 1e6
 _N_IDENTITY = 300
+_SHARE = 1e-2  # largest error of weights that are shares of 1
 _JOINTS = ("root", "neck", "jaw", "left eye", "right eye")
 _NPY_HEAD, _OBJECTS = 4096, b"'descr': '|O'"
 _EMBEDDINGS = (("full_lmk_faces_idx", "full_lmk_bary_coords"), ("lmk_face_idx", "lmk_b_coords"))
@@ -95,13 +96,19 @@ def read(path: Path, *, jaw: bool = True, landmarks: Path | None = None) -> Asse
             "then those of expression"
         )
     directions = directions * _UM_PER_M
+    weights = found.get("weights", (n, len(_JOINTS)))
+    if weights.min() < -_SHARE or np.abs(weights.sum(axis=1) - 1).max() > _SHARE:  # False for NaN, refused below
+        raise ModelError(
+            f"{path}: weights are {weights.min():.4g} to {weights.max():.4g}, in sum {weights.sum(axis=1).max():.4g}, "
+            f"expected shares of 1 of the {len(_JOINTS)} joints; it is damaged"
+        )
     regressor = found.get("J_regressor", (len(_JOINTS), n))
     rig = Rig(
         names=_JOINTS,
         parents=_parents(tree, path),
         joints=regressor @ mean,
         joint_basis=np.einsum("jv,vdk->jdk", regressor, directions, optimize=True),
-        weights=found.get("weights", (n, len(_JOINTS))),
+        weights=weights,
         correctives=found.get("posedirs", (n, 3, 9 * (len(_JOINTS) - 1))) * _UM_PER_M,
     )
     expression, std = directions[:, :, _N_IDENTITY:], np.ones(directions.shape[2] - _N_IDENTITY)
@@ -171,7 +178,8 @@ def landmarks_of_embedding(path: Path, triangles: NDArray[Any]) -> NDArray[np.in
         wanted = " or ".join(pair[0] for pair in _EMBEDDINGS)
         raise ModelError(f"{path}: holds {brief(held)}, expected {wanted}: FLAME's landmarks on triangles")
     faces, weights = (np.asarray(_numbers(content[key], key, path)) for key in keys)
-    faces, weights = faces.reshape(-1), weights.reshape(-1, weights.shape[-1] if weights.ndim else 1)
+    faces = faces.reshape(-1).astype(np.float64)
+    weights = weights.astype(np.float64).reshape(-1, weights.shape[-1] if weights.ndim else 1)
     if faces.shape != (68,) or weights.shape != (68, 3):
         raise ModelError(
             f"{path}: {keys[0]} has {count(faces.size, 'landmark')} with weights {weights.shape}, expected 68 with "
@@ -180,10 +188,17 @@ def landmarks_of_embedding(path: Path, triangles: NDArray[Any]) -> NDArray[np.in
         )
     if not (np.isfinite(faces).all() and np.isfinite(weights).all()):
         raise ModelError(f"{path}: holds NaN or infinity, expected triangles and weights")
+    if not (faces == np.floor(faces)).all():
+        raise ModelError(f"{path}: {keys[0]} holds numbers that are not whole, expected triangles")
     if faces.min() < 0 or faces.max() >= len(triangles):
         raise ModelError(
             f"{path}: names triangles {faces.min():g} to {faces.max():g}, expected 0 to {len(triangles) - 1}; "
             "it belongs to another model"
+        )
+    if weights.min() < -_SHARE or np.abs(weights.sum(axis=1) - 1).max() > _SHARE:
+        raise ModelError(
+            f"{path}: {keys[1]} holds weights of {weights.min():.4g} to {weights.max():.4g}, expected three shares of "
+            "1 for each landmark"
         )
     corners = np.asarray(triangles)[faces.astype(np.int64)]
     return np.take_along_axis(corners, weights.argmax(axis=1)[:, None], axis=1)[:, 0].astype(np.int32)
@@ -257,6 +272,9 @@ def _parents(tree: NDArray[Any], path: Path) -> NDArray[np.int64]:
     parents[0] = -1
     if not all(0 <= parent < k and parent == int(parent) for k, parent in enumerate(parents.tolist()) if k):
         raise ModelError(f"{path}: kintree_table has the parents {parents.tolist()}, expected each before its joint")
+    if not np.array_equal(tree[1], np.arange(tree.shape[1])):
+        joints = ", ".join(f"{k:g}" for k in tree[1])
+        raise ModelError(f"{path}: kintree_table has the joints {joints}, expected 0 to {tree.shape[1] - 1} in order")
     return parents.astype(np.int64)
 
 

@@ -67,6 +67,8 @@ def load(path: Path, *required: str, struct: str | None = None) -> dict[str, Any
     if struct is not None:
         record = content.get(struct)
         if not isinstance(record, dict):
+            if struct in content:
+                raise ModelError(f"{path}: `{struct}` in it is no struct of one face model, expected face3d's file")
             raise ModelError(f"{path}: no struct `{struct}` in it, expected face3d's file{known.advice(path)}")
         content = record
     for name in required:
@@ -166,16 +168,50 @@ def indices(array: NDArray[Any]) -> NDArray[np.int32]:
     """0-based int32 indices from MATLAB's 1-based numbers of any dtype; -1 for what is none: a fraction, NaN."""
     array = np.asarray(array)
     if array.dtype.kind == "f":
+        array = array.astype(np.float64)  # float16 cannot hold the limit
         array = np.where((array == np.rint(array)) & (np.abs(array) < 2**31), array, 0)
     return (array.astype(np.int64) - 1).clip(-1, 2**31 - 1).astype(np.int32)
 
 
-def triangles(content: dict[str, Any], name: str, path: Path) -> NDArray[np.int32]:
-    """(m, 3) 0-based triangles from a 1-based matrix (3, m), as the files have it, or (m, 3); (3, 3) is the former."""
+def named_vertices(array: NDArray[Any], name: str, path: Path, n: int) -> NDArray[np.int32]:
+    """`indices` of an array whose numbers are to be vertices of a mesh of n; ModelError if one is none."""
+    found = indices(array)
+    if found.size and not 0 <= found.min() <= found.max() < n:
+        odd = np.asarray(array).ravel()[np.flatnonzero((found < 0) | (found >= n))[0]]
+        raise ModelError(f"{path}: {name} names vertex {odd:g}, expected whole numbers of 1 to {n}")
+    return found
+
+
+def triangles(content: dict[str, Any], name: str, path: Path, n: int) -> NDArray[np.int32]:
+    """(m, 3) 0-based triangles of n vertices from a 1-based matrix (3, m), as the files have it, or (m, 3); (3, 3) is
+    the former."""
     array = numbers(content, name, path)
     if 3 not in array.shape:
         raise ModelError(f"{path}: {name} is {shown(array)}, expected (3, m): the corners of triangles")
-    return np.ascontiguousarray(indices(array.T if array.shape[0] == 3 else array))
+    return np.ascontiguousarray(named_vertices(array.T if array.shape[0] == 3 else array, name, path, n))
+
+
+def deviations(content: dict[str, Any], name: str, path: Path, basis: NDArray[Any]) -> NDArray[Any]:
+    """The standard deviations of a basis (*, k), as (k,).
+
+    The bases are joined and told apart by these numbers: one too many here and one too few there would give
+    parameters to other components.
+    """
+    array = vector(content, name, path)
+    if len(array) != basis.shape[1]:
+        raise ModelError(
+            f"{path}: {name} has {count(len(array), 'number')}, expected {basis.shape[1]}: one per component"
+        )
+    return array
+
+
+def check_uv(uv: NDArray[np.float64], path: Path) -> NDArray[np.float64]:
+    """The same UV; ModelError, which names their own file, if they are not in the unit square."""
+    if not np.isfinite(uv).all():
+        raise ModelError(f"{path}: UV hold NaN or infinity, expected finite numbers")
+    if uv.size and not 0 <= uv.min() <= uv.max() <= 1:
+        raise ModelError(f"{path}: UV leave [0, 1], {uv.min():.4g} to {uv.max():.4g}, expected the unit square")
+    return uv
 
 
 def trimmed_uv(uv: NDArray[Any], trim: NDArray[np.int32] | None) -> NDArray[np.float64]:
@@ -199,6 +235,8 @@ def regions(segments: NDArray[Any], n: int, trim: NDArray[np.int32] | None, name
     The rest, face and neck alike, is labeled "face".
     """
     segments = np.asarray(segments)
+    if not np.isfinite(segments).all():
+        raise ModelError(f"{name}: holds NaN or infinity, expected 0 and 1")
     if segments.ndim == 2 and segments.shape[0] == 4 and segments.shape[1] != 4:
         segments = segments.T
     if trim is not None and len(segments) != n and (not len(trim) or trim.max() < len(segments)):
@@ -230,12 +268,18 @@ def mirror_of(content: dict[str, Any], path: Path, n: int) -> NDArray[np.int32] 
 
 
 def trim_of(content: dict[str, Any], path: Path) -> NDArray[np.int32] | None:
-    """The variable trimIndex, which vertices of the whole model are kept, 0-based; None if there is none."""
-    if "trimIndex" not in content:
-        return None
+    """`kept_vertices`, or None if there is no variable trimIndex."""
+    return kept_vertices(content, path) if "trimIndex" in content else None
+
+
+def kept_vertices(content: dict[str, Any], path: Path) -> NDArray[np.int32]:
+    """The variable trimIndex, which vertices of the whole model are kept, 0-based, each once."""
     trim = indices(vector(content, "trimIndex", path))
     if trim.min(initial=0) < 0:
         raise ModelError(f"{path}: trimIndex holds numbers that are not vertices, expected whole numbers from 1 on")
+    ordered = np.sort(trim)
+    if len(twice := ordered[1:][ordered[1:] == ordered[:-1]]):
+        raise ModelError(f"{path}: trimIndex names vertex {twice[0] + 1} twice, expected each once")
     return trim
 
 

@@ -137,7 +137,9 @@ def _read_parts(folder: Path) -> AssembledModel:
     matlab_triangles = folder / "tri.mat"
     if matlab_triangles.exists() and not any((folder / name).exists() for name in ("tri.npy", "tri.pkl")):
         used.append(matlab_triangles)
-        triangles: NDArray[Any] = matlab.triangles(matlab.load(matlab_triangles, "tri"), "tri", matlab_triangles)
+        triangles: NDArray[Any] = matlab.triangles(
+            matlab.load(matlab_triangles, "tri"), "tri", matlab_triangles, len(mean)
+        )
     else:
         triangles = arrays.triangles_of(*part("tri.npy", "tri.pkl"), "tri")
     return _assembled(folder, used, mean, *matrices, keypoints, triangles, folder)
@@ -165,7 +167,7 @@ def _assembled(
     if flat.size != 3 * 68 or (flat[0::3] % 3).any() or (np.diff(flat.reshape(68, 3), axis=1) != 1).any():
         raise ModelError(
             f"{keypoints[1]}: keypoints are {count(flat.size, 'number')}, expected 204: the places of x, y, z of 68 "
-            "landmarks"
+            f"landmarks, such as 0, 1, 2 of vertex 0; they begin with {', '.join(map(str, flat[:3].tolist()))}"
         )
     return AssembledModel(
         source=str(source),
