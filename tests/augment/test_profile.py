@@ -201,11 +201,12 @@ def test_background_covers_every_pixel_inside_its_rim(yaw, pitch, to_yaw, to_pit
     bounds = np.stack([before[:, :2].min(axis=0), before[:, :2].max(axis=0)])
     normals = vertex_normals(before, builtin_model().triangles)
     around = around_face(before, after, normals, turn, bounds, (SIZE, SIZE))
+    anchors = around.anchors
     rim = slice(-1 - N_RAYS, -1)
-    np.testing.assert_array_equal(around.points[rim], around.places[rim])
-    disk = rasterize(np.column_stack([around.places, 0 * around.depth]), around.triangles, (SIZE, SIZE)).covered
+    np.testing.assert_array_equal(anchors.points[rim], anchors.places[rim])
+    disk = rasterize(np.column_stack([anchors.places, 0 * anchors.depth]), around.triangles, (SIZE, SIZE)).covered
     assert disk.any()
-    points = np.column_stack([around.points, around.depth])
+    points = np.column_stack([anchors.points, anchors.depth])
     drawn = rasterize(points, around.triangles, (SIZE, SIZE), cull="back").covered
     assert not (disk & ~drawn).any()
 

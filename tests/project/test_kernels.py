@@ -6,10 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 TESTS = {"torch": "pytorch"}  # rooms whose tests lie in a folder of another name
 ELSEWHERE = {  # kernels whose oracles have other names, and what they are
-    "uvgen/augment/background_kernels.py": "tests/augment/test_background.py: whole arrays in float64",
-    "uvgen/augment/draw_kernels.py": "tests/augment/test_turn_kernels.py: a loop over pixels",
-    "uvgen/augment/profile_kernels.py": "tests/augment/test_profile.py",
-    "uvgen/augment/turn_kernels.py": "tests/augment/test_profile.py",
+    "uvgen/torch/warp_attribute_kernels.py": "uvgen.rasterize, which draws the same",
     "uvgen/torch/warp_map_kernels.py": "PyTorch's operators, which compute the same",
     "uvgen/torch/warp_pose_kernels.py": "PyTorch's operators, which compute the same",
     "uvgen/torch/warp_raster_kernels.py": "uvgen.rasterize, which draws the same",

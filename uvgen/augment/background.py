@@ -60,11 +60,16 @@ _RINGS = Rings(
 
 
 class Head(NamedTuple):
-    """Points of the face's front and back, (n, 3) float32 or wider."""
+    """Points of the face's front and back in both pictures, (n, 3) float32 or wider, and how they turn."""
 
     before: NDArray[np.float32]
     after: NDArray[np.float32]
     normals: NDArray[np.float32]
+    turn: NDArray[np.float64]
+    """(3, 3): see `around_face`."""
+    center_x: np.float32
+    """Of the face in the photograph."""
+    center_y: np.float32
 
 
 class RingScratch(NamedTuple):
@@ -79,8 +84,8 @@ class RingScratch(NamedTuple):
     """(4, N + 2)"""
 
 
-class Around(NamedTuple):
-    """The mesh of what is around a face: k anchors, ring by ring from the innermost out, then the middle."""
+class Anchors(NamedTuple):
+    """The k points of the mesh around a face, ring by ring from the innermost out, then the middle."""
 
     places: NDArray[np.float32]
     """(k, 2): x, y in the photograph. On the rim, the last ring, these are also where it lies in the turned picture."""
@@ -88,10 +93,16 @@ class Around(NamedTuple):
     """(k, 2): x, y in the turned picture."""
     depth: NDArray[np.float32]
     """(k,): z there."""
-    triangles: NDArray[np.int32]
-    """(t, 3): clockwise in the picture."""
     bounds: NDArray[np.float32]
     """(2, 2): smallest and largest x, y of places."""
+
+
+class Around(NamedTuple):
+    """The mesh of what is around a face."""
+
+    anchors: Anchors
+    triangles: NDArray[np.int32]
+    """(t, 3): clockwise in the picture."""
     reach: float
     """The outline's mean distance from the face's middle, px."""
 
@@ -128,13 +139,13 @@ def around_face(
         np.empty(N_RAYS, np.float32), np.empty(N_RAYS, np.int32), np.empty((5, N_RAYS)),
         np.empty((4, N_RAYS + 2), np.float32),
     )  # fmt: skip
-    places, points, depth = np.empty((n, 2), np.float32), np.empty((n, 2), np.float32), np.empty(n, np.float32)
-    of_places = np.empty((2, 2), np.float32)
-    mean = kernels.lay_rings(
-        Head(before, after, normals), turn, center_x, center_y, size, behind, _RINGS, scratch, places, points, depth,
-        of_places,
+    anchors = Anchors(
+        np.empty((n, 2), np.float32), np.empty((n, 2), np.float32), np.empty(n, np.float32),
+        np.empty((2, 2), np.float32),
     )  # fmt: skip
-    return Around(places, points, depth, _triangles(), of_places, mean)
+    head = Head(before, after, normals, turn, center_x, center_y)
+    mean = kernels.lay_rings(head, size, behind, _RINGS, scratch, anchors)
+    return Around(anchors, _triangles(), mean)
 
 
 @cache

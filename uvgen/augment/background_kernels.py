@@ -1,7 +1,7 @@
 """Compiled code for face profiling: rings of anchors around a face.
 
-Kernels allocate nothing, raise nothing and release the interpreter lock. Anchors are laid in double precision and
-blended in single.
+Kernels allocate nothing, raise nothing and release the interpreter lock. Bundles are those of `background`. Anchors are
+laid in double precision and blended in single.
 """
 
 import numpy as np
@@ -63,17 +63,16 @@ def _blended(line, other, times):
 
 
 @kernel
-def lay_rings(
-    head, turn, center_x, center_y, size, behind, shape, scratch, places_out, points_out, depth_out, bounds_out
-):  # fmt: skip
+def lay_rings(head, size, behind, shape, scratch, anchors_out):
     """Anchors around a face, ring by ring from the innermost out, then the middle; the outline's mean distance.
 
-    head: a `background.Head`; turn (3, 3) float64, behind: see `background.around_face`; center: of the face in the
-    photograph; size (2,): the photograph's height and width; shape: a `background.Rings`; scratch: a `RingScratch`.
-    places_out, points_out (k, 2) float32: before and after; depth_out (k,) float32: after; bounds_out (2, 2) float32:
-    the smallest and largest x, y of the former.
+    head: a `Head`; size: the photograph's height and width; behind: see `around_face`; shape: a `Rings`; scratch: a
+    `RingScratch`; anchors_out: `Anchors`.
     """
-    before, after, normals = head.before, head.after, head.normals
+    before, after, normals, turn = head.before, head.after, head.normals, head.turn
+    center_x, center_y = head.center_x, head.center_y
+    places_out, points_out, depth_out = anchors_out.places, anchors_out.points, anchors_out.depth
+    bounds_out = anchors_out.bounds
     reach, which, rays, lines = scratch.reach, scratch.which, scratch.rays, scratch.lines
     outline(before, center_x, center_y, reach, which)
     steps, hold, times, on_head = shape.steps, shape.hold, shape.times, shape.head

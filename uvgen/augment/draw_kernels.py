@@ -5,20 +5,16 @@ are therefore taken in blocks. `_load` copies their corners side by side, `_find
 them look at the viewer and cover a pixel, and only these are drawn, eight pixels at a time: two in each of four rows,
 because most triangles are narrow, and each further step from row to row takes as long as drawing.
 
-Kernels allocate nothing, raise nothing and release the interpreter lock. Points are in the frame of a picture (pixel
-centers at integers, y down, larger z nearer), triangles clockwise as seen from outside. A window is part of a picture;
-where it begins, (left, top), is taken off the points first. Its pixels are stored in `cells` of eight, which have four
-values each: depth, -inf where there is nothing; x, y in the photograph; a triangle's number as int32 bits.
+Kernels allocate nothing, raise nothing and release the interpreter lock. Frames, windows and cells are described in
+`turn_buffers`.
 """
-
-from typing import NamedTuple
 
 import numpy as np
 from numba import types
 from numba.extending import intrinsic
-from numpy.typing import NDArray
 
 from uvgen.augment.lanes import N_LANES, Lanes, i32, made_by
+from uvgen.augment.turn_buffers import BLOCK, HIGH, VALUES, WIDE, DrawScratch, TurnedMesh, Window
 from uvgen.compiled import inlined, kernel
 
 f4, i4, i8, size_t = np.float32, np.int32, np.int64, np.uintp
@@ -26,42 +22,16 @@ _EDGE = f4(1e-4)  # how far outside a triangle, as a share of it, a pixel still 
 _MOST = f4(1) + _EDGE
 _LARGEST = f4(1e12)  # px²: triangles that are larger draw nothing, nor does one with NaN
 _ROOM = f4(0.125)  # px by which rounding may misplace the ends of a row of pixels
-_BLOCK = 512  # triangles at a time: what is known of them stays in the first-level cache
 _SMALL = 2  # px per side of boxes in which each pixel is looked at, before a triangle is drawn
-
-WIDE, HIGH = 2, 4
-"""Pixels of a cell. Row by row, they are the lanes of vector instructions."""
-VALUES = 4
-"""Of each pixel."""
 _COLUMNS, _ROWS = [k % WIDE for k in range(N_LANES)], [k // WIDE for k in range(N_LANES)]
 _VALUE = 4 * N_LANES  # bytes from one value of a cell to the next
 _CELL = VALUES * _VALUE  # bytes
 
 
-class DrawScratch(NamedTuple):
-    """What `draw` takes for what it knows of a block of triangles."""
-
-    words: NDArray[np.int64]
-    """(3, _BLOCK): x and y of each corner as one word."""
-    corners: NDArray[np.float32]
-    """(3, 2 _BLOCK): the same memory."""
-    boxes: NDArray[np.float32]
-    """(4, _BLOCK): first and last column, first and last row."""
-    drawn: NDArray[np.int32]
-    """(2, _BLOCK + 1): 1 for those to be drawn, and a list of them."""
-
-
-def draw_scratch() -> DrawScratch:
-    """Memory for `draw`."""
-    words = np.empty((3, _BLOCK), np.int64)
-    return DrawScratch(
-        words, words.view(np.float32), np.empty((4, _BLOCK), np.float32), np.empty((2, _BLOCK + 1), np.int32)
-    )
-
-
 @kernel
-def _load(xy, triangles, corner0_out, corner1_out, corner2_out):
+def _load(xy, triangles, words_out):
     """Copy the (x, y) of a block's corners."""
+    corner0_out, corner1_out, corner2_out = words_out[0], words_out[1], words_out[2]
     for k in range(len(triangles) // 3):
         corner0_out[k] = xy[size_t(triangles[3 * k])]
         corner1_out[k] = xy[size_t(triangles[3 * k + 1])]
@@ -69,13 +39,14 @@ def _load(xy, triangles, corner0_out, corner1_out, corner2_out):
 
 
 @kernel
-def _find(xy0, xy1, xy2, count, left, top, width, height, boxes_out, drawn_out):
+def _find(corners, count, window, boxes_out, drawn_out):
     """The box of pixel centers of each triangle in the window, and whether it covers one and looks at the viewer.
 
     Larger boxes than `_SMALL` count as covered. A straight loop, which LLVM turns into vector instructions.
     """
+    xy0, xy1, xy2 = corners[0], corners[1], corners[2]
     first_out, last_out, first_row_out, last_row_out = boxes_out[0], boxes_out[1], boxes_out[2], boxes_out[3]
-    w, h = f4(width), f4(height)
+    left, top, w, h = f4(window.left), f4(window.top), f4(window.width), f4(window.height)
     for k in range(count):
         x0, y0 = xy0[2 * k], xy0[2 * k + 1]
         ux, uy, vx, vy = xy1[2 * k] - x0, xy1[2 * k + 1] - y0, xy2[2 * k] - x0, xy2[2 * k + 1] - y0
@@ -110,24 +81,21 @@ def _list(drawn, count, members_out):
 
 
 @intrinsic
-def _draw_cell(
-    context, was, becomes, start, row, first, last, first_row, last_row, x0, y0, ux, uy, vx, vy, z0, uz, vz, px, ax, bx,
-    py, ay, by, kept,
-):  # fmt: skip
+def _draw_cell(context, was, becomes, start, row, box, edges, depth, place_x, place_y, kept):
     """Draw a triangle's pixels in the cell whose first is at column `start` of `row`, as far as they lie in its box.
 
     was, becomes: the cell's address, twice, from two arguments of the kernel: LLVM must not find out that it stores
-    where it has loaded from, or it makes masked stores of that, which are slow on AMD's processors. x0, y0: the
-    first corner; ux, uy, vx, vy: both edges by the area; z0, uz, vz: depth and its change along both; px, ax, bx and
-    py, ay, by: of the place in the photograph; kept: what to store.
+    where it has loaded from, or it makes masked stores of that, which are slow on AMD's processors. box: first and
+    last column, first and last row; edges: x and y of the first corner, and of both edges by the area; depth, place_x,
+    place_y: each number at the first corner, and its change along both edges; kept: what to store.
     """
 
-    def body(builder, was, becomes, *values):
-        (
-            start, row, first, last, first_row, last_row, x0, y0, ux, uy, vx, vy, z0, uz, vz, px, ax, bx, py, ay, by,
-            kept,
-        ) = (Lanes.of(builder, value) for value in values)  # fmt: skip
-        columns, rows = start + Lanes.listed(builder, *_COLUMNS), row + Lanes.listed(builder, *_ROWS)
+    def body(builder, was, becomes, start, row, box, edges, depth, place_x, place_y, kept):
+        first, last, first_row, last_row = Lanes.each_of(builder, box)
+        x0, y0, ux, uy, vx, vy = Lanes.each_of(builder, edges)
+        (z0, uz, vz), (px, ax, bx), (py, ay, by) = (Lanes.each_of(builder, at) for at in (depth, place_x, place_y))
+        columns = Lanes.of(builder, start) + Lanes.listed(builder, *_COLUMNS)
+        rows = Lanes.of(builder, row) + Lanes.listed(builder, *_ROWS)
         x, y = columns - x0, rows - y0
         w1, w2 = x * vy - y * vx, ux * y - x * uy
         z = z0 + w1 * uz + w2 * vz
@@ -140,10 +108,13 @@ def _draw_cell(
         within = (rows >= first_row) & (rows <= last_row) & (columns >= first) & (columns <= last)
         inside = within & (w1 >= -_EDGE) & (w2 >= -_EDGE) & (w1 + w2 <= _MOST)
         shown = inside & (z > here[0])
+        kept = Lanes.of(builder, kept)
         for k, value in enumerate((z, px + w1 * ax + w2 * bx, py + w1 * ay + w2 * by, kept)):
             shown.choose(value, here[k]).store(place(becomes, k))
 
-    return made_by(body, was, becomes, *[types.float32] * 21, types.int32)
+    number = types.float32
+    bundles = [types.UniTuple(number, n) for n in (4, 6, 3, 3, 3)]
+    return made_by(body, was, becomes, number, number, *bundles, types.int32)
 
 
 @inlined
@@ -157,25 +128,25 @@ def _limits(low, high, slope, one, other):
 
 
 @kernel
-def draw(xy, z, places, triangles, mixed, left, top, width, height, words, corners, boxes, drawn, was, cells_out):
+def draw(mesh: TurnedMesh, window: Window, scratch: DrawScratch, was, cells_out):
     """Draw the front of a mesh into a window: for each pixel where in the photograph its color is.
 
-    xy (n,) int64, z (n,) float32: where the vertices are now, x and y as one word; places (2 n,): x, y in the
-    photograph; triangles (3 m,) uint32; mixed (n,) bool: vertices with a share of their mirror vertex's color; width,
-    height: of the window; words, corners, boxes, drawn: see `DrawScratch`; was and cells_out, the same array, (ceil(
-    height / 4), ceil(width / 2), 4, 8) float32: the fourth value says which triangle, for those with such a vertex,
-    else -1.
-    Several meshes can be drawn one after the other; what is in front hides.
+    was and cells_out: the same array, (ceil(height / HIGH), ceil(width / WIDE), VALUES, N_LANES) float32; the fourth
+    value says which triangle, for those with a vertex that is mixed, else -1. Several meshes can be drawn one after the
+    other; what is in front hides.
     """
+    z, places, triangles, mixed = mesh.depth, mesh.places, mesh.triangles, mesh.mixed
+    words, corners, boxes = scratch.words, scratch.corners, scratch.boxes
+    wanted, members = scratch.drawn[0], scratch.drawn[1]
+    left, top = f4(window.left), f4(window.top)
     one, two, three = size_t(1), size_t(2), size_t(3)
     address, apart = was.ctypes.data, cells_out.ctypes.data - was.ctypes.data
-    row_size = i8((width + WIDE - 1) // WIDE * _CELL)
-    wanted, members = drawn[0], drawn[1]
+    row_size = i8((window.width + WIDE - 1) // WIDE * _CELL)
     n_triangles = len(triangles) // 3
-    for begin in range(0, n_triangles, _BLOCK):
-        count = min(_BLOCK, n_triangles - begin)
-        _load(xy, triangles[3 * begin : 3 * (begin + count)], words[0], words[1], words[2])
-        _find(corners[0], corners[1], corners[2], count, left, top, width, height, boxes, wanted)
+    for begin in range(0, n_triangles, BLOCK):
+        count = min(BLOCK, n_triangles - begin)
+        _load(mesh.words, triangles[3 * begin : 3 * (begin + count)], words)
+        _find(corners, count, window, boxes, wanted)
         for member in range(_list(wanted, count, members)):
             k = size_t(members[member])
             t, at = size_t(begin) + k, two * k
@@ -195,6 +166,7 @@ def draw(xy, z, places, triangles, mixed, left, top, width, height, words, corne
             kept = i4(t) if mixed[i] | mixed[j] | mixed[m] else i4(-1)
             first, last, first_row, last_row = boxes[0, k], boxes[1, k], boxes[2, k], boxes[3, k]
             first_cell, last_cell = i8(first) // WIDE, i8(last) // WIDE
+            box, edges, depth = (first, last, first_row, last_row), (x0, y0, ux, uy, vx, vy), (z0, uz, vz)
             start, stop = first_cell, last_cell
             wide, by_vy, by_uy, by_both = last_cell - first_cell > 1, f4(0), f4(0), f4(0)
             if wide:
@@ -216,8 +188,7 @@ def draw(xy, z, places, triangles, mixed, left, top, width, height, words, corne
                 column = f4(start * WIDE)
                 for _ in range(start, stop + 1):
                     _draw_cell(
-                        cell, cell + apart, column, row, first, last, first_row, last_row, x0, y0, ux, uy, vx, vy, z0,
-                        uz, vz, px, ax, bx, py, ay, by, kept,
+                        cell, cell + apart, column, row, box, edges, depth, (px, ax, bx), (py, ay, by), kept
                     )  # fmt: skip
                     cell += _CELL
                     column += f4(WIDE)

@@ -44,6 +44,11 @@ class Lanes:
         return cls(builder, builder.shuffle_vector(first, nothing, zeros))
 
     @classmethod
+    def each_of(cls, builder: Any, numbers: Any) -> "list[Lanes]":
+        """For each number of a tuple of the kernel, that number in all lanes."""
+        return [cls.of(builder, number) for number in parts(builder, numbers)]
+
+    @classmethod
     def listed(cls, builder: Any, *numbers: float) -> "Lanes":
         """`N_LANES` constants."""
         return cls._constant(builder, f32, [float(number) for number in numbers])
@@ -178,6 +183,11 @@ class Lanes:
 
     def __lt__(self, other: Any) -> "Lanes":
         return self._compared("<", other)
+
+
+def parts(builder: Any, values: Any) -> list[Any]:
+    """What a tuple of the kernel holds."""
+    return [builder.extract_value(values, k) for k in range(values.type.count)]
 
 
 def made_by(body: Callable[..., Any], *kinds: Any, returns: Any = types.void) -> tuple[Any, Any]:

@@ -1,8 +1,7 @@
 """Compiled code for face profiling: what a photograph shows of a face, and where it ends.
 
-Kernels allocate nothing, raise nothing and release the interpreter lock. Points are (n, 3) float32 in the frame of a
-picture (pixel centers at integers, y down, larger z nearer), triangles (m, 3) int32, clockwise as seen from outside.
-A window is part of a picture; where it begins, (left, top), is taken off the points first.
+Kernels allocate nothing, raise nothing and release the interpreter lock. Frames and bundles are described in
+`turn_buffers` and `profile_mesh`.
 """
 
 import numpy as np
@@ -11,6 +10,16 @@ from numba import types
 from numba.extending import intrinsic
 
 from uvgen.augment.lanes import Lanes, i32, made_by
+from uvgen.augment.turn_buffers import (
+    DepthBuffer,
+    LookedAt,
+    Placed,
+    ShareRule,
+    ShareScratch,
+    Shown,
+    VertexColors,
+    View,
+)
 from uvgen.compiled import inlined, kernel
 
 f4, i8, size_t = np.float32, np.int64, np.uintp
@@ -23,35 +32,33 @@ def _moved(affine, axis, x, y, z):
 
 
 @kernel
-def place(
-    vertices, which, before, after, places_out, points_out, depth_out, some_before_out, some_after_out, bounds_out
-):  # fmt: skip
+def place(vertices, which, before, after, placed_out: Placed):
     """Vertices (n, 3) float32 through two affine maps (3, 4) float32, and where they lie then.
 
-    places_out, points_out (2 n,): x, y before and after; depth_out (n,): z after; some_before_out, some_after_out (c,
-    3): some of them, which (c,) int32; bounds_out (2, 2, 2): the smallest and largest x, y, of both.
+    which (c,) int32: those that are points of the coarse mesh.
     """
+    places, points, depth, bounds = placed_out.places, placed_out.points, placed_out.depth, placed_out.bounds
+    coarse, moved = placed_out.coarse, placed_out.moved
     low_x = low_y = to_low_x = to_low_y = f4(np.inf)
     high_x = high_y = to_high_x = to_high_y = f4(-np.inf)
     for i in range(len(vertices)):
         x, y, z = vertices[i, 0], vertices[i, 1], vertices[i, 2]
         px, py = _moved(before, 0, x, y, z), _moved(before, 1, x, y, z)
-        places_out[2 * i], places_out[2 * i + 1] = px, py
+        places[2 * i], places[2 * i + 1] = px, py
         low_x, low_y, high_x, high_y = min(low_x, px), min(low_y, py), max(high_x, px), max(high_y, py)
         px, py = _moved(after, 0, x, y, z), _moved(after, 1, x, y, z)
-        points_out[2 * i], points_out[2 * i + 1] = px, py
-        depth_out[i] = _moved(after, 2, x, y, z)
+        points[2 * i], points[2 * i + 1] = px, py
+        depth[i] = _moved(after, 2, x, y, z)
         to_low_x, to_low_y = min(to_low_x, px), min(to_low_y, py)
         to_high_x, to_high_y = max(to_high_x, px), max(to_high_y, py)
-    bounds_out[0, 0, 0], bounds_out[0, 0, 1], bounds_out[0, 1, 0], bounds_out[0, 1, 1] = low_x, low_y, high_x, high_y
-    bounds_out[1, 0, 0], bounds_out[1, 0, 1] = to_low_x, to_low_y
-    bounds_out[1, 1, 0], bounds_out[1, 1, 1] = to_high_x, to_high_y
+    bounds[0, 0, 0], bounds[0, 0, 1], bounds[0, 1, 0], bounds[0, 1, 1] = low_x, low_y, high_x, high_y
+    bounds[1, 0, 0], bounds[1, 0, 1], bounds[1, 1, 0], bounds[1, 1, 1] = to_low_x, to_low_y, to_high_x, to_high_y
     for k in range(len(which)):
         i = size_t(which[k])
         x, y, z = vertices[i, 0], vertices[i, 1], vertices[i, 2]
         for axis in range(3):
-            some_before_out[k, axis] = _moved(before, axis, x, y, z)
-            some_after_out[k, axis] = _moved(after, axis, x, y, z)
+            coarse[k, axis] = _moved(before, axis, x, y, z)
+            moved[k, axis] = _moved(after, axis, x, y, z)
 
 
 @inlined
@@ -84,17 +91,17 @@ def _add_normal(context, points, normals, a, b, c):
 
 
 @intrinsic
-def _draw_depth(context, depth, stride, column, row, last, last_row, x0, y0, z0, ux, uy, uz, vx, vy, vz, inverse):
+def _draw_depth(context, depth, stride, first, last, corner, u, v, inverse):
     """Draw a triangle into four columns and two rows of a depth buffer, as far as they lie in its box.
 
-    depth: address of the first of the eight pixels; stride: bytes from row to row; column, row: of that pixel; last,
-    last_row: of the box. x0, y0, z0: the first corner; u, v: both edges; inverse: of twice its area.
+    depth: address of the first of the eight pixels; stride: bytes from row to row; first: column and row of that pixel;
+    last: of the box. corner: x, y and z of the first; u, v: both edges; inverse: of twice its area.
     """
 
-    def body(builder, depth, stride, *values):
-        column, row, last, last_row, x0, y0, z0, ux, uy, uz, vx, vy, vz, inverse = (
-            Lanes.of(builder, value) for value in values
-        )
+    def body(builder, depth, stride, first, last, corner, u, v, inverse):
+        (column, row), (last, last_row) = Lanes.each_of(builder, first), Lanes.each_of(builder, last)
+        (x0, y0, z0), (ux, uy, uz), (vx, vy, vz) = (Lanes.each_of(builder, each) for each in (corner, u, v))
+        inverse = Lanes.of(builder, inverse)
         columns = column + Lanes.listed(builder, 0, 1, 2, 3, 0, 1, 2, 3)
         rows = row + Lanes.listed(builder, 0, 0, 0, 0, 1, 1, 1, 1)
         x, y = columns - x0, rows - y0
@@ -108,17 +115,17 @@ def _draw_depth(context, depth, stride, column, row, last, last_row, x0, y0, z0,
         drawn.shuffled(0, 1, 2, 3).store(depth)
         drawn.shuffled(4, 5, 6, 7).store(below)
 
-    return made_by(body, *[types.int64] * 2, *[types.float32] * 14)
+    place, point = types.UniTuple(types.float32, 2), types.UniTuple(types.float32, 3)
+    return made_by(body, types.int64, types.int64, place, place, point, point, point, types.float32)
 
 
 @kernel
-def look(points, triangles, scale, left, top, margin, normals_out, depth_out):
+def look(points, triangles, view: View, normals_out, depth_out):
     """Sums of normals at each point, and the nearest z of the mesh's front, (h, w) float32.
 
-    points, normals_out (n, 4) float32: x, y, z and 0; triangles (3 m,) uint32. The depth buffer shows the picture's
-    window at `scale` times its size, -inf where there is nothing, within a margin of so many pixels, 4 or more, which
-    is inf.
+    points, normals_out (n, 4) float32: x, y, z and 0; triangles (3 m,) uint32; depth_out: see `DepthBuffer`.
     """
+    scale, left, top, margin = view.scale, view.left, view.top, view.reach
     one, two, three, size = size_t(1), size_t(2), size_t(3), i8(16)
     height, width = depth_out.shape[0] - 2 * margin, depth_out.shape[1] - 2 * margin
     normals_out[:] = f4(0)
@@ -144,8 +151,8 @@ def look(points, triangles, scale, left, top, margin, normals_out, depth_out):
         for row in range(first_row, last_row + 1, 2):
             for column in range(first, last + 1, 4):
                 _draw_depth(
-                    pixel + row * stride + 4 * column, stride, f4(column), f4(row), f4(last), f4(last_row), x0, y0, z0,
-                    ux, uy, uz, vx, vy, vz, inverse,
+                    pixel + row * stride + 4 * column, stride, (f4(column), f4(row)), (f4(last), f4(last_row)),
+                    (x0, y0, z0), (ux, uy, uz), (vx, vy, vz), inverse,
                 )  # fmt: skip
 
 
@@ -178,18 +185,20 @@ def inner(depth, reach, step, inner_out):
 
 
 @kernel
-def see(points, normals, depth, margin, inner, scale, left, top, size, tolerance, seen_out, quality_out):
+def see(points, normals, buffer: DepthBuffer, view: View, seen_out, quality_out):
     """How well a photograph shows each point, two numbers from 0 to 1, (n,) float32.
 
     seen_out: z of its unit normal; 0 where it is turned away, hidden or outside the photograph. quality_out: the same,
-    less along the edges of what hides other parts. normals, depth with its margin: as `look` leaves them; inner: as
-    `inner` does; size (2,): the photograph's height and width; tolerance: px behind the depth buffer that do not hide.
+    less along the edges of what hides other parts. normals: as `look` leaves them.
     """
+    depth, inner, margin = buffer.depth, buffer.inner, view.reach
+    scale, left, top, tolerance = view.scale, view.left, view.top, view.tolerance
+    right, bottom = view.width - f4(0.5), view.height - f4(0.5)
     height, width = inner.shape
     for i in range(len(points)):
         seen_out[i] = quality_out[i] = f4(0)
         x, y = points[i, 0], points[i, 1]
-        inside = (x >= f4(-0.5)) & (y >= f4(-0.5)) & (x <= size[1] - f4(0.5)) & (y <= size[0] - f4(0.5))
+        inside = (x >= f4(-0.5)) & (y >= f4(-0.5)) & (x <= right) & (y <= bottom)
         if not inside or not normals[i, 2] > f4(0):
             continue
         x, y = (x - left) * scale, (y - top) * scale
@@ -209,16 +218,14 @@ def see(points, normals, depth, margin, inner, scale, left, top, size, tolerance
 
 
 @kernel
-def show(
-    points, triangles, scale, left, top, size, reach, step, tolerance, depth, inside, normals_out, seen_out, quality_out
-):  # fmt: skip
-    """What a photograph shows of a mesh: `look`, `inner` and `see`, one after the other.
+def show(points, triangles, view: View, buffer: DepthBuffer, shown_out: Shown):
+    """What a photograph shows of a mesh: `look`, `inner` and `see`, one after the other. Scratch: buffer.
 
-    points, normals_out (c, 4) float32, triangles (3 m,) uint32; depth and inside: what `look` and `inner` write.
+    points (c, 4) float32, triangles (3 m,) uint32.
     """
-    look(points, triangles, scale, left, top, reach, normals_out, depth)
-    inner(depth, reach, step, inside)
-    see(points, normals_out, depth, reach, inside, scale, left, top, size, tolerance, seen_out, quality_out)
+    look(points, triangles, view, shown_out.normals, buffer.depth)
+    inner(buffer.depth, view.reach, view.step, buffer.inner)
+    see(points, shown_out.normals, buffer, view, shown_out.seen, shown_out.quality)
 
 
 @inlined
@@ -229,12 +236,12 @@ def _ramp(value):
 
 
 @kernel
-def compare(quality, normals, toward, mirror, share_out):
+def compare(looked: LookedAt, mirror, share_out):
     """How much of each point's color to take from its mirror point: where it is seen badly, and that is seen better.
 
-    And where the turn shows more of it: what stays edge on keeps its own color. normals (c, 4): as `look` leaves them;
-    toward (3,) float32: where the viewer is after the turn, in the frame of before.
+    And where the turn shows more of it: what stays edge on keeps its own color. mirror (c,) int32; share_out (c,).
     """
+    quality, normals, toward = looked.quality, looked.normals, looked.toward
     for i in range(len(quality)):
         x, y, z = normals[i, 0], normals[i, 1], normals[i, 2]
         more = toward[0] * x + toward[1] * y + toward[2] * z - z
@@ -245,30 +252,31 @@ def compare(quality, normals, toward, mirror, share_out):
 
 
 @kernel
-def smooth(triangles, values, sums, counts):
+def smooth(triangles, sums, counts, values_out):
     """Each point's value becomes the mean over the corners of its triangles, in place. Scratch: sums, counts (n,)."""
     sums[:] = f4(0)
     counts[:] = f4(0)
     for t in range(len(triangles)):
         a, b, c = size_t(triangles[t, 0]), size_t(triangles[t, 1]), size_t(triangles[t, 2])
-        total = values[a] + values[b] + values[c]
+        total = values_out[a] + values_out[b] + values_out[c]
         for corner in (a, b, c):
             counts[corner] += f4(3)
         if total != f4(0):  # of few
             for corner in (a, b, c):
                 sums[corner] += total
-    for i in range(len(values)):
+    for i in range(len(values_out)):
         if counts[i] > f4(0):
-            values[i] = sums[i] / counts[i]
+            values_out[i] = sums[i] / counts[i]
 
 
 @kernel
-def withdraw(normals, starts, neighbors, most, values_out):
+def withdraw(normals, graph, most, values_out):
     """How far inside the outline to look for a point's color: values_out[:, 1:3] (n, 2), px, `most` on the outline.
 
     Where a surface is seen edge on, half of a pixel is what is behind it: so it is where one neighbor looks at the
-    viewer and another away. normals (n, 4): as `look` leaves them; starts, neighbors: see `PointGraph`.
+    viewer and another away. normals (n, 4): as `look` leaves them; graph: a `PointGraph`.
     """
+    starts, neighbors = graph.starts, graph.neighbors
     for i in range(len(normals)):
         x, y, z = normals[i, 0], normals[i, 1], normals[i, 2]
         across = np.sqrt(x * x + y * y)
@@ -283,39 +291,37 @@ def withdraw(normals, starts, neighbors, most, values_out):
 
 
 @kernel
-def weigh(
-    seen, quality, normals, toward, mirror, triangles, starts, neighbors, least, times, most, share, sums, counts,
-    values_out,
-):  # fmt: skip
+def weigh(looked: LookedAt, mirror, triangles, graph, rule: ShareRule, scratch: ShareScratch, values_out):
     """Share and pull of each coarse point, values_out (c, 4): `compare`, smoothed so many times, and `withdraw`.
 
-    Where there is no mirror, (0,), the share is 1 where no more than `least` is seen, else 0. Scratch: share, sums,
-    counts (c,) float32.
+    mirror (c,) int32, or (0,): then the share is 1 where no more than `rule.least` is seen, else 0; triangles (m, 3)
+    int32, graph: of the coarse mesh.
     """
+    seen, share = looked.seen, scratch.share
     if len(mirror) == 0:
         for i in range(len(seen)):
-            share[i] = f4(1) if seen[i] <= least else f4(0)
+            share[i] = f4(1) if seen[i] <= rule.least else f4(0)
     else:
-        compare(quality, normals, toward, mirror, share)
-        for _ in range(times):
-            smooth(triangles, share, sums, counts)
+        compare(looked, mirror, share)
+        for _ in range(rule.times):
+            smooth(triangles, scratch.sums, scratch.counts, share)
     for i in range(len(share)):
         values_out[i, 0] = share[i]
-    withdraw(normals, starts, neighbors, most, values_out)
+    withdraw(looked.normals, graph, rule.most, values_out)
 
 
 @kernel
-def spread(
-    values, fills, points, texels, weights, normals, toward, least, some, share_out, fill_out, mixed_out, places_out
-):  # fmt: skip
+def spread(values, fills, between, toward, least, some, colors_out: VertexColors, places_out):
     """Weighted means of four points each of the coarse mesh, for each vertex.
 
     values (4 c,) float32: share and pull of each point, x and y, and nothing; fills (4 c,): as `blend_colors` leaves
-    them; points, texels, weights, normals: a `profile_mesh.Between`; scratch: some (t,) bool. Shares give share_out
-    (n,); pulls are added to places_out (2 n,). mixed_out (n,) bool: where the share or that of filled color is more
-    than `least`; there alone, filled colors give fill_out (4 n,). Neither pulls nor filled colors where a vertex's own
-    normal looks toward the viewer, (3,) in the model frame: labels are exact in its surroundings.
+    them; between: a `Between`; scratch: some (t,) bool. Vertices are mixed where the share or that of filled color is
+    more than `least`; there alone, colors are filled. Pulls are added to places_out (2 n,). Neither pulls nor filled
+    colors where a vertex's own normal looks toward the viewer, (3,) in the model frame: labels are exact in its
+    surroundings.
     """
+    points, texels, weights, normals = between.points, between.texels, between.weights, between.normals
+    share_out, fills_out, mixed_out = colors_out.share, colors_out.fills, colors_out.mixed
     one, two, three, four = size_t(1), size_t(2), size_t(3), size_t(4)
     for texel in range(size_t(len(points)) // four):
         found = False
@@ -346,4 +352,4 @@ def spread(
         for k in range(size_t(4)):
             color = p * aside * fills[a + k] + q * aside * fills[b + k]
             color += r * aside * fills[c + k] + s * aside * fills[d + k]
-            fill_out[four * i + k] = color if filled else f4(0)
+            fills_out[four * i + k] = color if filled else f4(0)

@@ -1,6 +1,7 @@
 """Compiled code for face profiling: a photograph's colors for the pixels that `draw_kernels.draw` has drawn.
 
-Kernels allocate nothing, raise nothing and release the interpreter lock. For windows and their cells, see there.
+Kernels allocate nothing, raise nothing and release the interpreter lock. Frames, windows and cells are described in
+`turn_buffers`.
 """
 
 import numpy as np
@@ -8,8 +9,17 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from uvgen.augment.draw_kernels import HIGH, VALUES, WIDE
-from uvgen.augment.lanes import N_LANES, Lanes, i8, i16, i32, i64, made_by
+from uvgen.augment.lanes import N_LANES, Lanes, i8, i16, i32, i64, made_by, parts
+from uvgen.augment.turn_buffers import (
+    HIGH,
+    VALUES,
+    WIDE,
+    ColorScratch,
+    MixedCells,
+    TurnedMesh,
+    VertexColors,
+    Window,
+)
 from uvgen.compiled import inlined, kernel
 
 f4, i4, long, size_t = np.float32, np.int32, np.int64, np.uintp
@@ -30,19 +40,17 @@ def clear(cells_out):
 
 
 @intrinsic
-def _color_cell(
-    context, cell, photograph, stride, column, row, last_x, last_y, depth, depth_apart, line, line_apart
-):  # fmt: skip
+def _color_cell(context, cell, photograph, first, last, depth, line):
     """Take a cell's colors from a photograph, where it is drawn, else from where the pixel is in the picture.
 
-    cell, photograph: addresses; stride: bytes per row of the photograph; column, row: of the first pixel in the
-    picture; last_x, last_y: the photograph's last column and row; depth, line: addresses that depths, and colors of
-    three bytes, are written to, and how far apart rows of them are. Nothing is drawn in the cell afterwards, and
-    pixels where nothing was have no triangle; returns bits of those that have one. Colors are sampled between four
-    pixels by weights of 2^13 in all, and reflected at the border.
+    cell: address; photograph: address, and bytes per row; first: column and row of the first pixel in the picture;
+    last: the photograph's last column and row; depth, line: addresses that depths, and colors of three bytes, are
+    written to, and how many bytes apart rows of them are. Nothing is drawn in the cell afterwards, and pixels where
+    nothing was have no triangle; returns bits of those that have one. Colors are sampled between four pixels by weights
+    of 2^13 in all, and reflected at the border.
     """
 
-    def body(builder, cell, photograph, stride, column, row, last_x, last_y, depth, depth_apart, line, line_apart):
+    def body(builder, cell, photograph, first, last, depth, line):
         def at(k):
             return builder.add(cell, cell.type(k * _VALUE))
 
@@ -70,8 +78,9 @@ def _color_cell(
                 total = sums if total is None else total + sums
             return (total + 4096) >> 13
 
-        half, stride = N_LANES // 2, builder.zext(stride, i64)
-        last_x, last_y = Lanes.of(builder, last_x), Lanes.of(builder, last_y)
+        half, (photograph, stride) = N_LANES // 2, parts(builder, photograph)
+        (depth, depth_apart), (line, line_apart) = parts(builder, depth), parts(builder, line)
+        (column, row), (last_x, last_y) = Lanes.each_of(builder, first), Lanes.each_of(builder, last)
         z, x, y = (Lanes.load(builder, at(k)) for k in range(3))
         drawn = z > float("-inf")
         for k in range(HIGH):
@@ -80,8 +89,7 @@ def _color_cell(
         Lanes.of(builder, float("-inf")).store(at(0))
         number = Lanes.load(builder, at(3), i32) | (z <= float("-inf")).as_masks()  # no choice: see `_draw_cell`
         number.store(at(3))
-        columns = Lanes.of(builder, column) + Lanes.listed(builder, *_COLUMNS)
-        rows = Lanes.of(builder, row) + Lanes.listed(builder, *_ROWS)
+        columns, rows = column + Lanes.listed(builder, *_COLUMNS), row + Lanes.listed(builder, *_ROWS)
         x, fx = between(cut(drawn.choose(x, columns), last_x), last_x)
         y, fy = between(cut(drawn.choose(y, rows), last_y), last_y)
         both = (fx * fy + 256) >> 9
@@ -105,8 +113,8 @@ def _color_cell(
             line = builder.add(line, line_apart)
         return (number > -1).as_bits()
 
-    kinds = types.int64, types.int64, types.uint32, *[types.float32] * 4, *[types.int64] * 4
-    return made_by(body, *kinds, returns=types.int32)
+    addresses, place = types.UniTuple(types.int64, 2), types.UniTuple(types.float32, 2)
+    return made_by(body, types.int64, addresses, place, place, addresses, addresses, returns=types.int32)
 
 
 @intrinsic
@@ -151,36 +159,34 @@ def _find_breaks(depth, below, row, step, width, n, places_out):
 
 
 @kernel
-def color(
-    cells, count, rows, address, width, height, left, top, step, spare, depths, mixed_out, places_out, picture_out
-):  # fmt: skip
+def color(photograph, window: Window, step, scratch: ColorScratch, cells_out, mixed_out, places_out, picture_out):
     """Take a window's colors from a photograph, where `draw` says, and find where the surface breaks.
 
     Returns how many cells have pixels with a triangle, and how many pixels lie at breaks.
 
-    cells (h, w, 4, 8) float32: as `draw` leaves them, of a window of `rows` rows of `count` pixels; afterwards, nothing
-    is drawn in them, but the fourth value is kept, -1 where nothing was. address: of the photograph, (height, width, 3)
-    uint8, both sides of which are 2 px or more; step: px from one pixel to the next that are a break; scratch: spare
-    (h + 1, 3 w) uint8 and depths (2 h, w + 16) float32 for a cell's height and the window's width; mixed_out (h w,)
-    int32: which cells have pixels with a triangle; places_out (n,) int32: see `soften`, what breaks beyond n is left
-    out; picture_out (3 height width,) uint8.
+    photograph (h, w, 3) uint8: both sides of 2 px or more; step: px from one pixel to the next that are a break.
+    cells_out (r, c, VALUES, N_LANES) float32: as `draw` leaves them; afterwards, nothing is drawn in them, but the
+    fourth value is kept, -1 where nothing was. mixed_out (r c + 1,) int32: the cells that have pixels with a triangle,
+    as row * c + column. places_out (n,) int32: pixels at breaks, as `soften` takes them; what breaks beyond n is left
+    out. picture_out (3 h w,) uint8.
     """
+    spare, depths, left, top = scratch.spare, scratch.depths, window.left, window.top
+    count, rows, height, width = window.width, window.height, photograph.shape[0], photograph.shape[1]
     n, n_mixed, at_cell = 0, size_t(0), i4(0)
-    stride, whole = long(3 * width), count // WIDE
+    stride, whole, last = long(3 * width), count // WIDE, (f4(width - 1), f4(height - 1))
+    taken = long(photograph.ctypes.data), stride
     picture, rest = long(picture_out.ctypes.data), long(spare.ctypes.data)
     depth_apart, rest_apart = long(depths.strides[0]), long(spare.strides[0])
-    for band in range(cells.shape[0]):
+    for band in range(cells_out.shape[0]):
         row = HIGH * band
         begin, valid = stride * (row + top) + 3 * left, min(HIGH, rows - row)
-        cell, depth = long(cells[band].ctypes.data), long(depths[row % (2 * HIGH)].ctypes.data)
+        cell, depth = long(cells_out[band].ctypes.data), long(depths[row % (2 * HIGH)].ctypes.data)
         line, apart = (picture + begin, stride) if valid == HIGH else (rest + rest_apart, rest_apart)
-        for k in range(cells.shape[1]):
+        for k in range(cells_out.shape[1]):
             if k == whole:  # it goes on beyond the window
                 line, apart = rest, long(_LINE)
-            bits = _color_cell(
-                cell, address, np.uint32(stride), f4(left + k * WIDE), f4(row + top), f4(width - 1), f4(height - 1),
-                depth, depth_apart, line, apart,
-            )  # fmt: skip
+            first = f4(left + k * WIDE), f4(row + top)
+            bits = _color_cell(cell, taken, first, last, (depth, depth_apart), (line, apart))
             mixed_out[n_mixed] = at_cell  # without a branch that depends on the data
             n_mixed += size_t(bits != 0)
             at_cell += i4(1)
@@ -230,20 +236,18 @@ def _fill_pixel(context, pixel, first, second, third, w1, w2):
 
 
 @kernel
-def fill(
-    image, points, places, triangles, share, fills, mixed, mirror, marked, mark, numbers, cells, left, top, picture_out
-):  # fmt: skip
-    """Blend filled colors and those of mirror vertices into a window's pixels, or one color where `marked` says so.
+def fill(photograph, mesh: TurnedMesh, colors: VertexColors, mirror, mark, cells: MixedCells, picture_out):
+    """Blend filled colors and those of mirror vertices into a window's pixels, or mark pixels with one color.
 
-    points, places (n, 2) float32: vertices in the turned picture and in the photograph; share (n,) float32; fills (n +
-    1, 4) float32: share of a color, and that times the color, of vertices that are mixed (n,) bool, and 0 in the last
-    row; mirror (n,) int32: of the vertices of face triangles; mark (3,) uint8; numbers (h, w, 4, 8) int32 and cells
-    (k,) int32: the cells and which of them have pixels with a triangle, as `color` leaves them.
+    photograph and picture_out (h, w, 3) uint8; mirror (n,) int32: each vertex's mirror vertex; mark (3,) uint8: for
+    pixels that are closer to their mirror vertices' color than to their own, which are then not blended; or (0,).
     """
-    half, one, none = f4(0.5), size_t(1), size_t(len(share))
-    colors, picture = long(fills.ctypes.data), long(picture_out.ctypes.data)
-    for at in range(len(cells)):
-        cell = size_t(cells[at])
+    points, places, triangles, share, mixed = mesh.points, mesh.places, mesh.triangles, colors.share, colors.mixed
+    numbers, listed, left, top = cells.numbers, cells.listed, cells.left, cells.top
+    half, one, two, three, none = f4(0.5), size_t(1), size_t(2), size_t(3), size_t(len(share))
+    fills, picture = long(colors.fills.ctypes.data), long(picture_out.ctypes.data)
+    for at in range(len(listed)):
+        cell = size_t(listed[at])
         number, column = cell // size_t(numbers.shape[1]), cell % size_t(numbers.shape[1])
         here = numbers[number, column, 3]
         for lane in range(N_LANES):
@@ -251,44 +255,49 @@ def fill(
             if t < 0:
                 continue
             # Unsigned: numba need not look for negative indices.
-            i, j, k = size_t(triangles[t, 0]), size_t(triangles[t, 1]), size_t(triangles[t, 2])
+            t3 = three * size_t(t)
+            i, j, k = size_t(triangles[t3]), size_t(triangles[t3 + one]), size_t(triangles[t3 + two])
             q, r = size_t(column * WIDE + lane % WIDE + left), size_t(number * HIGH + lane // WIDE + top)
-            x, y = f4(q) - points[i, 0], f4(r) - points[i, 1]
-            ux, uy = points[j, 0] - points[i, 0], points[j, 1] - points[i, 1]
-            vx, vy = points[k, 0] - points[i, 0], points[k, 1] - points[i, 1]
+            x0, y0 = points[two * i], points[two * i + one]
+            x, y = f4(q) - x0, f4(r) - y0
+            ux, uy = points[two * j] - x0, points[two * j + one] - y0
+            vx, vy = points[two * k] - x0, points[two * k + one] - y0
             area = ux * vy - uy * vx
             w1, w2 = (x * vy - y * vx) / area, (ux * y - uy * x) / area
             part = share[i] + w1 * (share[j] - share[i]) + w2 * (share[k] - share[i])
             part = min(max(part, f4(0)), f4(1))
-            if marked:
+            if len(mark) > 0:
                 if part > half:
                     for c in range(3):
                         picture_out[r, q, c] = mark[c]
                 continue
             a, b, c = i if mixed[i] else none, j if mixed[j] else none, k if mixed[k] else none
             pixel = picture + 3 * (long(r) * picture_out.shape[1] + long(q))
-            _fill_pixel(pixel, colors + 16 * long(a), colors + 16 * long(b), colors + 16 * long(c), w1, w2)
+            _fill_pixel(pixel, fills + 16 * long(a), fills + 16 * long(b), fills + 16 * long(c), w1, w2)
             if not part > f4(0):
                 continue
             i, j, k = size_t(mirror[i]), size_t(mirror[j]), size_t(mirror[k])
-            mx = places[i, 0] + w1 * (places[j, 0] - places[i, 0]) + w2 * (places[k, 0] - places[i, 0])
-            my = places[i, 1] + w1 * (places[j, 1] - places[i, 1]) + w2 * (places[k, 1] - places[i, 1])
-            (x0, fx), (y0, fy) = _between(mx, image.shape[1]), _between(my, image.shape[0])
+            x0, y0 = places[two * i], places[two * i + one]
+            x = x0 + w1 * (places[two * j] - x0) + w2 * (places[two * k] - x0)
+            y = y0 + w1 * (places[two * j + one] - y0) + w2 * (places[two * k + one] - y0)
+            (column0, fx), (row0, fy) = _between(x, photograph.shape[1]), _between(y, photograph.shape[0])
             for channel in range(size_t(3)):
-                upper = f4(image[y0, x0, channel]) * (f4(1) - fx) + f4(image[y0, x0 + one, channel]) * fx
-                lower = f4(image[y0 + one, x0, channel]) * (f4(1) - fx)
-                lower += f4(image[y0 + one, x0 + one, channel]) * fx
+                upper = f4(photograph[row0, column0, channel]) * (f4(1) - fx)
+                upper += f4(photograph[row0, column0 + one, channel]) * fx
+                lower = f4(photograph[row0 + one, column0, channel]) * (f4(1) - fx)
+                lower += f4(photograph[row0 + one, column0 + one, channel]) * fx
                 own, other = f4(picture_out[r, q, channel]), upper * (f4(1) - fy) + lower * fy
                 picture_out[r, q, channel] = np.uint8(own + part * (other - own) + half)
 
 
 @kernel
-def soften(places, n, width, strength, left, top, picture_width, colors, picture_out):
+def soften(places, window: Window, picture_width, strength, colors, picture_out):
     """Blend pixels at breaks of the surface with their eight neighbors, as a lens would.
 
     places (n,) int32: row * width + column of the window, as `color` lists them, none on its border; strength 0 to 1;
     scratch: colors (3 n,) uint8; picture_out (3 h picture_width,) uint8.
     """
+    n, width, left, top = len(places), window.width, window.left, window.top
     one, stride = size_t(3), size_t(3 * picture_width)
     for k in range(n):  # all are made before the first is changed
         row, column = places[k] // i4(width), places[k] % i4(width)

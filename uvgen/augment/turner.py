@@ -7,12 +7,29 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.augment import draw_kernels, profile_kernels, turn_kernels
+from uvgen.augment import draw_kernels, profile_kernels, turn_buffers, turn_kernels
 from uvgen.augment.background import BEHIND, around_face
-from uvgen.augment.draw_kernels import HIGH, VALUES, WIDE
 from uvgen.augment.lanes import N_LANES
 from uvgen.augment.profile_mesh import ProfileMesh, profile_mesh
-from uvgen.augment.unseen import LookedAt, fill_colors
+from uvgen.augment.turn_buffers import (
+    HIGH,
+    VALUES,
+    WIDE,
+    ColorScratch,
+    DepthBuffer,
+    LookedAt,
+    MixedCells,
+    Placed,
+    ShareRule,
+    ShareScratch,
+    Shown,
+    TurnedMesh,
+    VertexColors,
+    View,
+    Window,
+    turned_mesh,
+)
+from uvgen.augment.unseen import fill_colors
 from uvgen.augment.values import UNSEEN
 from uvgen.batch_product import columns_of
 from uvgen.buffers import BufferPool
@@ -35,7 +52,7 @@ _WITHDRAWN = 0.015  # how far inside the outline colors are looked for, as a sha
 _LEAST_SHARE = 0.01  # of a mirrored color that counts
 _FACE_BACK = 0.15  # how far meshes that end at the ears go on behind them; the back of a head hides what is around it
 _SEEN = 0.02  # z of a normal below which nothing is seen
-_NONE = frozen(np.empty(0), np.int32)
+_NO_MIRROR, _MARK, _NO_MARK = frozen([], np.int32), frozen(MARK, np.uint8), frozen([], np.uint8)
 
 
 class TurnedPicture(NamedTuple):
@@ -115,68 +132,63 @@ class FaceTurner:
         mesh, height = self._mesh, image.shape[0]
         affine, new_affine = image_affine(pose, height), image_affine(new_pose, height)
         turn = _rotation(affine.tolist(), new_affine.tolist())
-        places, points, depth = scratch.places, scratch.points, scratch.depth
-        bounds = np.empty((2, 2, 2), np.float32)
+        placed = scratch.placed
         profile_kernels.place(
-            vertices, mesh.coarse, affine.astype(np.float32), new_affine.astype(np.float32), scratch.flat_places,
-            scratch.flat_points, depth, scratch.coarse, scratch.moved, bounds,
+            vertices, mesh.coarse, affine.astype(np.float32), new_affine.astype(np.float32), placed
         )  # fmt: skip
-        _check_inside(bounds[0], image.shape)
-        (low_x, low_y), (high_x, high_y) = bounds[0]
+        bounds = placed.bounds[0]
+        _check_inside(bounds, image.shape)
+        (low_x, low_y), (high_x, high_y) = bounds
         size = np.sqrt((high_x - low_x) * (high_y - low_y))
-        normals, seen, quality = _look(scratch.coarse, _flat(mesh.coarse_triangles), bounds[0], size, image.shape)
+        shown = _look(placed.coarse, mesh.coarse_triangles, bounds, size, image.shape)
         angle = math.degrees(math.acos(min(max((turn[0, 0] + turn[1, 1] + turn[2, 2] - 1) / 2, -1), 1)))
         strength = np.float32(min(angle / _SOFT_DEG, 1))
         around = around_face(
-            scratch.coarse, scratch.moved, normals, turn, bounds[0], image.shape[:2],
+            placed.coarse, placed.moved, shown.normals, turn, bounds, image.shape[:2],
             BEHIND + max(mesh.back - _FACE_BACK, 0),
         )  # fmt: skip
-        photograph, marked = np.ascontiguousarray(image), self.unseen == "mark"
-        to_viewer = turn[2].astype(np.float32)
+        photograph, marked = frozen(image, np.uint8), self.unseen == "mark"
+        looked = LookedAt(placed.coarse, *shown, turn[2].astype(np.float32))
+        rule = ShareRule(np.float32(_SEEN), _SMOOTHING, np.float32(strength * _WITHDRAWN) * size)
         profile_kernels.weigh(
-            seen, quality, normals, to_viewer, _NONE if marked else mesh.coarse_mirror, mesh.coarse_triangles,
-            mesh.graph.starts, mesh.graph.neighbors, np.float32(_SEEN), _SMOOTHING,
-            np.float32(strength * _WITHDRAWN) * size, *np.empty((3, len(seen)), np.float32), scratch.values,
+            looked, _NO_MIRROR if marked else mesh.coarse_mirror, mesh.coarse_triangles, mesh.graph, rule,
+            scratch.sharing, scratch.values,
         )  # fmt: skip
         if marked:
-            fills = np.zeros((len(seen), 4), np.float32)
+            fills = np.zeros((len(shown.seen), 4), np.float32)
         else:
-            looked = LookedAt(scratch.coarse, normals, seen, quality, to_viewer)
             fills = fill_colors(photograph, looked, mesh.graph, float(size))
         toward = (affine[2, :3] / math.sqrt(affine[2, :3] @ affine[2, :3])).astype(np.float32)
-        share, mixed = np.empty(len(vertices), np.float32), scratch.mixed
+        colors = VertexColors(np.empty(len(vertices), np.float32), scratch.fills, scratch.mesh.mixed)
         profile_kernels.spread(
-            scratch.flat_values, fills.reshape(-1), *mesh.between, toward, np.float32(_LEAST_SHARE),
-            scratch.some, share, scratch.flat_fills, mixed, scratch.flat_places,
+            scratch.values.reshape(-1), fills.reshape(-1), mesh.between, toward, np.float32(_LEAST_SHARE),
+            scratch.some, colors, placed.places,
         )  # fmt: skip
 
-        left, top, right, bottom = window = _window(around.bounds, image.shape)
-        cells = scratch.cells(-(-(bottom - top) // HIGH), -(-(right - left) // WIDE))
-        _draw(points, depth, places, mesh.triangles, mixed, window, scratch.drawing, cells)
-        unmixed = np.zeros(len(around.points), np.bool_)
-        _draw(around.points, around.depth, around.places, around.triangles, unmixed, window, scratch.drawing, cells)
+        anchors = around.anchors
+        window = _window(anchors.bounds, image.shape)
+        unmixed = np.zeros(len(anchors.points), np.bool_)
+        cells = scratch.cells(window)
+        draw_kernels.draw(scratch.mesh, window, scratch.drawing, cells, cells)
+        beyond = turned_mesh(anchors.points, anchors.depth, anchors.places, around.triangles, unmixed)
+        draw_kernels.draw(beyond, window, scratch.drawing, cells, cells)
         picture = np.empty_like(photograph)
         flat = picture.reshape(-1)
-        if (left, top, right, bottom) != (0, 0, image.shape[1], height):
+        if window != (0, 0, image.shape[1], height):
             picture[:] = image
-        width = cells.shape[1] * WIDE
         mixed_cells = scratch.array("mixed cells", (cells.shape[0] * cells.shape[1] + 1,), np.int32)
-        breaks = scratch.array("breaks", ((bottom - top) * (right - left),), np.int32)
-        spare = scratch.array("spare", (1 + HIGH, 3 * max(width, N_LANES)), np.uint8)
-        rows = scratch.array("rows", (2 * HIGH, width + 2 * N_LANES), np.float32)
+        breaks = scratch.array("breaks", (window.height * window.width,), np.int32)
         n_mixed, n_breaks = turn_kernels.color(
-            cells, right - left, bottom - top, photograph.ctypes.data, image.shape[1], height, left, top,
-            np.float32(0.15 * around.reach), spare, rows, mixed_cells, breaks, flat,
+            photograph, window, np.float32(0.15 * around.reach), scratch.coloring(window), cells, mixed_cells, breaks,
+            flat,
         )  # fmt: skip
         if n_mixed:
-            mirror = mesh.mirror if mesh.mirror is not None else np.arange(len(mixed), dtype=np.int32)
-            turn_kernels.fill(
-                photograph, points, places, mesh.triangles, share, scratch.fills, mixed, mirror, marked,
-                np.array(MARK, np.uint8), cells.view(np.int32), mixed_cells[:n_mixed], left, top, picture,
-            )  # fmt: skip
+            mirror, mark = (_NO_MIRROR, _MARK) if marked else (mesh.mirror, _NO_MARK)
+            drawn = MixedCells(cells.view(np.int32), mixed_cells[:n_mixed], window.left, window.top)
+            turn_kernels.fill(photograph, scratch.mesh, colors, mirror, mark, drawn, picture)
         softened = scratch.array("softened", (3 * n_breaks,), np.uint8)
-        turn_kernels.soften(breaks, n_breaks, right - left, strength, left, top, image.shape[1], softened, flat)
-        return TurnedPicture(picture, share if marked else share[:0])
+        turn_kernels.soften(breaks[:n_breaks], window, image.shape[1], strength, softened, flat)
+        return TurnedPicture(picture, colors.share if marked else colors.share[:0])
 
 
 class _Scratch:
@@ -185,16 +197,18 @@ class _Scratch:
     def __init__(self, mesh: ProfileMesh) -> None:
         n, n_coarse, n_texels = len(mesh.between.texels), len(mesh.coarse), len(mesh.between.points) // 4
         self._buffers: dict[str, NDArray[np.uint8]] = {}
-        self.places, self.points = self.array("both", (2, n, 2), np.float32)
-        self.depth, self.mixed = self.array("depth", (n,), np.float32), self.array("mixed", (n,), np.bool_)
-        self.coarse, self.moved = np.zeros((2, n_coarse, 4), np.float32)  # the fourth stays 0
+        places, points = self.array("both", (2, n, 2), np.float32)
+        depth, mixed = self.array("depth", (n,), np.float32), self.array("mixed", (n,), np.bool_)
+        self.mesh: TurnedMesh = turned_mesh(points, depth, places, mesh.triangles, mixed)
+        coarse, moved = np.zeros((2, n_coarse, 4), np.float32)  # the fourth stays 0
+        bounds = np.empty((2, 2, 2), np.float32)
+        self.placed = Placed(self.mesh.places, self.mesh.points, depth, coarse, moved, bounds)
         self.values = self.array("values", (n_coarse, 4), np.float32)
-        self.fills = self.array("fills", (n + 1, 4), np.float32)
-        self.fills[n] = 0
+        self.fills = self.array("fills", (4 * n + 4,), np.float32)
+        self.fills[4 * n :] = 0
         self.some = np.empty(n_texels, np.bool_)
-        self.flat_places, self.flat_points = self.places.reshape(-1), self.points.reshape(-1)
-        self.flat_values, self.flat_fills = self.values.reshape(-1), self.fills.reshape(-1)
-        self.drawing = draw_kernels.draw_scratch()
+        self.sharing = ShareScratch(*np.empty((3, n_coarse), np.float32))
+        self.drawing = turn_buffers.draw_scratch()
         self._cells = np.empty((0, VALUES, N_LANES), np.float32)
 
     def array(self, name: str, shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
@@ -205,36 +219,18 @@ class _Scratch:
             self._buffers[name] = buffer[-buffer.ctypes.data % _CACHE_LINE :][:n]
         return self._buffers[name][:n].view(dtype).reshape(shape)
 
-    def cells(self, height: int, width: int) -> NDArray[np.float32]:
+    def cells(self, window: Window) -> NDArray[np.float32]:
         """Cells for the kernel `draw` in which nothing is drawn, as long as `color` follows."""
+        height, width = -(-window.height // HIGH), -(-window.width // WIDE)
         n = height * width
         if len(self._cells) < n:
             self._cells = self.array("cells", (n, VALUES, N_LANES), np.float32)
             turn_kernels.clear(self._cells.reshape(-1))
         return self._cells[:n].reshape(height, width, VALUES, N_LANES)
 
-
-def _draw(
-    points: NDArray[np.float32],
-    depth: NDArray[np.float32],
-    places: NDArray[np.float32],
-    triangles: NDArray[np.int32],
-    mixed: NDArray[np.bool_],
-    window: tuple[int, int, int, int],
-    scratch: draw_kernels.DrawScratch,
-    cells: NDArray[np.float32],
-) -> None:
-    """Draw a mesh, points and places (n, 2), into a window's cells; see the kernel."""
-    left, top, right, bottom = window
-    draw_kernels.draw(
-        points.reshape(-1).view(np.int64), depth, places.reshape(-1), _flat(triangles), mixed, np.float32(left),
-        np.float32(top), right - left, bottom - top, *scratch, cells, cells,
-    )  # fmt: skip
-
-
-def _flat(indices: NDArray[np.int32]) -> NDArray[np.uint32]:
-    """Indices one after the other, as kernels read them fastest."""
-    return indices.reshape(-1).view(np.uint32)
+    def coloring(self, window: Window) -> ColorScratch:
+        spare, depths = turn_buffers.color_scratch_shapes(window.width)
+        return ColorScratch(self.array("spare", spare, np.uint8), self.array("rows", depths, np.float32))
 
 
 def _check_inside(bounds: NDArray[np.float32], shape: tuple[int, ...]) -> None:
@@ -262,12 +258,12 @@ def _rotation(before: list[list[float]], after: list[list[float]]) -> NDArray[np
 
 def _look(
     points: NDArray[np.float32],
-    triangles: NDArray[np.uint32],
+    triangles: NDArray[np.int32],
     bounds: NDArray[np.float32],
     size: np.float32,
     shape: tuple[int, ...],
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Normals of points (c, 4), and the two numbers (c,) of the kernel `see`; triangles (3 m,); bounds, size: px."""
+) -> Shown:
+    """What a photograph of this shape shows of points (c, 4) and triangles (m, 3); bounds and size of the face: px."""
     scale = np.float32(_VIEW / float(size))
     (low_x, low_y), (high_x, high_y) = bounds
     margin = 1 / scale
@@ -277,21 +273,22 @@ def _look(
         for low, high in zip(corner, (high_x, high_y), strict=True)
     )
     depth = np.empty((height + 2 * _REACH, width + 2 * _REACH), np.float32)
-    inner, normals = np.empty((height, width), np.float32), np.empty_like(points)
-    seen, quality = np.empty((2, len(points)), np.float32)
-    profile_kernels.show(
-        points, triangles, scale, *corner, np.array(shape[:2], np.float32), _REACH, np.float32(0.15 * float(size)),
-        np.float32(0.018 * float(size)), depth, inner, normals, seen, quality,
+    buffer = DepthBuffer(depth, np.empty((height, width), np.float32))
+    shown = Shown(np.empty_like(points), *np.empty((2, len(points)), np.float32))
+    view = View(
+        scale, *corner, np.float32(shape[0]), np.float32(shape[1]), _REACH, np.float32(0.15 * float(size)),
+        np.float32(0.018 * float(size)),
     )  # fmt: skip
-    return normals, seen, quality
+    profile_kernels.show(points, turn_buffers.flat_indices(triangles), view, buffer, shown)
+    return shown
 
 
-def _window(bounds: NDArray[np.float32], shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of the part of a picture within bounds; the latter two do not belong to it."""
+def _window(bounds: NDArray[np.float32], shape: tuple[int, ...]) -> Window:
+    """The part of a picture within bounds."""
     (low_x, low_y), (high_x, high_y) = bounds.tolist()
     left, right = _side(low_x, high_x, shape[1])
     top, bottom = _side(low_y, high_y, shape[0])
-    return left, top, right, bottom
+    return Window(left, top, right - left, bottom - top)
 
 
 def _side(low: float, high: float, last: int) -> tuple[int, int]:

@@ -12,26 +12,12 @@ from numpy.typing import NDArray
 
 from uvgen.augment import unseen_kernels as kernels
 from uvgen.augment.profile_mesh import PointGraph
+from uvgen.augment.turn_buffers import LookedAt
 
 _AWAY = 0.15  # z of a normal below which colors may be filled, and from which they are taken
 _INWARD = 0.02  # how far inside the outline they are sought, as a share of the face's size
 _NEAR, _WIDE = 0.1, 0.2  # how far behind the outline they begin, and until they are complete; see PointGraph
 _BLENDED = 3  # times that filled colors are blended with their neighbors
-
-
-class LookedAt(NamedTuple):
-    """What the photograph shows of the c points of a coarse mesh."""
-
-    points: NDArray[np.float32]
-    """(c, 3), or wider: in the photograph."""
-    normals: NDArray[np.float32]
-    """(c, 3), or wider: there, of any length."""
-    seen: NDArray[np.float32]
-    """(c,): see the kernel `see`."""
-    quality: NDArray[np.float32]
-    """(c,): see there."""
-    toward: NDArray[np.float32]
-    """(3,): where the viewer is after the turn, in the frame of the photograph."""
 
 
 class Ways(NamedTuple):

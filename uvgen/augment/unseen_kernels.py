@@ -1,7 +1,8 @@
 """Compiled code for face profiling: colors for what neither a photograph nor its mirror image shows of a face.
 
-Kernels allocate nothing, raise nothing and release the interpreter lock. NamedTuples are those of `unseen.py` and
-`profile_mesh.PointGraph`, of the c points of a coarse mesh; those of point i's neighbors begin at starts[i].
+Kernels allocate nothing, raise nothing and release the interpreter lock. Bundles are those of `unseen`,
+`turn_buffers.LookedAt` and `profile_mesh.PointGraph`, of the c points of a coarse mesh; those of point i's neighbors
+begin at starts[i].
 """
 
 import numpy as np

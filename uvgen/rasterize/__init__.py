@@ -9,7 +9,8 @@ viewer. Inputs are never modified, and all functions may be called from any numb
 The parts live in files of their own: `fragments.py` (drawing, interpolation), `shading.py` (normals, light),
 `visibility.py`, `texture.py` (unwrapping and back); `uvgen.meshes` makes meshes of position maps and writes files.
 It builds on `meshes` and needs only numpy and numba. Kernels that decide coverage go to `coverage_kernels.py`,
-those that read what is drawn to `surface_kernels.py`, and the bundles of arrays that they take to `buffers.py`.
+that by face3d's rule to `face3d_kernels.py`, those that read what is drawn to `surface_kernels.py`, and the bundles of
+arrays that they take to `buffers.py`.
 """
 
 from uvgen.meshes.files import write_obj, write_ply

@@ -37,6 +37,19 @@ class FragmentArrays(NamedTuple):
     """(p,) px, larger is nearer; -inf where there is no triangle."""
 
 
+class Canvas(NamedTuple):
+    """The size of a picture, and which triangles are drawn on it."""
+
+    height: int
+    """px"""
+    width: int
+    """px"""
+    front: bool
+    """Whether those whose corners run clockwise on the screen are drawn."""
+    back: bool
+    """Whether the others are."""
+
+
 class BlockMemory(NamedTuple):
     """What is known of up to `BLOCK` triangles, of the boxes of pixel centers around them, and of those boxes, or tiles
     of boxes, that are drawn together: they are packed, that is, copied side by side."""
@@ -63,6 +76,31 @@ class BlockMemory(NamedTuple):
     """(BLOCK,) a bit for each of its pixels that may be inside."""
     pairs: NDArray[np.int32]
     """(16 BLOCK + 4,) these pixels as `coverage_kernels` lists them, and places for the last candidates."""
+
+
+class Packed(NamedTuple):
+    """Boxes of one kind, or tiles of large boxes, side by side: fields of `BlockMemory`.
+
+    All three corners are in one array, and columns and rows of the boxes too: with one each, `_draw_pixels` would have
+    more base addresses than the processor has registers.
+    """
+
+    words: NDArray[np.int64]
+    corners: NDArray[np.float32]
+    first_pixels: NDArray[np.float32]
+    masks: NDArray[np.int32]
+    pairs: NDArray[np.int32]
+
+
+class Block(NamedTuple):
+    """A block of a mesh's triangles."""
+
+    first: int
+    """Which of the mesh's triangles is its first."""
+    indices: NDArray[np.uint32]
+    """(3 BLOCK,) vertices at the corners of its triangles, which exist."""
+    vertices: NDArray[np.float32]
+    """(3 n,) of the mesh."""
 
 
 class FaceMemory(NamedTuple):

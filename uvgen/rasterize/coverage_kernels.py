@@ -28,13 +28,20 @@ the kernel's own memory, and cut to the valid range there; pixels come from coor
 too. A race can give a wrong picture, never an access out of bounds.
 """
 
-from typing import NamedTuple
-
 import numpy as np
-from numpy.typing import NDArray
 
 from uvgen.compiled import inlined, kernel, larger, smaller
-from uvgen.rasterize.buffers import BLOCK, SECOND, THIRD, BlockMemory, FragmentArrays, MeshArrays
+from uvgen.rasterize.buffers import (
+    BLOCK,
+    SECOND,
+    THIRD,
+    Block,
+    BlockMemory,
+    Canvas,
+    FragmentArrays,
+    MeshArrays,
+    Packed,
+)
 
 _TOLERANCE = 2.0**-17  # of edge functions in float32, see `_find_near`
 _EMPTY = 0  # kind of a box of no pixel; up to 2 x 2: 1; up to 4 x 4: 2; larger: 3
@@ -56,44 +63,6 @@ def _places_of_bits(n_columns):
 
 PLACES, PLACES_IN_TWO = _places_of_bits(4), _places_of_bits(2)
 COUNTS = np.array([bits.bit_count() for bits in range(16)], np.uintp)
-
-
-class Canvas(NamedTuple):
-    """The size of a picture, and which triangles are drawn on it."""
-
-    height: int
-    """px"""
-    width: int
-    """px"""
-    front: bool
-    """Whether those whose corners run clockwise on the screen are drawn."""
-    back: bool
-    """Whether the others are."""
-
-
-class Packed(NamedTuple):
-    """Boxes of one kind, or tiles of large boxes, side by side: fields of `BlockMemory`.
-
-    All three corners are in one array, and columns and rows of the boxes too: with one each, `_draw_pixels` would have
-    more base addresses than the processor has registers.
-    """
-
-    words: NDArray[np.int64]
-    corners: NDArray[np.float32]
-    first_pixels: NDArray[np.float32]
-    masks: NDArray[np.int32]
-    pairs: NDArray[np.int32]
-
-
-class Block(NamedTuple):
-    """A block of a mesh's triangles."""
-
-    first: int
-    """Which of the mesh's triangles is its first."""
-    indices: NDArray[np.uint32]
-    """(3 BLOCK,) vertices at the corners of its triangles, which exist."""
-    vertices: NDArray[np.float32]
-    """(3 n,) of the mesh."""
 
 
 @kernel
@@ -334,52 +303,6 @@ def _draw_members(side, members, count, packed, block, canvas, fragments_out):
 
 
 @kernel
-def _draw_face3d(count, memory, block, canvas, fragments_out):
-    """Draw a block by face3d's inclusion rule, all in float32: u >= 0, v >= 0, u + v < 1."""
-    xy, first_pixels, extents = memory.corners, memory.first_pixels, memory.extents
-    first, indices, vertices = block.first, block.indices, block.vertices
-    width, front, back = canvas.width, canvas.front, canvas.back
-    triangle_out, weights_out, depth_out = fragments_out.triangle, fragments_out.weights, fragments_out.depth
-    for k in range(count):
-        x0 = xy[2 * k]
-        y0 = xy[2 * k + 1]
-        v0x = xy[2 * k + 4 * BLOCK] - x0
-        v0y = xy[2 * k + 4 * BLOCK + 1] - y0
-        v1x = xy[2 * k + 2 * BLOCK] - x0
-        v1y = xy[2 * k + 2 * BLOCK + 1] - y0
-        area = v1x * v0y - v1y * v0x
-        dot00 = v0x * v0x + v0y * v0y
-        dot01 = v0x * v1x + v0y * v1y
-        dot11 = v1x * v1x + v1y * v1y
-        determinant = dot00 * dot11 - dot01 * dot01
-        if extents[k + 2 * BLOCK] == _EMPTY or determinant == 0 or not ((front and area > 0) or (back and area < 0)):
-            continue
-        inverse = f4(1) / determinant
-        z0 = vertices[THREE * size_t(indices[3 * k]) + TWO]
-        z1 = vertices[THREE * size_t(indices[3 * k + 1]) + TWO]
-        z2 = vertices[THREE * size_t(indices[3 * k + 2]) + TWO]
-        left, top = i4(first_pixels[k]), i4(first_pixels[k + BLOCK])
-        for row in range(top, top + extents[k + BLOCK]):
-            for column in range(left, left + extents[k]):
-                v2x = f4(column) - x0
-                v2y = f4(row) - y0
-                dot02 = v0x * v2x + v0y * v2y
-                dot12 = v1x * v2x + v1y * v2y
-                u = (dot11 * dot02 - dot01 * dot12) * inverse
-                v = (dot00 * dot12 - dot01 * dot02) * inverse
-                if u >= 0 and v >= 0 and u + v < 1:
-                    w0 = f4(1) - u - v
-                    z = w0 * z0 + v * z1 + u * z2
-                    pixel = size_t(row * width + column)
-                    if z > depth_out[pixel] and z < np.inf:  # triangles come in order: the first stays
-                        depth_out[pixel] = z
-                        triangle_out[pixel] = first + k
-                        weights_out[THREE * pixel] = w0
-                        weights_out[THREE * pixel + ONE] = v
-                        weights_out[THREE * pixel + TWO] = u
-
-
-@kernel
 def rasterize_mesh(mesh: MeshArrays, width, front, back, memory: BlockMemory, fragments_out: FragmentArrays):
     """Draw a mesh; return the largest index in its triangles, beyond the vertices if the mesh is broken.
 
@@ -424,22 +347,4 @@ def rasterize_mesh(mesh: MeshArrays, width, front, back, memory: BlockMemory, fr
                         n_tiles = size_t(0)
         if n_tiles > 0:
             _draw_members(i8(4), tiles, i8(n_tiles), packed, block, canvas, fragments_out)
-    return worst
-
-
-@kernel
-def rasterize_mesh_face3d(mesh: MeshArrays, width, front, back, memory: BlockMemory, fragments_out: FragmentArrays):
-    """`rasterize_mesh` by face3d's inclusion rule; a kernel apart, because few need it compiled."""
-    canvas = Canvas(len(fragments_out.depth) // width, width, front, back)
-    fragments_out.triangle[:] = -1
-    fragments_out.depth[:] = -np.inf
-    fragments_out.weights[:] = 0
-    worst = u4(0)
-    n_triangles = len(mesh.triangles) // 3
-    for first in range(0, n_triangles, BLOCK):
-        count = min(BLOCK, n_triangles - first)
-        triangles = mesh.triangles[3 * first :]
-        worst = max(worst, _load_corners(mesh.xy, triangles, count, memory.indices, memory.words))
-        _find_boxes(memory.corners, count, canvas.height, width, memory.first_pixels, memory.extents)
-        _draw_face3d(count, memory, Block(first, memory.indices, mesh.vertices), canvas, fragments_out)
     return worst

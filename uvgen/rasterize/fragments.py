@@ -24,7 +24,7 @@ from uvgen.checks import (
 )
 from uvgen.described import described
 from uvgen.errors import InputError
-from uvgen.rasterize import coverage_kernels, surface_kernels
+from uvgen.rasterize import coverage_kernels, face3d_kernels, surface_kernels
 from uvgen.rasterize.buffers import FragmentArrays, mesh_arrays, thread_memory
 
 
@@ -162,18 +162,12 @@ def _rasterize_mesh(
     if depth_out.size == 0 or len(indices) == 0:
         triangle_out[...], weights_out[...], depth_out[...] = -1, 0, -np.inf
         return int(indices.max(initial=0))
-    kernels = coverage_kernels
-    rasterize_with_rule = kernels.rasterize_mesh_face3d if rule == "face3d" else kernels.rasterize_mesh
-    return int(
-        rasterize_with_rule(
-            mesh_arrays(vertices, indices),
-            width,
-            cull != "front",
-            cull != "back",
-            thread_memory.block,
-            FragmentArrays(triangle_out.ravel(), weights_out.ravel(), depth_out.ravel()),
-        )
-    )
+    mesh = mesh_arrays(vertices, indices)
+    fragments = FragmentArrays(triangle_out.ravel(), weights_out.ravel(), depth_out.ravel())
+    windings = cull != "front", cull != "back"
+    if rule == "face3d":
+        return int(face3d_kernels.rasterize_mesh_face3d(mesh, width, *windings, fragments))
+    return int(coverage_kernels.rasterize_mesh(mesh, width, *windings, thread_memory.block, fragments))
 
 
 def _check_out(out: Fragments, shape: tuple[int, ...]) -> None:

@@ -81,13 +81,19 @@ def kernels(device: torch.device, dtype: torch.dtype, kind: str = "raster") -> A
 def _module(wp: Any, dtype: torch.dtype, kind: str) -> tuple[Any, Any]:
     """A Warp module and the kernels in it: plain IEEE arithmetic, no derivatives."""
     if (dtype, kind) not in _modules:
-        from uvgen.torch import warp_map_kernels, warp_pose_kernels, warp_raster_kernels, warp_surface_kernels
+        from uvgen.torch import (
+            warp_attribute_kernels,
+            warp_map_kernels,
+            warp_pose_kernels,
+            warp_raster_kernels,
+            warp_surface_kernels,
+        )
 
         scalar = wp.float64 if dtype == torch.float64 else wp.float32
         module = wp.get_module(f"uvgen_{kind}_{scalar.__name__}")
         module.options.update({"fuse_fp": False, "fast_math": False, "enable_backward": False})
         makers: dict[str, tuple[Callable[..., Any], ...]] = {
-            "raster": (warp_raster_kernels.raster,),
+            "raster": (warp_raster_kernels.raster, warp_attribute_kernels.attributes),
             "surfaces": (warp_surface_kernels.surfaces, warp_map_kernels.maps, warp_pose_kernels.poses),
         }
         functions = SimpleNamespace()
