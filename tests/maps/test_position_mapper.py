@@ -20,6 +20,7 @@ from uvgen.errors import InputError
 from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import pose_to_image
 from uvgen.maps.depth import DepthSearch
+from uvgen.maps.image_landmarks import ImageLandmarks, LandmarkBasis
 from uvgen.maps.texel_products import BATCH
 from uvgen.models.morphable import MorphableModel, make_model
 
@@ -121,6 +122,18 @@ def test_image_landmarks_equal_those_of_the_crop_moved_back(model) -> None:
     for k in range(2):
         moved = np.c_[image[k, :, :2], np.ones(68)] @ similarity[k].T
         np.testing.assert_allclose(crop[k, :, :2], moved[:, :2], atol=1e-4)  # float32
+
+
+@pytest.mark.parametrize("convention", ["exact", "face3d"])
+def test_landmarks_in_images_of_later_heights_are_image_landmarks_to_the_last_bit(model, convention) -> None:
+    """Of any number of faces: what a sample's crop depends on is not what was read with it."""
+    mapper = PositionMapper(model, 32, convention)
+    shape, expression, pose, _, height = faces(model, 7)
+    pose[0, 4] = 0
+    found = ImageLandmarks.of_faces(LandmarkBasis(model), convention, shape, expression, pose)
+    for k in range(7):
+        alone = mapper.image_landmarks(shape[k : k + 1], expression[k : k + 1], pose[k : k + 1], height[k])[0]
+        np.testing.assert_array_equal(found.of(k, int(height[k])), alone)
 
 
 def test_position_mapper_call_fills_and_returns_the_buffer(model) -> None:

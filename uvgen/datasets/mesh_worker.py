@@ -179,7 +179,10 @@ class MeshBuilder(Builder):
     def _annotation(self, sample: Any) -> Any:
         return self.reader.read(sample)
 
-    def _in_image(self, sample: Any, annotation: Any, shape: tuple[int, ...]) -> Any:
+    def _landmarks_of(self, said: Sequence[Any]) -> None:
+        return None
+
+    def _in_image(self, sample: Any, annotation: Any, shape: tuple[int, ...], places: Any = None) -> Any:
         return self.reader.place(sample, annotation, shape)
 
     def _state(self, sample: Any) -> str:
@@ -219,6 +222,9 @@ class MeshBuilder(Builder):
                 has_codes[k] = self.targets.draw(vertices, places, flipped=bool(flipped[k]))
         rows.update(drawn)
         return in_range, has_codes
+
+    def _all_are_labels(self, rows: dict[str, Any]) -> bool:
+        return super()._all_are_labels(rows) and bool((self.apart <= farthest_from_map(self.job.config)).all())
 
     def _are_labels(self, sample: Any, rows: dict[str, Any], k: int, skip: Callable[[Any, Exception], None]) -> bool:
         """As for samples with parameters; and whether the map shows the landmarks, which `verify` asks for too."""

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from uvgen.datasets.naming import copy_name
 from uvgen.datasets.plan import ShardTask
 from uvgen.datasets.quality.annotated_rows import Kept, add_annotations, near_annotations, nme_of
 from uvgen.datasets.quality.plausible import (
+    are_labels,
     check_counts,
     check_deviations,
     check_face_size,
@@ -34,6 +36,7 @@ from uvgen.geometry import similarity_scale
 from uvgen.images.codecs import encode_jpeg
 from uvgen.images.crop import crop_similarity
 from uvgen.images.warp import warp_image
+from uvgen.maps.image_landmarks import ImageLandmarks, LandmarkBasis
 from uvgen.maps.labels import crop_pose, mirror_landmarks
 from uvgen.maps.mirror import TexelMirror
 from uvgen.maps.position_mapper import PositionMapper
@@ -52,6 +55,7 @@ from uvgen.storage.names import printable
 from uvgen.wording import count
 
 _STATED = ("shape", "expression", "pose")
+_CHECKED = ("pose", "image_to_crop", "crop_pose", "landmarks")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,6 +110,7 @@ class Builder:
     def __init__(self, job: BuildJob) -> None:
         self.job, self.model = job, job.model
         self.mapper = PositionMapper(self.model, job.config.uv_size, job.config.convention, crop_size=job.config.size)
+        self.landmark_basis = LandmarkBasis(self.model)
         self.fields = build_fields(job.config, self.model, job.survey, flips=job.mirror is not None)
         self.n_held = held_at_once(self.fields, self.most_held)
         n_maps = self.n_held if job.config.maps == "stored" else 0
@@ -153,12 +158,12 @@ class Builder:
         config = self.job.config
         kept: list[Kept] = []
         draws: list[AugmentationDraw] = []
-        for number, annotation, vertices in self._annotations(samples, skip):
+        for number, annotation, vertices, places in self._annotations(samples, skip):
             sample, draw, turned, nme = samples[number], None, None, None
             try:
                 decode = config.decode if self.turner is None else "full"
                 picture = read_picture(sample, exif=config.exif, decode=decode)
-                annotation, landmarks = self._in_image(sample, annotation, picture.shape)
+                annotation, landmarks = self._in_image(sample, annotation, picture.shape, places)
                 if self.augmentation is not None:
                     draw = self.augmentation.draw(config.seed, sample.name, copy, config.size)
                 if self.turner is not None and vertices is not None and draw is not None:
@@ -195,19 +200,38 @@ class Builder:
 
     def _annotations(
         self, samples: Sequence[Sample], skip: Callable[[Sample, Exception], None]
-    ) -> Iterator[tuple[int, Annotation, NDArray[np.float32] | None]]:
-        """Numbers of the samples whose files can be used, what they say, and their vertices if faces are turned."""
-        step = 1 if self.turner is None else AT_ONCE
+    ) -> Iterator[tuple[int, Any, NDArray[np.float32] | None, Callable[[int], NDArray[np.float64]] | None]]:
+        """Numbers of the samples whose files can be used, what they say, their vertices if faces are turned, and what
+        gives their landmarks by the image's height. All are read before the first is given: without images in between,
+        the many short steps of reading take less time.
+        """
+        step = max(1, len(samples)) if self.turner is None else AT_ONCE
         for first in range(0, len(samples), step):
-            found = []
-            for number, sample in enumerate(samples[first : first + step], first):
+            found: list[Any] = []
+            for sample in samples[first : first + step]:
                 try:
-                    found.append((number, self._annotation(sample)))
+                    found.append(self._annotation(sample))
                 except UvgenError as error:
-                    skip(sample, error)
-            vertices = self.turner.vertices([said for _, said in found]) if self.turner is not None and found else None
-            for k, (number, said) in enumerate(found):
-                yield number, said, None if vertices is None else vertices[k]
+                    found.append(error)
+            said = [one for one in found if not isinstance(one, UvgenError)]
+            vertices = self.turner.vertices(said) if self.turner is not None and said else None
+            places = self._landmarks_of(said)
+            row = 0
+            for number, one in enumerate(found, first):
+                if isinstance(one, UvgenError):
+                    skip(samples[number], one)
+                    continue
+                own = None if vertices is None else vertices[row], None if places is None else partial(places.of, row)
+                yield number, one, *own
+                row += 1
+
+    def _landmarks_of(self, said: Sequence[Annotation]) -> ImageLandmarks | None:
+        """The landmarks of faces, whose images' heights are not known yet."""
+        if not said:
+            return None
+        with np.errstate(all="ignore"):  # of parameters that no face has
+            stated = [np.stack([getattr(one, name) for one in said]) for name in _STATED]
+            return ImageLandmarks.of_faces(self.landmark_basis, self.job.config.convention, *stated)
 
     def _rows(
         self, kept: Sequence[Kept], draws: Sequence[AugmentationDraw], copy: int,
@@ -243,6 +267,8 @@ class Builder:
         for k in np.flatnonzero(in_range & close & ~has_codes).tolist():
             skip(kept[k].sample, range_error(f"{kept[k].sample.stated_in}: its face", config.size))
         good = in_range & close & has_codes
+        if good.all() and self._all_are_labels(rows):
+            return rows
         which = [k for k in np.flatnonzero(good).tolist() if self._are_labels(kept[k].sample, rows, k, skip)]
         if len(which) == n:
             return rows
@@ -270,12 +296,16 @@ class Builder:
         """A hash of what a sample's files hold."""
         return files_sha256(sample)
 
+    def _all_are_labels(self, rows: dict[str, Any]) -> bool:
+        """Whether no row needs to be looked at by itself: `_are_labels` is true for each."""
+        return are_labels(*(rows[name] for name in _CHECKED))
+
     def _are_labels(
         self, sample: Sample, rows: dict[str, Any], k: int, skip: Callable[[Sample, Exception], None]
     ) -> bool:
         """Whether a row holds numbers of a face; else the sample is skipped."""
         try:
-            check_labels(sample, *(rows[name][k] for name in ("pose", "image_to_crop", "crop_pose", "landmarks")))
+            check_labels(sample, *(rows[name][k] for name in _CHECKED))
         except SampleError as error:
             skip(sample, error)
             return False
@@ -332,13 +362,18 @@ class Builder:
         return annotation
 
     def _in_image(
-        self, sample: Sample, annotation: Annotation, shape: tuple[int, ...]
-    ) -> tuple[Annotation, NDArray[np.float64]]:
+        self, sample: Sample, annotation: Annotation, shape: tuple[int, ...],
+        places: Callable[[int], NDArray[np.float64]] | None = None,
+    ) -> tuple[Annotation, NDArray[np.float64]]:  # fmt: skip
         """What a sample says, and its landmarks (68, 3) in the image frame, if the face is there and of its size."""
         with np.errstate(all="ignore"):  # of parameters that no face has
-            landmarks = self.mapper.image_landmarks(
-                annotation.shape[None], annotation.expression[None], annotation.pose[None], shape[0]
-            )[0]
+            landmarks = (
+                places(shape[0])
+                if places is not None
+                else self.mapper.image_landmarks(
+                    annotation.shape[None], annotation.expression[None], annotation.pose[None], shape[0]
+                )[0]
+            )
         check_labels(sample, landmarks)
         low, high = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)
         if self.job.config.implausible == "skip":

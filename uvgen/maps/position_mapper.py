@@ -10,6 +10,7 @@ from uvgen.errors import InputError
 from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import crop_affine, pose_to_image
 from uvgen.maps.atlas import build_atlas
+from uvgen.maps.image_landmarks import LandmarkBasis
 from uvgen.maps.labels import mirror_landmarks
 from uvgen.maps.texel_products import BATCH, TexelProducts
 from uvgen.models.morphable import MorphableModel
@@ -51,8 +52,7 @@ class PositionMapper:
         self._last_column = (self.crop_size or 0) - 1  # where it is -1, `_flips` lets no face be mirrored
         self.atlas = build_atlas(model, size, convention)
         self._products = TexelProducts(model, self.atlas, convention)
-        self._landmark_basis = model.basis[model.landmarks].astype(np.float64).reshape(204, -1)
-        self._landmark_mean = model.mean[model.landmarks].astype(np.float64)
+        self._landmarks_alone = LandmarkBasis(model)
 
     def __repr__(self) -> str:
         crop = "" if self.crop_size is None else f", crop_size={self.crop_size}"
@@ -311,9 +311,7 @@ class PositionMapper:
         return np.concatenate(coefficients, axis=1), to_image
 
     def _landmarks(self, coefficients: NDArray[np.float64], affine: NDArray[np.float64]) -> NDArray[np.float64]:
-        # one by one: in one product, faces would depend on each other
-        offsets = [self._landmark_basis @ row for row in coefficients]
-        points = np.reshape(offsets, (-1, 68, 3)) + self._landmark_mean
+        points = self._landmarks_alone.points(coefficients)
         return points @ np.swapaxes(affine[:, :, :3], 1, 2) + affine[:, None, :, 3]
 
     def _evaluate(
