@@ -186,9 +186,7 @@ def _find_near(side, count, canvas, packed_out):
         e0, right0, down0 = _edge(x1, y1, x2, y2)
         e1, right1, down1 = _edge(x2, y2, x0, y0)
         e2, right2, down2 = _edge(x0, y0, x1, y1)
-        far = larger(
-            larger(larger(abs(x0), abs(x1)), larger(abs(x2), abs(y0))), larger(abs(y1), abs(y2))
-        )
+        far = larger(larger(larger(abs(x0), abs(x1)), larger(abs(x2), abs(y0))), larger(abs(y1), abs(y2)))
         far = far if far < f4(1e18) else INFINITE
         least = f4(-_TOLERANCE) * far * (far + f4(8)) - f4(1e-30)
         # so that inside is positive, for the windings that are drawn
@@ -356,7 +354,7 @@ def _draw_face3d(count, memory, block, canvas, fragments_out):
         determinant = dot00 * dot11 - dot01 * dot01
         if extents[k + 2 * BLOCK] == _EMPTY or determinant == 0 or not ((front and area > 0) or (back and area < 0)):
             continue
-        inverse = f4(1) / determinant
+        inverse = F1 / determinant
         z0 = vertices[THREE * size_t(indices[3 * k]) + TWO]
         z1 = vertices[THREE * size_t(indices[3 * k + 1]) + TWO]
         z2 = vertices[THREE * size_t(indices[3 * k + 2]) + TWO]
@@ -370,7 +368,7 @@ def _draw_face3d(count, memory, block, canvas, fragments_out):
                 u = (dot11 * dot02 - dot01 * dot12) * inverse
                 v = (dot00 * dot12 - dot01 * dot02) * inverse
                 if u >= 0 and v >= 0 and u + v < 1:
-                    w0 = f4(1) - u - v
+                    w0 = F1 - u - v
                     z = w0 * z0 + v * z1 + u * z2
                     pixel = size_t(row * width + column)
                     if z > depth_out[pixel] and z < np.inf:  # triangles come in order: the first stays
@@ -398,8 +396,8 @@ def rasterize_mesh(mesh: MeshArrays, width, front, back, memory: BlockMemory, fr
     worst = u4(0)
     n_triangles = len(mesh.triangles) // 3
     for first in range(0, n_triangles, BLOCK):
-        count = min(BLOCK, n_triangles - first)
-        worst = max(worst, _load_corners(mesh.xy, mesh.triangles[3 * first :], count, memory.indices, words))
+        count = smaller(BLOCK, n_triangles - first)
+        worst = larger(worst, _load_corners(mesh.xy, mesh.triangles[3 * first :], count, memory.indices, words))
         _find_boxes(memory.corners, count, canvas.height, width, first_pixels, extents)
         block = Block(first, memory.indices, mesh.vertices)
         counts = _sort_by_kind(count, extents, lists)
@@ -439,9 +437,9 @@ def rasterize_mesh_face3d(mesh: MeshArrays, width, front, back, memory: BlockMem
     worst = u4(0)
     n_triangles = len(mesh.triangles) // 3
     for first in range(0, n_triangles, BLOCK):
-        count = min(BLOCK, n_triangles - first)
+        count = smaller(BLOCK, n_triangles - first)
         triangles = mesh.triangles[3 * first :]
-        worst = max(worst, _load_corners(mesh.xy, triangles, count, memory.indices, memory.words))
+        worst = larger(worst, _load_corners(mesh.xy, triangles, count, memory.indices, memory.words))
         _find_boxes(memory.corners, count, canvas.height, width, memory.first_pixels, memory.extents)
         _draw_face3d(count, memory, Block(first, memory.indices, mesh.vertices), canvas, fragments_out)
     return worst
