@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.compiled import kernel
+from uvgen.compiled import kernel, smaller
 
 
 class TexelPlaces(NamedTuple):
@@ -69,7 +69,7 @@ def interpolate_texels(offsets, places, affine, lane, scratch, maps_out):
     transposition stays in the cache, where the pad keeps a face's column from falling into few cache sets.
     """
     for first in range(0, places.mean.shape[0], scratch.shape[0]):
-        n = min(scratch.shape[0], places.mean.shape[0] - first)
+        n = smaller(scratch.shape[0], places.mean.shape[0] - first)
         _place_texels(first, n, offsets, places, affine, scratch)
         for b in range(maps_out.shape[0]):
             for k in range(n):
@@ -87,7 +87,7 @@ def interpolate_texels_fixed(offsets, places, affine, lane, scratch, outside_out
     for b in range(codes_out.shape[0]):
         outside_out[b] = 0
     for first in range(0, places.mean.shape[0], scratch.shape[0]):
-        n = min(scratch.shape[0], places.mean.shape[0] - first)
+        n = smaller(scratch.shape[0], places.mean.shape[0] - first)
         _place_texels(first, n, offsets, places, affine, scratch)
         for b in range(codes_out.shape[0]):
             bits = np.int32(0)
@@ -169,7 +169,7 @@ def place_vertices(offsets, mean, affine, lane, scratch, vertices_out):
     offsets, mean, affine, lane and scratch as for `interpolate_texels`; vertices_out (at most b, n, 3) float32.
     """
     for first in range(0, mean.shape[0], scratch.shape[0]):
-        n = min(scratch.shape[0], mean.shape[0] - first)
+        n = smaller(scratch.shape[0], mean.shape[0] - first)
         for k in range(n):
             i = first + k
             x0, y0, z0 = mean[i, 0], mean[i, 1], mean[i, 2]

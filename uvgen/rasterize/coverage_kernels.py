@@ -319,8 +319,8 @@ def rasterize_mesh(mesh: MeshArrays, width, front, back, memory: BlockMemory, fr
     worst = u4(0)
     n_triangles = len(mesh.triangles) // 3
     for first in range(0, n_triangles, BLOCK):
-        count = min(BLOCK, n_triangles - first)
-        worst = max(worst, _load_corners(mesh.xy, mesh.triangles[3 * first :], count, memory.indices, words))
+        count = smaller(BLOCK, n_triangles - first)
+        worst = larger(worst, _load_corners(mesh.xy, mesh.triangles[3 * first :], count, memory.indices, words))
         _find_boxes(memory.corners, count, canvas.height, width, first_pixels, extents)
         block = Block(first, memory.indices, mesh.vertices)
         counts = _sort_by_kind(count, extents, lists)

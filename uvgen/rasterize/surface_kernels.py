@@ -7,12 +7,13 @@ if one is out of range the kernel leaves the background and returns True.
 
 import numpy as np
 
-from uvgen.compiled import inlined, kernel
+from uvgen.compiled import inlined, kernel, larger, smaller
 from uvgen.rasterize.buffers import BLOCK, SECOND, THIRD, FaceMemory, MeshArrays
 
 f4, i4, u4, size_t = np.float32, np.int32, np.uint32, np.uintp
 ONE, TWO, THREE = size_t(1), size_t(2), size_t(3)  # unsigned: of signed indices numba asks whether they are negative
-PI, HALF_PI = f4(np.pi), f4(np.pi / 2)
+PI, HALF_PI, INFINITE = f4(np.pi), f4(np.pi / 2), f4(np.inf)
+F0, F1, HALF = f4(0), f4(1), f4(0.5)  # a number that is called for takes longer to compile
 
 
 @inlined
@@ -28,7 +29,7 @@ def interpolate(triangle, weights, triangles, attributes, channels, image_out):
     triangle (p,) int32; weights (3 p,) float32; triangles (3 m,) uint32; attributes (n c,) float32;
     image_out (p c,) float32, filled with the background.
     """
-    n = len(attributes) // max(channels, 1)
+    n = len(attributes) // larger(channels, 1)
     m = len(triangles) // 3
     step = size_t(channels)
     broken = False
@@ -63,7 +64,7 @@ def interpolate(triangle, weights, triangles, attributes, channels, image_out):
 @inlined
 def _clip(value, high):
     """`value` cut to [0, high]; 0 for NaN."""
-    return min(value, high) if value > 0 else f4(0)
+    return smaller(value, high) if value > 0 else F0
 
 
 @kernel
@@ -82,8 +83,8 @@ def sample(points, valid, image, bilinear, background, samples_out):
         x = _clip(points[p, 0], f4(width - 1))
         y = _clip(points[p, 1], f4(height - 1))
         if bilinear:
-            column = size_t(min(i4(x), i4(max(width - 2, 0))))
-            row = size_t(min(i4(y), i4(max(height - 2, 0))))
+            column = size_t(smaller(i4(x), i4(larger(width - 2, 0))))
+            row = size_t(smaller(i4(y), i4(larger(height - 2, 0))))
             right = column + size_t(1 if width > 1 else 0)
             below = row + size_t(1 if height > 1 else 0)
             fx = x - f4(column)
@@ -93,8 +94,8 @@ def sample(points, valid, image, bilinear, background, samples_out):
                 lower = image[below, column, c] + fx * (image[below, right, c] - image[below, column, c])
                 samples_out[p, c] = upper + fy * (lower - upper)
         else:
-            column = size_t(i4(x + f4(0.5)))
-            row = size_t(i4(y + f4(0.5)))
+            column = size_t(i4(x + HALF))
+            row = size_t(i4(y + HALF))
             for c in range(channels):
                 samples_out[p, c] = image[row, column, c]
 
@@ -106,7 +107,7 @@ def _angle(sine, cosine):
     The polynomial is a Chebyshev fit of atan(sqrt(x)) / sqrt(x) on [0, 1], of our own.
     """
     other = abs(cosine)
-    t = min(sine, other) / max(sine, other)
+    t = smaller(sine, other) / larger(sine, other)
     x = t * t
     series = f4(-0.004668829) * x + f4(0.024166475)
     series = series * x + f4(-0.059367644)
@@ -117,7 +118,7 @@ def _angle(sine, cosine):
     series = series * x + f4(0.9999999)
     angle = series * t
     angle = HALF_PI - angle if sine > other else angle
-    return PI - angle if cosine < f4(0) else angle
+    return PI - angle if cosine < F0 else angle
 
 
 @kernel
@@ -139,17 +140,17 @@ def _face_terms(count, memory_out):
         ny = uz * vx - ux * vz
         nz = ux * vy - uy * vx
         length = np.sqrt(nx * nx + ny * ny + nz * nz)
-        good = (length > f4(0)) & (length < f4(np.inf))
-        scale = f4(1) / length
+        good = (length > F0) & (length < INFINITE)
+        scale = F1 / length
         uv = ux * vx + uy * vy + uz * vz
         angle0 = _angle(length, uv)
         angle1 = _angle(length, ux * ux + uy * uy + uz * uz - uv)
-        normals[k] = nx * scale if good else f4(0)
-        normals[k + SECOND] = ny * scale if good else f4(0)
-        normals[k + THIRD] = nz * scale if good else f4(0)
-        angles[k] = angle0 if good else f4(0)
-        angles[k + SECOND] = angle1 if good else f4(0)
-        angles[k + THIRD] = max(PI - angle0 - angle1, f4(0)) if good else f4(0)
+        normals[k] = nx * scale if good else F0
+        normals[k + SECOND] = ny * scale if good else F0
+        normals[k + THIRD] = nz * scale if good else F0
+        angles[k] = angle0 if good else F0
+        angles[k + SECOND] = angle1 if good else F0
+        angles[k + THIRD] = larger(PI - angle0 - angle1, F0) if good else F0
 
 
 @kernel
@@ -158,8 +159,8 @@ def _cut_indices(triangles, last, indices_out):
     worst = u4(0)
     for j in range(len(triangles)):
         index = triangles[j]
-        worst = max(worst, index)
-        indices_out[j] = min(index, last)
+        worst = larger(worst, index)
+        indices_out[j] = smaller(index, last)
     return worst
 
 
@@ -222,7 +223,7 @@ def _normalize(vectors_out):
         y = vectors_out[3 * i + 1]
         z = vectors_out[3 * i + 2]
         length = np.sqrt(x * x + y * y + z * z)
-        scale = f4(1) / length if length > f4(0) else f4(0)
+        scale = F1 / length if length > F0 else F0
         vectors_out[3 * i] = x * scale
         vectors_out[3 * i + 1] = y * scale
         vectors_out[3 * i + 2] = z * scale
@@ -239,8 +240,8 @@ def sum_face_normals(mesh: MeshArrays, memory: FaceMemory, normals_out):
     worst = u4(0)
     n_triangles = len(mesh.triangles) // 3
     for first in range(0, n_triangles, BLOCK):
-        count = min(BLOCK, n_triangles - first)
-        worst = max(worst, _cut_indices(mesh.triangles[3 * first : 3 * (first + count)], last, memory.indices))
+        count = smaller(BLOCK, n_triangles - first)
+        worst = larger(worst, _cut_indices(mesh.triangles[3 * first : 3 * (first + count)], last, memory.indices))
         _add_faces(mesh, count, memory, normals_out)
     _normalize(normals_out)
     return worst
@@ -265,7 +266,7 @@ def sum_shown_normals(triangle, mesh: MeshArrays, shown, memory: FaceMemory, nor
     for t in range(size_t(0), n, THREE):
         i, j, k = triangles[t], triangles[t + ONE], triangles[t + TWO]
         at = THREE * count
-        indices[at], indices[at + ONE], indices[at + TWO] = min(i, last), min(j, last), min(k, last)
+        indices[at], indices[at + ONE], indices[at + TWO] = smaller(i, last), smaller(j, last), smaller(k, last)
         count += size_t(shown[size_t(i)] | shown[size_t(j)] | shown[size_t(k)])
         if (count < size_t(BLOCK)) & (t + THREE < n):
             continue
@@ -288,13 +289,13 @@ def see_points(points, depth, tolerance, visible_out):
         y = points[3 * i + 1]
         z = points[3 * i + 2]
         visible_out[i] = False
-        if z != z or not ((x >= f4(-0.5)) & (y >= f4(-0.5)) & (x <= f4(width) - f4(0.5)) & (y <= f4(height) - f4(0.5))):
+        if z != z or not ((x >= -HALF) & (y >= -HALF) & (x <= f4(width) - HALF) & (y <= f4(height) - HALF)):
             continue
         column = i4(np.floor(x))
         row = i4(np.floor(y))
-        farthest = f4(np.inf)
-        for r in range(max(row, 0), min(row + 2, height)):
-            for c in range(max(column, 0), min(column + 2, width)):
+        farthest = INFINITE
+        for r in range(larger(row, 0), smaller(row + 2, height)):
+            for c in range(larger(column, 0), smaller(column + 2, width)):
                 if depth[r, c] > -np.inf:
-                    farthest = min(farthest, depth[r, c])
+                    farthest = smaller(farthest, depth[r, c])
         visible_out[i] = farthest == np.inf or z >= farthest - tolerance

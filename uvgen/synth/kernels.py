@@ -5,9 +5,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.compiled import kernel
+from uvgen.compiled import kernel, larger, smaller
 
 f4 = np.float32
+F0, F1, F2, HALF, WHITE = f4(0), f4(1), f4(2), f4(0.5), f4(255)  # a number that is called for takes longer to compile
+CENTER, SIDE, CORNER = f4(0.25), f4(0.125), f4(0.0625)  # weights of 1 2 1 along both axes
+INFINITE = f4(np.inf)
 
 
 class Texture(NamedTuple):
@@ -58,7 +61,7 @@ def paint_backdrop(planes, texture, mirrored, canvas_out):
         row = tile[(y + top) % side]
         place = left % side
         for x in range(width):
-            light = f4(1) + gain * row[place]
+            light = F1 + gain * row[place]
             place = place + 1 if place + 1 < side else 0  # a division each would take longer than all the rest
             column = width - 1 - x if mirrored else x
             canvas_out[y, column, 0] = planes[y, 0, x] * light
@@ -76,7 +79,7 @@ def add_offsets(offsets, mean, lane, values_out):
     n = len(mean)
     for first in range(0, n, 256):
         for b in range(len(values_out)):
-            for i in range(first, min(first + 256, n)):
+            for i in range(first, smaller(first + 256, n)):
                 values_out[b, i] = mean[i] + offsets[i, lane + b]
 
 
@@ -87,8 +90,8 @@ def find_facing(points, triangles, numbers_out, facing_out, bounds_out):
     points (n, 3) float32; triangles (m, 3) int32; numbers_out (m,) and facing_out (m, 3) int32: which, and their
     corners; bounds_out (4,) float32: the points' smallest x, y and largest x, y.
     """
-    left = top = f4(np.inf)
-    right = bottom = f4(-np.inf)
+    left = top = INFINITE
+    right = bottom = -INFINITE
     for i in range(len(points)):
         x, y = points[i, 0], points[i, 1]
         left = x if x < left else left
@@ -137,7 +140,7 @@ def draw_fragments(samples, triangles, colors, step, top, left, canvas_out, edge
     triangle, weights, depth = samples.triangle, samples.weights, samples.depth
     height, width = depth.shape[1:]
     for y in range(height):
-        below = min(y + 1, height - 1)
+        below = smaller(y + 1, height - 1)
         for x in range(width):
             z = depth[0, y, x]
             if x + 1 < width and abs(z - depth[0, y, x + 1]) > step:
@@ -148,7 +151,7 @@ def draw_fragments(samples, triangles, colors, step, top, left, canvas_out, edge
                 edges_out[top + below, left + x] = True
             if triangle[0, y, x] < 0 and triangle[1, y, x] < 0:
                 continue
-            red = green = blue = share = f4(0)
+            red = green = blue = share = F0
             for k in range(2):
                 t = triangle[k, y, x]
                 if t < 0:
@@ -156,17 +159,17 @@ def draw_fragments(samples, triangles, colors, step, top, left, canvas_out, edge
                 a = triangles[t, 0]
                 b = triangles[t, 1]
                 c = triangles[t, 2]
-                wa = f4(0.5) * weights[k, y, x, 0]
-                wb = f4(0.5) * weights[k, y, x, 1]
-                wc = f4(0.5) * weights[k, y, x, 2]
+                wa = HALF * weights[k, y, x, 0]
+                wb = HALF * weights[k, y, x, 1]
+                wc = HALF * weights[k, y, x, 2]
                 red += wa * colors[a, 0] + wb * colors[b, 0] + wc * colors[c, 0]
                 green += wa * colors[a, 1] + wb * colors[b, 1] + wc * colors[c, 1]
                 blue += wa * colors[a, 2] + wb * colors[b, 2] + wc * colors[c, 2]
-                share += f4(0.5)
+                share += HALF
             pixel = canvas_out[top + y, left + x]
-            pixel[0] = (f4(1) - share) * pixel[0] + red
-            pixel[1] = (f4(1) - share) * pixel[1] + green
-            pixel[2] = (f4(1) - share) * pixel[2] + blue
+            pixel[0] = (F1 - share) * pixel[0] + red
+            pixel[1] = (F1 - share) * pixel[1] + green
+            pixel[2] = (F1 - share) * pixel[2] + blue
 
 
 @kernel
@@ -178,12 +181,12 @@ def expose(canvas, edges, blur, grain, rows, image_out):
     """
     noise, strength = grain.values, grain.strength
     height, width = canvas.shape
-    center = f4(1) - f4(2) * blur
+    center = F1 - F2 * blur
     k = grain.first
     for y in range(height):
-        above = canvas[max(y - 1, 0)]
+        above = canvas[larger(y - 1, 0)]
         here = canvas[y]
-        below = canvas[min(y + 1, height - 1)]
+        below = canvas[smaller(y + 1, height - 1)]
         column = rows[0]
         for x in range(width):
             column[x] = center * here[x] + blur * (above[x] + below[x])
@@ -199,11 +202,11 @@ def expose(canvas, edges, blur, grain, rows, image_out):
                 for i in range(3 * x, 3 * x + 3):
                     side = above[i - 3] + above[i + 3] + below[i - 3] + below[i + 3]
                     cross = above[i] + below[i] + here[i - 3] + here[i + 3]
-                    mixed[i] = f4(0.0625) * side + f4(0.125) * cross + f4(0.25) * here[i]
+                    mixed[i] = CORNER * side + SIDE * cross + CENTER * here[i]
         if k + width > len(noise):
             k = 0
         speckles = noise[k : k + width]
         for x in range(width):
-            value = mixed[x] + strength * speckles[x] + f4(0.5)
-            image_out[y, x] = np.uint8(min(max(value, f4(0)), f4(255)))
+            value = mixed[x] + strength * speckles[x] + HALF
+            image_out[y, x] = np.uint8(smaller(larger(value, F0), WHITE))
         k += width
