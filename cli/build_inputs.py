@@ -56,8 +56,8 @@ def is_quick(n_samples: int, config: Any) -> bool:
 
     For the built-in samples only, since a file of the user's might crash the command itself.
     """
-    texels = max(config.size, config.uv_size) ** 2
-    return n_samples * config.copies * texels <= _QUICK_SAMPLES * _QUICK_SIDE**2
+    texels: int = n_samples * config.copies * max(config.size, config.uv_size) ** 2
+    return texels <= _QUICK_SAMPLES * _QUICK_SIDE**2
 
 
 def check_maps_options(maps: Path, model: Path | str | None) -> None:
