@@ -1,17 +1,22 @@
 """Compiled code where numba finds no folder for its cache, and where what is in the folder is not what it seems."""
 
 import ast
+import itertools
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from numba import njit
 from support.forks import Forks
 
 import uvgen
+from uvgen.compiled import larger, smaller
 
 WITHOUT_CACHE = """
 import numba.core.caching as caching
@@ -280,3 +285,14 @@ def test_compiling_is_said_once_at_a_prompt_and_not_in_scripts(tmp_path) -> None
     assert said("script") == ""
     assert said("prompt", "prompt").startswith("uvgen: compiling kernels, once; ")
     assert said("prompt", "prompt") == ""
+
+
+def test_smaller_and_larger_are_min_and_max_as_numba_compiles_them() -> None:
+    @njit
+    def both(a: Any, b: Any) -> Any:
+        return (smaller(a, b), larger(a, b), smaller(a, 3), larger(a, 3)), (min(a, b), max(a, b), min(a, 3), max(a, 3))
+
+    numbers = [np.float32(1.5), np.float64(np.nan), np.float64(-0.0), np.int32(-3), np.int64(7), np.uint32(5)]
+    for a, b in itertools.product(numbers, numbers):
+        found, expected = both(a, b)
+        assert repr(found) == repr(expected), (a, b)

@@ -167,7 +167,10 @@ def test_compile_ahead_ends_a_process_that_does_not_end(monkeypatch: pytest.Monk
 def test_compile_share_leaves_what_another_process_then_finds(tmp_path: Path) -> None:
     name = "uvgen.synth.kernels:add_offsets"
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
-    program = f"import os; from uvgen.datasets import compile_ahead as a; a.compile_share(str(os.getppid()), {name!r})"
+    program = (
+        f"import os, sys; from uvgen.datasets import compile_ahead as a; a.compile_share(str(os.getppid()), {name!r}); "
+        "assert 'scipy.linalg.blas' not in sys.modules"  # which numba imports where it finds it
+    )
     subprocess.run([sys.executable, "-c", program], check=True, env=environment)
     program = (
         f"from uvgen.datasets import compile_ahead as a; k = a._kernel({name!r}); "
