@@ -159,7 +159,7 @@ def train(options: argparse.Namespace) -> None:
         print(f"mean gradient of the mean flattened images {255 * first:.3f} -> {255 * last:.3f}")
     else:
         print(f"no person with two photographs by --person {options.person}: no mean flattened image")
-    print(f"landmark error {errors[0]:.4f} -> {errors[1]:.4f}")
+    print(f"landmark error, % of the crop: {errors[0]:.4f} -> {errors[1]:.4f}")
 
 
 def at_least_one(text: str) -> int:

@@ -132,7 +132,7 @@ def test_stn_example_takes_two_steps_of_either_recipe(
         monkeypatch.setattr(sys, "argv", [*map(str, arguments)])
         run_example()
         printed = capsys.readouterr().out
-        assert re.search(r"^landmark error \d+\.\d{4} -> \d+\.\d{4}$", printed.splitlines()[-1])
+        assert re.search(r"^landmark error, % of the crop: \d+\.\d{4} -> \d+\.\d{4}$", printed.splitlines()[-1])
         assert Image.open(out / "mean_flattened.png").width == 3 * 224
         state = torch.load(out / "network.pt", weights_only=True)
         assert state["head.weight"].shape[0] == 16 and all(torch.isfinite(t.float()).all() for t in state.values())
