@@ -36,6 +36,7 @@ from uvgen.models.morphable import make_model, save_model
 from uvgen.samples.find import find_samples
 from uvgen.storage import files
 from uvgen.storage.files import temporary_name
+from uvgen.storage.journal import Journal
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals, pipes and file locks of POSIX systems")
 
@@ -330,6 +331,25 @@ def test_build_overwrite_on_a_disk_that_is_only_read_is_refused_before_any_work(
     else:
         make(tree, model_path, out, overwrite=True)
     assert file_hashes(out) == before
+
+
+def test_index_is_not_written_to_where_a_link_leads_that_took_the_folder_s_place(
+    tree: Path, model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if it did so while the journal was flushed, after the run looked whether its folder is there."""
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others/dataset.json").write_text("theirs")
+    append, out = Journal.append, tmp_path / "out"
+
+    def append_and_replace(self: Journal, value: Any) -> None:
+        append(self, value)
+        out.rename(tmp_path / "away")
+        out.symlink_to(tmp_path / "others")
+
+    monkeypatch.setattr(Journal, "append", append_and_replace)
+    with pytest.raises(DatasetError, match="out: was deleted, moved or replaced while it was written"):
+        make(tree, model_path, out)
+    assert file_hashes(tmp_path / "others") == {"dataset.json": hashlib.sha256(b"theirs").hexdigest()}
 
 
 def test_build_overwrite_deletes_nothing_outside_the_folder(tree: Path, model_path: Path, tmp_path: Path) -> None:

@@ -104,10 +104,12 @@ class ShardRecord:
         self._added, self._written_at, self._write_seconds = 0, time.monotonic(), 0.0
         self._sizes: dict[str, int] | None = None  # of what a store holds
         self._published: bytes | None = None  # the index that it holds
+        self._place: tuple[int, int] | None = None  # which folder it is, once that is locked
 
     def resume(self) -> None:
         """Keep the shards that are listed and whole; with `overwrite`, delete them instead."""
         folder, old = self._folder, list[str]()
+        self._place = _identity(folder)
         if url_of(folder) is not None:
             check_store(folder)  # again: another run may have finished before this one's claim
             self._sizes = listed(folder)
@@ -209,6 +211,10 @@ class ShardRecord:
 
     def _publish(self) -> None:
         """Write the index, and upload it if that changes what the store holds."""
+        if self._place != _identity(self._folder):  # flushing the journal may have taken seconds
+            raise DatasetError(
+                f"{self._folder}: was deleted, moved or replaced while it was written; run the command again"
+            )
         self.index.write(self._folder)
         if self._sizes is not None:
             data = _bytes_of(self._folder / DATASET_INDEX)
