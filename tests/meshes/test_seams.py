@@ -98,7 +98,7 @@ def test_read_textured_obj_gives_each_corner_its_texture(tmp_path: Path) -> None
         (TEXT.replace("4/4", "4/0"), "texture coordinates that do not exist"),
         (TEXT.replace("vt 0 0", "vt 0 inf"), "NaN, infinite or very large"),
         (TEXT.replace("vt 0 0", "vt 0"), "'vt 0' names no texture"),
-        ("f 1 2 3", "vertices 0 to 2"),
+        ("f 1 2 3", "no vertices in it, which its 1 triangle would name"),
     ],
 )
 def test_read_textured_obj_of_a_bad_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
