@@ -124,8 +124,12 @@ def _not_below(e0, e1, e2, least):
 
 
 @inlined
-def _near_row(side, e0, e1, e2, right0, right1, right2, least):
-    """A row of a mask: the pixels at which no edge function is less than `least`."""
+def _near_row(side, edges, rights, least):
+    """A row of a mask: the pixels at which no edge function is less than `least`.
+
+    edges: at the row's first pixel; rights: how much each changes by a pixel.
+    """
+    (e0, e1, e2), (right0, right1, right2) = edges, rights
     mask = _not_below(e0, e1, e2, least)
     mask |= _not_below(e0 + right0, e1 + right1, e2 + right2, least) << 1
     if side > 2:
@@ -163,12 +167,13 @@ def _find_near(side, count, canvas, packed_out):
         e0, e1, e2 = sign * e0, sign * e1, sign * e2
         right0, right1, right2 = sign * right0, sign * right1, sign * right2
         down0, down1, down2 = sign * down0, sign * down1, sign * down2
-        mask = _near_row(side, e0, e1, e2, right0, right1, right2, least)
-        mask |= _near_row(side, e0 + down0, e1 + down1, e2 + down2, right0, right1, right2, least) << i4(side)
+        rights = right0, right1, right2
+        mask = _near_row(side, (e0, e1, e2), rights, least)
+        mask |= _near_row(side, (e0 + down0, e1 + down1, e2 + down2), rights, least) << i4(side)
         if side > 2:
             for row in range(2, 4):
                 s = f4(row)
-                near = _near_row(side, e0 + s * down0, e1 + s * down1, e2 + s * down2, right0, right1, right2, least)
+                near = _near_row(side, (e0 + s * down0, e1 + s * down1, e2 + s * down2), rights, least)
                 mask |= near << i4(side * row)
         masks[i] = mask
 
@@ -220,20 +225,25 @@ def _list_pixels(side, places, count, mask, pairs_out):
 
 
 @inlined
-def _owns(ax, ay, bx, by):
+def _owns(a, b):
     """Whether the edge from a to b of a triangle that runs clockwise on the screen is a top or left one."""
+    (ax, ay), (bx, by) = a, b
     return (ay > by) | ((ay == by) & (ax < bx))
 
 
 @inlined
-def _owns_tie(e0, e1, e2, ax, ay, bx, by, cx, cy):
-    """Whether a pixel center on the border of a triangle is the triangle's, by the top-left rule."""
+def _owns_tie(edges, a, b, c):
+    """Whether a pixel center on the border of a triangle is the triangle's, by the top-left rule.
+
+    edges: the three edge functions; a, b, c: the corners from the pixel's center, (x, y).
+    """
+    e0, e1, e2 = edges
     clockwise = e0 + e1 + e2 > 0
-    if e0 == 0 and _owns(bx, by, cx, cy) != clockwise:
+    if e0 == 0 and _owns(b, c) != clockwise:
         return False
-    if e1 == 0 and _owns(cx, cy, ax, ay) != clockwise:
+    if e1 == 0 and _owns(c, a) != clockwise:
         return False
-    if e2 == 0 and _owns(ax, ay, bx, by) != clockwise:
+    if e2 == 0 and _owns(a, b) != clockwise:
         return False
     return e0 + e1 + e2 != 0
 
@@ -262,7 +272,7 @@ def _draw_pixels(n_pairs, members, packed, block, canvas, fragments_out):
         e2 = ax * by - ay * bx
         if not ((front & (smaller(smaller(e0, e1), e2) >= 0)) | (back & (larger(larger(e0, e1), e2) <= 0))):
             continue
-        if e0 * e1 * e2 == 0 and not _owns_tie(e0, e1, e2, ax, ay, bx, by, cx, cy):
+        if e0 * e1 * e2 == 0 and not _owns_tie((e0, e1, e2), (ax, ay), (bx, by), (cx, cy)):
             continue
         row = i4(y)
         column = i4(x)
