@@ -1,10 +1,10 @@
 """Writing a sample's ``.mat``, with every variable of a 300W-LP one, in their order, shapes and types."""
 
-import struct
+import io
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
+import scipy.io
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from uvgen._version import __version__
@@ -14,19 +14,6 @@ NO_LIGHT = (0.0,) * 9 + (20.0,)
 
 NO_COLOR = (1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 """`Color_Para` of a camera that changes no color: gains, offsets, contrast."""
-
-_TYPES = {
-    "f8": (9, 6),
-    "f4": (7, 7),
-    "i1": (1, 8),
-    "u1": (2, 9),
-    "i2": (3, 10),
-    "u2": (4, 11),
-    "i4": (5, 12),
-    "u4": (6, 13),
-}
-"""MATLAB's numbers of a type: of values in a file, and of an array."""
-_INT8, _INT32, _UINT32, _MATRIX = 1, 5, 6, 14
 
 
 def parameter_file(
@@ -68,7 +55,7 @@ def parameter_file(
     """
     width, height = image_size
     known = np.isfinite(landmarks).all(axis=1, keepdims=True)
-    content: dict[str, ArrayLike] = {
+    content = {
         "pt2d": np.where(known, landmarks + 1, -1).T,
         "roi": np.array([[1, 1, width, height]], np.int16 if max(width, height) < 1 << 15 else np.int32),
         "Illum_Para": np.asarray(light, np.float64)[None],
@@ -79,25 +66,7 @@ def parameter_file(
         "Pose_Para": pose[None],
         **(more or {}),
     }
-    text = f"MATLAB 5.0 MAT-file, made by uvgen {__version__}".ljust(116).encode()  # without a date
-    parts = [text, bytes(8), b"\x00\x01IM"]  # no subsystem's data, version 1, little-endian
-    return b"".join(parts + [_variable(name, np.asarray(values)) for name, values in content.items()])
-
-
-def _variable(name: str, values: NDArray[Any]) -> bytes:
-    """A matrix of numbers as `scipy.io.savemat` writes it, whose import takes half a second."""
-    in_file, kind = _TYPES[values.dtype.str[1:]]
-    parts = (
-        _element(_UINT32, struct.pack("<II", kind, 0)),
-        _element(_INT32, struct.pack("<ii", *values.shape)),
-        _element(_INT8, name.encode("ascii")),
-        _element(in_file, values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes(order="F")),
-    )
-    return struct.pack("<II", _MATRIX, sum(map(len, parts))) + b"".join(parts)
-
-
-def _element(kind: int, data: bytes) -> bytes:
-    """Data with what they are before them, to whole 8 bytes; up to four bytes share these with it."""
-    if len(data) <= 4:
-        return struct.pack("<HH", kind, len(data)) + data.ljust(4, b"\0")
-    return struct.pack("<II", kind, len(data)) + data + bytes(-len(data) % 8)
+    buffer = io.BytesIO()
+    scipy.io.savemat(buffer, content)
+    data = buffer.getvalue()
+    return f"MATLAB 5.0 MAT-file, made by uvgen {__version__}".ljust(116).encode() + data[116:]  # without a date
