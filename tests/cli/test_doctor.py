@@ -70,7 +70,9 @@ def test_doctor_gives_advice_that_findings_share_once(uvgen, tree, model_path, t
     path = tmp_path / "shards/splits.json"
     path.write_text(path.read_text().replace('"samples": [', '"samples": [ "gone",'))
     said = uvgen("doctor", tmp_path / "shards").stdout
-    assert "UV207" in said and said.count("uvgen split") == 1 and "Run `uvgen split` again, with --overwrite." in said
+    assert (
+        "UV207" in said and said.count("uvgen split") == 1 and "again, with --overwrite: those of `uvgen split`" in said
+    )
 
 
 def test_doctor_says_what_to_do_once_for_findings_of_one_kind(uvgen, tree) -> None:

@@ -197,7 +197,7 @@ def damage(files: Path, kind: str) -> None:
         case "keypoint zero":
             rewrite("model_info.mat", keypoints=np.zeros((1, 68)))
         case "trim beyond":
-            rewrite("model_info.mat", trimIndex=np.full((1681, 1), 10**6))
+            rewrite("model_info.mat", trimIndex=np.r_[1:1681, 10**6][:, None])
         case "other expression":
             rewrite("Model_Expression.mat", w_exp=np.ones((30, 5)), mu_exp=np.ones((30, 1)))
         case "other UV":
@@ -219,13 +219,13 @@ def damage(files: Path, kind: str) -> None:
         ("MATLAB 7.3", r"BFM_UV\.mat: MATLAB 7\.3 file; save it again"),
         ("files exchanged", r"01_MorphableModel\.mat: variable shapeMU is missing; the file holds mu_exp"),
         ("no keypoints", r"model_info\.mat: variable keypoints is missing"),
-        ("67 keypoints", r"landmarks are \(67,\), expected \(68,\)"),
-        ("keypoint beyond", "landmarks name a vertex that does not exist"),
-        ("keypoint zero", "landmarks name a vertex that does not exist"),
+        ("67 keypoints", r"model_info\.mat: keypoints is int64 \(1, 67\), expected one row or column of 68 numbers"),
+        ("keypoint beyond", r"model_info\.mat: keypoints names vertex 1e\+06, expected whole numbers of 1 to 1681"),
+        ("keypoint zero", r"model_info\.mat: keypoints names vertex 0, expected whole numbers of 1 to 1681"),
         ("trim beyond", r"model_info\.mat: trimIndex reaches vertex 1000000"),
         ("other expression", r"Model_Expression\.mat: w_exp has 30 rows, expected 5043"),
         ("other UV", r"BFM_UV\.mat: UV has 100 rows, expected 1684 or 1681"),
-        ("UV in texels", r"UV coordinates leave \[0, 1\]"),
+        ("UV in texels", r"BFM_UV\.mat: UV leave \[0, 1\], 200 to 200, expected the unit square"),
         ("NaN", "mean shape holds NaN"),
         ("NaN in basis", "bas(i|e)s holds? NaN"),
     ],

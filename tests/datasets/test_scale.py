@@ -268,7 +268,7 @@ def test_find_samples_takes_steps_and_memory_in_proportion(tmp_path: Path) -> No
 def test_find_samples_leaves_the_collector_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tree_of(tmp_path / "tree", 4)
     found = find.gc.isenabled()
-    monkeypatch.setattr(find, "_same", lambda _: 1 / 0)
+    monkeypatch.setattr(find, "_pair", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         find_samples(root)
     assert find.gc.isenabled() == found

@@ -103,7 +103,8 @@ def check_off_rows(data: bytes) -> None:
     rows = lines[1 + n_vertices :]
     if len(rows) > n_faces:
         raise ValueError(
-            f"{count(len(rows) - n_faces, 'row')} more than its {n_vertices} vertices and {n_faces} polygons"
+            f"{count(len(rows) - n_faces, 'row')} more than its {count(n_vertices, 'vertex')} and "
+            f"{count(n_faces, 'polygon')}"
         )
     if len(rows) < n_faces:
         raise ValueError(

@@ -100,7 +100,7 @@ def read(path: Path, *, jaw: bool = True, landmarks: Path | None = None) -> Asse
     if weights.min() < -_SHARE or np.abs(weights.sum(axis=1) - 1).max() > _SHARE:  # False for NaN, refused below
         raise ModelError(
             f"{path}: weights are {weights.min():.4g} to {weights.max():.4g}, in sum {weights.sum(axis=1).max():.4g}, "
-            f"expected shares of 1 of the {len(_JOINTS)} joints; it is damaged"
+            "expected shares of 1, one per joint; it is damaged"
         )
     regressor = found.get("J_regressor", (len(_JOINTS), n))
     rig = Rig(
