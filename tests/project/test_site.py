@@ -32,6 +32,16 @@ def test_every_page_is_in_the_navigation_once(pages: Path) -> None:
     assert len(listed) > 60
 
 
+def test_pages_have_the_titles_that_the_navigation_gives_them() -> None:
+    settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    entries = {page: title for title, page in re.findall(r"^ +- ([^:\n]+): (\S+\.md)$", settings, re.MULTILINE)}
+    titles = {
+        page.name: page.read_text(encoding="utf-8").split("\n")[0].removeprefix("# ")
+        for page in (ROOT / "docs").glob("*.md")
+    }
+    assert len(titles) > 30 and titles == {page: entries[page] for page in titles}
+
+
 def test_links_of_pages_lead_to_pages_and_images(pages: Path) -> None:
     lost = [
         (page.name, target)
