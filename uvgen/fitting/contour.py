@@ -30,7 +30,7 @@ class Contour:
     Attributes
     ----------
     vertices : (c,) int64
-        Their numbers.
+        Indices of these vertices.
     normals : (c, 3) float64
         Of the mean face, unit length, outward, model frame.
     jaw_normals : (17, 3) float64
@@ -60,7 +60,7 @@ class Contour:
         return cls(chosen, normals[chosen], normals[model.landmarks[:JAW]])
 
     def seen_along(self, rotation: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Which jaw points slide, and along what.
+        """Which jaw points slide along the silhouette, and which vertices it consists of.
 
         Parameters
         ----------
@@ -84,7 +84,7 @@ class Contour:
         points: NDArray[np.float64],
         target: NDArray[np.float64],
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Where points lie on the silhouette of a face.
+        """The places on the silhouette of a face that are nearest to points.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""What is wrong with landmarks that no face fits: another order, mirrored, axes exchanged or turned around."""
+"""Why no face fits some landmarks: another order, mirrored, axes exchanged or turned around."""
 
 from typing import NamedTuple
 
@@ -42,7 +42,7 @@ _UNEXPLAINED = Doubt("unknown", "are they in the order of iBUG's 68, and of this
 
 
 class _Reading(NamedTuple):
-    """Points as they may have been meant."""
+    """A way in which points may have been meant."""
 
     kind: str
     what: str

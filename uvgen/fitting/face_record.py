@@ -22,7 +22,7 @@ _LONGEST = 250  # bytes of a file's name without its ending; file systems allow 
 
 
 class MadeFace(Protocol):
-    """What was made of a face, and of what."""
+    """A face that was made: its name, its photograph, and a hash of what it was made of."""
 
     @property
     def name(self) -> str: ...
@@ -37,7 +37,7 @@ OfFace = TypeVar("OfFace", bound=MadeFace, covariant=True)
 
 
 class MadeBatch(Protocol[OfFace]):
-    """What came of some photographs."""
+    """The results of a task on some photographs: the faces, and what was left out."""
 
     @property
     def faces(self) -> tuple[OfFace, ...]: ...
@@ -47,7 +47,7 @@ class MadeBatch(Protocol[OfFace]):
 
 @dataclass(frozen=True, slots=True)
 class FaceIndex(FolderIndex[Face]):
-    """How a command writes down the faces that it made.
+    """The form in which a command lists the faces that it made.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ class FaceIndex(FolderIndex[Face]):
 
 
 def unfitted(content: Any) -> Unfitted:
-    """What was left out, as an index or a journal has it; ValueError or TypeError if it cannot be."""
+    """A photograph or face that was left out, from an index or journal; ValueError or TypeError if malformed."""
     found = Unfitted(**content)
     if not all(isinstance(text, str) for text in (found.name, found.image, found.reason)):
         raise ValueError("skipped: other values than texts")
@@ -93,7 +93,7 @@ def unfitted(content: Any) -> Unfitted:
 
 
 def check_face_name(name: str, photograph: Any) -> None:
-    """Raise ValueError if a face has not the name that faces of its photograph get."""
+    """Raise ValueError if a face's name is not one that faces of its photograph get."""
     if not isinstance(photograph, str) or (
         name != photograph and not name.startswith((f"{photograph}-face", f"{photograph}/frame_"))
     ):

@@ -88,7 +88,7 @@ class FittedBatch:
 
 
 def usable_points(face: FaceLandmarks, size: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
-    """A face's 68 landmarks (68, 2) and their weights (68,); why they are none, "" if they are.
+    """A face's 68 landmarks (68, 2), their weights (68,), and why they cannot be used, "" if they can.
 
     `size` is the width and height of the image, px.
     """

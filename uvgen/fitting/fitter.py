@@ -54,7 +54,7 @@ class Faces(NamedTuple):
         return Faces(*(array[which] for array in self))
 
     def put(self, which: Any, faces: "Faces") -> "Faces":
-        """These, with some replaced."""
+        """These faces, with some of them replaced."""
         arrays: list[Any] = []
         for array, new in zip(self, faces, strict=True):
             array = array.copy()
@@ -219,7 +219,7 @@ class Fitter:
         return self._basis[faces.place[:, : self._first]].reshape(len(faces.place), 3 * self._first, len(self.std))
 
     def _pulled(self, faces: Faces, pull: NDArray[np.float64], moving: slice) -> NDArray[np.float64]:
-        """(N, k) what points that are pulled so (N, 68, 3), in the model's axes, do to some parameters."""
+        """(N, k) sums of pulls at the points (N, 68, 3), in the model's axes, along the basis of some parameters."""
         n = len(pull)
         found = pull[:, self._first :].reshape(n, 1, -1) @ self._same[:, moving]
         if self._first:
@@ -231,7 +231,7 @@ class Fitter:
         return faces.target - (faces.scale[:, None, None] * turned[..., :2] + faces.shift[:, None])
 
     def _seen(self, faces: Faces, residual: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(N, 68, 2) as much of the residuals as counts."""
+        """(N, 68, 2) the parts of the residuals that count."""
         seen: NDArray[np.float64] = (counted(faces.across) @ residual[..., None])[..., 0]
         return seen
 

@@ -32,7 +32,7 @@ Entry = TypeVar("Entry")
 
 @dataclass(frozen=True, slots=True)
 class FolderIndex(Generic[Entry]):
-    """How a command writes down what it made.
+    """The form in which a command lists its results.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class FolderIndex(Generic[Entry]):
             check_own_folder(out, self.file)
 
     def read(self, path: Path) -> dict[str, Any]:
-        """What an index holds; SettingsError if it is none."""
+        """The content of an index; SettingsError if the file is not one."""
         try:
             content = parse_json(read_text(path, f"what uvgen {self.command} wrote"))
             if not isinstance(content, dict) or content.get("format") != self.format:
@@ -77,7 +77,7 @@ class FolderIndex(Generic[Entry]):
         return content
 
     def _check(self, content: dict[str, Any]) -> None:
-        """Raise ValueError, KeyError or TypeError if the index of this command cannot be what it wrote."""
+        """Raise ValueError, KeyError or TypeError if an index is not as this command writes it."""
         for entry in content[self.key]:
             self.parsed(entry)
 
@@ -157,7 +157,7 @@ class FolderRecord(ABC):
 
     @abstractmethod
     def _gone(self) -> set[str]:
-        """Names of what entries were made of, and is not there any more."""
+        """Names of entries' inputs that no longer exist."""
 
     @abstractmethod
     def _prepare(self) -> None:
@@ -175,7 +175,7 @@ class FolderRecord(ABC):
             temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
     def pause(self) -> None:
-        """The journal has it all."""
+        """Close the journal, which already has everything."""
         self._journal.close()
 
     def finish(self) -> None:

@@ -166,7 +166,7 @@ def _fitter(model: MorphableModel, jaw: str) -> Fitter:
 
 
 def result_of(fitter: Fitter, faces: Faces, marked: Marked) -> LandmarkFit:
-    """As `fit_landmarks` returns it."""
+    """Fitted faces in the form that `fit_landmarks` returns."""
     given, known, height = marked.given, marked.known, marked.height
     turned = fitter.turned(faces)
     frame = faces.scale[:, None, None] * turned[..., :2] + faces.shift[:, None]

@@ -1,4 +1,4 @@
-"""What decides how faces are fitted: the settings of `uvgen.fit_photographs` and `uvgen.fit_video`."""
+"""Options that determine how faces are fitted: the settings of `uvgen.fit_photographs` and `uvgen.fit_video`."""
 
 from dataclasses import dataclass
 

@@ -113,13 +113,13 @@ def _is_written(folder: Path) -> bool:
 
 
 def _sample_name(path: Path) -> str:
-    """Of a photograph, by its path below the root: one folder at most, as samples have it, and printable, as theirs."""
+    """The sample name of a photograph, from its path below the root: at most one folder, only printable."""
     stem = shortened(printable(os.path.splitext(path.name)[0]))
     return f"{folder_name(path.parts[:-1])}/{stem}" if path.parts[1:] else stem
 
 
 def folder_name(parts: Sequence[str]) -> str:
-    """Of the folder that samples go to, by where they come from."""
+    """The name of the folder for samples, from where their photographs are."""
     subset = shortened(printable("-".join(part.lstrip(".") or "_" for part in parts)))
     return f"{subset}{'-' * subset.lower().endswith('_flip')}"  # 300W-LP's mirrored subsets end so
 
@@ -130,7 +130,7 @@ def name_key(name: str) -> str:
 
 
 def units_of(photographs: Sequence[Photograph], *, same_person: bool) -> list[FitTask]:
-    """What is finished or not as a whole: a photograph, or all of a person."""
+    """Groups of photographs that are finished as a whole: each photograph, or all of a person."""
     if not same_person:
         return [FitTask((one,)) for one in photographs]
     people: dict[str, list[Photograph]] = {}

@@ -1,4 +1,4 @@
-"""What jobs on photographs, videos and scans work on: files, and photographs that are tasks."""
+"""The inputs of jobs on photographs, videos and scans: files, and tasks of photographs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ class InputFile:
     problem: str = ""
 
     def shown(self, root: Path) -> str:
-        """Its path below a folder, for lists and people."""
+        """Its path below a folder, for lists and messages."""
         return printable(self.path.relative_to(root).as_posix())
 
 

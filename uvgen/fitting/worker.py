@@ -83,7 +83,7 @@ class FitJob(PhotographJob):
 
 
 class FaceJob(Protocol):
-    """What says where the faces in photographs come from: `FitJob`, and others like it."""
+    """A job that states where the faces in photographs come from, such as `FitJob`."""
 
     @property
     def root(self) -> Path: ...
@@ -103,7 +103,7 @@ Job = TypeVar("Job", bound=FaceJob)
 
 
 class FaceTools(Generic[Job]):
-    """What a process opens once: the table of landmarks, unless it is given, and the detector when it is needed."""
+    """Resources that a process opens once: the table of landmarks, unless given, and the detector when needed."""
 
     def __init__(self, job: Job, table: LandmarkTable | None = None) -> None:
         self.job = job
@@ -252,7 +252,7 @@ class _Picture:
         self._last = ("", b"")
 
     def of(self, path: Path) -> tuple[str, bytes]:
-        """Suffix and content."""
+        """The suffix and content of a photograph's file."""
         if path != self._path:
             try:
                 data = read_file(path, MOST_BYTES)

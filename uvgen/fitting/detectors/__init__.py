@@ -80,7 +80,7 @@ def open_detector(name: str, model: Path | None = None) -> Detector:
 
 @dataclass(frozen=True, slots=True)
 class FaceDetector:
-    """What finds faces: one of the packages of `DETECTORS`, and weights for it.
+    """The choice of a face detector: one of the packages of `DETECTORS`, and weights for it.
 
     Attributes
     ----------
@@ -108,7 +108,7 @@ class FaceDetector:
 
 
 def as_detector(value: object) -> FaceDetector | None:
-    """What a caller gives as detector: one, its name, or None for none; InputError for anything else."""
+    """A caller's argument `detector`, which may be one, its name, or None; InputError for anything else."""
     if value is None or isinstance(value, FaceDetector):
         return value
     if not isinstance(value, str):
@@ -117,7 +117,7 @@ def as_detector(value: object) -> FaceDetector | None:
 
 
 def used_detector(chosen: FaceDetector | None, notice: str, sources: Collection[str]) -> tuple[str | None, str]:
-    """What a result says of a detector: its name and its notice, if it is among the sources of landmarks."""
+    """A detector's name and notice for a result, if it is among the sources of landmarks."""
     return (None, "") if chosen is None or chosen.name not in sources else (chosen.name, notice)
 
 

@@ -1,4 +1,4 @@
-"""What detectors share: checking images and weights, padding images that a face fills, ordering faces by size."""
+"""Functions that detectors share: checking images and weights, padding images, ordering faces by size."""
 
 import os
 import re
@@ -84,5 +84,5 @@ def with_room(
 
 
 def largest_first(faces: Iterable[FaceLandmarks]) -> list[FaceLandmarks]:
-    """Faces by their size."""
+    """Faces sorted by size, the largest first."""
     return sorted(faces, key=lambda face: -face.extent)

@@ -1,4 +1,4 @@
-"""What decides what registered meshes are: the settings of `uvgen.register_scans`."""
+"""Options that determine registered meshes: the settings of `uvgen.register_scans`."""
 
 from dataclasses import dataclass
 

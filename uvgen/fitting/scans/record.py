@@ -27,12 +27,12 @@ _TEXTS = ("name", "scan", "source", "made_of")
 
 
 def plain_scan(scan: RegisteredScan) -> dict[str, Any]:
-    """As JSON holds it."""
+    """A registered scan as a JSON object."""
     return asdict(scan)
 
 
 def _parsed(content: Any) -> RegisteredScan:
-    """A scan as an index or a journal has it; ValueError, KeyError or TypeError if a value cannot be."""
+    """A scan from an index or a journal; ValueError, KeyError or TypeError if a value is malformed."""
     values = {field.name: content[field.name] for field in fields(RegisteredScan)}
     if not all(isinstance(values[key], str) for key in _TEXTS) or safe_name(values["name"]) != values["name"]:
         raise ValueError(f"name {brief(values['name'])[:60]}, expected that of a mesh in the folder")
@@ -106,7 +106,7 @@ class RegisterRecord(FolderRecord):
         return made.made_of == state_of(self._job, unit.scan)
 
     def discard(self, unit: RegisterTask) -> None:
-        """Remove the mesh of what a scan was, in any format."""
+        """Remove a scan's earlier mesh, in any format."""
         if self.scans.pop(unit.name, None) is not None:
             self._remove(unit.name)
 
@@ -120,11 +120,11 @@ class RegisterRecord(FolderRecord):
         self._journal.append({"scans": [plain_scan(result)]})
 
     def sorted_scans(self) -> list[RegisteredScan]:
-        """All that are registered, by name."""
+        """All registered scans, by name."""
         return [self.scans[name] for name in sorted(self.scans)]
 
     def sorted_rejected(self) -> list[RejectedScan]:
-        """All that are not, by name."""
+        """All rejected scans, by name."""
         return sorted(self.rejected.values(), key=lambda one: (one.name, one.scan))
 
     def _lists(self) -> dict[str, Any]:

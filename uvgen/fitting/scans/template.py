@@ -21,7 +21,7 @@ JAW = 17
 
 
 class Template:
-    """What registration needs of a model; each process makes it once.
+    """A model with everything that registration needs; each process makes it once.
 
     Attributes
     ----------

@@ -140,7 +140,7 @@ class RegisterJob:
 
 
 class _Tools:
-    """What a process opens once; the detector is opened when it is needed."""
+    """Resources that a process opens once; the detector is opened when it is needed."""
 
     def __init__(self, job: RegisterJob) -> None:
         self.job, self.template = job, Template(job.model)

@@ -104,7 +104,7 @@ class VideoJob:
 
 
 class _Found(NamedTuple):
-    """What is kept of a frame with a face: points (68, 2) px, weights (68,), and size, width and height, px."""
+    """A frame with a face: points (68, 2) px, weights (68,), and size, width and height, px."""
 
     number: int
     time_s: float
