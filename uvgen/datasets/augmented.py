@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from uvgen.augment.values import Augmentation
-from uvgen.checks import number_in, seed_number
+from uvgen.checks import check_instance, number_in, seed_number
 from uvgen.datasets.augmented_worker import AugmentJob, CopyTask
 from uvgen.datasets.config import MAX_COPIES, CopyConfig, DatasetConfig
 from uvgen.datasets.make_shards import BuildResult, NewSet, make_shards
@@ -111,6 +111,7 @@ def augment_shards(
     check_source_shards(source, index, built)
     if isinstance(augmentation, str):
         augmentation = Augmentation.preset(augmentation)
+    check_instance(augmentation, "augmentation", Augmentation, "'prnet', or uvgen.Augmentation(flip=0.5)")
     augmentation.check_crops()
     if model is None and built.build.has_parameters and (augmentation.flip or built.build.targets):
         model = builtin_of(built)
