@@ -98,9 +98,12 @@ def augment_shards(
     >>> result = uvgen.augment_shards("shards/", "augmented/", "prnet", copies=2)
     >>> result.samples
     """
-    source, out = Path(os.path.abspath(data_folder(source))), output_folder(out)
     check_run(run)
     check_on_error(on_error)
+    if isinstance(augmentation, str):
+        augmentation = Augmentation.preset(augmentation)
+    check_instance(augmentation, "augmentation", Augmentation, "'prnet', or uvgen.Augmentation(flip=0.5)")
+    source, out = Path(os.path.abspath(data_folder(source))), output_folder(out)
     check_output(out, overwrite=overwrite)
     copies = number_in(copies, "copies", 1, MAX_COPIES, whole=True)
     seed = seed_number(seed)
@@ -109,9 +112,6 @@ def augment_shards(
     index = Index.read(source)
     built = DatasetConfig.of_index(index, source)
     check_source_shards(source, index, built)
-    if isinstance(augmentation, str):
-        augmentation = Augmentation.preset(augmentation)
-    check_instance(augmentation, "augmentation", Augmentation, "'prnet', or uvgen.Augmentation(flip=0.5)")
     augmentation.check_crops()
     if model is None and built.build.has_parameters and (augmentation.flip or built.build.targets):
         model = builtin_of(built)

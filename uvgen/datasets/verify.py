@@ -126,9 +126,9 @@ def verify_shards(
     ()
     """
     started = time.perf_counter()
+    check_run(run)
     folder = data_folder(path)
     index = Index.read(folder)
-    check_run(run)
     if model is not None:
         model = as_model(model, untrusted=untrusted)
         check_model(model, folder, DatasetConfig.of_index(index, folder))
