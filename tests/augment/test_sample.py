@@ -288,7 +288,7 @@ def test_apply_with_bad_arguments_raises(model) -> None:
         r"other: uint8 \(3, 3\), expected uint8 of shape \(1\+, 1\+, 3\)": lambda: apply(
             flip, image, other=image[:3, :3, 0]
         ),
-        r"image: float32 .*, expected uint8 of shape \(h, w, 3\)": lambda: apply(flip, image.astype(np.float32)),
+        r"image: float32 .*, expected uint8 of shape \(64, 64, 3\)": lambda: apply(flip, image.astype(np.float32)),
         "out: shares memory with the image": lambda: apply(flip, image, image_out=image),
         "out: shares memory with the position map": lambda: move_map(
             AugmentationDraw(SIZE), position_map, out=position_map

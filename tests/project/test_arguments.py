@@ -11,7 +11,8 @@ import uvgen
 from uvgen.errors import InputError
 
 _VALUES = {
-    "augmentation", "config", "criteria", "detector", "evaluation", "network_options", "options", "reading", "run", "select",
+    "augmentation", "config", "criteria", "detector", "evaluation", "network_options", "options", "reading", "run",
+    "select",
 }  # fmt: skip
 _GIVEN: dict[str, Any] = {"count": 1, "to": "npy", "criteria": uvgen.Criteria(), "model": "builtin"}
 _OWN_DETECTOR = {"prepare_deep3d": {"detector": "dlib"}}  # one of two arguments that it needs

@@ -77,8 +77,8 @@ def shard_problems(
         return ["missing"]
     if (kind := irregular(path.stat().st_mode)) is not None:
         return [f"{kind}, expected a file"]
-    if path.stat().st_size != entry.size_bytes:
-        return [f"{path.stat().st_size} bytes, expected {entry.size_bytes}; cut short?"]
+    if (size := path.stat().st_size) != entry.size_bytes:
+        return [f"{size} bytes, expected {entry.size_bytes}{'; cut short?' if size < entry.size_bytes else ''}"]
     if sha256_file(path) != entry.sha256:
         return ["its SHA-256 is not the one in the index; damaged or changed"]
     try:
