@@ -25,7 +25,7 @@ from uvgen.shards.stored import shard_anew
 from uvgen.storage.files import sha256_file
 from uvgen.storage.isolated import Hdf5Process
 from uvgen.storage.names import printable
-from uvgen.storage.objects import said
+from uvgen.storage.objects import shown_path
 from uvgen.storage.reading import irregular
 from uvgen.wording import typed
 
@@ -72,7 +72,7 @@ def shard_problems(
     try:
         path = shard_anew(folder, entry)
     except DatasetError as error:
-        return [str(error).removeprefix(f"{said(folder / entry.file)}: ")]
+        return [str(error).removeprefix(f"{shown_path(folder / entry.file)}: ")]
     if not path.exists():
         return ["missing"]
     if (kind := irregular(path.stat().st_mode)) is not None:
