@@ -186,7 +186,7 @@ def print_plan(samples: Any, config: Any, out: Path, *, overwrite: bool = False,
     from uvgen.datasets.output_folder import check_output
     from uvgen.datasets.plan import plan_shards
     from uvgen.datasets.record import check_begun
-    from uvgen.storage.objects import listed, said, url_of
+    from uvgen.storage.objects import listed, shown_path, url_of
 
     check_output(out, overwrite=overwrite)
     if not overwrite:
@@ -200,12 +200,14 @@ def print_plan(samples: Any, config: Any, out: Path, *, overwrite: bool = False,
     size_bytes = sample_bytes(config) * n_samples
     if as_json:
         print_json(
-            {"out": said(out), "samples": n_samples, "shards": len(tasks), "finished": finished,
+            {"out": shown_path(out), "samples": n_samples, "shards": len(tasks), "finished": finished,
              "size_bytes": size_bytes}
         )  # fmt: skip
         return
     size = shown_size(size_bytes, digits=0)
-    click.echo(f"{said(out)}: {count(n_samples, 'sample')} in {count(len(tasks), 'shard')}, about {size} uncompressed")
+    click.echo(
+        f"{shown_path(out)}: {count(n_samples, 'sample')} in {count(len(tasks), 'shard')}, about {size} uncompressed"
+    )
     click.echo(f"{finished} of the shards are there already" if finished else "none of the shards is there yet")
 
 

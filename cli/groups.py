@@ -215,8 +215,9 @@ def _bad_value(error: click.BadParameter) -> str:
     whole = isinstance(kind, (click.IntRange, click.types.IntParamType))
     text = "a whole number" if whole else "a number"
     if number and (kind.min is not None or kind.max is not None):
-        low = None if kind.min is None else f"above {kind.min:g}" if kind.min_open else f"{kind.min:g}"
-        high = None if kind.max is None else f"below {kind.max:g}" if kind.max_open else f"{kind.max:g}"
+        least, most = (str(end) if isinstance(end, int) else f"{end or 0:g}" for end in (kind.min, kind.max))
+        low = None if kind.min is None else f"above {least}" if kind.min_open else least
+        high = None if kind.max is None else f"below {most}" if kind.max_open else most
         if low and high:
             text += f" {'' if kind.min_open else 'from '}{low} {'and' if kind.max_open else 'to'} {high}"
         else:

@@ -35,7 +35,7 @@ def command(shards: Path, untrusted: bool, as_json: bool) -> None:
 
 
 def _lines(info: Any) -> list[tuple[str, str]]:
-    from uvgen.storage.objects import said
+    from uvgen.storage.objects import shown_path
 
     build = info.config.build
     each = f", {info.size_bytes / info.samples / 1e3:.0f} kB per sample" if info.samples else ""
@@ -43,7 +43,7 @@ def _lines(info: Any) -> list[tuple[str, str]]:
     maps = f"{build.uv_size} x {build.uv_size} texels, {build.posmap_dtype}" if build.maps == "stored" else "not stored"
     skipped = sum(info.skipped.values())
     lines = [
-        ("data set", said(info.folder)),
+        ("data set", shown_path(info.folder)),
         ("samples", f"{info.samples} of {count(info.photographs, 'photograph')}{unfinished}"),
         ("subsets", ", ".join(f"{name} {n}" for name, n in info.subsets.items())),
         ("size", f"{shown_size(info.size_bytes)} in {count(info.shards, 'shard')}{each}"),

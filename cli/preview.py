@@ -79,7 +79,7 @@ def command(
     from uvgen.images.codecs import SUFFIXES
     from uvgen.shards.index import Index, data_folder
     from uvgen.storage.files import check_file
-    from uvgen.storage.objects import said
+    from uvgen.storage.objects import shown_path
 
     if out.suffix.lower() not in SUFFIXES:
         raise click.BadParameter(f"{out}: expected a name that ends in {' or '.join(SUFFIXES)}", param_hint="--out")
@@ -90,7 +90,9 @@ def command(
     check_file(out)
     check_maps(open_shards(shards, untrusted=untrusted).config, model_path, shards)
     if missing := Index.read(data_folder(shards)).missing:
-        click.echo(f"note: {said(shards)} is unfinished, {count(missing, 'sample')} {are(missing)} missing", err=True)
+        click.echo(
+            f"note: {shown_path(shards)} is unfinished, {count(missing, 'sample')} {are(missing)} missing", err=True
+        )
     with reported(quiet=quiet):
         if predictions is not None:
             result = render_predictions(

@@ -74,7 +74,7 @@ def command(
     printed), or it cannot be repaired, 2 wrong usage, 130, 143, 129 interrupted.
     """
     from uvgen import verify_shards
-    from uvgen.storage.objects import said, url_of
+    from uvgen.storage.objects import shown_path, url_of
 
     if not repair:
         refuse_given(["data", "source", "weights_path"], "goes with --repair")
@@ -89,7 +89,7 @@ def command(
         print_json(result.to_plain())
     if result.problems:
         what_to_do = "see above" if repair or url_of(shards) else "--repair makes damaged files again"
-        click.echo(f"{said(shards)}: {count(len(result.problems), 'problem')}; {what_to_do}", err=True)
+        click.echo(f"{shown_path(shards)}: {count(len(result.problems), 'problem')}; {what_to_do}", err=True)
         sys.exit(1)
     if result.quality is not None:
         show_warnings(result.quality.warnings)
@@ -99,7 +99,7 @@ def command(
         )  # fmt: skip
         skipped = f", {result.skipped} {'was' if result.skipped == 1 else 'were'} skipped" if result.skipped else ""
         held = f"{count(result.samples, 'sample')} in {count(len(result.files), 'shard')}"
-        click.echo(f"{said(shards)}: {held} {are(result.samples)} sound{skipped}; {labels}")
+        click.echo(f"{shown_path(shards)}: {held} {are(result.samples)} sound{skipped}; {labels}")
         show_quality(result.quality)
 
 

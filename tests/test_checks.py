@@ -235,3 +235,17 @@ def test_bad_index_names_the_first_triangle_and_how_many_there_are() -> None:
     assert str(one) == "triangles: triangle 1 is [0, 1, 9], expected indices of 0 to 2"
     two = checks.bad_index([[-1, 1, 2], [0, 1, 9]], 3, "uv_triangles")
     assert str(two) == "uv_triangles: triangle 0 is [-1, 1, 2], expected indices of 0 to 2 (2 such triangles)"
+
+
+def test_check_several_refuses_what_is_no_list_of_names() -> None:
+    checks.check_several(("a",), "names")
+    assert_refused("names: 'a', expected a list of names, such as ['a']", checks.check_several, "a", "names")
+    assert_refused("names: b'a', expected a list of names", checks.check_several, b"a", "names")
+    assert_refused("names: 5, expected a list of names", checks.check_several, 5, "names")
+    assert_refused("names: None, expected a list of names", checks.check_several, None, "names")
+
+
+def test_true_or_false_refuses_words_and_numbers() -> None:
+    assert checks.true_or_false(np.True_, "flip") is True and checks.true_or_false(False, "flip") is False
+    for value in ("no", 0, None, [True]):
+        assert_refused(f"flip: {value!r}, expected True or False", checks.true_or_false, value, "flip")

@@ -7,7 +7,7 @@ Lengths in a shape are numbers; a name such as "B" or None stands for any length
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -276,9 +276,23 @@ def choice(value: Any, name: str, allowed: Sequence[Any]) -> Any:
 
 
 def check_several(value: Any, name: str) -> None:
-    """Raise InputError for a single text where several names are expected: its letters would be taken for them."""
-    if isinstance(value, str):
-        raise InputError(f"{name}: {shown(value)}, expected a list of names, such as [{shown(value)}]")
+    """Raise InputError unless several values are given: the letters of a single text would be taken for them."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        example = f", such as [{shown(value)}]" if isinstance(value, str) else ""
+        raise InputError(f"{name}: {shown(value)}, expected a list of names{example}")
+
+
+def check_instance(value: Any, name: str, kind: type, example: str) -> None:
+    """Raise InputError unless `value` is of a class of uvgen's, of which `example` shows how one is made."""
+    if not isinstance(value, kind):
+        raise InputError(f"{name}: {shown(value)}, expected {kind.__name__}, such as {example}")
+
+
+def true_or_false(value: Any, name: str) -> bool:
+    """A bool, NumPy's too, as Python's own; InputError for all else: "no" and "false" would count as True."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise InputError(f"{name}: {shown(value)}, expected True or False")
+    return bool(value)
 
 
 def picture_size(size: Any) -> tuple[int, int]:

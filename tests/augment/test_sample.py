@@ -282,11 +282,13 @@ def test_apply_with_bad_arguments_raises(model) -> None:
     image, flip = np.zeros((SIZE, SIZE, 3), np.uint8), AugmentationDraw(SIZE, flip=True)
     position_map, _ = label(model, CROP)
     for expected, call in {
-        r"image: uint8 \(64, 64, 3\), expected \(32, 32, 3\)": lambda: apply(AugmentationDraw(32), image),
+        r"image: uint8 \(64, 64, 3\), expected uint8 of shape \(32, 32, 3\): the draw's size": lambda: apply(
+            AugmentationDraw(32), image
+        ),
         r"other: uint8 \(3, 3\), expected uint8 of shape \(1\+, 1\+, 3\)": lambda: apply(
             flip, image, other=image[:3, :3, 0]
         ),
-        r"image: float32 .*, expected uint8 of shape \(h, w, 3\)": lambda: apply(flip, image.astype(np.float32)),
+        r"image: float32 .*, expected uint8 of shape \(64, 64, 3\)": lambda: apply(flip, image.astype(np.float32)),
         "out: shares memory with the image": lambda: apply(flip, image, image_out=image),
         "out: shares memory with the position map": lambda: move_map(
             AugmentationDraw(SIZE), position_map, out=position_map

@@ -131,7 +131,7 @@ def test_other_sample_is_any_but_the_sample_itself() -> None:
         for number in range(n):
             found = {
                 AugmentationDraw(8, occluders=(image,), other=u).other_sample(number, n)
-                for u in np.linspace(0, 0.9999, 50)
+                for u in (*np.linspace(0, 0.9999, 50), 1)
             }
             assert found == set(range(n)) - {number}
     assert AugmentationDraw(8, occluders=(image,)).other_sample(0, 1) is None

@@ -45,6 +45,7 @@ _HUGE = "9" * 23
     ("predict {file} a --out b --write , --draw none", "--write names no files and --draw is none, expected one of "),
     ("predict {file} a --out b --boxes {file} --crop whole", "--boxes and --crop whole exclude each other"),
     ("register a --out b --max-error nan", "--max-error: nan, expected a finite number"),
+    ("merge a --out b --shard-size 0", "--shard-size: 0, expected a whole number from 1 to 1048576"),
     *((f"{line} --seed {_HUGE}", f"--seed: {_HUGE}, expected a whole number from -9223372036854775808 to 92233720") for
       line in ("build --out a", "augment a --out b", "synth --count 1 --out a", "split a --fractions b=1",
                "evaluate --pred a --truth b", "preview a --out b.png")),

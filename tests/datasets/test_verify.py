@@ -83,3 +83,12 @@ def test_verify_names_a_sample_whose_name_cannot_be_printed(shards: Path, name: 
     edit_index(shards, fit)
     (problem,) = verify_shards(shards).problems
     assert "IBUG-00000.h5: a sample is called" in problem and problem.isprintable()
+
+
+def test_verify_asks_whether_a_shard_is_cut_short_only_if_it_is_shorter(shards: Path) -> None:
+    path = shards / "IBUG-00000.h5"
+    data = path.read_bytes()
+    for content, ending in ((data + b"x", f"{len(data) + 1} bytes, expected {len(data)}"), (data[:-1], "; cut short?")):
+        path.write_bytes(content)
+        (problem,) = verify_shards(shards).problems
+        assert problem.endswith(ending)

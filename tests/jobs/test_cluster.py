@@ -337,8 +337,9 @@ def test_ray_address_at_which_nothing_listens_is_refused_at_once() -> None:
 
 def test_running_on_of_bad_arguments_raises() -> None:
     for arguments, message in (
-        (("slurm",), r"backend: 'slurm', expected one of 'local', 'dask', 'ray'"),
-        (("local", "tcp://x:1"), r"address: 'tcp://x:1' is of no use with backend 'local'"),
+        (("slurm",), r"backend: 'slurm', expected 'local', 'dask' or 'ray'"),
+        (("local", "tcp://x:1"), r"address: 'tcp://x:1', expected None with backend 'local'; choose 'dask' or 'ray'"),
+        (("dask", 5), r"address: 5, expected text such as 'tcp://10.0.0.1:8786', or None"),
     ):
         with pytest.raises(InputError, match=message), cluster.running_on(*arguments):
             pass

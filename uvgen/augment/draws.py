@@ -133,7 +133,7 @@ class AugmentationDraw:
         """Which of n samples the "image" occluders over sample `number` show: another one, None if there is none."""
         if not self.needs_other or n < 2:
             return None
-        other = int(self.other * (n - 1))
+        other = min(int(self.other * (n - 1)), n - 2)  # a draw that others wrote may have 1
         return other + (other >= number)
 
     def to_json(self) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from uvgen.augment import kernels
 from uvgen.augment.colors import change_colors
 from uvgen.augment.draws import FILLS, SHAPES, AugmentationDraw, Occluder
-from uvgen.checks import check_array, check_bytes, float64_array, out_buffer
+from uvgen.checks import check_bytes, float64_array, out_buffer
 from uvgen.errors import InputError
 from uvgen.images.warp import warp_image
 from uvgen.maps.labels import check_map, move_landmarks, move_map
@@ -88,7 +88,7 @@ def apply(
             f"draw: turns the face by {draw.yaw_deg:.1f}° and {draw.pitch_deg:.1f}°, which needs the whole photograph; "
             "expected a draw without yaw_deg and pitch_deg; `uvgen build --augment FILE` and turn_face do it"
         )
-    check_array(image, "image", (draw.size, draw.size, 3), note="the draw's size")
+    check_bytes(image, "image", (draw.size, draw.size, 3), note="the draw's size")
     crop, _ = crop_augmented(image, np.eye(3), draw, other=other, filter=filter, out=image_out)
     move = draw.similarity, draw.size
     moved_map = moved_landmarks = None

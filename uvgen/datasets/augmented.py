@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from uvgen.augment.values import Augmentation
-from uvgen.checks import number_in, seed_number
+from uvgen.checks import check_instance, number_in, seed_number
 from uvgen.datasets.augmented_worker import AugmentJob, CopyTask
 from uvgen.datasets.config import MAX_COPIES, CopyConfig, DatasetConfig
 from uvgen.datasets.make_shards import BuildResult, NewSet, make_shards
@@ -98,9 +98,12 @@ def augment_shards(
     >>> result = uvgen.augment_shards("shards/", "augmented/", "prnet", copies=2)
     >>> result.samples
     """
-    source, out = Path(os.path.abspath(data_folder(source))), output_folder(out)
     check_run(run)
     check_on_error(on_error)
+    if isinstance(augmentation, str):
+        augmentation = Augmentation.preset(augmentation)
+    check_instance(augmentation, "augmentation", Augmentation, "'prnet', or uvgen.Augmentation(flip=0.5)")
+    source, out = Path(os.path.abspath(data_folder(source))), output_folder(out)
     check_output(out, overwrite=overwrite)
     copies = number_in(copies, "copies", 1, MAX_COPIES, whole=True)
     seed = seed_number(seed)
@@ -109,8 +112,6 @@ def augment_shards(
     index = Index.read(source)
     built = DatasetConfig.of_index(index, source)
     check_source_shards(source, index, built)
-    if isinstance(augmentation, str):
-        augmentation = Augmentation.preset(augmentation)
     augmentation.check_crops()
     if model is None and built.build.has_parameters and (augmentation.flip or built.build.targets):
         model = builtin_of(built)

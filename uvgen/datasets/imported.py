@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from uvgen.checks import check_instance
 from uvgen.datasets.build import constants_of, describe_plan, hash_of_weights
 from uvgen.datasets.config import LARGEST_SIDE, SMALLEST_SIDE, BuildConfig, DatasetConfig
 from uvgen.datasets.imported_worker import ImportJob, hash_of_files
@@ -121,6 +122,8 @@ def import_maps(
     check_on_error(on_error)
     check_layout(layout)
     check_limit(limit)
+    config = BuildConfig() if config is None else config
+    check_instance(config, "config", BuildConfig, "uvgen.BuildConfig(size=224)")
     if isinstance(scale, str) and scale in {f"{divisor:g}" for divisor in DIVISORS}:
         scale = float(scale)  # as they were named before numbers were taken
     check_scale("px" if scale is None else scale)
@@ -152,7 +155,7 @@ def import_maps(
     size, uv_size = _sizes(samples, layout, scale)
     normalization = Normalization.of_scale(scale, size)
     config = replace(
-        config or BuildConfig(), size=size, uv_size=uv_size, convention=convention, maps_from=layout,
+        config, size=size, uv_size=uv_size, convention=convention, maps_from=layout,
         maps_scale=normalization.scale[0], maps_offset=normalization.offset[0], jitter=0.0, maps="stored",
     )  # fmt: skip
     config.check()

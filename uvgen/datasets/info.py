@@ -20,7 +20,7 @@ from uvgen.described import described
 from uvgen.geometry import wrapped_deg
 from uvgen.shards.index import Index, data_folder
 from uvgen.shards.reader import ShardReader
-from uvgen.storage.objects import said
+from uvgen.storage.objects import shown_path
 
 YAW_STEP_DEG = 15
 """Width of the yaw bins, which begin at multiples of it."""
@@ -78,7 +78,7 @@ class DatasetInfo:
     def to_plain(self) -> dict[str, Any]:
         """The result as `uvgen info --json` prints it."""
         return {
-            "folder": said(self.folder),
+            "folder": shown_path(self.folder),
             "uvgen": self.uvgen,
             "samples": self.samples,
             "missing": self.missing,

@@ -23,7 +23,7 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
 from uvgen.shards.index import Index, SkippedSample
 from uvgen.shards.stored import is_at_hand
-from uvgen.storage.objects import said, url_of
+from uvgen.storage.objects import shown_path, url_of
 from uvgen.wording import count, have, none_can_be, typed
 
 Unit = TypeVar("Unit", bound=ShardUnit)
@@ -169,13 +169,13 @@ def make_shards(
     else:
         warnings = [
             *warnings,
-            f"labels were not compared with annotations: `uvgen info {typed(said(out))}` fetches the shards",
+            f"labels were not compared with annotations: `uvgen info {typed(shown_path(out))}` fetches the shards",
         ]
     if model is not None:
         warnings = [*warnings, *model_warnings(model)]
     warnings = [*warnings, *_noticed(record.remarks, config.build.exif)]
     paths = [out / entry.file for entry in sorted(index.shards, key=lambda entry: entry.file) if entry.samples]
-    files = tuple(path if url_of(out) is None else said(path) for path in paths)
+    files = tuple(path if url_of(out) is None else shown_path(path) for path in paths)
     size_bytes = sum(entry.size_bytes for entry in index.shards)
     seconds = time.perf_counter() - started
     skipped = tuple(index.skipped)

@@ -14,6 +14,7 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from uvgen.checks import check_several, shown
 from uvgen.datasets.config import UNSTATED, DatasetConfig
 from uvgen.datasets.fields import known_layouts, required_fields
 from uvgen.datasets.make_shards import BuildResult, NewSet, make_shards
@@ -187,7 +188,12 @@ def merge_shards(
     >>> uvgen.merge_shards("shards/", "train/", split="train").samples
     >>> uvgen.merge_shards("shards/", "larger/", shard_size=4096).samples
     """
-    sources = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
+    if isinstance(sources, str | os.PathLike):
+        sources = [sources]
+    check_several(sources, "sources")
+    sources = list(sources)
+    if wrong := [source for source in sources if not isinstance(source, str | os.PathLike)]:
+        raise InputError(f"sources: {shown(wrong[0])}, expected folders of data sets")
     if not sources:
         raise InputError("sources: none, expected folders of data sets")
     folders = [Path(os.path.abspath(data_folder(source))) for source in sources]

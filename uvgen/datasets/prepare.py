@@ -27,7 +27,7 @@ from uvgen.datasets.export.folder import ExportRecord, Written, check_export_fol
 from uvgen.datasets.splits import train_and_val
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError, UvgenError
-from uvgen.fitting.detectors import DETECTORS, Detector, FaceDetector, as_detector, detector_settings
+from uvgen.fitting.detectors import Detector, FaceDetector, as_detector, detector_settings
 from uvgen.fitting.photographs import find_photographs
 from uvgen.fitting.tasks import Photograph
 from uvgen.fitting.worker import open_table
@@ -152,9 +152,7 @@ def prepare_deep3d(
     quality = number_in(quality, "quality", 1, 100, whole=True)
     if detections is None and detector is None:
         raise InputError("detections: none, and no detector, expected one of them")
-    chosen = as_detector(detector)
-    if chosen is not None:
-        choice(chosen.name, "detector", tuple(DETECTORS))
+    chosen = as_detector(detector, auto=False)
     root, out = Path(os.path.abspath(images)), Path(os.path.abspath(out))
     check_out(out)
     check_export_folder(out, overwrite=overwrite)

@@ -25,7 +25,7 @@ from uvgen.shards.stored import shard_anew
 from uvgen.storage.files import sha256_file
 from uvgen.storage.isolated import Hdf5Process
 from uvgen.storage.names import printable
-from uvgen.storage.objects import said
+from uvgen.storage.objects import shown_path
 from uvgen.storage.reading import irregular
 from uvgen.wording import typed
 
@@ -72,13 +72,13 @@ def shard_problems(
     try:
         path = shard_anew(folder, entry)
     except DatasetError as error:
-        return [str(error).removeprefix(f"{said(folder / entry.file)}: ")]
+        return [str(error).removeprefix(f"{shown_path(folder / entry.file)}: ")]
     if not path.exists():
         return ["missing"]
     if (kind := irregular(path.stat().st_mode)) is not None:
         return [f"{kind}, expected a file"]
-    if path.stat().st_size != entry.size_bytes:
-        return [f"{path.stat().st_size} bytes, expected {entry.size_bytes}; cut short?"]
+    if (size := path.stat().st_size) != entry.size_bytes:
+        return [f"{size} bytes, expected {entry.size_bytes}{'; cut short?' if size < entry.size_bytes else ''}"]
     if sha256_file(path) != entry.sha256:
         return ["its SHA-256 is not the one in the index; damaged or changed"]
     try:

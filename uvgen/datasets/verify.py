@@ -28,7 +28,7 @@ from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.isolated import Hdf5Process
 from uvgen.storage.names import brief, printable
 from uvgen.storage.objects import listed as stored_names
-from uvgen.storage.objects import said, url_of
+from uvgen.storage.objects import shown_path, url_of
 from uvgen.storage.reading import irregular, max_bytes
 from uvgen.wording import are, count
 
@@ -126,9 +126,9 @@ def verify_shards(
     ()
     """
     started = time.perf_counter()
+    check_run(run)
     folder = data_folder(path)
     index = Index.read(folder)
-    check_run(run)
     if model is not None:
         model = as_model(model, untrusted=untrusted)
         check_model(model, folder, DatasetConfig.of_index(index, folder))
@@ -144,7 +144,7 @@ def verify_shards(
             progress(checked.entry.samples)
     problems += [f"{folder / task.entry.file}: {what}" for task in tasks for what in found[task.entry.file]]
     paths = [folder / entry.file for entry in index.shards if entry.samples]
-    files = tuple(path if url_of(folder) is None else said(path) for path in paths)
+    files = tuple(path if url_of(folder) is None else shown_path(path) for path in paths)
     quality = None if problems else label_quality(open_shards(folder, untrusted=untrusted), model)
     seconds = time.perf_counter() - started
     return VerifyResult(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.checks import choice
+from uvgen.checks import check_instance, choice
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError, UvgenError
 from uvgen.evaluation.accumulate import Evaluation, EvaluationResult, chosen_scores
@@ -210,7 +210,8 @@ def evaluate_predictions(
     if protocol is not None:
         scores = PROTOCOLS[protocol].scores
     chosen = chosen_scores(SCORES if scores == ALL else scores)
-    reading = reading or Reading()
+    reading = Reading() if reading is None else reading
+    check_instance(reading, "reading", Reading, "uvgen.evaluation.predictions.Reading(scale='size')")
     reading.check()
     loaded = None if model is None else as_model(model, untrusted=untrusted)
     true = open_truth(truth, model=loaded, split=split, untrusted=untrusted)

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from uvgen.checks import check_instance
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
 from uvgen.evaluation.network import NetworkOptions, check_network_file, hash_network
@@ -137,12 +138,16 @@ def predict_photographs(
     """
     started = time.perf_counter()
     check_run(run)
+    check_instance(options, "options", PredictOptions, "uvgen.PredictOptions(write=['map'])")
+    asked = as_detector(detector)
     is_whole = options.crop == "whole"
     if boxes is not None and (landmarks is not None or is_whole):
         raise InputError(f"boxes: given with {'landmarks' if landmarks is not None else 'crop = whole'}, expected one")
     if is_whole and landmarks is not None:
         raise InputError("landmarks: given with crop = whole, which looks for no faces; expected one")
-    network_options = network_options or NetworkOptions()
+    if network_options is None:
+        network_options = NetworkOptions()
+    check_instance(network_options, "network_options", NetworkOptions, "uvgen.NetworkOptions(pixels='bytes')")
     network_options.check()
     root, target, file = (Path(os.path.abspath(path)) for path in (images, out, network))
     INDEX.check_folder(target)
@@ -158,7 +163,7 @@ def predict_photographs(
         ]
     where = None if landmarks is None else Path(os.path.abspath(landmarks))
     table_file = None if boxes is None else Path(os.path.abspath(boxes))
-    found, notice, disputed = as_detector(detector), "", dict[Path, str]()
+    found, notice, disputed = asked, "", dict[Path, str]()
     if boxes is None and not is_whole:
         table = open_table(where)
         marked, disputed = which_are_marked(photographs, where, table)

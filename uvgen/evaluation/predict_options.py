@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.checks import check_several, choice
+from uvgen.checks import check_several, choice, shown
 from uvgen.errors import InputError
 from uvgen.fitting.options import FACES
 from uvgen.images.crop import CROP_METHODS
@@ -74,8 +74,11 @@ class PredictOptions:
         ):  # fmt: skip
             choice(value, name, allowed)
         check_several(self.write, "write")
-        for item in self.write:
+        written = tuple(self.write)
+        for item in written:
             choice(item, "write", tuple(WRITTEN))
+        object.__setattr__(self, "write", tuple(dict.fromkeys(written)))
+        if self.draw is not None and not callable(self.draw):
+            raise InputError(f"draw: {shown(self.draw)}, expected a function such as uvgen.draw_alignment, or None")
         if not self.write and self.draw is None:
             raise InputError("write: nothing, and no drawing, expected one of them")
-        object.__setattr__(self, "write", tuple(dict.fromkeys(self.write)))

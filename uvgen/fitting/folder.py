@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from uvgen.checks import check_instance
 from uvgen.described import described
 from uvgen.errors import DatasetError, DependencyError, InputError, to_install
 from uvgen.fitting.detectors import AUTO, DETECTORS, FaceDetector, as_detector, used_detector
@@ -132,6 +133,8 @@ def fit_photographs(
     """
     started = time.perf_counter()
     check_run(run)
+    check_instance(options, "options", FitOptions, "uvgen.FitOptions(refine=True)")
+    asked = as_detector(detector)
     root, out = Path(os.path.abspath(images)), Path(os.path.abspath(out))
     check_fit_folder(out)
     begin("listing photographs")
@@ -140,9 +143,7 @@ def fit_photographs(
     table = open_table(where)  # before any work
     marked, disputed = which_are_marked(photographs, where, table)
     stated = INDEX.stated_detector(out, overwrite=overwrite)
-    chosen, notice = choose_detector(
-        as_detector(detector), stated, some=any(marked), all_marked=all(marked), place=place_of(where)
-    )
+    chosen, notice = choose_detector(asked, stated, some=any(marked), all_marked=all(marked), place=place_of(where))
     opened = as_model(model, untrusted=untrusted)
     if options.refine and opened.albedo_mean is None:
         raise InputError(f"model: {opened.name} has no albedo, expected one with it; do not refine")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from uvgen.checks import choice, number_in
+from uvgen.checks import choice, number_in, true_or_false
 from uvgen.errors import InputError
 from uvgen.fitting.landmarks import JAWS
 from uvgen.samples.read import EXIF
@@ -52,6 +52,8 @@ class FitOptions:
         choice(self.faces, "faces", FACES)
         choice(self.jaw, "jaw", JAWS)
         choice(self.exif, "exif", EXIF)
+        object.__setattr__(self, "same_person", true_or_false(self.same_person, "same_person"))
+        object.__setattr__(self, "refine", true_or_false(self.refine, "refine"))
         if self.same_person and self.faces == "all":
             raise InputError("same_person: with faces = all, expected largest: others in the pictures are other people")
         if self.max_residual is not None:

@@ -13,7 +13,7 @@ from tempfile import mkstemp
 from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
-from uvgen.checks import number_in
+from uvgen.checks import choice, number_in, shown
 from uvgen.errors import DatasetError, InputError, UvgenError, WorkerError
 from uvgen.jobs.host import Assignment, Machine, differing, end_hosts, probe, serve, versions
 from uvgen.parallel.engine import Engine, Event
@@ -36,7 +36,7 @@ _engine: ContextVar[Engine | None] = ContextVar("_engine", default=None)
 
 @contextmanager
 def running_on(backend: str = "local", address: str | None = None, *, workers: int | None = None) -> Iterator[None]:
-    """Run functions that take `workers` on a cluster within the block; the bytes are the same.
+    """Run functions that take `run` on a cluster within the block; the bytes are the same.
 
     Each task runs in a process of its own there, as on this machine: a process that is killed or hangs costs one try of
     its task, and a machine that is lost costs one try of each task that it was working on. All machines must see the
@@ -51,12 +51,12 @@ def running_on(backend: str = "local", address: str | None = None, *, workers: i
         this machine's processors is started and ends with the block.
     workers : int, optional
         How many tasks run at a time; by default as many as the cluster has room for. It replaces the `workers` of the
-        functions called within the block.
+        `RunOptions` that functions within the block get.
 
     Raises
     ------
     InputError
-        If `backend` is unknown, `workers` is below 1, or an address is given for "local".
+        If `backend` is unknown, `address` is no text, `workers` is below 1, or an address is given for "local".
     DependencyError
         If the engine is not installed.
     WorkerError
@@ -67,13 +67,14 @@ def running_on(backend: str = "local", address: str | None = None, *, workers: i
     >>> with uvgen.running_on("dask", "tcp://10.0.0.1:8786"):  # doctest: +SKIP
     ...     uvgen.build_shards("300W_LP/", "shards/", model="bfm.h5")
     """
-    if backend not in BACKENDS:
-        raise InputError(f"backend: {backend!r}, expected one of {', '.join(map(repr, BACKENDS))}")
+    choice(backend, "backend", BACKENDS)
+    if not isinstance(address, str | None):
+        raise InputError(f"address: {shown(address)}, expected text such as 'tcp://10.0.0.1:8786', or None")
     if workers is not None:
         workers = number_in(workers, "workers", 1, whole=True)
     if backend == "local":
         if address is not None:
-            raise InputError(f"address: {address!r} is of no use with backend 'local'; choose 'dask' or 'ray'")
+            raise InputError(f"address: {address!r}, expected None with backend 'local'; choose 'dask' or 'ray'")
         yield
         return
     engine: Engine

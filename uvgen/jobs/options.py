@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from uvgen.checks import choice, number_in, plain_number, shown
+from uvgen.checks import check_instance, choice, number_in, plain_number, shown
 from uvgen.errors import InputError
 
 
@@ -52,8 +52,7 @@ class RunOptions:
 
 def check_run(run: object) -> None:
     """Raise InputError for what is no `RunOptions`, such as a number of processes."""
-    if not isinstance(run, RunOptions):
-        raise InputError(f"run: {shown(run)}, expected RunOptions, such as uvgen.RunOptions(workers=8)")
+    check_instance(run, "run", RunOptions, "uvgen.RunOptions(workers=8)")
 
 
 def check_on_error(on_error: str) -> None:

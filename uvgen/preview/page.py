@@ -34,6 +34,7 @@ from uvgen.preview.sample_view import SampleView
 from uvgen.preview.selection import numbers_of, spread
 from uvgen.preview.target_panels import target_panels
 from uvgen.progress import advance, begin
+from uvgen.samples.selection import checked_names
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.names import brief
 
@@ -218,6 +219,7 @@ def contact_sheet(
         If the set is empty, holds no maps and was opened without a model, or lacks a named sample or the targets.
     """
     check_several(names, "names")
+    checked_names(names, "names")
     number_in(n_samples, "n_samples", 1, MOST, whole=True)
     number_in(len(names), "names", 0, MOST, "samples")
     if every is not None:

@@ -27,6 +27,7 @@ from uvgen.preview.panels import dense_panel, landmark_panel, map_panel
 from uvgen.preview.sample_view import SampleView
 from uvgen.preview.selection import numbers_of, spread
 from uvgen.progress import begin
+from uvgen.samples.selection import checked_names
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.names import brief
 from uvgen.storage.npy import as_float64, read_npy_file
@@ -151,6 +152,7 @@ def render_predictions(
     check_picture_name(path)
     check_scale(scale)
     check_several(names, "names")
+    checked_names(names, "names")
     number_in(n_samples, "n_samples", 1, MOST, whole=True)
     number_in(len(names), "names", 0, MOST, "samples")
     reader = open_shards(shards, untrusted=untrusted)

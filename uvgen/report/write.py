@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen._version import __version__
-from uvgen.checks import number_in
+from uvgen.checks import check_instance, number_in
 from uvgen.datasets.open import check_model, open_shards, own_model
 from uvgen.datasets.quality.summary import LabelQuality, label_quality
 from uvgen.datasets.verify import VerifyResult, verify_shards
@@ -160,6 +160,10 @@ def write_report(
     if worst is not None:
         worst = number_in(worst, "worst", 0, whole=True)
     check_run(run)
+    if evaluation is not None:
+        check_instance(
+            evaluation, "evaluation", EvaluationReport, "uvgen.evaluate_predictions('predictions/', 'shards/')"
+        )
     out = Path(os.path.abspath(out))
     check_report_folder(out, overwrite=overwrite)
     reader = open_shards(shards, untrusted=untrusted)

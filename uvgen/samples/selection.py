@@ -5,9 +5,9 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from uvgen.checks import number_in
+from uvgen.checks import number_in, shown, true_or_false
 from uvgen.errors import InputError
 from uvgen.samples.find import Sample, same_name
 from uvgen.samples.image_folders import IMAGE_SUFFIXES
@@ -42,7 +42,7 @@ class SampleSelection:
     Raises
     ------
     InputError
-        If `limit` is out of range.
+        If `limit` is out of range, or a value is of another type.
 
     Examples
     --------
@@ -56,6 +56,10 @@ class SampleSelection:
     limit: int | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "flip", true_or_false(self.flip, "flip"))
+        if self.names is not None:
+            object.__setattr__(self, "names", checked_names(self.names, "names"))
+        object.__setattr__(self, "exclude", checked_names(self.exclude, "exclude"))
         check_limit(self.limit)
 
     def of(self, samples: Iterable[OfSample]) -> list[OfSample]:
@@ -71,6 +75,19 @@ def check_limit(limit: int | None) -> None:
     """Raise InputError unless `limit` can be how many samples to take, or None for all: -1 would leave the last out."""
     if limit is not None:
         number_in(limit, "limit", 1, unit="samples", whole=True)
+
+
+def checked_names(names: Any, argument: str) -> tuple[str, ...] | str | os.PathLike[str]:
+    """The path of a list of names as it is, names as a tuple, which can be read more than once; InputError otherwise.
+
+    `argument` is what the names are given as.
+    """
+    if isinstance(names, (str, os.PathLike)):
+        return names
+    listed = tuple(names) if isinstance(names, Iterable) and not isinstance(names, bytes) else None
+    if listed is None or not all(isinstance(name, str) for name in listed):
+        raise InputError(f"{argument}: {shown(names)}, expected names of samples, or a text file of them, one per line")
+    return listed
 
 
 def select_samples(samples: Iterable[OfSample], names: Names) -> list[OfSample]:
@@ -146,7 +163,8 @@ def _numbers(there: Sequence[str], names: Names) -> list[int]:
     """As `find_names`; perhaps none."""
     keys = [same_name(name) for name in there]
     known = set(keys)
-    given: Iterable[str] = read_names(names) if isinstance(names, (str, os.PathLike)) else names
+    listed = checked_names(names, "names")
+    given: Iterable[str] = listed if isinstance(listed, tuple) else read_names(listed)
     lines, exact = {line.rstrip("\r\n") for line in given}, set(there)
     spelled = lines & exact  # two names may differ in how accents are composed alone
     wanted = {_listed(line, known) for line in lines - exact} - {""}

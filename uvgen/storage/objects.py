@@ -90,7 +90,7 @@ def url_of(path: str | os.PathLike[str]) -> str | None:
     return f"{scheme}://{rest}" if found and scheme in SCHEMES and rest else None
 
 
-def said(path: str | os.PathLike[str]) -> str:
+def shown_path(path: str | os.PathLike[str]) -> str:
     """A path as it is shown in messages: its URL, if it stands for one."""
     return url_of(path) or os.fspath(path)
 

@@ -89,6 +89,11 @@ class FaceDetector:
     weights : path-like, optional
         File with its weights, if it has none of its own or others are to be used.
 
+    Raises
+    ------
+    InputError
+        If there is no detector of this name, or `weights` is no path.
+
     Examples
     --------
     >>> detector = uvgen.FaceDetector("mediapipe", "face_landmarker.task")
@@ -99,6 +104,9 @@ class FaceDetector:
     weights: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
+        choice(self.name, "name", (AUTO, *DETECTORS))
+        if not isinstance(self.weights, (str, os.PathLike, type(None))):
+            raise InputError(f"weights: {shown(self.weights)}, expected the path of a file, or None")
         if self.weights is not None:  # workers may have another working folder
             object.__setattr__(self, "weights", Path(os.path.abspath(self.weights)))
 
@@ -107,13 +115,17 @@ class FaceDetector:
         return open_detector(self.name, None if self.weights is None else Path(self.weights))
 
 
-def as_detector(value: object) -> FaceDetector | None:
-    """A caller's argument `detector`, which may be one, its name, or None; InputError for anything else."""
-    if value is None or isinstance(value, FaceDetector):
-        return value
-    if not isinstance(value, str):
+def as_detector(value: object, *, auto: bool = True) -> FaceDetector | None:
+    """A caller's argument `detector`, which may be one, its name, or None for none; InputError for anything else.
+
+    `auto` says whether the first one that is installed will do.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, str | FaceDetector):
         raise InputError(f"detector: {shown(value)}, expected its name, a FaceDetector, or None")
-    return FaceDetector(value)
+    choice(value if isinstance(value, str) else value.name, "detector", (AUTO,) * auto + tuple(DETECTORS))
+    return FaceDetector(value) if isinstance(value, str) else value
 
 
 def used_detector(chosen: FaceDetector | None, notice: str, sources: Collection[str]) -> tuple[str | None, str]:

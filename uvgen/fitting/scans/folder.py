@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from uvgen.checks import check_instance
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
 from uvgen.fitting.detectors import FaceDetector, as_detector, used_detector
@@ -134,12 +135,13 @@ def register_scans(
     """
     started = time.perf_counter()
     check_run(run)
+    check_instance(options, "options", RegisterOptions, "uvgen.RegisterOptions(format='glb')")
     root, out = Path(os.path.abspath(scans)), Path(os.path.abspath(out))
     INDEX.check_folder(out)
     where = None if landmarks is None else Path(os.path.abspath(landmarks))
     if where is not None and not where.is_dir():
         raise InputError(f"{where}: {'a file' if where.exists() else 'no such folder'}, expected a folder of landmarks")
-    chosen = as_detector(detector)
+    chosen = as_detector(detector, auto=False)
     notice = "" if chosen is None else chosen.open().notice  # an error comes before any work
     begin("listing scans")
     found = find_scans(root, out)

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from uvgen.checks import check_instance
 from uvgen.described import described
 from uvgen.errors import DatasetError
 from uvgen.fitting.detectors import AUTO, FaceDetector, as_detector, used_detector
@@ -135,6 +136,8 @@ def fit_video(
     """
     started = time.perf_counter()
     check_run(run)
+    check_instance(options, "options", VideoOptions, "uvgen.VideoOptions(smoothness=2)")
+    asked = as_detector(detector)
     root, out = Path(os.path.abspath(video)), Path(os.path.abspath(out))
     check_fit_folder(out)
     check_kind(out, video=True, overwrite=overwrite)
@@ -151,7 +154,7 @@ def fit_video(
     marked = [marks_of(job, table, one) for one in videos]
     stated = INDEX.stated_detector(out, overwrite=overwrite)
     chosen, notice = choose_detector(
-        as_detector(detector),
+        asked,
         stated,
         some=any(some for some, _ in marked),
         all_marked=all(each for _, each in marked),

@@ -185,7 +185,6 @@ def _read(tools: FaceTools[VideoJob], video: Photograph, scratch: Path, state: s
     noted = _noted(journal)
     found, lines = list[_Found](), list[list[Any]]()
     last, change, thumbnail = None, 0.0, None
-    missing = ""
     frames = frames_of(job, video, job.options.fps)
     while True:
         try:
@@ -213,7 +212,6 @@ def _read(tools: FaceTools[VideoJob], video: Photograph, scratch: Path, state: s
                 write_file(picture, frame.picture())
             lines.append([frame.number, one] if isinstance(one, str) else one.plain())
         if isinstance(one, str):
-            missing = missing or one
             skips.add(frame.number, one)
         else:
             found.append(one)
