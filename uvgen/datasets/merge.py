@@ -22,7 +22,13 @@ from uvgen.datasets.open import reader_of
 from uvgen.datasets.output_folder import check_output, output_folder
 from uvgen.datasets.quality.label_columns import REPEATED, repeated_names, stated_repeated
 from uvgen.datasets.record import ShardResult
-from uvgen.datasets.source import check_source, check_source_hash, check_unchanged, stored_fields
+from uvgen.datasets.source import (
+    check_source,
+    check_source_constants,
+    check_source_hash,
+    check_unchanged,
+    stored_fields,
+)
 from uvgen.datasets.split_files import split_names
 from uvgen.errors import DatasetError, InputError
 from uvgen.jobs.options import RunOptions, check_run
@@ -199,6 +205,7 @@ def merge_shards(
             raise InputError(f"{out}: is a source, expected another folder for the new shards")
     indexes = [Index.read(folder) for folder in folders]
     config = _common(folders, indexes, shard_size)
+    check_source_constants(folders[0], indexes[0])
     samples = _samples(folders, indexes, names, split, untrusted=untrusted)
     plan = {
         **indexes[0].plan,
@@ -282,10 +289,14 @@ def _samples(
         raise InputError(f"{folders[0]}: holds no samples, expected some")
     counts = Counter(place.name for place in places)
     if twice := [name for name, count in counts.items() if count > 1]:
-        raise InputError(
-            f"sample {brief(twice[0])}: in two of the data sets ({count(len(twice), 'sample')} {are(len(twice))}), "
-            "expected each in only one"
-        )
+        are_twice = f"{count(len(twice), 'sample')} {are(len(twice))}"
+        within = {place.folder for place in places if place.name == twice[0]}
+        if len(within) == 1 and len(set(folders)) == len(folders):
+            raise InputError(
+                f"{within.pop()}: sample {brief(twice[0])} more than once in it ({are_twice}), expected each once; run "
+                "`uvgen verify`"
+            )
+        raise InputError(f"sample {brief(twice[0])}: in two of the data sets ({are_twice}), expected each in only one")
     return sorted(places, key=lambda place: subset_of_shard(place.entry.file))
 
 
