@@ -260,8 +260,9 @@ def find_mirror(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     inner = np.flatnonzero(np.isin(key, edges[:, 1] * n + edges[:, 0]))
     a, b = edges[inner, 0], edges[inner, 1]
     length = np.linalg.norm(vertices[a] - vertices[b], axis=1)
-    on_line = np.maximum(np.abs(x[a]), np.abs(x[b])) / length
-    over_line = np.hypot(x[a] + x[b], np.linalg.norm((vertices[a] - vertices[b])[:, 1:], axis=1)) / length
+    with np.errstate(divide="ignore", invalid="ignore"):  # edges without length come last
+        on_line = np.maximum(np.abs(x[a]), np.abs(x[b])) / length
+        over_line = np.hypot(x[a] + x[b], np.linalg.norm((vertices[a] - vertices[b])[:, 1:], axis=1)) / length
     best = 0
     for k in np.argsort(np.minimum(on_line, over_line), kind="stable")[:_MIRROR_SEEDS].tolist():
         pair = (int(a[k]), int(b[k]))
