@@ -29,7 +29,7 @@ from uvgen.datasets.source import (
     check_unchanged,
     stored_fields,
 )
-from uvgen.datasets.split_files import split_names
+from uvgen.datasets.split_files import find_split
 from uvgen.errors import DatasetError, InputError
 from uvgen.jobs.options import RunOptions, check_run
 from uvgen.progress import advance
@@ -281,7 +281,7 @@ def _samples(
         entries = [entry for entry in index.shards if entry.samples]
         every = [_Place(next(listed), folder, entry, row) for entry in entries for row in range(entry.samples)]
         if split is not None:
-            every = [every[k] for k in find_names(reader.names, split_names(folder, split))]
+            every = [every[k] for k in find_split(folder, split, reader.names)]
         places += every
     if names is not None:
         places = [places[k] for k in find_names([place.name for place in places], names)]

@@ -118,7 +118,7 @@ def _model(file: Hdf5File, group: str, n: int | None = None) -> tuple[NDArray[An
         )
     basis = np.asarray(data.read(), np.float64 if data.dtype.itemsize > 4 else np.float32)
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused where models are checked
-        longest = float(np.sqrt(np.einsum("ij,ij->j", basis, basis, dtype=np.float64)).max(initial=0))
+        longest = float(np.linalg.norm(basis, axis=0).max(initial=0))
         if longest > _LONGEST:  # shorter ones may be of a part of a model
             raise file.refused(
                 f"{group}/model/pcaBasis has a column {longest:.4g} long, expected columns of length 1, which are "
