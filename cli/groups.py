@@ -111,7 +111,11 @@ class SpokenGroup(click.Group):
             formatter.write_dl(rows)
 
 
-_NAMED = {"argument `weights` of FaceDetector": "--detector-model"}
+_NAMED = {
+    "argument `weights` of FaceDetector": "--detector-model",
+    "symmetric=False or the pairs as `mirror`": "--asymmetric",
+    "symmetric=False": "--asymmetric",
+}
 _MENTIONED = re.compile(r"argument `([a-z][a-z0-9_]*)`")
 
 
@@ -215,9 +219,9 @@ def _bad_value(error: click.BadParameter) -> str:
     whole = isinstance(kind, (click.IntRange, click.types.IntParamType))
     text = "a whole number" if whole else "a number"
     if number and (kind.min is not None or kind.max is not None):
-        least, most = (str(end) if isinstance(end, int) else f"{end or 0:g}" for end in (kind.min, kind.max))
-        low = None if kind.min is None else f"above {least}" if kind.min_open else least
-        high = None if kind.max is None else f"below {most}" if kind.max_open else most
+        bound = str if whole else "{:g}".format
+        low = None if kind.min is None else f"{'above ' if kind.min_open else ''}{bound(kind.min)}"
+        high = None if kind.max is None else f"{'below ' if kind.max_open else ''}{bound(kind.max)}"
         if low and high:
             text += f" {'' if kind.min_open else 'from '}{low} {'and' if kind.max_open else 'to'} {high}"
         else:

@@ -134,6 +134,8 @@ def test_merge_puts_sets_together(uvgen, tmp_path, model_path) -> None:
     assert result.exit_code == 0 and "9 samples, 0 skipped" in result.stdout, result.output
     result = uvgen("merge", tmp_path / "AFW", tmp_path / "AFW", "--out", tmp_path / "twice")
     assert result.exit_code == 1 and "in two of the data sets" in result.stderr
+    result = uvgen("merge", tmp_path / "AFW", "--shard-size", 0, "--out", tmp_path / "none")
+    assert result.exit_code == 2 and "--shard-size: 0, expected a whole number from 1 to 1048576;" in result.stderr
     result = uvgen("merge", "--out", tmp_path / "none")
     assert result.exit_code == 2 and "missing SHARDS; see" in result.stderr
 

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 from support.builds import SMALL, assert_equal_samples, by_name, edit_index, file_hashes, have, make
 from support.toy import write_tree
@@ -25,6 +26,7 @@ from uvgen import (
 )
 from uvgen.datasets.merge import _unlike
 from uvgen.errors import DatasetError, InputError, OutputError
+from uvgen.shards.constants import constants_bytes, read_constants, write_constants
 from uvgen.shards.shard import OpenShard
 
 CONFIGS = {
@@ -239,6 +241,35 @@ def test_merge_refuses_what_cannot_be_one_set(plain, tmp_path) -> None:
     with pytest.raises(OutputError, match="choose another"):
         merge_shards(plain, tmp_path / "full")
     assert not (tmp_path / "out").exists()
+
+
+def test_merge_takes_no_constants_that_the_index_does_not_list(plain, tmp_path) -> None:
+    """Their hash in the new set would be of what is there, and `verify` would call it sound."""
+    shutil.copytree(plain, tmp_path / "set")
+    path, mask = tmp_path / "set/constants.npz", np.ones((SMALL.uv_size, SMALL.uv_size), np.float32)
+    write_constants(tmp_path / "set", constants_bytes({**read_constants(plain, SMALL.uv_size), "weight_mask": mask}))
+    with pytest.raises(DatasetError, match=r"constants\.npz: changed; run `uvgen verify --repair"):
+        merge_shards(tmp_path / "set", tmp_path / "out")
+    path.unlink()
+    with pytest.raises(DatasetError, match=r"constants\.npz: missing; run `uvgen verify --repair"):
+        merge_shards(tmp_path / "set", tmp_path / "out")
+    edit_index(tmp_path / "set", lambda content: content.pop("constants_sha256"))
+    with pytest.raises(DatasetError, match=r"dataset\.json: lists no constants\.npz, expected one"):
+        merge_shards(tmp_path / "set", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_merge_says_which_set_has_a_sample_twice(plain, tmp_path) -> None:
+    shutil.copytree(plain, tmp_path / "set")
+
+    def repeat(content) -> None:
+        first, second = content["shards"][:2]
+        names = second["names"].split("\n")
+        second["names"] = "\n".join([first["names"].split("\n")[0], *names[1:]])
+
+    edit_index(tmp_path / "set", repeat)
+    with pytest.raises(InputError, match=r"set: sample AFW/AFW_000_1_0 more than once in it \(1 sample is\)"):
+        merge_shards(tmp_path / "set", tmp_path / "out")
 
 
 def test_merge_of_a_damaged_shard_is_refused_and_leaves_no_copy_of_it(plain, tmp_path) -> None:

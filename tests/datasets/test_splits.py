@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.builds import assert_equal_samples, begun, by_name, file_hashes, have, make
 from support.toy import write_sample
 
-from uvgen import Augmentation, augment_shards, open_shards, select_names, split_shards, verify_shards
+from uvgen import Augmentation, augment_shards, merge_shards, open_shards, select_names, split_shards, verify_shards
 from uvgen.datasets import split_files
 from uvgen.datasets.selection import Criteria
 from uvgen.datasets.split_files import SPLITS, Split, read_splits, write_splits
@@ -220,6 +220,23 @@ def test_open_shards_takes_names_and_list_files(built, tmp_path) -> None:
 def test_open_shards_with_names_that_are_not_there_says_so(shards, options, message) -> None:
     with pytest.raises((InputError, DatasetError), match=message):
         open_shards(shards, **options)
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        ([], r"splits\.json: split train lists no samples, expected one or more; run `uvgen split` again"),
+        (["x"], r"splits\.json: split train: 1 listed sample is not there, first x; .*; run `uvgen split` again"),
+    ],
+)
+def test_a_split_that_does_not_fit_the_set_is_named_with_its_file(shards, tmp_path, samples, message) -> None:
+    write_splits(shards / SPLITS, [Split("train", tuple(samples), {})])
+    with pytest.raises(InputError, match=message):
+        open_shards(shards, split="train")
+    with pytest.raises(InputError, match=message):
+        select_names(shards, Criteria(split="train"))
+    with pytest.raises(InputError, match=message):
+        merge_shards(shards, tmp_path / "out", split="train")
 
 
 def test_open_shards_with_another_split_names_those_that_are_there(shards) -> None:

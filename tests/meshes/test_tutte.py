@@ -216,11 +216,38 @@ def same_place_twice():
     return v, t
 
 
+def with_a_handle():
+    """Two triangles away from each other and from the boundary, gone, and a tube from the one to the other."""
+    v, t = disk(6, 24)
+    a = next(f for f in t.tolist() if set(f) <= set(range(25, 73)))
+    far = [f for f in t.tolist() if set(f) <= set(range(73, 121)) and not near(v, a, f)]
+    b = far[len(far) // 2]
+    b = [b[0], b[2], b[1]]
+    tube = [[a[i], a[j], b[i]] for i, j in ((0, 1), (1, 2), (2, 0))]
+    tube += [[a[j], b[j], b[i]] for i, j in ((0, 1), (1, 2), (2, 0))]
+    kept = [f for f in t.tolist() if f != a and set(f) != set(b)]
+    return v, np.array(kept + tube)
+
+
+def near(v, a, f):
+    return np.linalg.norm(v[a][:, None] - v[f][None], axis=2).min() < 0.5
+
+
+def touching():
+    """A closed surface that shares one vertex with the sheet."""
+    v, t = disk(4, 24)
+    n = len(v)
+    ball = [[0, n, n + 1], [0, n + 1, n + 2], [0, n + 2, n], [n, n + 2, n + 1]]
+    return np.concatenate([v, [[0.1, 0, 1], [0, 0.1, 1], [0.1, 0.1, 1]]]), np.concatenate([t, ball])
+
+
 @pytest.mark.parametrize(
     ("mesh", "word"),
     [
+        (with_a_handle, r"with 1 handle \(a cup has one\), expected a sheet with holes"),
+        (touching, "touch in 1 vertex, one of them 0, expected parts that share edges"),
         (tetrahedron, "no boundary"),
-        (tube, "2 boundaries"),
+        (tube, "2 boundaries, the second longest [0-9]+% of the longest"),
         (two_parts, "2 components, expected one"),
         (unwelded, "merge them"),
         (three_on_an_edge, "expected a mesh that is manifold"),

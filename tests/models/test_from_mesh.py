@@ -67,6 +67,20 @@ def test_vertices_of_no_triangle_keep_their_numbers(files, head) -> None:
     assert (model.mirror[loose] == -1).all() and np.isin(model.uv[loose], alone.uv).all()
 
 
+def test_errors_have_the_file_s_numbers_of_vertices_and_the_command_s_words(uvgen, files, head) -> None:
+    """Vertices of no triangle are left out before the UV are found."""
+    a, b = head.triangles[-1][:2]
+    vertices = head.mean / 1e3
+    vertices[b] = vertices[a]
+    write_obj(files / "whole.obj", vertices, head.triangles, frame="raw")
+    with pytest.raises(InputError, match=rf"whole\.obj: vertices: ({a} and {b}|{b} and {a}) share an edge"):
+        model_from_mesh(files / "whole.obj")
+    write_obj(files / "half.obj", head.mean / 1e3, head.triangles[:-40], frame="raw")
+    result = uvgen("model", "parameterize", files / "half.obj", "--out", files / "half.npy")
+    assert result.exit_code == 1 and "half.obj: triangles: " in result.stderr
+    assert "pass --asymmetric" in result.stderr
+
+
 def test_parameterize_of_mesh_and_scans_makes_a_model_that_spans_them(uvgen, files, head) -> None:
     arguments = ("--landmarks", files / "landmarks.txt", "--scans", files / "scans", "--out", files / "own.h5")
     result = uvgen("model", "parameterize", files / "mean.obj", *arguments)

@@ -118,6 +118,12 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "triangles of floats": (cut(triangles=CONTENT["triangles"] * 1.0), r"triangles is float64 .*expected whole"),
     "basis of another mesh": (cut(expression_basis=np.zeros((4, 7, 3))), r"expression_basis is float64 \(4, 7, 3\)"),
     "weights of other joints": (cut(skinning_weights=np.ones((5, 4 * N))), r"skinning_weights .*expected .*\(4, 324\)"),
+    "weights below 0": (
+        cut(skinning_weights=-CONTENT["skinning_weights"]), "skinning_weights are -.* expected shares of 1 of the 4"
+    ),
+    "weights that are no shares": (
+        cut(skinning_weights=2 * CONTENT["skinning_weights"]), "skinning_weights are .* in sum up to 2, expected shares"
+    ),
     "UV outside": (cut(triangle_uvs=CONTENT["triangle_uvs"] + 1), "triangle_uvs holds NaN or leaves"),
     "UV that are NaN": (cut(triangle_uvs=CONTENT["triangle_uvs"] * np.nan), "triangle_uvs holds NaN"),
     "mirror of other vertices": (cut(mirror_indices=CONTENT["mirror_indices"] + 1), "mirror_indices name 1 to 324"),

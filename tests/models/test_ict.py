@@ -76,6 +76,10 @@ BAD: dict[str, tuple[Callable[[Path], None], str]] = {
     "an expression that is missing": (
         lambda folder: (folder / "jawOpen.obj").unlink(), r"jawOpen\.obj: no such file, expected it: vertex_indices"
     ),
+    "an identity that is missing": (
+        lambda folder: (folder / "identity001.obj").unlink(),
+        r"identity001\.obj: no such file, expected it: there is identity002\.obj",
+    ),
     "an expression of another mesh": (
         edited("jawOpen.obj", lambda text: text.replace("v ", "v 1 1 1\nv ", 1)),
         rf"jawOpen\.obj: {N + 1} vertices, expected {N}, as generic_neutral_mesh",

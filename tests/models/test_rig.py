@@ -140,6 +140,14 @@ def test_joints_are_kept_in_a_model_file_and_in_pickles_and_count_in_the_hash(tm
     ("changes", "message"),
     [
         ({"weights": np.ones((9, 2))}, r"rig_correctives is \(1681, 3, 9\), expected \(9, 3, 9\)"),
+        (
+            {"weights": np.ones((1681, 2))},
+            "rig_weights are 1 to 1, in sum 2 to 2 per vertex, expected shares",
+        ),
+        (
+            {"weights": np.tile([-1, 2], (1681, 1))},
+            "rig_weights are -1 to 2, in sum 1 to 1 per vertex, expected",
+        ),
         ({"weights": np.ones((1681, 3))}, r"rig_weights is \(1681, 3\), expected \(1681, 2\): 2 joints"),
         ({"parents": np.array([0, 0])}, r"rig_parents is \[0, 0\], expected earlier joints, or -1"),
         ({"parents": np.array([-1, 0.5])}, "rig_parents holds NaN, infinity or fractions"),

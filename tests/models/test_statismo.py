@@ -89,6 +89,9 @@ BAD: dict[str, tuple[Callable[[h5py.File], None], str]] = {
         put("shape/model/pcaBasis", np.zeros((243, 7))), r"float64 \(243, 7\), expected numbers \(243, 6\)"
     ),
     "basis of texts": (put("shape/model/pcaBasis", np.zeros((243, 6), "S3")), r"pcaBasis holds \|S3"),
+    "basis times standard deviations": (
+        put("color/model/pcaBasis", np.full((243, 5), 2.0)), "color/model/pcaBasis has a column 31.18 long, expected"
+    ),
     "negative variance": (put("shape/model/pcaVariance", np.full(6, -1.0)), "expected variances"),
     "variances in a matrix": (put("shape/model/pcaVariance", np.ones((2, 3))), r"\(2, 3\), expected a row or column"),
     "many components": (put("shape/model/pcaVariance", np.ones(5000)), "5000 numbers, expected 4096 at most"),

@@ -20,17 +20,16 @@ from uvgen.datasets.naming import shard_file, subset_of_shard
 from uvgen.datasets.open import builtin_of, check_model
 from uvgen.datasets.output_folder import check_output, output_folder
 from uvgen.datasets.record import ShardResult
+from uvgen.datasets.source import check_source_constants
 from uvgen.datasets.targets import remaking_targets
 from uvgen.errors import DatasetError, InputError
 from uvgen.jobs.options import RunOptions, check_on_error, check_run
 from uvgen.maps.mirror import TexelMirror
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
-from uvgen.shards.constants import CONSTANTS, read_constants
+from uvgen.shards.constants import read_constants
 from uvgen.shards.index import Index, ShardEntry, data_folder
-from uvgen.storage.files import has_sha256
 from uvgen.storage.objects import url_of
-from uvgen.storage.reading import max_bytes
 from uvgen.wording import are, count, typed
 
 
@@ -178,12 +177,7 @@ def check_source_shards(source: Path, index: Index, config: DatasetConfig) -> No
             raise DatasetError(
                 f"{path}: {what}; run `uvgen verify --repair {typed(source)}` or the `uvgen build` again"
             )
-    constants = source / CONSTANTS
-    if index.constants_sha256 is not None and not has_sha256(constants, index.constants_sha256, most_bytes=max_bytes()):
-        what = "changed" if constants.exists() else "missing"
-        raise DatasetError(
-            f"{constants}: {what}; run `uvgen verify --repair {typed(source)}` or the `uvgen build` again"
-        )
+    check_source_constants(source, index)
     if index.missing:
         raise DatasetError(
             f"{source}: unfinished, {count(index.missing, 'sample')} {are(index.missing)} missing; run the `uvgen "

@@ -23,8 +23,14 @@ from uvgen.datasets.open import reader_of
 from uvgen.datasets.output_folder import check_output, output_folder
 from uvgen.datasets.quality.label_columns import REPEATED, repeated_names, stated_repeated
 from uvgen.datasets.record import ShardResult
-from uvgen.datasets.source import check_source, check_source_hash, check_unchanged, stored_fields
-from uvgen.datasets.split_files import split_names
+from uvgen.datasets.source import (
+    check_source,
+    check_source_constants,
+    check_source_hash,
+    check_unchanged,
+    stored_fields,
+)
+from uvgen.datasets.split_files import find_split
 from uvgen.errors import DatasetError, InputError
 from uvgen.jobs.options import RunOptions, check_run
 from uvgen.progress import advance
@@ -205,6 +211,7 @@ def merge_shards(
             raise InputError(f"{out}: is a source, expected another folder for the new shards")
     indexes = [Index.read(folder) for folder in folders]
     config = _common(folders, indexes, shard_size)
+    check_source_constants(folders[0], indexes[0])
     samples = _samples(folders, indexes, names, split, untrusted=untrusted)
     plan = {
         **indexes[0].plan,
@@ -280,7 +287,7 @@ def _samples(
         entries = [entry for entry in index.shards if entry.samples]
         every = [_Place(next(listed), folder, entry, row) for entry in entries for row in range(entry.samples)]
         if split is not None:
-            every = [every[k] for k in find_names(reader.names, split_names(folder, split))]
+            every = [every[k] for k in find_split(folder, split, reader.names)]
         places += every
     if names is not None:
         places = [places[k] for k in find_names([place.name for place in places], names)]
@@ -288,10 +295,14 @@ def _samples(
         raise InputError(f"{folders[0]}: holds no samples, expected some")
     counts = Counter(place.name for place in places)
     if twice := [name for name, count in counts.items() if count > 1]:
-        raise InputError(
-            f"sample {brief(twice[0])}: in two of the data sets ({count(len(twice), 'sample')} {are(len(twice))}), "
-            "expected each in only one"
-        )
+        are_twice = f"{count(len(twice), 'sample')} {are(len(twice))}"
+        within = {place.folder for place in places if place.name == twice[0]}
+        if len(within) == 1 and len(set(folders)) == len(folders):
+            raise InputError(
+                f"{within.pop()}: sample {brief(twice[0])} more than once in it ({are_twice}), expected each once; run "
+                "`uvgen verify`"
+            )
+        raise InputError(f"sample {brief(twice[0])}: in two of the data sets ({are_twice}), expected each in only one")
     return sorted(places, key=lambda place: subset_of_shard(place.entry.file))
 
 

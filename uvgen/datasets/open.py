@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.fields import MAP_PARAMETERS, known_layouts, required_fields
-from uvgen.datasets.split_files import split_names
+from uvgen.datasets.split_files import find_split
 from uvgen.errors import InputError, ModelError, UvgenError
 from uvgen.normalization import AUTO, Normalization, image_choice
 from uvgen.samples.selection import find_names
@@ -102,7 +102,9 @@ def open_shards(
         return reader
     if names is not None and split is not None:
         raise InputError("names and split are both given, expected one of them")
-    return reader.subset(find_names(reader.names, split_names(folder, split) if split is not None else names or ()))
+    if split is not None:
+        return reader.subset(find_split(folder, split, reader.names))
+    return reader.subset(find_names(reader.names, names or ()))
 
 
 def reader_of(

@@ -13,7 +13,7 @@ from uvgen.checks import check_instance, check_several
 from uvgen.datasets.naming import subset_of_shard
 from uvgen.datasets.open import open_shards
 from uvgen.datasets.quality.label_columns import label_columns
-from uvgen.datasets.split_files import split_names
+from uvgen.datasets.split_files import find_split
 from uvgen.datasets.splits import group_samples
 from uvgen.described import described
 from uvgen.errors import InputError
@@ -107,12 +107,10 @@ def select_names(
     if not names:
         raise InputError(f"{reader.folder}: holds no samples, expected some to choose from")
     chosen = np.ones(len(names), bool)
-    parts = [criteria.names, None if criteria.split is None else split_names(reader.folder, criteria.split)]
-    for part in parts:
-        if part is not None:
-            inside = np.zeros(len(names), bool)
-            inside[find_names(names, part)] = True
-            chosen &= inside
+    if criteria.names is not None:
+        chosen &= np.isin(np.arange(len(names)), find_names(names, criteria.names))
+    if criteria.split is not None:
+        chosen &= np.isin(np.arange(len(names)), find_split(reader.folder, criteria.split, names))
     if criteria.subsets:
         chosen &= _of_subsets(reader, criteria.subsets)
     chosen &= _in_range(reader, "label_nme", criteria.min_nme, criteria.max_nme)

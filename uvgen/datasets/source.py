@@ -6,11 +6,24 @@ from pathlib import Path
 from typing import Any
 
 from uvgen.errors import DatasetError
+from uvgen.shards.constants import CONSTANTS
 from uvgen.shards.format import Field
-from uvgen.shards.index import ShardEntry
+from uvgen.shards.index import Index, ShardEntry
 from uvgen.shards.shard import OpenShard
-from uvgen.storage.files import sha256_file
+from uvgen.storage.files import has_sha256, sha256_file
+from uvgen.storage.folders import DATASET_INDEX
+from uvgen.storage.reading import max_bytes
 from uvgen.wording import typed
+
+
+def check_source_constants(folder: Path, index: Index) -> None:
+    """Raise DatasetError if a source's constants are not what its index lists: a new set would list others as sound."""
+    path = folder / CONSTANTS
+    if index.constants_sha256 is None:
+        raise DatasetError(f"{folder / DATASET_INDEX}: lists no {CONSTANTS}, expected one; build it again")
+    if not has_sha256(path, index.constants_sha256, most_bytes=max_bytes()):
+        what = "changed" if path.exists() else "missing"
+        raise DatasetError(f"{path}: {what}; run `uvgen verify --repair {typed(folder)}` or the `uvgen build` again")
 
 
 def check_source_hash(path: Path, entry: ShardEntry) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from uvgen.described import described
 from uvgen.errors import BusyError, DatasetError, InputError, SettingsError
+from uvgen.samples.selection import find_names
 from uvgen.storage.files import check_file, replaced_on_success, same_content
 from uvgen.storage.locks import locked
 from uvgen.storage.names import brief
@@ -66,8 +67,9 @@ def read_splits(path: Path) -> dict[str, Split]:
     try:
         content = parse_json(read_text(path, _WHAT, most_bytes=max_bytes()))
         _check_object(content, "it")
-        if content.get("format") != _FORMAT or content.get("version") != _VERSION:
-            raise ValueError(f"format {brief(content.get('format'))}, version {brief(content.get('version'))}")
+        version = content.get("version")
+        if content.get("format") != _FORMAT or type(version) is not int or version != _VERSION:
+            raise ValueError(f"format {brief(content.get('format'))}, version {brief(version)}")
         found = {}
         for name, entry in _check_object(content.get("splits"), "splits").items():
             check_split_name(name)
@@ -162,6 +164,17 @@ def split_names(folder: Path, name: str) -> tuple[str, ...]:
     if name not in splits:
         raise InputError(f"split {name!r}: not in {folder / SPLITS}, which has {', '.join(splits) or 'none'}")
     return splits[name].samples
+
+
+def find_split(folder: Path, name: str, there: Sequence[str]) -> list[int]:
+    """Which of a set's samples, named `there`, are in one of its splits, ascending; InputError if one is missing."""
+    names, path = split_names(folder, name), folder / SPLITS
+    if not names:
+        raise InputError(f"{path}: split {name} lists no samples, expected one or more; run `uvgen split` again")
+    try:
+        return find_names(there, names)
+    except InputError as error:
+        raise InputError(f"{path}: split {name}: {error}; run `uvgen split` again") from error
 
 
 def check_splits(folder: Path, names: Sequence[str]) -> list[str]:

@@ -14,8 +14,12 @@ _MOST_POINTS = 8000  # looked at for each vertex of a loop: all that 125 vertice
 _MIRROR_SEEDS = 60  # edges that are tried as the symmetry line's
 
 
-def check_disk(vertices: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Contiguous float64 (n, 3) and int64 (m, 3), or an `InputError` that says why the mesh is no surface."""
+def check_disk(vertices: np.ndarray, triangles: np.ndarray, *, loose: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Contiguous float64 (n, 3) and int64 (m, 3), or an `InputError` that says why the mesh is no surface.
+
+    With `loose`, vertices may belong to no triangle. Who leaves them out asks before that, so that the error has the
+    numbers that the vertices have in their file.
+    """
     v = np.ascontiguousarray(vertices, np.float64)
     t = np.asarray(triangles)
     check_array(v, "vertices", ("n", 3))
@@ -34,7 +38,7 @@ def check_disk(vertices: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray,
             "remove such triangles"
         )
     unused = np.setdiff1d(np.arange(len(v)), t)
-    if len(unused):
+    if len(unused) and not loose:
         raise InputError(
             f"vertices: {len(unused)}, the first {unused[0]}, belong to no triangle, expected none; remove them"
         )
@@ -53,12 +57,43 @@ def check_disk(vertices: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray,
         raise InputError(
             f"vertices: {a} and {b} share an edge and a position, expected one vertex; merge repeated vertices"
         )
-    n_components = count_components(len(v), t)
+    n_components = count_components(len(v), t) - len(unused)
     if n_components > 1:
-        repeated = len(v) - len(np.unique(v, axis=0))
+        used = np.delete(v, unused, axis=0)
+        repeated = len(used) - len(np.unique(used, axis=0))
         hint = f"; {count(repeated, 'vertex')} repeat another's position: merge them" if repeated else ""
         raise InputError(f"triangles: a mesh of {count(n_components, 'component')}, expected one{hint}")
     return v, t
+
+
+def check_sheet(triangles: np.ndarray, n_loops: int) -> None:
+    """Raise InputError if a connected surface (m, 3) that uses each of its vertices is no sphere with `n_loops` holes.
+
+    Nothing else has a one-to-one map onto the plane, and to look for one takes very long: the sparse matrices of a mesh
+    with many handles have dense factors.
+    """
+    n, m, edges = int(triangles.max()) + 1, len(triangles), directed_edges(triangles)
+    key, back = edges[:, 0] * n + edges[:, 1], edges[:, 1] * n + edges[:, 0]
+    order = np.argsort(key)
+    there = order[np.minimum(np.searchsorted(key, back, sorter=order), 3 * m - 1)]
+    inner = np.flatnonzero(key[there] == back)
+    # corner k of triangle i is number k * m + i; those that meet along an edge are of one fan
+    fans = _linked(3 * m, inner, (there[inner] + m) % (3 * m))
+    n_fans = int(fans.max()) + 1
+    if n_fans > n:
+        corners = triangles.T.ravel()
+        _, first = np.unique(fans, return_index=True)
+        of_fans = np.bincount(corners[first], minlength=n)
+        raise InputError(
+            f"triangles: parts of the surface touch in {count(n_fans - n, 'vertex')}, one of them {of_fans.argmax()}, "
+            "expected parts that share edges; repeat such vertices, or remove one of the parts"
+        )
+    handles = (2 - n_loops - (n - (3 * m - len(inner) // 2) + m)) // 2
+    if handles:
+        raise InputError(
+            f"triangles: a surface with {count(handles, 'handle')} (a cup has one), expected a sheet with holes: no "
+            "map of it onto a square is one-to-one; cut the handles off"
+        )
 
 
 def directed_edges(triangles: np.ndarray) -> np.ndarray:
@@ -69,11 +104,15 @@ def directed_edges(triangles: np.ndarray) -> np.ndarray:
 def find_components(n_vertices: int, triangles: np.ndarray) -> np.ndarray:
     """(n_vertices,) int32 numbers, from 0, of the connected parts that vertices belong to. A vertex without a triangle
     is a part of its own."""
+    return _linked(n_vertices, *directed_edges(triangles).T)
+
+
+def _linked(n: int, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(n,) int32 numbers, from 0, of the connected parts of a graph with edges from a to b."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    e = directed_edges(triangles)
-    graph = coo_array((np.ones(len(e), np.int8), (e[:, 0], e[:, 1])), shape=(n_vertices, n_vertices))
+    graph = coo_array((np.ones(len(a), np.int8), (a, b)), shape=(n, n))
     parts: np.ndarray = connected_components(graph, directed=False)[1]
     return parts
 
@@ -221,8 +260,9 @@ def find_mirror(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     inner = np.flatnonzero(np.isin(key, edges[:, 1] * n + edges[:, 0]))
     a, b = edges[inner, 0], edges[inner, 1]
     length = np.linalg.norm(vertices[a] - vertices[b], axis=1)
-    on_line = np.maximum(np.abs(x[a]), np.abs(x[b])) / length
-    over_line = np.hypot(x[a] + x[b], np.linalg.norm((vertices[a] - vertices[b])[:, 1:], axis=1)) / length
+    with np.errstate(divide="ignore", invalid="ignore"):  # edges without length come last
+        on_line = np.maximum(np.abs(x[a]), np.abs(x[b])) / length
+        over_line = np.hypot(x[a] + x[b], np.linalg.norm((vertices[a] - vertices[b])[:, 1:], axis=1)) / length
     best = 0
     for k in np.argsort(np.minimum(on_line, over_line), kind="stable")[:_MIRROR_SEEDS].tolist():
         pair = (int(a[k]), int(b[k]))
@@ -234,7 +274,7 @@ def find_mirror(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
             return _without_contradictions(mirror, edges)
     raise InputError(
         f"triangles: {best} of {count(n, 'vertex')} found a mirror image, expected a mesh whose connectivity is "
-        f"symmetric about x = {vertices[:, 0].mean():.6g}; pass symmetric=False or the pairs as `mirror`"
+        "symmetric about its mean x; pass symmetric=False or the pairs as `mirror`"
     )
 
 

@@ -24,7 +24,7 @@ from uvgen.checks import check_array, choice
 from uvgen.described import described
 from uvgen.errors import InputError
 from uvgen.meshes.harmonic import check_surface, closed_laplacian, cotangent_weights, mean_value_weights, solve_uv
-from uvgen.meshes.topology import boundary_loops, check_disk, directed_edges, find_mirror, triangulate_loop
+from uvgen.meshes.topology import boundary_loops, check_disk, check_sheet, directed_edges, find_mirror, triangulate_loop
 from uvgen.wording import count
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ def parameterize(
     v, t = check_disk(vertices, triangles)
     check_surface(v, t)
     loops = boundary_loops(t)
+    check_sheet(t, len(loops))
     boundary, holes = _choose_outer(v, loops, outer)
     mirror_vertex = None
     if symmetric:
@@ -232,8 +233,9 @@ def _choose_outer(
         second = max((x for i, x in enumerate(length) if i != k), default=0.0)
         if second > _MAX_HOLE * length[k]:
             raise InputError(
-                f"triangles: a mesh with {count(len(loops), 'boundary')}, the two longest {length[k]:.4g} and "
-                f"{second:.4g} long, expected one by far the longest; name a vertex of the outer one as `outer`"
+                f"triangles: a mesh with {count(len(loops), 'boundary')}, the second longest {second / length[k]:.0%} "
+                "of the longest, expected one by far the longest; close the others, or in Python, name a vertex of "
+                "the outer one as `outer`"
             )
     else:
         on = [i for i, loop in enumerate(loops) if outer in loop]

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.errors import MeshFileError, ModelError
+from uvgen.errors import InputError, MeshFileError, ModelError
 from uvgen.meshes.read import MESH_SUFFIXES, read_mesh
+from uvgen.meshes.topology import check_disk
 from uvgen.meshes.tutte import parameterize, uv_stretch
 from uvgen.models.morphable import MorphableModel, make_model, save_model
 from uvgen.models.vertex_numbers import read_landmarks
@@ -106,7 +107,10 @@ def model_from_mesh(
             [_read_scan(p, unit, len(vertices), triangles, extent) for p in paths], components
         )
         used += paths
-    uv, mirror = _uv_of(mean, triangles, symmetric=symmetric)
+    try:
+        uv, mirror = _uv_of(mean, triangles, symmetric=symmetric)
+    except InputError as error:
+        raise InputError(f"{mesh}: {error}") from error
     return make_model(
         source=str(mesh),
         name=mesh.stem,
@@ -134,6 +138,7 @@ def _uv_of(
         return found.uv, found.mirror
     from scipy.spatial import cKDTree
 
+    check_disk(mean, triangles, loose=True)
     found = parameterize(mean[used], np.searchsorted(used, triangles), symmetric=symmetric)
     uv = found.uv[cKDTree(mean[used]).query(mean)[1]]
     uv[used] = found.uv

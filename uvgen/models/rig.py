@@ -17,6 +17,7 @@ JAW = "jaw"
 JAW_STD = (0.15, 0.05)
 """Standard deviations of the parameters of `jaw_components`, radians: about 9° open, 3° sideways."""
 
+_SHARE = 1e-2  # largest error of skinning weights, which are shares of 1
 _OPEN_RAD, _SIDEWAYS_RAD = 0.3, 0.1  # where the secants end: a mouth well open, a jaw moved as far as it goes
 
 
@@ -80,6 +81,12 @@ def frozen_rig(rig: Rig, source: str) -> Rig:
     n, last = shapes["weights"][0], shapes["correctives"][-1:]
     if shapes["correctives"][:-1] != (n, 3) or last not in ((9 * n_joints,), (9 * n_joints - 9,)):
         raise ModelError(f"{source}: rig_correctives is {shapes['correctives']}, expected ({n}, 3, {9 * n_joints - 9})")
+    sums = arrays["weights"].sum(axis=1)
+    if arrays["weights"].min(initial=0) < -_SHARE or np.abs(sums - 1).max(initial=0) > _SHARE:
+        raise ModelError(
+            f"{source}: rig_weights are {arrays['weights'].min():.4g} to {arrays['weights'].max():.4g}, in sum "
+            f"{sums.min():.4g} to {sums.max():.4g} per vertex, expected shares from 0 to 1 that sum to 1"
+        )
     if (arrays["parents"] >= np.arange(n_joints)).any() or (arrays["parents"] < -1).any():
         raise ModelError(f"{source}: rig_parents is {arrays['parents'].tolist()[:16]}, expected earlier joints, or -1")
     return Rig(rig.names, **arrays)

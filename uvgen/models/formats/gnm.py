@@ -52,6 +52,7 @@ _PART_KEYS = ("vertex_groups", "vertex_group_names", "mesh_component_names")
 _OPTIONAL = ("version", "variant", "triangle_uvs", "mirror_indices", *_PART_KEYS, *_JOINT_KEYS)
 _N_VERTICES = 17821
 _MOST_GROUPS = 4096
+_SHARE = 1e-2  # largest error of weights that are shares of 1
 _SKIN, _CORNEAS = "skin", "eye_exteriors"
 _LANDMARKS = (
     11165, 9836, 10085, 8737, 6846, 10090, 9982, 9747, 12258, 3612, 3854, 3962, 718, 2609, 3717, 3708, 5037,
@@ -266,6 +267,12 @@ def _rig(found: dict[str, NDArray[Any]], taken: NDArray[np.int64], path: Path) -
     parents = np.concatenate([[-1], parents[1:]])
     if not all(0 <= parent < k for k, parent in enumerate(parents.tolist()) if k):
         raise ModelError(f"{path}: joint_parent_indices are {brief(parents.tolist())}, expected each before its joint")
+    shares = found["skinning_weights"]
+    if shares.min(initial=0) < -_SHARE or np.abs(shares.sum(axis=0) - 1).max(initial=0) > _SHARE:
+        raise ModelError(
+            f"{path}: skinning_weights are {shares.min():.4g} to {shares.max():.4g}, in sum up to "
+            f"{shares.sum(axis=0).max():.4g}, expected shares of 1 of the {len(parents)} joints; it is damaged"
+        )
     n, n_expression = found["skinning_weights"].shape[1], len(found["expression_basis"])
     identity = np.moveaxis(found["joint_identity_basis"], 0, 2)
     return Rig(

@@ -93,6 +93,9 @@ def read(path: Path, *, parts: str = "face") -> AssembledModel:
     if folder is None:
         raise ModelError(f"{path}: no {NEUTRAL} with identity000.obj beside it, expected ICT-FaceKit's {FOLDER}")
     identities = sorted(item.name for item in folder.iterdir() if _IDENTITY.fullmatch(item.name))
+    for k, name in enumerate(identities):  # a component that is missing would give its parameter to the next
+        if name != f"identity{k:03d}.obj":
+            raise ModelError(f"{folder / f'identity{k:03d}.obj'}: no such file, expected it: there is {name}")
     expressions, landmarks = _about(folder)
     neutral = folder / NEUTRAL
     try:

@@ -32,6 +32,7 @@ _HINT = (
     "that of 2009)"
 )
 _MOST_COMPONENTS = 4096
+_LONGEST = 1.01  # of a basis's columns
 
 
 def recognizes(path: Path) -> bool:
@@ -117,6 +118,12 @@ def _model(file: Hdf5File, group: str, n: int | None = None) -> tuple[NDArray[An
         )
     basis = np.asarray(data.read(), np.float64 if data.dtype.itemsize > 4 else np.float32)
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused where models are checked
+        longest = float(np.linalg.norm(basis, axis=0).max(initial=0))
+        if longest > _LONGEST:  # shorter ones may be of a part of a model
+            raise file.refused(
+                f"{group}/model/pcaBasis has a column {longest:.4g} long, expected columns of length 1, which are "
+                "not multiplied by the standard deviations"
+            )
         basis = basis * np.sqrt(variance).astype(basis.dtype)
     return mean.reshape(-1, 3), basis.reshape(len(mean) // 3, 3, -1)
 
