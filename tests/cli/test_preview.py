@@ -165,6 +165,8 @@ def test_preview_of_other_predictions_says_what_they_are(uvgen: Any, shards: Pat
     assert "no sample AFW/none" in run("--name", "AFW/none")
     np.save(first, np.zeros((u, u - 1, 3), np.float32))
     assert f"{first}: float32 ({u}, {u - 1}, 3), expected a position map ({u}, {u}, 3), as the set's are" in run()
+    np.save(first, np.full((u, u, 3), 1e20, np.float32))
+    assert f"{first}: leads 1e+20 px away, expected px of a crop; is its scale another?" in run()
     np.save(first, np.full((u, u, 3), np.nan))
     assert f"{first}: holds NaN or infinity" in run()
     first.write_bytes(b"no array")

@@ -263,12 +263,8 @@ def break_part(name: str, **changes: Any) -> Callable[[Path], None]:
         (lambda f: (f / "Exp_Pca.bin").write_bytes(b"\5"), r"Exp_Pca\.bin: 1 bytes that begin with the number 0"),
         (break_part("BFM_front_idx.mat", idx=np.array([[1.0, 99999]])), r"BFM_front_idx\.mat: idx names vertices outs"),
         (
-            break_part("BFM_front_idx.mat", idx=np.array([[1.0, 2.5]])),
-            r"front_idx\.mat: idx names vertex 2\.5, expected",
-        ),
-        (
             break_part("BFM_front_idx.mat", idx=np.array([[7.0, 7]])),
-            r"front_idx\.mat: idx names vertex 7 twice, expected",
+            r"BFM_front_idx\.mat: idx names vertex 7 twice, exp",
         ),
         (break_part("BFM_exp_idx.mat", trimIndex=np.zeros((1681, 1))), r"BFM_exp_idx\.mat: trimIndex names vertices o"),
         (break_part("01_MorphableModel.mat", shapePC=np.ones((9, 9))), r"01_MorphableModel\.mat: shapePC has 9 rows"),

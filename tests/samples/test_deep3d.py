@@ -109,3 +109,11 @@ def test_bad_arguments_are_named() -> None:
             deep3d.crop_of([450, 450, scale, 1, 1])
     with pytest.raises(InputError, match="angles_rad: "):
         deep3d.rotations([1, 2, 3])
+
+
+@pytest.mark.parametrize("marks", [np.full((1, 68, 2), np.nan), np.zeros((1, 67, 2)), np.zeros((2, 68, 2))])
+def test_landmarks_of_results_that_can_be_compared_with_no_model_are_refused(tmp_path, marks) -> None:
+    widths = {"id": 80, "exp": 64, "tex": 80, "angle": 3, "gamma": 27, "trans": 3}
+    sio.savemat(tmp_path / "a.mat", {**{key: np.zeros((1, n)) for key, n in widths.items()}, "lm68": marks})
+    with pytest.raises(SampleError, match=r"a\.mat: lm68 is not usable, expected finite numbers \(1, 68, 2\)"):
+        deep3d.read_coefficients(tmp_path / "a.mat")

@@ -33,6 +33,7 @@ from uvgen.storage.names import brief
 from uvgen.storage.npy import as_float64, read_npy_file
 from uvgen.wording import count, have
 
+_FARTHEST_PX = 1e9  # as of predictions that are compared
 _TITLES = ("68 points, predicted", "dense, predicted", "dense, true", "map, predicted", "map, true")
 
 
@@ -201,4 +202,6 @@ def _read(path: Path, size: int, normalization: Normalization) -> NDArray[np.flo
     found = np.asarray(normalization.denormalize(as_float64(values).astype(np.float32)))
     if not np.isfinite(found).all():
         raise DatasetError(f"{path}: holds NaN or infinity, expected {expected}")
+    if (far := float(np.abs(found).max())) > _FARTHEST_PX:
+        raise DatasetError(f"{path}: leads {far:.3g} px away, expected px of a crop; is its scale another?")
     return found

@@ -130,10 +130,15 @@ def read_coefficients(path: Path) -> Deep3dCoefficients:
     if len({len(value) for value in parts.values()}) > 1:
         raise SampleError(f"{path}: {[len(v) for v in parts.values()]} rows, expected as many faces in each variable")
     marks: Any = content.get("lm68")
-    usable = (
-        isinstance(marks, np.ndarray) and marks.shape == (len(parts["identity"]), 68, 2) and marks.dtype.kind == "f"
-    )
-    return Deep3dCoefficients(**parts, landmarks=np.asarray(marks, np.float64) if usable else None)
+    wanted = (len(parts["identity"]), 68, 2)
+    if marks is not None and not (
+        isinstance(marks, np.ndarray)
+        and marks.shape == wanted
+        and marks.dtype.kind in "fiu"
+        and np.isfinite(marks).all()
+    ):  # passed over, it would be compared with no model
+        raise SampleError(f"{path}: lm68 is not usable, expected finite numbers {wanted}: landmarks in the crop")
+    return Deep3dCoefficients(**parts, landmarks=None if marks is None else marks.astype(np.float64))
 
 
 def rotations(angles_rad: ArrayLike) -> NDArray[np.float64]:

@@ -171,13 +171,11 @@ def _assembled(
 
 def _index(path: Path, name: str, n: int) -> NDArray[np.int32]:
     """0-based vertices of an index file, each within n and there once."""
-    numbers = matlab.vector(matlab.load(path, name), name, path)
-    found = matlab.indices(numbers)
+    found = matlab.indices(matlab.vector(matlab.load(path, name), name, path))
     if not found.size or found.min() < 0 or found.max() >= n:
         raise ModelError(
             f"{path}: {name} names vertices outside of 1 to {n}, expected those of the model it is cut from"
         )
-    found = matlab.named_vertices(numbers, name, path, n)  # whole ones
     ordered = np.sort(found)
     if len(twice := ordered[1:][ordered[1:] == ordered[:-1]]):
         raise ModelError(f"{path}: {name} names vertex {twice[0] + 1} twice, expected each once")
