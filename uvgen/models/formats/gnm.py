@@ -271,7 +271,7 @@ def _rig(found: dict[str, NDArray[Any]], taken: NDArray[np.int64], path: Path) -
     if shares.min(initial=0) < -_SHARE or np.abs(shares.sum(axis=0) - 1).max(initial=0) > _SHARE:
         raise ModelError(
             f"{path}: skinning_weights are {shares.min():.4g} to {shares.max():.4g}, in sum up to "
-            f"{shares.sum(axis=0).max():.4g}, expected shares of 1 of the {len(parents)} joints; it is damaged"
+            f"{shares.sum(axis=0).max():.4g}, expected shares of 1, one per joint; it is damaged"
         )
     n, n_expression = found["skinning_weights"].shape[1], len(found["expression_basis"])
     identity = np.moveaxis(found["joint_identity_basis"], 0, 2)
