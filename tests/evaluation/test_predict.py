@@ -284,7 +284,7 @@ def test_a_network_that_says_no_face_is_named_and_nothing_is_averaged_over(photo
         predict_photographs(path, photos, tmp_path / "out")
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=[pytest.mark.slow, pytest.mark.long])])
 def test_interrupted_runs_go_on_to_the_same_bytes(photos, network, tmp_path, monkeypatch, workers) -> None:
     monkeypatch.setattr(listing, "_BATCH", 1)
     arguments: dict[str, Any] = {"network_options": IN_SIZES, "options": PredictOptions(write=ALL, draw=draw_alignment)}

@@ -82,6 +82,7 @@ def test_deep3d_of_300wlp_with_what_does_not_fit_is_refused(models) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_deep3d_of_300wlp_on_the_stand_in_keeps_the_identity(stand_in: Path, stand_in_model: MorphableModel) -> None:
     deep3d = load_model(stand_in / "deep3d/BFM_model_front.mat")
     front = sio.loadmat(stand_in / "deep3d/BFM_front_idx.mat")["idx"].ravel().astype(int) - 1

@@ -15,7 +15,11 @@ from uvgen import BuildConfig
 
 BENCHMARKS = sorted((Path(__file__).parents[2] / "benchmarks").glob("*.py"))
 HISTORY = Path(__file__).parents[2] / "benchmarks/history.py"
-STARTED = [path for path in BENCHMARKS if path.stem not in ("timing", "history", "example_programs", "fault_bench")]
+STARTED = [
+    path
+    for path in BENCHMARKS
+    if path.stem not in ("timing", "history", "example_programs", "fault_bench", "usual_files")
+]
 
 
 @pytest.mark.long

@@ -70,7 +70,10 @@ def test_sampler_of_a_subset_fetches_its_shards_alone(store: FolderStore) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("context", "workers"), [("fork", 2), ("spawn", 1)])  # a spawned one imports PyTorch anew
+@pytest.mark.parametrize(
+    ("context", "workers"),
+    [("fork", 2), pytest.param("spawn", 1, marks=pytest.mark.long)],  # a spawned one imports PyTorch anew
+)
 def test_data_loader_reads_an_epoch_from_s3(context: str, workers: int, local: Path, tmp_path: Path) -> None:
     pytest.importorskip("s3fs", reason="s3fs is not installed: pip install '.[stores]'")
     pytest.importorskip("moto.server", reason="moto is not installed: pip install 'moto[server]'")
