@@ -22,7 +22,7 @@ from joblib import cpu_count
 
 HERE = Path(__file__).resolve().parent
 CHANGE, RUNS = 0.05, 5
-SHARED = ("history", "timing", "example_programs", "fault_bench")
+SHARED = ("history", "timing", "example_programs", "fault_bench", "usual_files")
 """Files beside the benchmarks that are none."""
 
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?=x\b|[^\w.]|$)")

@@ -119,7 +119,8 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "basis of another mesh": (cut(expression_basis=np.zeros((4, 7, 3))), r"expression_basis is float64 \(4, 7, 3\)"),
     "weights of other joints": (cut(skinning_weights=np.ones((5, 4 * N))), r"skinning_weights .*expected .*\(4, 324\)"),
     "weights below 0": (
-        cut(skinning_weights=-CONTENT["skinning_weights"]), "skinning_weights are -.* expected shares of 1, one per joint"
+        cut(skinning_weights=-CONTENT["skinning_weights"]),
+        "skinning_weights are -.* expected shares of 1, one per joint",
     ),
     "weights that are no shares": (
         cut(skinning_weights=2 * CONTENT["skinning_weights"]), "skinning_weights are .* in sum up to 2, expected shares"
