@@ -21,8 +21,8 @@ from uvgen.evaluation.predict_record import INDEX, PredictRecord
 from uvgen.evaluation.predict_worker import PredictedBatch, PredictedFace, PredictJob
 from uvgen.fitting.detectors import AUTO, FaceDetector, as_detector, used_detector
 from uvgen.fitting.fitted import Unfitted
-from uvgen.fitting.folder import choose_detector, place_of, which_are_marked
 from uvgen.fitting.photographs import find_photographs, in_batches, units_of
+from uvgen.fitting.sources import choose_detector, place_of, which_are_marked
 from uvgen.fitting.worker import open_table
 from uvgen.jobs.options import RunOptions, check_run
 from uvgen.jobs.run import run_job

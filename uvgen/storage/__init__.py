@@ -1,4 +1,4 @@
-"""Files and folders that are whole or not there: written under a temporary name, renamed, locked, hashed.
+"""Files (`files.py`) and folders (`drafts.py`) that are whole or not there: under a temporary name, renamed, hashed.
 
 What others wrote is read within bounds, and can be refused but do no harm: `reading.py` opens whole files, `text.py`
 decodes text of any editor, `plain_json.py`, `npy.py`, `matfile.py` and `pickles.py` take apart what is in them, and
