@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from uvgen.randomness import keyed_generator
-from uvgen.storage.files import draft_of
+from uvgen.storage.drafts import draft_of
 from uvgen.synth import builtin_samples
 
 PATIENCE_S = 300

@@ -35,7 +35,7 @@ from uvgen.cli.options import (
 )
 from uvgen.cli.progress import finish, reported, show_warnings
 from uvgen.cli.results import json_option
-from uvgen.cli.value_types import SCALE, SEED, FiniteRange, NameList
+from uvgen.cli.value_types import SCALE, SCALE_HELP, SEED, FiniteRange, NameList
 from uvgen.progress import begin
 
 _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
@@ -64,8 +64,7 @@ def _targets() -> Iterable[str]:
 @option("--maps-layout", type=click.Choice(["face3d", "prnet_pytorch", "uvgen", "reshow"]), group=_INPUT,
         help="Program that wrote those files.  [default: recognized by their names]")  # fmt: skip
 @option("--maps-scale", type=SCALE, group=_INPUT,
-        help="Unit of the values in those maps: px of the crop, size (the crop's size), prnet (1.1 times that), reshow "
-             "(280/256 times that), unit (as in ShardDataset), or a number to multiply them by.  "
+        help=f"Unit of the values in those maps: px of the crop, {SCALE_HELP}  "
              "[default: px, or as found with --data]")  # fmt: skip
 @option("--meshes", type=ANY_PATH, metavar="DIR", group=_INPUT,
         help="Folder of registered meshes (NAME.obj, .ply, .off, .glb, .npy), one for each face in --data's images, in "

@@ -21,7 +21,7 @@ from uvgen.cli.options import (
 )
 from uvgen.cli.progress import reported
 from uvgen.cli.results import json_option, print_json
-from uvgen.cli.value_types import SCALE, SEED, NameList
+from uvgen.cli.value_types import SCALE, SCALE_HELP, SEED, NameList
 from uvgen.storage.names import printable
 from uvgen.wording import count
 
@@ -51,8 +51,7 @@ def _score_keys() -> Iterable[str]:
         help="The set's model; needed for parameters and meshes, and if the set stores no maps.")  # fmt: skip
 @option("--split", metavar="NAME", group=_WHAT, help="Only this part of the data set's splits.json.")
 @option("--scale", type=SCALE, default="px", show_default=True, group=_COUNTED,
-        help="Unit of the predicted values: px, size (the crop's size), prnet (1.1 times that), reshow (280/256 times "
-             "that), unit (as in ShardDataset), or a number to multiply them by.")  # fmt: skip
+        help=f"Unit of the predicted values: px, {SCALE_HELP}")  # fmt: skip
 @option("--frame", type=click.Choice(["crop", "image"]), group=_COUNTED,
         help="Frame of x and y.  [default: the truth's: crop for a data set, image for others]")  # fmt: skip
 @option("--convention", type=click.Choice(["exact", "face3d", "reshow", "matlab"]), group=_COUNTED,

@@ -215,10 +215,9 @@ def _bad_value(error: click.BadParameter) -> str:
         return _lowered(error.message)
     if isinstance(kind, click.Choice):
         return f"{found[1]}, expected one of {', '.join(map(str, kind.choices))}"
-    number = isinstance(kind, click.types._NumberRangeBase)
     whole = isinstance(kind, (click.IntRange, click.types.IntParamType))
     text = "a whole number" if whole else "a number"
-    if number and (kind.min is not None or kind.max is not None):
+    if isinstance(kind, (click.IntRange, click.FloatRange)) and (kind.min is not None or kind.max is not None):
         bound = str if whole else "{:g}".format
         low = None if kind.min is None else f"{'above ' if kind.min_open else ''}{bound(kind.min)}"
         high = None if kind.max is None else f"{'below ' if kind.max_open else ''}{bound(kind.max)}"

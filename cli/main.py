@@ -147,7 +147,7 @@ def _memory_limit() -> int:
 def nothing_written(arguments: list[str]) -> bool:
     """Whether the command's output folder shows that it has not come to its first result."""
     from uvgen.shards.constants import CONSTANTS
-    from uvgen.storage.files import draft_of
+    from uvgen.storage.drafts import draft_of
     from uvgen.storage.folders import INDICES
     from uvgen.storage.objects import local_path, url_of
 

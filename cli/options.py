@@ -223,10 +223,6 @@ def workers_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def cores() -> int:
     """Number of processors that this process may use: the default number of workers."""
-    return _count_cores()
-
-
-def _count_cores() -> int:  # of a name of its own, so that tests need not start processes
     from joblib import cpu_count
 
     found: int = cpu_count()

@@ -27,7 +27,7 @@ from uvgen.cli.options import (
 )
 from uvgen.cli.progress import reported, show_warnings
 from uvgen.cli.results import json_option, name_skipped, print_json
-from uvgen.cli.value_types import SCALE, NameList
+from uvgen.cli.value_types import SCALE, SCALE_HELP, NameList
 from uvgen.wording import count
 
 _NETWORK, _FACES, _OUTPUT = "The network", "How faces are found", "What comes out"
@@ -44,8 +44,7 @@ def _written() -> Iterable[str]:
 @click.argument("images", type=ANY_PATH)
 @option("-o", "--out", type=ANY_PATH, required=True, group=_OUTPUT, help="Folder to make, with files for each face.")
 @option("--scale", type=SCALE, default="px", show_default=True, group=_NETWORK,
-        help="Unit of its maps: px of the crop, size (the crop's size), prnet (1.1 times that), reshow (280/256 times "
-             "that), unit (as in ShardDataset), or a number to multiply them by.")  # fmt: skip
+        help=f"Unit of its maps: px of the crop, {SCALE_HELP}")  # fmt: skip
 @option("--convention", type=click.Choice(["exact", "face3d", "reshow"]), default="exact", show_default=True,
         group=_NETWORK,
         help="Pixel convention of the labels that it was trained with; face3d for PRNet and sets made with face3d, "

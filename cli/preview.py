@@ -15,7 +15,7 @@ from uvgen.cli.options import (
 )
 from uvgen.cli.progress import reported, show_quality, show_warnings
 from uvgen.cli.results import json_option, print_json
-from uvgen.cli.value_types import SCALE, SEED
+from uvgen.cli.value_types import SCALE, SCALE_HELP, SEED
 from uvgen.wording import are, count
 
 
@@ -43,8 +43,7 @@ from uvgen.wording import are, count
 @click.option("--pred", "predictions", type=EXISTING_FOLDER, metavar="FOLDER",
               help="Show predicted maps beside the true ones: files NAME.npy, by the samples' names.")  # fmt: skip
 @click.option("--scale", type=SCALE, default="px", show_default=True,
-              help="Unit of --pred's maps: px of the crop, size (the crop's size), prnet (1.1 times that), reshow "
-                   "(280/256 times that), unit (as in ShardDataset), or a number to multiply them by.")  # fmt: skip
+              help=f"Unit of --pred's maps: px of the crop, {SCALE_HELP}")  # fmt: skip
 @untrusted_option
 @json_option
 @click.option("-q", "--quiet", is_flag=True, help="Print problems only.")

@@ -26,7 +26,7 @@ def print_json(content: dict[str, Any]) -> None:
 
 def name_other_drafts(out: Path) -> None:
     """Say on stderr which unfinished folders lie beside the one that is to be made, and are not continued."""
-    from uvgen.storage.files import other_drafts
+    from uvgen.storage.drafts import other_drafts
 
     for draft in other_drafts(out):
         click.echo(

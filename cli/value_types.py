@@ -145,3 +145,9 @@ class MapScale(AnyType):
 
 
 SCALE = MapScale()
+
+SCALE_HELP = (
+    "size (the crop's size), prnet (1.1 times that), reshow (280/256 times that), unit (as in ShardDataset), or a "
+    "number to multiply them by."
+)
+"""What `SCALE` takes but for px, as the help of its options says it."""

@@ -96,7 +96,7 @@ def no_waiting_for_disks() -> Iterator[None]:
 def one_worker() -> Iterator[None]:
     """Commands in this process start no others unless `--workers` says so: to start them takes longer than the work."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(options, "_count_cores", lambda: 1)
+        patch.setattr(options, "cores", lambda: 1)
         yield
 
 

@@ -71,7 +71,6 @@ def test_by_yaw_has_closed_upper_ends_and_weighs_bins_alike() -> None:
     found = by_yaw(errors, yaw)
     assert found[:4] == (2, 15, 400, pytest.approx(417 / 3))
     assert found.n_samples == (2, 2, 4)
-    assert found.to_90 == found.above_60
 
 
 def test_by_yaw_of_an_empty_bin_is_nan_and_the_mean_is_over_the_others() -> None:

@@ -40,8 +40,9 @@ from .images.crop import crop_from_box, crop_from_landmarks, crop_similarity
 from .images.warp import warp_image
 from .jobs.cluster import running_on
 from .jobs.options import RunOptions
+from .maps.aflw import aflw_texels, aflw_uv
 from .maps.atlas import UvAtlas, build_atlas
-from .maps.landmarks import LandmarkWeights, aflw_texels, aflw_uv, landmark_texels, landmark_weights, read_landmarks
+from .maps.landmarks import LandmarkWeights, landmark_texels, landmark_weights, read_landmarks
 from .maps.masks import face_mask, weight_mask
 from .maps.mirror import TexelMirror
 from .maps.position_mapper import PositionMapper

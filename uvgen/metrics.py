@@ -26,11 +26,6 @@ class ByYaw(NamedTuple):
     """The mean of the bins that have samples, whatever their sizes: the field's balanced number. NaN where none has."""
     n_samples: tuple[int, int, int]
 
-    @property
-    def to_90(self) -> float:
-        """`above_60` by its earlier name, which hid the samples beyond 90 degrees."""
-        return self.above_60
-
 
 def nme_2d(predicted: Array, truth: Array) -> Array:
     """Normalized mean error of landmarks in the image plane.

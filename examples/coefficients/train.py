@@ -29,6 +29,7 @@ from uvgen.torch import PositionMapLayer, ShardDataset, ShardSampler, to_float
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "position_maps"))
 from checkpoint import read, save
+from feed import parts
 from networks import ResNet18Encoder, load_encoder
 from options import device
 
@@ -116,12 +117,7 @@ def train(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
     device, model = torch.device(options.device), uvgen.load_model(options.model)
-    if {"train", "val"} <= uvgen.describe_shards(options.shards).splits.keys():
-        subsets: list[dict[str, Any]] = [{"split": "train"}, {"split": "val"}]
-    else:
-        out = options.out / "splits.json"
-        made = uvgen.split_shards(options.shards, {"train": 0.9, "val": 0.1}, out=out, overwrite=True).splits
-        subsets = [{"names": one.samples} for one in made]
+    subsets = parts(options.shards, options.out)
     dataset, val = (ShardDataset(options.shards, compact=True, weight_mask=False, **part) for part in subsets)
     losses = Losses(dataset, model, device)
     net = Coefficients(model, losses.size).to(device)
@@ -149,8 +145,8 @@ def train(options: argparse.Namespace) -> None:
             optimizer.step()
             step += 1
             if step % 20 == 0 or step == options.steps:
-                parts = f"map loss {map_loss.item():.6f}  landmark loss {landmark_loss.item():.6f}"
-                print(f"step {step}/{options.steps}  loss {loss.item():.6f}  {parts}", flush=True)
+                each = f"map loss {map_loss.item():.6f}  landmark loss {landmark_loss.item():.6f}"
+                print(f"step {step}/{options.steps}  loss {loss.item():.6f}  {each}", flush=True)
             if step == options.steps:
                 break
     save(net.state_dict(), options.out / "network.pt")

@@ -25,8 +25,6 @@ from torch.nn import functional
 
 NETWORKS = ("prnet", "mobilenetv2", "resnet18", "lprnet")
 TAILS = ("sigmoid", "linear")
-STRIDE = 32
-"""Of all encoders."""
 
 
 def _normal(n: int, relu: type[nn.Module] = nn.ReLU) -> list[nn.Module]:

@@ -7,7 +7,7 @@ import pytest
 
 from uvgen.cli.results import name_other_drafts, name_skipped
 from uvgen.shards.index import SkippedSample
-from uvgen.storage.files import draft_of
+from uvgen.storage.drafts import draft_of
 
 
 def left_out(n: int) -> list[SkippedSample]:

@@ -25,7 +25,8 @@ from uvgen.datasets.export.run import TARGETS
 from uvgen.errors import BusyError, DatasetError, InputError, OutputError, SettingsError
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.reader import ShardReader
-from uvgen.storage.files import draft_of, folds_case
+from uvgen.storage.drafts import draft_of
+from uvgen.storage.files import folds_case
 
 N = 9  # samples of the toy tree, in 6 shards
 # of 255, at quality 95 on smooth crops: quantization alone; wrong channel or row order is tens of gray levels off

@@ -17,8 +17,8 @@ from uvgen import Augmentation, BuildConfig, SampleSelection, build_shards, expo
 from uvgen.datasets.augmented import augment_shards
 from uvgen.datasets.export.stn import points_of
 from uvgen.geometry import AFLW_MIRROR, pose_to_image
+from uvgen.maps.aflw import aflw_texels, aflw_uv
 from uvgen.maps.atlas import texel_coordinates
-from uvgen.maps.landmarks import aflw_texels, aflw_uv
 from uvgen.maps.resample import resample_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.landmark_schemes import AFLW_21

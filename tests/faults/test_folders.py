@@ -19,7 +19,8 @@ from uvgen.datasets.augmented import augment_shards
 from uvgen.datasets.record import ShardResult
 from uvgen.errors import DatasetError
 from uvgen.shards.index import Index
-from uvgen.storage.files import check_folder, draft_of
+from uvgen.storage.drafts import draft_of
+from uvgen.storage.files import check_folder
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits as Linux has them")
 

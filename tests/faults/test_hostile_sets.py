@@ -31,7 +31,7 @@ from uvgen import (
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
 from uvgen.samples.find import unread_folders
 from uvgen.shards.constants import CONSTANTS
-from uvgen.storage.files import draft_of
+from uvgen.storage.drafts import draft_of
 
 
 @pytest.fixture(scope="module")
@@ -376,20 +376,20 @@ def test_export_leaves_hidden_folders_and_links_of_others_alone(shards, tmp_path
 
 
 def test_draft_has_a_name_that_others_cannot_know_and_the_next_run_does(tmp_path, monkeypatch) -> None:
-    from uvgen.storage import files
+    from uvgen.storage import drafts
 
     first = draft_of(tmp_path / "out")
     assert first == draft_of(tmp_path / "out") != draft_of(tmp_path / "out2")
     monkeypatch.setenv("UVGEN_CACHE", str(tmp_path / "cache"))
-    files._secret.cache_clear()
+    drafts._secret.cache_clear()
     try:
         other = draft_of(tmp_path / "out")
         assert other != first
-        files._secret.cache_clear()
+        drafts._secret.cache_clear()
         assert draft_of(tmp_path / "out") == other  # kept in the cache
         assert (tmp_path / "cache/secret").stat().st_mode & 0o077 == 0
     finally:
-        files._secret.cache_clear()
+        drafts._secret.cache_clear()
 
 
 def test_matlab_file_whose_groups_hold_themselves_is_refused_at_once(tmp_path) -> None:

@@ -181,7 +181,7 @@ def test_documentation_read_from_start_to_end_runs_in_one_folder(
 ) -> None:
     """`make demo`, then all commands and Python of all pages, as somebody who follows them runs them: none in the way
     of another, on as many workers as there are cores."""
-    monkeypatch.setattr(options, "_count_cores", joblib.cpu_count)
+    monkeypatch.setattr(options, "cores", joblib.cpu_count)
     folder = tmp_path / "user"
     shutil.copytree(downloads, folder)
     with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):

@@ -22,7 +22,7 @@ from uvgen.errors import BusyError, DatasetError, InputError, ModelError, Output
 from uvgen.report import write as write_module
 from uvgen.report.pictures import PER_FILE, THUMB, sample_file, thumbs_file
 from uvgen.report.table import BIT
-from uvgen.storage.files import draft_of
+from uvgen.storage.drafts import draft_of
 from uvgen.storage.locks import exclusive
 
 

@@ -80,7 +80,7 @@ def test_find_landmarks_of_several_faces_puts_the_largest_first(tmp_path: Path) 
     np.save(tmp_path / "b.npy", np.stack([small, large]))
     for faces in find_landmarks([tmp_path / "a.jpg", tmp_path / "b.jpg"]).values():
         assert not isinstance(faces, str)
-        assert [np.array_equal(face.points, wanted) for face, wanted in zip(faces, (large, small), strict=True)]
+        assert all(np.array_equal(face.points, wanted) for face, wanted in zip(faces, (large, small), strict=True))
 
 
 def test_read_landmarks_of_a_text_with_too_many_faces_names_it(tmp_path: Path) -> None:

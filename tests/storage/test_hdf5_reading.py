@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from support.builds import PATIENCE_S
 
 from uvgen.errors import DatasetError, ModelError
-from uvgen.storage.hdf5_reading import open_hdf5, safe_dataset
+from uvgen.storage.hdf5_reading import open_hdf5
 
 ROWS = np.arange(4 * 96, dtype=np.uint16).reshape(4, 8, 12)
 
@@ -177,7 +177,7 @@ def read(path: Path) -> dict[str, Any]:
     """All that a file has."""
     with open_hdf5(path) as file:
         file.attributes  # noqa: B018
-        data = {name: safe_dataset(file, name) for name in file.names}
+        data = {name: file.dataset(name) for name in file.names}
         for dataset in data.values():
             dataset.attributes  # noqa: B018
         return {name: dataset.read() for name, dataset in data.items()}
@@ -237,12 +237,12 @@ READ_ALL = """
 import sys
 from pathlib import Path
 from uvgen.errors import DatasetError
-from uvgen.storage.hdf5_reading import open_hdf5, safe_dataset
+from uvgen.storage.hdf5_reading import open_hdf5
 for path in sys.argv[1:]:
     with open_hdf5(Path(path)) as file:
         found = 0
-        for read in (lambda: file.attributes, lambda: safe_dataset(file, "value").attributes,
-                     lambda: safe_dataset(file, "value").read(), lambda: safe_dataset(file, "value").map()):
+        for read in (lambda: file.attributes, lambda: file.dataset("value").attributes,
+                     lambda: file.dataset("value").read(), lambda: file.dataset("value").map()):
             try:
                 read()
             except DatasetError as error:
@@ -281,23 +281,23 @@ def test_open_hdf5_never_opens_the_file_that_a_link_or_a_virtual_dataset_names(t
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a\0b", "/value", "value/", "group//value", "../value", "none"])
-def test_safe_dataset_of_a_name_that_is_none_is_refused(tmp_path: Path, name: str) -> None:
+def test_dataset_of_a_name_that_is_none_is_refused(tmp_path: Path, name: str) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["value"] = file["group/value"] = [1]
     with open_hdf5(tmp_path / "a.h5") as file, pytest.raises(DatasetError, match=r"a\.h5: "):
-        safe_dataset(file, name)
+        file.dataset(name)
 
 
-def test_safe_dataset_goes_through_groups_and_checks_each_link(tmp_path: Path) -> None:
+def test_dataset_goes_through_groups_and_checks_each_link(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["group/value"] = [1, 2]
         file["group/loop"] = file["group"]  # a circle of hard links is a group like others
         file["soft"] = h5py.SoftLink("/group")
     with open_hdf5(tmp_path / "a.h5") as file:
-        assert safe_dataset(file, "group/loop/loop/value").read().tolist() == [1, 2]
+        assert file.dataset("group/loop/loop/value").read().tolist() == [1, 2]
         for name in ("soft/value", "group/value/value"):
             with pytest.raises(DatasetError, match=r"link|not a group"):
-                safe_dataset(file, name)
+                file.dataset(name)
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\x89HDF\r\n\x1a\n", b"\x89HDF\r\n\x1a\n" + bytes(200), None])
@@ -323,7 +323,7 @@ def test_open_hdf5_of_a_file_cut_short_while_open_is_refused(tmp_path: Path) -> 
         chunked_rows = file.create_dataset("rows", data=ROWS, chunks=(1, 8, 12))
         assert chunked_rows.chunks
     with open_hdf5(tmp_path / "a.h5") as file:
-        value = safe_dataset(file, "value")
+        value = file.dataset("value")
         with open(tmp_path / "a.h5", "r+b") as raw:
             raw.truncate(3000)
         with pytest.raises(DatasetError, match=r"value cannot be read .*shorter than it was"):
@@ -364,7 +364,7 @@ def test_dataset_read_equals_what_h5py_reads(
     with h5py.File(path) as file:
         expected = file["value"][()]
     with open_hdf5(path) as opened:
-        data = safe_dataset(opened, "value")
+        data = opened.dataset("value")
         np.testing.assert_array_equal(data.read(), expected, strict=True)
         np.testing.assert_array_equal(data.map(), expected, strict=True)
         np.testing.assert_array_equal(data.read_range(1, shape[0]), expected[1:], strict=True)
@@ -379,14 +379,14 @@ def test_dataset_of_an_incompressible_chunk_is_read(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("value", data=noise, chunks=(1, 64, 64), compression="gzip", shuffle=True)
     with open_hdf5(tmp_path / "a.h5") as opened:
-        np.testing.assert_array_equal(safe_dataset(opened, "value").read(), noise)
+        np.testing.assert_array_equal(opened.dataset("value").read(), noise)
 
 
 def test_dataset_read_of_more_than_is_allowed_names_the_argument(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("value", data=np.zeros((100, 100)), compression="gzip")
     with open_hdf5(tmp_path / "a.h5") as opened:
-        data = safe_dataset(opened, "value")
+        data = opened.dataset("value")
         with pytest.raises(DatasetError, match="takes 80000 bytes, more than max_bytes=79999"):
             data.read(79_999)
         assert data.read(80_000).shape == (100, 100)

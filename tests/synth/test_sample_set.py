@@ -12,7 +12,7 @@ from support.builds import PATIENCE_S
 
 from uvgen import find_samples, read_annotation, read_image
 from uvgen.errors import BusyError, DatasetError
-from uvgen.storage.files import draft_of
+from uvgen.storage.drafts import draft_of
 from uvgen.storage.locks import locked_file
 from uvgen.synth import sample_set
 

@@ -220,7 +220,7 @@ def _between(value, n):
 
 @intrinsic
 def _fill_pixel(context, pixel, first, second, third, w1, w2):
-    """Blend a filled color into a pixel of a picture, at an address; of three rows of `fill_out` of `spread`, too."""
+    """Blend a filled color into a pixel of a picture, at an address. The other addresses are of rows of `fills`."""
 
     def body(builder, pixel, first, second, third, w1, w2):
         a, b, c = (Lanes.load(builder, address, n=4) for address in (first, second, third))

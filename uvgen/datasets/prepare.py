@@ -40,7 +40,7 @@ from uvgen.samples.files import check_machine
 from uvgen.samples.landmark_files import find_landmarks, says_nothing
 from uvgen.samples.landmark_schemes import FaceLandmarks, in_line, outside_image, to_68, unlike_face
 from uvgen.samples.read import EXIF
-from uvgen.storage.files import beside, draft_of
+from uvgen.storage.drafts import beside, draft_of
 from uvgen.storage.locks import exclusive
 from uvgen.storage.names import printable
 from uvgen.wording import none_can_be

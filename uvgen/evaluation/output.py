@@ -10,7 +10,8 @@ from uvgen.evaluation.evaluate import EvaluationReport
 from uvgen.evaluation.scores import SCORES
 from uvgen.evaluation.tables import markdown, per_face
 from uvgen.images.codecs import encode_png
-from uvgen.storage.files import check_folder, check_new_folder, folder_on_success, replaced_on_success
+from uvgen.storage.drafts import check_new_folder, folder_on_success
+from uvgen.storage.files import check_folder, replaced_on_success
 
 FILES = ("scores.json", "table.md", "faces.csv", "curve.svg", "curve.png")
 

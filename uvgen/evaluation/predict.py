@@ -21,8 +21,8 @@ from uvgen.evaluation.predict_record import INDEX, PredictRecord
 from uvgen.evaluation.predict_worker import PredictedBatch, PredictedFace, PredictJob
 from uvgen.fitting.detectors import AUTO, FaceDetector, as_detector, used_detector
 from uvgen.fitting.fitted import Unfitted
-from uvgen.fitting.folder import choose_detector, place_of, which_are_marked
 from uvgen.fitting.photographs import find_photographs, in_batches, units_of
+from uvgen.fitting.sources import choose_detector, place_of, which_are_marked
 from uvgen.fitting.worker import open_table
 from uvgen.jobs.options import RunOptions, check_run
 from uvgen.jobs.run import run_job
@@ -163,16 +163,14 @@ def predict_photographs(
         ]
     where = None if landmarks is None else Path(os.path.abspath(landmarks))
     table_file = None if boxes is None else Path(os.path.abspath(boxes))
-    found, notice, disputed = asked, "", dict[Path, str]()
+    chosen, notice, disputed = None, "", dict[Path, str]()
     if boxes is None and not is_whole:
         table = open_table(where)
         marked, disputed = which_are_marked(photographs, where, table)
         stated = INDEX.stated_detector(target, overwrite=overwrite)
-        found, notice = choose_detector(found, stated, some=any(marked), all_marked=all(marked), place=place_of(where))
-    else:
-        found = None
+        chosen, notice = choose_detector(asked, stated, some=any(marked), all_marked=all(marked), place=place_of(where))
     job = PredictJob(
-        root, target, file, sha256, network_options, as_model(model, untrusted=untrusted), where, table_file, found,
+        root, target, file, sha256, network_options, as_model(model, untrusted=untrusted), where, table_file, chosen,
         options, disputed,
     )  # fmt: skip
     record = PredictRecord(job, photographs, overwrite=overwrite)
@@ -186,7 +184,7 @@ def predict_photographs(
         none = none_can_be("used", len(photographs), "photograph", first.reason, first.image)
         raise DatasetError(f"{root}: {none}")
     predicted = tuple(record.sorted_faces())
-    used, notice = used_detector(found, notice, {face.source for face in predicted})
+    used, notice = used_detector(chosen, notice, {face.source for face in predicted})
     return PredictResult(
         predicted, tuple(record.sorted_skipped()), record.new_samples, used, notice,
         sizes.crop_size, sizes.uv_size, time.perf_counter() - started,

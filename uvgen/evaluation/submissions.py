@@ -32,7 +32,8 @@ from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.files import check_machine
 from uvgen.similarity import align_points
-from uvgen.storage.files import check_folder, check_new_folder, folder_on_success, replaced_on_success
+from uvgen.storage.drafts import check_new_folder, folder_on_success
+from uvgen.storage.files import check_folder, replaced_on_success
 from uvgen.storage.names import brief
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.text import read_text

@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cache, lru_cache
-from hashlib import sha256
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -25,11 +24,11 @@ from uvgen.errors import UvgenError, WorkerError
 from uvgen.parallel.child import packed
 from uvgen.parallel.workers import Death, Workers
 from uvgen.progress import shown_on
+from uvgen.storage.files import sha256_file
 from uvgen.storage.locks import scratch_folder
 from uvgen.storage.names import brief
 
 _SECONDS_BETWEEN_LOOKS = 0.3
-_CHUNK = 1 << 22
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -95,14 +94,10 @@ def _sha(path: str) -> str:
 
 @cache
 def _sha_of(path: str, size: int, changed: int) -> str:
-    digest = sha256()
     try:
-        with open(path, "rb") as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
+        return sha256_file(Path(path))
     except OSError:
         return ""
-    return digest.hexdigest()
 
 
 def serve(

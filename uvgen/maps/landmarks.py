@@ -20,7 +20,6 @@ from uvgen.errors import InputError, ModelError
 from uvgen.images.crop import frontal_scale
 from uvgen.losses import Array
 from uvgen.maps.memo import once_per_model
-from uvgen.samples.landmark_schemes import AFLW_21
 
 if TYPE_CHECKING:  # training code that reads landmarks needs neither numba nor scipy
     from uvgen.models.morphable import MorphableModel
@@ -31,13 +30,6 @@ _CROP = 256  # px; the unit of distances
 _NOISE_PX = 0.5  # by how much each texel of a map may be off: keeps weights from growing for the last tenths of a px
 _N_TRIED = 10  # texels of which the best four are taken
 _ALONE, _IMPOSSIBLE = 1e6, 1e12  # costs: above any (px²) of a texel of one's own
-
-
-_OTHERS = {7: (37, 38, 40, 41), 10: (43, 44, 46, 47), 18: (62,), 12: (2,), 16: (14,)}
-"""Of AFLW's 21 points, those that are not among the 68: points whose mean they are in UV, or, of ears, nearly."""
-
-_EARS, _OUTWARD = (12, 16), 0.178
-"""Ears lie so much farther from the middle in UV than points of the jaw beside them: (0.068, 0.426) on the BFM's."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,11 +92,11 @@ def landmark_texels(model: "MorphableModel", size: int) -> NDArray[np.int32]:
     at 64, 128 and 256 texels: no two share a texel; each is the best one with the built-in model, and with the Basel
     Face Model's mesh but at 64, where one costs 3.7 px more.
     """
-    _check(model, size)
+    check_maps_of(model, size)
     return _landmark_texels(model, int(size)).copy()
 
 
-def _check(model: "MorphableModel", size: int, convention: str = "exact") -> None:
+def check_maps_of(model: "MorphableModel", size: int, convention: str = "exact") -> None:
     """Raise what is wrong with the arguments, before they are looked up: 64.0 equals 64."""
     from uvgen.maps.atlas import build_atlas
 
@@ -121,57 +113,6 @@ def closest_texels(model: "MorphableModel", size: int) -> NDArray[np.int32]:
     """`landmark_texels` (68, 2) of a mesh whose holes are closed: texels that close a hole may be taken too."""
     near = _texels_around(model, size, "exact")
     return np.stack(np.divmod(_assigned(near, near.inside, model.n_shape), size), axis=1).astype(np.int32)
-
-
-def aflw_uv(model: "MorphableModel") -> NDArray[np.float64]:
-    """Where AFLW's 21 points lie in UV; `uvgen.geometry.AFLW_MIRROR` says which mirror each other.
-
-    Parameters
-    ----------
-    model : MorphableModel
-        The model whose `uv` and `landmarks` are used.
-
-    Returns
-    -------
-    (21, 2) float64
-        In [0, 1]. Sixteen of the points are some of the 68 (`uvgen.samples.landmark_schemes.AFLW_21`), the middles of
-        the eyes and the mouth are means of theirs, and ears lie beside the jaw, where 3DMMasSTN has them.
-    """
-    uv = model.uv[model.landmarks]
-    points = np.zeros((21, 2))
-    for k in range(21):
-        points[k] = uv[AFLW_21[k]] if k in AFLW_21 else uv[list(_OTHERS[k])].mean(axis=0)
-    for k in _EARS:
-        points[k, 0] += _OUTWARD * (points[k, 0] - 0.5)
-    return points.clip(0, 1)
-
-
-def aflw_texels(model: "MorphableModel", size: int) -> NDArray[np.int32]:
-    """Texels of AFLW's 21 points; in a model that `uvgen.resample_model` made they are vertices row * size + column.
-
-    Parameters
-    ----------
-    model : MorphableModel
-        The model whose mesh, `uv`, `landmarks` and expressions are used.
-    size : int
-        Texels along each side, as for `uvgen.build_atlas`.
-
-    Returns
-    -------
-    (21, 2) int32
-        Row and column; of points among the 68, those of `resample_model`'s landmarks, of others the nearest in UV.
-
-    Raises
-    ------
-    InputError
-        If the size is out of range.
-    """
-    _check(model, size)
-    of_68 = closest_texels(model, size)
-    texels = np.rint(aflw_uv(model) * [size - 1, 1 - size] + [0, size - 1])[:, ::-1].astype(np.int32)
-    for k, landmark in AFLW_21.items():
-        texels[k] = of_68[landmark]
-    return texels
 
 
 def _assigned(near: "_Texels", usable: NDArray[np.bool_], n_shape: int) -> NDArray[np.intp]:
@@ -234,7 +175,7 @@ def landmark_weights(model: "MorphableModel", size: int, convention: str = "exac
     and weights are those with the smallest mean squared distance from the landmark over the model's faces (parameters
     of their standard deviations, in a crop of 256 px) for maps whose texels are off by 0.5 px each.
     """
-    _check(model, size, convention)
+    check_maps_of(model, size, convention)
     return _landmark_weights(model, int(size), convention)
 
 

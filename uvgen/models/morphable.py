@@ -300,7 +300,7 @@ def _checked_hash(model: MorphableModel, source: str) -> str:
 
 def _read(path: Path) -> tuple[MorphableModel, str]:
     """What a model file holds, and the hash that it states."""
-    from uvgen.storage.hdf5_reading import open_hdf5, safe_dataset
+    from uvgen.storage.hdf5_reading import open_hdf5
 
     kind = describe_file(path) if path.is_file() else ""
     if kind and "HDF5" not in kind and "uvgen" not in kind:
@@ -317,7 +317,7 @@ def _read(path: Path) -> tuple[MorphableModel, str]:
             advice = "update uvgen" if version > VERSION else "make the file again"
             raise ModelError(f"{path}: model format {version}, expected {VERSION}; {advice}")
         datasets = {  # what else another program wrote is its own
-            key: safe_dataset(file, key) for key in file.names if key in DTYPES or key in _RIG_DATASETS
+            key: file.dataset(key) for key in file.names if key in DTYPES or key in _RIG_DATASETS
         }
         for key, data in datasets.items():
             if data.dtype.kind not in "fiu":

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from uvgen.errors import OutputError, SettingsError
 from uvgen.storage.contents import empty
-from uvgen.storage.files import beside, check_folder, check_new_folder, draft_of, exchange, folder_on_success
+from uvgen.storage.drafts import beside, check_new_folder, draft_of, exchange, folder_on_success
+from uvgen.storage.files import check_folder
 from uvgen.storage.folders import REPORT_PARTS
 from uvgen.storage.locks import exclusive
 

@@ -25,13 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError, UvgenError, WorkerError
-from uvgen.storage.hdf5_reading import (
-    MAX_INFLATED_BYTES,
-    Hdf5Dataset,
-    Hdf5File,
-    is_opened_elsewhere,
-    opened_by,
-)
+from uvgen.storage.hdf5_dataset import MAX_INFLATED_BYTES, Hdf5Dataset
+from uvgen.storage.hdf5_reading import Hdf5File, is_opened_elsewhere, opened_by
 from uvgen.storage.isolated_server import MAX_SECONDS, READY, GoneError, receive, send
 from uvgen.storage.names import printable
 

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError, UvgenError
-from uvgen.storage.hdf5_reading import Hdf5Dataset, Hdf5File, open_hdf5, safe_dataset
+from uvgen.storage.hdf5_dataset import Hdf5Dataset
+from uvgen.storage.hdf5_reading import Hdf5File, open_hdf5
 
 MAX_SECONDS = 120.0
 """How long a request may take before the process counts as hung and is killed."""
@@ -92,7 +93,7 @@ def _answer(files: _OpenFiles, request: dict[str, Any]) -> tuple[Any, NDArray[An
     if what == "attributes":
         return _plain(file.attributes), None
     name = arguments[0]
-    data = datasets[name] = datasets.get(name) or safe_dataset(file, name)
+    data = datasets[name] = datasets.get(name) or file.dataset(name)
     if what == "dataset":
         place = {"offset": data.offset, "by_row": data.by_row}
         return {"dtype": data.dtype.str, "shape": data.shape, **place}, None

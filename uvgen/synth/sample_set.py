@@ -15,7 +15,8 @@ from uvgen._version import __version__
 from uvgen.errors import BusyError, DatasetError, OutputError
 from uvgen.storage.cache import cache_folder
 from uvgen.storage.contents import empty, remove
-from uvgen.storage.files import draft_of, folder_on_success, replaced_on_success, sha256_file
+from uvgen.storage.drafts import draft_of, folder_on_success
+from uvgen.storage.files import replaced_on_success, sha256_file
 from uvgen.storage.locks import locked_file
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import read_file

@@ -13,7 +13,8 @@ from uvgen._version import __version__
 from uvgen.datasets.export.common import Skipped
 from uvgen.errors import OutputError, SettingsError
 from uvgen.storage.contents import empty
-from uvgen.storage.files import check_folder, check_new_folder, exchange, folder_on_success
+from uvgen.storage.drafts import check_new_folder, exchange, folder_on_success
+from uvgen.storage.files import check_folder
 from uvgen.storage.folders import EXPORT_MARK
 from uvgen.storage.journal import Journal
 from uvgen.storage.names import printable

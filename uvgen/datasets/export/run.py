@@ -44,7 +44,8 @@ from uvgen.jobs.options import RunOptions, check_run
 from uvgen.jobs.run import run_job
 from uvgen.shards.index import Index, data_folder
 from uvgen.shards.reader import ShardReader
-from uvgen.storage.files import beside, draft_of, folds_case, sha256_file
+from uvgen.storage.drafts import beside, draft_of
+from uvgen.storage.files import folds_case, sha256_file
 from uvgen.storage.folders import DATASET_INDEX, EXPORT_MARK
 from uvgen.storage.locks import exclusive
 from uvgen.storage.names import brief

@@ -32,8 +32,9 @@ from uvgen.datasets.export.common import Part, each, mat, path_of
 from uvgen.datasets.splits import train_and_val
 from uvgen.images.codecs import encode_jpeg
 from uvgen.images.warp import warp_image
+from uvgen.maps.aflw import aflw_texels, aflw_uv
 from uvgen.maps.atlas import texel_coordinates
-from uvgen.maps.landmarks import aflw_texels, aflw_uv, closest_texels
+from uvgen.maps.landmarks import closest_texels
 from uvgen.maps.resample import resample_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.landmark_schemes import AFLW_21

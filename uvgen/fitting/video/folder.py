@@ -16,9 +16,9 @@ from uvgen.described import described
 from uvgen.errors import DatasetError
 from uvgen.fitting.detectors import AUTO, FaceDetector, as_detector, used_detector
 from uvgen.fitting.fitted import FittedBatch, FittedFrame, Unfitted
-from uvgen.fitting.folder import choose_detector
 from uvgen.fitting.options import VideoOptions
 from uvgen.fitting.record import INDEX, check_fit_folder, check_kind, plain_face
+from uvgen.fitting.sources import choose_detector
 from uvgen.fitting.video.find import find_videos, frame_name
 from uvgen.fitting.video.frames import import_av
 from uvgen.fitting.video.record import FittedVideo, VideoRecord, videos_of

@@ -83,7 +83,7 @@ def _load_hdf5(path: Path, names: list[str] | None) -> dict[str, Any]:
 
     They are counted: links may lead to the same group, or the same large variable, again and again.
     """
-    from uvgen.storage.hdf5_reading import open_hdf5, safe_dataset
+    from uvgen.storage.hdf5_reading import open_hdf5
 
     most_bytes = min(max_bytes(), _LEAST_BYTES + _MOST_RATIO * path.stat().st_size)
     left = {"variables": _MOST_VARIABLES, "bytes": most_bytes}
@@ -99,7 +99,7 @@ def _load_hdf5(path: Path, names: list[str] | None) -> dict[str, Any]:
             count("variables", 1)
             if depth < _DEEPEST and file.is_group(name):
                 return {key: value(f"{name}/{key}", depth + 1) for key in file.members(name)}
-            item = safe_dataset(file, name)
+            item = file.dataset(name)
             count("bytes", item.n_bytes)
             return np.empty((0, 0)) if item.attributes.get("MATLAB_empty", 0) else item.read().T
 

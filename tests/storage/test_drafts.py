@@ -1,0 +1,88 @@
+"""Folders that are whole or not there."""
+
+from pathlib import Path
+
+import pytest
+
+from uvgen.errors import DatasetError, OutputError, SampleError
+from uvgen.storage.drafts import draft_of, folder_on_success, other_drafts
+
+
+def test_folder_on_success_appears_when_it_is_whole(tmp_path: Path) -> None:
+    with folder_on_success(tmp_path / "out") as draft:
+        (draft / "a").write_text("content")
+        assert not (tmp_path / "out").exists() and draft == draft_of(tmp_path / "out")
+    assert (tmp_path / "out/a").read_text() == "content" and not draft.exists()
+
+
+def test_folder_on_success_goes_on_with_what_an_interrupted_run_left(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), folder_on_success(tmp_path / "out") as draft:
+        (draft / "a").write_text("first")
+        raise KeyboardInterrupt
+    assert not (tmp_path / "out").exists()
+    with folder_on_success(tmp_path / "out") as draft:
+        assert (draft / "a").read_text() == "first"
+    assert (tmp_path / "out/a").exists()
+
+
+def test_folder_on_success_interrupted_before_its_first_file_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), folder_on_success(tmp_path / "out"):
+        raise KeyboardInterrupt
+    assert not [*tmp_path.iterdir()]
+
+
+def test_folder_on_success_of_a_folder_made_meanwhile_leaves_no_empty_draft(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "other").touch()
+    draft_of(tmp_path / "out").mkdir()  # as the lock around it does
+    with pytest.raises(OutputError, match="exists and is not empty"), folder_on_success(tmp_path / "out"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_folder_on_success_whose_draft_is_replaced_by_a_link_makes_nothing_of_it(tmp_path: Path) -> None:
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others" / "file").touch()
+    with pytest.raises(DatasetError, match="was moved or replaced"), folder_on_success(tmp_path / "out") as draft:
+        draft.rename(tmp_path / "moved")
+        draft.symlink_to(tmp_path / "others")
+    assert not (tmp_path / "out").exists() and (tmp_path / "others" / "file").exists()
+
+
+def test_folder_on_success_of_a_failure_leaves_nothing(tmp_path: Path) -> None:
+    for error in (SampleError("bad"), OSError(28, "No space left on device"), ValueError("odd")):
+        expected = DatasetError if isinstance(error, OSError) else type(error)
+        with pytest.raises(expected), folder_on_success(tmp_path / "out") as draft:
+            (draft / "a").write_text("half")
+            raise error
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_on_success_never_replaces_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with folder_on_success(tmp_path / "out") as draft:  # an empty folder may stand there
+        (draft / "a").write_text("")
+    for taken in ("out", "out/a"):
+        with pytest.raises(OutputError, match="exists and is not empty, expected a new folder"):
+            folder_on_success(tmp_path / taken).__enter__()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_folder_on_success_whose_draft_is_a_link_leaves_what_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "else").mkdir()
+    (tmp_path / "else" / "thesis").write_text("mine")
+    draft_of(tmp_path / "out").symlink_to(tmp_path / "else")
+    with folder_on_success(tmp_path / "out") as draft:
+        (draft / "a").write_text("a")
+    assert [path.name for path in (tmp_path / "else").iterdir()] == ["thesis"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"] and not (tmp_path / "out").is_symlink()
+
+
+def test_drafts_of_a_folder_that_was_moved_are_named(tmp_path: Path) -> None:
+    draft_of(tmp_path / "a/out").mkdir(parents=True)
+    draft_of(tmp_path / "a/out.2").mkdir()
+    (tmp_path / "a" / f"{draft_of(tmp_path / 'else/out').name}").symlink_to(tmp_path)
+    (tmp_path / "a").rename(tmp_path / "b")
+    draft_of(tmp_path / "b/out").mkdir()
+    assert other_drafts(tmp_path / "b/out") == [tmp_path / "b" / draft_of(tmp_path / "a/out").name]
+    assert not other_drafts(tmp_path / "none/out")

@@ -1,0 +1,150 @@
+"""Folders that appear when they are whole: made as a hidden draft beside their place, and renamed."""
+
+import hmac
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+
+from uvgen.errors import DatasetError, OutputError, UvgenError
+from uvgen.storage.cache import cache_folder
+from uvgen.storage.files import TEMPORARY_PREFIX, check_no_url, names_another, temporary_name
+
+
+def draft_of(folder: Path) -> Path:
+    """Where `folder_on_success` makes a folder: beside it, hidden, under the same name in each run of this user.
+
+    The name ends in a code that only this user's uvgen knows: a folder or a link that came from elsewhere, such as an
+    unpacked archive, is never taken for a draft.
+    """
+    target = Path(os.path.realpath(folder))
+    code = hmac.new(_secret(), os.fsencode(target), "sha256").hexdigest()[:16]
+    return target.with_name(f"{TEMPORARY_PREFIX}{os.fsdecode(os.fsencode(target.name)[-120:])}-{code}")
+
+
+def other_drafts(folder: Path) -> list[Path]:
+    """Folders beside one that have the names of its drafts, were it at another path or another user's.
+
+    A run that was interrupted before its folder was moved does not go on: such a draft is left for people to delete.
+    """
+    own = draft_of(folder)
+    draft = re.compile(re.escape(own.name[:-16]) + "[0-9a-f]{16}")
+    with suppress(OSError):
+        names = sorted(name for name in os.listdir(own.parent) if draft.fullmatch(name) and name != own.name)
+        return [path for name in names if (path := own.parent / name).is_dir() and not path.is_symlink()]
+    return []
+
+
+@cache
+def _secret() -> bytes:
+    """A number that is made once and kept in the user's cache folder; if that cannot be written, the machine's."""
+    path = cache_folder() / "secret"
+    with suppress(OSError):
+        if path.exists() and path.stat().st_size != 32:  # cut short by a power failure
+            path.unlink()
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(temporary_name(path.name))
+            temporary.touch(mode=0o600, exist_ok=False)
+            temporary.write_bytes(secrets.token_bytes(32))
+            with suppress(FileExistsError):  # another process was faster
+                os.link(temporary, path)
+            temporary.unlink()
+        found = path.read_bytes()
+        if len(found) == 32:
+            return found
+    with suppress(OSError):  # the same until the machine is started anew
+        return Path("/proc/sys/kernel/random/boot_id").read_bytes() + str(os.getuid()).encode()
+    return secrets.token_bytes(32)
+
+
+def check_new_folder(folder: Path) -> None:
+    """Raise OutputError unless a folder can be made: it is missing or empty, and no mount point."""
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise OutputError(f"{folder}: exists and is not empty, expected a new folder; choose another, or remove it")
+    if os.path.ismount(folder):
+        raise OutputError(f"{folder}: is a mount point, expected a folder that can be replaced; choose one in it")
+
+
+@contextmanager
+def folder_on_success(folder: Path) -> Iterator[Path]:
+    """Give a draft of a folder (`draft_of`); rename it to `folder` if the body succeeds.
+
+    What a killed or interrupted run left in the draft is kept, so that the next run can finish it; after any other
+    failure the draft is removed. Hold a lock around this, so that no other process works on the draft.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder to make. One that is empty is replaced.
+
+    Yields
+    ------
+    Path
+        The draft, hidden; it exists.
+
+    Raises
+    ------
+    OutputError
+        If the folder exists and is not empty.
+    DatasetError
+        If it cannot be written, or the disk is full.
+    OSError
+        Of the body, where it is about files outside of the draft.
+    """
+    check_no_url(folder)
+    draft = draft_of(folder)
+    try:
+        check_new_folder(folder)
+    except UvgenError:  # made meanwhile, by another command
+        with suppress(OSError):
+            draft.rmdir()  # whoever holds the lock has made it; what a killed run left stays
+        raise
+    in_body = False
+    try:
+        if draft.is_symlink():  # what it leads to is not ours
+            draft.unlink()
+        draft.mkdir(parents=True, exist_ok=True)
+        made = os.lstat(draft)
+        in_body = True
+        yield draft
+        in_body = False
+        if not os.path.samestat(made, os.lstat(draft)):  # a link, or another folder: whose files are in it?
+            raise DatasetError(f"{draft}: was moved or replaced while it was written; run the command again")
+        os.replace(draft, os.path.realpath(folder))
+    except OSError as error:
+        shutil.rmtree(draft, ignore_errors=True)
+        if isinstance(error, UvgenError) or (in_body and names_another(error, draft)):
+            raise
+        raise DatasetError(
+            f"{folder}: cannot be written ({error.strerror or error}); check free space, permissions"
+        ) from error
+    except Exception:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    except BaseException:
+        with suppress(OSError):
+            draft.rmdir()  # if it is empty: there is nothing to go on with
+        raise
+
+
+def beside(folder: Path) -> Path:
+    """If a folder is put that is to replace another one, hidden beside it, until `exchange` does."""
+    return draft_of(folder).with_name(f"{draft_of(folder).name}-new")
+
+
+def exchange(new: Path, folder: Path) -> None:
+    """Put a finished folder in the place of an older one, which is removed."""
+    away, place = draft_of(folder), Path(os.path.realpath(folder))
+    shutil.rmtree(away, ignore_errors=True)
+    os.replace(place, away)
+    try:
+        os.replace(new, place)
+    except OSError:
+        os.replace(away, place)
+        raise
+    shutil.rmtree(away, ignore_errors=True)
