@@ -21,7 +21,7 @@ import uvgen.synth.portrait as portrait
 from uvgen import RunOptions, find_samples, load_model, read_image
 from uvgen.models.morphable import MorphableModel
 from uvgen.randomness import keyed_generator
-from uvgen.synth import render_faces, sample_names
+from uvgen.synth import SynthOptions, render_faces, sample_names
 from uvgen.synth.faces import FaceSource
 from uvgen.synth.portrait import Painter
 from uvgen.synth.worker import SynthJob, _Renderer
@@ -87,7 +87,7 @@ def main() -> None:
     painting(model, options.size, options.repeats)
     with tempfile.TemporaryDirectory(dir=options.folder, prefix=".benchmark-") as name:
         folder = Path(name)
-        render_faces(folder / "first", 16, model=model, size=options.size)
+        render_faces(folder / "first", 16, model=model, options=SynthOptions(size=options.size))
         images = [read_image(sample) for sample in find_samples(folder / "first", flip=False)]
         worker = _Renderer(SynthJob(folder / "first", model, 0, options.size, False))
         names = sample_names(16)
@@ -109,7 +109,11 @@ def main() -> None:
             print(f"one core, {what}: {made / seconds:.1f} images/s ({seconds / made * 1e3 / floor:.1f} × the floor)")
         started = time.perf_counter()
         result = render_faces(
-            folder / "all", options.count, model=model, size=options.size, run=RunOptions(options.workers)
+            folder / "all",
+            options.count,
+            model=model,
+            options=SynthOptions(size=options.size),
+            run=RunOptions(options.workers),
         )
         made = result.new_samples
         seconds = time.perf_counter() - started

@@ -190,7 +190,7 @@ def command(
     Exit status: 0 all written, 3 some samples skipped, 1 failed or no sample can be used, 2 wrong usage,
     130, 143, 129 interrupted.
     """
-    from uvgen import SampleSelection, import_maps, import_meshes, load_model
+    from uvgen import MapOptions, SampleSelection, import_maps, import_meshes, load_model
     from uvgen.datasets.output_folder import check_output
 
     config = config_of(config_options, augment)
@@ -212,10 +212,8 @@ def command(
         if maps_from is not None:
             convention = config.convention if is_given("convention") else None
             model = load_model(model_path or "builtin", untrusted=untrusted)
-            result = import_maps(
-                maps_from, out, model=model, layout=maps_layout, scale=maps_scale, convention=convention,
-                originals=data, limit=limit, **how,
-            )  # fmt: skip
+            options = MapOptions(maps_layout, maps_scale, convention, originals=data)
+            result = import_maps(maps_from, out, model=model, options=options, limit=limit, **how)
         elif meshes is not None:
             begin("listing meshes")
             model = model_of(model_path, meshes, untrusted=untrusted)

@@ -15,6 +15,7 @@ from uvgen.cli.options import (
     MODEL_SUFFIXES,
     GroupedCommand,
     option,
+    refuse_given,
     untrusted_option,
 )
 from uvgen.cli.progress import clock_on_terminal, show_warnings
@@ -109,7 +110,7 @@ def convert(
     \b
     Exit status: 0 done, 1 failed, 2 wrong usage.
     """
-    from uvgen import convert_model
+    from uvgen import BaselFiles, Supplements, convert_model, load_model, save_model
     from uvgen.models.doubts import model_doubts
     from uvgen.storage.names import printable
 
@@ -118,15 +119,29 @@ def convert(
     named = {"--bfm": bfm, "--expression": expression, "--info": info_path, "--uv": uv}
     if face3d_path is not None and any([*named.values(), *files, mouth]):
         raise click.UsageError("--face3d takes the place of the other files; give one or the others")
+    if face3d_path is not None:
+        refuse_given(["uv_from", "indices", "landmarks", "keep_all"], "does not go with --face3d, whose model is whole")
     if face3d_path is None and not files and None in named.values():
         missing = [name for name, path in named.items() if path is None]
         raise click.UsageError(f"missing {', '.join(missing)}; or give --face3d BFM.mat alone, or a model's file")
+    parts = [path for path in (bfm, expression, info_path, mouth) if path is not None]
+    basel = None
+    if bfm and expression and info_path and uv and not files:
+        basel, uv = BaselFiles(bfm, expression, info_path, uv, mouth), None
+    elif uv and len(files) + len(parts) > 1:  # one of the Basel model's, which are told by their content
+        files, uv = (*files, *parts, uv), None
+    else:
+        files = (*files, *parts)
+    supplements = Supplements(uv, uv_from, indices, landmarks)
     with clock_on_terminal("converting the model"):
-        model = convert_model(
-            out, *files, bfm=bfm, expression=expression, info=info_path, uv=uv, mouth=mouth, face3d=face3d_path,
-            uv_from=uv_from, indices=indices, landmarks=landmarks, keep_all=keep_all, overwrite=True,
-            untrusted=untrusted,
-        ).model  # fmt: skip
+        if face3d_path is not None:
+            model = load_model(face3d_path, untrusted=untrusted)
+            save_model(model, out)
+        else:
+            model = convert_model(
+                out, *files, basel=basel, supplements=supplements, keep_all=keep_all, overwrite=True,
+                untrusted=untrusted,
+            ).model  # fmt: skip
     click.echo(
         f"{out}: {count(model.n_vertices, 'vertex')}, {model.n_shape} shape + "
         f"{count(model.n_expression, 'expression component')}, {shown_size(out.stat().st_size, digits=0)} "

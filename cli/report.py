@@ -91,7 +91,7 @@ def command(
     Exit status: 0 written (what is wrong with the set is also printed), 1 failed, 2 wrong usage,
     130, 143, 129 interrupted.
     """
-    from uvgen import evaluate_predictions, open_shards, write_report
+    from uvgen import ReportOptions, evaluate_predictions, open_shards, write_report
     from uvgen.evaluation import Reading
     from uvgen.report.folder import check_report_folder
     from uvgen.samples.selection import find_names
@@ -119,12 +119,9 @@ def command(
         result = write_report(
             shards,
             out,
-            worst=None if all_samples else worst,
-            names=names,
-            thumbnails=thumbnails,
             model=model_path,
-            verify=verify,
             evaluation=evaluation,
+            options=ReportOptions(None if all_samples else worst, names, thumbnails, verify),
             untrusted=untrusted,
             run=run(),
             overwrite=overwrite,

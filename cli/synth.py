@@ -79,7 +79,7 @@ def command(
     if count * photographs > _MOST:
         of = f" times --photographs {photographs}" if photographs > 1 else ""
         raise click.UsageError(f"--count {count}{of}: expected {_MOST} pictures at most")
-    from uvgen import load_model, render_faces
+    from uvgen import SynthOptions, load_model, render_faces
     from uvgen.synth import SUBSETS
     from uvgen.synth.folder import check_samples_folder
 
@@ -93,11 +93,7 @@ def command(
             out,
             count,
             model=model,
-            seed=seed,
-            size=size,
-            subsets=subsets or SUBSETS,
-            flip=flip,
-            photographs=photographs,
+            options=SynthOptions(seed, size, subsets or SUBSETS, flip, photographs),
             run=run(),
             overwrite=overwrite,
         )

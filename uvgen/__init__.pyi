@@ -10,6 +10,7 @@ from .datasets.from_meshes import import_meshes
 from .datasets.imported import import_maps
 from .datasets.info import DatasetInfo, describe_shards
 from .datasets.make_shards import BuildResult
+from .datasets.map_options import MapOptions
 from .datasets.merge import merge_shards
 from .datasets.open import open_shards
 from .datasets.prepare import PreparedFaces, prepare_deep3d
@@ -50,13 +51,15 @@ from .maps.readings import HeadPose, map_to_landmarks, map_to_mesh, map_to_pose
 from .maps.resample import resample_model
 from .meshes.transfer import transfer_expressions
 from .meshes.tutte import parameterize
-from .models.convert import ConvertResult, convert_model
+from .models.convert import BaselFiles, ConvertResult, convert_model
 from .models.load import load_model
 from .models.morphable import MorphableModel, save_model
+from .models.supplements import Supplements
 from .normalization import Normalization, denormalize
 from .preview.alignment import alignment_gif, draw_alignment
 from .preview.page import PreviewResult, contact_sheet, render_preview
 from .preview.predictions import render_predictions
+from .report.options import ReportOptions
 from .report.write import ReportResult, write_report
 from .samples.camera_files import read_camera
 from .samples.find import Sample, find_samples
@@ -67,6 +70,7 @@ from .samples.selection import SampleSelection
 from .shards.index import SkippedSample
 from .shards.reader import ShardReader
 from .synth.folder import SynthResult, render_faces
+from .synth.options import SynthOptions
 
 __version__: str
 
@@ -75,6 +79,7 @@ __all__ = [
     "LANDMARK_MIRROR",
     "Augmentation",
     "AugmentationDraw",
+    "BaselFiles",
     "BuildConfig",
     "BuildResult",
     "ConvertResult",
@@ -93,6 +98,7 @@ __all__ = [
     "ImageCamera",
     "LandmarkFit",
     "LandmarkWeights",
+    "MapOptions",
     "MorphableModel",
     "NetworkOptions",
     "Normalization",
@@ -105,6 +111,7 @@ __all__ = [
     "RegisterResult",
     "Registration",
     "RepairResult",
+    "ReportOptions",
     "ReportResult",
     "RunOptions",
     "Sample",
@@ -114,6 +121,8 @@ __all__ = [
     "SkippedSample",
     "Split",
     "SplitResult",
+    "Supplements",
+    "SynthOptions",
     "SynthResult",
     "TexelMirror",
     "UvAtlas",

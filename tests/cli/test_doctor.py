@@ -5,7 +5,7 @@ import json
 import pytest
 from support.builds import have
 
-from uvgen import render_faces, split_shards
+from uvgen import SynthOptions, render_faces, split_shards
 
 
 def test_doctor_of_the_machine_prints_facts_and_a_verdict(uvgen) -> None:
@@ -38,7 +38,7 @@ def test_doctor_status_and_json_say_whether_there_are_errors(uvgen, tree, model_
 
 def test_doctor_takes_the_model_that_a_folder_of_samples_names(uvgen, tmp_path) -> None:
     faces = tmp_path / "faces"
-    render_faces(faces, 1, size=64, subsets=["IBUG"], flip=False)
+    render_faces(faces, 1, options=SynthOptions(size=64, subsets=["IBUG"], flip=False))
     tried = uvgen("doctor", faces)
     assert tried.exit_code == 0 and "with model builtin, label NME 0.0" in tried.stdout, tried.output
     stated = json.loads((faces / "synth.json").read_text())

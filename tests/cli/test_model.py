@@ -161,6 +161,26 @@ def test_convert_to_a_name_of_another_format_exits_2(uvgen: Any, files: Path, tm
     assert result.exit_code == 2 and "--out" in result.stderr and ".h5" in result.stderr
 
 
+@pytest.mark.parametrize("option", [("--keep-all",), ("--uv-from", "builtin")])
+def test_convert_of_face3d_file_refuses_what_changes_nothing(
+    uvgen: Any, files: Path, tmp_path: Path, option: tuple[str, ...]
+) -> None:
+    result = uvgen("model", "convert", "--face3d", files / "BFM.mat", *option, "--out", tmp_path / "bfm.h5")
+    assert result.exit_code == 2 and f"{option[0]} does not go with --face3d, whose model is whole" in result.stderr
+    assert not (tmp_path / "bfm.h5").exists()
+
+
+def test_convert_takes_files_of_the_basel_model_with_and_without_options(
+    uvgen: Any, files: Path, tmp_path: Path
+) -> None:
+    plain = [files / name for name in ("01_MorphableModel.mat", "Model_Expression.mat", "model_info.mat")]
+    uv = files / "stn/BFM_UV.mat"
+    for out, given in {"a.h5": (*plain, uv), "b.h5": (*plain, "--uv", uv)}.items():
+        result = uvgen("model", "convert", *given, "--out", tmp_path / out)
+        assert result.exit_code == 0, result.stderr
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
 @pytest.mark.parametrize("option", ["--bfm", "--face3d"])
 def test_convert_of_a_missing_file_exits_1_and_names_it(uvgen: Any, tmp_path: Path, option: str) -> None:
     result = uvgen("model", "convert", option, tmp_path / "nowhere.mat", "--out", tmp_path / "bfm.h5")

@@ -19,7 +19,16 @@ from support.builds import SMALL, make
 from support.faults import faulty_environment, write_samples
 from support.toy import write_tree
 
-from uvgen import RunOptions, augment_shards, export_shards, merge_shards, open_shards, render_faces, verify_shards
+from uvgen import (
+    RunOptions,
+    SynthOptions,
+    augment_shards,
+    export_shards,
+    merge_shards,
+    open_shards,
+    render_faces,
+    verify_shards,
+)
 from uvgen.cli import progress
 from uvgen.cli.groups import ARGUMENTS, as_typed
 from uvgen.cli.progress import Progress
@@ -86,7 +95,7 @@ def test_other_jobs_count_their_samples(tree, model_path, tmp_path) -> None:
         ("copying", 9, lambda: merge_shards(shards, tmp_path / "merged")),
         ("exporting", 9, lambda: export_shards(shards, tmp_path / "npy", "npy")),
         ("verifying", 9, lambda: verify_shards(shards)),
-        ("rendering faces", 6, lambda: render_faces(tmp_path / "faces", 3, size=64)),
+        ("rendering faces", 6, lambda: render_faces(tmp_path / "faces", 3, options=SynthOptions(size=64))),
     ):
         seen = watched(work)
         assert dict(seen.phases)[what] == n and sum(seen.steps) == n, what

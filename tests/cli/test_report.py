@@ -11,7 +11,7 @@ import pytest
 from support.builds import SMALL, have
 from support.toy import write_tree
 
-from uvgen import open_shards, write_report
+from uvgen import ReportOptions, open_shards, write_report
 from uvgen.errors import InputError
 
 
@@ -96,7 +96,7 @@ def test_report_of_names_that_are_not_there_reads_nothing(
     result = uvgen("report", shards, "--out", tmp_path / "report", "--list", tmp_path / "names.txt")
     assert result.exit_code == 1 and "1 listed sample is not there" in result.stderr
     with pytest.raises(InputError, match="1 listed sample is not there, first nobody"):
-        write_report(shards, tmp_path / "report", names=iter(["nobody"]))
+        write_report(shards, tmp_path / "report", options=ReportOptions(names=iter(["nobody"])))
 
 
 def test_report_of_all_has_a_page_of_each(uvgen: Any, shards: Path, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from uvgen import (
     PositionMapper,
     RunOptions,
     SampleSelection,
+    SynthOptions,
     augment_shards,
     build_shards,
     import_maps,
@@ -120,7 +121,7 @@ def test_a_single_text_where_names_are_expected_is_refused(data: Path, built: Pa
     calls: dict[str, Callable[[], object]] = {
         "subsets: 'IBUG'": lambda: find_samples(data, "IBUG"),
         "subsets: 'AFW'": lambda: select_names(built, Criteria(subsets="AFW")),
-        "subsets: 'LFPW'": lambda: render_faces(tmp_path / "out", 1, subsets="LFPW"),
+        "subsets: 'LFPW'": lambda: render_faces(tmp_path / "out", 1, options=SynthOptions(subsets="LFPW")),
         "keep: 'tex'": BuildConfig(keep="tex").check,
         "targets: 'depth'": BuildConfig(targets="depth").check,
     }

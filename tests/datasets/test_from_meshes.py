@@ -26,6 +26,7 @@ from uvgen import (
     BuildResult,
     MorphableModel,
     RunOptions,
+    SynthOptions,
     augment_shards,
     build_atlas,
     build_shards,
@@ -520,7 +521,7 @@ def test_registered_scans_say_their_model_and_where_they_were_moved(
 def test_scan_in_its_scanners_frame_becomes_the_map_of_the_face_that_was_scanned(tmp_path: Path) -> None:
     model = builtin_model()
     photos, place = tmp_path / "photos", somewhere(5, 1e-3)
-    render_faces(photos, 1, size=120, subsets=["IBUG"], flip=False)
+    render_faces(photos, 1, options=SynthOptions(size=120, subsets=["IBUG"], flip=False))
     (sample,) = find_samples(photos)
     face = model_vertices(sample, model) / 1e3
     (tmp_path / "scans/IBUG").mkdir(parents=True)

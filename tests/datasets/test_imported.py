@@ -21,6 +21,7 @@ from support.toy import toy_model, write_tree
 from uvgen import (
     Augmentation,
     BuildConfig,
+    MapOptions,
     MorphableModel,
     ShardReader,
     augment_shards,
@@ -111,7 +112,11 @@ def test_import_maps_gives_the_crops_maps_and_landmarks_of_the_build(
     _, reader = built(convention)
     folder = write_maps(tmp_path / "maps", reader, layout)
     result = import_maps(
-        folder, tmp_path / "out", model=model, config=CONFIG, layout="uvgen" if layout == "uvgen" else None
+        folder,
+        tmp_path / "out",
+        model=model,
+        config=CONFIG,
+        options=MapOptions(layout="uvgen" if layout == "uvgen" else None),
     )
     assert result.samples == len(reader) and not result.skipped
     found = open_shards(tmp_path / "out")
@@ -136,7 +141,7 @@ def test_import_maps_of_divided_values_multiplies_them(
     folder = write_maps(tmp_path / "maps", reader, "face3d", scale)
     with pytest.raises(DatasetError, match=r"none of .* can be used; the first, .*npy: values of .*expected px"):
         import_maps(folder, tmp_path / "out", model=model)
-    import_maps(folder, tmp_path / "out", model=model, scale=scale, config=BuildConfig())
+    import_maps(folder, tmp_path / "out", model=model, options=MapOptions(scale=scale), config=BuildConfig())
     found, wanted = open_shards(tmp_path / "out"), reader
     np.testing.assert_allclose(found[0]["posmap"], wanted[0]["posmap"], atol=SIZE / 2**14)
     assert found.config.build.posmap_dtype == "uint16" and verify_shards(tmp_path / "out").sound
@@ -154,7 +159,7 @@ def test_import_maps_with_originals_finds_scale_and_convention(
 ) -> None:  # fmt: skip
     tree, reader = built(convention)
     folder = write_maps(tmp_path / "maps", reader, layout, scale)
-    result = import_maps(folder, tmp_path / "out", model=model, originals=tree, config=CONFIG)
+    result = import_maps(folder, tmp_path / "out", model=model, options=MapOptions(originals=tree), config=CONFIG)
     found = open_shards(tmp_path / "out").config.build
     expected = Normalization.of_scale(as_scale(scale), SIZE)
     assert ((found.maps_scale,), (found.maps_offset,)) == (expected.scale, expected.offset)
@@ -175,7 +180,7 @@ def test_import_maps_of_an_export_takes_the_convention_that_it_states(
     found = open_shards(tmp_path / "out")
     assert found.config.build.convention == convention
     np.testing.assert_allclose(found[0]["landmarks"], reader[0]["landmarks"], atol=0.5)
-    import_maps(tmp_path / "files", tmp_path / "named", model=model, convention="face3d")
+    import_maps(tmp_path / "files", tmp_path / "named", model=model, options=MapOptions(convention="face3d"))
     assert open_shards(tmp_path / "named").config.build.convention == "face3d"
     mark = tmp_path / "files/.uvgen-export.json"
     mark.write_text(mark.read_text().replace("labels", "other"))
@@ -205,7 +210,9 @@ def test_import_maps_of_face3ds_own_output_finds_its_convention_and_landmarks(
         (tmp_path / "maps").mkdir(exist_ok=True)
         Image.fromarray(golden["crop"]).save(tmp_path / f"maps/{stem}.jpg", quality=95)
         np.save(tmp_path / f"maps/{stem}.npy", golden["posmap"] / np.float32(280))
-    result = import_maps(tmp_path / "maps", tmp_path / "out", model=stand_in_model, originals=reference / "w300lp")
+    result = import_maps(
+        tmp_path / "maps", tmp_path / "out", model=stand_in_model, options=MapOptions(originals=reference / "w300lp")
+    )
     assert "values in px / 280, convention face3d" in result.warnings[0] and result.samples == 4
     for sample in open_shards(tmp_path / "out"):
         golden = np.load(reference / "golden" / f"{sample['name']}_256.npz")
@@ -240,11 +247,11 @@ def test_import_maps_with_originals_of_other_faces_says_so(tmp_path: Path, model
     first_bytes, second_bytes = first.read_bytes(), second.read_bytes()
     first.write_bytes(second_bytes), second.write_bytes(first_bytes)
     with pytest.raises(InputError, match=r"no scale or pixel convention gives the 2 crops .*labels .* px apart"):
-        import_maps(folder, tmp_path / "out", model=model, originals=other)
+        import_maps(folder, tmp_path / "out", model=model, options=MapOptions(originals=other))
     for path in other.glob("*/*.*"):
         path.rename(path.with_stem(f"x{path.stem}"))
     with pytest.raises(InputError, match="no sample of the maps' names can be compared"):
-        import_maps(folder, tmp_path / "out", model=model, originals=other)
+        import_maps(folder, tmp_path / "out", model=model, options=MapOptions(originals=other))
 
 
 @pytest.mark.slow
@@ -258,7 +265,7 @@ def test_what_is_done_with_data_sets_is_done_with_imported_ones(
     again = import_maps(folder, out, model=model, config=CONFIG)
     assert again.new_samples == 0
     with pytest.raises(DatasetError, match=r"maps_scale = 1\.0, now it is 255\.0"):
-        import_maps(folder, out, model=model, config=CONFIG, scale="255")
+        import_maps(folder, out, model=model, config=CONFIG, options=MapOptions(scale="255"))
     with pytest.raises(InputError, match=r"maps_from: face3d, expected none: uvgen\.import_maps"):
         build_shards(None, tmp_path / "no", config=replace(CONFIG, maps_from="face3d"))
     assert describe_shards(out).samples == len(reader)
@@ -437,7 +444,7 @@ def test_import_maps_with_originals_that_contradict_what_is_named_is_refused(
     with pytest.raises(
         InputError, match=r"the maps hold values in px.*, convention face3d, as 4 crops show .*as given; omit"
     ):
-        import_maps(folder, tmp_path / "out", model=model, originals=tree, config=CONFIG, **named)
+        import_maps(folder, tmp_path / "out", model=model, options=MapOptions(originals=tree, **named), config=CONFIG)
 
 
 def test_find_maps_without_any_says_what_was_expected(tmp_path: Path) -> None:
@@ -553,7 +560,9 @@ def test_import_maps_with_a_mark_of_reshow_in_another_layout_says_so(
     (folder / EXPORT_MARK).write_text('{"labels": "reshow"}')
     with pytest.raises(DatasetError, match=r"states labels of reshow, expected its layout of files, they are face3d's"):
         import_maps(folder, tmp_path / "out", model=model, config=CONFIG)
-    assert import_maps(folder, tmp_path / "out", model=model, config=CONFIG, convention="exact").samples
+    assert import_maps(
+        folder, tmp_path / "out", model=model, config=CONFIG, options=MapOptions(convention="exact")
+    ).samples
 
 
 def test_import_maps_of_another_folder_whose_files_are_called_alike_is_refused(
@@ -564,7 +573,7 @@ def test_import_maps_of_another_folder_whose_files_are_called_alike_is_refused(
         maps = write_maps(tmp_path / folder, reader, "face3d")
         for path in maps.rglob("*.npy"):
             np.save(path, np.load(path) + np.float32([step, 0, 0]))
-    options: dict[str, Any] = {"model": model, "layout": "face3d", "convention": "exact"}
+    options: dict[str, Any] = {"model": model, "options": MapOptions(layout="face3d", convention="exact")}
     result = import_maps(tmp_path / "one", tmp_path / "shards", **options)
     before = file_hashes(tmp_path / "shards")
     with pytest.raises(SettingsError, match=r"other values of landmarks than .*two/.*\.npy: it is of another"):

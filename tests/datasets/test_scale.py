@@ -15,7 +15,7 @@ from support.builds import SMALL, edit_index, make
 from support.scaling import assert_proportional, config_of, index_of, write_index
 from support.toy import write_tree
 
-from uvgen import describe_shards, merge_shards, select_names, split_shards, verify_shards, write_report
+from uvgen import ReportOptions, describe_shards, merge_shards, select_names, split_shards, verify_shards, write_report
 from uvgen.datasets import merge, record
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.open import open_shards, reader_of
@@ -87,7 +87,7 @@ WHOLE_SETS: dict[str, Callable[[Path, Path], object]] = {
     "split": lambda folder, _: split_shards(folder, {"train": 0.5, "val": 0.5}, overwrite=True),
     "select": lambda folder, _: select_names(folder, Criteria(max_yaw_deg=90)),
     "merge": lambda folder, out: merge_shards([folder], out),
-    "report": lambda folder, out: write_report(folder, out, worst=1, run=RunOptions(1)),
+    "report": lambda folder, out: write_report(folder, out, options=ReportOptions(worst=1), run=RunOptions(1)),
 }
 
 

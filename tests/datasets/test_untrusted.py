@@ -152,7 +152,7 @@ def test_model_of_a_data_set_is_read_as_its_shards_are(built: Path, model_path: 
         lambda: uvgen.export_shards(built, tmp_path / "a", "npy", model=path, untrusted=True),
         lambda: uvgen.augment_shards(built, tmp_path / "b", Augmentation(flip=0.5), model=path, untrusted=True),
         lambda: uvgen.render_preview(built, tmp_path / "c.png", model=path, untrusted=True),
-        lambda: uvgen.convert_model(tmp_path / "d.h5", face3d=path, untrusted=True),
+        lambda: uvgen.convert_model(tmp_path / "d.h5", path, untrusted=True),
     ]
     for way in ways:
         with pytest.raises(ModelError, match=r"m\.h5: .*ended with status -6"):

@@ -14,7 +14,7 @@ from support.builds import SMALL, file_hashes, have, listed_shards, make
 from support.faults import faulty_environment, finish, start, write_samples
 from support.toy import write_sample, write_tree
 
-from uvgen import RunOptions, export_shards, open_shards, render_faces, verify_shards
+from uvgen import RunOptions, SynthOptions, export_shards, open_shards, render_faces, verify_shards
 from uvgen.datasets.augmented import augment_shards
 from uvgen.datasets.record import ShardResult
 from uvgen.errors import DatasetError
@@ -154,7 +154,7 @@ def test_finished_sets_that_are_run_again_write_nothing(model_path: Path, tmp_pa
     def work() -> None:
         make(tree, model_path, tmp_path / "shards", run=RunOptions(1))
         augment_shards(tmp_path / "shards", tmp_path / "augmented")
-        render_faces(tmp_path / "faces", 2, size=64)
+        render_faces(tmp_path / "faces", 2, options=SynthOptions(size=64))
 
     def times() -> dict[Path, tuple[int, int]]:
         folders = [tmp_path / name for name in ("shards", "augmented", "faces")]
@@ -196,7 +196,7 @@ def test_output_that_cannot_be_written_is_refused_before_any_work(
 
 def test_output_of_something_else_is_refused_before_any_work(uvgen: Any, model_path: Path, tmp_path: Path) -> None:
     write_sample(tmp_path / "data/AFW", "AFW_000")
-    render_faces(tmp_path / "faces", 1, size=64)
+    render_faces(tmp_path / "faces", 1, options=SynthOptions(size=64))
     (tmp_path / "other").mkdir()
     (tmp_path / "other/dataset.json").write_text('{"format": "photos"}')
     for folder, mark in {"fitted": "fit.json", "exported": ".uvgen-export.json"}.items():

@@ -17,6 +17,7 @@ from support.builds import SMALL, edit_index, have, make
 from support.toy import write_tree
 
 from uvgen import (
+    SynthOptions,
     augment_shards,
     export_shards,
     find_samples,
@@ -535,7 +536,7 @@ def test_seed_that_could_not_be_read_again_is_refused(shards, model_path, tmp_pa
         lambda: make(write_tree(tmp_path / "tree"), model_path, tmp_path / "a", dataclasses.replace(SMALL, seed=seed)),
         lambda: augment_shards(shards, tmp_path / "b", seed=seed),
         lambda: split_shards(shards, {"a": 1.0}, seed=seed),
-        lambda: render_faces(tmp_path / "c", 1, seed=seed),
+        lambda: render_faces(tmp_path / "c", 1, options=SynthOptions(seed=seed)),
     ):
         with pytest.raises(InputError, match="seed: "):
             work()

@@ -20,6 +20,7 @@ from uvgen import (
     FaceDetector,
     FitOptions,
     RunOptions,
+    SynthOptions,
     build_shards,
     find_samples,
     fit_photographs,
@@ -46,7 +47,7 @@ N = 6
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("drawn")
-    render_faces(out, N, size=128, subsets=("IBUG",), flip=False)
+    render_faces(out, N, options=SynthOptions(size=128, subsets=("IBUG",), flip=False))
     return out
 
 

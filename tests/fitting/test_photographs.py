@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from uvgen import FitOptions, build_shards, find_samples, fit_photographs, read_annotation, render_faces
+from uvgen import FitOptions, SynthOptions, build_shards, find_samples, fit_photographs, read_annotation, render_faces
 from uvgen.datasets.config import BuildConfig
 from uvgen.errors import DatasetError, DependencyError, InputError, OutputError, SettingsError
 from uvgen.fitting import detectors, worker
@@ -27,7 +27,7 @@ SMALL = BuildConfig(size=32, uv_size=32)
 @pytest.fixture(scope="session")
 def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("three")
-    render_faces(root / "drawn", N, size=128, subsets=("IBUG",), flip=False)
+    render_faces(root / "drawn", N, options=SynthOptions(size=128, subsets=("IBUG",), flip=False))
     (root / "photos").mkdir()
     for k, sample in enumerate(find_samples(root / "drawn")):
         assert sample.image is not None

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from uvgen import (
     FitOptions,
+    SynthOptions,
     find_samples,
     fit_landmarks,
     fit_photographs,
@@ -41,7 +42,7 @@ def builtin() -> MorphableModel:
 @pytest.fixture(scope="module")
 def drawn(builtin: MorphableModel, tmp_path_factory: pytest.TempPathFactory) -> Drawn:
     folder = tmp_path_factory.mktemp("drawn")
-    render_faces(folder, N, size=SIZE, seed=1234, subsets=("LFPW",), flip=False)
+    render_faces(folder, N, options=SynthOptions(size=SIZE, seed=1234, subsets=("LFPW",), flip=False))
     samples = find_samples(folder)
     said = [read_annotation(sample) for sample in samples]
     vertices = np.stack([vertices_of(builtin, one.shape, one.expression, one.pose) for one in said])

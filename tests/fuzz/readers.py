@@ -43,9 +43,10 @@ from uvgen.meshes.glb import write_glb
 from uvgen.meshes.read import read_mesh
 from uvgen.meshes.registered import Topology, read_registered
 from uvgen.meshes.scans import read_scan
-from uvgen.models.complete import Supplements, completed
+from uvgen.models.complete import completed
 from uvgen.models.formats import bfm2009, deep3d, face3d, flame, gnm, ict, known, matlab, statismo, tddfa_v2
 from uvgen.models.morphable import MorphableModel, make_model
+from uvgen.models.supplements import Supplements
 from uvgen.models.uv_files import read_uv
 from uvgen.models.valid import DTYPES
 from uvgen.models.vertex_numbers import read_vertex_numbers

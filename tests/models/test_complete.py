@@ -1,5 +1,6 @@
 """What a model's files lack: given in files, carried over from a larger model, found, or asked for by name."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,13 @@ from hypothesis import strategies as st
 from support.formats import kept_vertices, place_of, smaller_triangles, write_tddfa
 from support.toy import face3d_files, toy_model, write_bfm_files
 
-from uvgen import build_atlas, convert_model, save_model
+from uvgen import BaselFiles, build_atlas, convert_model, load_model, save_model
 from uvgen.errors import InputError, ModelError
 from uvgen.meshes.files import write_obj
 from uvgen.models.assembled import AssembledModel
-from uvgen.models.complete import Supplements, completed
+from uvgen.models.complete import completed
 from uvgen.models.morphable import MorphableModel
+from uvgen.models.supplements import Supplements
 from uvgen.models.vertex_numbers import read_landmarks, read_vertex_numbers
 
 
@@ -387,11 +389,8 @@ def test_convert_of_files_in_any_order_is_that_of_named_ones(tmp_path: Path, lar
     named = {"bfm": "01_MorphableModel.mat", "expression": "Model_Expression.mat", "info": "model_info.mat",
              "uv": "BFM_UV.mat", "mouth": "Model_tri_mouth.mat"}  # fmt: skip
     paths = {part: tmp_path / name for part, name in named.items()}
-    expected = convert_model(tmp_path / "a.h5", **paths).file.read_bytes()
+    expected = convert_model(tmp_path / "a.h5", basel=BaselFiles(**paths)).file.read_bytes()
     assert convert_model(tmp_path / "b.h5", *list(paths.values())[::-1]).file.read_bytes() == expected
-    some = dict(list(paths.items())[3:])
-    mixed = convert_model(tmp_path / "c.h5", *list(paths.values())[:3], **some).file.read_bytes()
-    assert mixed == expected
 
 
 @pytest.mark.parametrize(
@@ -400,16 +399,14 @@ def test_convert_of_files_in_any_order_is_that_of_named_ones(tmp_path: Path, lar
         (["BFM_UV.mat", "model_info.mat"], {},
          "model_info.mat: not all files of the Basel Face Model 2009, expected 01_MorphableModel.mat"),
         (["BFM_UV.mat", "BFM_UV.mat"], {}, "a second file for argument `uv`, expected one beside .*BFM_UV.mat"),
-        (["model_info.mat", "BFM_UV.mat"], {"uv": "BFM_UV.mat"}, "a second file for argument `uv`"),
         (["bfm_noneck_v3.pkl", "BFM_UV.mat"], {}, "bfm_noneck_v3.pkl: not one of the files of the Basel Face Model"),
-        (["bfm_noneck_v3.pkl"], {"bfm": "01_MorphableModel.mat"}, "bfm: given with .*pkl, expected one model's files"),
         (["bfm_noneck_v3.pkl"], {"keep_all": True}, "keep_all: given with .*expected the files of the Basel Face"),
         (["toy.h5"], {"landmarks": "toy.h5"}, "landmarks: given with .*toy.h5, expected it with the file of another"),
-        ([], {"face3d": "BFM.mat", "uv_from": "toy.h5"}, "uv_from: given with face3d"),
-        ([], {"face3d": "BFM.mat", "keep_all": True}, "keep_all: given with face3d"),
-        (["BFM.mat"], {"face3d": "BFM.mat"}, "face3d: given with other files"),
+        (["BFM.mat"], {"uv_from": "toy.h5"}, "uv_from: given with .*BFM.mat, expected it with the file of another"),
+        (["BFM.mat"], {"keep_all": True}, "keep_all: given with .*BFM.mat, expected the files of the Basel Face"),
+        ([], {}, "files: none, expected a model's file or folder, or those of .*01_MorphableModel.mat, Model_Expr"),
         (["01_MorphableModel.mat", "Model_Expression.mat", "model_info.mat", "BFM_UV.mat"], {"indices": "toy.h5"},
-         "indices: given with bfm"),
+         "indices: given with the files of the Basel Face Model 2009"),
     ],
 )  # fmt: skip
 def test_convert_of_files_that_do_not_go_together_is_refused(
@@ -418,17 +415,43 @@ def test_convert_of_files_that_do_not_go_together_is_refused(
     write_bfm_files(tmp_path, larger)
     write_tddfa(tmp_path, larger)
     save_model(larger, tmp_path / "toy.h5")
-    given = {name: tmp_path / value if isinstance(value, str) else value for name, value in options.items()}
+    face3d_files(larger, tmp_path)
+    keep_all = options.pop("keep_all", False)
+    given = Supplements(**{name: tmp_path / value for name, value in options.items()})
     with pytest.raises(InputError, match=message):
-        convert_model(tmp_path / "out.h5", *(tmp_path / name for name in files), **given)
+        convert_model(tmp_path / "out.h5", *(tmp_path / name for name in files), supplements=given, keep_all=keep_all)
     assert not (tmp_path / "out.h5").exists()
+
+
+def test_convert_of_basel_files_and_another_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^basel: given with a\.pkl, expected one of them"):
+        convert_model(tmp_path / "out.h5", "a.pkl", basel=BaselFiles("a.mat", "b.mat", "c.mat", "d.mat"))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: BaselFiles(3, "b.mat", "c.mat", "d.mat"), "bfm: 3, expected the path of 01_MorphableModel.mat"),
+        (lambda: BaselFiles("a.mat", "b.mat", "c.mat", None), "uv: None, expected the path of BFM_UV.mat"),
+        (lambda: BaselFiles("a.mat", "b.mat", "c.mat", "d.mat", 3), "mouth: 3, expected the path of a file, or None"),
+        (lambda: Supplements(uv=3), "uv: 3, expected the path of a file, or None"),
+        (lambda: Supplements(uv_from=3), "uv_from: 3, expected a model, the path of its file, or None"),
+    ],
+)
+def test_files_that_are_no_paths_are_refused_by_name(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(InputError, match=f"^{message}"):
+        make()
+
+
+def test_completed_takes_the_larger_model_itself(larger: MorphableModel) -> None:
+    with pytest.raises(InputError, match=r"^uv_from: toy\.h5, expected the model itself; uvgen\.load_model reads it"):
+        completed(bare(larger), Supplements(uv_from="toy.h5"))
 
 
 def test_convert_of_one_file_takes_whole_models_as_they_are(tmp_path: Path, larger: MorphableModel) -> None:
     save_model(larger, tmp_path / "toy.h5")
     assert convert_model(tmp_path / "a.h5", tmp_path / "toy.h5").model.content_sha256 == larger.content_sha256
     path = face3d_files(larger, tmp_path)
-    same = [convert_model(tmp_path / "b.h5", path), convert_model(tmp_path / "c.h5", face3d=path)]
-    assert same[0].file.read_bytes() == same[1].file.read_bytes()
+    assert convert_model(tmp_path / "b.h5", path).model.content_sha256 == load_model(path).content_sha256
     with pytest.raises(ModelError, match="no such file, expected a model"):
         convert_model(tmp_path / "d.h5", tmp_path / "missing.pkl")

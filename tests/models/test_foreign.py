@@ -12,7 +12,7 @@ import scipy.io as sio
 import scipy.sparse
 from support.toy import face3d_files, toy_model, write_bfm_files
 
-from uvgen import convert_model, load_model
+from uvgen import BaselFiles, Supplements, convert_model, load_model
 from uvgen.errors import ModelError
 from uvgen.models.formats import bfm2009, matlab
 from uvgen.models.morphable import MorphableModel
@@ -173,7 +173,7 @@ def test_convert_of_a_file_that_is_no_model_says_so_and_not_that_options_do_not_
     (tmp_path / "a.npz").write_bytes(b"PK\3\4 cut short")
     (tmp_path / "l.txt").write_text("0 " * 68)
     with pytest.raises(ModelError, match=r"a\.npz: not a readable model file"):
-        convert_model(tmp_path / "a.h5", tmp_path / "a.npz", landmarks=tmp_path / "l.txt")
+        convert_model(tmp_path / "a.h5", tmp_path / "a.npz", supplements=Supplements(landmarks=tmp_path / "l.txt"))
 
 
 @pytest.mark.filterwarnings("error")
@@ -189,7 +189,7 @@ def test_convert_with_files_exchanged_names_the_right_option(
     if given == wanted:
         return
     with pytest.raises(ModelError) as caught:
-        convert_model(tmp_path / "out.h5", **(files | {wanted: files[given]}))
+        convert_model(tmp_path / "out.h5", basel=BaselFiles(**(files | {wanted: files[given]})))
     message = str(caught.value)
     assert message.startswith(f"{files[given]}: variable ")
     assert f"{PARTS[given]}" in message.split("; it is ")[1]

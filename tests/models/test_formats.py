@@ -22,7 +22,17 @@ from support.formats import (
 )
 from support.toy import toy_model
 
-from uvgen import BuildConfig, PositionMapper, build_shards, convert_model, load_model, open_shards, render_faces
+from uvgen import (
+    BuildConfig,
+    PositionMapper,
+    Supplements,
+    SynthOptions,
+    build_shards,
+    convert_model,
+    load_model,
+    open_shards,
+    render_faces,
+)
 from uvgen.errors import InputError, ModelError
 from uvgen.models.assembled import AssembledModel
 from uvgen.models.formats import FORMATS, bfm2009, bfm_whole, deep3d, format_of, tddfa_v2
@@ -64,7 +74,7 @@ def test_each_format_is_recognized_read_completed_and_mapped(tmp_path: Path, who
     assert maps.shape == (1, 32, 32, 3) and np.isfinite(maps).all()
     np.testing.assert_allclose(landmarks[0], (model.mean / 1e3 - [0, 0, model.mean[:, 2].min() / 1e3])[model.landmarks],
                                atol=1e-4)  # fmt: skip
-    render_faces(tmp_path / "faces", 2, model=model, size=64, seed=1, flip=False)
+    render_faces(tmp_path / "faces", 2, model=model, options=SynthOptions(size=64, seed=1, flip=False))
     build_shards(tmp_path / "faces", tmp_path / "shards", model=model, config=BuildConfig(size=32, uv_size=32))
     assert_fits(model, tmp_path / "faces")
     shards = open_shards(tmp_path / "shards")
@@ -401,13 +411,14 @@ def test_stand_in_of_3ddfa_v2_takes_what_it_lacks_from_the_whole_model(
     stand_in: Path, stand_in_model: MorphableModel, reference: Path, tmp_path: Path
 ) -> None:
     path = stand_in / "tddfa_v2/bfm_noneck_v3.pkl"
-    found = convert_model(tmp_path / "a.h5", path, uv_from=stand_in_model).model  # vertices found by their places
+    by_place = Supplements(uv_from=stand_in_model)  # vertices found by their places
+    found = convert_model(tmp_path / "a.h5", path, supplements=by_place).model
     kept = np.load(reference / "bfm_parts/tddfa_v2_indices.npy")
     np.testing.assert_array_equal(found.uv, stand_in_model.uv[kept])
     np.testing.assert_allclose(found.shape_std, stand_in_model.shape_std[:40], rtol=1e-5)
     np.testing.assert_allclose(found.expression_std, stand_in_model.expression_std[:10], rtol=1e-5)
-    named = convert_model(tmp_path / "b.h5", path, uv_from=stand_in_model,
-                          indices=reference / "bfm_parts/tddfa_v2_indices.npy").model  # fmt: skip
+    by_number = Supplements(uv_from=stand_in_model, indices=reference / "bfm_parts/tddfa_v2_indices.npy")
+    named = convert_model(tmp_path / "b.h5", path, supplements=by_number).model
     assert named.content_sha256 == found.content_sha256
 
 

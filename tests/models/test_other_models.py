@@ -11,7 +11,17 @@ from support.fits import assert_fits
 from support.other_models import flame_content, flame_pickle, gnm_content, patch, write_ict, write_statismo
 from support.toy import landmark_uv
 
-from uvgen import BuildConfig, PositionMapper, build_shards, convert_model, load_model, open_shards, render_faces
+from uvgen import (
+    BuildConfig,
+    PositionMapper,
+    Supplements,
+    SynthOptions,
+    build_shards,
+    convert_model,
+    load_model,
+    open_shards,
+    render_faces,
+)
 from uvgen.errors import InputError, ModelError
 from uvgen.models.formats import flame, format_of, gnm, ict
 
@@ -85,7 +95,7 @@ def test_model_of_each_format_is_converted_mapped_and_built(tmp_path: Path, kind
     path, options = write(tmp_path)
     found = format_of(path)
     assert found is not None and found.module == module
-    model = convert_model(tmp_path / "model.h5", path, **options).model
+    model = convert_model(tmp_path / "model.h5", path, supplements=Supplements(**options)).model
     np.testing.assert_array_equal(model.landmarks, landmark_vertices())
     assert model.uv.min() >= 0 and model.uv.max() <= 1 and set(model.sources) >= {Path(path).name} - {"FaceXModel"}
     opened = load_model(tmp_path / "model.h5")
@@ -97,7 +107,7 @@ def test_model_of_each_format_is_converted_mapped_and_built(tmp_path: Path, kind
     spacing = np.ptp(opened.mean[:, 0]) / 1e3 / 15  # two texels of 32, of a square
     assert nearest.max() < 2 * spacing
 
-    render_faces(tmp_path / "faces", 3, model=opened, size=64, seed=1, flip=False)
+    render_faces(tmp_path / "faces", 3, model=opened, options=SynthOptions(size=64, seed=1, flip=False))
     build_shards(tmp_path / "faces", tmp_path / "shards", model=opened, config=BuildConfig(size=32, uv_size=32))
     assert_fits(opened, tmp_path / "faces")
     shards = open_shards(tmp_path / "shards")
@@ -121,17 +131,17 @@ def test_load_model_of_a_format_with_landmarks_needs_no_option(tmp_path: Path) -
 
 def test_load_model_of_an_untrusted_statismo_file_reads_it_in_a_child(tmp_path: Path) -> None:
     path, options = statismo_files(tmp_path)
-    plain = convert_model(tmp_path / "a.h5", path, **options).model
-    assert (
-        convert_model(tmp_path / "b.h5", path, untrusted=True, **options).model.content_sha256 == plain.content_sha256
-    )
+    supplements = Supplements(**options)
+    plain = convert_model(tmp_path / "a.h5", path, supplements=supplements).model
+    child = convert_model(tmp_path / "b.h5", path, untrusted=True, supplements=supplements).model
+    assert child.content_sha256 == plain.content_sha256
 
 
 def test_convert_with_another_pickle_for_landmarks_names_it(tmp_path: Path) -> None:
     path, _ = flame_files(tmp_path)
     (tmp_path / "other.pkl").write_bytes(pickle.dumps({"a": 1}))
     with pytest.raises(InputError, match=r"other\.pkl: holds a, expected full_lmk_faces_idx"):
-        convert_model(tmp_path / "a.h5", path, landmarks=tmp_path / "other.pkl")
+        convert_model(tmp_path / "a.h5", path, supplements=Supplements(landmarks=tmp_path / "other.pkl"))
 
 
 def test_recognizes_knows_its_own_files_alone(tmp_path: Path) -> None:
@@ -152,7 +162,7 @@ def test_numbers_that_float32_cannot_hold_are_refused_without_warnings(tmp_path:
         content = dict(file)
     np.savez(path, **{**content, name: np.full(content[name].shape, 1e300)})
     with pytest.raises(ModelError, match=r"gnm_head\.npz: .*(NaN or infinity|finite numbers|expected numbers of)"):
-        convert_model(tmp_path / "out.h5", path, **options)
+        convert_model(tmp_path / "out.h5", path, supplements=Supplements(**options))
 
 
 @pytest.mark.parametrize("factor", [1e300, 1e100])
@@ -162,4 +172,4 @@ def test_mean_face_that_is_huge_is_refused_before_uv_are_looked_for(tmp_path: Pa
         content = dict(file)
     np.savez(path, **{**content, "v_template": content["v_template"] * factor})
     with pytest.raises(ModelError, match=r"mean shape holds|holds NaN or infinity"):
-        convert_model(tmp_path / "out.h5", path, **options)
+        convert_model(tmp_path / "out.h5", path, supplements=Supplements(**options))

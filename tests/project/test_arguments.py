@@ -11,8 +11,8 @@ import uvgen
 from uvgen.errors import InputError
 
 _VALUES = {
-    "augmentation", "config", "criteria", "detector", "evaluation", "network_options", "options", "reading", "run",
-    "select",
+    "augmentation", "basel", "config", "criteria", "detector", "evaluation", "network_options", "options", "reading",
+    "run", "select", "supplements",
 }  # fmt: skip
 _GIVEN: dict[str, Any] = {"count": 1, "to": "npy", "criteria": uvgen.Criteria(), "model": "builtin"}
 _OWN_DETECTOR = {"prepare_deep3d": {"detector": "dlib"}}  # one of two arguments that it needs
@@ -29,7 +29,7 @@ def _call(name: str, argument: str, value: Any, folder: Path) -> None:
     function: Callable[..., Any] = getattr(uvgen, name)
     given: dict[str, Any] = {}
     for key, parameter in inspect.signature(function).parameters.items():
-        if parameter.default is parameter.empty:
+        if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_POSITIONAL:
             given[key] = _GIVEN.get(key, folder / key)
     function(**given | _OWN_DETECTOR.get(name, {}) | {argument: value})
 
@@ -63,6 +63,14 @@ def test_value_of_wrong_type_is_refused_by_name(name: str, argument: str, value:
         (lambda: uvgen.SampleSelection(exclude=None), "exclude: None, expected names of samples"),
         (lambda: uvgen.PredictOptions(write=5), "write: 5, expected a list of names"),
         (lambda: uvgen.PredictOptions(draw="mesh"), "draw: 'mesh', expected a function such as uvgen.draw_alignment"),
+        (lambda: uvgen.ReportOptions(worst=-1), "worst: -1, expected 0 or more"),
+        (lambda: uvgen.ReportOptions(worst=1.5), "worst: 1.5, expected a whole number"),
+        (lambda: uvgen.ReportOptions(names=3), "names: 3, expected names of samples, or a text file of them"),
+        (lambda: uvgen.ReportOptions(verify="no"), "verify: 'no', expected True or False"),
+        (lambda: uvgen.MapOptions(layout="faces"), "layout: 'faces', expected None, 'reshow', 'prnet_pytorch'"),
+        (lambda: uvgen.MapOptions(scale="inches"), "scale: 'inches', expected 'px'"),
+        (lambda: uvgen.MapOptions(convention="reshow"), "convention: 'reshow', expected None, 'exact' or 'face3d'"),
+        (lambda: uvgen.MapOptions(originals=3), "originals: 3, expected the path of a folder, or None"),
         (lambda: uvgen.FaceDetector("dllib"), "name: 'dllib', expected 'auto', 'mediapipe', 'dlib' or"),
         (lambda: uvgen.FaceDetector("dlib", 3), "weights: 3, expected the path of a file, or None"),
     ],

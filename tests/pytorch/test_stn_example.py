@@ -149,7 +149,9 @@ def test_stn_example_takes_two_steps_of_either_recipe(
 @pytest.mark.slow
 @pytest.mark.long
 def test_stn_example_lowers_the_landmark_error_tenfold_and_sharpens_mean_faces(tmp_path: Path) -> None:
-    uvgen.render_faces(tmp_path / "faces", 8, photographs=6, subsets=["IBUG"], flip=False, size=160)
+    uvgen.render_faces(
+        tmp_path / "faces", 8, options=uvgen.SynthOptions(photographs=6, subsets=["IBUG"], flip=False, size=160)
+    )
     config = BuildConfig(size=64, uv_size=48)
     build_shards(tmp_path / "faces", tmp_path / "shards", model="builtin", config=config)
     options = ["--texels", "56", "--steps", "600", "--batch", "16", "--threads", "1", "--person", r"image_(\d+)"]

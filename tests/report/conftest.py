@@ -9,14 +9,14 @@ from support.builds import have
 from support.reports import BIGGER, Browsers, browser_page, started_browsers
 from support.toy import write_tree
 
-from uvgen import write_report
+from uvgen import ReportOptions, write_report
 
 
 @pytest.fixture(scope="session")
 def report(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pages")
     have(write_tree(folder / "300W_LP", 20), model_path, folder / "shards", BIGGER)
-    write_report(folder / "shards", folder / "report", worst=40)
+    write_report(folder / "shards", folder / "report", options=ReportOptions(worst=40))
     return folder / "report"
 
 

@@ -16,7 +16,7 @@ from support.reports import (
     wait_for_count,
 )
 
-from uvgen import build_shards, render_faces, write_report
+from uvgen import ReportOptions, SynthOptions, build_shards, render_faces, write_report
 from uvgen.report.javascript import packed, write_script
 
 pytestmark = pytest.mark.slow
@@ -51,9 +51,9 @@ def test_gallery_begins_with_the_worst_and_sorts_both_ways(page: Any, report: Pa
 def test_tiles_have_a_line_for_flags_only_where_a_sample_of_the_set_has_one(
     page: Any, report: Path, tmp_path: Path
 ) -> None:
-    render_faces(tmp_path / "faces", 4, size=200)
+    render_faces(tmp_path / "faces", 4, options=SynthOptions(size=200))
     build_shards(tmp_path / "faces", tmp_path / "shards", model="builtin")
-    write_report(tmp_path / "shards", tmp_path / "report", verify=False)
+    write_report(tmp_path / "shards", tmp_path / "report", options=ReportOptions(verify=False))
     heights = {}
     for folder in (report, tmp_path / "report"):
         open_report(page, folder, "#gallery")
@@ -69,7 +69,7 @@ def test_tiles_have_a_line_for_flags_only_where_a_sample_of_the_set_has_one(
 
 def test_gallery_shows_ten_corrupted_labels_among_faces_first(page: Any, tmp_path: Path) -> None:
     """Parameters that do not agree with `pt2d`: shifted by a few pixels, turned, or of another size."""
-    render_faces(tmp_path / "faces", 50, size=200)
+    render_faces(tmp_path / "faces", 50, options=SynthOptions(size=200))
     mats = sorted((tmp_path / "faces").glob("*/*.mat"))
     assert len(mats) == 100
     bad = set()
@@ -83,7 +83,7 @@ def test_gallery_shows_ten_corrupted_labels_among_faces_first(page: Any, tmp_pat
         bad.add(f"{mats[place].parent.name}/{mats[place].stem}")
     config = dataclasses.replace(BIGGER, size=96, uv_size=96, shard_size=64)
     build_shards(tmp_path / "faces", tmp_path / "shards", model="builtin", config=config)
-    write_report(tmp_path / "shards", tmp_path / "report", worst=12)
+    write_report(tmp_path / "shards", tmp_path / "report", options=ReportOptions(worst=12))
     open_report(page, tmp_path / "report", "#gallery")
     assert set(shown_names(page)[:10]) == bad
     page.wait_for_selector(".tile .picture[data-state=there]")

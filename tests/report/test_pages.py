@@ -27,7 +27,7 @@ from support.reports import (
 )
 from support.toy import write_sample
 
-from uvgen import write_report
+from uvgen import ReportOptions, write_report
 from uvgen.cli.main import main
 from uvgen.report.javascript import packed, write_script
 from uvgen.report.overview import _histogram
@@ -208,7 +208,7 @@ def test_sample_without_a_page_gives_the_commands_that_make_one(page: Any, model
     for k, name in enumerate(WEIRD):
         write_sample(tmp_path / "300W_LP/AFW", name.replace("/", "∕"), seed=k)
     have(tmp_path / "300W_LP", model_path, tmp_path / "my shards")
-    write_report(tmp_path / "my shards", tmp_path / "report", worst=1)
+    write_report(tmp_path / "my shards", tmp_path / "report", options=ReportOptions(worst=1))
     names = rows(tmp_path / "report")["names"]
     open_report(page, tmp_path / "report")
     for name in names[1:]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support.reports import open_report, rows, shown_names, wait_for_count
 
-from uvgen import evaluate_predictions, open_shards, write_report
+from uvgen import ReportOptions, evaluate_predictions, open_shards, write_report
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,7 @@ def predicted(report: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, sample["landmarks"] + [off[k], 0, 0])
     evaluation = evaluate_predictions(folder / "predictions", shards, scores=["nme_68_2d"])
-    write_report(shards, folder / "report", worst=12, verify=False, evaluation=evaluation)
+    write_report(shards, folder / "report", options=ReportOptions(worst=12, verify=False), evaluation=evaluation)
     return folder / "report"
 
 

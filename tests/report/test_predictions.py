@@ -8,7 +8,7 @@ from support.builds import have
 from support.reports import BIGGER, picture, rows, script_arguments
 from support.toy import write_tree
 
-from uvgen import evaluate_predictions, open_shards, write_report
+from uvgen import ReportOptions, evaluate_predictions, open_shards, write_report
 from uvgen.errors import InputError
 from uvgen.report.table import BIT
 
@@ -32,8 +32,8 @@ def predictions(shards: Path, tmp_path: Path) -> Path:
 @pytest.mark.slow
 def test_report_has_the_worst_predictions_first_and_draws_them(shards, predictions, tmp_path) -> None:
     evaluation = evaluate_predictions(predictions, shards)
-    write_report(shards, tmp_path / "plain", verify=False)
-    write_report(shards, tmp_path / "report", verify=False, evaluation=evaluation)
+    write_report(shards, tmp_path / "plain", options=ReportOptions(verify=False))
+    write_report(shards, tmp_path / "report", options=ReportOptions(verify=False), evaluation=evaluation)
     names = rows(tmp_path / "report")["names"]
     assert names[0] == open_shards(shards).names[-1]
     errors = dict(zip(evaluation.result.names, evaluation.result.values["nme_68_2d"], strict=True))
@@ -65,9 +65,10 @@ def test_dots_are_where_the_prediction_is(shards, predictions, tmp_path) -> None
     points = np.full((68, 2), 31.0)  # all in one pixel
     points[0] = [10, 50]  # a box with an area
     np.save(predictions / f"{name}.npy", points)
-    write_report(shards, tmp_path / "report", names=[name], verify=False,
-                 evaluation=evaluate_predictions(predictions, shards))  # fmt: skip
-    write_report(shards, tmp_path / "plain", names=[name], verify=False)
+    options = ReportOptions(names=[name], verify=False)
+    evaluation = evaluate_predictions(predictions, shards)
+    write_report(shards, tmp_path / "report", options=options, evaluation=evaluation)
+    write_report(shards, tmp_path / "plain", options=options)
     page = script_arguments(tmp_path / "report/data/samples/000/000000.js")[1]
     assert page["predicted"] == [[10, 50], *[[31, 31]] * 67]  # drawn by the page
     thumbs = [script_arguments(tmp_path / f"{out}/data/thumbs/000/000000.js")[1][0] for out in ("report", "plain")]
@@ -84,7 +85,9 @@ def test_report_with_predictions_of_another_set_is_an_error(shards, predictions,
     for k, entry in enumerate(evaluation.result.names):
         evaluation.landmarks[f"other {k}"] = evaluation.landmarks.pop(entry)
     with pytest.raises(InputError, match="evaluation: none of its 8 faces with nme_68_2d is in the set"):
-        write_report(tmp_path / "other/shards", tmp_path / "report", verify=False, evaluation=evaluation)
+        write_report(
+            tmp_path / "other/shards", tmp_path / "report", options=ReportOptions(verify=False), evaluation=evaluation
+        )
     assert not (tmp_path / "report").exists()
 
 

@@ -16,7 +16,7 @@ from support.builds import SMALL, have
 from support.reports import BIGGER, WEIRD, picture, rows, script_arguments
 from support.toy import write_sample, write_tree
 
-from uvgen import RunOptions, describe_shards, load_model, open_shards, write_report
+from uvgen import ReportOptions, RunOptions, describe_shards, load_model, open_shards, write_report
 from uvgen.datasets.augmented import augment_shards
 from uvgen.errors import BusyError, DatasetError, InputError, ModelError, OutputError, SettingsError
 from uvgen.report import write as write_module
@@ -36,7 +36,7 @@ def shards(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def report(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("report") / "report"
-    write_report(shards, out, worst=4)
+    write_report(shards, out, options=ReportOptions(worst=4))
     return out
 
 
@@ -72,7 +72,7 @@ def test_report_puts_corrupted_labels_first(model_path: Path, tmp_path: Path) ->
     for name, px in bad.items():
         move(tree / f"{name}.mat", px)
     have(tree, model_path, tmp_path / "shards", BIGGER)
-    write_report(tmp_path / "shards", tmp_path / "report", worst=0)
+    write_report(tmp_path / "shards", tmp_path / "report", options=ReportOptions(worst=0))
     found = rows(tmp_path / "report")
     assert set(found["names"][:3]) == set(bad)
     assert (found["flags"][:3] & BIT["far"]).all() and not (found["flags"][3:] & BIT["far"]).any()
@@ -123,7 +123,7 @@ def test_report_thumbnail_shows_the_crop_and_both_landmarks(shards: Path, report
 
 
 def test_report_with_thumbnails_has_one_of_each_sample(shards: Path, tmp_path: Path) -> None:
-    result = write_report(shards, tmp_path / "report", worst=2, thumbnails=True)
+    result = write_report(shards, tmp_path / "report", options=ReportOptions(worst=2, thumbnails=True))
     assert (result.samples, result.pages, result.pictured) == (9, 2, 9)
     assert sorted(rows(tmp_path / "report")["picture"]) == [*range(9)]
     _, thumbs = script_arguments(tmp_path / "report" / thumbs_file(0))
@@ -132,7 +132,7 @@ def test_report_with_thumbnails_has_one_of_each_sample(shards: Path, tmp_path: P
 
 def test_report_of_all_has_a_page_of_each_in_files_of_sixteen(model_path: Path, tmp_path: Path) -> None:
     have(write_tree(tmp_path / "300W_LP", 6), model_path, tmp_path / "shards")
-    result = write_report(tmp_path / "shards", tmp_path / "report", worst=None)
+    result = write_report(tmp_path / "shards", tmp_path / "report", options=ReportOptions(worst=None))
     assert (result.samples, result.pages, result.pictured) == (18, 18, 18)
     counts = [len(script_arguments(tmp_path / "report" / thumbs_file(k))[1]) for k in (0, 1)]
     assert counts == [PER_FILE, 2]
@@ -143,14 +143,14 @@ def test_report_of_all_has_a_page_of_each_in_files_of_sixteen(model_path: Path, 
 
 def test_report_of_listed_names_pictures_those_alone(shards: Path, tmp_path: Path) -> None:
     listed = ["# a remark", "IBUG/IBUG_001_1_0.jpg", "", "AFW/AFW_002_1_0"]
-    assert write_report(shards, tmp_path / "report", names=listed).pages == 2
+    assert write_report(shards, tmp_path / "report", options=ReportOptions(names=listed)).pages == 2
     found = rows(tmp_path / "report")
     pictured = {name for name, number in zip(found["names"], found["picture"], strict=True) if number >= 0}
     assert pictured == {"IBUG/IBUG_001_1_0", "AFW/AFW_002_1_0"}
 
 
 def test_report_gives_the_same_bytes_on_any_number_of_processes(shards: Path, report: Path, tmp_path: Path) -> None:
-    write_report(shards, tmp_path / "again", worst=4)
+    write_report(shards, tmp_path / "again", options=ReportOptions(worst=4))
     assert hashes(tmp_path / "again") == hashes(report)
 
 
@@ -173,7 +173,7 @@ def test_report_verifies_as_it_is_told_to_run(shards: Path, tmp_path: Path, monk
 
     monkeypatch.setattr(write_module, "verify_shards", noted)
     monkeypatch.setattr(write_module, "results", lambda job, parts, how: map(job.open(), parts))
-    write_report(shards, tmp_path / "out", worst=0, run=RunOptions(2, 5, 60))
+    write_report(shards, tmp_path / "out", options=ReportOptions(worst=0), run=RunOptions(2, 5, 60))
     assert given == [RunOptions(2, 5, 60)]
 
 
@@ -194,7 +194,7 @@ def test_report_overview_links_flags_subsets_and_warnings_to_their_samples(model
     tree = write_tree(tmp_path / "300W_LP", 8)
     move(tree / "AFW/AFW_003_1_0.mat", 20)
     have(tree, model_path, tmp_path / "shards", dataclasses.replace(BIGGER, jitter=0))
-    write_report(tmp_path / "shards", tmp_path / "report", worst=1)
+    write_report(tmp_path / "shards", tmp_path / "report", options=ReportOptions(worst=1))
     page = (tmp_path / "report/index.html").read_text(encoding="utf-8")
     assert 'href="#gallery?subset=IBUG_Flip"' in page
     warnings = page[page.index('class="warnings"') : page.index('class="facts"')]
@@ -207,7 +207,7 @@ def test_report_overview_links_flags_subsets_and_warnings_to_their_samples(model
 def test_report_states_numbers_that_do_not_vary_instead_of_drawing_them(model_path: Path, tmp_path: Path) -> None:
     tree = write_tree(tmp_path / "300W_LP", 2)
     have(tree, model_path, tmp_path / "shards")
-    write_report(tmp_path / "shards", tmp_path / "report", worst=0)
+    write_report(tmp_path / "shards", tmp_path / "report", options=ReportOptions(worst=0))
     heights = open_shards(tmp_path / "shards").column("image_height")
     (about,) = script_arguments(tmp_path / "report/data/overview.js")
     drawn = any(histogram["column"] == "height" for histogram in about["histograms"])
@@ -219,7 +219,7 @@ def test_report_page_has_angles_in_radians_nowhere_and_those_of_the_image_where_
 ) -> None:
     have(write_tree(tmp_path / "300W_LP", 1), model_path, tmp_path / "shards")
     augment_shards(tmp_path / "shards", tmp_path / "copies", "prnet", copies=2, model=load_model(model_path))
-    write_report(tmp_path / "copies", tmp_path / "report", worst=None)
+    write_report(tmp_path / "copies", tmp_path / "report", options=ReportOptions(worst=None))
     reader = open_shards(tmp_path / "copies")
     turned = 0
     for k in range(len(reader)):
@@ -246,7 +246,7 @@ def test_report_names_skipped_samples_and_their_reasons(model_path: Path, tmp_pa
     tree = write_tree(tmp_path / "300W_LP", 2)
     (tree / "AFW/AFW_000_1_0.mat").write_bytes(b"no mat file <i>")
     have(tree, model_path, tmp_path / "shards")
-    write_report(tmp_path / "shards", tmp_path / "report", worst=1)
+    write_report(tmp_path / "shards", tmp_path / "report", options=ReportOptions(worst=1))
     text = text_of(tmp_path / "report")
     assert "Why samples were skipped" in text and "AFW/AFW_000_1_0" in text
     assert all(
@@ -261,7 +261,7 @@ def test_report_shows_what_verify_finds(shards: Path, tmp_path: Path) -> None:
     shutil.copytree(shards, tmp_path / "shards")
     with h5py.File(tmp_path / "shards/AFW-00000.h5", "r+") as file:
         file["posmap"][0] = file["posmap"][0][:, ::-1]
-    result = write_report(tmp_path / "shards", tmp_path / "report", worst=None)
+    result = write_report(tmp_path / "shards", tmp_path / "report", options=ReportOptions(worst=None))
     assert result.verified is not None and not result.verified.sound
     assert "1 problem found" in text_of(tmp_path / "report") and "SHA-256 is not the one" in text_of(
         tmp_path / "report"
@@ -300,18 +300,18 @@ def test_report_of_numbers_that_are_not_finite_shows_such_samples_first(model_pa
 
 
 def test_report_of_files_from_strangers_is_the_same(shards: Path, report: Path, tmp_path: Path) -> None:
-    write_report(shards, tmp_path / "report", worst=4, untrusted=True)
+    write_report(shards, tmp_path / "report", options=ReportOptions(worst=4), untrusted=True)
     assert hashes(tmp_path / "report") == hashes(report)
 
 
 def test_report_without_verify_says_so(shards: Path, tmp_path: Path) -> None:
-    result = write_report(shards, tmp_path / "report", worst=0, verify=False)
+    result = write_report(shards, tmp_path / "report", options=ReportOptions(worst=0, verify=False))
     assert result.verified is None and result.quality is not None and result.quality.n_annotated == 9
     assert "Not verified" in text_of(tmp_path / "report")
 
 
 def test_report_with_the_model_compares_labels_with_parameters(shards: Path, model_path: Path, tmp_path: Path) -> None:
-    write_report(shards, tmp_path / "report", worst=0, model=model_path)
+    write_report(shards, tmp_path / "report", options=ReportOptions(worst=0), model=model_path)
     assert "that labels are those of their parameters" in text_of(tmp_path / "report")
 
 
@@ -321,7 +321,9 @@ def test_report_with_the_model_compares_labels_with_parameters(shards: Path, mod
 ])  # fmt: skip
 def test_report_of_any_storage_shows_pictures(model_path: Path, tmp_path: Path, change: dict[str, Any]) -> None:
     have(write_tree(tmp_path / "300W_LP", 1), model_path, tmp_path / "shards", dataclasses.replace(SMALL, **change))
-    result = write_report(tmp_path / "shards", tmp_path / "report", worst=1, thumbnails=True, model=model_path)
+    result = write_report(
+        tmp_path / "shards", tmp_path / "report", options=ReportOptions(worst=1, thumbnails=True), model=model_path
+    )
     assert (result.pages, result.pictured) == (1, 3)
     _, content = script_arguments(tmp_path / "report" / sample_file(0))
     assert content["mesh"]["side"] <= 96 and len(content["panels"]) == 3
@@ -331,7 +333,7 @@ def test_report_without_annotations_orders_by_oddity(model_path: Path, tmp_path:
     for k in range(12):
         write_sample(tmp_path / "flat", f"image{k:05d}", seed=k, pt2d=np.full((2, 68), -1.0))
     have(tmp_path / "flat", model_path, tmp_path / "shards", BIGGER)
-    write_report(tmp_path / "shards", tmp_path / "report", worst=1)
+    write_report(tmp_path / "shards", tmp_path / "report", options=ReportOptions(worst=1))
     found = rows(tmp_path / "report")
     assert np.isnan(found["nme"]).all() and (np.diff(found["oddity"]) <= 0).all()
     assert (found["flags"] & BIT["unannotated"]).all()
@@ -342,7 +344,7 @@ def test_report_without_annotations_orders_by_oddity(model_path: Path, tmp_path:
 @pytest.mark.slow
 def test_report_of_augmented_copies_flags_mirrored_ones(shards: Path, model_path: Path, tmp_path: Path) -> None:
     augment_shards(shards, tmp_path / "copies", "prnet", copies=2, model=load_model(model_path))
-    write_report(tmp_path / "copies", tmp_path / "report", worst=2)
+    write_report(tmp_path / "copies", tmp_path / "report", options=ReportOptions(worst=2))
     reader, found = open_shards(tmp_path / "copies"), rows(tmp_path / "report")
     flipped = dict(zip(reader.names, reader.column("flipped"), strict=True))
     assert [bool(bits & BIT["flipped"]) for bits in found["flags"]] == [flipped[name] for name in found["names"]]
@@ -372,12 +374,12 @@ def test_report_holds_no_network_address(report: Path) -> None:
 
 
 def test_report_replaces_a_report_alone_and_only_when_asked(shards: Path, tmp_path: Path) -> None:
-    write_report(shards, tmp_path / "report", worst=1)
+    write_report(shards, tmp_path / "report", options=ReportOptions(worst=1))
     before = hashes(tmp_path / "report")
     with pytest.raises(SettingsError, match=r"report: holds a report already; .* or overwrite it"):
-        write_report(shards, tmp_path / "report", worst=2)
+        write_report(shards, tmp_path / "report", options=ReportOptions(worst=2))
     assert hashes(tmp_path / "report") == before
-    write_report(shards, tmp_path / "report", worst=2, overwrite=True)
+    write_report(shards, tmp_path / "report", options=ReportOptions(worst=2), overwrite=True)
     assert len([*(tmp_path / "report/data/samples").rglob("*.js")]) == 2
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/notes.txt").write_text("mine")
@@ -401,7 +403,7 @@ def test_report_that_fails_leaves_what_was_there(
     shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, old: bool
 ) -> None:
     if old:
-        write_report(shards, tmp_path / "report", worst=1)
+        write_report(shards, tmp_path / "report", options=ReportOptions(worst=1))
     before = hashes(tmp_path)
 
     def fail(*_: Any) -> None:
@@ -409,7 +411,7 @@ def test_report_that_fails_leaves_what_was_there(
 
     monkeypatch.setattr(write_module, "_write_page", fail)
     with pytest.raises(DatasetError if isinstance(error, OSError) else type(error)):
-        write_report(shards, tmp_path / "report", worst=1, overwrite=old)
+        write_report(shards, tmp_path / "report", options=ReportOptions(worst=1), overwrite=old)
     assert hashes(tmp_path) == before and [path.name for path in tmp_path.iterdir()] == ["report"] * old
 
 
@@ -417,7 +419,7 @@ def test_report_begins_anew_where_a_killed_run_left_a_draft(shards: Path, tmp_pa
     draft = draft_of(tmp_path / "report")
     (draft / "data").mkdir(parents=True)
     (draft / "data/left.js").write_text("left")
-    write_report(shards, tmp_path / "report", worst=1)
+    write_report(shards, tmp_path / "report", options=ReportOptions(worst=1))
     assert not (tmp_path / "report/data/left.js").exists() and not draft.exists()
 
 
@@ -431,30 +433,28 @@ def test_report_whose_folder_a_link_replaced_writes_nothing_to_where_it_leads(sh
             draft.symlink_to(tmp_path / "others")
 
     with pytest.raises(DatasetError, match="was deleted, moved"):
-        write_report(shards, tmp_path / "report", verify=False, progress=replace)
+        write_report(shards, tmp_path / "report", options=ReportOptions(verify=False), progress=replace)
     assert not list((tmp_path / "others").iterdir()) and not (tmp_path / "report").exists()
 
 
 def test_report_with_something_else_in_its_folder_is_not_replaced(shards: Path, tmp_path: Path) -> None:
-    write_report(shards, tmp_path / "report", worst=1)
+    write_report(shards, tmp_path / "report", options=ReportOptions(worst=1))
     (tmp_path / "report/bad.txt").write_text("marks")
     with pytest.raises(OutputError, match=r"bad\.txt: is in a report's folder and no part of it"):
-        write_report(shards, tmp_path / "report", worst=1, overwrite=True)
+        write_report(shards, tmp_path / "report", options=ReportOptions(worst=1), overwrite=True)
     assert (tmp_path / "report/bad.txt").read_text() == "marks"
 
 
 def test_report_that_another_process_makes_is_refused(shards: Path, tmp_path: Path) -> None:
     with exclusive(draft_of(tmp_path / "report")), pytest.raises(BusyError):
-        write_report(shards, tmp_path / "report", worst=1)
+        write_report(shards, tmp_path / "report", options=ReportOptions(worst=1))
     assert not (tmp_path / "report").exists()
 
 
 @pytest.mark.parametrize(("arguments", "error", "message"), [
-    ({"worst": -1}, InputError, "worst: -1"),
-    ({"worst": 1.5}, InputError, "worst: 1.5"),
     ({"run": 8}, InputError, "run: 8, expected RunOptions"),
-    ({"names": ["AFW/nobody"]}, InputError, "1 listed sample is not there, first AFW/nobody"),
-    ({"names": []}, InputError, "names none"),
+    ({"options": ReportOptions(names=["AFW/nobody"])}, InputError, "1 listed sample is not there, first AFW/nobody"),
+    ({"options": ReportOptions(names=[])}, InputError, "names none"),
     ({"model": "builtin"}, ModelError, "not the model of"),
 ])  # fmt: skip
 def test_report_with_bad_arguments_says_which(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support.builds import have
 
-from uvgen import export_shards, write_report
+from uvgen import ReportOptions, export_shards, write_report
 from uvgen.datasets.output_folder import named_like_shards
 from uvgen.storage.folders import (
     DATA_SET,
@@ -26,7 +26,7 @@ from uvgen.storage.folders import (
 def folders(tree, model_path, tmp_path) -> dict[str, Path]:
     made = {kind: tmp_path / str(number) for number, kind in enumerate((DATA_SET, REPORT, EXPORT, REMAINS, EMPTY))}
     have(tree, model_path, made[DATA_SET])
-    write_report(made[DATA_SET], made[REPORT], worst=0, verify=False)
+    write_report(made[DATA_SET], made[REPORT], options=ReportOptions(worst=0, verify=False))
     export_shards(made[DATA_SET], made[EXPORT], "npy")
     shutil.copytree(made[DATA_SET], made[REMAINS])
     (made[REMAINS] / "dataset.json").unlink()

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from uvgen import find_samples, read_annotation, render_faces
+from uvgen import SynthOptions, find_samples, read_annotation, render_faces
 
 
 def write_photographs(folder: Path, count: int = 6) -> Path:
     """Write `count` pictures of 128 px, ``IBUG_image_0001_0.jpg`` and so on, and their ``.txt``; return the folder."""
     drawn = folder.with_name(f"{folder.name} drawn")
-    render_faces(drawn, count, size=128, subsets=("IBUG",), flip=False)
+    render_faces(drawn, count, options=SynthOptions(size=128, subsets=("IBUG",), flip=False))
     folder.mkdir()
     for sample in find_samples(drawn):
         landmarks = read_annotation(sample).landmarks_2d

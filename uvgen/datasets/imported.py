@@ -21,6 +21,7 @@ from uvgen.datasets.build import constants_of, describe_plan, hash_of_weights
 from uvgen.datasets.config import LARGEST_SIDE, SMALLEST_SIDE, BuildConfig, DatasetConfig
 from uvgen.datasets.imported_worker import ImportJob, hash_of_files
 from uvgen.datasets.make_shards import BuildResult, NewSet, make_shards
+from uvgen.datasets.map_options import MapOptions
 from uvgen.datasets.output_folder import check_output, output_folder
 from uvgen.datasets.plan import ShardTask, plan_shards
 from uvgen.datasets.quality.map_comparison import compare_maps
@@ -32,17 +33,11 @@ from uvgen.jobs.run import same_workers
 from uvgen.maps.landmarks import LandmarkWeights, read_landmarks
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
-from uvgen.normalization import DIVISORS, Normalization, check_scale
+from uvgen.normalization import Normalization
 from uvgen.progress import begin
 from uvgen.samples.files import check_machine
 from uvgen.samples.find import Sample
-from uvgen.samples.map_files import (
-    LAYOUTS,
-    check_layout,
-    exported_convention,
-    find_maps,
-    read_map,
-)
+from uvgen.samples.map_files import LAYOUTS, exported_convention, find_maps, read_map
 from uvgen.samples.read import read_image
 from uvgen.samples.selection import check_limit
 from uvgen.storage.folders import EXPORT_MARK
@@ -58,10 +53,7 @@ def import_maps(
     out: str | os.PathLike[str],
     *,
     model: MorphableModel | str | os.PathLike[str],
-    layout: str | None = None,
-    scale: str | float | None = None,
-    convention: str | None = None,
-    originals: str | os.PathLike[str] | None = None,
+    options: MapOptions = MapOptions(),
     config: BuildConfig | None = None,
     limit: int | None = None,
     weights: ArrayLike | str | os.PathLike[str] | None = None,
@@ -80,17 +72,8 @@ def import_maps(
         Folder for the shards and `dataset.json`.
     model : MorphableModel or path-like
         The model with the maps' UV: it says where their landmarks are.
-    layout : {"face3d", "prnet_pytorch", "uvgen", "reshow"}, optional
-        Whose files these are; by default told by their names.
-    scale : {"px", "size", "prnet", "reshow", "unit"} or float, optional
-        What the maps' values were divided by, as `uvgen.Normalization.of_scale` has it, whose crops are each map's own;
-        found if there are `originals`, else "px".
-    convention : {"exact", "face3d"}, optional
-        Pixel convention of the labels; stated by exports of uvgen's, found if there are `originals`, else the
-        layout's.
-    originals : path-like, optional
-        Folder of the images with ``.mat`` files that the crops were made of, under the same names: a few crops are made
-        again from them to find `scale` and `convention`.
+    options : MapOptions
+        Layout, scale and pixel convention of the files, or the originals to find them by.
     config : BuildConfig, optional
         `shard_size`, `posmap_dtype`, `image_codec`, `jpeg_quality` and `compression` count; sizes are the files'.
     limit : int, optional
@@ -111,22 +94,21 @@ def import_maps(
     SampleError
         For a bad sample with ``on_error="fail"``.
     InputError
-        If an argument is out of range, or `originals` fit none of the scales and conventions.
+        If an argument is out of range, or the originals fit none of the scales and conventions.
 
     Examples
     --------
-    >>> result = uvgen.import_maps("posmaps/", "shards/", model="bfm.h5", layout="face3d")
+    >>> options = uvgen.MapOptions(layout="face3d")
+    >>> result = uvgen.import_maps("posmaps/", "shards/", model="bfm.h5", options=options)
     >>> result.samples
     """
     check_run(run)
     check_on_error(on_error)
-    check_layout(layout)
+    check_instance(options, "options", MapOptions, 'uvgen.MapOptions(layout="face3d")')
     check_limit(limit)
     config = BuildConfig() if config is None else config
     check_instance(config, "config", BuildConfig, "uvgen.BuildConfig(size=224)")
-    if isinstance(scale, str) and scale in {f"{divisor:g}" for divisor in DIVISORS}:
-        scale = float(scale)  # as they were named before numbers were taken
-    check_scale("px" if scale is None else scale)
+    layout, scale, convention = options.layout, options.scale, options.convention
     out, root = output_folder(out), Path(os.path.abspath(data))
     check_output(out, overwrite=overwrite)
     if out.exists() and root.exists() and out.samefile(root):
@@ -147,9 +129,9 @@ def import_maps(
     samples = samples[:limit]
     model = as_model(model)
     warnings = []
-    if originals is not None and (scale is None or convention is None):
+    if options.originals is not None and (scale is None or convention is None):
         begin("comparing maps with their originals")
-        scale, convention, said = compare_maps(samples, layout, originals, model, scale, convention)
+        scale, convention, said = compare_maps(samples, layout, options.originals, model, scale, convention)
         warnings = [said]
     scale, convention = "px" if scale is None else scale, convention or LAYOUTS[layout].convention
     size, uv_size = _sizes(samples, layout, scale)

@@ -5,7 +5,8 @@ one keeps some vertices, and last what can be found of the mesh alone. Regions m
 around the landmarks in UV. Landmarks cannot be found.
 """
 
-from dataclasses import dataclass, replace
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from uvgen.models.assembled import AssembledModel
 from uvgen.models.formats import flame
 from uvgen.models.found import found_mirror, found_uv
 from uvgen.models.morphable import MorphableModel, make_model
+from uvgen.models.supplements import Supplements
 from uvgen.models.uv_files import read_uv
 from uvgen.models.valid import LARGEST, check_numbers
 from uvgen.models.vertex_numbers import read_landmarks, read_vertex_numbers
@@ -30,26 +32,11 @@ _PROPORTIONAL = 0.999  # cosine between components that differ in scale alone
 _INNER = slice(17, 68)  # landmarks whose triangles face the viewer
 
 
-@dataclass(frozen=True, slots=True)
-class Supplements:
-    """Files that a user gives in addition to a model's own.
-
-    Attributes
-    ----------
-    uv : Path, optional
-        UV of each vertex: .npy (n, 2), .mat with a variable UV, or .obj with texture coordinates.
-    uv_from : MorphableModel, optional
-        A larger model of the same mesh.
-    indices : Path, optional
-        The larger one's vertex of each vertex; also the rows of a longer `uv`.
-    landmarks : Path, optional
-        The vertices of the 68 iBUG points, or FLAME's file of points on triangles.
-    """
-
-    uv: Path | None = None
-    uv_from: MorphableModel | None = None
-    indices: Path | None = None
-    landmarks: Path | None = None
+def _larger_of(given: Supplements) -> MorphableModel | None:
+    """The larger model, which is no longer the path of its file where models are completed."""
+    if isinstance(given.uv_from, (str, os.PathLike)):
+        raise InputError(f"uv_from: {os.fspath(given.uv_from)}, expected the model itself; uvgen.load_model reads it")
+    return given.uv_from
 
 
 def completed(assembled: AssembledModel, supplements: Supplements | None = None) -> MorphableModel:
@@ -60,7 +47,7 @@ def completed(assembled: AssembledModel, supplements: Supplements | None = None)
     assembled : AssembledModel
         What a reader returned.
     supplements : Supplements, optional
-        None by default.
+        None by default; `uv_from` is a model, not the path of one.
 
     Returns
     -------
@@ -74,13 +61,14 @@ def completed(assembled: AssembledModel, supplements: Supplements | None = None)
         If a file of `supplements` cannot be read or does not fit.
     """
     given = supplements or Supplements()
+    larger = _larger_of(given)
     n, source = len(assembled.mean), assembled.source
     triangles = np.asarray(assembled.triangles)
     _check_mesh(assembled, triangles)
     kept = _kept_vertices(assembled, given)
-    if given.uv_from is not None and kept is not None:
-        assembled = _carried(assembled, given.uv_from, kept)
-    landmarks = assembled.landmarks if given.landmarks is None else _read_landmarks(given.landmarks, triangles)
+    if larger is not None and kept is not None:
+        assembled = _carried(assembled, larger, kept)
+    landmarks = assembled.landmarks if given.landmarks is None else _read_landmarks(Path(given.landmarks), triangles)
     if landmarks is None:
         raise ModelError(
             f"{source}: brings no landmarks, expected the vertices of the 68 iBUG points; give them to "
@@ -92,7 +80,7 @@ def completed(assembled: AssembledModel, supplements: Supplements | None = None)
     triangles = _facing(np.asarray(assembled.mean, np.float64), triangles, np.asarray(landmarks))
     uv, mirror = assembled.uv, assembled.mirror
     if given.uv is not None:
-        uv, repeated, own = read_uv(given.uv, triangles, n, kept)
+        uv, repeated, own = read_uv(Path(given.uv), triangles, n, kept)
         if own is not None:
             assembled = _with_repeated(assembled, repeated)
             triangles = _facing(np.asarray(assembled.mean, np.float64), own, np.asarray(landmarks))
@@ -136,8 +124,11 @@ def _read_landmarks(path: Path, triangles: NDArray[Any]) -> NDArray[np.int32]:
 
 
 def _sources(given: Supplements) -> dict[str, str]:
-    files = {path.name: sha256_file(path) for path in (given.uv, given.indices, given.landmarks) if path is not None}
-    return files | ({} if given.uv_from is None else {given.uv_from.name: given.uv_from.content_sha256})
+    paths = [Path(path) for path in (given.uv, given.indices, given.landmarks) if path is not None]
+    larger = _larger_of(given)
+    return {path.name: sha256_file(path) for path in paths} | (
+        {} if larger is None else {larger.name: larger.content_sha256}
+    )
 
 
 def _check_mesh(assembled: AssembledModel, triangles: NDArray[Any]) -> None:
@@ -169,11 +160,11 @@ def _joined(assembled: AssembledModel) -> NDArray[np.float32]:
 
 def _kept_vertices(assembled: AssembledModel, given: Supplements) -> NDArray[np.int32] | None:
     """(n,) vertex of the larger mesh of each vertex."""
-    n, larger = len(assembled.mean), given.uv_from
+    n, larger = len(assembled.mean), _larger_of(given)
     if given.indices is not None:
         if larger is None and given.uv is None:
             raise InputError(f"{given.indices}: indices without uv_from or uv, expected a larger model or its UV too")
-        kept = read_vertex_numbers(given.indices)
+        kept = read_vertex_numbers(Path(given.indices))
         if len(kept) != n:
             raise InputError(
                 f"{given.indices}: {count(len(kept), 'number')}, expected {n}, one per vertex of {assembled.source}"

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen._version import __version__
-from uvgen.checks import check_instance, number_in
+from uvgen.checks import check_instance
 from uvgen.datasets.open import check_model, open_shards, own_model
 from uvgen.datasets.quality.summary import LabelQuality, label_quality
 from uvgen.datasets.verify import VerifyResult, verify_shards
@@ -27,6 +27,7 @@ from uvgen.preview.drawing import LEFT, LINES, MIDDLE, RIGHT, landmark_colors
 from uvgen.progress import begin
 from uvgen.report.folder import check_report_folder, report_on_success
 from uvgen.report.javascript import packed, write_script
+from uvgen.report.options import ReportOptions
 from uvgen.report.overview import Checked, Overview, describe
 from uvgen.report.pictures import PER_FILE, THUMB, Drawn, Pictured, PictureJob, Prediction
 from uvgen.report.table import BIT, FLAGS, SampleTable
@@ -35,9 +36,6 @@ from uvgen.shards.index import Index
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.names import printable
 from uvgen.wording import count
-
-WORST = 1000
-"""How many samples have pictures, by default."""
 
 FIRST_PAGE = "index.html"
 
@@ -93,12 +91,9 @@ def write_report(
     shards: str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
-    worst: int | None = WORST,
-    names: Iterable[str] | str | os.PathLike[str] | None = None,
-    thumbnails: bool = False,
     model: MorphableModel | str | os.PathLike[str] | None = None,
-    verify: bool = True,
     evaluation: EvaluationReport | None = None,
+    options: ReportOptions = ReportOptions(),
     untrusted: bool = False,
     run: RunOptions = RunOptions(),
     overwrite: bool = False,
@@ -112,21 +107,13 @@ def write_report(
         The data set's folder.
     out : path-like
         Folder to make; it appears once it is whole, and nothing is left of it if that fails.
-    worst : int, optional
-        How many samples get pictures: those farthest from their annotations, then those without one that are least
-        like the others. All samples have their numbers in any case. None: all get pictures.
-    names : iterable of str, or path-like, optional
-        Samples that get pictures instead, or a text file of them, with or without a suffix; empty lines and those that
-        begin with # do not count.
-    thumbnails : bool
-        Whether all other samples get a thumbnail at least: 4.4 kB and some milliseconds each.
     model : MorphableModel or path-like, optional
         The set's: makes maps that are not stored, and lets labels be compared with their parameters.
-    verify : bool
-        Whether to check the set as `uvgen.verify_shards` does, which reads all of it.
     evaluation : EvaluationReport, optional
         What `uvgen.evaluate_predictions` found with this set as the truth: predicted points are drawn on the crops, and
         the worst predictions come first, after samples that have none; their NME is a column of the gallery.
+    options : ReportOptions
+        Which samples get pictures, and whether the set is checked.
     untrusted : bool
         Whether to read the shards in child processes, see `uvgen.open_shards`.
     run : RunOptions
@@ -149,7 +136,7 @@ def write_report(
     ModelError
         If the model is not the set's.
     InputError
-        If a number is out of range, or a name is not in the set.
+        If an argument is of another type, or a name is not in the set.
 
     Examples
     --------
@@ -157,9 +144,8 @@ def write_report(
     PosixPath('report/index.html')
     """
     started = time.perf_counter()
-    if worst is not None:
-        worst = number_in(worst, "worst", 0, whole=True)
     check_run(run)
+    check_instance(options, "options", ReportOptions, "uvgen.ReportOptions(worst=100)")
     if evaluation is not None:
         check_instance(
             evaluation, "evaluation", EvaluationReport, "uvgen.evaluate_predictions('predictions/', 'shards/')"
@@ -169,21 +155,21 @@ def write_report(
     reader = open_shards(shards, untrusted=untrusted)
     model = own_model(reader.config) if model is None else as_model(model, untrusted=untrusted)
     _check_set(reader, model)
-    wanted = None if names is None else set(find_names(reader.names, names))  # before any work
+    wanted = None if options.names is None else set(find_names(reader.names, options.names))  # before any work
     if model is not None:
         check_model(model, reader.folder, reader.config)
     index = Index.read(reader.folder)
     made = reader.config.build.maps == "none"
     verified = None
-    if verify:
+    if options.verify:
         verified = verify_shards(reader.folder, model=model, run=run, untrusted=untrusted, progress=progress)
     table = SampleTable.of(reader, model)
     predictions = None if evaluation is None else _predictions_of(evaluation, table)
     if predictions is not None:
         table = table.by_predictions({name: one.error for name, one in predictions.items()})
-    shown = _chosen(table, worst, wanted)
+    shown = _chosen(table, options.worst, wanted)
     n_pages = len(shown)
-    if thumbnails:
+    if options.thumbnails:
         there = set(shown)
         shown += [int(k) for k in table.order if int(k) not in there]
     quality = label_quality(reader, model) if verified is None else verified.quality

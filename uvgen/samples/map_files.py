@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.checks import choice
-from uvgen.errors import DatasetError, InputError, SampleError
+from uvgen.errors import DatasetError, SampleError
 from uvgen.normalization import MAP_SCALES
 from uvgen.samples.find import Sample
 from uvgen.samples.image_folders import IMAGE_SUFFIXES
@@ -289,9 +289,3 @@ def _image_to_crop(path: Path) -> NDArray[np.float64]:
     if not 1 / _LARGEST_SCALE < scale < _LARGEST_SCALE:
         raise SampleError(f"{mat}: Tform scales by {scale:.4g}, expected a crop's 0.001 to 1000")
     return linear
-
-
-def check_layout(layout: str | None) -> None:
-    """Raise InputError if there is no such layout."""
-    if layout is not None and layout not in LAYOUTS:
-        raise InputError(f"layout: {layout!r}, expected one of {', '.join(LAYOUTS)}")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from uvgen._version import __version__
-from uvgen.checks import check_several, number_in, seed_number
+from uvgen.checks import check_instance, number_in
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
 from uvgen.jobs.options import RunOptions, check_run
@@ -28,6 +28,7 @@ from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import open_regular
 from uvgen.storage.text import read_text
 from uvgen.synth.names import SUBSETS, sample_names
+from uvgen.synth.options import SynthOptions
 from uvgen.synth.worker import SynthJob, flipped_name, parameters_of_zero
 from uvgen.wording import count as count_of
 
@@ -73,11 +74,7 @@ def render_faces(
     count: int,
     *,
     model: MorphableModel | str | os.PathLike[str] = BUILTIN,
-    seed: int = 0,
-    size: int = 450,
-    subsets: Sequence[str] = SUBSETS,
-    flip: bool = True,
-    photographs: int = 1,
+    options: SynthOptions = SynthOptions(),
     run: RunOptions = RunOptions(),
     overwrite: bool = False,
     progress: Callable[[int], object] | None = None,
@@ -94,17 +91,8 @@ def render_faces(
     model : MorphableModel or path-like
         Whose faces; the built-in one by default. Without an albedo basis all have the colors of the mean, without any
         albedo they are gray.
-    seed : int
-        Another seed, other faces.
-    size : int
-        Pixels along each side of the images, 64 to 4096.
-    subsets : sequence of str
-        Which of `SUBSETS`.
-    flip : bool
-        Whether to make the mirrored subsets too.
-    photographs : int
-        Photographs of each face, 1 to 1000, named as 300W-LP's versions of a photograph are, ``IBUG_image_0001_0``,
-        ``…_1``: shape and colors are the person's; pose, expression, light and backdrop are each photograph's own.
+    options : SynthOptions
+        Which faces of the model these are, and the size of their images.
     run : RunOptions
         Processes that render, and what happens if one dies; a task is a few faces.
     overwrite : bool
@@ -130,31 +118,24 @@ def render_faces(
     2000
     """
     started = time.perf_counter()
-    count, size = number_in(count, "count", 1, whole=True), number_in(size, "size", 64, 4096, whole=True)
-    _check_subsets(subsets)
-    photographs = number_in(photographs, "photographs", 1, 1000, whole=True)
+    count = number_in(count, "count", 1, whole=True)
+    check_instance(options, "options", SynthOptions, "uvgen.SynthOptions(seed=1)")
+    flip, photographs = options.flip, options.photographs
     if count * photographs > _MOST_NAMES:
         of = f"count: {count}" + (f" of {photographs} photographs each" if photographs > 1 else "")
         raise InputError(f"{of}, expected {_MOST_NAMES} photographs at most")
-    seed = seed_number(seed)
     check_run(run)
     out = Path(os.path.abspath(out))  # workers may have another working folder
     check_samples_folder(out)
     model = as_model(model)
-    job = SynthJob(out, model, seed, size, flip)
-    record = _SynthRecord(job, sample_names(count, subsets, photographs), overwrite=overwrite)
+    job = SynthJob(out, model, options.seed, options.size, flip)
+    record = _SynthRecord(job, sample_names(count, options.subsets, photographs), overwrite=overwrite)
     run_job(job, record.names, record, out, run,
         group=partial(_in_batches, workers=run.workers), progress=progress, doing="rendering faces",
         count=lambda name: 1 + flip)  # fmt: skip
     names = [*record.names, *(flipped_name(name) for name in record.names if flip)]
     files = tuple(out / f"{name}.jpg" for name in sorted(names))
     return SynthResult(len(files), record.new_samples, files, time.perf_counter() - started)
-
-
-def _check_subsets(subsets: Sequence[str]) -> None:
-    check_several(subsets, "subsets")
-    if not subsets or len(set(subsets)) < len(subsets) or not set(subsets) <= set(SUBSETS):
-        raise InputError(f"subsets: {', '.join(subsets) or 'none'}; expected some of {', '.join(SUBSETS)}, each once")
 
 
 def check_samples_folder(out: Path) -> None:

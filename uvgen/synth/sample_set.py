@@ -55,15 +55,16 @@ def builtin_samples() -> Path:
             if folder.is_dir() and not draft_of(folder).exists():
                 os.replace(folder, draft_of(folder))  # damaged: repaired out of sight
             from uvgen.synth.folder import render_faces
+            from uvgen.synth.options import SynthOptions
 
             try:
                 with folder_on_success(folder) as draft:
                     _remove_damaged(draft)
                     try:
-                        render_faces(draft, COUNT, seed=SEED, subsets=(SUBSET,))
+                        render_faces(draft, COUNT, options=SynthOptions(SEED, subsets=(SUBSET,)))
                     except OutputError:  # what is left is no part of the set
                         empty(draft)
-                        render_faces(draft, COUNT, seed=SEED, subsets=(SUBSET,))
+                        render_faces(draft, COUNT, options=SynthOptions(SEED, subsets=(SUBSET,)))
                     _write_hashes(draft)
             except DatasetError:
                 if not _is_whole(folder):  # if there are no locks, another process may have been faster

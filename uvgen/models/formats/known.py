@@ -30,7 +30,7 @@ _BY_VARIABLES = (
     ({"vertex_code"}, "3DDFA's vertex_code.mat, not a model", ""),
     ({"Pose_Para", "Shape_Para"}, "the parameters of a sample, as 300W-LP has them, not a model", ""),
 )
-"""Variables that tell a MATLAB file, what it is, and the argument of `uvgen.convert_model` that takes it."""
+"""Variables that tell a MATLAB file, what it is, and the option of `uvgen model convert` that takes it."""
 
 _BY_KIND = {
     "a Basel Face Model of 2017 or 2019": _OWN,
@@ -53,7 +53,7 @@ _BY_KIND = {
 
 
 def recognize(path: Path) -> tuple[str, str] | None:
-    """What a model's MATLAB file is, and its argument of `uvgen.convert_model` ("" for none); None if unknown."""
+    """What a model's MATLAB file is, and its option of `uvgen model convert` ("" for none); None if unknown."""
     names = variables(path)
     return next(((what, argument) for wanted, what, argument in _BY_VARIABLES if wanted <= names), None)
 
