@@ -97,10 +97,12 @@ def every_command(command: click.Command, path: tuple[str, ...]) -> list[tuple[t
 
 def command_page(path: tuple[str, ...], command: click.Command) -> str:
     """A command's help, as a terminal 100 characters wide shows it."""
-    context: click.Context | None = None
-    for word in path:
-        context = click.Context(command, parent=context, info_name=word, terminal_width=100, max_content_width=100)
-    assert context is not None  # noqa: S101
+    context = click.Context(uvgen_command, info_name=path[0], **uvgen_command.context_settings)
+    for word in path[1:]:
+        assert isinstance(context.command, click.Group)  # noqa: S101  # it has commands
+        member = context.command.get_command(context, word)
+        assert member is not None  # noqa: S101  # it was listed
+        context = click.Context(member, parent=context, info_name=word, terminal_width=100, max_content_width=100)
     return f"---\nhide: [toc]\n---\n\n# {' '.join(path)}\n\n```text\n{command.get_help(context).strip()}\n```\n"
 
 

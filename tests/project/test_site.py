@@ -66,6 +66,8 @@ def test_each_command_has_a_page_with_all_its_options(maker: ModuleType, pages: 
     for path, command in commands:
         text = (pages / f"commands/{'-'.join(path)}.md").read_text(encoding="utf-8")
         assert text.count("```") == 2
+        assert re.search(rf"^Usage: {' '.join(path)} \[OPTIONS\]", text, re.MULTILINE)
+        assert "-h, --help" in text  # as the command itself prints it
         assert [name for param in command.params for name in param.opts if name[:2] == "--" and name not in text] == []
 
 
