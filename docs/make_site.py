@@ -6,6 +6,10 @@ Writes OUT (build/site-pages), and OUT.yml beside it: mkdocs.yml with the pages 
 then Zensical, which reads that file.
 """
 
+import ast
+import functools
+import inspect
+import itertools
 import re
 import shutil
 import sys
@@ -107,11 +111,42 @@ def command_page(path: tuple[str, ...], command: click.Command) -> str:
 
 
 def module_page(module: str, purpose: str) -> str:
-    """The public names of a module, functions and classes from their docstrings."""
-    names = public_names(module)
-    parts = [f"# {module}\n\n{purpose}\n"]
-    parts += [f"::: {module}.{name}\n" for name in names]
-    return "\n".join(parts)
+    """The public names of a module: what each is for in a table, then functions and classes from their docstrings."""
+    table, parts = ["| name | what it is |", "| --- | --- |"], []
+    for name in public_names(module):
+        node, docstring = definition(module, name)
+        summary = re.sub(r"[:.]$", "", " ".join(docstring.partition("\n\n")[0].split())).replace("|", "\\|")
+        table.append(f"| [`{name}`](#{module}.{name}) | {summary} |")
+        parts.append(f"::: {module}.{name}\n")
+        if not isinstance(node, (ast.FunctionDef, ast.ClassDef)):  # the numbers of a long table say nothing
+            parts[-1] += "    options: { show_attribute_values: false }\n"
+    return "\n".join([f"# {module}\n\n{purpose}\n", *table, "", *parts])
+
+
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    """A source file."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def definition(module: str, name: str) -> tuple[ast.stmt, str]:
+    """Where a module, or the one that it takes the name from, defines the name; the docstring there."""
+    folder = ROOT / module.replace(".", "/")
+    places = (folder / "__init__.pyi", folder / "__init__.py", folder.with_suffix(".py"))
+    body = parsed(next(path for path in places if path.exists())).body
+    package = module if folder.is_dir() else module.rpartition(".")[0]
+    for node, following in itertools.zip_longest(body, body[1:]):
+        if isinstance(node, ast.ImportFrom) and name in {alias.asname or alias.name for alias in node.names}:
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            origin = next(alias.name for alias in node.names if (alias.asname or alias.name) == name)
+            return definition(".".join([*above, *filter(None, [node.module])]), origin)
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == name:
+            return node, ast.get_docstring(node) or ""
+        targets = getattr(node, "targets", None) or [getattr(node, "target", None)]
+        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+            text = following.value.value if isinstance(following, ast.Expr) else ""  # the string under a constant
+            return node, inspect.cleandoc(text)
+    raise LookupError(f"{module}.{name}: no definition")
 
 
 def public_names(module: str) -> list[str]:

@@ -1,5 +1,6 @@
 """The pages of the documentation site: all are listed, and links, images and names in them lead somewhere."""
 
+import ast
 import importlib.util
 import re
 from pathlib import Path
@@ -79,6 +80,14 @@ def test_library_pages_have_all_public_names(maker: ModuleType, pages: Path) -> 
         text = (pages / f"library/{module}.md").read_text(encoding="utf-8")
         names = {line.removeprefix(f"{module}.").split("(")[0].split(".")[0] for line in lines.splitlines()}
         assert names and set(re.findall(r"^::: (\S+)$", text, re.MULTILINE)) == {f"{module}.{name}" for name in names}
+        assert set(re.findall(r"^\| \[`(\w+)`\]\(#\S+\) \| \S.* \|$", text, re.MULTILINE)) == names  # with a summary
+
+
+def test_summary_of_a_name_is_its_docstring_s_first_paragraph(maker: ModuleType) -> None:
+    node, docstring = maker.definition("uvgen", "LANDMARK_MIRROR")  # a constant, by the stub's relative import
+    assert isinstance(node, ast.AnnAssign | ast.Assign) and docstring.startswith("(68,) index of the iBUG landmark")
+    page = maker.module_page("uvgen.metrics", "Distances.")
+    assert "| [`nme_2d`](#uvgen.metrics.nme_2d) | Normalized mean error of landmarks in the image plane |" in page
 
 
 def test_site_is_made_again_over_an_earlier_one(maker: ModuleType, pages: Path) -> None:
