@@ -78,7 +78,15 @@ def with_site_links(text: str, up: str) -> str:
     def titled(link: re.Match[str]) -> str:
         return f"[{titles[link[1]]}]({link[1]}{link[2]})"  # on GitHub the file's name is what a reader looks for
 
-    return re.sub(r"\[[\w./-]+\.md\]\(([\w-]+\.md)([^)]*)\)", titled, text.replace("](docs/", "]("))
+    text = re.sub(r"\[[\w./-]+\.md\]\(([\w-]+\.md)([^)]*)\)", titled, text.replace("](docs/", "]("))
+    return unbroken_options(text)
+
+
+def unbroken_options(text: str) -> str:
+    """A page whose short options, such as `--to prnet`, no browser breaks after a hyphen (docs/site.css)."""
+    parts = re.split(r"(^```.*?^```)", text, flags=re.DOTALL | re.MULTILINE)  # every second one is a block of code
+    option = re.compile(r"(?<!`)(`[^`\n]{0,20}--\w[^`\n]{0,20}`)(?!`)")
+    return "".join(part if k % 2 else option.sub(r"\1{ .option }", part) for k, part in enumerate(parts))
 
 
 def nav_of(pages: dict[str, str]) -> str:

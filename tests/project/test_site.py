@@ -61,6 +61,13 @@ def test_links_say_the_title_of_the_page_that_they_lead_to(maker: ModuleType, pa
     assert [link for text in texts for link in re.findall(r"\[[\w./-]+\.md\]\(", text)] == []
 
 
+def test_options_are_marked_where_no_block_of_code_is(maker: ModuleType, pages: Path) -> None:
+    text = "`--to prnet`, ``--x``\n\n```bash\nuvgen `--y`\n```\n\n`uvgen build --data 300W_LP/ --model bfm.h5`, `--z`\n"
+    marked = text.replace("`--to prnet`", "`--to prnet`{ .option }").replace("`--z`", "`--z`{ .option }")
+    assert maker.unbroken_options(text) == marked
+    assert "code.option" in (pages / "site.css").read_text(encoding="utf-8")
+
+
 def test_each_command_has_a_page_with_all_its_options(maker: ModuleType, pages: Path) -> None:
     commands = maker.every_command(maker.uvgen_command, ("uvgen",))
     assert len(commands) > 20
