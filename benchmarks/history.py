@@ -5,7 +5,7 @@
 
 The output goes to the terminal, and as a line of JSON to KEEP/BENCHMARK.jsonl (KEEP: benchmarks/history by default),
 with the time, the commit, the processor and the arguments. Each figure is then compared with the median of the same
-figure in the last runs with these arguments on this processor; those that differ by more than 5 % are listed. A line of
+figure in the last runs with these arguments on this processor; those that differ by more than 5% are listed. A line of
 the output is recognized by its words; the figures are the numbers in it that have a decimal point.
 """
 
@@ -42,7 +42,7 @@ def figures(text: str) -> dict[str, float]:
 
 
 def changes(now: dict[str, float], before: list[dict[str, float]]) -> list[tuple[str, float, float]]:
-    """Figures that differ by more than 5 % from the median of earlier runs: its name, that median, the figure."""
+    """Figures that differ by more than 5% from the median of earlier runs: its name, that median, the figure."""
     changed = []
     for name, value in now.items():
         known = [run[name] for run in before[-RUNS:] if name in run]

@@ -65,8 +65,8 @@ def command(
 ) -> None:
     """Render faces of a morphable model, labeled like 300W-LP, with labels that are exact by construction.
 
-    Running the same command again finishes what is missing, with a larger --count it adds; the bytes are the same for
-    any number of workers.
+    Running the same command again finishes what is missing, and with a larger --count it adds faces. The bytes are the
+    same for any number of workers.
 
     \b
     Example:

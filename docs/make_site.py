@@ -6,6 +6,10 @@ Writes OUT (build/site-pages), and OUT.yml beside it: mkdocs.yml with the pages 
 then Zensical, which reads that file.
 """
 
+import ast
+import functools
+import inspect
+import itertools
 import re
 import shutil
 import sys
@@ -74,7 +78,15 @@ def with_site_links(text: str, up: str) -> str:
     def titled(link: re.Match[str]) -> str:
         return f"[{titles[link[1]]}]({link[1]}{link[2]})"  # on GitHub the file's name is what a reader looks for
 
-    return re.sub(r"\[[\w./-]+\.md\]\(([\w-]+\.md)([^)]*)\)", titled, text.replace("](docs/", "]("))
+    text = re.sub(r"\[[\w./-]+\.md\]\(([\w-]+\.md)([^)]*)\)", titled, text.replace("](docs/", "]("))
+    return unbroken_options(text)
+
+
+def unbroken_options(text: str) -> str:
+    """A page whose short options, such as `--to prnet`, no browser breaks after a hyphen (docs/site.css)."""
+    parts = re.split(r"(^```.*?^```)", text, flags=re.DOTALL | re.MULTILINE)  # every second one is a block of code
+    option = re.compile(r"(?<!`)(`[^`\n]{0,20}--\w[^`\n]{0,20}`)(?!`)")
+    return "".join(part if k % 2 else option.sub(r"\1{ .option }", part) for k, part in enumerate(parts))
 
 
 def nav_of(pages: dict[str, str]) -> str:
@@ -97,19 +109,52 @@ def every_command(command: click.Command, path: tuple[str, ...]) -> list[tuple[t
 
 def command_page(path: tuple[str, ...], command: click.Command) -> str:
     """A command's help, as a terminal 100 characters wide shows it."""
-    context: click.Context | None = None
-    for word in path:
-        context = click.Context(command, parent=context, info_name=word, terminal_width=100, max_content_width=100)
-    assert context is not None  # noqa: S101
+    context = click.Context(uvgen_command, info_name=path[0], **uvgen_command.context_settings)
+    for word in path[1:]:
+        assert isinstance(context.command, click.Group)  # noqa: S101  # it has commands
+        member = context.command.get_command(context, word)
+        assert member is not None  # noqa: S101  # it was listed
+        context = click.Context(member, parent=context, info_name=word, terminal_width=100, max_content_width=100)
     return f"---\nhide: [toc]\n---\n\n# {' '.join(path)}\n\n```text\n{command.get_help(context).strip()}\n```\n"
 
 
 def module_page(module: str, purpose: str) -> str:
-    """The public names of a module, functions and classes from their docstrings."""
-    names = public_names(module)
-    parts = [f"# {module}\n\n{purpose}\n"]
-    parts += [f"::: {module}.{name}\n" for name in names]
-    return "\n".join(parts)
+    """The public names of a module: what each is for in a table, then functions and classes from their docstrings."""
+    table, parts = ["| name | what it is |", "| --- | --- |"], []
+    for name in public_names(module):
+        node, docstring = definition(module, name)
+        summary = re.sub(r"[:.]$", "", " ".join(docstring.partition("\n\n")[0].split())).replace("|", "\\|")
+        table.append(f"| [`{name}`](#{module}.{name}) | {summary} |")
+        parts.append(f"::: {module}.{name}\n")
+        if not isinstance(node, (ast.FunctionDef, ast.ClassDef)):  # the numbers of a long table say nothing
+            parts[-1] += "    options: { show_attribute_values: false }\n"
+    return "\n".join([f"# {module}\n\n{purpose}\n", *table, "", *parts])
+
+
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    """A source file."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def definition(module: str, name: str) -> tuple[ast.stmt, str]:
+    """Where a module, or the one that it takes the name from, defines the name; the docstring there."""
+    folder = ROOT / module.replace(".", "/")
+    places = (folder / "__init__.pyi", folder / "__init__.py", folder.with_suffix(".py"))
+    body = parsed(next(path for path in places if path.exists())).body
+    package = module if folder.is_dir() else module.rpartition(".")[0]
+    for node, following in itertools.zip_longest(body, body[1:]):
+        if isinstance(node, ast.ImportFrom) and name in {alias.asname or alias.name for alias in node.names}:
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            origin = next(alias.name for alias in node.names if (alias.asname or alias.name) == name)
+            return definition(".".join([*above, *filter(None, [node.module])]), origin)
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == name:
+            return node, ast.get_docstring(node) or ""
+        targets = getattr(node, "targets", None) or [getattr(node, "target", None)]
+        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+            text = following.value.value if isinstance(following, ast.Expr) else ""  # the string under a constant
+            return node, inspect.cleandoc(text)
+    raise LookupError(f"{module}.{name}: no definition")
 
 
 def public_names(module: str) -> list[str]:

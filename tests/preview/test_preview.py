@@ -155,8 +155,8 @@ def test_documented_numbers_are_those_of_the_sheet(reader: ShardReader) -> None:
     assert number(r"eyes and mouth, ([\d.]+) times as large") == panels._ZOOM
     assert number(r"turned by (\d+)°") == panels.TURN_DEG
     assert number(r"and up to (\d+) others") == page._MEAN_SAMPLES
-    assert number(r"apart than (\d+) % of the crop") == 100 * problems._MOVED
-    assert number(r"more than (\d+) % of the face's size") == 100 * captions.HIGH_NME
+    assert number(r"apart than (\d+)% of the crop") == 100 * problems._MOVED
+    assert number(r"more than (\d+)% of the face's size") == 100 * captions.HIGH_NME
 
 
 def test_wrapped_lines_hold_all_words_in_order_and_are_no_wider_than_asked() -> None:

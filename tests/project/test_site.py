@@ -1,5 +1,6 @@
 """The pages of the documentation site: all are listed, and links, images and names in them lead somewhere."""
 
+import ast
 import importlib.util
 import re
 from pathlib import Path
@@ -60,12 +61,21 @@ def test_links_say_the_title_of_the_page_that_they_lead_to(maker: ModuleType, pa
     assert [link for text in texts for link in re.findall(r"\[[\w./-]+\.md\]\(", text)] == []
 
 
+def test_options_are_marked_where_no_block_of_code_is(maker: ModuleType, pages: Path) -> None:
+    text = "`--to prnet`, ``--x``\n\n```bash\nuvgen `--y`\n```\n\n`uvgen build --data 300W_LP/ --model bfm.h5`, `--z`\n"
+    marked = text.replace("`--to prnet`", "`--to prnet`{ .option }").replace("`--z`", "`--z`{ .option }")
+    assert maker.unbroken_options(text) == marked
+    assert "code.option" in (pages / "site.css").read_text(encoding="utf-8")
+
+
 def test_each_command_has_a_page_with_all_its_options(maker: ModuleType, pages: Path) -> None:
     commands = maker.every_command(maker.uvgen_command, ("uvgen",))
     assert len(commands) > 20
     for path, command in commands:
         text = (pages / f"commands/{'-'.join(path)}.md").read_text(encoding="utf-8")
         assert text.count("```") == 2
+        assert re.search(rf"^Usage: {' '.join(path)} \[OPTIONS\]", text, re.MULTILINE)
+        assert "-h, --help" in text  # as the command itself prints it
         assert [name for param in command.params for name in param.opts if name[:2] == "--" and name not in text] == []
 
 
@@ -77,6 +87,14 @@ def test_library_pages_have_all_public_names(maker: ModuleType, pages: Path) -> 
         text = (pages / f"library/{module}.md").read_text(encoding="utf-8")
         names = {line.removeprefix(f"{module}.").split("(")[0].split(".")[0] for line in lines.splitlines()}
         assert names and set(re.findall(r"^::: (\S+)$", text, re.MULTILINE)) == {f"{module}.{name}" for name in names}
+        assert set(re.findall(r"^\| \[`(\w+)`\]\(#\S+\) \| \S.* \|$", text, re.MULTILINE)) == names  # with a summary
+
+
+def test_summary_of_a_name_is_its_docstring_s_first_paragraph(maker: ModuleType) -> None:
+    node, docstring = maker.definition("uvgen", "LANDMARK_MIRROR")  # a constant, by the stub's relative import
+    assert isinstance(node, ast.AnnAssign | ast.Assign) and docstring.startswith("(68,) index of the iBUG landmark")
+    page = maker.module_page("uvgen.metrics", "Distances.")
+    assert "| [`nme_2d`](#uvgen.metrics.nme_2d) | Normalized mean error of landmarks in the image plane |" in page
 
 
 def test_site_is_made_again_over_an_earlier_one(maker: ModuleType, pages: Path) -> None:

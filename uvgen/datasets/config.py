@@ -60,7 +60,7 @@ class BuildConfig:
     keep : tuple of str
         Further fields of each sample's file to store: "tex", "illum", "color", see `uvgen.samples.read.EXTRAS`.
     max_nme : float or None
-        Leave out samples whose `label_nme` is larger: 0.05 is 5 %.
+        Leave out samples whose `label_nme` is larger: 0.05 is 5%.
     implausible : {"skip", "keep"}
         Whether to skip or keep samples whose face is far too large or too small for its image, or whose parameters are
         many standard deviations from the mean, see `uvgen.datasets.quality.plausible`.
@@ -186,7 +186,7 @@ class BuildConfig:
             choice(name, "keep", tuple(EXTRAS))
         check_targets(self.targets)
         if self.max_nme is not None and not (is_number(self.max_nme) and 0 < self.max_nme < math.inf):
-            raise InputError(f"max_nme: {self.max_nme}, expected a share above 0 (0.05 is 5 %), or None")
+            raise InputError(f"max_nme: {self.max_nme}, expected a share above 0 (0.05 is 5%), or None")
         if not isinstance(self.augmentation, Augmentation | None):
             raise InputError(f"augmentation: {shown(self.augmentation)}, expected an Augmentation or a preset's name")
         if self.augmentation is None and self.copies != 1:

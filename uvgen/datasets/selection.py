@@ -35,7 +35,7 @@ class Criteria:
     subsets : sequence of str
         Names of subsets. ``IBUG`` does not include ``IBUG_Flip``.
     min_nme, max_nme : float, optional
-        Range of `label_nme`, ends included; 0.05 is 5 %. Samples whose `label_nme` is not known are not chosen, and
+        Range of `label_nme`, ends included; 0.05 is 5%. Samples whose `label_nme` is not known are not chosen, and
         neither are samples that have the annotation of another version of their photograph.
     min_yaw_deg, max_yaw_deg : float, optional
         Range of the absolute yaw, as the picture shows it, ends included.

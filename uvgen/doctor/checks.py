@@ -174,16 +174,16 @@ CHECKS = {
     "UV207": Check(
         ERROR, "a split names samples that are not in the set",
         "splits.json was made for another data set, or the set was built again from other samples.",
-        "Make the parts that are named again, with --overwrite: those of `uvgen split` all in one run. To be rid of "
-        "other parts, delete splits.json first.",
+        "Make the named parts anew with --overwrite; those of `uvgen split` all in one run. To get rid of other parts, "
+        "delete splits.json first.",
     ),
     "UV208": Check(
         WARNING, "a photograph is in two splits",
         "Versions of one photograph (turned, mirrored or augmented) are in a part for training and in one for "
         "validation, so that results on the latter are too good.",
-        "Make the parts that are named again with one run of `uvgen split --overwrite`, without --by, such as "
+        "Make the named parts anew with one run of `uvgen split --overwrite`, without --by, such as "
         "`--fractions train=0.8,val=0.1,test=0.1`. Parts of separate runs overlap, because each run divides the whole "
-        "set. To be rid of a part, delete splits.json first.",
+        "set. To get rid of a part, delete splits.json first.",
     ),
     "UV209": Check(
         NOTE, "many small shards",

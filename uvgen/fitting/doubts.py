@@ -10,7 +10,7 @@ from uvgen.geometry import LANDMARK_MIRROR, rotation_matrices
 from uvgen.models.morphable import MorphableModel
 
 SUSPECT = 0.04
-"""Residual above which landmarks are examined: on 16 photographs of AFLW2000-3D the largest is 2.5 %."""
+"""Residual above which landmarks are examined: on 16 photographs of AFLW2000-3D the largest is 2.5%."""
 
 _AWAY = -0.35  # cosine between the face's direction and the viewer's
 _BETTER, _MOST = 0.6, 0.1  # of the residual, and residual at most, for another reading of the points to be believed

@@ -26,7 +26,7 @@ class FitOptions:
         Whether faces are brought closer to their photographs, by the colors that the model gives them; it needs an
         albedo. See `uvgen.fitting.refine`.
     max_residual : float, optional
-        Leave out faces with a larger residual: 0.05 is 5 %. Without it, those above 15 %, which are no faces.
+        Leave out faces with a larger residual: 0.05 is 5%. Without it, those above 15%, which are no faces.
     exif : {"apply", "ignore"}
         Whether photographs are turned upright as their EXIF orientation says, and written so. Landmark files
         refer to the photographs as written.
@@ -75,7 +75,7 @@ class VideoOptions:
     fps : float, optional
         Frames per second: of a folder of frames, 25 by default; of a video file, in place of its own times.
     max_residual : float, optional
-        Leave out frames with a larger residual, as a share of the face's size: 0.05 is 5 %. The default is 0.15, above
+        Leave out frames with a larger residual, as a share of the face's size: 0.05 is 5%. The default is 0.15, above
         which landmarks are not a face's.
     exif : {"apply", "ignore"}
         Whether pictures are turned upright as the video, or the frame's EXIF orientation, says.

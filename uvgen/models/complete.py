@@ -200,8 +200,8 @@ def _kept_vertices(assembled: AssembledModel, given: Supplements) -> NDArray[np.
 def _check_edges(assembled: AssembledModel, larger: MorphableModel, kept: NDArray[np.int32], where: str) -> None:
     """Raise InputError if triangles have another form in the larger model than in this one, all in all.
 
-    Of the Basel model's meshes, edges differ by 1 % if one of two means has a mean expression in it; with numbers
-    that are one too large, by 750 %, since the rows of vertices end elsewhere.
+    Of the Basel model's meshes, edges differ by 1% if one of two means has a mean expression in it; with numbers
+    that are one too large, by 750%, since the rows of vertices end elsewhere.
     """
     off = _edges_off(assembled, larger, kept)
     steps = [by for by in (-1, 1) if kept.min() + by >= 0 and kept.max() + by < larger.n_vertices]

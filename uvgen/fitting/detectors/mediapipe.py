@@ -4,8 +4,8 @@ Wheels up to 0.10.21 carry the weights (`mp.solutions.face_mesh`), and need NumP
 tasks API alone, and no weights: Google publishes them as ``face_landmarker.task``. Points are shares of the width
 and height, whose 0 is the edge of the first pixel.
 
-Measured on 16 photographs of AFLW2000-3D against `pt3d_68`: found in all; below 60° of yaw (14 photographs) NME 4.4 %
-on average, 2.8 % without the jaw, 6.5 % at worst.
+Measured on 16 photographs of AFLW2000-3D against `pt3d_68`: found in all; below 60° of yaw (14 photographs) NME 4.4%
+on average, 2.8% without the jaw, 6.5% at worst.
 """
 
 from pathlib import Path
