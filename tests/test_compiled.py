@@ -292,7 +292,9 @@ def test_smaller_and_larger_are_min_and_max_as_numba_compiles_them() -> None:
     def both(a: Any, b: Any) -> Any:
         return (smaller(a, b), larger(a, b), smaller(a, 3), larger(a, 3)), (min(a, b), max(a, b), min(a, 3), max(a, 3))
 
-    numbers = [np.float32(1.5), np.float64(np.nan), np.float64(-0.0), np.int32(-3), np.int64(7), np.uint32(5)]
-    for a, b in itertools.product(numbers, numbers):
+    floats = [np.float32(1.5), np.float64(np.nan), np.float64(-0.0)]
+    numbers = [*floats, np.int32(-3), np.int64(7), np.uint32(5)]
+    # types in one order, as each pair of them is compiled, and values that have none in both
+    for a, b in [*itertools.combinations_with_replacement(numbers, 2), *itertools.permutations(floats, 2)]:
         found, expected = both(a, b)
         assert repr(found) == repr(expected), (a, b)

@@ -30,9 +30,8 @@ ONE_LINE = r"uvgen: [^\n]*\n"
 
 
 BOTH_KINDS_OF_MAPS = pytest.mark.parametrize("shards", ["uint16", "float32"], indirect=True)
-FLOATS_IN_CI = pytest.mark.parametrize(
-    "shards", ["uint16", pytest.param("float32", marks=pytest.mark.slow)], indirect=True
-)
+FLOATS = [pytest.mark.slow, pytest.mark.long]
+CODES_IN_CI = pytest.mark.parametrize("shards", ["uint16", pytest.param("float32", marks=FLOATS)], indirect=True)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +67,7 @@ def run(uvgen: Any, shards: Path, model_path: Path, config: Path, tmp_path: Path
 # What it is for
 
 
-@FLOATS_IN_CI
+@CODES_IN_CI
 def test_augment_makes_a_sound_data_set(run, uvgen, shards, model_path, tmp_path) -> None:
     result = run("--copies", 3)
     assert result.exit_code == 0, result.output
@@ -81,7 +80,7 @@ def test_augment_makes_a_sound_data_set(run, uvgen, shards, model_path, tmp_path
     assert len({sample["flipped"].item() for sample in reader}) == 2
 
 
-@FLOATS_IN_CI
+@CODES_IN_CI
 def test_augment_stores_what_a_training_loop_would_get(run, shards, model, tmp_path) -> None:
     assert run("--copies", 2, "--seed", 7).exit_code == 0
     augmentation = Augmentation.from_json(json.dumps(EVERYTHING), Augmentation.preset("prnet"))
@@ -107,7 +106,7 @@ def test_augment_stores_what_a_training_loop_would_get(run, shards, model, tmp_p
     assert n_compared > 4
 
 
-@FLOATS_IN_CI
+@CODES_IN_CI
 def test_augment_that_skips_some_copies_keeps_the_others_whole(shards, model, tmp_path) -> None:
     wild = Augmentation(rotation_deg=(-180, 180), scale=(1, 6))
     result = augment_shards(shards, tmp_path / "out", wild, copies=4)

@@ -60,7 +60,7 @@ def watched(work) -> Recorder:
     return recorder
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=[pytest.mark.slow, pytest.mark.long])])
 def test_build_says_its_phases_and_counts_every_sample(tree, model_path, tmp_path, workers) -> None:
     (tree / "AFW/AFW_001_1_0.jpg").write_bytes(b"none")  # skipped, and counted: it is done
     seen = watched(lambda: make(tree, model_path, tmp_path / "out", run=RunOptions(workers)))

@@ -83,8 +83,9 @@ def test_build_killed_and_run_again_writes_the_same_bytes(model_path: Path, tmp_
 
 
 @pytest.mark.parametrize(
-    ("workers", "whom"), [(1, "group"), (2, "group"), (2, "parent alone")]
-)  # one worker is the parent itself
+    ("workers", "whom"),  # one worker is the parent itself
+    [(1, "group"), (2, "group"), pytest.param(2, "parent alone", marks=pytest.mark.long)],  # and SIGTERM in CI
+)
 @pytest.mark.slow
 def test_build_interrupted_exits_130_and_keeps_finished_shards(
     model_path: Path, tmp_path: Path, workers: int, whom: str

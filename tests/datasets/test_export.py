@@ -172,11 +172,11 @@ def targets(*others: pytest.MarkDecorator) -> list[Any]:
     ]
 
 
-ALL = [*targets(), "croissant"]
 OF_SAMPLES = targets(pytest.mark.slow)  # `make test` takes one of each kind
+ONE_OF_EACH = targets(pytest.mark.slow, pytest.mark.long)  # and CI, of what every target does by the same code
 
 
-@pytest.mark.parametrize("to", [*OF_SAMPLES, "croissant"])
+@pytest.mark.parametrize("to", [*ONE_OF_EACH, "croissant"])
 def test_export_twice_gives_the_same_bytes(built: Path, tmp_path: Path, to: str) -> None:
     for name in "ab":
         export_shards(built, tmp_path / name, to)
@@ -388,7 +388,7 @@ def test_export_with_other_settings_starts_its_draft_anew(built: Path, tmp_path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("to", ALL)
+@pytest.mark.parametrize("to", [*ONE_OF_EACH, pytest.param("croissant", marks=pytest.mark.long)])
 def test_export_on_two_workers_writes_the_same_files(built: Path, tmp_path: Path, to: str) -> None:
     for workers in (1, 2):
         export_shards(built, tmp_path / f"{to}{workers}", to, run=RunOptions(workers))
@@ -399,13 +399,14 @@ def test_export_on_two_workers_writes_the_same_files(built: Path, tmp_path: Path
     assert one == two and one
 
 
-@pytest.mark.parametrize("to", OF_SAMPLES)
+@pytest.mark.parametrize("to", ONE_OF_EACH)
 def test_export_of_a_split_writes_its_samples_alone(built: Path, tmp_path: Path, to: str) -> None:
     assert_split_is_exported_alone(built, tmp_path, to, workers=1)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("to", targets(pytest.mark.long))
+@pytest.mark.long
+@pytest.mark.parametrize("to", OF_SAMPLES)
 def test_export_of_a_split_on_two_workers_writes_its_samples_alone(built: Path, tmp_path: Path, to: str) -> None:
     assert_split_is_exported_alone(built, tmp_path, to, workers=2)
 
@@ -461,7 +462,7 @@ def test_export_that_was_killed_goes_on_to_the_same_files(built: Path, tmp_path:
     assert [name for name in left if left[name] != right[name] and not name.endswith(".npz")] == []
 
 
-@pytest.mark.parametrize("to", OF_SAMPLES)
+@pytest.mark.parametrize("to", ONE_OF_EACH)
 def test_export_that_was_killed_while_it_was_finished_goes_on_to_the_same_files(
     built: Path, tmp_path: Path, to: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

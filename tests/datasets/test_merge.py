@@ -108,7 +108,7 @@ def test_merge_of_the_parts_holds_every_sample_as_it_was(built, model_path, tmp_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["raw", "flips"])
+@pytest.mark.parametrize("kind", ["raw", pytest.param("flips", marks=pytest.mark.long)])
 def test_merge_by_workers_gives_the_same_bytes(tree, model_path, tmp_path, kind) -> None:
     have(tree, model_path, tmp_path / "in", CONFIGS[kind])
     names = open_shards(tmp_path / "in").names[::2]
@@ -138,7 +138,7 @@ def test_merge_cuts_shards_within_subsets_at_the_set_s_size(tree, model_path, tm
     assert open_shards(tmp_path / "out").names == [sample.name for sample in samples]
 
 
-@pytest.mark.parametrize("kind", ["raw", pytest.param("jpeg", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["raw", pytest.param("jpeg", marks=[pytest.mark.slow, pytest.mark.long])])
 def test_merge_to_another_shard_size_gives_the_bytes_of_a_build_with_it(tree, model_path, tmp_path, kind) -> None:
     sizes = [(2, "in"), (1, "single"), (5, "five")]
     for size, folder in sizes:

@@ -174,7 +174,7 @@ def test_build_keep_with_another_count_costs_that_sample(tree: Path, model_path:
     assert [skip.reason.partition(": ")[2] for skip in result.skipped] == ["Tex_Para has 6 numbers, expected 7"]
 
 
-@pytest.mark.parametrize("flip", [pytest.param(0, marks=pytest.mark.slow), 1])
+@pytest.mark.parametrize("flip", [pytest.param(0, marks=[pytest.mark.slow, pytest.mark.long]), 1])
 def test_augmented_annotations_move_with_the_label(tree: Path, model_path: Path, tmp_path: Path, flip: int) -> None:
     make(tree, model_path, tmp_path / "in")
     change = Augmentation(rotation_deg=(-40, 40), scale=(0.9, 1.2), translation=(-0.1, 0.1), flip=flip)

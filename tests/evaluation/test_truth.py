@@ -42,7 +42,7 @@ def perturbed(folder: Path) -> np.ndarray:
     return points + rng.normal(0, 4, points.shape) + rng.normal(0, 3, (len(points), 3, 1))
 
 
-@pytest.mark.parametrize("frame", [pytest.param("image", marks=pytest.mark.slow), "crop"])
+@pytest.mark.parametrize("frame", [pytest.param("image", marks=[pytest.mark.slow, pytest.mark.long]), "crop"])
 def test_numbers_are_those_of_3ddfas_own_program(reference: Path, tmp_path: Path, frame: str) -> None:
     folder = reference / "aflw2000_eval"
     points = perturbed(folder)

@@ -91,7 +91,7 @@ def test_build_with_samples_that_kill_skips_them_alone(data: Path, model_path: P
     }
 
 
-@pytest.mark.parametrize("sample", [SURVEYED, PASSED_OVER])
+@pytest.mark.parametrize("sample", [pytest.param(SURVEYED, marks=pytest.mark.long), PASSED_OVER])
 def test_build_whose_worker_has_no_processor_time_left_skips_nothing(
     data: Path, model_path: Path, tmp_path: Path, whole: dict[str, str], sample: str
 ) -> None:
@@ -131,6 +131,7 @@ def test_build_whose_worker_is_stopped_goes_on(
     assert file_hashes(tmp_path / "out") == whole
 
 
+@pytest.mark.long
 def test_augment_whose_worker_dies_gives_the_same_bytes(data: Path, model_path: Path, tmp_path: Path) -> None:
     build_shards(data, tmp_path / "shards", model=model_path, config=CONFIG)
     augment_shards(tmp_path / "shards", tmp_path / "whole", copies=2)

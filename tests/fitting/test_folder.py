@@ -93,7 +93,7 @@ def test_fitted_photographs_are_samples_that_build_takes(photos: Path, drawn: Pa
     assert {face.source for face in result.faces} == {f"{path.stem}.txt" for path in photos.glob("*.jpg")}
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=[pytest.mark.slow, pytest.mark.long])])
 def test_interrupted_runs_go_on_to_the_same_bytes(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:

@@ -128,7 +128,7 @@ def test_times_that_do_not_ascend_and_smoothness_out_of_range_are_refused(seen) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("noise", [0.5, 1.0])
+@pytest.mark.parametrize("noise", [pytest.param(0.5, marks=pytest.mark.long), 1.0])
 def test_a_still_head_jitters_a_third_and_fits_as_well(benchmark, noise: float) -> None:
     landmarks, ears, error, residual, truth = benchmark["compared"](builtin_model(), "rest", noise, 0, 100)
     assert landmarks < 1 / 3 and ears < 1 / 3

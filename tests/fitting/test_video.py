@@ -120,7 +120,7 @@ def test_a_folder_that_is_finished_is_gone_on_with_and_another_kind_is_refused(f
     assert not any(path.is_dir() for path in out.iterdir())  # nothing is left of the videos
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=[pytest.mark.slow, pytest.mark.long])])
 def test_interrupted_runs_go_on_to_the_same_bytes(fitted, clips, tmp_path, monkeypatch, workers: int) -> None:
     def stop(_: object) -> None:
         raise KeyboardInterrupt

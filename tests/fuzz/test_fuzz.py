@@ -15,7 +15,7 @@ BY_NAME = {reader.name: reader for reader in READERS}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n", [10, pytest.param(30, marks=pytest.mark.long)])  # `make fuzz` gives each reader more
+@pytest.mark.parametrize("n", [5, pytest.param(30, marks=pytest.mark.long)])  # `make fuzz` gives each reader more
 def test_readers_of_damaged_files_read_or_refuse_them(n: int) -> None:
     tests = Path(__file__).parents[1]
     environment = os.environ | {"PYTHONPATH": str(tests)}

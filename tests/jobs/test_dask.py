@@ -26,6 +26,7 @@ def dask(tmp_path: Path) -> Iterator[DaskCluster]:
         yield DaskCluster(tmp_path / "dask", stack)
 
 
+@pytest.mark.long  # into S3, with an upload lost besides, it is in CI
 def test_build_on_dask_whose_worker_is_killed_has_the_bytes_of_a_local_one(
     dask: DaskCluster, local: Path, tmp_path: Path
 ) -> None:

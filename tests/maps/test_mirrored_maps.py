@@ -91,7 +91,7 @@ def test_flipped_maps_of_the_built_in_model_are_those_of_the_mirrored_mesh(size)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [128, 512])
+@pytest.mark.parametrize("size", [pytest.param(128, marks=pytest.mark.long), 512])
 def test_flipped_maps_of_the_stand_in_are_those_of_the_mirrored_mesh(stand_in_model, size) -> None:
     check_mirrored(stand_in_model, size, "exact", 2)
 

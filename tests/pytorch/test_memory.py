@@ -354,7 +354,7 @@ class Collects(torch.utils.data.Dataset):  # type: ignore[type-arg]
 @pytest.mark.slow
 def test_loader_goes_on_when_forked_processes_collect_what_they_inherit(shards: Path) -> None:
     dataset = ShardDataset(shards)
-    order = [k % 9 for k in range(30)]
+    order = [k % 9 for k in range(16)]
     batches = DataLoader(dataset, 2, sampler=order, num_workers=1, persistent_workers=True)
     for _ in range(2):
         for k, batch in enumerate(batches):

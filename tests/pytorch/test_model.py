@@ -97,7 +97,7 @@ def test_dataset_of_relative_paths_works_in_a_worker_elsewhere(sets, model_path,
     assert_close(batch, dataset.batch(range(9)), atol=0)
 
 
-@pytest.mark.parametrize(("method", "workers"), [("fork", 2), ("spawn", 1)])  # a spawned one imports PyTorch anew
+@pytest.mark.parametrize(("method", "workers"), [("fork", 2), pytest.param("spawn", 1, marks=pytest.mark.long)])
 @pytest.mark.slow
 def test_dataset_makes_maps_in_workers(sets, model_path, method, workers) -> None:
     dataset = ShardDataset(sets[1], model=model_path, augmentation=FLIP)

@@ -55,7 +55,7 @@ def wait_for(site: Path, alive: int) -> None:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 @pytest.mark.parametrize(  # a spawned worker imports PyTorch anew
-    ("method", "workers"), [("fork", 2), pytest.param("spawn", 1, marks=pytest.mark.slow)]
+    ("method", "workers"), [("fork", 2), pytest.param("spawn", 1, marks=[pytest.mark.slow, pytest.mark.long])]
 )
 def test_dataset_untrusted_has_a_child_for_each_worker_and_none_afterwards(
     built: Path, site: Path, method: str, workers: int

@@ -238,27 +238,27 @@ def test_files_that_broke_hdf5_are_refused(reference: Path, built: Path, tmp_pat
 def test_damaged_shards_are_read_or_refused(built: Path, jpegs: Path, tmp_path: Path, codec: str) -> None:
     like, rng = {"raw": built, "jpeg": jpegs}[codec], np.random.default_rng(20)
     data = next(like / entry.file for entry in Index.read(like).shards if entry.samples).read_bytes()
-    sets = [as_shard(mutated(data, rng), like, tmp_path / str(k)) for k in range(150)]
+    sets = [as_shard(mutated(data, rng), like, tmp_path / str(k)) for k in range(75)]
     tasks = [*itertools.product(WAYS, sets)]
     found = outcomes(tasks)
     for (way, path), outcome in zip(tasks, found, strict=True):
         if outcome.startswith("died: nothing"):  # HDF5 2.0.0 may hang on a text attribute, see SECURITY.md
             (outcome,) = outcomes([("untrusted", path)], seconds=600)
         assert outcome == "" or outcome.startswith("refused: "), f"{way} {path.name}: {outcome}"
-    assert 20 < sum(outcome != "" for outcome in found) < 150  # the damage is such that some are, and others not
+    assert 10 < sum(outcome != "" for outcome in found) < 75  # the damage is such that some are, and others not
 
 
 @pytest.mark.slow
 def test_damaged_models_are_read_or_refused(model_path: Path, tmp_path: Path) -> None:
     rng, data = np.random.default_rng(21), model_path.read_bytes()
     tasks = []
-    for k in range(150):
+    for k in range(75):
         (tmp_path / f"{k}.h5").write_bytes(mutated(data, rng))
         tasks += [("model", tmp_path / f"{k}.h5"), ("info", tmp_path / f"{k}.h5")]
     found = outcomes(tasks)
     for (way, path), outcome in zip(tasks, found, strict=True):
         assert outcome == "" or outcome.startswith("refused: "), f"{way} {path.name}: {outcome}"
-    assert 75 < sum(outcome != "" for outcome in found) < 150
+    assert 37 < sum(outcome != "" for outcome in found) < 75
 
 
 @pytest.mark.slow
@@ -267,7 +267,7 @@ def test_sets_with_a_field_missing_or_damaged_are_used_or_refused(built: Path, t
     rng, names = np.random.default_rng(22), [*open_shards(built).fields]
     sets = [changed(built, tmp_path / f"no-{name}", lambda file, n=name: file.__delitem__(n)) for name in names]
     data = next(built / entry.file for entry in Index.read(built).shards if entry.samples).read_bytes()
-    sets += [as_shard(mutated(data, rng), built, tmp_path / str(k)) for k in range(50)]
+    sets += [as_shard(mutated(data, rng), built, tmp_path / str(k)) for k in range(25)]
     ways = ["export", "augment", "set"] + (["train"] if find_spec("torch") else [])
     tasks = [*itertools.product(ways, sets)]
     for (way, path), outcome in zip(tasks, outcomes(tasks), strict=True):
@@ -292,7 +292,7 @@ def test_open_shards_with_check_refuses_a_changed_shard_before_hdf5_opens_it(bui
         reader.constants  # noqa: B018
 
 
-@pytest.mark.parametrize("codec", ["raw", pytest.param("jpeg", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("codec", ["raw", pytest.param("jpeg", marks=[pytest.mark.slow, pytest.mark.long])])
 def test_open_shards_untrusted_reads_the_same(built: Path, jpegs: Path, codec: str) -> None:
     folder = {"raw": built, "jpeg": jpegs}[codec]
     plain, isolated = open_shards(folder), open_shards(folder, untrusted=True)

@@ -13,13 +13,15 @@ from uvgen.shards.index import Index, ShardEntry
 
 
 def count_steps(function: Callable[[], object]) -> int:
-    """Instructions of Python's own that a function takes in this thread; one in C, such as a sort, counts as one."""
+    """Lines of Python that a function runs in this thread, each as often as it runs, in a comprehension too.
+
+    What is done in C, such as a sort, does not count.
+    """
     n = 0
 
-    def count(frame: FrameType, event: str, _: object) -> Any:
+    def count(_: FrameType, event: str, __: object) -> Any:
         nonlocal n
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        n += event == "opcode"
+        n += event == "line"
         return count
 
     before = sys.gettrace()
