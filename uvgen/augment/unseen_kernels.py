@@ -25,9 +25,9 @@ def find_sources(looked, least, graph, queue, waiting, distance_out, source_out)
     """The seen point that is nearest to each point which looks away from the viewer, on ways through such points.
 
     looked: a `CoarsePoints`; least: z of a unit normal below which a point looks away, and what must be seen of one to
-    be a source; graph: a `PointGraph`; scratch: queue (c,) int32, waiting (c,) bool. distance_out (c,) float32: how long the
-    way is, with what its source costs; source_out (c,) int32: which; of a source beside such points itself; -1
-    elsewhere. A point waits once in the queue at most, which is a ring.
+    be a source; graph: a `PointGraph`; scratch: queue (c,) int32, waiting (c,) bool. distance_out (c,) float32: how
+    long the way is, with what its source costs; source_out (c,) int32: which; of a source beside such points itself;
+    -1 elsewhere. A point waits once in the queue at most, which is a ring.
     """
     normals, seen, quality = looked.normals, looked.seen, looked.quality
     starts, neighbors, steps, source_costs = graph.starts, graph.neighbors, graph.steps, graph.source_costs
