@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 from uvgen.augment import profile_kernels as kernels
 from uvgen.augment.profile_mesh import Between, PointGraph
 from uvgen.augment.turn_buffers import (
+    CoarsePoints,
     DepthBuffer,
-    LookedAt,
     Placed,
+    PointVisibility,
     ShareRule,
     ShareScratch,
-    Shown,
     VertexColors,
     View,
 )
@@ -191,7 +191,7 @@ def test_inner_see_and_show_are_those_of_loops_over_pixels_and_points(height: in
         DepthBuffer(np.empty((height + 2 * reach, width + 2 * reach), f4), np.empty((height, width), f4))
         for _ in range(2)
     )
-    found, expected = (Shown(np.empty((40, 4), f4), np.empty(40, f4), np.empty(40, f4)) for _ in range(2))
+    found, expected = (PointVisibility(np.empty((40, 4), f4), np.empty(40, f4), np.empty(40, f4)) for _ in range(2))
     kernels.show(points, triangles, view, buffer, found)
     show(points, triangles, view, plain, expected)
     np.testing.assert_array_equal(buffer.depth, plain.depth)
@@ -207,7 +207,7 @@ def test_inner_see_and_show_are_those_of_loops_over_pixels_and_points(height: in
         np.testing.assert_array_equal(values, wanted)
 
 
-def points_looked_at(n: int) -> tuple[LookedAt, PointGraph, NDArray[np.int32], NDArray[np.int32]]:
+def points_looked_at(n: int) -> tuple[CoarsePoints, PointGraph, NDArray[np.int32], NDArray[np.int32]]:
     """Points seen well and badly and not at all, their graph, triangles and mirror points; some normals are zero."""
     rng = np.random.default_rng(n)
     normals = np.zeros((n, 4), f4)
@@ -219,7 +219,7 @@ def points_looked_at(n: int) -> tuple[LookedAt, PointGraph, NDArray[np.int32], N
     graph = PointGraph(frozen(starts, np.int32), frozen(rng.integers(0, n, 3 * n), np.int32),
                        frozen(np.zeros(3 * n), f4), frozen(np.zeros(n), f4))  # fmt: skip
     seen, quality = (np.clip(rng.uniform(-0.5, 1, n), 0, 1).astype(f4) for _ in range(2))
-    looked = LookedAt(np.zeros((n, 4), f4), normals, seen, quality, np.array([0.6, 0, 0.8], f4))
+    looked = CoarsePoints(np.zeros((n, 4), f4), normals, seen, quality, np.array([0.6, 0, 0.8], f4))
     return looked, graph, frozen(triangles, np.int32), frozen(rng.permutation(n), np.int32)
 
 

@@ -18,7 +18,6 @@ from uvgen.errors import InputError, ModelError, SampleError
 from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import LANDMARK_MIRROR, crop_affine, pose_to_image
 from uvgen.maps import labels
-from uvgen.maps.labels import mirror_map
 from uvgen.maps.mirror import TexelMirror
 from uvgen.models.morphable import MorphableModel, make_model
 
@@ -191,10 +190,10 @@ def test_texel_mirror_without_pairs_raises(model) -> None:
         TexelMirror.of_model(replace(model, mirror=None), TEXELS)
 
 
-def test_mirror_map_twice_is_the_same_map(model) -> None:
+def test_map_mirrored_twice_is_the_same_map(model) -> None:
     before, _ = label(model, CROP)
-    mirror = TexelMirror.of_model(model, TEXELS)
-    twice = mirror_map(mirror_map(before, SIZE, mirror), SIZE, mirror)
+    flip, mirror = AugmentationDraw(SIZE, flip=True), TexelMirror.of_model(model, TEXELS)
+    twice = move_map(flip, move_map(flip, before, mirror=mirror), mirror=mirror)
     np.testing.assert_allclose(twice, before, atol=1e-4)
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from uvgen.augment import unseen_kernels as kernels
 from uvgen.augment.profile_mesh import PointGraph
-from uvgen.augment.unseen import Limits, LookedAt, Ways
+from uvgen.augment.unseen import CoarsePoints, Limits, Ways
 
 N, AWAY = 90, 0.15
 
@@ -20,17 +20,17 @@ def graph_of(rng: np.random.Generator) -> PointGraph:
     return PointGraph(starts, edges[:, 1].astype(np.int32), steps.astype(np.float32), costs.astype(np.float32))
 
 
-def looked_at(rng: np.random.Generator) -> LookedAt:
+def looked_at(rng: np.random.Generator) -> CoarsePoints:
     normals = rng.normal(size=(N, 3)).astype(np.float32)
     normals[:3, :2] = 0  # at the viewer, or straight away
     unit = normals / np.linalg.norm(normals, axis=1, keepdims=True)
     seen = np.where(rng.random(N) < 0.5, unit[:, 2].clip(0), 0).astype(np.float32)
     points = rng.uniform(-4, 30, (N, 3)).astype(np.float32)
     toward = np.array([0.6, 0, 0.8], np.float32)
-    return LookedAt(points, normals, seen, (seen * rng.choice([0.2, 0.9], N)).astype(np.float32), toward)
+    return CoarsePoints(points, normals, seen, (seen * rng.choice([0.2, 0.9], N)).astype(np.float32), toward)
 
 
-def away(looked: LookedAt) -> NDArray[np.bool_]:
+def away(looked: CoarsePoints) -> NDArray[np.bool_]:
     z: NDArray[np.float64] = looked.normals[:, 2] / np.linalg.norm(looked.normals.astype(np.float64), axis=1)
     return z < AWAY
 
@@ -45,7 +45,7 @@ def neighbors(graph: PointGraph, i: int) -> list[tuple[int, float]]:
     return list(zip(graph.neighbors[some].tolist(), graph.steps[some].tolist(), strict=True))
 
 
-def find_sources(looked: LookedAt, graph: PointGraph) -> tuple[dict[int, float], dict[int, int]]:
+def find_sources(looked: CoarsePoints, graph: PointGraph) -> tuple[dict[int, float], dict[int, int]]:
     """Dijkstra's way."""
     hidden = away(looked)
     distance: dict[int, float] = {}
@@ -67,7 +67,7 @@ def find_sources(looked: LookedAt, graph: PointGraph) -> tuple[dict[int, float],
     return distance, source
 
 
-def take_colors(photograph, looked: LookedAt, ways: Ways, costs, limits: Limits) -> NDArray[np.float64]:
+def take_colors(photograph, looked: CoarsePoints, ways: Ways, costs, limits: Limits) -> NDArray[np.float64]:
     fills = np.zeros((N, 4))
     height, width = photograph.shape[:2]
     unit = looked.normals / np.linalg.norm(looked.normals.astype(np.float64), axis=1, keepdims=True)

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from uvgen import Augmentation, PositionMapper, TexelMirror, load_model, open_shards, save_model, verify_shards
 from uvgen.datasets.augmented import augment_shards
 from uvgen.errors import InputError, ModelError
-from uvgen.maps.labels import mirror_map
+from uvgen.maps.labels import move_map
 from uvgen.models.morphable import MorphableModel, make_model
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
@@ -151,7 +151,7 @@ def test_dataset_of_copies_keeps_their_flips_and_adds_its_own(sets, model, model
     mirror = TexelMirror.of_model(model, U)
     for made, expected, flip in zip(maps, batch["posmap"], batch["flipped"], strict=True):
         found = np.ascontiguousarray(made.permute(1, 2, 0).numpy())
-        found = mirror_map(found, R, mirror) if flip else found
+        found = move_map(found, np.eye(3), R, flip=True, mirror=mirror) if flip else found
         np.testing.assert_allclose(found, expected.permute(1, 2, 0), atol=3 * STEP + 2 * MIRROR_PX)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from uvgen.samples.landmark_claims import disputed_landmarks
-from uvgen.samples.landmark_files import says_nothing
+from uvgen.samples.landmark_schemes import NoLandmarks
 from uvgen.samples.landmark_tables import LandmarkTable, read_table
 
 POINTS = np.random.default_rng(4).uniform(5, 90, (68, 2)).tolist()
@@ -32,7 +32,7 @@ def test_disputed_landmarks_of_a_table_leave_an_entry_to_the_image_that_shares_m
     assert re.search(
         r"bob/1\.jpg: not among the images of .*, whose alice/1 belongs to .*alice/1\.jpg", wrong["bob/1.jpg"]
     )
-    assert says_nothing(wrong["bob/1.jpg"])
+    assert isinstance(wrong["bob/1.jpg"], NoLandmarks)
 
 
 def test_disputed_landmarks_of_a_table_leave_an_entry_to_the_image_in_the_folder_of_all(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_disputed_landmarks_of_a_table_give_nobody_what_may_be_of_two(tmp_path: 
     wrong = disputed(tmp_path, table_of(tmp_path, "1.jpg"), *order)
     assert set(wrong) == set(order)
     assert "t.json, 1 may be of" in wrong["alice/1.jpg"] and "bob/1.jpg as well" in wrong["alice/1.jpg"]
-    assert not says_nothing(wrong["alice/1.jpg"])
+    assert not isinstance(wrong["alice/1.jpg"], NoLandmarks)
 
 
 def test_disputed_landmarks_of_images_with_entries_of_their_own_are_none(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from uvgen.errors import InputError
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.samples.landmark_files import find_landmarks, read_landmarks
-from uvgen.samples.landmark_schemes import FaceLandmarks
+from uvgen.samples.landmark_schemes import FaceLandmarks, NoLandmarks
 
 
 def points(n: int = 68, seed: int = 0) -> NDArray[np.float64]:
@@ -173,6 +173,16 @@ def test_find_landmarks_without_or_with_two_files_says_so(tmp_path: Path) -> Non
     assert np.array_equal(only(tmp_path / "a.jpg").points, points())
     write(tmp_path / "a", ".npy", points())
     assert re.search(r"a\.jpg: two files of landmarks, .*a\.txt and a\.npy, expected one", problem(tmp_path / "a.jpg"))
+
+
+def test_find_landmarks_of_a_damaged_file_is_not_taken_for_none_whatever_its_path_says(tmp_path: Path) -> None:
+    image = tmp_path / "x: no landmarks in y" / "a.jpg"
+    image.parent.mkdir()
+    (missing,) = find_landmarks([image]).values()
+    image.with_suffix(".txt").write_text("1 2\n")
+    (damaged,) = find_landmarks([image]).values()
+    assert isinstance(missing, NoLandmarks) and isinstance(damaged, str) and not isinstance(damaged, NoLandmarks)
+    assert isinstance(pickle.loads(pickle.dumps(missing)), NoLandmarks)  # jobs take it to their processes
 
 
 def test_find_landmarks_where_there_is_no_table_is_an_error(tmp_path: Path) -> None:

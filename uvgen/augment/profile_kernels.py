@@ -11,12 +11,12 @@ from numba.extending import intrinsic
 
 from uvgen.augment.lanes import Lanes, i32, made_by
 from uvgen.augment.turn_buffers import (
+    CoarsePoints,
     DepthBuffer,
-    LookedAt,
     Placed,
+    PointVisibility,
     ShareRule,
     ShareScratch,
-    Shown,
     VertexColors,
     View,
 )
@@ -218,7 +218,7 @@ def see(points, normals, buffer: DepthBuffer, view: View, seen_out, quality_out)
 
 
 @kernel
-def show(points, triangles, view: View, buffer: DepthBuffer, shown_out: Shown):
+def show(points, triangles, view: View, buffer: DepthBuffer, shown_out: PointVisibility):
     """What a photograph shows of a mesh: `look`, `inner` and `see`, one after the other. Scratch: buffer.
 
     points (c, 4) float32, triangles (3 m,) uint32.
@@ -236,7 +236,7 @@ def _ramp(value):
 
 
 @kernel
-def compare(looked: LookedAt, mirror, share_out):
+def compare(looked: CoarsePoints, mirror, share_out):
     """How much of each point's color to take from its mirror point: where it is seen badly, and that is seen better.
 
     And where the turn shows more of it: what stays edge on keeps its own color. mirror (c,) int32; share_out (c,).
@@ -291,7 +291,7 @@ def withdraw(normals, graph, most, values_out):
 
 
 @kernel
-def weigh(looked: LookedAt, mirror, triangles, graph, rule: ShareRule, scratch: ShareScratch, values_out):
+def weigh(looked: CoarsePoints, mirror, triangles, graph, rule: ShareRule, scratch: ShareScratch, values_out):
     """Share and pull of each coarse point, values_out (c, 4): `compare`, smoothed so many times, and `withdraw`.
 
     mirror (c,) int32, or (0,): then the share is 1 where no more than `rule.least` is seen, else 0; triangles (m, 3)

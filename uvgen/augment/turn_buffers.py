@@ -141,8 +141,8 @@ class DepthBuffer(NamedTuple):
     """(h, w) see the kernel of this name."""
 
 
-class Shown(NamedTuple):
-    """What a photograph shows of c points."""
+class PointVisibility(NamedTuple):
+    """What `show` finds out about c points: which of them a photograph shows, and how well."""
 
     normals: NDArray[np.float32]
     """(c, 4) sums of the normals around each, as long as twice their triangles' areas, and 0."""
@@ -152,8 +152,8 @@ class Shown(NamedTuple):
     """(c,) see there."""
 
 
-class LookedAt(NamedTuple):
-    """What a photograph shows of the c points of a coarse mesh, and where it is looked at from after the turn."""
+class CoarsePoints(NamedTuple):
+    """The c points of a coarse mesh with their `PointVisibility`, and where they are seen from after the turn."""
 
     points: NDArray[np.float32]
     """(c, 3), or wider: in the photograph."""

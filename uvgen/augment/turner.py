@@ -15,14 +15,14 @@ from uvgen.augment.turn_buffers import (
     HIGH,
     VALUES,
     WIDE,
+    CoarsePoints,
     ColorScratch,
     DepthBuffer,
-    LookedAt,
     MixedCells,
     Placed,
+    PointVisibility,
     ShareRule,
     ShareScratch,
-    Shown,
     TurnedMesh,
     VertexColors,
     View,
@@ -148,7 +148,7 @@ class FaceTurner:
             BEHIND + max(mesh.back - _FACE_BACK, 0),
         )  # fmt: skip
         photograph, marked = frozen(image, np.uint8), self.unseen == "mark"
-        looked = LookedAt(placed.coarse, *shown, turn[2].astype(np.float32))
+        looked = CoarsePoints(placed.coarse, *shown, turn[2].astype(np.float32))
         rule = ShareRule(np.float32(_SEEN), _SMOOTHING, np.float32(strength * _WITHDRAWN) * size)
         profile_kernels.weigh(
             looked, _NO_MIRROR if marked else mesh.coarse_mirror, mesh.coarse_triangles, mesh.graph, rule,
@@ -262,7 +262,7 @@ def _look(
     bounds: NDArray[np.float32],
     size: np.float32,
     shape: tuple[int, ...],
-) -> Shown:
+) -> PointVisibility:
     """What a photograph of this shape shows of points (c, 4) and triangles (m, 3); bounds and size of the face: px."""
     scale = np.float32(_VIEW / float(size))
     (low_x, low_y), (high_x, high_y) = bounds
@@ -274,7 +274,7 @@ def _look(
     )
     depth = np.empty((height + 2 * _REACH, width + 2 * _REACH), np.float32)
     buffer = DepthBuffer(depth, np.empty((height, width), np.float32))
-    shown = Shown(np.empty_like(points), *np.empty((2, len(points)), np.float32))
+    shown = PointVisibility(np.empty_like(points), *np.empty((2, len(points)), np.float32))
     view = View(
         scale, *corner, np.float32(shape[0]), np.float32(shape[1]), _REACH, np.float32(0.15 * float(size)),
         np.float32(0.018 * float(size)),

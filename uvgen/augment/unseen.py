@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from uvgen.augment import unseen_kernels as kernels
 from uvgen.augment.profile_mesh import PointGraph
-from uvgen.augment.turn_buffers import LookedAt
+from uvgen.augment.turn_buffers import CoarsePoints
 
 _AWAY = 0.15  # z of a normal below which colors may be filled, and from which they are taken
 _INWARD = 0.02  # how far inside the outline they are sought, as a share of the face's size
@@ -35,13 +35,15 @@ class Limits(NamedTuple):
     inward: np.float32
 
 
-def fill_colors(photograph: NDArray[np.uint8], looked: LookedAt, graph: PointGraph, size: float) -> NDArray[np.float32]:
+def fill_colors(
+    photograph: NDArray[np.uint8], looked: CoarsePoints, graph: PointGraph, size: float
+) -> NDArray[np.float32]:
     """(c, 4): the share of each point's color that is filled, and that times red, green and blue.
 
     Parameters
     ----------
     photograph : (h, w, 3) uint8
-    looked : LookedAt
+    looked : CoarsePoints
     graph : PointGraph
         Of the same points.
     size : float

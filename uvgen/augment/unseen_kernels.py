@@ -1,8 +1,8 @@
 """Compiled code for face profiling: colors for what neither a photograph nor its mirror image shows of a face.
 
 Kernels allocate nothing, raise nothing and release the interpreter lock. Bundles are those of `unseen`,
-`turn_buffers.LookedAt` and `profile_mesh.PointGraph`, of the c points of a coarse mesh; those of point i's neighbors
-begin at starts[i].
+`turn_buffers.CoarsePoints` and `profile_mesh.PointGraph`, of the c points of a coarse mesh; those of point i's
+neighbors begin at starts[i].
 """
 
 import numpy as np
@@ -24,10 +24,10 @@ def _ramp(value):
 def find_sources(looked, least, graph, queue, waiting, distance_out, source_out):
     """The seen point that is nearest to each point which looks away from the viewer, on ways through such points.
 
-    looked: a `LookedAt`; least: z of a unit normal below which a point looks away, and what must be seen of one to be a
-    source; graph: a `PointGraph`; scratch: queue (c,) int32, waiting (c,) bool. distance_out (c,) float32: how long the
-    way is, with what its source costs; source_out (c,) int32: which; of a source beside such points itself; -1
-    elsewhere. A point waits once in the queue at most, which is a ring.
+    looked: a `CoarsePoints`; least: z of a unit normal below which a point looks away, and what must be seen of one to
+    be a source; graph: a `PointGraph`; scratch: queue (c,) int32, waiting (c,) bool. distance_out (c,) float32: how
+    long the way is, with what its source costs; source_out (c,) int32: which; of a source beside such points itself;
+    -1 elsewhere. A point waits once in the queue at most, which is a ring.
     """
     normals, seen, quality = looked.normals, looked.seen, looked.quality
     starts, neighbors, steps, source_costs = graph.starts, graph.neighbors, graph.steps, graph.source_costs

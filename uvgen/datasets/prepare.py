@@ -37,8 +37,8 @@ from uvgen.jobs.options import RunOptions, check_run
 from uvgen.jobs.run import run_job
 from uvgen.progress import advance
 from uvgen.samples.files import check_machine
-from uvgen.samples.landmark_files import find_landmarks, says_nothing
-from uvgen.samples.landmark_schemes import FaceLandmarks, in_line, outside_image, to_68, unlike_face
+from uvgen.samples.landmark_files import find_landmarks
+from uvgen.samples.landmark_schemes import FaceLandmarks, NoLandmarks, in_line, outside_image, to_68, unlike_face
 from uvgen.samples.read import EXIF
 from uvgen.storage.drafts import beside, draft_of
 from uvgen.storage.locks import exclusive
@@ -271,7 +271,7 @@ class _Preparer:
         if job.detections is not None:
             table = self._table
             found = find_landmarks([path], job.detections)[path] if table is None else table.of_image(path)
-            if isinstance(found, str) and not says_nothing(found):
+            if isinstance(found, str) and not isinstance(found, NoLandmarks):
                 raise InputError(found)
         if isinstance(found, str):
             if job.detector is None:

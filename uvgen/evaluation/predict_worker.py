@@ -21,6 +21,7 @@ from uvgen.fitting.fitted import Unfitted
 from uvgen.fitting.landmarks import FEWEST_POINTS, fit_landmarks
 from uvgen.fitting.tasks import FitTask, Photograph, PhotographJob
 from uvgen.fitting.worker import (
+    MOST_BYTES,
     FaceTools,
     faces_of,
     open_photograph,
@@ -42,8 +43,6 @@ from uvgen.samples.landmark_tables import LandmarkTable
 from uvgen.storage.files import replaced_on_success
 from uvgen.storage.names import printable
 from uvgen.storage.reading import read_file
-
-_MOST_BYTES = 1 << 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +137,7 @@ def made_of(job: PredictJob, table: LandmarkTable | None, photograph: Photograph
     if job.options.crop != "whole":
         return state_of(job, table, photograph)
     try:
-        return hashlib.sha256(read_file(photograph.path, _MOST_BYTES)).hexdigest()
+        return hashlib.sha256(read_file(photograph.path, MOST_BYTES)).hexdigest()
     except OSError:
         return ""
 

@@ -8,7 +8,8 @@ from uvgen.errors import DependencyError, InputError, to_install
 from uvgen.fitting.detectors import AUTO, DETECTORS, FaceDetector
 from uvgen.fitting.tasks import Photograph
 from uvgen.samples.landmark_claims import disputed_landmarks
-from uvgen.samples.landmark_files import has_landmarks, says_nothing
+from uvgen.samples.landmark_files import has_landmarks
+from uvgen.samples.landmark_schemes import NoLandmarks
 from uvgen.samples.landmark_tables import LandmarkTable
 
 _BESIDE = "beside the photographs, NAME.txt for NAME.jpg"
@@ -22,7 +23,7 @@ def which_are_marked(
     disputed = disputed_landmarks([one.path for one in photographs], where, table)
     marked = [
         (has_landmarks(one.path, where) if table is None else table.has_image(one.path))
-        and not says_nothing(disputed.get(one.path, []))
+        and not isinstance(disputed.get(one.path), NoLandmarks)
         for one in photographs
     ]
     return marked, disputed

@@ -33,8 +33,8 @@ from uvgen.images.picture import Picture
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import advance
 from uvgen.samples.files import check_machine
-from uvgen.samples.landmark_files import find_landmarks, says_nothing
-from uvgen.samples.landmark_schemes import FaceLandmarks
+from uvgen.samples.landmark_files import find_landmarks
+from uvgen.samples.landmark_schemes import FaceLandmarks, NoLandmarks
 from uvgen.samples.landmark_tables import LandmarkTable, read_table
 from uvgen.storage.files import replaced_on_success
 from uvgen.storage.names import brief, printable
@@ -161,7 +161,7 @@ def _state(data: bytes, faces: list[FaceLandmarks] | str) -> str:
     for face in () if isinstance(faces, str) else faces:
         digest.update(face.scheme.encode() + face.points.tobytes())
         digest.update(b"" if face.scores is None else face.scores.tobytes())
-    digest.update(b"damaged" if isinstance(faces, str) and not says_nothing(faces) else b"")
+    digest.update(b"damaged" if isinstance(faces, str) and not isinstance(faces, NoLandmarks) else b"")
     return digest.hexdigest()
 
 
@@ -217,7 +217,7 @@ def faces_of(
     data, picture = open_photograph(job, path, decode)
     stated = _of_files(job, tools.table, path)
     faces: list[FaceLandmarks] | str = stated
-    if job.detector is not None and says_nothing(stated):
+    if job.detector is not None and isinstance(stated, NoLandmarks):
         faces = tools.detect(job.detector, picture.pixels) or f"{path}: {job.detector.name} finds no face in it"
     if isinstance(faces, str):
         raise UvgenError(faces)

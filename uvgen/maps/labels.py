@@ -117,11 +117,6 @@ def mirror_landmarks(landmarks: NDArray[Any], crop_size: int) -> NDArray[Any]:
     return mirrored
 
 
-def mirror_map(position_map: NDArray[Any], crop_size: int, mirror: "TexelMirror | None") -> NDArray[Any]:
-    """The map of a mirrored crop, px or codes as `position_map` is; see `move_map`."""
-    return move_map(position_map, np.eye(3), crop_size, flip=True, mirror=mirror, out=np.empty_like(position_map))
-
-
 def mirror_pose(pose: NDArray[np.float32], image_width: int) -> NDArray[np.float32]:
     """The pose (7,) of a face in the mirror image of its picture, which is `image_width` px wide."""
     mirrored = pose * np.array([1, -1, -1, 1, 1, 1, 1], np.float32)

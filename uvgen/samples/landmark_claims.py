@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from uvgen.samples.landmark_files import own_files
+from uvgen.samples.landmark_schemes import NoLandmarks
 from uvgen.samples.landmark_tables import LandmarkTable
 from uvgen.storage.names import printable
 
@@ -58,7 +59,7 @@ def _disputed(images: Sequence[Path], where: Path | None, table: LandmarkTable |
         for image in (image for _, image in wanted if owners != [image]):
             if owners:
                 at = f"among the images of {table.path}" if table is not None else f"marked in {Path(what).parent}"
-                wrong[image] = f"{image}: not {at}, whose {printable(what)} belongs to {owners[0]}"
+                wrong[image] = NoLandmarks(f"{image}: not {at}, whose {printable(what)} belongs to {owners[0]}")
                 continue
             other = first[1] if image is first[0] else first[0]
             wrong[image] = (

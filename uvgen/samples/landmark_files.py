@@ -22,7 +22,7 @@ import numpy as np
 from uvgen.errors import InputError, UvgenError
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.samples.files import check_machine
-from uvgen.samples.landmark_schemes import COUNTS, MOST_FACES, SCHEMES, FaceLandmarks, faces_of
+from uvgen.samples.landmark_schemes import COUNTS, MOST_FACES, SCHEMES, FaceLandmarks, NoLandmarks, faces_of
 from uvgen.samples.landmark_tables import TABLES, read_table
 from uvgen.storage.matfile import read_numeric
 from uvgen.storage.names import brief, printable
@@ -51,8 +51,8 @@ def find_landmarks(
     Returns
     -------
     dict of Path to list of FaceLandmarks, or to str
-        For each image the faces that are marked in it, largest first; or what is wrong: no file, more than one, or one
-        that cannot be read. Messages name the image's file and the landmarks'.
+        For each image the faces that are marked in it, largest first; or what is wrong: no file or row of the table
+        (`NoLandmarks`), more than one, or one that cannot be read. Messages name the image's file and the landmarks'.
 
     Raises
     ------
@@ -68,12 +68,6 @@ def find_landmarks(
         raise InputError(f"{where}: {found}, expected a folder of landmark files or a table ({', '.join(TABLES)})")
     table = read_table(where)
     return {path: table.of_image(path) for path in paths}
-
-
-def says_nothing(found: list[FaceLandmarks] | str) -> bool:
-    """Whether `find_landmarks` found no file or row of an image, rather than one that is wrong."""
-    nothing = (": no landmarks in ", ": not among the images of ", ": not marked in ")
-    return isinstance(found, str) and any(text in found for text in nothing)
 
 
 def read_landmarks(path: str | os.PathLike[str]) -> list[FaceLandmarks]:
@@ -127,7 +121,7 @@ def _of_file(image: Path, folder: Path | None) -> list[FaceLandmarks] | str:
     texts = [path for path in files if path.suffix.lower() != ".mat"] or files  # a .mat may be 300W-LP's parameters
     if not texts:
         suffixes = ", ".join(_READERS)
-        return f"{image}: no landmarks in {place}, expected {printable(image.stem)} with one of {suffixes}"
+        return NoLandmarks(f"{image}: no landmarks in {place}, expected {printable(image.stem)} with one of {suffixes}")
     if len(texts) > 1:
         return f"{image}: two files of landmarks, {texts[0]} and {texts[1].name}, expected one; remove the wrong one"
     try:

@@ -133,6 +133,12 @@ SMALLEST_PX = 8
 _LINE = 0.02  # width of a line, as a share of its length: a profile's points are 0.3
 
 
+class NoLandmarks(str):
+    """Why an image has no landmarks if no file or table says anything of it; a plain str if what they say is wrong."""
+
+    __slots__ = ()
+
+
 def scheme_of(points: NDArray[np.float64]) -> str:
     """The markup of (n, 2) points, by their number and, of 106, by where they lie; InputError if there is none."""
     scheme = SCHEMES.get(len(points))

@@ -21,7 +21,7 @@ from pathlib import Path
 from uvgen.errors import InputError
 from uvgen.samples.landmark_annotations import json_entries, xml_entries, xml_text
 from uvgen.samples.landmark_rows import Entry, csv_entries, wflw_entries
-from uvgen.samples.landmark_schemes import FaceLandmarks
+from uvgen.samples.landmark_schemes import FaceLandmarks, NoLandmarks
 from uvgen.storage.names import brief, printable
 from uvgen.storage.text import read_text
 
@@ -84,7 +84,7 @@ class LandmarkTable:
         """The faces of an image, largest first, or what is wrong."""
         _, best = self._best(image)
         if not best:
-            return f"{image}: not among the images of {self.path}, expected {printable(image.name)} in it"
+            return NoLandmarks(f"{image}: not among the images of {self.path}, expected {printable(image.name)} in it")
         first = best[0][0], _suffix(best[0][1][0])
         if (other := next((one for one in best if (one[0], _suffix(one[1][0])) != first), None)) is not None:
             names = " and ".join(sorted(entry[0].strip() for _, entry in (best[0], other)))

@@ -143,8 +143,7 @@ class Augmenter:
         """Augment a sample; the buffers are used where possible.
 
         `similarity` leads from the image, of which `image` may hold means of squares of `reduced` px, to the crop that
-        the labels belong to; maps are float32 px, or codes if
-        the augmentation `takes_codes`.
+        the labels belong to; maps are float32 px, or codes if the augmentation `takes_codes`.
         """
         if self._custom:
             return self._checked(self._augmentation.apply(draw, image, position_map, landmarks), position_map)

@@ -18,7 +18,7 @@ from uvgen.errors import DatasetError, InputError
 from uvgen.fitting.detectors import FaceDetector, as_detector, used_detector
 from uvgen.fitting.photographs import files_below, name_key
 from uvgen.fitting.scans.options import RegisterOptions
-from uvgen.fitting.scans.record import INDEX, RegisterRecord, plain_scan
+from uvgen.fitting.scans.record import INDEX, RegisterRecord
 from uvgen.fitting.scans.worker import RegisteredScan, RegisterJob, RejectedScan
 from uvgen.fitting.tasks import InputFile
 from uvgen.jobs.options import RunOptions, check_run
@@ -67,7 +67,7 @@ class RegisterResult:
         """The result as `uvgen register --json` prints it."""
         return {
             "samples": len(self.scans), "new_samples": self.new_samples, "detector": self.detector,
-            "notice": self.notice, "scans": [plain_scan(scan) for scan in self.scans],
+            "notice": self.notice, "scans": [asdict(scan) for scan in self.scans],
             "skipped": [asdict(one) for one in self.skipped], "seconds": self.seconds,
         }  # fmt: skip
 

@@ -26,11 +26,6 @@ from uvgen.storage.names import brief, safe_name
 _TEXTS = ("name", "scan", "source", "made_of")
 
 
-def plain_scan(scan: RegisteredScan) -> dict[str, Any]:
-    """A registered scan as a JSON object."""
-    return asdict(scan)
-
-
 def _parsed(content: Any) -> RegisteredScan:
     """A scan from an index or a journal; ValueError, KeyError or TypeError if a value is malformed."""
     values = {field.name: content[field.name] for field in fields(RegisteredScan)}
@@ -51,7 +46,7 @@ def _number(value: Any) -> Any:
     return value
 
 
-INDEX = FolderIndex(REGISTER_INDEX, "register", "scans", _parsed, plain_scan)
+INDEX = FolderIndex(REGISTER_INDEX, "register", "scans", _parsed, asdict)
 """Of a folder that `uvgen register` fills."""
 
 
@@ -117,7 +112,7 @@ class RegisterRecord(FolderRecord):
             return
         self.scans[result.name] = result
         self.new_samples += 1
-        self._journal.append({"scans": [plain_scan(result)]})
+        self._journal.append({"scans": [asdict(result)]})
 
     def sorted_scans(self) -> list[RegisteredScan]:
         """All registered scans, by name."""
@@ -128,5 +123,5 @@ class RegisterRecord(FolderRecord):
         return sorted(self.rejected.values(), key=lambda one: (one.name, one.scan))
 
     def _lists(self) -> dict[str, Any]:
-        scans = [plain_scan(scan) for scan in self.sorted_scans()]
+        scans = [asdict(scan) for scan in self.sorted_scans()]
         return {"scans": scans, "skipped": [asdict(one) for one in self.sorted_rejected()]}

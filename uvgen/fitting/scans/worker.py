@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from uvgen.errors import InputError, UvgenError
 from uvgen.fitting.detectors import Detector, FaceDetector, detector_settings
+from uvgen.fitting.fitted import source_below
 from uvgen.fitting.scans.options import RegisterOptions
 from uvgen.fitting.scans.pictures import detected_landmarks
 from uvgen.fitting.scans.registration import Registration, register
@@ -225,10 +226,7 @@ def _below(job: RegisterJob, marks: Path | None) -> str:
     """A landmark file's path below the folder that it came from; the detector's name if there is none."""
     if marks is None:
         return "" if job.detector is None else job.detector.name
-    for folder in (job.landmarks, job.root):
-        if folder is not None and marks.is_relative_to(folder):
-            return printable(marks.relative_to(folder).as_posix())
-    return printable(str(marks))
+    return source_below(str(marks), job.landmarks, job.root)
 
 
 def _described(job: RegisterJob, scan: InputFile, found: Registration, source: str, made_of: str) -> RegisteredScan:

@@ -26,7 +26,6 @@ from uvgen.storage.names import brief, printable
 from uvgen.storage.reading import check_picture_size, max_bytes, open_regular
 
 _QUALITY = 95  # of frames that are written as JPEG
-_BLOCK = 1 << 20
 _USUAL_RATE = 25.0  # frames per s, if neither the caller nor the file states it
 _MOST_RATE = 100_000.0  # of frames that a file puts closer together, the times are not believed
 # without playlists and lists of files, which could refer to other files or addresses
@@ -229,7 +228,6 @@ def digest_of(path: Path, most_bytes: int | None = None) -> str:
 
     Files that are mostly holes are refused too: a torn download may state a terabyte and hold nothing, and takes hours.
     """
-    digest = hashlib.sha256()
     try:
         with open_regular(path) as file:
             status = os.fstat(file.fileno())
@@ -240,8 +238,6 @@ def digest_of(path: Path, most_bytes: int | None = None) -> str:
                     f"{printable(str(path))}: {missing} of its {status.st_size} bytes were never written, expected a "
                     "whole file; get it again, or set UVGEN_MAX_BYTES to allow more"
                 )
-            while block := file.read(_BLOCK):
-                digest.update(block)
+            return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # it has readinto
     except OSError as error:
         raise InputError(f"{printable(str(path))}: cannot be read ({error.strerror or brief(error)})") from error
-    return digest.hexdigest()

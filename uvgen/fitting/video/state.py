@@ -11,7 +11,7 @@ from uvgen.fitting.video.find import frame_files
 from uvgen.fitting.video.frames import digest_of
 from uvgen.fitting.worker import MOST_BYTES, FaceJob
 from uvgen.samples.landmark_files import find_landmarks, own_files
-from uvgen.samples.landmark_schemes import FaceLandmarks
+from uvgen.samples.landmark_schemes import FaceLandmarks, NoLandmarks
 from uvgen.samples.landmark_tables import LandmarkTable
 from uvgen.storage.names import brief
 
@@ -31,11 +31,11 @@ def landmarks_of_frame(job: VideoFaceJob, table: LandmarkTable | None, path: Pat
     if table is not None:
         claim, name = table.claim(path), path.relative_to(job.root)
         if job.several and claim is not None and claim[1] < len(name.parts):
-            return f"{path}: not among the images of {table.path}, expected {name.as_posix()} in it"
+            return NoLandmarks(f"{path}: not among the images of {table.path}, expected {name.as_posix()} in it")
         return table.of_image(path)
     place = _place(job, path.parent)
     if place is not None and not place.is_dir():
-        return f"{path}: no landmarks in {place}, expected a folder of files named as frames"
+        return NoLandmarks(f"{path}: no landmarks in {place}, expected a folder of files named as frames")
     return find_landmarks([path], place)[path]
 
 

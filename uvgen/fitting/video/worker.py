@@ -42,8 +42,7 @@ from uvgen.fitting.worker import FaceTools
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import advance
 from uvgen.samples.files import check_machine
-from uvgen.samples.landmark_files import says_nothing
-from uvgen.samples.landmark_schemes import FaceLandmarks
+from uvgen.samples.landmark_schemes import FaceLandmarks, NoLandmarks
 from uvgen.storage.journal import Journal
 from uvgen.storage.names import printable
 
@@ -235,7 +234,7 @@ def _counted_from_one(tools: FaceTools[VideoJob], video: Photograph, found: list
     folder = frames_folder(video)
     first, after = (folder / f"{frame_name(number)}.jpg" for number in (0, found[-1].number + 1))
     said = [landmarks_of_frame(tools.job, tools.table, path) for path in (first, after)]
-    return says_nothing(said[0]) and not says_nothing(said[1])
+    return isinstance(said[0], NoLandmarks) and not isinstance(said[1], NoLandmarks)
 
 
 def _noted(journal: Journal) -> dict[int, _Found | str]:
@@ -253,7 +252,7 @@ def _face_of(tools: FaceTools[VideoJob], frame: Frame, last: _Found | None, chan
     job = tools.job
     stated = landmarks_of_frame(job, tools.table, frame.path)
     faces: list[FaceLandmarks] | str = stated
-    if job.detector is not None and says_nothing(stated):
+    if job.detector is not None and isinstance(stated, NoLandmarks):
         faces = tools.detect(job.detector, frame.image) or f"{job.detector.name} finds no face in it"
     if isinstance(faces, str):
         return faces
