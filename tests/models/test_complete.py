@@ -424,7 +424,7 @@ def test_convert_of_files_that_do_not_go_together_is_refused(
 
 
 def test_convert_of_basel_files_and_another_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"^basel: given with a\.pkl, expected one of them"):
+    with pytest.raises(InputError, match=r"^basel: given with a\.pkl, expected one or the other"):
         convert_model(tmp_path / "out.h5", "a.pkl", basel=BaselFiles("a.mat", "b.mat", "c.mat", "d.mat"))
 
 

@@ -50,3 +50,35 @@ def test_outputs_are_the_last_arguments_of_kernels_and_there_are_few_others() ->
             inputs = [name for name in names if not name.endswith("_out")]
             assert names[: len(inputs)] == inputs and len(inputs) < len(names), f"{path}: {kernel.name}{tuple(names)}"
             assert len(inputs) <= 6, f"{path}: {kernel.name} takes {len(inputs)} inputs, expected NamedTuples of them"
+
+
+def warp_kernels(path: Path) -> list[ast.FunctionDef]:
+    return [
+        node
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef)
+        and any(ast.unparse(mark).startswith("wp.kernel(") for mark in node.decorator_list)
+    ]
+
+
+def written(kernel: ast.FunctionDef) -> set[str]:
+    """Names whose elements a kernel sets, or changes by atomic operations."""
+    found = set[str]()
+    for node in ast.walk(kernel):
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store) and isinstance(node.value, ast.Name):
+            found.add(node.value.id)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("wp.atomic_"):
+            found.add(ast.unparse(node.args[0]))
+    return found
+
+
+def test_outputs_are_the_last_arguments_of_warp_kernels() -> None:
+    paths = sorted((ROOT / "uvgen/torch").glob("warp_*_kernels.py"))
+    assert {str(path.relative_to(ROOT)) for path in paths} == set(ELSEWHERE)
+    for path in paths:
+        assert warp_kernels(path), path
+        for kernel in warp_kernels(path):
+            names = [argument.arg for argument in kernel.args.args]
+            inputs = [name for name in names if not name.endswith("_out")]
+            assert names[: len(inputs)] == inputs and len(inputs) < len(names), f"{path}: {kernel.name}{tuple(names)}"
+            assert not written(kernel) & set(inputs), f"{path}: {kernel.name} writes to what is not named `_out`"

@@ -133,7 +133,7 @@ def convert_model(
     if out.exists() and not overwrite:
         raise OutputError(f"{out}: exists, expected a new file; choose another, or overwrite this one")
     if basel is not None and files:
-        raise InputError(f"basel: given with {files[0]}, expected one of them")
+        raise InputError(f"basel: given with {files[0]}, expected one or the other")
     paths = [Path(path) for path in files]
     with reading_in_child(untrusted):
         if basel is None and (len(paths) > 1 or (paths and _part_of(paths[0]))):

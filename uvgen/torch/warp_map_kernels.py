@@ -37,7 +37,7 @@ def maps(scalar, module):
         mean: wp.array(dtype=vector),
         n: int,
         depth_row: wp.array(dtype=vector),
-        smallest: wp.array(dtype=scalar),
+        smallest_out: wp.array(dtype=scalar),
     ):
         """The smallest depth of each face: vertices (B, n) without their mean, depth_row (B, 3)."""
         face, first = wp.tid()
@@ -48,9 +48,9 @@ def maps(scalar, module):
             if z < low or z != z:
                 low = z
         if low != low:  # atomic_min may drop it
-            smallest[face] = low
-        elif not (low >= smallest[face]):  # it only falls: an old one that is read here costs time alone
-            wp.atomic_min(smallest, face, low)
+            smallest_out[face] = low
+        elif not (low >= smallest_out[face]):  # it only falls: an old one that is read here costs time alone
+            wp.atomic_min(smallest_out, face, low)
 
     @wp.kernel(module=module)
     def count_smallest(
@@ -59,14 +59,14 @@ def maps(scalar, module):
         n: int,
         depth_row: wp.array(dtype=vector),
         smallest: wp.array(dtype=scalar),
-        counts: wp.array(dtype=scalar),
+        counts_out: wp.array(dtype=scalar),
     ):
         """How many vertices of each face have its smallest depth."""
         face, first = wp.tid()
         row = depth_row[face]
         for i in range(first, n, THREADS):
             if depth_of(vertices, mean, row, face, i) == smallest[face]:
-                wp.atomic_add(counts, face, scalar(1.0))
+                wp.atomic_add(counts_out, face, scalar(1.0))
 
     @wp.kernel(module=module)
     def texels(

@@ -90,7 +90,7 @@ def draw_pixel(
     back: bool,
     triangle: int,
     row: int,
-    keys: wp.array(dtype=wp.int64, ndim=2),
+    keys_out: wp.array(dtype=wp.int64, ndim=2),
 ):
     """Enter a triangle into a pixel's key if it covers the pixel's center."""
     zero = wp.float64(0.0)
@@ -105,8 +105,8 @@ def draw_pixel(
         z = wp.float32((e[0] * a[2] + e[1] * b[2] + e[2] * c[2]) * scale)
         if z - z == wp.float32(0.0):
             key = depth_key(z, triangle)
-            if key < keys[row + y, x]:  # keys only fall: an old one that is read here costs time alone
-                wp.atomic_min(keys, row + y, x, key)
+            if key < keys_out[row + y, x]:  # keys only fall: an old one that is read here costs time alone
+                wp.atomic_min(keys_out, row + y, x, key)
 
 
 @wp.func
@@ -124,12 +124,12 @@ def draw_band(
     back: bool,
     triangle: int,
     row: int,
-    keys: wp.array(dtype=wp.int64, ndim=2),
+    keys_out: wp.array(dtype=wp.int64, ndim=2),
 ):
     """Every `lanes`-th pixel of rows of a box."""
     pixel = lane
     while pixel < columns * rows:
-        draw_pixel(a, b, c, left + pixel % columns, top + pixel // columns, front, back, triangle, row, keys)
+        draw_pixel(a, b, c, left + pixel % columns, top + pixel // columns, front, back, triangle, row, keys_out)
         pixel += lanes
 
 
@@ -187,9 +187,9 @@ def raster(scalar, module):
         front: bool,
         back: bool,
         capacity: int,
-        queue: wp.array(dtype=wp.vec3i),
-        n_queued: wp.array(dtype=wp.int32),
-        keys: wp.array(dtype=wp.int64, ndim=2),
+        queue_out: wp.array(dtype=wp.vec3i),
+        n_queued_out: wp.array(dtype=wp.int32),
+        keys_out: wp.array(dtype=wp.int64, ndim=2),
     ):
         item, triangle = wp.tid()
         corners = triangles[triangle]
@@ -205,9 +205,9 @@ def raster(scalar, module):
         if columns * rows > SMALL:
             step = rows_of_band(columns)
             n_bands = (rows + step - 1) // step
-            place = wp.atomic_add(n_queued, 0, n_bands)
+            place = wp.atomic_add(n_queued_out, 0, n_bands)
             while first < n_bands and place + first < capacity and place >= 0:  # below 0: the count ran over
-                queue[place + first] = wp.vec3i(item, triangle, first)
+                queue_out[place + first] = wp.vec3i(item, triangle, first)
                 first += 1
         a = corner(vertices, item, corners[0])
         b = corner(vertices, item, corners[1])
@@ -215,7 +215,7 @@ def raster(scalar, module):
         for row in range(first * step, rows, step):
             draw_band(
                 a, b, c, found[0], found[1] + row, columns, wp.min(step, rows - row), 0, 1, front, back, triangle,
-                item * height, keys,
+                item * height, keys_out,
             )  # fmt: skip
 
     @wp.kernel(module=module)
@@ -231,7 +231,7 @@ def raster(scalar, module):
         capacity: int,
         queue: wp.array(dtype=wp.vec3i),
         n_queued: wp.array(dtype=wp.int32),
-        keys: wp.array(dtype=wp.int64, ndim=2),
+        keys_out: wp.array(dtype=wp.int64, ndim=2),
     ):
         worker, lane = wp.tid()
         count = n_queued[0]
@@ -250,7 +250,7 @@ def raster(scalar, module):
             draw_band(
                 corner(vertices, item, corners[0]), corner(vertices, item, corners[1]),
                 corner(vertices, item, corners[2]), found[0], found[1] + row, found[2],
-                wp.min(step, found[3] - row), lane, lanes, front, back, entry[1], item * height, keys,
+                wp.min(step, found[3] - row), lane, lanes, front, back, entry[1], item * height, keys_out,
             )  # fmt: skip
             i += workers
 

@@ -122,6 +122,9 @@ def launch(kernel: Any, dim: tuple[int, ...], device: torch.device, *arguments: 
 
     On the device's current stream of PyTorch. `wp.launch` would describe all arguments anew, which takes longer than
     many a kernel: each thread keeps one launch per kernel and device, and sets what differs from the last time.
+
+    Kernels take single arrays rather than `wp.struct` bundles of them. With bundles they compute the same bytes at the
+    same speed, but each launch takes some microseconds more: 6 to 9 % for a mesh of 16 to 100 vertices on a CPU.
     """
     if not all(dim):
         return

@@ -47,13 +47,13 @@ def surfaces(scalar, module):
         height: int,
         cell: scalar,
         across: int,
-        nearest: wp.array(dtype=scalar, ndim=2),
+        nearest_out: wp.array(dtype=scalar, ndim=2),
     ):
         """The largest z of the texels seen, in each cell of the picture."""
         item, row, column = wp.tid()
         if seen[item, row, column]:
             p = place(maps, item, row, column)
-            wp.atomic_max(nearest, item, cell_of(p, width, height, cell, across), p[2])
+            wp.atomic_max(nearest_out, item, cell_of(p, width, height, cell, across), p[2])
 
     @wp.kernel(module=module)
     def see_texels(
