@@ -50,6 +50,30 @@ def test_value_of_wrong_type_is_refused_by_name(name: str, argument: str, value:
     assert not list(tmp_path.iterdir())
 
 
+def _paths() -> Iterator[tuple[str, str]]:
+    """Arguments that are paths, and nothing else but None."""
+    for name in uvgen.__all__:
+        function = getattr(uvgen, name)
+        if inspect.isfunction(function):
+            for key, parameter in inspect.signature(function).parameters.items():
+                if str(parameter.annotation).replace("os.", "") in (
+                    "str | PathLike[str]",
+                    "str | PathLike[str] | None",
+                ):
+                    yield name, key
+
+
+@pytest.mark.parametrize("value", [4, b"a", ["a"], uvgen.TexelMirror], ids=["number", "bytes", "list", "class"])
+@pytest.mark.parametrize(("name", "argument"), list(_paths()))
+def test_path_of_wrong_type_is_refused_by_name(name: str, argument: str, value: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=rf"^{argument}: .*, expected .*path"):
+        if argument == "files":  # of any number
+            uvgen.convert_model(tmp_path / "out.h5", value)
+        _call(name, argument, value, tmp_path)
+
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

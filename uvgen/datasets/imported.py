@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.checks import check_instance
+from uvgen.checks import check_instance, check_optional_paths, check_paths
 from uvgen.datasets.build import constants_of, describe_plan, hash_of_weights
 from uvgen.datasets.config import LARGEST_SIDE, SMALLEST_SIDE, BuildConfig, DatasetConfig
 from uvgen.datasets.imported_worker import ImportJob, hash_of_files
@@ -118,6 +118,8 @@ def import_maps(
     >>> result = uvgen.import_maps("posmaps/", "shards/", model="bfm.h5", layout="face3d")
     >>> result.samples
     """
+    check_paths(data=data, out=out)
+    check_optional_paths(originals=originals)
     check_run(run)
     check_on_error(on_error)
     check_layout(layout)

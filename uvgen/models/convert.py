@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from uvgen.checks import check_optional_paths, check_paths
 from uvgen.described import described
 from uvgen.errors import InputError, OutputError
 from uvgen.models.complete import Supplements, completed
@@ -98,6 +99,13 @@ def convert_model(
     >>> uvgen.convert_model("tddfa.h5", "bfm_noneck_v3.pkl", uv_from="bfm.h5").model.n_vertices
     38365
     """
+    check_paths(out=out)
+    for file in files:
+        check_paths(files=file)
+    check_optional_paths(
+        bfm=bfm, expression=expression, info=info, uv=uv, mouth=mouth, face3d=face3d, indices=indices,
+        landmarks=landmarks,
+    )  # fmt: skip
     started = time.perf_counter()
     out = Path(out)
     if out.exists() and not overwrite:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from uvgen.checks import check_optional_paths
 from uvgen.errors import InputError, UvgenError
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.samples.files import check_machine
@@ -59,6 +60,7 @@ def find_landmarks(
     InputError
         If `where` is neither a folder nor a table that can be read.
     """
+    check_optional_paths(where=where)
     paths = [Path(image) for image in images]
     if where is None or Path(where).is_dir():
         return {path: _of_file(path, None if where is None else Path(where)) for path in paths}

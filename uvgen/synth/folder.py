@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from uvgen._version import __version__
-from uvgen.checks import check_several, number_in, seed_number
+from uvgen.checks import check_paths, check_several, number_in, seed_number
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
 from uvgen.jobs.options import RunOptions, check_run
@@ -129,6 +129,7 @@ def render_faces(
     >>> uvgen.render_faces("faces/", 1000, run=uvgen.RunOptions(workers=8)).samples
     2000
     """
+    check_paths(out=out)
     started = time.perf_counter()
     count, size = number_in(count, "count", 1, whole=True), number_in(size, "size", 64, 4096, whole=True)
     _check_subsets(subsets)
