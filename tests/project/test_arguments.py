@@ -14,6 +14,7 @@ _VALUES = {
     "augmentation", "config", "criteria", "detector", "evaluation", "network_options", "options", "reading", "run",
     "select",
 }  # fmt: skip
+_PATHS = ("str | PathLike[str]", "str | PathLike[str] | None")
 _GIVEN: dict[str, Any] = {"count": 1, "to": "npy", "criteria": uvgen.Criteria(), "model": "builtin"}
 _OWN_DETECTOR = {"prepare_deep3d": {"detector": "dlib"}}  # one of two arguments that it needs
 
@@ -29,7 +30,7 @@ def _call(name: str, argument: str, value: Any, folder: Path) -> None:
     function: Callable[..., Any] = getattr(uvgen, name)
     given: dict[str, Any] = {}
     for key, parameter in inspect.signature(function).parameters.items():
-        if parameter.default is parameter.empty:
+        if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_POSITIONAL:
             given[key] = _GIVEN.get(key, folder / key)
     function(**given | _OWN_DETECTOR.get(name, {}) | {argument: value})
 
@@ -56,10 +57,8 @@ def _paths() -> Iterator[tuple[str, str]]:
         function = getattr(uvgen, name)
         if inspect.isfunction(function):
             for key, parameter in inspect.signature(function).parameters.items():
-                if str(parameter.annotation).replace("os.", "") in (
-                    "str | PathLike[str]",
-                    "str | PathLike[str] | None",
-                ):
+                kind = str(parameter.annotation).replace("os.", "")
+                if kind in _PATHS and (name, key) != ("load_model", "path"):  # its message says "model"
                     yield name, key
 
 
@@ -67,7 +66,7 @@ def _paths() -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize(("name", "argument"), list(_paths()))
 def test_path_of_wrong_type_is_refused_by_name(name: str, argument: str, value: Any, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=rf"^{argument}: .*, expected .*path"):
-        if argument == "files":  # of any number
+        if argument == "files":  # any number of them, without a name
             uvgen.convert_model(tmp_path / "out.h5", value)
         _call(name, argument, value, tmp_path)
 
