@@ -9,6 +9,7 @@ import pytest
 
 import uvgen
 from uvgen.errors import InputError
+from uvgen.evaluation.predictions import Reading
 
 _VALUES = {
     "augmentation", "config", "criteria", "detector", "evaluation", "network_options", "options", "reading", "run",
@@ -86,6 +87,8 @@ def test_path_of_wrong_type_is_refused_by_name(name: str, argument: str, value: 
         (lambda: uvgen.SampleSelection(exclude=None), "exclude: None, expected names of samples"),
         (lambda: uvgen.PredictOptions(write=5), "write: 5, expected a list of names"),
         (lambda: uvgen.PredictOptions(draw="mesh"), "draw: 'mesh', expected a function such as uvgen.draw_alignment"),
+        (lambda: uvgen.NetworkOptions(pixels="rgb"), "pixels: 'rgb', expected 'unit', "),
+        (lambda: Reading(frame="face"), "frame: 'face', expected "),
         (lambda: uvgen.FaceDetector("dllib"), "name: 'dllib', expected 'auto', 'mediapipe', 'dlib' or"),
         (lambda: uvgen.FaceDetector("dlib", 3), "weights: 3, expected the path of a file, or None"),
     ],

@@ -327,4 +327,9 @@ class _Preparer:
             )
         if problem := unlike_face(points, face.source):
             raise InputError(problem)
-        return five_points(points), points
+        five = five_points(points)
+        try:
+            crop_from_points5(five)
+        except InputError as error:  # such as landmarks with y up, as Deep3DFaceRecon's own folder has them
+            raise InputError(f"{face.source}: of its landmarks, the five {error}") from error
+        return five, points

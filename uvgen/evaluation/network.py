@@ -81,6 +81,9 @@ class NetworkOptions:
     scale: str | float = "px"
     convention: str = "exact"
 
+    def __post_init__(self) -> None:
+        self.check()
+
     def check(self) -> None:
         """Raise InputError if a value is none of those that it may be."""
         choice(self.pixels, "pixels", PIXELS)
