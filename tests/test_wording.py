@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from uvgen.wording import are, count, have, none_can_be, shown_size, typed
+from uvgen.wording import are, count, expecting, have, none_can_be, shown_size, typed
 
 ROOT = Path(__file__).parents[1]
 
@@ -78,3 +78,10 @@ def test_messages_with_a_count_have_the_form_for_one(room: str) -> None:
     assert [place for place in found if not place.startswith(_KNOWN_TO_BE_MANY)] == []
     bare = [path.name for path in files if "none of {count(" in path.read_text(encoding="utf-8")]
     assert set(bare) <= {"wording.py", "summary.py"}, "none_can_be says it of the only one too"
+
+
+def test_expecting_says_once_what_was_expected() -> None:
+    assert expecting("cut short", "UV (n, 2)") == "cut short, expected UV (n, 2)"
+    assert expecting(ValueError("text, expected numbers"), "UV (n, 2)") == "text, expected numbers"
+    assert expecting("reading, expected 8 bytes", "UV (n, 2)") == "reading, expected 8 bytes, expected UV (n, 2)"
+    assert expecting("cut short", "") == "cut short"

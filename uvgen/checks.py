@@ -7,6 +7,7 @@ Lengths in a shape are numbers; a name such as "B" or None stands for any length
 
 import math
 import operator
+import os
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -340,3 +341,15 @@ def bad_index(triangles: ArrayLike, n_vertices: int, name: str = "triangles") ->
         return InputError(f"{name}: an index out of range, {expected}")
     more = f" ({count(len(bad), 'such triangle')})" if len(bad) > 1 else ""
     return InputError(f"{name}: triangle {bad[0]} is {array[bad[0]].tolist()}, {expected}{more}")
+
+
+def check_paths(**paths: object) -> None:
+    """Raise InputError unless each argument, by its name, is a path: text, or an object such as `pathlib.Path`."""
+    for name, path in paths.items():
+        if not isinstance(path, (str, os.PathLike)):
+            raise InputError(f"{name}: {shown(path)}, expected a path")
+
+
+def check_optional_paths(**paths: object) -> None:
+    """As `check_paths`, of arguments that may be None."""
+    check_paths(**{name: path for name, path in paths.items() if path is not None})

@@ -1,8 +1,10 @@
 """Parts of messages: a count with its noun and its verb, sizes of files, paths in commands to type."""
 
 import os
+import re
 import shlex
 
+_SAYS_EXPECTED = re.compile(r", expected \D")
 _PLURALS = {
     "boundary": "boundaries",
     "copy": "copies",
@@ -56,3 +58,10 @@ def shown_size(n_bytes: float, digits: int = 1) -> str:
 def typed(path: str | os.PathLike[str]) -> str:
     """A path as it is typed in a shell: in quotes if it has spaces or the like."""
     return shlex.quote(os.fspath(path))
+
+
+def expecting(problem: object, what: str) -> str:
+    """A problem, and what was expected unless `what` is empty or the problem says so itself, in words: numbers, as in
+    "expected 8 bytes", do not say which file it was to be."""
+    text = str(problem)
+    return text if not what or _SAYS_EXPECTED.search(text) else f"{text}, expected {what}"

@@ -259,6 +259,18 @@ def test_prepare_refuses_five_points_in_one_line(photos: Path, tmp_path: Path, u
     assert not (tmp_path / f"out/detections/{stem}.txt").exists()
 
 
+@pytest.mark.parametrize("turned", ["y up", "mirrored"])
+def test_prepare_refuses_68_landmarks_of_another_order(photos: Path, tmp_path: Path, uvgen: Any, turned: str) -> None:
+    path = next(photos.glob("*.txt"))
+    points = np.loadtxt(path)
+    axis = 1 if turned == "y up" else 0  # as in Deep3DFaceRecon's own folder of landmarks
+    points[:, axis] = points[:, axis].min() + points[:, axis].max() - points[:, axis]
+    np.savetxt(path, points)
+    result = uvgen("prepare", "deep3d", "--images", photos, "--detections", photos, "--out", tmp_path / "deep3d")
+    assert result.exit_code == 3
+    assert f"{path.name}: of its landmarks, the five points: mirrored or in another order" in result.stderr
+
+
 def test_prepare_takes_the_detected_face_that_has_the_file_s_five_points(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

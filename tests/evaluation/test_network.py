@@ -3,11 +3,19 @@
 import hashlib
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from support.onnx_models import constant_network, external_network, identity_network, sequence_network, write_network
+from support.onnx_models import (
+    constant_network,
+    external_function_network,
+    external_network,
+    identity_network,
+    sequence_network,
+    write_network,
+)
 
 from uvgen import NetworkOptions
 from uvgen.errors import DependencyError, InputError, SampleError
@@ -238,6 +246,41 @@ def test_hash_of_a_network_whose_weights_lie_elsewhere_is_refused(tmp_path: Path
     path = external_network(folder / "net.onnx", weights.format(folder=tmp_path))
     with pytest.raises(InputError, match=r"net\.onnx: has weights in '.*', expected a file in its own folder"):
         hash_network(path)
+
+
+_GROUP = bytes([0xA3, 6, 0x12, 2, 8, 1, 0xA4, 6])  # a group of number 100, which protobuf passes over, with a field
+
+HIDDEN: dict[str, Callable[[Path, str], Path]] = {
+    "behind a group": lambda path, weights: external_network(path, weights, before=_GROUP),
+    "behind a group in a group": lambda path, weights: external_network(
+        path, weights, before=_GROUP[:2] + _GROUP + _GROUP[-2:]
+    ),
+    "named with a NUL": lambda path, weights: external_network(path, f"{weights}\0x"),
+    "of a function": external_function_network,
+}
+
+
+@pytest.mark.parametrize("kind", HIDDEN)
+def test_hash_of_a_network_is_of_weights_that_only_onnxruntime_would_find(tmp_path: Path, kind: str) -> None:
+    path, weights = HIDDEN[kind](tmp_path / "net.onnx", "weights.bin"), tmp_path / "weights.bin"
+    weights.write_bytes(np.moveaxis(np.resize(MAP, (32, 32, 3)), 2, 0).tobytes())
+    Network(path, NetworkOptions())  # it opens
+    found = hash_network(path)
+    weights.write_bytes(bytes(4 * 3 * 32**2))
+    assert hash_network(path) != found
+    (tmp_path / "folder").mkdir()
+    path = HIDDEN[kind](tmp_path / "folder" / "net.onnx", "../weights.bin")
+    with pytest.raises(InputError, match=r"net\.onnx: has weights in '../weights\.bin', expected a file in its own"):
+        hash_network(path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are UTF-8")
+def test_hash_of_a_network_is_of_weights_whose_name_is_not_utf8(tmp_path: Path) -> None:
+    path, weights = external_network(tmp_path / "net.onnx", b"w\xff.bin"), tmp_path / os.fsdecode(b"w\xff.bin")
+    weights.write_bytes(bytes(4 * 3 * 32**2))
+    found = hash_network(path)
+    weights.write_bytes(b"\1" + weights.read_bytes()[1:])
+    assert hash_network(path) != found
 
 
 def test_hash_of_a_network_of_links_into_another_folder_is_made(tmp_path: Path) -> None:  # as Hugging Face's cache

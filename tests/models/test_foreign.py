@@ -131,7 +131,7 @@ def test_models_in_matlab_7_3_files_are_read(tmp_path: Path, files: dict[str, Pa
         ("info", "keypoints", np.ones((2, 34)), r"keypoints is float64 \(2, 34\), expected one row or column"),
         ("info", "keypoints", np.ones((1, 68)) * 1j, "keypoints is complex numbers"),
         ("expression", "mu_exp", np.ones((1, 9)), r"mu_exp is float64 \(1, 9\), expected one row or column of 5043"),
-        ("uv", "UV", np.ones((1688, 3)), "UV has 1688 rows, expected 1688 or 1681 of two numbers"),
+        ("uv", "UV", np.ones((1688, 3)), r"UV is float64 \(1688, 3\), expected 1688 or 1681 rows of two numbers"),
         ("mouth", "tri_mouth", np.ones(4), "tri_mouth is"),
         ("bfm", "shapeEV", np.ones(9), "shapeEV has 9 numbers, expected 10: one per component"),
         ("expression", "sigma_exp", np.ones(6), "sigma_exp has 6 numbers, expected 5: one per component"),

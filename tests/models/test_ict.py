@@ -73,6 +73,19 @@ def about(**changes: object) -> Callable[[Path], None]:
 
 
 BAD: dict[str, tuple[Callable[[Path], None], str]] = {
+    "an expression that is a link to another": (
+        lambda folder: ((folder / "jawOpen.obj").unlink(), (folder / "jawOpen.obj").symlink_to("identity000.obj"))[1],
+        r"jawOpen\.obj: the same file as identity000\.obj, expected a mesh of its own",
+    ),
+    "an expression that is another's name": (
+        lambda folder: ((folder / "jawOpen.obj").unlink(), (folder / "jawOpen.obj").hardlink_to(
+            folder / "mouthSmile_L.obj"
+        ))[1],
+        r"mouthSmile_L\.obj: the same file as jawOpen\.obj, expected a mesh of its own",
+    ),
+    "an expression that is an identity": (
+        about(expressions=["jawOpen", "identity001"]), r"identity001\.obj: taken twice, by its name and as an "
+    ),
     "an expression that is missing": (
         lambda folder: (folder / "jawOpen.obj").unlink(), r"jawOpen\.obj: no such file, expected it: vertex_indices"
     ),

@@ -9,11 +9,13 @@ import pytest
 
 import uvgen
 from uvgen.errors import InputError
+from uvgen.evaluation.predictions import Reading
 
 _VALUES = {
     "augmentation", "basel", "config", "criteria", "detector", "evaluation", "network_options", "options", "reading",
     "run", "select", "supplements",
 }  # fmt: skip
+_PATHS = ("str | PathLike[str]", "str | PathLike[str] | None")
 _GIVEN: dict[str, Any] = {"count": 1, "to": "npy", "criteria": uvgen.Criteria(), "model": "builtin"}
 _OWN_DETECTOR = {"prepare_deep3d": {"detector": "dlib"}}  # one of two arguments that it needs
 
@@ -50,6 +52,28 @@ def test_value_of_wrong_type_is_refused_by_name(name: str, argument: str, value:
     assert not list(tmp_path.iterdir())
 
 
+def _paths() -> Iterator[tuple[str, str]]:
+    """Arguments that are paths, and nothing else but None."""
+    for name in uvgen.__all__:
+        function = getattr(uvgen, name)
+        if inspect.isfunction(function):
+            for key, parameter in inspect.signature(function).parameters.items():
+                kind = str(parameter.annotation).replace("os.", "")
+                if kind in _PATHS and (name, key) != ("load_model", "path"):  # its message says "model"
+                    yield name, key
+
+
+@pytest.mark.parametrize("value", [4, b"a", ["a"], uvgen.TexelMirror], ids=["number", "bytes", "list", "class"])
+@pytest.mark.parametrize(("name", "argument"), list(_paths()))
+def test_path_of_wrong_type_is_refused_by_name(name: str, argument: str, value: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=rf"^{argument}: .*, expected .*path"):
+        if argument == "files":  # any number of them, without a name
+            uvgen.convert_model(tmp_path / "out.h5", value)
+        _call(name, argument, value, tmp_path)
+
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -71,6 +95,8 @@ def test_value_of_wrong_type_is_refused_by_name(name: str, argument: str, value:
         (lambda: uvgen.MapOptions(scale="inches"), "scale: 'inches', expected 'px'"),
         (lambda: uvgen.MapOptions(convention="reshow"), "convention: 'reshow', expected None, 'exact' or 'face3d'"),
         (lambda: uvgen.MapOptions(originals=3), "originals: 3, expected the path of a folder, or None"),
+        (lambda: uvgen.NetworkOptions(pixels="rgb"), "pixels: 'rgb', expected 'unit', "),
+        (lambda: Reading(frame="face"), "frame: 'face', expected "),
         (lambda: uvgen.FaceDetector("dllib"), "name: 'dllib', expected 'auto', 'mediapipe', 'dlib' or"),
         (lambda: uvgen.FaceDetector("dlib", 3), "weights: 3, expected the path of a file, or None"),
     ],

@@ -1,5 +1,6 @@
 """What a folder is, and what commands say of one that was given in place of another."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from uvgen.storage.folders import (
     SAMPLES,
     folder_kind,
     instead,
+    unreadable,
 )
 
 
@@ -98,3 +100,13 @@ def test_shards_are_told_by_their_name_everywhere_alike(tmp_path, name, is_shard
     (tmp_path / name).touch()
     assert (folder_kind(tmp_path) == REMAINS) == is_shard
     assert [path.name for path in named_like_shards(tmp_path)] == [name] * is_shard
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes")
+def test_unreadable_names_what_is_there_in_place_of_a_folder(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").touch()
+    for name, what in (("pipe", "a named pipe"), ("file", "a file"), ("file/a", "a file"), ("none", "no such folder")):
+        with pytest.raises(OSError) as caught:
+            os.listdir(tmp_path / name)
+        assert unreadable(caught.value, "a folder of scans") == f"{what}, expected a folder of scans"

@@ -158,6 +158,13 @@ def test_load_plain_pickle_of_a_hostile_file_is_refused(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("more", [b"\n", b"junk", bytes(100), pickle.dumps([5])])
+def test_load_plain_pickle_of_a_pickle_and_more_is_refused(more: bytes) -> None:
+    what = f"a pickle followed by {len(more)} bytes?, expected one alone"
+    with pytest.raises(ValueError, match=what):
+        load_plain_pickle(pickle.dumps({"a": 1}) + more)
+
+
 def test_load_plain_pickle_records_objects_of_few_classes() -> None:
     matrix = scipy.sparse.csc_matrix(np.array([[0, 1.5, 0], [2, 0, 0]]))
     for protocol in range(6):

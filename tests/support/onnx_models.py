@@ -88,16 +88,38 @@ def write_mean_face_network(path: Path, size: int = 64, uv_size: int = 32) -> Pa
     return constant_network(path, np.ascontiguousarray(np.moveaxis(position_map, 2, 0)[None]), size)
 
 
-def external_network(path: Path, weights: str, size: int = 64, uv_size: int = 32) -> Path:
-    """Says of every image what a file beside it holds, (1, 3, U, U) float32: as torch's exporter stores weights."""
+def external_network(path: Path, weights: str | bytes, size: int = 64, uv_size: int = 32, before: bytes = b"") -> Path:
+    """Says of every image what a file beside it holds, (1, 3, U, U) float32: as torch's exporter stores weights.
+
+    `before` is what the tensor has before the file's name.
+    """
     shape = (1, 3, uv_size, uv_size)
     entries = {"location": weights, "length": str(4 * 3 * uv_size**2)}
-    tensor = b"".join(_field(1, n) for n in shape) + _field(2, 1) + _field(8, "map")
+    tensor = b"".join(_field(1, n) for n in shape) + _field(2, 1) + _field(8, "map") + before
     tensor += b"".join(_field(13, _field(1, key) + _field(2, value)) for key, value in entries.items()) + _field(14, 1)
     graph = _field(1, _field(1, "map") + _field(2, "position_map") + _field(4, "Identity")) + _field(2, "tests")
     graph += _field(5, tensor) + _field(11, _value("image", (1, 3, size, size), np.float32))
     graph += _field(12, _value("position_map", shape, np.float32))
     path.write_bytes(_field(1, 8) + _field(7, graph) + _field(8, _field(1, "") + _field(2, 13)))
+    return path
+
+
+def external_function_network(path: Path, weights: str, size: int = 64, uv_size: int = 32) -> Path:
+    """As `external_network`; the tensor is the default value of a function's attribute."""
+    shape = (1, 3, uv_size, uv_size)
+    entries = {"location": weights, "length": str(4 * 3 * uv_size**2)}
+    tensor = b"".join(_field(1, n) for n in shape) + _field(2, 1) + _field(8, "w")
+    tensor += b"".join(_field(13, _field(1, key) + _field(2, value)) for key, value in entries.items()) + _field(14, 1)
+    constant = (
+        _field(2, "out") + _field(4, "Constant") + _field(5, _field(1, "value") + _field(21, "w") + _field(20, 4))
+    )
+    function = _field(1, "Map") + _field(5, "out") + _field(7, constant) + _field(9, _field(1, "") + _field(2, 13))
+    function += _field(10, "local") + _field(11, _field(1, "w") + _field(5, tensor) + _field(20, 4))
+    graph = _field(1, _field(2, "position_map") + _field(4, "Map") + _field(7, "local")) + _field(2, "tests")
+    graph += _field(11, _value("image", (1, 3, size, size), np.float32))
+    graph += _field(12, _value("position_map", shape, np.float32))
+    sets = _field(8, _field(1, "") + _field(2, 13)) + _field(8, _field(1, "local") + _field(2, 1))
+    path.write_bytes(_field(1, 8) + _field(7, graph) + sets + _field(25, function))
     return path
 
 

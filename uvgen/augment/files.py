@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from uvgen.augment.values import PRESETS, Augmentation
-from uvgen.checks import choice
+from uvgen.checks import check_paths, choice
 from uvgen.errors import InputError
 from uvgen.storage.text import read_text
 
@@ -33,6 +33,7 @@ def read_augmentation(source: str | os.PathLike[str], base: str = "prnet") -> Au
     >>> uvgen.read_augmentation("prnet").rotation_deg
     (-45.0, 45.0)
     """
+    check_paths(source=source)
     if isinstance(source, str) and source in PRESETS:
         return PRESETS[source]
     preset = PRESETS[choice(base, "base", sorted(PRESETS))]

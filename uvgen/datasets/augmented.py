@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from uvgen.augment.values import Augmentation
-from uvgen.checks import check_instance, number_in, seed_number
+from uvgen.checks import check_instance, check_paths, number_in, seed_number
 from uvgen.datasets.augmented_worker import AugmentJob, CopyTask
 from uvgen.datasets.config import MAX_COPIES, CopyConfig, DatasetConfig
 from uvgen.datasets.make_shards import BuildResult, NewSet, make_shards
@@ -97,6 +97,7 @@ def augment_shards(
     >>> result = uvgen.augment_shards("shards/", "augmented/", "prnet", copies=2)
     >>> result.samples
     """
+    check_paths(source=source, out=out)
     check_run(run)
     check_on_error(on_error)
     if isinstance(augmentation, str):

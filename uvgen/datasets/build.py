@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.checks import check_instance
+from uvgen.checks import check_instance, check_optional_paths, check_paths
 from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.made_with import model_of_samples
 from uvgen.datasets.make_shards import BuildResult, NewSet, make_shards
@@ -112,6 +112,8 @@ def build_shards(
     >>> result = uvgen.build_shards("300W_LP/", "shards/", model="bfm.h5", subsets=["IBUG"], run=run)
     >>> result.samples, [skip.reason for skip in result.skipped]
     """
+    check_paths(out=out)
+    check_optional_paths(root=root)
     config = BuildConfig() if config is None else config
     check_instance(config, "config", BuildConfig, "uvgen.BuildConfig(size=224)")
     check_instance(select, "select", SampleSelection, "uvgen.SampleSelection(limit=1000)")

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from uvgen.cameras import ImageCamera
-from uvgen.checks import check_instance
+from uvgen.checks import check_instance, check_optional_paths, check_paths
 from uvgen.datasets.build import about_unread, constants_of, describe_plan, hash_of_weights, mirror_of
 from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.made_with import lie_in_the_models_frame, model_of_samples
@@ -103,6 +103,8 @@ def import_meshes(
     >>> result = uvgen.import_meshes("photos/", "meshes/", "shards/", model="bfm.h5", cameras="reconstruction/")
     >>> result.samples, [skip.reason for skip in result.skipped]
     """
+    check_paths(meshes=meshes, out=out)
+    check_optional_paths(data=data, cameras=cameras)
     config = BuildConfig() if config is None else config
     check_instance(config, "config", BuildConfig, "uvgen.BuildConfig(size=224)")
     check_instance(select, "select", SampleSelection, "uvgen.SampleSelection(limit=1000)")

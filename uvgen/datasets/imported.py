@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.checks import check_instance
+from uvgen.checks import check_instance, check_paths
 from uvgen.datasets.build import constants_of, describe_plan, hash_of_weights
 from uvgen.datasets.config import LARGEST_SIDE, SMALLEST_SIDE, BuildConfig, DatasetConfig
 from uvgen.datasets.imported_worker import ImportJob, hash_of_files
@@ -102,6 +102,7 @@ def import_maps(
     >>> result = uvgen.import_maps("posmaps/", "shards/", model="bfm.h5", options=options)
     >>> result.samples
     """
+    check_paths(data=data, out=out)
     check_run(run)
     check_on_error(on_error)
     check_instance(options, "options", MapOptions, 'uvgen.MapOptions(layout="face3d")')

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from uvgen.checks import check_paths
 from uvgen.datasets.config import DatasetConfig
 from uvgen.datasets.naming import subset_of_shard
 from uvgen.datasets.open import reader_of
@@ -122,6 +123,7 @@ def describe_shards(path: str | os.PathLike[str], *, untrusted: bool = False) ->
     >>> uvgen.describe_shards("shards/").subsets
     {'IBUG': 64, 'IBUG_Flip': 64}
     """
+    check_paths(path=path)
     folder = data_folder(path)
     index = Index.read(folder)
     config = DatasetConfig.of_index(index, folder)

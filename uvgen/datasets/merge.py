@@ -14,7 +14,7 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from uvgen.checks import check_several, shown
+from uvgen.checks import check_paths, check_several, shown
 from uvgen.datasets.config import UNSTATED, DatasetConfig
 from uvgen.datasets.fields import known_layouts, required_fields
 from uvgen.datasets.make_shards import BuildResult, NewSet, make_shards
@@ -194,6 +194,7 @@ def merge_shards(
     >>> uvgen.merge_shards("shards/", "train/", split="train").samples
     >>> uvgen.merge_shards("shards/", "larger/", shard_size=4096).samples
     """
+    check_paths(out=out)
     if isinstance(sources, str | os.PathLike):
         sources = [sources]
     check_several(sources, "sources")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.checks import check_paths
 from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.fields import MAP_PARAMETERS, known_layouts, required_fields
 from uvgen.datasets.split_files import find_split
@@ -84,6 +85,7 @@ def open_shards(
     >>> reader[0]["posmap"].shape, len(reader[0:16]["name"])
     ((256, 256, 3), 16)
     """
+    check_paths(path=path)
     images = image_choice(image_normalize, normalize)
     Normalization.of_maps(normalize, 1)  # before anything is opened
     folder = data_folder(path)

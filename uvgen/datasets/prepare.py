@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.checks import choice, number_in
+from uvgen.checks import check_optional_paths, check_paths, choice, number_in
 from uvgen.datasets.export.common import Skipped
 from uvgen.datasets.export.deep3d import (
     FIVE_OF_68,
@@ -146,6 +146,8 @@ def prepare_deep3d(
     --------
     >>> uvgen.prepare_deep3d("photos/", "deep3d/", detector="mediapipe").faces
     """
+    check_paths(images=images, out=out)
+    check_optional_paths(detections=detections)
     started = time.perf_counter()
     check_run(run)
     choice(exif, "exif", EXIF)
@@ -325,4 +327,9 @@ class _Preparer:
             )
         if problem := unlike_face(points, face.source):
             raise InputError(problem)
-        return five_points(points), points
+        five = five_points(points)
+        try:
+            crop_from_points5(five)
+        except InputError as error:  # such as landmarks with y up, as Deep3DFaceRecon's own folder has them
+            raise InputError(f"{face.source}: of its landmarks, the five {error}") from error
+        return five, points

@@ -15,6 +15,7 @@ from typing import Any
 from numpy.typing import ArrayLike, NDArray
 
 from uvgen._version import __version__
+from uvgen.checks import check_optional_paths, check_paths
 from uvgen.datasets.augmented_worker import CopyTask
 from uvgen.datasets.build import hash_of_weights
 from uvgen.datasets.config import DatasetConfig
@@ -116,6 +117,8 @@ def repair_shards(
     >>> uvgen.repair_shards("shards/", data="300W_LP/", model="bfm.h5").repaired
     (PosixPath('shards/IBUG-00000.h5'),)
     """
+    check_paths(path=path)
+    check_optional_paths(root=root, source=source)
     started = time.perf_counter()
     check_run(run)
     folder = data_folder(path, changes="damaged files in it are made again").absolute()

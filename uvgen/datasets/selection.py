@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.checks import check_instance, check_several
+from uvgen.checks import check_instance, check_paths, check_several
 from uvgen.datasets.naming import subset_of_shard
 from uvgen.datasets.open import open_shards
 from uvgen.datasets.quality.label_columns import label_columns
@@ -101,6 +101,7 @@ def select_names(
     DatasetError
         If the folder is not a data set, or a shard cannot be read.
     """
+    check_paths(path=path)
     check_instance(criteria, "criteria", Criteria, "uvgen.Criteria(max_nme=0.05)")
     reader = open_shards(path, untrusted=untrusted)
     names = reader.names

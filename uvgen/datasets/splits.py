@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from uvgen.checks import seed_number, shown
+from uvgen.checks import check_optional_paths, check_paths, seed_number, shown
 from uvgen.datasets.config import DatasetConfig, is_number
 from uvgen.datasets.naming import original_name
 from uvgen.datasets.split_files import SPLITS, Split, check_split_name, read_splits, write_splits
@@ -109,6 +109,8 @@ def split_shards(
     --------
     >>> uvgen.split_shards("shards/", {"train": 0.9, "val": 0.1}).photographs
     """
+    check_paths(path=path)
+    check_optional_paths(out=out)
     _check_fractions(fractions)
     seed = seed_number(seed)
     folder = data_folder(path, changes="splits.json is written into it")

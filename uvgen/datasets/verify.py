@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from uvgen.checks import check_paths
 from uvgen.datasets.config import DatasetConfig
 from uvgen.datasets.open import check_model, open_shards
 from uvgen.datasets.quality.summary import LabelQuality, label_quality
@@ -125,6 +126,7 @@ def verify_shards(
     >>> uvgen.verify_shards("shards/", model="bfm.h5").problems
     ()
     """
+    check_paths(path=path)
     started = time.perf_counter()
     check_run(run)
     folder = data_folder(path)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from uvgen.checks import check_optional_paths
 from uvgen.described import described
 from uvgen.doctor.checks import CHECKS, ERROR, NOTE, WARNING, Finding
 from uvgen.doctor.machine import examine_machine
@@ -114,6 +115,7 @@ def diagnose(
     ModelError
         If that model cannot be read.
     """
+    check_optional_paths(path=path, model=model)
     from uvgen.errors import InputError
     from uvgen.models.load import BUILTIN, load_model
     from uvgen.samples.parameter_list import is_list

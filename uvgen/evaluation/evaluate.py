@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.checks import check_instance, choice
+from uvgen.checks import check_instance, check_optional_paths, check_paths, choice
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError, UvgenError
 from uvgen.evaluation.accumulate import Evaluation, EvaluationResult, chosen_scores
@@ -204,6 +204,8 @@ def evaluate_predictions(
     >>> report = uvgen.evaluate_predictions("predictions/", "shards/")
     >>> report.result.summaries["nme_68_2d"].mean
     """
+    check_paths(predictions=predictions, truth=truth)
+    check_optional_paths(mask=mask)
     choice(protocol, "protocol", (None, *PROTOCOLS))
     if protocol is not None and scores is not None:
         raise InputError(f"protocol and scores: {protocol} and {scores}, expected one of them")

@@ -81,6 +81,9 @@ class NetworkOptions:
     scale: str | float = "px"
     convention: str = "exact"
 
+    def __post_init__(self) -> None:
+        self.check()
+
     def check(self) -> None:
         """Raise InputError if a value is none of those that it may be."""
         choice(self.pixels, "pixels", PIXELS)
@@ -267,7 +270,7 @@ def _is_beside(other: Path, path: Path) -> bool:
 _MODEL, _GRAPH, _NODE, _ATTRIBUTE, _TENSOR, _SPARSE, _FUNCTION, _ENTRY = range(8)
 _INNER = {
     _MODEL: {7: _GRAPH, 25: _FUNCTION},
-    _FUNCTION: {7: _NODE},
+    _FUNCTION: {7: _NODE, 11: _ATTRIBUTE},
     _GRAPH: {1: _NODE, 5: _TENSOR, 15: _SPARSE},
     _NODE: {5: _ATTRIBUTE},
     _ATTRIBUTE: {5: _TENSOR, 6: _GRAPH, 10: _TENSOR, 11: _GRAPH, 22: _SPARSE, 23: _SPARSE},
@@ -278,16 +281,24 @@ _INNER = {
 
 
 def _external(data: bytes) -> Iterator[str]:
-    """Locations of the tensors of an ONNX file that lie in other files; those before the damage, of a damaged one."""
+    """Locations of the tensors of an ONNX file that lie in other files; those before the damage, of a damaged one.
+
+    All that onnxruntime finds: it passes over groups of fields, and opens files whose names are not UTF-8, or hold a
+    NUL, where the name ends for the system.
+    """
     view, todo = memoryview(data), [(_MODEL, 0, len(data))]
     while todo:
         kind, at, end = todo.pop()
-        entry = {}
+        entry, groups = {}, 0  # groups that are open: what is in them is no field of the message
         while at < end:
             tag, at = _varint(view, at, end)
-            if tag & 7 == 2:
+            if tag & 7 in (3, 4):
+                groups += 1 if tag & 7 == 3 else -1
+            elif tag & 7 == 2:
                 length, at = _varint(view, at, end)
-                if kind == _ENTRY:
+                if groups:
+                    pass
+                elif kind == _ENTRY:
                     entry[tag >> 3] = bytes(view[at : min(at + length, end)])
                 elif (inner := _INNER[kind].get(tag >> 3)) is not None:
                     todo.append((inner, at, min(at + length, end)))
@@ -296,8 +307,8 @@ def _external(data: bytes) -> Iterator[str]:
                 _, at = _varint(view, at, end)
             else:
                 at += {1: 8, 5: 4}.get(tag & 7, end)
-        if entry.get(1) == b"location" and (name := entry.get(2, b"").decode("utf-8", "replace")) and "\0" not in name:
-            yield name
+        if entry.get(1) == b"location" and (name := entry.get(2, b"").partition(b"\0")[0]):
+            yield os.fsdecode(name)
 
 
 def _varint(view: memoryview, at: int, end: int) -> tuple[int, int]:

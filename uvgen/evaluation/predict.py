@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from uvgen.checks import check_instance
+from uvgen.checks import check_instance, check_optional_paths, check_paths
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
 from uvgen.evaluation.network import NetworkOptions, check_network_file, hash_network
@@ -136,6 +136,8 @@ def predict_photographs(
     --------
     >>> uvgen.predict_photographs("network.onnx", "photos/", "predicted/", detector="dlib").faces[0].yaw_deg
     """
+    check_paths(network=network, images=images, out=out)
+    check_optional_paths(landmarks=landmarks, boxes=boxes)
     started = time.perf_counter()
     check_run(run)
     check_instance(options, "options", PredictOptions, "uvgen.PredictOptions(write=['map'])")

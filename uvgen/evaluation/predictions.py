@@ -71,6 +71,9 @@ class Reading:
     frame: str | None = None
     convention: str | None = None
 
+    def __post_init__(self) -> None:
+        self.check()
+
     def check(self) -> None:
         """Raise InputError if there is no such scale, frame or convention."""
         check_scale(self.scale)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from uvgen.checks import check_instance
+from uvgen.checks import check_instance, check_optional_paths, check_paths
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
 from uvgen.fitting.detectors import AUTO, FaceDetector, as_detector, used_detector
@@ -128,6 +128,8 @@ def fit_photographs(
     --------
     >>> uvgen.fit_photographs("photos/", "fitted/", detector="dlib").faces[0].residual
     """
+    check_paths(images=images, out=out)
+    check_optional_paths(landmarks=landmarks)
     started = time.perf_counter()
     check_run(run)
     check_instance(options, "options", FitOptions, "uvgen.FitOptions(refine=True)")

@@ -134,8 +134,8 @@ def _sources(given: Supplements) -> dict[str, str]:
 def _check_mesh(assembled: AssembledModel, triangles: NDArray[Any]) -> None:
     """Check what the steps before `make_model`, which checks the rest, depend on."""
     n, mean = len(assembled.mean), np.asarray(assembled.mean)
-    if mean.ndim != 2 or mean.shape[1] != 3 or not np.isfinite(mean).all():
-        raise ModelError(f"{assembled.source}: mean is {mean.dtype} {mean.shape}, expected finite numbers (n, 3)")
+    if mean.ndim != 2 or mean.shape[1] != 3 or mean.dtype.kind not in "fiu":
+        raise ModelError(f"{assembled.source}: mean is {mean.dtype} {mean.shape}, expected numbers (n, 3)")
     check_numbers(np.ascontiguousarray(mean), "mean shape", assembled.source, LARGEST)
     for name in ("shape", "expression"):
         basis, std = np.shape(getattr(assembled, f"{name}_basis")), np.shape(getattr(assembled, f"{name}_std"))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from uvgen.checks import check_instance, shown
+from uvgen.checks import check_instance, check_paths, shown
 from uvgen.described import described
 from uvgen.errors import InputError, OutputError
 from uvgen.models.complete import completed
@@ -125,6 +125,9 @@ def convert_model(
     >>> uvgen.convert_model("tddfa.h5", "bfm_noneck_v3.pkl", supplements=supplements).model.n_vertices
     38365
     """
+    check_paths(out=out)
+    for file in files:
+        check_paths(files=file)
     started = time.perf_counter()
     if basel is not None:
         check_instance(basel, "basel", BaselFiles, "uvgen.BaselFiles(bfm=…, expression=…, info=…, uv=…)")

@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.checks import frozen
+from uvgen.checks import check_paths, frozen
 from uvgen.errors import ModelError
 from uvgen.interrupts import interrupts_deferred
 from uvgen.models.checked import check_once, file_state, remember_file
@@ -387,6 +387,7 @@ def save_model(model: MorphableModel, path: str | PathLike[str]) -> None:
     DatasetError
         If the folder cannot be written, or the name or the sources are longer than HDF5 can keep.
     """
+    check_paths(path=path)
     with interrupts_deferred(), replaced_on_success(Path(path)) as temporary, new_hdf5(temporary) as file:
         stated = {"name": model.name, "sources": json.dumps(dict(model.sources), sort_keys=True)}
         hashed = {"content_sha256": model.content_sha256}

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from uvgen import rasterize
-from uvgen.checks import as_array, check_array, check_bytes, check_finite, choice, number_in, shown
+from uvgen.checks import as_array, check_array, check_bytes, check_finite, check_paths, choice, number_in, shown
 from uvgen.errors import InputError
 from uvgen.geometry import transform_points
 from uvgen.images.crop import crop_from_landmarks
@@ -172,6 +172,7 @@ def alignment_gif(
     DatasetError
         If the file cannot be written.
     """
+    check_paths(path=path)
     target = Path(path)
     if target.suffix.lower() != ".gif":
         raise InputError(f"{target}: expected a name that ends in .gif")

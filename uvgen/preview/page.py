@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from uvgen import rasterize
-from uvgen.checks import check_several, number_in
+from uvgen.checks import check_paths, check_several, number_in
 from uvgen.datasets.open import open_shards, own_model
 from uvgen.datasets.quality.label_columns import label_columns
 from uvgen.datasets.quality.summary import LabelQuality, label_quality
@@ -162,6 +162,7 @@ def render_preview(
     >>> uvgen.render_preview("shards/", "preview.png").problems
     ()
     """
+    check_paths(shards=shards, out=out)
     started = time.perf_counter()
     path = Path(out)
     check_picture_name(path)

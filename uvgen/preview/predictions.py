@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.checks import check_array, check_several, number_in
+from uvgen.checks import check_array, check_paths, check_several, number_in
 from uvgen.datasets.open import open_shards, own_model
 from uvgen.errors import DatasetError, InputError
 from uvgen.evaluation.prediction_files import files_of
@@ -148,6 +148,7 @@ def render_predictions(
     ModelError
         If the model is not the set's.
     """
+    check_paths(shards=shards, predictions=predictions, out=out)
     started = time.perf_counter()
     path, folder = Path(out), Path(predictions)
     check_picture_name(path)

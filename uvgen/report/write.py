@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen._version import __version__
-from uvgen.checks import check_instance
+from uvgen.checks import check_instance, check_paths
 from uvgen.datasets.open import check_model, open_shards, own_model
 from uvgen.datasets.quality.summary import LabelQuality, label_quality
 from uvgen.datasets.verify import VerifyResult, verify_shards
@@ -143,6 +143,7 @@ def write_report(
     >>> uvgen.write_report("shards/", "report/").page
     PosixPath('report/index.html')
     """
+    check_paths(shards=shards, out=out)
     started = time.perf_counter()
     check_run(run)
     check_instance(options, "options", ReportOptions, "uvgen.ReportOptions(worst=100)")

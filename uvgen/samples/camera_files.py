@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.cameras import CAMERA_KINDS, ImageCamera
+from uvgen.checks import check_paths
 from uvgen.errors import InputError
 from uvgen.geometry import rotations_about
 from uvgen.storage.names import brief
@@ -79,6 +80,7 @@ def read_camera(path: str | os.PathLike[str]) -> ImageCamera:
     --------
     >>> uvgen.read_camera("face.camera.json").project(vertices)  # (n, 3) px of the image
     """
+    check_paths(path=path)
     try:
         return camera_of(parse_json(read_file(Path(path), _MOST_BYTES).decode("utf-8-sig")))
     except OSError as error:

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from uvgen.cameras import PerspectiveCamera
-from uvgen.checks import finite64_array, float64_array
+from uvgen.checks import finite64_array, float64_array, shown
 from uvgen.errors import InputError, SampleError
 from uvgen.storage.kinds import describe_file
-from uvgen.storage.matfile import read_variables
+from uvgen.storage.matfile import Unread, read_variables
 from uvgen.storage.names import brief
 
 CROP_PX = 224
@@ -124,8 +124,7 @@ def read_coefficients(path: Path) -> Deep3dCoefficients:
         value: Any = content[key]
         fits = isinstance(value, np.ndarray) and value.dtype.kind in "fiu" and value.ndim == 2
         if not fits or value.shape[1] != _PARTS[name] or not np.isfinite(value).all():
-            shown = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
-            raise SampleError(f"{path}: {key} is {shown}, expected finite numbers (faces, {_PARTS[name]})")
+            raise SampleError(f"{path}: {key} is {_said(value)}, expected finite numbers (faces, {_PARTS[name]})")
         parts[name] = value.astype(np.float64)
     if len({len(value) for value in parts.values()}) > 1:
         raise SampleError(f"{path}: {[len(v) for v in parts.values()]} rows, expected as many faces in each variable")
@@ -139,6 +138,13 @@ def read_coefficients(path: Path) -> Deep3dCoefficients:
     ):  # passed over, it would be compared with no model
         raise SampleError(f"{path}: lm68 is not usable, expected finite numbers {wanted}: landmarks in the crop")
     return Deep3dCoefficients(**parts, landmarks=None if marks is None else marks.astype(np.float64))
+
+
+def _said(value: Any) -> str:
+    """What a variable is that is not usable."""
+    if isinstance(value, Unread):
+        return value.what
+    return shown(value) if isinstance(value, np.ndarray) else "a struct"
 
 
 def rotations(angles_rad: ArrayLike) -> NDArray[np.float64]:

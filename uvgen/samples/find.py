@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from uvgen.checks import check_several
+from uvgen.checks import check_paths, check_several
 from uvgen.errors import DatasetError
 from uvgen.samples.image_folders import (
     IMAGE_SUFFIXES,
@@ -98,6 +98,7 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
         If the folder is missing or unreadable, holds no images or a copy of itself, a named subset is not there
         (the message lists those that are), or nothing is left to take.
     """
+    check_paths(root=root)
     check_several(subsets, "subsets")
     root = Path(os.path.abspath(local_path(root)))  # workers may have another working folder
     if root.suffix.lower() in (".csv", ".json"):

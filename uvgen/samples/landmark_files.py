@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from uvgen.checks import check_optional_paths
 from uvgen.errors import InputError, UvgenError
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.samples.files import check_machine
@@ -59,6 +60,7 @@ def find_landmarks(
     InputError
         If `where` is neither a folder nor a table that can be read.
     """
+    check_optional_paths(where=where)
     paths = [Path(image) for image in images]
     if where is None or Path(where).is_dir():
         return {path: _of_file(path, None if where is None else Path(where)) for path in paths}
@@ -151,13 +153,17 @@ def _read_txt(path: Path) -> list[FaceLandmarks]:
     return [_face_of_lines(path, block) for block in faces or [[]]]
 
 
-def _numbers(path: Path, number: int, text: str) -> list[float]:
+def _values(text: str) -> list[float]:
+    """The two or three numbers of a line; none if it is no point."""
     words = text.replace(",", " ").replace(";", " ").split()
     try:
-        values = [number_of(word) for word in words]
+        return [number_of(word) for word in words] if len(words) in (2, 3) else []
     except ValueError:
-        values = []
-    if len(values) not in (2, 3):
+        return []
+
+
+def _numbers(path: Path, number: int, text: str) -> list[float]:
+    if not (values := _values(text)):
         raise InputError(f"{path}, line {number + 1}: {brief(text)[:60]!r}, expected x y, or x y score")
     return values
 
@@ -183,6 +189,10 @@ def _read_pts(path: Path) -> list[FaceLandmarks]:
         )
     if "{" in more:
         raise InputError(f"{path}: points in braces twice, expected those of one face; one file per face")
+    if more.strip():
+        raise InputError(f"{path}: {brief(more)[:60]!r} after the points in braces, expected nothing; is it damaged?")
+    if before := [line for line in head.split("\n") if _values(line)]:
+        raise InputError(f"{path}: {brief(before[0])[:60]!r} before the points in braces, expected all points in them")
     lines = [_numbers(path, head.count("\n") + k, line) for k, line in enumerate(body.split("\n")) if line.strip()]
     stated = [
         line.partition(":")[2].strip() for line in head.split("\n") if line.strip().lower().startswith("n_points")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from uvgen.errors import OutputError
 from uvgen.storage.names import printable
+from uvgen.storage.reading import irregular
 from uvgen.wording import typed
 
 DATASET_INDEX, SYNTH_INDEX, FIT_INDEX, PREDICT_INDEX = "dataset.json", "synth.json", "fit.json", "predict.json"
@@ -122,6 +123,14 @@ def _data_sets_in(folder: Path, most: int = 3) -> list[str]:
     return [*found[:most], *(["…"] if len(found) > most else [])]
 
 
+def _kind_of(path: str | bytes | os.PathLike[str] | None) -> str:
+    """What lies where a folder was expected: "a file", "a named pipe"."""
+    try:
+        return (irregular(os.stat(path).st_mode) if path is not None else None) or "a file"
+    except (OSError, ValueError):  # a file further up in the path
+        return "a file"
+
+
 def unreadable(error: OSError, expected: str) -> str:
     """Why a folder cannot be listed: a message, but for the path before it.
 
@@ -137,7 +146,7 @@ def unreadable(error: OSError, expected: str) -> str:
     str
         ``"no such folder, expected a folder of photographs"``.
     """
-    why = {errno.ENOENT: "no such folder", errno.ENOTDIR: "a file"}.get(error.errno or 0)
+    why = {errno.ENOENT: "no such folder", errno.ENOTDIR: _kind_of(error.filename)}.get(error.errno or 0)
     return f"{why or f'cannot be read ({error.strerror or error})'}, expected {expected}"
 
 

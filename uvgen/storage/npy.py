@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from uvgen.errors import UvgenError
 from uvgen.storage.names import brief
 from uvgen.storage.reading import read_file
+from uvgen.wording import expecting
 
 _MAX_HEADER = 4096  # bytes
 _MAX_DIMENSIONS = 32
@@ -90,7 +91,7 @@ def read_npy_file(
     except OSError as problem:
         raise error(f"{path}: cannot be read ({problem.strerror or brief(problem)})") from problem
     except ValueError as problem:
-        raise error(f"{path}: {problem}{f', expected {expected}' if expected else ''}") from problem
+        raise error(f"{path}: {expecting(problem, expected)}") from problem
 
 
 def as_float64(array: NDArray[Any]) -> NDArray[np.float64]:

@@ -32,6 +32,7 @@ from uvgen.storage.pickle_values import (
     reconstructed,
     values_of,
 )
+from uvgen.wording import count
 
 _MOST_INSTRUCTIONS = 2_000_000
 _MOST_DEPTH = 64
@@ -60,7 +61,7 @@ def load_plain_pickle(data: bytes, *, object_arrays: bool = False) -> Any:
     Raises
     ------
     ValueError
-        If it is damaged, or holds something else; the message names it.
+        If it is damaged, followed by more, or holds something else; the message names it.
     """
     try:
         result = _Machine(data, object_arrays).run()
@@ -120,6 +121,8 @@ class _Machine:
             if code == b".":
                 if len(self._stack) != 1 or self._waiting or self._objects:
                     raise ValueError("damaged pickle (it ends too early)")
+                if more := len(self._data) - self._place:  # Python would pass over it, also over another object
+                    raise ValueError(f"a pickle followed by {count(more, 'byte')}, expected one alone; it is damaged")
                 return self._stack[0]
             step = _STEPS.get(code)
             if step is None:

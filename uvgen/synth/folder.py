@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from uvgen._version import __version__
-from uvgen.checks import check_instance, number_in
+from uvgen.checks import check_instance, check_paths, number_in
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
 from uvgen.jobs.options import RunOptions, check_run
@@ -117,6 +117,7 @@ def render_faces(
     >>> uvgen.render_faces("faces/", 1000, run=uvgen.RunOptions(workers=8)).samples
     2000
     """
+    check_paths(out=out)
     started = time.perf_counter()
     count = number_in(count, "count", 1, whole=True)
     check_instance(options, "options", SynthOptions, "uvgen.SynthOptions(seed=1)")

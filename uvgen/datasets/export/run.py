@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from uvgen.checks import choice, number_in
+from uvgen.checks import check_optional_paths, check_paths, choice, number_in
 from uvgen.datasets.config import DatasetConfig
 from uvgen.datasets.export import (
     croissant,
@@ -182,6 +182,8 @@ def export_shards(
     --------
     >>> uvgen.export_shards("shards/", "tars/", "webdataset").samples
     """
+    check_paths(shards=shards, out=out)
+    check_optional_paths(data=data)
     started = time.perf_counter()
     choice(to, "to", tuple(TARGETS))
     check_packages(to)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from uvgen.checks import check_instance
+from uvgen.checks import check_instance, check_optional_paths, check_paths
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
 from uvgen.fitting.detectors import FaceDetector, as_detector, used_detector
@@ -133,6 +133,8 @@ def register_scans(
     --------
     >>> uvgen.register_scans("scans/", "meshes/", options=uvgen.RegisterOptions(max_error_mm=1.0)).scans[0].rms_mm
     """
+    check_paths(scans=scans, out=out)
+    check_optional_paths(landmarks=landmarks)
     started = time.perf_counter()
     check_run(run)
     check_instance(options, "options", RegisterOptions, "uvgen.RegisterOptions(format='glb')")

@@ -13,6 +13,7 @@ from uvgen.fitting.tasks import Photograph
 from uvgen.samples.image_folders import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from uvgen.storage.folders import FIT_INDEX
 from uvgen.storage.names import brief
+from uvgen.storage.reading import irregular
 
 _SAME_NAME = "another video has the same name, expected names that differ in more than suffix or case; rename one"
 _INDEX_NAME = f"its folder would have the name of the index, {FIT_INDEX}; rename it"
@@ -28,6 +29,8 @@ def find_videos(root: Path, out: Path) -> tuple[Path, list[Photograph]]:
     """
     if root.is_file() and root.suffix.lower() in IMAGE_SUFFIXES:
         raise DatasetError(f"{root}: an image, expected a video, or a folder of frames; name the folder of the image")
+    if root.exists() and (kind := irregular(root.stat().st_mode)) not in (None, "a folder"):
+        raise DatasetError(f"{root}: {kind}, expected a video, or a folder of frames or videos")
     if root.is_file():
         return root.parent, [Photograph(root, folder_name((os.path.splitext(root.name)[0],)))]
     paths = files_below(root, out, (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES), "a folder of videos")

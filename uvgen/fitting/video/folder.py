@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from uvgen.checks import check_instance
+from uvgen.checks import check_instance, check_optional_paths, check_paths
 from uvgen.described import described
 from uvgen.errors import DatasetError
 from uvgen.fitting.detectors import AUTO, FaceDetector, as_detector, used_detector
@@ -134,6 +134,8 @@ def fit_video(
     --------
     >>> uvgen.fit_video("clip.mp4", "fitted/", detector="mediapipe").videos[0].cuts
     """
+    check_paths(video=video, out=out)
+    check_optional_paths(landmarks=landmarks)
     started = time.perf_counter()
     check_run(run)
     check_instance(options, "options", VideoOptions, "uvgen.VideoOptions(smoothness=2)")

@@ -12,6 +12,7 @@ from uvgen.storage.kinds import describe_file
 from uvgen.storage.npy import as_float64, read_npy
 from uvgen.storage.pickles import load_plain_pickle
 from uvgen.storage.reading import read_file
+from uvgen.wording import expecting
 
 
 def read_bytes(path: Path, what: str) -> bytes:
@@ -36,7 +37,7 @@ def read_pickle(path: Path, what: str) -> Any:
     try:
         return load_plain_pickle(data)
     except ValueError as error:
-        raise ModelError(f"{path}: {error} ({describe_file(path)}), expected {what}") from error
+        raise ModelError(f"{path}: {expecting(f'{error} ({describe_file(path)})', what)}") from error
 
 
 def read_array(path: Path, what: str) -> NDArray[Any]:
@@ -45,7 +46,7 @@ def read_array(path: Path, what: str) -> NDArray[Any]:
     try:
         array = read_npy(data) if data[:6] == b"\x93NUMPY" else load_plain_pickle(data)
     except ValueError as error:
-        raise ModelError(f"{path}: {error} ({describe_file(path)}), expected {what}") from error
+        raise ModelError(f"{path}: {expecting(f'{error} ({describe_file(path)})', what)}") from error
     return real(array, path, what)
 
 

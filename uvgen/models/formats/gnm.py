@@ -50,6 +50,7 @@ _JOINT_KEYS = (
 )
 _PART_KEYS = ("vertex_groups", "vertex_group_names", "mesh_component_names")
 _OPTIONAL = ("version", "variant", "triangle_uvs", "mirror_indices", *_PART_KEYS, *_JOINT_KEYS)
+_VERSION = "3"
 _N_VERTICES = 17821
 _MOST_GROUPS = 4096
 _SHARE = 1e-2  # largest error of weights that are shares of 1
@@ -149,6 +150,12 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
     variant = str(found["variant"]) if "variant" in found else "head"
     if variant != "head":
         raise ModelError(f"{path}: its variant is {brief(variant)!r}, expected head")
+
+    version = str(found["version"]) if "version" in found else _VERSION
+    if version.partition(".")[0] != _VERSION:  # the numbers of its landmarks are not known
+        raise ModelError(
+            f"{path}: its version is {brief(version)!r}, expected {_VERSION}.0; only its landmarks are known"
+        )
 
     def length(name: str) -> tuple[int, ...]:
         return found[name].shape[:1] if name in found else (0,)

@@ -126,6 +126,7 @@ def read(path: Path, *, parts: str = "face") -> AssembledModel:
             landmarks = None if landmarks is None else number[landmarks]
             if landmarks is not None and landmarks.min() < 0:
                 raise ModelError(f"{folder / ABOUT}: landmark {landmarks.argmin()} lies on no triangle of the face")
+        _check_different(folder, [NEUTRAL, *identities, *expressions])
         moved = [_read_moved(folder / name, vertices, taken) for name in (*identities, *expressions)]
     except MeshFileError as error:
         raise ModelError(str(error)) from error
@@ -191,6 +192,19 @@ def _triangle_parts(
     outside = ~((corner_uv >= 0) & (corner_uv <= 1)).all(axis=(1, 2))
     part[(part == 0) & outside] = 1
     return part
+
+
+def _check_different(folder: Path, names: list[str]) -> None:
+    """Raise ModelError if two meshes are one file: links to one could be read a thousand times."""
+    seen: dict[tuple[int, int], str] = {}
+    for name in names:
+        try:
+            stat = (folder / name).stat()
+        except OSError as error:
+            raise ModelError(f"{folder / name}: cannot be read ({error.strerror}), expected a mesh") from error
+        if (other := seen.setdefault((stat.st_dev, stat.st_ino), name)) is not name:
+            what = f"the same file as {other}" if other != name else "taken twice, by its name and as an expression"
+            raise ModelError(f"{folder / name}: {what}, expected a mesh of its own")
 
 
 def _read_moved(path: Path, neutral: NDArray[Any], taken: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -160,8 +160,8 @@ def uv_rows(content: dict[str, Any], path: Path, *lengths: int) -> NDArray[np.fl
     for n in lengths:
         if array.shape in ((n, 2), (2, n)):
             return (array if array.shape == (n, 2) else array.T).astype(np.float64)
-    n = max(array.shape)
-    raise ModelError(f"{path}: UV has {count(n, 'row')}, expected {' or '.join(map(str, lengths))} of two numbers")
+    found = f"has {count(max(array.shape), 'row')}" if 2 in array.shape else f"is {shown(array)}"
+    raise ModelError(f"{path}: UV {found}, expected {' or '.join(map(str, lengths))} rows of two numbers")
 
 
 def indices(array: NDArray[Any]) -> NDArray[np.int32]:

@@ -79,10 +79,10 @@ def read_statistics(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64
     if not isinstance(content, dict) or not {"mean", "std"} <= content.keys():
         raise ModelError(f"{path}: holds no mean and std, expected {what}")
     mean, std = (as_float64(arrays.real(content[key], path, key)).ravel() for key in ("mean", "std"))
-    if mean.size != n or std.size != n or not (np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()):
-        raise ModelError(
-            f"{path}: mean and std of {mean.size} and {count(std.size, 'number')}, expected {n} finite, std over 0"
-        )
+    if mean.size != n or std.size != n:
+        raise ModelError(f"{path}: mean and std of {mean.size} and {count(std.size, 'number')}, expected {n} each")
+    if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()):
+        raise ModelError(f"{path}: mean or std hold NaN, infinity, or deviations of 0 or less, expected none of them")
     return mean, std
 
 
@@ -164,10 +164,18 @@ def _assembled(
         stds = read_statistics(statistics)[1][N_POSE:]
         used = [*used, statistics]
     flat = arrays.whole_numbers(keypoints[0].ravel(), keypoints[1], "keypoints")
-    if flat.size != 3 * 68 or (flat[0::3] % 3).any() or (np.diff(flat.reshape(68, 3), axis=1) != 1).any():
+    if flat.size != 3 * 68:
         raise ModelError(
             f"{keypoints[1]}: keypoints are {count(flat.size, 'number')}, expected 204: the places of x, y, z of 68 "
-            f"landmarks, such as 0, 1, 2 of vertex 0; they begin with {', '.join(map(str, flat[:3].tolist()))}"
+            "landmarks, such as 0, 1, 2 of vertex 0"
+        )
+    rows = flat.reshape(68, 3)
+    if (odd := (rows[:, 0] % 3 != 0) | (np.diff(rows, axis=1) != 1).any(axis=1) | (rows[:, 0] < 0)
+        | (rows[:, 2] >= 3 * n)).any():  # fmt: skip
+        k = int(odd.argmax())
+        raise ModelError(
+            f"{keypoints[1]}: keypoints of landmark {k} are {', '.join(map(str, rows[k].tolist()))}, expected the "
+            f"places of x, y, z of a vertex, such as 0, 1, 2 of vertex 0, {3 * n - 1} at most"
         )
     return AssembledModel(
         source=str(source),
