@@ -85,7 +85,8 @@ def with_site_links(text: str, up: str) -> str:
 def unbroken_options(text: str) -> str:
     """A page whose short options, such as `--to prnet`, no browser breaks after a hyphen (docs/site.css)."""
     parts = re.split(r"(^```.*?^```)", text, flags=re.DOTALL | re.MULTILINE)  # every second one is a block of code
-    option = re.compile(r"(?<!`)(`[^`\n]{0,20}--\w[^`\n]{0,20}`)(?!`)")
+    short = r"(?=[^`\n]{3,24}`)"  # longer ones are wider than a phone's tables
+    option = re.compile(rf"(?<!`)(`{short}[^`\n]*--\w[^`\n]*`)(?!`)")
     return "".join(part if k % 2 else option.sub(r"\1{ .option }", part) for k, part in enumerate(parts))
 
 
