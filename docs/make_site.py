@@ -85,8 +85,9 @@ def with_site_links(text: str, up: str) -> str:
 def unbroken_options(text: str) -> str:
     """A page whose short options, such as `--to prnet`, no browser breaks after a hyphen (docs/site.css)."""
     parts = re.split(r"(^```.*?^```)", text, flags=re.DOTALL | re.MULTILINE)  # every second one is a block of code
-    option = re.compile(r"(?<!`)(`[^`\n]{0,20}--\w[^`\n]{0,20}`)(?!`)")
-    return "".join(part if k % 2 else option.sub(r"\1{ .option }", part) for k, part in enumerate(parts))
+    short = r"(?=[^`\n]{3,24}`)"  # longer ones are wider than a phone's tables
+    option = re.compile(rf"(?<!`)(`{short}[^`\n]*--\w[^`\n]*`)(?!`)")
+    return "".join(part if k % 2 else option.sub(r"\1{ .whole }", part) for k, part in enumerate(parts))
 
 
 def nav_of(pages: dict[str, str]) -> str:
@@ -124,7 +125,7 @@ def module_page(module: str, purpose: str) -> str:
     for name in public_names(module):
         node, docstring = definition(module, name)
         summary = re.sub(r"[:.]$", "", " ".join(docstring.partition("\n\n")[0].split())).replace("|", "\\|")
-        table.append(f"| [`{name}`](#{module}.{name}) | {summary} |")
+        table.append(f"| [`{name}`{{ .whole }}](#{module}.{name}) | {summary} |")
         parts.append(f"::: {module}.{name}\n")
         if not isinstance(node, (ast.FunctionDef, ast.ClassDef)):  # the numbers of a long table say nothing
             parts[-1] += "    options: { show_attribute_values: false }\n"

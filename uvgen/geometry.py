@@ -72,7 +72,7 @@ def _rotation_rows(sp: Any, sy: Any, sr: Any, cp: Any, cy: Any, cr: Any) -> list
 
 
 def rotations_about(axes_rad: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Rotations about axes by the axes' lengths: Rodrigues' formula.
+    """Rotation matrices of axis-angle vectors, by Rodrigues' formula.
 
     Parameters
     ----------

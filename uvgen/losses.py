@@ -240,7 +240,7 @@ def landmark_loss(predicted: Array, target: Array, weights: Array | None = None)
 
 
 def prior_loss(coefficients: Array, weights: Array | None = None) -> Array:
-    """How far faces are from the mean face: minus twice the logarithm of their probability, but for a constant.
+    """How far faces are from the mean face: minus twice the logarithm of their probability, up to a constant.
 
     Parameters
     ----------

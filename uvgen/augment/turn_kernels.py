@@ -45,7 +45,7 @@ def _color_cell(context, cell, photograph, first, last, depth, line):
 
     cell: address; photograph: address, and bytes per row; first: column and row of the first pixel in the picture;
     last: the photograph's last column and row; depth, line: addresses that depths, and colors of three bytes, are
-    written to, and how many bytes apart rows of them are. Nothing is drawn in the cell afterwards, and pixels where
+    written to, and how many bytes apart rows of them are. Nothing is drawn in the cell afterward, and pixels where
     nothing was have no triangle; returns bits of those that have one. Colors are sampled between four pixels by weights
     of 2^13 in all, and reflected at the border.
     """
@@ -165,7 +165,7 @@ def color(photograph, window: Window, step, scratch: ColorScratch, cells_out, mi
     Returns how many cells have pixels with a triangle, and how many pixels lie at breaks.
 
     photograph (h, w, 3) uint8: both sides of 2 px or more; step: px from one pixel to the next that are a break.
-    cells_out (r, c, VALUES, N_LANES) float32: as `draw` leaves them; afterwards, nothing is drawn in them, but the
+    cells_out (r, c, VALUES, N_LANES) float32: as `draw` leaves them; afterward, nothing is drawn in them, but the
     fourth value is kept, -1 where nothing was. mixed_out (r c + 1,) int32: the cells that have pixels with a triangle,
     as row * c + column. places_out (n,) int32: pixels at breaks, as `soften` takes them; what breaks beyond n is left
     out. picture_out (3 h w,) uint8.

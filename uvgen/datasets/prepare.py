@@ -103,7 +103,7 @@ def prepare_deep3d(
     overwrite: bool = False,
     progress: Callable[[int], object] | None = None,
 ) -> PreparedFaces:
-    """Make a training folder for Deep3DFaceRecon from photographs, see `uvgen.datasets.export.deep3d`.
+    """Make a training folder for Deep3DFaceRecon from photographs; see `uvgen.datasets.export.deep3d`.
 
     Parameters
     ----------

@@ -173,7 +173,7 @@ def evaluate_predictions(
     scores : iterable of str, or "all", optional
         Keys of `uvgen.evaluation.scores.SCORES`; by default those that do not take long. Not with a protocol.
     reading : Reading, optional
-        How predictions are counted: see `uvgen.evaluation.Reading`.
+        Unit, frame and pixel convention of the predictions: see `uvgen.evaluation.Reading`.
     mask : path-like, optional
         Face texels, a weight mask's file (``uv_face_mask.png``, ``.npy``); by default those of the truth's weight mask
         that are not 0.

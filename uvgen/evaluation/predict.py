@@ -111,7 +111,7 @@ def predict_photographs(
     detector
         As for `uvgen.fit_photographs`.
     options : PredictOptions
-        How faces are cropped, and what is written of them.
+        How faces are cropped, and which files are written for them.
     run, overwrite, untrusted
         As for `uvgen.fit_photographs`.
     progress : callable, optional

@@ -31,7 +31,7 @@ class Drawing(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PredictOptions:
-    """How faces are cropped, and what is written of them.
+    """How faces are cropped, and which files are written for them.
 
     Attributes
     ----------

@@ -54,7 +54,7 @@ _FARTHEST_PX = 1e9  # farther ones are of another unit or damaged, and their squ
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How predictions are counted.
+    """Unit, frame and pixel convention of predictions.
 
     Attributes
     ----------

@@ -38,7 +38,7 @@ class Surface(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How a number of a table comes about.
+    """The definition of a score: what it compares, by what it is divided, and what is aligned.
 
     Attributes
     ----------

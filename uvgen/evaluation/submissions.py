@@ -84,7 +84,7 @@ def write_dad3dheads(
     model : MorphableModel or path-like
         The maps' model: a head's rotation is that between its mean face and the map.
     reading : Reading, optional
-        How predictions are counted: scale, frame and pixel convention.
+        Unit, frame and pixel convention of the predictions.
     split, untrusted
         As for `uvgen.evaluate_predictions`.
 

@@ -17,7 +17,7 @@ DRAWS = 100
 
 @dataclass(frozen=True, slots=True)
 class YawBin:
-    """Faces of one bin of |yaw|: above `low` (the first bin: from it) to `high` degrees."""
+    """Faces of one bin of |yaw|: above `low` and up to `high` degrees; the first bin includes `low`."""
 
     low_deg: float
     high_deg: float | None
@@ -29,7 +29,7 @@ class YawBin:
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """The mean of equally many faces of each bin, drawn again and again.
+    """A score over repeated random draws of equally many faces from each bin.
 
     Attributes
     ----------

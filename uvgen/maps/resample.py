@@ -19,7 +19,7 @@ _FEWEST = 64  # texels of the 68 landmarks: 3DMMasSTN's own at 112 × 112 are 67
 
 
 def resample_model(model: MorphableModel, size: int) -> MorphableModel:
-    """Re-sample a model on the regular grid of its UV coordinates: vertices become texels.
+    """Resample a model on the regular grid of its UV coordinates: vertices become texels.
 
     Parameters
     ----------

@@ -106,7 +106,7 @@ def front_facing(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Light:
-    """A white-balanced lamp far away: ambient + Lambert's cosine + Blinn and Phong's highlight.
+    """A lamp far away: ambient light, Lambert's cosine, and Blinn and Phong's highlight.
 
     Attributes
     ----------

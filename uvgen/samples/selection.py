@@ -26,7 +26,7 @@ Names = Iterable[str] | str | os.PathLike[str]
 
 @dataclass(frozen=True, slots=True)
 class SampleSelection:
-    """Which samples of those that are found a data set is built of.
+    """Which of the samples that are found go into a data set.
 
     Attributes
     ----------

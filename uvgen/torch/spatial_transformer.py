@@ -31,7 +31,7 @@ _SMALL = 1e-4  # squared angle, rad², below which series of four terms have all
 
 
 def axis_angle_to_matrix(axis_angle: Tensor) -> Tensor:
-    """Rotations about axes by the axes' lengths: Rodrigues' formula.
+    """Rotation matrices of axis-angle vectors, by Rodrigues' formula.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def axis_angle_to_matrix(axis_angle: Tensor) -> Tensor:
 
 
 def euler_to_matrix(angles: Tensor) -> Tensor:
-    """Rotations of 300W-LP's angles, ``Rx(pitch) @ Ry(yaw) @ Rz(roll)``; see `uvgen.geometry.rotation_matrices`.
+    """Rotation matrices of 300W-LP's angles, ``Rx(pitch) @ Ry(yaw) @ Rz(roll)``, as in `uvgen.geometry`.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def project_orthographic(points: Tensor) -> Tensor:
 
 
 def log_scale_to_scale(log_scale: Tensor, convention: str = "exact") -> Tensor:
-    """Scales above 0 of any real numbers.
+    """Positive scales from any real numbers.
 
     Parameters
     ----------

@@ -6,7 +6,7 @@ from uvgen.checks import choice, number_in
 from uvgen.fitting.scans.registration import UNITS
 
 FORMATS = ("obj", "ply", "glb", "npy")
-"""What registered meshes are written as."""
+"""Formats of registered meshes."""
 
 FRAMES = ("scan", "model")
 """Where registered meshes lie."""
@@ -14,7 +14,7 @@ FRAMES = ("scan", "model")
 
 @dataclass(frozen=True, slots=True)
 class RegisterOptions:
-    """How scans are registered, and what their meshes are written as.
+    """How scans are registered, and how their meshes are written.
 
     Attributes
     ----------
