@@ -1,10 +1,14 @@
 """Ways of counting that are put in are recognized, and a network's own errors raise no doubt."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+from support.scaling import assert_proportional
 from support.toy import landmark_uv
 
 from uvgen.evaluation.doubts import Counted, find_doubts
+from uvgen.evaluation.evaluate import _Comparison
 from uvgen.geometry import LANDMARK_MIRROR
 
 N, R = 60, 256
@@ -84,3 +88,14 @@ def test_a_shift_is_named_from_the_truths_convention() -> None:
 def test_one_face_says_nothing_of_what_all_have_in_common() -> None:
     true = true_faces()[:1]
     assert find_doubts(Counted(["a"], true + 9, true, np.eye(2)[None]), "exact") == []
+
+
+def test_what_doubts_are_found_in_takes_steps_in_proportion_to_the_faces() -> None:
+    def step(n: int) -> Callable[[], object]:
+        comparison = _Comparison(None, None, ())  # type: ignore[arg-type]
+        comparison._names = [str(k) for k in range(n)]
+        comparison._points = [(np.zeros((68, 3 - k % 2)), np.zeros((68, 2)), np.eye(2)) for k in range(n)]
+        assert comparison.counted().predicted.shape == (n, 68, 2)
+        return comparison.counted
+
+    assert_proportional(step)

@@ -330,7 +330,8 @@ class _Comparison:
             none = np.empty((0, 68, 2))
             return Counted([], none, none, np.empty((0, 2, 2)))
         columns = [*zip(*self._points, strict=True)]
-        parts = [[points[:, : min(p.shape[1] for p in points_of)] for points in points_of] for points_of in columns[:2]]
+        least = [min(points.shape[1] for points in points_of) for points_of in columns[:2]]
+        parts = [[points[:, :n] for points in points_of] for n, points_of in zip(least, columns[:2], strict=True)]
         return Counted(self._names, np.stack(parts[0]), np.stack(parts[1]), np.stack(columns[2]))
 
 
