@@ -171,6 +171,7 @@ CONSTANT = {
     "huge weights": ("landmark_weights", 3e38),
     "weights that do not sum to 1": ("landmark_weights", 0.3),
     "no texel on the mesh": ("coverage", False),
+    "texels without triangles": ("coverage", np.eye(48, dtype=bool)),
     "negative weights": ("weight_mask", -1.0),
     "a mask of infinity": ("weight_mask", np.inf),
     **{f"no {name}": (name, None) for name in (

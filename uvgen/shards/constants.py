@@ -28,6 +28,7 @@ _LAYOUTS: dict[str, tuple[str, tuple[int | None, ...]]] = {  # None: texels alon
     "landmark_weights": ("float32", (68, 4)),
 }
 
+_CORNERS = 3  # of a triangle
 _LARGEST_WEIGHT = 1e3  # of a texel; those of a face are below 4
 _SUM_TOLERANCE = 1e-3  # float32's rounding of four such weights
 _MAX_BYTES = 256 << 20  # of all arrays: twice those of maps of 4096 texels
@@ -95,6 +96,10 @@ def _check_values(arrays: Mapping[str, NDArray[Any]], size: int) -> None:
         raise ValueError("landmark_weights holds weights that do not sum to 1")
     if not arrays["coverage"].any():
         raise ValueError("coverage is empty, expected texels that lie on the mesh")
+    rows = arrays["coverage"].astype(np.uint8)
+    rows = rows[:-1] + rows[1:]
+    if (rows[:, :-1] + rows[:, 1:]).max(initial=0) < _CORNERS:
+        raise ValueError("coverage holds no triangle: three texels of a square of four")
 
 
 def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, texels: int) -> NDArray[Any]:
