@@ -103,7 +103,7 @@ def _targets() -> Iterable[str]:
         help="Quality of crops stored as JPEG.")  # fmt: skip
 @option("--compression", type=click.Choice(["none", "gzip"]), default="none", show_default=True,
         group=_OUTPUT, help="Compression of raw crops and maps; makes reading slower.")  # fmt: skip
-@option("--shard-size", type=click.IntRange(min=1), default=256, show_default=True, group=_OUTPUT,
+@option("--shard-size", type=click.IntRange(1, 1 << 20), default=256, show_default=True, group=_OUTPUT,
         help="Samples per shard (0.6 MB each at 256).")  # fmt: skip
 @option("--jitter", type=FiniteRange(0, 1, max_open=True), default=0.1, show_default=True, group=_LABELS,
         help="Random shift and size change of the crop, as shares of the face's extent; 0 is off.")  # fmt: skip

@@ -1,5 +1,6 @@
 """`uvgen select`: the samples that meet criteria, as a list, a split, or a data set of their own."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,7 @@ def choose(shards: Path, options: dict[str, Any], *, drop: bool) -> None:
 
 def _as_split(shards: Path, names: list[str], chosen: Any, options: dict[str, Any], drop: bool) -> None:
     from uvgen.datasets.split_files import SPLITS, Split, check_split_name, write_splits
+    from uvgen.errors import InputError
     from uvgen.shards.index import data_folder
 
     check_split_name(options["split_name"])
@@ -129,7 +131,13 @@ def _as_split(shards: Path, names: list[str], chosen: Any, options: dict[str, An
     if options["whole_photographs"]:
         given["whole_photographs"] = True
     made = {"drop" if drop else "select": given}
-    path = data_folder(shards, changes="splits.json is written into it") / SPLITS
+    folder = data_folder(shards, changes="splits.json is written into it")
+    if not os.access(folder, os.W_OK):  # a part has no other place
+        raise InputError(
+            f"{folder}: cannot be written, expected a folder that takes {SPLITS}; write a list of the names instead "
+            "(--out), or copy the samples (--copy)"
+        )
+    path = folder / SPLITS
     with output_of("--as"):
         write_splits(path, [Split(options["split_name"], tuple(names), made)], overwrite=options["overwrite"])
     _tell(path, names, options, f"{path}: {options['split_name']}, {count(len(names), 'sample')}")

@@ -74,6 +74,7 @@ def command(
     printed), or it cannot be repaired, 2 wrong usage, 130, 143, 129 interrupted.
     """
     from uvgen import verify_shards
+    from uvgen.datasets.verify import made_again
     from uvgen.storage.objects import shown_path, url_of
 
     if not repair:
@@ -88,7 +89,8 @@ def command(
     if as_json:
         print_json(result.to_plain())
     if result.problems:
-        what_to_do = "see above" if repair or url_of(shards) else "--repair makes damaged files again"
+        helps = not repair and not url_of(shards) and made_again(result.problems)
+        what_to_do = "--repair makes damaged files again" if helps else "see above"
         click.echo(f"{shown_path(shards)}: {count(len(result.problems), 'problem')}; {what_to_do}", err=True)
         sys.exit(1)
     if result.quality is not None:

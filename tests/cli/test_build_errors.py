@@ -151,6 +151,7 @@ def test_build_bad_sample_with_on_error_fail_ends_the_run(run: Callable[..., Any
         (("--jitter", 1), "--jitter"),
         (("--workers", 0), "--workers"),
         (("--shard-size", 0), "--shard-size"),
+        (("--shard-size", (1 << 20) + 1), "--shard-size"),
         (("--posmap-dtype", "float16"), "--posmap-dtype"),
         (("--compression", "zip"), "--compression"),
         (("--convention", "prnet"), "--convention"),

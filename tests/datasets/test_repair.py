@@ -25,6 +25,7 @@ from uvgen import (
 )
 from uvgen.errors import DatasetError, InputError, ModelError, SettingsError
 from uvgen.models.morphable import save_model
+from uvgen.synth.sample_set import builtin_samples
 
 AUGMENTED = replace(SMALL, augmentation=Augmentation.preset("prnet"), copies=2)
 
@@ -188,6 +189,23 @@ def test_repair_of_the_builtin_set_needs_no_inputs(tmp_path: Path) -> None:
         flip(path)
     assert len(repair_shards(tmp_path / "out").repaired) > 2
     assert file_hashes(tmp_path / "out") == whole
+
+
+def test_repair_without_data_says_that_it_took_the_builtin_samples(tmp_path: Path) -> None:
+    data = builtin_samples()
+    mine = Path(shutil.copytree(data / "IBUG", tmp_path / "mine/IBUG"))
+    first, second = sorted(mine.glob("*.jpg"))[:2]
+    for path in sorted(mine.iterdir()):
+        if path.stem not in (first.stem, second.stem):
+            path.unlink()
+    for suffix in (".jpg", ".mat"):  # a sample of one's own, which is called as another one
+        shutil.copy(second.with_suffix(suffix), first.with_suffix(suffix))
+    build_shards(mine.parent, tmp_path / "out", model="builtin", config=SMALL)
+    (tmp_path / "out/IBUG-00000.h5").unlink()
+    (problem,) = repair_shards(tmp_path / "out").problems
+    assert "made of the built-in samples; if the set is of others, give them as argument `data`" in problem
+    assert not (tmp_path / "out/IBUG-00000.h5").exists()
+    assert repair_shards(tmp_path / "out", data=mine.parent).problems == ()
 
 
 def test_repair_of_constants_with_weights_of_ones_own_needs_them(tmp_path: Path, tree: Path, model_path: Path) -> None:

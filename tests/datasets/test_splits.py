@@ -1,6 +1,7 @@
 """Splits: whole photographs, the same ones in every set, and readers that take them."""
 
 import json
+import os
 import pickle
 from pathlib import Path
 
@@ -343,3 +344,22 @@ def test_select_names_of_a_set_without_samples_says_so(shards, tmp_path) -> None
 def test_select_names_refuses_criteria_that_mean_nothing(shards, criteria, message) -> None:
     with pytest.raises(InputError, match=message):
         select_names(shards, criteria)
+
+
+@pytest.mark.parametrize("listed", ["{name}.jpg", "# {name}", "", " {name}"])
+def test_a_part_lists_names_as_they_are_and_others_are_named(shards, listed) -> None:
+    """Lists of people may have suffixes and remarks; a part that is counted in samples may not lose one to them."""
+    first, second = open_shards(shards).names[:2]
+    write_splits(shards / SPLITS, [Split("train", (first, listed.format(name=second)), {})])
+    with pytest.raises(InputError, match=r"split train: 1 listed sample is not there, first .*; run `uvgen split`"):
+        open_shards(shards, split="train")
+
+
+def test_a_part_is_refused_where_no_file_can_be_written_and_what_takes_the_names_is_said(
+    uvgen, shards, monkeypatch
+) -> None:
+    monkeypatch.setattr("uvgen.cli.select.os.access", lambda path, mode: mode != os.W_OK)
+    result = uvgen("select", shards, "--max-yaw", 180, "--as", "all")
+    assert result.exit_code == 1 and "cannot be written, expected a folder that takes splits.json" in result.stderr
+    assert "(--out), or copy the samples (--copy)" in result.stderr and not (shards / SPLITS).exists()
+    assert uvgen("select", shards, "--max-yaw", 180, "--out", "-").exit_code == 0

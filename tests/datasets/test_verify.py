@@ -92,3 +92,36 @@ def test_verify_asks_whether_a_shard_is_cut_short_only_if_it_is_shorter(shards: 
         path.write_bytes(content)
         (problem,) = verify_shards(shards).problems
         assert problem.endswith(ending)
+
+
+def _skipped(name: str, shard: str) -> dict[str, Any]:
+    return {"name": name, "shard": shard, "reason": "no image beside it"}
+
+
+@pytest.mark.parametrize(
+    ("skipped", "problem"),
+    [
+        ([_skipped("IBUG/gone", "IBUG-00000.h5")], None),
+        ([_skipped("IBUG/gone", "HELEN-00000.h5")], "IBUG/gone of HELEN-00000.h5, a shard that it does not list"),
+        ([_skipped("IBUG/gone", "IBUG-00000.h5")] * 2, "IBUG/gone twice"),
+        ([_skipped("IBUG/IBUG_000_1_0", "IBUG-00000.h5")], "IBUG/IBUG_000_1_0, which is one of its samples"),
+    ],
+)
+def test_verify_names_a_skipped_sample_that_cannot_be(
+    shards: Path, uvgen: Any, skipped: list[dict[str, Any]], problem: str | None
+) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["skipped"] = skipped
+        content["plan"]["samples"] += len(skipped)
+
+    edit_index(shards, change)
+    wanted = f"{shards / 'dataset.json'}: lists as skipped {problem}; make the data set again"
+    assert verify_shards(shards).problems == (() if problem is None else (wanted,))
+    if problem is not None:  # which no repair mends
+        assert uvgen("verify", shards).stderr.endswith(f"{shards}: 1 problem; see above\n")
+
+
+def test_verify_names_a_weight_mask_that_the_index_does_not_state(shards: Path) -> None:
+    edit_index(shards, lambda content: content["config"].update(weight_mask_sha256="0" * 64))
+    (problem,) = verify_shards(shards).problems
+    assert problem.endswith("constants.npz: its weight_mask is not the one whose SHA-256 dataset.json states")

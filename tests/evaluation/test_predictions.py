@@ -218,6 +218,8 @@ def test_what_predict_wrote_is_read_as_maps_or_landmarks_of_the_photographs(shar
         np.savetxt(path, crop_to_image(sample["landmarks"], sample["image_to_crop"]), "%.17g")
         for other in (".obj", ".json"):
             path.with_suffix(other).write_text("not read\n")
+    (folder / ".trash").mkdir()
+    np.save(folder / ".trash/x.npy", np.zeros(3))  # hidden: no map, though one of this kind would count before points
     report = evaluate_predictions(folder, shards, reading=Reading(frame="image"))
     assert mean(report, "nme_68_3d") < 1e-6 and report.complete and report.unexpected == ()
     for sample in open_shards(shards):

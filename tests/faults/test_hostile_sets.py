@@ -169,7 +169,10 @@ CONSTANT = {
     "indices out of range": ("landmark_indices", 2**31 - 1),
     "negative indices": ("landmark_indices", -(2**31)),
     "weights of NaN": ("landmark_weights", np.nan),
+    "huge weights": ("landmark_weights", 3e38),
+    "weights that do not sum to 1": ("landmark_weights", 0.3),
     "no texel on the mesh": ("coverage", False),
+    "texels without triangles": ("coverage", np.eye(48, dtype=bool)),
     "negative weights": ("weight_mask", -1.0),
     "a mask of infinity": ("weight_mask", np.inf),
     **{f"no {name}": (name, None) for name in (

@@ -237,3 +237,45 @@ def test_find_samples_of_a_wrong_list_names_it(tmp_path: Path, name: str, conten
         find_samples(tmp_path / name)
     with pytest.raises(DatasetError, match=re.escape("none.csv: cannot be read")):
         find_samples(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize(
+    ("write", "row", "more", "twice"),
+    [
+        (write_csv, row_of, {"shape": "1 2 3"}, "shape and shape_0"),
+        (write_csv, packed_row, {"expression_0": 0}, "expression and expression_0"),
+        (write_csv, packed_row, {"parameters": "a.mat"}, "parameters and pose"),
+        (write_csv, row_of, {"parameters": "a.mat"}, "parameters and shape_0"),
+        (write_json, json_row, {"shape_0": 1.5, "shape_1": 2}, "shape and shape_0"),
+        (write_json, json_row, {"parameters": "a.mat"}, "parameters and pose"),
+        (write_json, row_of, {"shape_00": 1.5}, "shape_0 is there twice"),
+    ],
+)  # fmt: skip
+def test_a_row_that_gives_the_same_parameters_twice_is_refused(
+    tmp_path: Path, write: Any, row: Any, more: Row, twice: str
+) -> None:
+    """Which of them is meant, nobody knows: taking one would make wrong labels without a word."""
+    tree, rows = tree_and_rows(tmp_path, row)
+    sio.savemat(tree / "a.mat", parameters())
+    empty = "" if write is write_csv else None
+    samples = find_samples(write(tree / "list.csv", [rows[0] | more, rows[1] | dict.fromkeys(more, empty)]))
+    images = [tree / next(iter(row.values())) for row in rows[:2]]
+    first, second = (next(sample for sample in samples if sample.image == image) for image in images)
+    with pytest.raises(SampleError, match=f"row 1: {twice}"):
+        read_annotation(first)
+    if "_00" not in str(more):  # in the second row, the further columns say nothing
+        assert len(read_annotation(second).pose) == 7
+
+
+def test_a_file_of_parameters_beside_single_angles_and_an_id_is_taken(tmp_path: Path) -> None:
+    tree, _ = tree_and_rows(tmp_path, row_of)
+    first = find_samples(tree)[0]
+    row = {"image": str(first.image), "id": "7", "yaw": "12.5", "parameters": str(first.parameters)}
+    (found,) = find_samples(write_csv(tmp_path / "l.csv", [row]))
+    np.testing.assert_array_equal(read_annotation(found).pose, read_annotation(first).pose)
+
+
+def test_numbered_fields_of_json_are_the_numbers_of_the_list(tmp_path: Path) -> None:
+    tree, rows = tree_and_rows(tmp_path, row_of)
+    for found, wanted in zip(find_samples(write_json(tree / "list.csv", rows)), find_samples(tree), strict=True):
+        np.testing.assert_array_equal(read_annotation(found).shape, read_annotation(wanted).shape)

@@ -6,7 +6,7 @@ from its own samples, so that the bytes depend neither on the number of workers 
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ from uvgen.samples.files import files_sha256
 from uvgen.samples.find import Sample, find_samples, folder_of, unread_folders
 from uvgen.samples.selection import SampleSelection
 from uvgen.samples.stored import at_hand
+from uvgen.shards.constants import hash_of_weights
 from uvgen.storage.objects import local_path
 from uvgen.wording import are, count
 
@@ -239,11 +240,6 @@ def constants_of(
         "landmark_indices": landmarks.indices,
         "landmark_weights": landmarks.weights,
     }
-
-
-def hash_of_weights(constants: Mapping[str, NDArray[Any]]) -> str:
-    """Of the weight mask among a data set's constants, as `dataset.json` has it."""
-    return hashlib.sha256(constants["weight_mask"].tobytes()).hexdigest()
 
 
 def describe_plan(samples: Sequence[Sample], copies: int) -> dict[str, Any]:

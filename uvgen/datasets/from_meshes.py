@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from uvgen.cameras import ImageCamera
 from uvgen.checks import check_instance, check_optional_paths, check_paths
-from uvgen.datasets.build import about_unread, constants_of, describe_plan, hash_of_weights, mirror_of
+from uvgen.datasets.build import about_unread, constants_of, describe_plan, mirror_of
 from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.made_with import lie_in_the_models_frame, model_of_samples
 from uvgen.datasets.make_shards import BuildResult, NewSet, make_shards
@@ -39,6 +39,7 @@ from uvgen.samples.files import check_source
 from uvgen.samples.mesh_files import MeshSample, find_meshes, mesh_files_sha256
 from uvgen.samples.read import read_image
 from uvgen.samples.selection import SampleSelection
+from uvgen.shards.constants import hash_of_weights
 from uvgen.wording import count, have, none_can_be
 
 

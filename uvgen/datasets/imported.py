@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from uvgen.checks import check_instance, check_paths
-from uvgen.datasets.build import constants_of, describe_plan, hash_of_weights
+from uvgen.datasets.build import constants_of, describe_plan
 from uvgen.datasets.config import LARGEST_SIDE, SMALLEST_SIDE, BuildConfig, DatasetConfig
 from uvgen.datasets.imported_worker import ImportJob, hash_of_files
 from uvgen.datasets.make_shards import BuildResult, NewSet, make_shards
@@ -40,6 +40,7 @@ from uvgen.samples.find import Sample
 from uvgen.samples.map_files import LAYOUTS, exported_convention, find_maps, read_map
 from uvgen.samples.read import read_image
 from uvgen.samples.selection import check_limit
+from uvgen.shards.constants import hash_of_weights
 from uvgen.storage.folders import EXPORT_MARK
 from uvgen.wording import none_can_be
 

@@ -17,7 +17,6 @@ from numpy.typing import ArrayLike, NDArray
 from uvgen._version import __version__
 from uvgen.checks import check_optional_paths, check_paths
 from uvgen.datasets.augmented_worker import CopyTask
-from uvgen.datasets.build import hash_of_weights
 from uvgen.datasets.config import DatasetConfig
 from uvgen.datasets.plan import ShardTask
 from uvgen.datasets.record import ShardResult
@@ -29,7 +28,7 @@ from uvgen.jobs.run import run_job, same_workers
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.find import Sample
-from uvgen.shards.constants import CONSTANTS, constants_bytes
+from uvgen.shards.constants import CONSTANTS, constants_bytes, hash_of_weights
 from uvgen.shards.index import Index, ShardEntry, data_folder
 from uvgen.storage.files import has_sha256, replaced_on_success
 from uvgen.storage.locks import exclusive
@@ -142,7 +141,7 @@ def repair_shards(
             plan = plan_copies_again(folder, index, config, config.copied, bad, source, model, untrusted=untrusted)
         else:
             plan = plan_build_again(folder, index, config, bad, data, root, model, weights, run)
-        record = _Record(folder, index, bad)
+        record = _Record(folder, index, bad, of_builtin=data is None and config.copied is None)
         run_job(plan.job, plan.tasks, record, folder, run, progress=progress, doing="repairing", locked=True)
         again = [plan.without(task, skips) for task in plan.tasks if (skips := _skipped(index, task.file))]
         run_job(plan.job, again, record, folder, run, progress=progress, doing="repairing", locked=True)
@@ -167,7 +166,8 @@ class _Record:
         Why the others are not, by file; all of them before they are tried.
     """
 
-    def __init__(self, folder: Path, index: Index, bad: Mapping[str, ShardEntry]) -> None:
+    def __init__(self, folder: Path, index: Index, bad: Mapping[str, ShardEntry], *, of_builtin: bool) -> None:
+        self._of_builtin = of_builtin
         self._bad, self._known = bad, {(skip.shard, skip.name) for skip in index.skipped}
         self.problems = dict.fromkeys(bad, "not tried")
 
@@ -188,9 +188,12 @@ class _Record:
             del self.problems[file]
             return
         new = [skip for skip in result.skipped if (file, skip.name) not in self._known]
-        why = f"{new[0].name} cannot be used any more ({new[0].reason})" if new else (
-            "other files or another machine than when it was made"
-        )  # fmt: skip
+        if new:
+            why = f"{new[0].name} cannot be used any more ({new[0].reason})"
+        elif self._of_builtin:  # whose names others may have
+            why = "it was made of the built-in samples; if the set is of others, give them as argument `data`"
+        else:
+            why = "other files or another machine than when it was made"
         self.problems[file] = (
             f"made again, but its SHA-256 is not the one in the index: {why}; the file is left as it is; "
             "to accept the new one, delete it and run what made the data set again"

@@ -11,7 +11,7 @@ from typing import Any
 
 from uvgen.described import described
 from uvgen.errors import BusyError, DatasetError, InputError, SettingsError
-from uvgen.samples.selection import find_names
+from uvgen.samples.selection import like_names
 from uvgen.storage.files import check_file, replaced_on_success, same_content
 from uvgen.storage.locks import locked
 from uvgen.storage.names import brief
@@ -171,10 +171,11 @@ def find_split(folder: Path, name: str, there: Sequence[str]) -> list[int]:
     names, path = split_names(folder, name), folder / SPLITS
     if not names:
         raise InputError(f"{path}: split {name} lists no samples, expected one or more; run `uvgen split` again")
-    try:
-        return find_names(there, names)
-    except InputError as error:
-        raise InputError(f"{path}: split {name}: {error}; run `uvgen split` again") from error
+    listed = set(names)  # each is a sample's name as it is: what lists of people may look like does not count
+    if missing := sorted(listed.difference(there)):
+        which = f"{count(len(missing), 'listed sample')} {are(len(missing))} not there, first {brief(missing[0])}"
+        raise InputError(f"{path}: split {name}: {which}; {like_names(missing[0], there)}; run `uvgen split` again")
+    return [k for k, sample in enumerate(there) if sample in listed]
 
 
 def check_splits(folder: Path, names: Sequence[str]) -> list[str]:

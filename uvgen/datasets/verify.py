@@ -3,7 +3,7 @@
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import advance, begin
 from uvgen.samples.files import check_machine
-from uvgen.shards.constants import CONSTANTS, read_constants
+from uvgen.shards.constants import CONSTANTS, hash_of_weights, read_constants
 from uvgen.shards.index import Index, ShardEntry, data_folder
 from uvgen.storage.files import sha256_file
 from uvgen.storage.folders import DATASET_INDEX
@@ -134,7 +134,10 @@ def verify_shards(
     if model is not None:
         model = as_model(model, untrusted=untrusted)
         check_model(model, folder, DatasetConfig.of_index(index, folder))
-    problems = [*_check_index(folder, index), *_check_constants(folder, index), *_check_names(folder, index)]
+    problems = [
+        *_check_index(folder, index), *_check_skipped(folder, index), *_check_constants(folder, index),
+        *_check_names(folder, index),
+    ]  # fmt: skip
     tasks = [CheckTask(entry) for entry in index.shards if entry.sha256 is not None]
     begin("verifying", index.n_samples, first="starting to verify")
     found = dict[str, tuple[str, ...]]()
@@ -157,6 +160,12 @@ def verify_shards(
         len(index.skipped),
         quality,
     )
+
+
+def made_again(problems: Iterable[str]) -> bool:
+    """Whether `repair_shards` makes a file of these problems again: one that is missing, or not what it was."""
+    texts = (" is not the one in the index", " bytes, expected ")
+    return any(problem.endswith(": missing") or any(text in problem for text in texts) for problem in problems)
 
 
 def _check_index(folder: Path, index: Index) -> list[str]:
@@ -192,6 +201,24 @@ def _check_names(folder: Path, index: Index) -> list[str]:
     return problems
 
 
+def _check_skipped(folder: Path, index: Index) -> list[str]:
+    """Skipped samples that the index lists twice, or in a shard that it does not list, or that are stored after all."""
+    problems = []
+    listed = {entry.file for entry in index.shards}
+    if strays := [skip for skip in index.skipped if skip.shard not in listed]:
+        problems.append(f"{brief(strays[0].name)} of {brief(strays[0].shard)}, a shard that it does not list")
+    counts = Counter((skip.shard, skip.name) for skip in index.skipped)
+    if twice := [name for (_, name), n in counts.items() if n > 1]:
+        problems.append(f"{brief(twice[0])} twice")
+    # augmented builds skip samples, and store copies, which are named otherwise
+    of_stored = "augmentation" not in index.config or "augmented_from" in index.config
+    names = {skip.name for skip in index.skipped} if of_stored else set()
+    there = (name for entry in index.shards for name in entry.sample_names or ()) if names else ()
+    if (stored := next((name for name in there if name in names), None)) is not None:
+        problems.append(f"{brief(stored)}, which is one of its samples")
+    return [f"{folder / DATASET_INDEX}: lists as skipped {what}; make the data set again" for what in problems]
+
+
 def _check_constants(folder: Path, index: Index) -> list[str]:
     path = folder / CONSTANTS
     if not path.exists():
@@ -201,10 +228,13 @@ def _check_constants(folder: Path, index: Index) -> list[str]:
     if path.stat().st_size > max_bytes() or sha256_file(path) != index.constants_sha256:
         return [f"{path}: its SHA-256 is not the one in the index; damaged or changed"]
     try:
-        read_constants(folder, DatasetConfig.of_index(index, folder).build.uv_size)
+        config = DatasetConfig.of_index(index, folder)
+        constants = read_constants(folder, config.build.uv_size)
     except DatasetError as error:
         check_machine(error)
         return [str(error)]
+    if hash_of_weights(constants) != config.weight_mask_sha256:
+        return [f"{path}: its weight_mask is not the one whose SHA-256 {DATASET_INDEX} states"]
     return []
 
 

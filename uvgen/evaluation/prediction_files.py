@@ -38,10 +38,8 @@ def array_of_faces(path: Path, n: int) -> NDArray[Any]:
 
 def suffixes_of_predict(folder: Path, has_maps: bool) -> tuple[str, ...]:
     """The one kind of file to compare of those that `uvgen predict` writes for each face."""
-    there = {path.suffix for path in folder.rglob("*.*")}
-    wanted = (".npy", ".txt") if has_maps else (".txt",)
-    for suffix in wanted:
-        if suffix in there:
+    for suffix in (".npy", ".txt") if has_maps else (".txt",):
+        if _files(folder, (suffix,)):
             return (suffix,)
     raise DatasetError(f"{folder}: no landmarks, expected what `uvgen predict --write landmarks` writes")
 

@@ -7,7 +7,8 @@ A row is an image, by its path from the list's folder, and its parameters:
   the model has;
 - or ``parameters``: the path of a ``.mat`` with 300W-LP's keys, or of a ``.npy`` with one of `VECTORS`.
 
-In JSON, the rows are objects in a list, and several numbers are a list of them.
+In JSON, the rows are objects in a list, and several numbers are a list of them. A row that gives the same parameters
+twice is refused: one of them would be taken, whichever the author meant.
 """
 
 import math
@@ -53,11 +54,15 @@ _MOST_BYTES = 1 << 20  # of a .npy
 
 @dataclass(frozen=True, slots=True)
 class ListedRow:
-    """A row: the image and the file of parameters as they are written, and what is wrong with the row."""
+    """A row: the image and the file of parameters as they are written, and what is wrong with the row.
+
+    `twice` says what is wrong if the file of parameters is there.
+    """
 
     image: str
     file: str
     problem: str = ""
+    twice: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,7 +91,7 @@ class ParameterList:
                 f"{where}: is of {brief(self.rows[row].image)} now, expected {image}; the list was changed, run the "
                 "command again"
             )
-        values = self._values(row)
+        values = _with_numbered(where, self._values(row))
         for names in (("pose", *POSE), _SHAPES, _EXPRESSIONS):
             given = [name for name in names if name in values]
             if len(given) > 1 and (given[0] == "pose" or names != ("pose", *POSE)):
@@ -139,29 +144,65 @@ def _of_csv(path: Path, text: str) -> tuple[tuple[ListedRow, ...], Callable[[int
             return ListedRow("", "")
         if len(row) != len(head):
             return ListedRow("", "", f"{count(len(row), 'cell')}, expected {len(head)}")
-        return ListedRow(row[place[0]].strip(), row[head.index("parameters")].strip() if "parameters" in head else "")
+        file = row[head.index("parameters")].strip() if "parameters" in head else ""
+        return ListedRow(row[place[0]].strip(), file, twice=_twice(file, dict(zip(head, row, strict=True))))
 
     rows, cells_of = scan_csv(path, text, _WHAT, listed)
     if not rows:
         _head(path, [])
 
     def values(row: int) -> Mapping[str, Any]:
-        cells = dict(zip(head, cells_of(1 + row), strict=False))
-        found: dict[str, Any] = {name: cell for name, cell in cells.items() if name in _KNOWN and cell.strip()}
-        numbered: dict[str, dict[int, str]] = {}
-        for name, cell in cells.items():
-            if column := _COLUMN.fullmatch(name):
-                numbered.setdefault(column[1], {})[int(column[2])] = cell
-        for name, by_number in numbered.items():
-            order = sorted(by_number)
-            if order != list(range(order[0], order[0] + len(order))) or order[0] > 1:
-                raise SampleError(
-                    f"{path}: columns {name}_… are not numbered one by one, expected each from 0 or 1 up to the last"
-                )
-            found[name] = [by_number[k] for k in order]
-        return found
+        return dict(zip(head, cells_of(1 + row), strict=False))
 
     return tuple(rows[1:]), values
+
+
+def _is_given(value: Any) -> bool:
+    """Whether a cell or a field says something."""
+    return value is not None and value != [] and not (isinstance(value, str) and not value.strip())
+
+
+def _with_numbered(where: str, cells: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row gives, by name; of columns numbered one by one, their values as one list.
+
+    SampleError if they are not numbered so, or the same parameters are in a column of their own too.
+    """
+    found = {name: cell for name, cell in cells.items() if name in _KNOWN and _is_given(cell)}
+    numbered: dict[str, dict[int, Any]] = {}
+    for name, cell in cells.items():
+        if column := _COLUMN.fullmatch(name):
+            of_name = numbered.setdefault(column[1], {})
+            if of_name.setdefault(int(column[2]), cell) is not cell:  # shape_0 and shape_00 in JSON
+                raise SampleError(f"{where}: {column[1]}_{int(column[2])} is there twice, expected it once")
+    for name, by_number in numbered.items():
+        order = sorted(by_number)
+        if order != list(range(order[0], order[0] + len(order))) or order[0] > 1:
+            raise SampleError(
+                f"{where}: columns {name}_… are not numbered one by one, expected each from 0 or 1 up to the last"
+            )
+        if any(map(_is_given, by_number.values())):
+            if name in found:
+                raise SampleError(f"{where}: {name} and {name}_{order[0]} are given, expected one of them")
+            found[name] = [by_number[k] for k in order]
+    return found
+
+
+def _twice(file: str, cells: Mapping[str, Any]) -> str:
+    """What is wrong with a row that names a file of parameters and has a pose, a shape or an expression too.
+
+    Single angles do not count, nor does ``id``: tables have them to sort and to count by.
+    """
+    given = [name for name, cell in cells.items() if _is_given(cell)] if file else []
+    vectors = [name for name in given if name in ("pose", "shape", *_EXPRESSIONS) or _is_numbered(name)]
+    if not vectors and set(POSE) <= set(given):
+        vectors = [POSE[0]]
+    return f"parameters and {brief(vectors[0])[:40]} are given, expected one of them" if vectors else ""
+
+
+def _is_numbered(name: str) -> bool:
+    """Whether a column holds one of the parameters of a shape or an expression."""
+    column = _COLUMN.fullmatch(name)
+    return column is not None and column[1] != "id"
 
 
 def _image_place(path: Path, head: list[str]) -> int:
@@ -211,7 +252,7 @@ def _of_json(path: Path, text: str) -> tuple[tuple[ListedRow, ...], Callable[[in
         problem = ambiguous if texts else "image or parameters is not text"
         if alike:
             problem = f"{brief(alike[0])[:40]} is there twice, in capitals and not, expected it once"
-        rows.append(ListedRow(image, file) if not problem else ListedRow("", "", problem))
+        rows.append(ListedRow(image, file, twice=_twice(file, entry)) if not problem else ListedRow("", "", problem))
     return tuple(rows), entries.__getitem__
 
 
@@ -260,6 +301,8 @@ def place_of(row: ListedRow, path: Path) -> tuple[str, str, Path | None, Path | 
         problem = problem or f"image {brief(row.image)} is not there"
     if file is not None and file.suffix.lower() not in (".mat", ".npy"):
         problem = problem or f"parameters {brief(row.file)}, expected a .mat or .npy"
+    if row.twice and file is not None and os.path.isfile(file):  # noqa: PTH113
+        problem = problem or row.twice
     plain = PurePosixPath(os.path.normpath(row.image.replace("\\", "/")))
     parts = [part for part in plain.parts if part not in ("..", "/")]
     subset = printable(parts[-2]) if len(parts) > 1 else printable(path.stem)

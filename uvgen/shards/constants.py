@@ -1,5 +1,6 @@
 """`constants.npz`: arrays that are the same for all samples of a data set, such as the weight mask."""
 
+import hashlib
 import io
 import math
 import os
@@ -27,6 +28,9 @@ _LAYOUTS: dict[str, tuple[str, tuple[int | None, ...]]] = {  # None: texels alon
     "landmark_weights": ("float32", (68, 4)),
 }
 
+_CORNERS = 3  # of a triangle
+_LARGEST_WEIGHT = 1e3  # of a texel; those of a face are below 4
+_SUM_TOLERANCE = 1e-3  # float32's rounding of four such weights
 _MAX_BYTES = 256 << 20  # of all arrays: twice those of maps of 4096 texels
 
 
@@ -43,6 +47,11 @@ def constants_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     stream = io.BytesIO()
     np.savez(stream, **values)
     return stream.getvalue()
+
+
+def hash_of_weights(constants: Mapping[str, NDArray[Any]]) -> str:
+    """Of the weight mask among a data set's constants, as `dataset.json` has it."""
+    return hashlib.sha256(constants["weight_mask"].tobytes()).hexdigest()
 
 
 def read_constants(folder: str | os.PathLike[str], size: int) -> dict[str, NDArray[Any]]:
@@ -82,8 +91,15 @@ def _check_values(arrays: Mapping[str, NDArray[Any]], size: int) -> None:
             raise ValueError(f"{name} holds NaN or infinity")
     if arrays["weight_mask"].min(initial=0) < 0:
         raise ValueError("weight_mask holds negative values")
+    weights = arrays["landmark_weights"].astype(np.float64)
+    if np.abs(weights).max() > _LARGEST_WEIGHT or np.abs(weights.sum(axis=1) - 1).max() > _SUM_TOLERANCE:
+        raise ValueError("landmark_weights holds weights that do not sum to 1")
     if not arrays["coverage"].any():
         raise ValueError("coverage is empty, expected texels that lie on the mesh")
+    rows = arrays["coverage"].astype(np.uint8)
+    rows = rows[:-1] + rows[1:]
+    if (rows[:, :-1] + rows[:, 1:]).max(initial=0) < _CORNERS:
+        raise ValueError("coverage holds no triangle: three texels of a square of four")
 
 
 def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, texels: int) -> NDArray[Any]:
