@@ -172,6 +172,15 @@ def test_dlib_with_wrong_weights_names_them(fake: Fake, tmp_path: Path) -> None:
         open_detector("dlib", tmp_path / "five.dat")(IMAGE)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes")
+def test_weights_that_are_no_file_are_called_what_they_are(fake: Fake, tmp_path: Path) -> None:
+    fake("dlib", **dlib_that_finds(lambda image, up: []))
+    os.mkfifo(tmp_path / "pipe.dat")
+    for name, what in (("pipe.dat", "a named pipe"), (".", "a folder"), ("none.dat", "not there")):
+        with pytest.raises(InputError, match=rf": {what}, expected dlib's shape_predictor_68"):
+            open_detector("dlib", tmp_path / name)
+
+
 def test_face_alignment_gives_scored_points_and_boxes(fake: Fake) -> None:
     boxes = [[1, 2, 9, 12, 0.9]] * 2
     answers = iter([([FACE[:68] / 2, FACE[:68]], [np.full((68, 1), 1.2), np.full(68, 0.5)], boxes), None])

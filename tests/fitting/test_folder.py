@@ -602,3 +602,12 @@ def test_the_summary_says_of_how_many_faces_a_detector_found_the_landmarks(capsy
     result.faces = faces[1:]
     _summarize(Path("out"), result)
     assert capsys.readouterr().out.startswith("out: 2 faces, landmarks by dlib, 0 skipped")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes")
+def test_pipe_in_place_of_photographs_or_a_video_is_called_so(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "clip.mp4")
+    with pytest.raises(DatasetError, match=r"clip\.mp4: a named pipe, expected a folder of photographs"):
+        fit_photographs(tmp_path / "clip.mp4", tmp_path / "out")
+    with pytest.raises(DatasetError, match=r"clip\.mp4: a named pipe, expected a video, or a folder of frames"):
+        fit_video(tmp_path / "clip.mp4", tmp_path / "out")

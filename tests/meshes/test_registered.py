@@ -129,6 +129,17 @@ def test_read_glb_moves_vertices_as_its_nodes_say(tmp_path: Path) -> None:
     np.testing.assert_allclose(read_registered(edited(tmp_path / "a.glb", change), TOPOLOGY), expected, atol=1e-12)
 
 
+@pytest.mark.filterwarnings("error")
+def test_read_glb_of_huge_scales_warns_of_nothing_beside_the_error(tmp_path: Path) -> None:
+    def change(content: Any) -> None:
+        content["nodes"][0]["scale"] = [1e300] * 3
+        content["nodes"].append({"children": [0], "scale": [1e300] * 3})
+        content["scenes"][0]["nodes"] = [1]
+
+    with pytest.raises(MeshFileError, match=r"a\.glb: vertex 0 is NaN, infinite or too large"):
+        read_registered(edited(tmp_path / "a.glb", change), TOPOLOGY)
+
+
 def test_read_glb_takes_short_indices_and_strides(tmp_path: Path) -> None:
     points = np.zeros((5, 5), "<f4")
     points[:, :3] = VERTICES

@@ -296,6 +296,7 @@ def test_read_reconstruction_takes_cameras_by_the_images_names(tmp_path: Path) -
     ("cameras", "images", "message"),
     [
         ("1 PINHOLE 100\n", "", "cameras.txt: line 1 is '1 PINHOLE 100'"),
+        ("junk\n", "", r"cameras.txt: line 1 is 'junk' \(1 word\), expected CAMERA_ID MODEL"),
         ("1 PINHOLE 100 80 1_0 1 1 1\n", "", "cameras.txt: line 1"),
         (EXAMPLE, "1 1 0 0 0 0 0 0 1\n", r"images.txt: line 1 is .* \(9 words\), expected IMAGE_ID QW"),
         (EXAMPLE, "1 1 0 0 0 0 nan 0 1 a.jpg\n", "images.txt: line 1"),

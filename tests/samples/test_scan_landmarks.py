@@ -1,6 +1,7 @@
 """`uvgen.samples.scan_landmarks`: 68 landmarks in three dimensions, from files."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,9 @@ def picked(points: np.ndarray, *, named: bool) -> str:
         if not (named and np.isnan(x))
     ]
     return f"<!DOCTYPE PickedPoints>\n<PickedPoints>{''.join(rows)}</PickedPoints>"
+
+
+SWAPPED = re.sub(r'name="(\d+)"', lambda found: f'name="{67 - int(found[1])}"', picked(np.ones((68, 3)), named=False))
 
 
 def write_all(folder: Path) -> None:
@@ -67,6 +71,7 @@ def test_landmark_files_are_found_beside_scans_and_in_a_folder(tmp_path: Path) -
         ("a.pp", "<a", "not readable as picked points"),
         ("a.pp", "<!ENTITY a>", "document type or entities"),
         ("a.pp", '<p><point x="1" y="2" z="3" name="nose"/></p>', "1 point, expected 68 in order"),
+        ("a.pp", SWAPPED, "points named 0 to 67 in another order, expected the order of their names"),
         ("a.npy", "no", "damaged"),
         ("a.csv", "", r"a name that ends in \.csv"),
         ("none.txt", None, "cannot be read"),

@@ -223,7 +223,8 @@ def _only_mesh(content: dict[str, Any]) -> tuple[int, NDArray[np.float64]]:
         visited += 1
         node = _item(content, "nodes", number)
         _check_node(content, node)
-        matrix = above @ _node_matrix(node)
+        with np.errstate(all="ignore"):  # vertices that are not finite are refused later
+            matrix = above @ _node_matrix(node)
         if "mesh" in node:
             found.append((node["mesh"], matrix))
         waiting += [(child, matrix) for child in node.get("children", [])]

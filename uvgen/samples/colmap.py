@@ -112,11 +112,13 @@ def _lenses(path: Path) -> dict[str, Lens | str]:
             continue
         name, *words = line.split()
         try:
+            if not words:
+                raise ValueError("1 word")
             model = words[0]
             values = _numbers(words[1:])
             if len(values) < 3 or not all(1 <= side <= 1 << 20 and side == int(side) for side in values[:2]):
                 raise ValueError("no size")
-        except (ValueError, IndexError) as error:
+        except ValueError as error:
             shown = brief(line)[:60]
             raise DatasetError(
                 f"{path}: line {number} is {shown!r} ({brief(error)}), expected CAMERA_ID MODEL WIDTH HEIGHT PARAMS[]"

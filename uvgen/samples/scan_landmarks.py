@@ -31,6 +31,7 @@ MARK = ".landmarks"
 _MOST_BYTES = 1 << 24
 _FARTHEST = 1e12
 _EXPECTED = "68 landmarks of x, y and z"
+_NUMBERS = [str(k) for k in range(68)]
 
 
 def landmark_file(scan: Path, folder: Path | None = None) -> Path | None:
@@ -151,8 +152,12 @@ def _picked(path: Path) -> NDArray[np.float64]:
     names = [point.get("name", "") for point in found]
     points = np.full((68, 3), np.nan)
     if len(rows) == 68:
+        if names != _NUMBERS and set(names) == set(_NUMBERS):
+            raise InputError(
+                f"{path}: points named 0 to 67 in another order, expected them in the order of their names"
+            )
         points[:] = rows
-    elif len(set(names)) == len(names) and set(names) <= set(map(str, range(68))):
+    elif len(set(names)) == len(names) and set(names) <= set(_NUMBERS):
         for name, row in zip(names, rows, strict=True):
             points[int(name)] = row
     else:

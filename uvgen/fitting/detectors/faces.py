@@ -17,6 +17,7 @@ from uvgen.checks import check_bytes
 from uvgen.errors import DependencyError, InputError
 from uvgen.samples.landmark_schemes import FaceLandmarks
 from uvgen.storage.names import brief
+from uvgen.storage.reading import irregular
 
 _ROOM = 0.5  # of the longer side, added on each side of an image in which no face was found
 
@@ -61,7 +62,7 @@ def native_log_without(pattern: bytes) -> Iterator[None]:
 def weights_file(path: Path, what: str) -> str:
     """The path of a file with weights; InputError if it is none."""
     if not path.is_file():
-        found = "a folder" if path.is_dir() else "not there"
+        found = (irregular(path.stat().st_mode) if path.exists() else None) or "not there"
         raise InputError(f"{path}: {found}, expected {what}")
     return str(path)
 
