@@ -56,8 +56,7 @@ def _targets() -> Iterable[str]:
 @click.command("build", cls=GroupedCommand)
 @option("--data", type=PATH_OR_URL, group=_INPUT,
         help="300W-LP folder (AFW, HELEN, IBUG, LFPW in it), a flat folder like AFLW2000-3D, or a CSV or JSON list of "
-             "images and parameters. "
-             "Without --data and --model: the built-in sample set and model.")  # fmt: skip
+             "images and parameters. Without --data and --model: the built-in sample set and model.")  # fmt: skip
 @option("--maps-from", type=ANY_PATH, metavar="DIR", group=_INPUT,
         help="Folder of crops and .npy position maps that face3d, PRNet_PyTorch or reshow's program wrote; --data then "
              "names the images with .mat that they were made of, to find --maps-scale and --convention.")  # fmt: skip

@@ -216,6 +216,16 @@ def test_predictions_for_a_set_without_samples_are_refused(shards: Path, tmp_pat
         render_predictions(begun(shards, tmp_path / "begun"), tmp_path, tmp_path / "sheet.png")
 
 
+def test_predictions_for_a_set_without_maps_ask_for_the_model(model_path: Path, tmp_path: Path) -> None:
+    have(write_tree(tmp_path / "300W_LP", 1), model_path, tmp_path / "lean", dataclasses.replace(SMALL, maps="none"))
+    name = open_shards(tmp_path / "lean").names[0]
+    path = tmp_path / "predicted" / f"{name}.npy"
+    path.parent.mkdir(parents=True)
+    np.save(path, np.zeros((48, 48, 3), np.float32))
+    with pytest.raises(DatasetError, match="lean: stores no maps, expected maps or a model; give the model"):
+        render_predictions(tmp_path / "lean", tmp_path / "predicted", tmp_path / "sheet.png")
+
+
 def test_contact_sheet_of_a_map_with_nan_names_the_sample(shards: Path) -> None:
     broken = changed(shards, lambda sample: {"posmap": sample["posmap"] * np.nan})
     with pytest.raises(DatasetError, match=r"_1_0: its map holds NaN"):

@@ -223,9 +223,8 @@ CHECKS = {
     ),
     "UV215": Check(
         NOTE, "turned versions have one annotation in common",
-        "In some copies of 300W-LP all turned versions of a photograph hold the landmarks of one of them. "
-        "They are left "
-        "out where labels are compared with annotations; the labels themselves are not affected.",
+        "In some copies of 300W-LP all turned versions of a photograph hold the landmarks of one of them. They are "
+        "left out where labels are compared with annotations; the labels themselves are not affected.",
         "Nothing is needed.",
     ),
     "UV301": Check(
@@ -275,9 +274,8 @@ CHECKS = {
     ),
     "UV309": Check(
         NOTE, "turned versions have one annotation in common",
-        "In some copies of 300W-LP all turned versions of a photograph hold the landmarks of one of them. "
-        "They are left "
-        "out where labels are compared with annotations.",
+        "In some copies of 300W-LP all turned versions of a photograph hold the landmarks of one of them. They are "
+        "left out where labels are compared with annotations.",
         "Nothing is needed.",
     ),
     "UV310": Check(

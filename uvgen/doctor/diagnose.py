@@ -9,6 +9,7 @@ from uvgen.checks import check_optional_paths
 from uvgen.described import described
 from uvgen.doctor.checks import CHECKS, ERROR, NOTE, WARNING, Finding
 from uvgen.doctor.machine import examine_machine
+from uvgen.errors import InputError
 from uvgen.storage.folders import DATA_SET as A_DATA_SET
 from uvgen.storage.folders import DATASET_INDEX, MODELS, OTHER, REMAINS, SHARD_NAME, folder_kind
 from uvgen.wording import count
@@ -116,7 +117,6 @@ def diagnose(
         If that model cannot be read.
     """
     check_optional_paths(path=path, model=model)
-    from uvgen.errors import InputError
     from uvgen.models.load import BUILTIN, load_model
     from uvgen.samples.parameter_list import is_list
 

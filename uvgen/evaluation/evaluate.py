@@ -20,7 +20,7 @@ from uvgen.evaluation.predictions import Predictions, Reading
 from uvgen.evaluation.protocols import PROTOCOLS
 from uvgen.evaluation.scores import POINTS_21, SCORES, Score
 from uvgen.evaluation.summary import DRAWS
-from uvgen.evaluation.truth import AFLW21, ShardTruth, TrueFace, face_or_problem, open_truth
+from uvgen.evaluation.truth import AFLW21, TrueFace, face_or_problem, open_truth
 from uvgen.maps.mask_files import read_weights
 from uvgen.models.load import as_model
 from uvgen.progress import advance, begin
@@ -254,22 +254,6 @@ def evaluate_predictions(
         not_finite, tuple(found.unexpected), tuple(doubts), job.landmarks,
         {name: tuple(names) for name, names in job.partial.items()}, job.visible,
     )  # fmt: skip
-
-
-def as_predictions(
-    predictions: str | os.PathLike[str],
-    shards: str | os.PathLike[str],
-    *,
-    model: "MorphableModel",
-    reading: Reading | None = None,
-    split: str | None = None,
-    untrusted: bool = False,
-) -> tuple[ShardTruth, Predictions]:
-    """Predictions and the shards that they are for; InputError if the latter are something else."""
-    truth = open_truth(shards, model=model, split=split, untrusted=untrusted)
-    if not isinstance(truth, ShardTruth):
-        raise InputError(f"{shards}: not a data set of shards, expected one, which says where crops lie")
-    return truth, Predictions(predictions, truth, reading, model=model, untrusted=untrusted)
 
 
 class _Comparison:

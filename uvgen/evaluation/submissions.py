@@ -19,10 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError, UvgenError
-from uvgen.evaluation.evaluate import as_predictions
 from uvgen.evaluation.predictions import Predictions, Reading
 from uvgen.evaluation.shape_scores import SEVEN
-from uvgen.evaluation.truth import ShardTruth
+from uvgen.evaluation.truth import ShardTruth, open_truth
 from uvgen.geometry import similarity_scale
 from uvgen.maps.atlas import build_atlas, texel_coordinates
 from uvgen.meshes.files import write_obj
@@ -106,7 +105,7 @@ def write_dad3dheads(
     they serve the Chamfer distance, while Z_n compares FLAME's 5023 vertices and means nothing of others.
     """
     model = as_model(model)
-    truth, found = as_predictions(predictions, shards, model=model, reading=reading, split=split, untrusted=untrusted)
+    truth, found = _opened(predictions, shards, model, reading, split, untrusted)
     mask = _mask_of(truth)
     mean = build_atlas(model, len(mask)).interpolate(model.mean.astype(np.float32))[mask].astype(np.float64)
     content: dict[str, Any] = {}
@@ -170,7 +169,7 @@ def write_realy(
         If the key points are no such file, or the template is no mesh of the model.
     """
     model = as_model(model)
-    truth, found = as_predictions(predictions, shards, model=model, reading=reading, split=split, untrusted=untrusted)
+    truth, found = _opened(predictions, shards, model, reading, split, untrusted)
     coverage = truth.reader.constants["coverage"]
     uv = keypoint_uv(model, template, keypoints)
     left, names = list(found.missing), dict[str, Any]()
@@ -262,6 +261,21 @@ def _upright(
     """A map's mesh with y up; its triangles are turned, so that their outside stays out."""
     vertices, triangles, uv = mesh_from_map(position_map, coverage)
     return vertices * np.array([1, -1, 1], np.float32), np.ascontiguousarray(triangles[:, ::-1]), uv
+
+
+def _opened(
+    predictions: str | os.PathLike[str],
+    shards: str | os.PathLike[str],
+    model: MorphableModel,
+    reading: Reading | None,
+    split: str | None,
+    untrusted: bool,
+) -> tuple[ShardTruth, Predictions]:
+    """The shards that predictions are for, and these; InputError if the former are something else."""
+    truth = open_truth(shards, model=model, split=split, untrusted=untrusted)
+    if not isinstance(truth, ShardTruth):
+        raise InputError(f"{shards}: not a data set of shards, expected one, which says where crops lie")
+    return truth, Predictions(predictions, truth, reading, model=model, untrusted=untrusted)
 
 
 def _mask_of(truth: ShardTruth) -> NDArray[np.bool_]:

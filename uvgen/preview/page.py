@@ -29,7 +29,7 @@ from uvgen.preview.captions import column_titles, covered, header_of, landmarks_
 from uvgen.preview.drawing import EMPTY
 from uvgen.preview.layout import THUMB, compose, yaw_histogram
 from uvgen.preview.panels import coverage_panel, mask_panel, texture
-from uvgen.preview.problems import model_problems
+from uvgen.preview.problems import check_has_pictures, model_problems
 from uvgen.preview.sample_view import SampleView
 from uvgen.preview.selection import numbers_of, spread
 from uvgen.preview.target_panels import target_panels
@@ -225,10 +225,7 @@ def contact_sheet(
     number_in(len(names), "names", 0, MOST, "samples")
     if every is not None:
         number_in(every, "every", 1, unit="texels", whole=True)
-    if not len(reader):
-        raise DatasetError(f"{reader.folder}: holds no sample to show, expected one or more")
-    if "image" not in reader.fields:
-        raise DatasetError(f"{reader.folder}: has no images to show, expected a set with images")
+    check_has_pictures(reader)
     if "posmap" not in reader[0]:
         raise DatasetError(
             f"{reader.folder}: stores no maps, expected maps or a model; open it with the model that it was built with"

@@ -24,6 +24,7 @@ from uvgen.normalization import Normalization, check_scale
 from uvgen.preview.layout import Header, Row, compose
 from uvgen.preview.page import MOST, PreviewResult
 from uvgen.preview.panels import dense_panel, landmark_panel, map_panel
+from uvgen.preview.problems import check_has_pictures
 from uvgen.preview.sample_view import SampleView
 from uvgen.preview.selection import numbers_of, spread
 from uvgen.progress import begin
@@ -162,8 +163,11 @@ def render_predictions(
         begin("reading the model")
         opened = own_model(reader.config) if model is None else as_model(model, untrusted=untrusted)
         reader = reader if opened is None else open_shards(shards, opened, untrusted=untrusted)
-    if not len(reader):
-        raise DatasetError(f"{reader.folder}: holds no sample to show, expected one or more")
+    check_has_pictures(reader)
+    if "posmap" not in reader.fields and "posmap" not in reader.made:
+        raise DatasetError(
+            f"{reader.folder}: stores no maps, expected maps or a model; give the model that it was built with"
+        )
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder, expected predicted maps, NAME.npy")
     all_names = reader.names

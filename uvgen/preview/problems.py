@@ -1,16 +1,25 @@
-"""What is certainly wrong with labels, as far as a program can tell."""
+"""What is certainly wrong with a set or its labels, as far as a program can tell."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.errors import DatasetError
 from uvgen.maps.landmarks import LandmarkWeights, read_landmarks
 from uvgen.models.morphable import MorphableModel
 from uvgen.preview.sample_view import SampleView
 from uvgen.shards.reader import ShardReader
 
 _MOVED = 0.01  # of the crop's width: stored landmarks and map differ by more only if one of them is wrong
+
+
+def check_has_pictures(reader: ShardReader) -> None:
+    """Raise DatasetError if a set holds no sample, or no images."""
+    if not len(reader):
+        raise DatasetError(f"{reader.folder}: holds no sample to show, expected one or more")
+    if "image" not in reader.fields:
+        raise DatasetError(f"{reader.folder}: has no images to show, expected a set with images")
 
 
 def label_problems(face: SampleView, landmarks: NDArray[np.floating[Any]], read: LandmarkWeights) -> list[str]:

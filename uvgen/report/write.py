@@ -24,6 +24,7 @@ from uvgen.jobs.run import results
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.preview.drawing import LEFT, LINES, MIDDLE, RIGHT, landmark_colors
+from uvgen.preview.problems import check_has_pictures
 from uvgen.progress import begin
 from uvgen.report.folder import check_report_folder, report_on_success
 from uvgen.report.javascript import packed, write_script
@@ -222,10 +223,7 @@ def _predictions_of(evaluation: EvaluationReport, table: SampleTable) -> dict[st
 
 
 def _check_set(reader: ShardReader, model: MorphableModel | None) -> None:
-    if not len(reader):
-        raise DatasetError(f"{reader.folder}: holds no sample to show, expected one or more")
-    if "image" not in reader.fields:
-        raise DatasetError(f"{reader.folder}: has no images to show, expected a set with images")
+    check_has_pictures(reader)
     if model is None and "posmap" not in reader.fields:
         raise DatasetError(
             f"{reader.folder}: stores no maps, expected maps or a model; give the model that it was built with"

@@ -314,7 +314,6 @@ def outside_image(landmarks: FaceLandmarks, shape: tuple[int, ...]) -> str:
     (left, top), (right, bottom) = marked.min(axis=0), marked.max(axis=0)
     return (
         f"{landmarks.source}: {len(marked) - inside.sum()} of {count(len(marked), 'landmark')} lie outside of the "
-        "image of "
-        f"{shape[1]}×{shape[0]} px (x {left:.6g} to {right:.6g}, y {top:.6g} to {bottom:.6g}), expected px with the "
-        "first pixel 0; are they another image's, or shares of its size?"
+        f"image of {shape[1]}×{shape[0]} px (x {left:.6g} to {right:.6g}, y {top:.6g} to {bottom:.6g}), expected px "
+        "with the first pixel 0; are they another image's, or shares of its size?"
     )

@@ -17,6 +17,7 @@ from uvgen.storage.cache import cache_folder
 from uvgen.storage.contents import empty, remove
 from uvgen.storage.drafts import draft_of, folder_on_success
 from uvgen.storage.files import replaced_on_success, sha256_file
+from uvgen.storage.folders import SYNTH_INDEX
 from uvgen.storage.locks import locked_file
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import read_file
@@ -91,8 +92,6 @@ def _wanted() -> set[str]:
 
 def _read_hashes(folder: Path) -> dict[str, str]:
     """What `_write_hashes` wrote; empty if that is damaged."""
-    from uvgen.storage.folders import SYNTH_INDEX
-
     try:
         hashes = parse_json(read_file(folder / SYNTH_INDEX).decode())["files_sha256"]
         return {name: str(digest) for name, digest in hashes.items()}
@@ -102,8 +101,6 @@ def _read_hashes(folder: Path) -> dict[str, str]:
 
 def _write_hashes(folder: Path) -> None:
     """Add the hash of each file to the folder's `synth.json`."""
-    from uvgen.storage.folders import SYNTH_INDEX
-
     content = json.loads((folder / SYNTH_INDEX).read_text(encoding="utf-8"))
     content["files_sha256"] = {name: sha256_file(folder / name) for name in sorted(_wanted())}
     with replaced_on_success(folder / SYNTH_INDEX) as temporary:

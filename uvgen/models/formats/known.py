@@ -11,9 +11,8 @@ from uvgen.storage.kinds import describe_file
 from uvgen.storage.matfile import variable_names
 
 _OWN = (
-    "a model of its own, which `uvgen model convert FILE` takes; the parameters of 300W-LP belong to the Basel "
-    "Face Model "
-    "of 2009"
+    "a model of its own, which `uvgen model convert FILE` takes; the parameters of 300W-LP belong to the Basel Face "
+    "Model of 2009"
 )
 TAKEN = "docs/models.md lists the files of models that are read"
 
