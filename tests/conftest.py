@@ -125,31 +125,29 @@ def one_builtin_model() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_toy_model(model_path: Path, own_cache: None) -> Iterator[None]:
-    """So does what reads the toy model's file: its grid, masks and landmarks take a third of a small build's time."""
-    read_model, before = load.read_model, file_state(model_path)
-    kept = read_model(model_path)
-
-    def read(path: Path, *, untrusted: bool = False) -> MorphableModel:
-        is_kept = path == model_path and not untrusted and file_state(path) == before
-        return kept if is_kept else read_model(path, untrusted=untrusted)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(load, "read_model", read)
-        yield
-
-
 @pytest.fixture(scope="session")
 def model() -> MorphableModel:
     return toy_model()
 
 
 @pytest.fixture(scope="session")
-def model_path(tmp_path_factory: pytest.TempPathFactory, model: MorphableModel) -> Path:
+def model_path(tmp_path_factory: pytest.TempPathFactory, model: MorphableModel) -> Iterator[Path]:
+    """The toy model's file. What reads it in this process gets the same object.
+
+    To find its grid, masks and landmarks anew would take a third of a small build's time.
+    """
     path = tmp_path_factory.mktemp("model") / "toy.h5"
     save_model(model, path)
-    return path
+    read_model, before = load.read_model, file_state(path)
+    kept = read_model(path)
+
+    def read(given: Path, *, untrusted: bool = False) -> MorphableModel:
+        is_kept = given == path and not untrusted and file_state(given) == before
+        return kept if is_kept else read_model(given, untrusted=untrusted)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(load, "read_model", read)
+        yield path
 
 
 @pytest.fixture

@@ -42,8 +42,10 @@ def test_pipe_takes_a_line_unless_it_is_full(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("verbose", "number", "status"),
-    [((), signal.SIGTERM, 143), (("--verbose",), signal.SIGINT, 130)],
-    ids=["a thread speaks", "each sample is a line"],
+    [
+        pytest.param((), signal.SIGTERM, 143, id="a thread speaks"),
+        pytest.param(("--verbose",), signal.SIGINT, 130, id="each sample is a line", marks=pytest.mark.long),
+    ],
 )
 def test_command_whose_output_nobody_reads_is_ended_by_a_signal(tmp_path, verbose, number, status) -> None:
     out = tmp_path / "out"

@@ -39,6 +39,7 @@ def test_build_on_dask_whose_worker_is_killed_has_the_bytes_of_a_local_one(
     assert same(out, local)
 
 
+@pytest.mark.long  # on a cluster of its own it is interrupted in CI; what goes on is the same for each backend
 def test_build_on_dask_that_is_interrupted_says_so_and_goes_on(dask: DaskCluster, local: Path, tmp_path: Path) -> None:
     out = tmp_path / "shards"
     arguments = (*BUILD, "--out", out, "--backend", "dask", "--address", dask.file)

@@ -81,7 +81,8 @@ def test_worker_with_another_model_under_the_path_is_named_before_any_work(
     assert not files(out)
 
 
-@pytest.mark.parametrize("n_bytes", [200, 100_000])  # the job does not fit; a shard does not
+# the job does not fit; a shard does not
+@pytest.mark.parametrize("n_bytes", [pytest.param(200, marks=pytest.mark.long), 100_000])
 def test_worker_whose_disk_is_full_says_so_and_leaves_nothing(
     n_bytes: int, local: Path, tmp_path: Path, uvgen: Any
 ) -> None:
