@@ -54,7 +54,8 @@ def _score_keys() -> Iterable[str]:
         help="Unit of the predicted values: px, size (the crop's size), prnet (1.1 times that), reshow (280/256 times "
              "that), unit (as in ShardDataset), or a number to multiply them by.")  # fmt: skip
 @option("--frame", type=click.Choice(["crop", "image"]), group=_COUNTED,
-        help="Frame of x and y.  [default: the truth's: crop for a data set, image for others]")  # fmt: skip
+        help="Frame of x and y.  [default: the truth's: crop for a data set, image for others; image for "
+             "what `uvgen predict` wrote]")  # fmt: skip
 @option("--convention", type=click.Choice(["exact", "face3d", "reshow", "matlab"]), group=_COUNTED,
         help="Pixel convention of the predictions.  [default: the truth's]")  # fmt: skip
 @option("--draws", type=click.IntRange(min=0), default=100, show_default=True, metavar="N", group=_WHAT,
