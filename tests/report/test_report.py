@@ -179,7 +179,7 @@ def test_report_verifies_as_it_is_told_to_run(shards: Path, tmp_path: Path, monk
 
 def test_report_overview_says_what_the_set_is(shards: Path, report: Path) -> None:
     text, config = text_of(report), open_shards(shards).config
-    assert "Sound. Checked: hashes, shapes and values" in text and "(`uvgen report --model`)" in text
+    assert "Sound. Checked: hashes, shapes and values" in text and "(<code>uvgen report --model</code>)" in text
     for part in (config.model_sha256, config.weight_mask_sha256, "label NME, median", "posmap_dtype", "IBUG_Flip"):
         assert part in text
     (about,) = script_arguments(report / "data/overview.js")
