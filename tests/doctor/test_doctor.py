@@ -108,7 +108,8 @@ def test_machine_with_a_fault_is_told_its_code(monkeypatch, tmp_path, code) -> N
 
 
 def test_memory_is_limited_by_the_shell_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resource.getrlimit", lambda what: (900 << 20 if what == resource.RLIMIT_AS else 4096,) * 2)
+    limits = {resource.RLIMIT_AS: 900 << 20}
+    monkeypatch.setattr("resource.getrlimit", lambda what: (limits.get(what, 4096),) * 2)
     facts, findings = examine_machine()
     assert facts["available_memory_bytes"] == 900 << 20
     assert [finding.text for finding in findings if finding.code == "UV109"] == ["0.9 GB (ulimit -v)"]
