@@ -27,7 +27,7 @@ CLUSTERS = distributed fsspec s3fs "moto[s3]" flask flask-cors
 SITE = zensical mkdocstrings-python
 RUN_TESTS = $(BIN)/python -m pytest --numprocesses auto --dist worksteal $(PYTEST) $(if $(ROOM),tests/$(ROOM))
 
-.PHONY: setup setup-all setup-trainers setup-detectors setup-clusters demo test test-slow test-ci test-lowest test-all coverage docs fuzz warm lint bench faults dist clean
+.PHONY: help setup setup-all setup-trainers setup-detectors setup-clusters demo test test-slow test-ci test-lowest test-all coverage docs fuzz warm lint bench faults dist clean
 
 setup: $(VENV)/.ready
 
@@ -51,6 +51,10 @@ setup-all:
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) --editable ".[dev]" $(TRAINERS) $(DETECTORS) $(CLUSTERS) $(SITE)
 	touch $(VENV)/.ready
+
+# What stands at the top of this file.
+help:
+	@sed -n '/^[^#]/q; s/^# \{0,1\}//; p' Makefile
 
 demo: setup
 	$(BIN)/uvgen build $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)") --subset "$(SUBSET)" --out "$(OUT)"

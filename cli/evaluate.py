@@ -53,7 +53,8 @@ def _score_keys() -> Iterable[str]:
 @option("--scale", type=SCALE, default="px", show_default=True, group=_COUNTED,
         help=f"Unit of the predicted values: px, {SCALE_HELP}")  # fmt: skip
 @option("--frame", type=click.Choice(["crop", "image"]), group=_COUNTED,
-        help="Frame of x and y.  [default: the truth's: crop for a data set, image for others]")  # fmt: skip
+        help="Frame of x and y.  [default: the truth's: crop for a data set, image for others; image for "
+             "what `uvgen predict` wrote]")  # fmt: skip
 @option("--convention", type=click.Choice(["exact", "face3d", "reshow", "matlab"]), group=_COUNTED,
         help="Pixel convention of the predictions.  [default: the truth's]")  # fmt: skip
 @option("--draws", type=click.IntRange(min=0), default=100, show_default=True, metavar="N", group=_WHAT,

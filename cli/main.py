@@ -19,6 +19,9 @@ from uvgen.errors import OutputError, SettingsError, UvgenError
 from uvgen.interrupts import exit_status, ignore_interrupts, interrupts_kept
 from uvgen.storage.names import printable
 
+if "_UVGEN_COMPLETE" in os.environ:
+    importlib.import_module("uvgen.cli.completion")
+
 _COMMANDS = {
     "augment": "Make augmented copies of a data set, labels included.",
     "build": "Make a data set of crops, position maps and parameters.",

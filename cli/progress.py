@@ -19,6 +19,7 @@ from uvgen.wording import count, shown_size
 
 _SECONDS_BETWEEN_LINES = 5.0
 _SECONDS_BETWEEN_LOOKS = _SECONDS_OF_A_PHASE = 0.5
+_FINISHING = ", finishing"
 _SLOW = 0.1  # samples per second: slower work is told in seconds per sample
 _PHASE = "{desc} {elapsed}"
 _COUNTED = "{desc} {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} samples, {elapsed}{postfix}"
@@ -133,13 +134,15 @@ class Progress:
             self._say(f"{self._first}{of if self._first == self._what else ''} ...")
         elif self._done and now - self._spoke >= _SECONDS_BETWEEN_LINES:
             of = "" if self._total is None else f" of {self._total}"
-            so_far = self._rate() or f", {_clock(now - self._began)}"  # without a rate, the same line again otherwise
+            so_far = self._rate()
+            if so_far in ("", _FINISHING):  # the same line again otherwise
+                so_far += f", {_clock(now - self._began)}"
             self._say(f"{self._what}: {self._done}{of}{so_far}")
 
     def _rate(self) -> str:
         """Samples per second since each worker has done its first, so that the start-up does not count."""
         if self._total is not None and self._done >= self._total:
-            return ", finishing"  # what is left to do is not counted: "0:00 left" would be wrong
+            return _FINISHING  # what is left to do is not counted: "0:00 left" would be wrong
         if self._counted is None:
             return ""
         since, first = self._counted

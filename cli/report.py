@@ -49,8 +49,8 @@ _SHOWN, _PREDICTED, _OUTPUT = "What is shown", "Predictions", "What comes out"
         help="Predictions, as for `uvgen evaluate`: drawn on the crops, the worst first.")  # fmt: skip
 @option("--scale", type=SCALE, default="px", show_default=True, group=_PREDICTED,
         help="Unit of their values, as for `uvgen evaluate`.")  # fmt: skip
-@option("--frame", type=click.Choice(["crop", "image"]), default="crop", show_default=True, group=_PREDICTED,
-        help="Frame of their x and y.")  # fmt: skip
+@option("--frame", type=click.Choice(["crop", "image"]), group=_PREDICTED,
+        help="Frame of their x and y.  [default: image for what `uvgen predict` wrote, crop for others]")  # fmt: skip
 @option("--convention", type=click.Choice(["exact", "face3d", "reshow", "matlab"]), group=_PREDICTED,
         help="Pixel convention of the predictions.  [default: the set's]")  # fmt: skip
 @workers_option
@@ -69,7 +69,7 @@ def command(
     verify: bool,
     predictions: Path | None,
     scale: str | float,
-    frame: str,
+    frame: str | None,
     convention: str | None,
     untrusted: bool,
     run: Run,

@@ -9,6 +9,9 @@ Needs PyTorch and its exporter: pip install torch onnx onnxscript. Your own netw
 """
 
 import argparse
+import logging
+import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("network.onnx"), help="file to write")
     parser.add_argument("--size", type=int, help="px of the crops; by default of those that it was trained on")
     options = parser.parse_args()
+    if missing := [package for package in ("onnx", "onnxscript") if find_spec(package) is None]:
+        parser.error(f"not installed: {', '.join(missing)}; pip install onnx onnxscript")
     net = network()
     try:
         net.load_state_dict(torch.load(options.network, map_location="cpu", weights_only=True))
@@ -45,7 +50,11 @@ def main() -> None:
         parser.error("the network was not trained with train_minimal.py: give the --size of its crops")
     images = torch.zeros(1, 3, size, size)
     names: dict[str, Any] = {"input_names": ["image"], "output_names": ["position_map"]}
-    torch.onnx.export(WholeMaps(net).eval(), (images,), options.out, dynamo=True, external_data=False, **names)
+    names |= {"dynamo": True, "external_data": False, "verbose": False}
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns that torchvision, which is not used, is missing
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of PyTorch to itself
+        torch.onnx.export(WholeMaps(net).eval(), (images,), options.out, **names)
     print(f"{options.out}: images (1, 3, {size}, {size}) of 0 to 1, maps in crop sizes (--scale size)")
 
 

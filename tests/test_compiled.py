@@ -16,6 +16,7 @@ from numba import njit
 from support.forks import Forks
 
 import uvgen
+from uvgen import compiled
 from uvgen.compiled import larger, smaller
 
 WITHOUT_CACHE = """
@@ -285,6 +286,23 @@ def test_compiling_is_said_once_at_a_prompt_and_not_in_scripts(tmp_path) -> None
     assert said("script") == ""
     assert said("prompt", "prompt").startswith("uvgen: compiling kernels, once; ")
     assert said("prompt", "prompt") == ""
+
+
+@pytest.mark.parametrize("room", ["fitting/__pycache__/kernels", "rasterize/__pycache__/surface_kernels"])
+def test_kernels_of_any_room_are_kept_kernels(room: str, tmp_path: Path, monkeypatch) -> None:
+    """Somebody who only fits photographs would read that kernels are compiled, once, in each run."""
+    (tmp_path / room).parent.mkdir(parents=True)
+    for where in ("NUMBA_CACHE_DIR", "beside the files"):
+        if where == "NUMBA_CACHE_DIR":
+            monkeypatch.setenv(where, str(tmp_path))
+        else:
+            monkeypatch.delenv("NUMBA_CACHE_DIR")
+            monkeypatch.setattr(compiled, "__file__", str(tmp_path / "compiled.py"))
+        kept = Path(f"{tmp_path / room}._add-18.py311.0123456789abcdef.nbc")
+        assert not compiled.are_cached()
+        kept.touch()
+        assert compiled.are_cached()
+        kept.unlink()
 
 
 def test_smaller_and_larger_are_min_and_max_as_numba_compiles_them() -> None:

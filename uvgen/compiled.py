@@ -107,10 +107,13 @@ smaller, larger = _chosen("<", min), _chosen(">", max)
 
 
 def are_cached() -> bool:
-    """Whether uvgen's kernels were compiled and kept by an earlier process, as far as files tell."""
+    """Whether uvgen's kernels were compiled and kept by an earlier process, as far as files tell.
+
+    Kernels of any room count, because no job needs those of all rooms.
+    """
     named = os.environ.get("NUMBA_CACHE_DIR")
-    folder = Path(named) if named else Path(__file__).parent / "maps"
-    return any(folder.rglob("kernels.*.nbc"))
+    kept = "*kernels.*.nbc"
+    return any(Path(named).rglob(kept) if named else Path(__file__).parent.glob(f"**/__pycache__/{kept}"))
 
 
 class _KernelFiles:

@@ -156,3 +156,19 @@ def test_completion_leaves_files_to_the_shell_and_knows_the_codes_of_doctor() ->
     assert completed("uvgen predict --write mesh,m") == ["plain,mesh,map"]
     assert completed("uvgen build --keep ") == ["plain,tex", "plain,illum", "plain,color"]
     assert completed("uvgen doctor --explain uv10")[:2] == ["plain,UV101", "plain,UV102"]
+
+
+def test_completion_in_fish_keeps_what_follows_a_comma(tmp_path: Path) -> None:
+    """As click's script does it, a word is cut at its first comma, and with it the names that a list begins with."""
+    program = "import sys; sys.argv[0] = 'uvgen'; from uvgen.cli.main import main; main(prog_name='uvgen')"
+    environment = {**os.environ, "_UVGEN_COMPLETE": "fish_source"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0 and 'string split --max 1 "," $completion' in done.stdout, done.stderr
+    if shutil.which("fish") is None:
+        pytest.skip("fish is not installed")
+    (tmp_path / "uvgen").write_text(f"#!{sys.executable}\n{program}\n", encoding="utf-8")
+    (tmp_path / "uvgen").chmod(0o755)
+    line = "uvgen predict --write mesh,m"
+    asked = f"set -x PATH {tmp_path} $PATH; _UVGEN_COMPLETE=fish_source uvgen | source; complete -C '{line}'"
+    done = subprocess.run(["fish", "--no-config", "-c", asked], capture_output=True, text=True)
+    assert done.stdout.split() == ["mesh,map"], done.stderr

@@ -151,7 +151,7 @@ def test_lines_name_a_phase_that_takes_long_and_count_with_a_rate_without_the_st
         display.advance(450)
         clock.now += 9
         display.look()
-        assert stream.getvalue().splitlines()[-1] == "building: 1000 of 1000, finishing"
+        assert stream.getvalue().splitlines()[-1] == "building: 1000 of 1000, finishing, 0:26"  # time that passes
         display.begin("registering", 9, "starting", "scan")
         display.advance(1)
         clock.now += 60

@@ -66,7 +66,8 @@ def test_split_with_wrong_options_says_what_is_expected(uvgen, shards, arguments
 def test_split_again_otherwise_names_the_option_that_replaces(uvgen, shards) -> None:
     uvgen("split", shards, "--fractions", "a=0.5,b=0.5")
     result = uvgen("split", shards, "--fractions", "a=0.7,b=0.3")
-    assert result.exit_code == 1 and "overwrite it (--out, --overwrite)" in result.stderr
+    expected = "choose another name or file, or overwrite it (--out, --overwrite)"
+    assert result.exit_code == 1 and expected in result.stderr
     assert uvgen("split", shards, "--fractions", "a=0.7,b=0.3", "--overwrite").exit_code == 0
 
 

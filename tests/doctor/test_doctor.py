@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -104,6 +105,14 @@ def test_machine_with_a_fault_is_told_its_code(monkeypatch, tmp_path, code) -> N
             f"numpy {np.__version__}, expected 99 or newer",
             "no-such-package is missing, expected 1 or newer",
         ]
+
+
+def test_memory_is_limited_by_the_shell_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = {resource.RLIMIT_AS: 900 << 20}
+    monkeypatch.setattr("resource.getrlimit", lambda what: (limits.get(what, 4096),) * 2)
+    facts, findings = examine_machine()
+    assert facts["available_memory_bytes"] == 900 << 20
+    assert [finding.text for finding in findings if finding.code == "UV109"] == ["0.9 GB (ulimit -v)"]
 
 
 def _no_folder() -> str:

@@ -224,8 +224,21 @@ def test_what_predict_wrote_is_read_as_maps_or_landmarks_of_the_photographs(shar
     assert mean(report, "nme_68_3d") < 1e-6 and report.complete and report.unexpected == ()
     for sample in open_shards(shards):
         np.save(folder / f"{sample['name']}.npy", crop_to_image(sample["posmap"], sample["image_to_crop"]))
-    # the maps count, though landmarks are there
+    # the maps count, though landmarks are there; the folder says that they are of photographs
     assert mean(evaluate_predictions(folder, shards, reading=Reading(frame="image"))) < 1e-6
+    assert mean(evaluate_predictions(folder, shards)) < 1e-6
+    (folder / "predict.json").write_text('{"crop": "auto"')  # damaged
+    assert mean(evaluate_predictions(folder, shards)) < 1e-6
+    assert mean(evaluate_predictions(folder, shards, reading=Reading(frame="crop"))) > 0.01
+
+
+def test_what_predict_wrote_of_whole_crops_is_read_as_px_of_the_crops(shards, tmp_path) -> None:
+    (tmp_path / "predict.json").write_text('{"crop": "whole"}')
+    for sample in open_shards(shards):
+        path = tmp_path / f"{sample['name']}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savetxt(path, sample["landmarks"], "%.17g")
+    assert mean(evaluate_predictions(tmp_path, shards), "nme_68_3d") < 1e-6
 
 
 @pytest.mark.parametrize("text", ["1 2 3\n4 5\n", "1_0 2 3\n" * 68, "1 2 3\n" * 67, ""])

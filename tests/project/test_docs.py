@@ -203,6 +203,15 @@ def test_documentation_read_from_start_to_end_runs_in_one_folder(
                     shutil.copy(downloads / "BFM_UV.mat", folder)
 
 
+def test_make_help_prints_what_there_is_to_make() -> None:
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+    done = subprocess.run(["make", "-C", str(ROOT), "help"], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0 and not done.stderr and "PYTHON" not in done.stdout
+    assert "`make demo` builds the built-in sample set" in done.stdout and "`make dist`" in done.stdout
+
+
 @pytest.mark.slow
 def test_make_demo_builds_and_draws(tmp_path: Path) -> None:
     if shutil.which("make") is None:

@@ -194,6 +194,16 @@ def test_example_is_short_enough_to_read() -> None:
     assert len(EXAMPLE.read_text(encoding="utf-8").splitlines()) < 180
 
 
+def test_export_without_the_exporter_says_what_to_install(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.syspath_prepend(EXAMPLE.parent)
+    program = runpy.run_path(str(EXAMPLE.with_name("export_onnx.py")))
+    monkeypatch.setitem(program["main"].__globals__, "find_spec", lambda package: None)
+    monkeypatch.setattr(sys, "argv", ["export_onnx.py", str(tmp_path / "network.pt")])
+    with pytest.raises(SystemExit, match="2"):
+        program["main"]()
+    assert capsys.readouterr().err.endswith("not installed: onnx, onnxscript; pip install onnx onnxscript\n")
+
+
 @pytest.mark.slow
 def test_exported_network_predicts_as_the_trained_one(run_here: Runner, tmp_path: Path, monkeypatch) -> None:
     """A network with the example's layers, not trained: `uvgen predict` opens its file, and gives what PyTorch does."""
@@ -208,6 +218,7 @@ def test_exported_network_predicts_as_the_trained_one(run_here: Runner, tmp_path
     program = EXAMPLE.with_name("export_onnx.py")
     done = run_here(program, tmp_path / "network.pt", "--out", tmp_path / "n.onnx")
     assert "maps in crop sizes (--scale size)" in done.stdout
+    assert (done.stdout.count("\n"), done.stderr) == (1, "")  # nothing of what PyTorch says to its developers
     network = Network(tmp_path / "n.onnx", uvgen.NetworkOptions(scale=1e3))  # before training, its maps are small
     assert (network.size, network.uv_size, network.layout) == (64, 64, "NCHW")
     crop = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)

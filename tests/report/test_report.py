@@ -179,7 +179,7 @@ def test_report_verifies_as_it_is_told_to_run(shards: Path, tmp_path: Path, monk
 
 def test_report_overview_says_what_the_set_is(shards: Path, report: Path) -> None:
     text, config = text_of(report), open_shards(shards).config
-    assert "Sound. Checked: hashes, shapes and values" in text and "takes the model" in text
+    assert "Sound. Checked: hashes, shapes and values" in text and "(<code>uvgen report --model</code>)" in text
     for part in (config.model_sha256, config.weight_mask_sha256, "label NME, median", "posmap_dtype", "IBUG_Flip"):
         assert part in text
     (about,) = script_arguments(report / "data/overview.js")
@@ -312,7 +312,7 @@ def test_report_without_verify_says_so(shards: Path, tmp_path: Path) -> None:
 
 def test_report_with_the_model_compares_labels_with_parameters(shards: Path, model_path: Path, tmp_path: Path) -> None:
     write_report(shards, tmp_path / "report", options=ReportOptions(worst=0), model=model_path)
-    assert "that labels are those of their parameters" in text_of(tmp_path / "report")
+    assert "that labels agree with their parameters" in text_of(tmp_path / "report")
 
 
 @pytest.mark.parametrize("change", [

@@ -143,7 +143,7 @@ def _write_splits(path: Path, splits: Iterable[Split], overwrite: bool) -> None:
         if old is not None and old.samples != split.samples and not overwrite:
             raise SettingsError(
                 f"{path}: has a split {split.name} of {count(len(old.samples), 'other sample')} already; choose "
-                "another name, or overwrite it"
+                "another name or file, or overwrite it"
             )
         there[split.name] = split
     content = {

@@ -102,10 +102,13 @@ def _cores() -> tuple[dict[str, Any], list[Finding]]:
 
 
 def _memory() -> tuple[dict[str, Any], list[Finding]]:
-    available = available_memory()
+    available, why = available_memory(), ""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and (available is None or limit < available):
+        available, why = limit, " (ulimit -v)"
     if available is None:
         return {}, []
-    little = [Finding("UV109", f"{available / 1e9:.1f} GB")] if available < _LEAST_MEMORY else []
+    little = [Finding("UV109", f"{available / 1e9:.1f} GB{why}")] if available < _LEAST_MEMORY else []
     return {"available_memory_bytes": available}, little
 
 

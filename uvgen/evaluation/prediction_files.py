@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.meshes.read import MESH_SUFFIXES
+from uvgen.storage.folders import PREDICT_INDEX
 from uvgen.storage.names import brief
 from uvgen.storage.npy import read_npy_file
+from uvgen.storage.plain_json import parse_json
+from uvgen.storage.reading import max_bytes
 from uvgen.storage.text import number_of, read_text
 from uvgen.wording import count
 
@@ -42,6 +45,15 @@ def suffixes_of_predict(folder: Path, has_maps: bool) -> tuple[str, ...]:
         if _files(folder, (suffix,)):
             return (suffix,)
     raise DatasetError(f"{folder}: no landmarks, expected what `uvgen predict --write landmarks` writes")
+
+
+def frame_of_predict(folder: Path) -> str:
+    """Where `uvgen predict` counts: in its photographs, or in the crop if these were said to be crops already."""
+    try:
+        content = parse_json(read_text(folder / PREDICT_INDEX, "what `uvgen predict` wrote", most_bytes=max_bytes()))
+    except (InputError, OSError, ValueError):  # the results count, whatever became of it
+        content = {}
+    return "crop" if isinstance(content, dict) and content.get("crop") == "whole" else "image"
 
 
 def points_of_lines(path: Path) -> NDArray[np.float64]:

@@ -27,7 +27,14 @@ from uvgen.checks import choice
 from uvgen.datasets.open import open_shards
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.evaluation.faces import Faces
-from uvgen.evaluation.prediction_files import MOST_BYTES, array_of_faces, files_of, points_of_lines, suffixes_of_predict
+from uvgen.evaluation.prediction_files import (
+    MOST_BYTES,
+    array_of_faces,
+    files_of,
+    frame_of_predict,
+    points_of_lines,
+    suffixes_of_predict,
+)
 from uvgen.evaluation.truth import TrueFace, Truth
 from uvgen.maps.landmarks import read_landmarks
 from uvgen.meshes.read import MESH_SUFFIXES, read_mesh
@@ -62,7 +69,7 @@ class Reading:
         How their values are normalized, see `uvgen.Normalization.of_scale`. The names are of crops: the truth must be
         a data set.
     frame : {"crop", "image"}, optional
-        Where x and y are counted; that of the truth by default.
+        Where x and y are counted. By default as the truth counts them; for what `uvgen predict` wrote, as that says.
     convention : str, optional
         How pixels are counted, a key of `SHIFTS`; as the truth counts them by default.
     """
@@ -128,6 +135,7 @@ class Predictions:
         self._array: NDArray[Any] | None = None
         self._files: dict[str, Path] = {}
         self._rows: dict[str, int] = {}
+        self._frame = self._how.frame or truth.frame
         self.unexpected: list[str] = []
         names = list(truth.names)
         if not self.path.exists():
@@ -140,6 +148,8 @@ class Predictions:
             suffixes = None
             if (self.path / PREDICT_INDEX).exists():
                 suffixes = suffixes_of_predict(self.path, has_maps=truth.reading is not None)
+                if truth.reading is not None:  # of crops
+                    self._frame = self._how.frame or frame_of_predict(self.path)
             self._files, self.unexpected = files_of(self.path, names, suffixes)
             there = set(self._files)
         else:
@@ -240,7 +250,7 @@ class Predictions:
 
     def _placed(self, faces: Faces, face: TrueFace, crop_change: NDArray[np.float64] | None = None) -> Faces:
         """In the truth's frame and pixel convention; `crop_change` takes the crop that they are of to the truth's."""
-        frame = self._how.frame or self._truth.frame
+        frame = self._frame
         if frame not in face.frames:
             why = "this sample is mirrored" if face.row else "the truth has no such frame"
             raise SampleError(f"{face.name}: its prediction is said to be in the {frame}, and {why}")

@@ -161,9 +161,9 @@ def _verdict(verified: VerifyResult | None, *, with_model: bool) -> str:
         return "Not verified: this report was made without. `uvgen verify` checks hashes, shapes and values."
     checked = "hashes, shapes and values of all shards"
     if not with_model:
-        labels = "; not whether labels are those of their parameters, which takes the model"
+        labels = "; not whether labels agree with their parameters (`uvgen report --model`)"
     else:
-        labels = ", and that labels are those of their parameters"
+        labels = ", and that labels agree with their parameters"
     if verified.problems:
         n = len(verified.problems)
         return f"{count(n, 'problem')} found. Checked: {checked}{labels}."

@@ -36,6 +36,7 @@ export function showMarks(marks, columns) {
   };
   marks.listeners.push(show);
   show();
+  element("marks-versions").hidden = marks.copies; // whose names the list does not have
 
   element("marks-download").addEventListener("click", () => {
     const names = marks.list();
