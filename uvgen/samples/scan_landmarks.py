@@ -153,9 +153,7 @@ def _picked(path: Path) -> NDArray[np.float64]:
     points = np.full((68, 3), np.nan)
     if len(rows) == 68:
         if names != _NUMBERS and set(names) == set(_NUMBERS):
-            raise InputError(
-                f"{path}: points named 0 to 67 in another order, expected them in the order of their names"
-            )
+            raise InputError(f"{path}: points named 0 to 67 in another order, expected the order of their names")
         points[:] = rows
     elif len(set(names)) == len(names) and set(names) <= set(_NUMBERS):
         for name, row in zip(names, rows, strict=True):
