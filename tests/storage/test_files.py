@@ -2,11 +2,14 @@
 
 import errno
 import multiprocessing
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from uvgen.errors import DatasetError, OutputError, SampleError
+from uvgen.storage import files
 from uvgen.storage.files import (
     check_folder,
     draft_of,
@@ -270,3 +273,59 @@ def test_drafts_of_a_folder_that_was_moved_are_named(tmp_path: Path) -> None:
     draft_of(tmp_path / "b/out").mkdir()
     assert other_drafts(tmp_path / "b/out") == [tmp_path / "b" / draft_of(tmp_path / "a/out").name]
     assert not other_drafts(tmp_path / "none/out")
+
+
+def test_folder_on_success_whose_draft_cannot_be_deleted_whole_leaves_no_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process is killed while it deletes, or the disk fails: the next run must not take the rest for finished."""
+    monkeypatch.setattr(shutil, "rmtree", lambda path, **_: None)
+    with pytest.raises(ValueError, match="oops"), folder_on_success(tmp_path / "out") as draft:
+        journal = Journal(draft / ".uvgen-journal", "settings")
+        journal.append("part")
+        journal.close()
+        raise ValueError("oops")
+    assert draft.is_dir() and not (draft / ".uvgen-journal").exists()
+
+
+def test_folder_on_success_whose_journal_cannot_be_deleted_keeps_what_it_lists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", fail)
+        with pytest.raises(ValueError, match="oops"), folder_on_success(tmp_path / "out") as draft:
+            (draft / ".uvgen-journal").write_bytes(b"part\n")
+            (draft / "part").write_bytes(b"content")
+            raise ValueError("oops")
+    assert sorted(path.name for path in draft.iterdir()) == [".uvgen-journal", "part"]
+
+
+def test_check_folder_removes_what_a_killed_process_left_of_its_probe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rmdir", killed)
+        with pytest.raises(KeyboardInterrupt):
+            check_folder(tmp_path / "out")
+    assert len([*tmp_path.iterdir()]) == 1
+    (tmp_path / "of a user-probe").mkdir()
+    check_folder(tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["of a user-probe"]
+
+
+def test_secret_that_cannot_be_written_leaves_no_temporary_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setenv("UVGEN_CACHE", str(tmp_path))
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert files._secret.__wrapped__()
+    assert not any(tmp_path.iterdir())

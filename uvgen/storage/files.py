@@ -15,10 +15,12 @@ from pathlib import Path
 
 from uvgen.errors import SCHEMES, DatasetError, OutputError, UvgenError
 from uvgen.storage.cache import cache_folder
+from uvgen.storage.contents import discard
 from uvgen.storage.reading import open_regular
 
 TEMPORARY_PREFIX = ".uvgen-"
 _TEMPORARY = re.compile(r"\.uvgen-tmp-[0-9a-f]{12}-.*", re.DOTALL)
+_PROBE = "probe"
 
 
 @contextmanager
@@ -91,6 +93,11 @@ def _names_another(error: OSError, place: Path | None) -> bool:
 def temporary_name(name: str) -> str:
     """A new name for the temporary file of a file. It ends in the name of that file."""
     return f"{TEMPORARY_PREFIX}tmp-{secrets.token_hex(6)}-{name[-50:]}"
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file has a name of `temporary_name`."""
+    return _TEMPORARY.fullmatch(name) is not None
 
 
 def new_temporary(folder: Path, name: str) -> tuple[Path, int]:
@@ -212,7 +219,8 @@ def check_no_url(path: Path) -> None:
 
 def _refusal(folder: Path) -> int:
     """Why nothing can be made in a folder, 0 if something can: rights do not say it of root, nor of all disks."""
-    probe = folder / temporary_name("probe")
+    _remove_dead_probes(folder)
+    probe = folder / temporary_name(_PROBE)
     try:
         probe.mkdir()
     except OSError as error:
@@ -220,6 +228,15 @@ def _refusal(folder: Path) -> int:
     with suppress(OSError):  # another process took it for a leftover
         probe.rmdir()
     return 0
+
+
+def _remove_dead_probes(folder: Path) -> None:
+    """Remove probes of killed processes; one of a living process has done what it was made for."""
+    with suppress(OSError):
+        for entry in [*os.scandir(folder)]:
+            if _TEMPORARY.fullmatch(entry.name) and entry.name.endswith(f"-{_PROBE}"):
+                with suppress(OSError):  # not an empty folder
+                    Path(entry.path).rmdir()
 
 
 def check_file(path: Path) -> None:
@@ -265,10 +282,12 @@ def _secret() -> bytes:
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = path.with_name(temporary_name(path.name))
             temporary.touch(mode=0o600, exist_ok=False)
-            temporary.write_bytes(secrets.token_bytes(32))
-            with suppress(FileExistsError):  # another process was faster
-                os.link(temporary, path)
-            temporary.unlink()
+            try:
+                temporary.write_bytes(secrets.token_bytes(32))
+                with suppress(FileExistsError):  # another process was faster
+                    os.link(temporary, path)
+            finally:
+                temporary.unlink()
         found = path.read_bytes()
         if len(found) == 32:
             return found
@@ -332,14 +351,14 @@ def folder_on_success(folder: Path) -> Iterator[Path]:
             raise DatasetError(f"{draft}: was moved or replaced while it was written; run the command again")
         os.replace(draft, os.path.realpath(folder))
     except OSError as error:
-        shutil.rmtree(draft, ignore_errors=True)
+        discard(draft, TEMPORARY_PREFIX)
         if isinstance(error, UvgenError) or (in_body and _names_another(error, draft)):
             raise
         raise DatasetError(
             f"{folder}: cannot be written ({error.strerror or error}); check free space, permissions"
         ) from error
     except Exception:
-        shutil.rmtree(draft, ignore_errors=True)
+        discard(draft, TEMPORARY_PREFIX)
         raise
     except BaseException:
         with suppress(OSError):
