@@ -22,7 +22,7 @@ from uvgen.images.codecs import encode_jpeg
 from uvgen.maps.landmarks import LandmarkWeights, read_landmarks
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import counted
-from uvgen.samples.files import check_source, files_sha256
+from uvgen.samples.files import check_source, confirmed, files_sha256
 from uvgen.samples.find import Sample
 from uvgen.samples.map_files import more_files, read_map
 from uvgen.samples.read import read_image
@@ -69,7 +69,7 @@ class _Importer:
 
     def make(self, task: ShardTask) -> ShardResult:
         """Make one shard and rename it into place."""
-        job, skipped = self.job, list[SkippedSample]()
+        job, skipped, again = self.job, list[SkippedSample](), list[Sample]()
 
         def skip(sample: Sample, error: Exception) -> None:
             check_source(sample, error)
@@ -77,6 +77,7 @@ class _Importer:
                 raise error
             state = hash_of_files(sample, job.config.maps_from or "")
             skipped.append(SkippedSample(sample.name, task.file, printable(str(error)), state))
+            again.append(sample)
 
         if task.trial:
             self._batch(task.samples, lambda sample, error: None)
@@ -91,6 +92,8 @@ class _Importer:
             shard_attributes(job.config, job.model),
             expected=task.expected,
         )
+        for number, sample in enumerate(again):
+            skipped[number] = confirmed(skipped[number], lambda skip, one=(sample,): self._batch(one, skip))
         return ShardResult(entry, tuple(skipped))
 
     def _batch(self, samples: Sequence[Sample], skip: Callable[[Sample, Exception], None]) -> dict[str, Any]:
