@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ class _Importer:
             expected=task.expected,
         )
         for number, sample in enumerate(again):
-            skipped[number] = confirmed(skipped[number], lambda skip, one=(sample,): self._batch(one, skip))
+            skipped[number] = confirmed(skipped[number], partial(self._batch, (sample,)))
         return ShardResult(entry, tuple(skipped))
 
     def _batch(self, samples: Sequence[Sample], skip: Callable[[Sample, Exception], None]) -> dict[str, Any]:

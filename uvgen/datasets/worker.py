@@ -154,7 +154,7 @@ class Builder:
         )
         remarks = tuple(self.remarks)
         for number, sample in enumerate(again):
-            skipped[number] = confirmed(skipped[number], lambda skip, one=(sample,): self._batch(one, task.copy, skip))
+            skipped[number] = confirmed(skipped[number], partial(self._batch, (sample,), task.copy))
         return ShardResult(entry, tuple(skipped), remarks)
 
     def _batch(self, samples: Sequence[Sample], copy: int, skip: Callable[[Sample, Exception], None]) -> dict[str, Any]:
