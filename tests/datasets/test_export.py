@@ -19,6 +19,7 @@ from support.toy import write_tree
 import uvgen
 from uvgen import Augmentation, RunOptions, open_shards
 from uvgen.datasets.augmented import augment_shards
+from uvgen.datasets.export import folder as export_folder
 from uvgen.datasets.export import run as export_run
 from uvgen.datasets.export.folder import ExportRecord
 from uvgen.datasets.export.run import TARGETS
@@ -27,6 +28,7 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.drafts import draft_of
 from uvgen.storage.files import folds_case
+from uvgen.storage.journal import Journal
 
 N = 9  # samples of the toy tree, in 6 shards
 # of 255, at quality 95 on smooth crops: quantization alone; wrong channel or row order is tens of gray levels off
@@ -218,6 +220,35 @@ def test_export_is_flushed_with_all_its_files_before_it_appears(
     monkeypatch.setattr("os.sync", lambda: flushed.append(hashes_below(draft)))
     export_shards(built, tmp_path / "out", "npy")
     assert flushed[-1] == hashes_below(tmp_path / "out")
+
+
+def test_export_that_was_killed_while_it_took_the_place_of_another_leaves_nothing(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the two renames, neither export has the name."""
+
+    def killed(new: Path, out: Path) -> None:
+        out.replace(draft_of(out))
+        raise KeyboardInterrupt
+
+    export_shards(built, tmp_path / "out", "npy")
+    whole = hashes_below(tmp_path / "out")
+    with monkeypatch.context() as patch:
+        patch.setattr(export_folder, "exchange", killed)
+        with pytest.raises(KeyboardInterrupt):
+            export_shards(built, tmp_path / "out", "npy", overwrite=True)
+    assert len([*tmp_path.iterdir()]) == 2
+    export_shards(built, tmp_path / "out", "npy", overwrite=True)
+    assert hashes_below(tmp_path / "out") == whole and [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_export_whose_journal_cannot_be_deleted_is_not_finished(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Journal, "remove", Journal.close)
+    with pytest.raises(DatasetError, match=r"\.uvgen-journal: cannot be deleted"):
+        export_shards(built, tmp_path / "out", "npy")
+    assert not (tmp_path / "out").exists()
 
 
 def test_export_that_fails_to_overwrite_leaves_the_old_one(built: Path, tmp_path: Path) -> None:

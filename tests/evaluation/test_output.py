@@ -15,6 +15,7 @@ from uvgen.evaluation.evaluate import evaluate_predictions
 from uvgen.evaluation.output import FILES, write_evaluation
 from uvgen.evaluation.scores import SCORES
 from uvgen.evaluation.tables import markdown, per_face, text_table
+from uvgen.storage.files import temporary_name
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +70,9 @@ def test_folder_is_whole_or_not_there_and_replaced_only_where_asked(report, tmp_
     (out / "mine.txt").write_text("")
     with pytest.raises(OutputError, match=r"mine\.txt: is in an evaluation's folder"):
         write_evaluation(report, out, overwrite=True)
+    (out / "mine.txt").rename(out / temporary_name("table.md"))  # as a killed run leaves it
+    write_evaluation(report, out, overwrite=True)
+    assert {path.name for path in out.iterdir()} == set(FILES)
     (tmp_path / "full").mkdir()
     (tmp_path / "full/x").write_text("")
     with pytest.raises(OutputError, match="exists and is not empty"):

@@ -1,5 +1,6 @@
 """Folders that vanish, cannot be written, or are only read; samples that are mended; machines with narrow limits."""
 
+import errno
 import json
 import os
 import resource
@@ -15,9 +16,10 @@ from support.faults import faulty_environment, finish, start, write_samples
 from support.toy import write_sample, write_tree
 
 from uvgen import RunOptions, SynthOptions, export_shards, open_shards, render_faces, verify_shards
+from uvgen.datasets import worker
 from uvgen.datasets.augmented import augment_shards
 from uvgen.datasets.record import ShardResult
-from uvgen.errors import DatasetError
+from uvgen.errors import DatasetError, SampleError
 from uvgen.shards.index import Index
 from uvgen.storage.drafts import draft_of
 from uvgen.storage.files import check_folder
@@ -34,6 +36,30 @@ def spoil(path: Path, how: str) -> bytes:
     if how != "missing":
         path.write_bytes(content[:300] if how == "cut short" else b"text")
     return content
+
+
+@pytest.mark.parametrize("name", ["read_annotation", "read_picture"])
+def test_build_takes_a_sample_that_could_not_be_read_once(
+    model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """As on a network's disk; or the file was still being copied, and is whole when its hash is taken."""
+    tree = write_tree(tmp_path / "data")
+    have(tree, model_path, tmp_path / "expected")
+    expected, out, left = tmp_path / "expected", tmp_path / "out", [1]
+    read = getattr(worker, name)
+
+    def flaky(sample: Any, *more: Any, **options: Any) -> Any:
+        if sample.name == "IBUG/IBUG_001_1_0" and left:
+            left.clear()
+            raise SampleError(f"{sample.name}: cannot be read") from OSError(errno.EIO, "Input/output error")
+        return read(sample, *more, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, name, flaky)
+        first = make(tree, model_path, out)
+    assert [skip.name for skip in first.skipped] == ["IBUG/IBUG_001_1_0"]
+    assert make(tree, model_path, out).skipped == ()
+    assert file_hashes(out) == file_hashes(expected)
 
 
 @pytest.mark.parametrize(

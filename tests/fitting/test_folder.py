@@ -1,5 +1,6 @@
 """`uvgen.fit_photographs` and `uvgen fit`: what comes of folders of photographs, whatever is wrong with some."""
 
+import errno
 import io
 import json
 import os
@@ -239,6 +240,27 @@ def test_folders_become_subsets_and_persons_get_one_shape(photos: Path, tmp_path
     shapes = {sample.name: read_annotation(sample).shape for sample in find_samples(tmp_path / "out")}
     assert len({shape.tobytes() for shape in shapes.values()}) == 2 and len(shapes) == 5
     assert not any(sample.flipped for sample in find_samples(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_run_that_fails_before_its_index_is_there_can_be_repeated(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool
+) -> None:
+    """Also where photographs lie in folders, which would count as somebody else's in a folder without an index."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (photos / "a").mkdir()
+    for path in [*photos.glob("*.*")]:
+        path.rename(photos / "a" / path.name)
+    if overwrite:
+        fit_photographs(photos, tmp_path / "out", options=FitOptions(max_residual=14))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        with pytest.raises(DatasetError, match="No space left"):
+            fit_photographs(photos, tmp_path / "out", overwrite=overwrite)
+    assert len(fit_photographs(photos, tmp_path / "out", overwrite=overwrite).faces) == N
 
 
 def test_the_output_may_lie_among_the_photographs(photos: Path) -> None:

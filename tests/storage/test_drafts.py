@@ -1,11 +1,16 @@
 """Folders that are whole or not there."""
 
+import errno
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from uvgen.errors import DatasetError, OutputError, SampleError
+from uvgen.storage import drafts
 from uvgen.storage.drafts import draft_of, folder_on_success, other_drafts
+from uvgen.storage.journal import Journal
 
 
 def test_folder_on_success_appears_when_it_is_whole(tmp_path: Path) -> None:
@@ -86,3 +91,43 @@ def test_drafts_of_a_folder_that_was_moved_are_named(tmp_path: Path) -> None:
     draft_of(tmp_path / "b/out").mkdir()
     assert other_drafts(tmp_path / "b/out") == [tmp_path / "b" / draft_of(tmp_path / "a/out").name]
     assert not other_drafts(tmp_path / "none/out")
+
+
+def test_folder_on_success_whose_draft_cannot_be_deleted_whole_leaves_no_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process is killed while it deletes, or the disk fails: the next run must not take the rest for finished."""
+    monkeypatch.setattr(shutil, "rmtree", lambda path, **_: None)
+    with pytest.raises(ValueError, match="oops"), folder_on_success(tmp_path / "out") as draft:
+        journal = Journal(draft / ".uvgen-journal", "settings")
+        journal.append("part")
+        journal.close()
+        raise ValueError("oops")
+    assert draft.is_dir() and not (draft / ".uvgen-journal").exists()
+
+
+def test_folder_on_success_whose_journal_cannot_be_deleted_keeps_what_it_lists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", fail)
+        with pytest.raises(ValueError, match="oops"), folder_on_success(tmp_path / "out") as draft:
+            (draft / ".uvgen-journal").write_bytes(b"part\n")
+            (draft / "part").write_bytes(b"content")
+            raise ValueError("oops")
+    assert sorted(path.name for path in draft.iterdir()) == [".uvgen-journal", "part"]
+
+
+def test_secret_that_cannot_be_written_leaves_no_temporary_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setenv("UVGEN_CACHE", str(tmp_path))
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert drafts._secret.__wrapped__()
+    assert not any(tmp_path.iterdir())

@@ -184,3 +184,19 @@ def test_check_folder_of_a_place_that_takes_nothing_whatever_its_rights_says_so(
     for folder, path in ((tmp_path / "out", None), (tmp_path, None), (tmp_path, tmp_path / "a")):
         with pytest.raises(OutputError, match=f"^{path or folder}: cannot be written .*; choose another folder"):
             check_folder(folder, path)
+
+
+def test_check_folder_removes_what_a_killed_process_left_of_its_probe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rmdir", killed)
+        with pytest.raises(KeyboardInterrupt):
+            check_folder(tmp_path / "out")
+    assert len([*tmp_path.iterdir()]) == 1
+    (tmp_path / "of a user-probe").mkdir()
+    check_folder(tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["of a user-probe"]

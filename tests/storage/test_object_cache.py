@@ -15,6 +15,7 @@ from support.stores import FolderStore, changing, failing, folder_store
 
 from uvgen.errors import DatasetError
 from uvgen.storage import object_cache
+from uvgen.storage.locks import locked_file
 from uvgen.storage.object_cache import cache_limit, cached_file, draft, forget, is_cached, objects_folder
 from uvgen.storage.objects import local_path
 
@@ -276,3 +277,16 @@ def test_lock_that_is_no_file_is_named(store: FolderStore, tmp_path: Path, name:
     with pytest.raises(DatasetError, match=rf"{name} is a (named )?{kind}, expected a file; remove it"):
         take(0)
     assert not elsewhere.exists()
+
+
+@pytest.mark.parametrize("name", [HASHES[0][:3], "room"])
+def test_cached_file_does_not_wait_forever_for_a_process_that_is_stopped(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("UVGEN_STORE_TIMEOUT", "0.2")
+    monkeypatch.setattr(object_cache, "_ROOM_S", 0.2)
+    take(1)
+    with locked_file(objects_folder() / f".lock-{name}"):
+        assert take(0).read_bytes() == CONTENTS[0]
+    take(2)
+    assert len(held()) == 2  # room is made again

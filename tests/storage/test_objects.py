@@ -1,9 +1,11 @@
 """Transfers from and to object stores: URLs, faults and retries."""
 
 import errno
+import itertools
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +22,7 @@ from uvgen.storage.objects import (
     fetch_all,
     listed,
     local_path,
+    put_bytes,
     refuse_url,
     remove,
     upload,
@@ -254,3 +257,80 @@ def test_a_timeout_that_is_no_number_is_not_taken(monkeypatch: pytest.MonkeyPatc
     for text, expected in (("2.5", 2.5), ("soon", 60), ("-1", 60), ("", 60)):
         monkeypatch.setenv("UVGEN_STORE_TIMEOUT", text)
         assert transfers.patience_s() == expected
+
+
+@pytest.mark.parametrize("first", ["write", "delete"])
+def test_a_change_that_was_given_up_is_waited_for_before_the_next_one(
+    store: FolderStore, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    """It goes on in its thread, and would undo what is done after it."""
+    monkeypatch.setenv("UVGEN_STORE_TIMEOUT", "1")
+    old, new, left = tmp_path / "old", tmp_path / "new", [1]
+    old.write_bytes(b"old")
+    new.write_bytes(b"new")
+    name = {"write": "pipe_file", "delete": "rm_file"}[first]
+    change = getattr(store, name)
+
+    def slow(*arguments: Any, **options: Any) -> None:
+        if left:
+            left.clear()
+            time.sleep(1.5)
+        change(*arguments, **options)
+
+    monkeypatch.setattr(store, name, slow)
+    monkeypatch.setattr(transfers, "_PAUSE_S", 0.0)
+    if first == "write":
+        put_bytes(place, b"old")
+    else:
+        remove([place])
+    upload(place, new)
+    time.sleep(1)
+    assert (store.folder / "bucket/set/a.h5").read_bytes() == b"new"
+
+
+def test_a_change_that_never_ends_is_not_overtaken(
+    store: FolderStore, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end, left = threading.Event(), [1]
+    delete = store.rm_file
+
+    def stuck(path: str) -> None:
+        if left:
+            left.clear()
+            end.wait(60)
+        delete(path)
+
+    monkeypatch.setenv("UVGEN_STORE_TIMEOUT", "0.2")
+    monkeypatch.setattr(store, "rm_file", stuck)
+    remove([place])
+    try:
+        with pytest.raises(DatasetError, match=r"a\.h5: an earlier write or deletion, which took too long, is still"):
+            put_bytes(place, b"new")
+    finally:
+        end.set()
+
+
+def test_no_time_passes_for_a_transfer_while_the_process_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = itertools.count(0, 1000)
+    monkeypatch.setattr(transfers.time, "monotonic", lambda: float(next(clock)))
+    assert transfers.watched(lambda: time.sleep(0.5) or 7, lambda: 0, 60.0) == 7
+
+
+def test_fetch_of_a_file_that_never_ends_stops(
+    store: FolderStore, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = threading.Event()
+
+    def endless(path: str, local: str, callback: Any) -> None:
+        try:
+            with open(local, "ab", buffering=0) as file:
+                while True:
+                    callback.relative_update(file.write(b"content"))
+                    time.sleep(0.01)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(store, "get_file", endless)
+    with pytest.raises(DatasetError, match="bytes or more, expected 7 at most"):
+        fetch(place, sha256="0" * 64, size=7)
+    assert ended.wait(60)

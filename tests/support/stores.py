@@ -49,7 +49,7 @@ class FolderStore:
             if change is not None:
                 change(target)
 
-    def get_file(self, path: str, local: str) -> None:
+    def get_file(self, path: str, local: str, callback: object = None) -> None:
         self._copy("get", path, self._place(path), Path(local))
 
     def put_file(self, local: str, path: str) -> None:

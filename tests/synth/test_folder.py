@@ -1,5 +1,6 @@
 """Synthetic faces: labels that hold to the pixel, files like 300W-LP's, the same bytes always, nobody's data lost."""
 
+import errno
 import hashlib
 import json
 import shutil
@@ -332,6 +333,19 @@ def small(
 @pytest.mark.slow
 def test_bytes_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
     assert small(tmp_path / "one", 20) == small(tmp_path / "two", 20, run=RunOptions(2))
+
+
+def test_run_that_fails_before_its_index_is_there_can_be_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(DatasetError, match="No space left"):
+            small(tmp_path / "out", 1, subsets=["IBUG"], flip=False)
+    assert small(tmp_path / "out", 1, subsets=["IBUG"], flip=False)
 
 
 @pytest.mark.slow

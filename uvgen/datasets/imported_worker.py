@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from uvgen.images.codecs import encode_jpeg
 from uvgen.maps.landmarks import LandmarkWeights, read_landmarks
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import counted
-from uvgen.samples.files import check_source, files_sha256
+from uvgen.samples.files import check_source, confirmed, files_sha256
 from uvgen.samples.find import Sample
 from uvgen.samples.map_files import more_files, read_map
 from uvgen.samples.read import read_image
@@ -69,7 +70,7 @@ class _Importer:
 
     def make(self, task: ShardTask) -> ShardResult:
         """Make one shard and rename it into place."""
-        job, skipped = self.job, list[SkippedSample]()
+        job, skipped, again = self.job, list[SkippedSample](), list[Sample]()
 
         def skip(sample: Sample, error: Exception) -> None:
             check_source(sample, error)
@@ -77,6 +78,7 @@ class _Importer:
                 raise error
             state = hash_of_files(sample, job.config.maps_from or "")
             skipped.append(SkippedSample(sample.name, task.file, printable(str(error)), state))
+            again.append(sample)
 
         if task.trial:
             self._batch(task.samples, lambda sample, error: None)
@@ -91,6 +93,8 @@ class _Importer:
             shard_attributes(job.config, job.model),
             expected=task.expected,
         )
+        for number, sample in enumerate(again):
+            skipped[number] = confirmed(skipped[number], partial(self._batch, (sample,)))
         return ShardResult(entry, tuple(skipped))
 
     def _batch(self, samples: Sequence[Sample], skip: Callable[[Sample, Exception], None]) -> dict[str, Any]:

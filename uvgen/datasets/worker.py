@@ -45,7 +45,7 @@ from uvgen.maps.texel_products import BATCH
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import counted
 from uvgen.randomness import keyed_generator
-from uvgen.samples.files import check_machine, check_source, files_sha256
+from uvgen.samples.files import check_machine, check_source, confirmed, files_sha256
 from uvgen.samples.find import Sample
 from uvgen.samples.read import EXTRAS, Annotation, read_annotation, read_image, read_picture
 from uvgen.samples.stored import at_hand
@@ -128,7 +128,7 @@ class Builder:
             return self._build(replace(task, samples=tuple(samples)))
 
     def _build(self, task: ShardTask) -> ShardResult:
-        job, skipped = self.job, list[SkippedSample]()
+        job, skipped, again = self.job, list[SkippedSample](), list[Sample]()
         self.remarks = list[tuple[str, str]]()
 
         def skip(sample: Sample, error: Exception) -> None:
@@ -137,6 +137,7 @@ class Builder:
                 raise error
             reason = printable(str(error))  # it names files as the file system does
             skipped.append(SkippedSample(sample.name, task.file, reason, self._state(sample)))
+            again.append(sample)
 
         if task.trial:
             self._batch(task.samples, task.copy, lambda sample, error: None)
@@ -151,7 +152,10 @@ class Builder:
             shard_attributes(job.config, self.model),
             expected=task.expected,
         )
-        return ShardResult(entry, tuple(skipped), tuple(self.remarks))
+        remarks = tuple(self.remarks)
+        for number, sample in enumerate(again):
+            skipped[number] = confirmed(skipped[number], partial(self._batch, (sample,), task.copy))
+        return ShardResult(entry, tuple(skipped), remarks)
 
     def _batch(self, samples: Sequence[Sample], copy: int, skip: Callable[[Sample, Exception], None]) -> dict[str, Any]:
         """Rows of the samples that can be used."""

@@ -115,8 +115,8 @@ CHECKS = {
     "UV109": Check(
         WARNING, "little memory",
         "Less than 2 GB of memory is available to this process: on the machine, or within the limit of its container, "
-        "batch job, service or shell (ulimit -v). Each worker of a build needs about 0.12 GB, and all of them together 0.4 GB for the "
-        "Basel model. The kernel kills processes when memory runs out.",
+        "batch job, service or shell (ulimit -v). Each worker of a build needs about 0.12 GB, and all of them together "
+        "0.4 GB for the Basel model. The kernel kills processes when memory runs out.",
         "Use fewer workers, such as `--workers 1`, if the command has this option.",
     ),
     "UV110": Check(

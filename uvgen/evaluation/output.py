@@ -11,7 +11,7 @@ from uvgen.evaluation.scores import SCORES
 from uvgen.evaluation.tables import markdown, per_face
 from uvgen.images.codecs import encode_png
 from uvgen.storage.drafts import check_new_folder, folder_on_success
-from uvgen.storage.files import check_folder, replaced_on_success
+from uvgen.storage.files import check_folder, is_temporary, remove_leftovers, replaced_on_success
 
 FILES = ("scores.json", "table.md", "faces.csv", "curve.svg", "curve.png")
 
@@ -23,9 +23,15 @@ def check_output(out: str | os.PathLike[str], *, overwrite: bool) -> None:
         check_new_folder(folder)
     elif not overwrite:
         raise SettingsError(f"{out}: holds an evaluation already; choose another folder, or overwrite it")
-    elif others := sorted({path.name for path in folder.iterdir()} - set(FILES)):
+    elif others := _others(folder):
         raise OutputError(f"{folder / others[0]}: is in an evaluation's folder and no part of it; move it away first")
     check_folder(folder.parent, folder)
+
+
+def _others(folder: Path) -> list[str]:
+    """Names in an evaluation's folder that are none of its files, nor those of a run that writes it or was killed."""
+    remove_leftovers(folder)
+    return sorted(path.name for path in folder.iterdir() if path.name not in FILES and not is_temporary(path.name))
 
 
 def _is_evaluation(folder: Path) -> bool:

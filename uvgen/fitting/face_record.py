@@ -159,12 +159,17 @@ class FaceRecord(FolderRecord, Generic[Face]):
         return set(self.faces) - self._planned
 
     def _prepare(self) -> None:
-        out = self._out
         if self.faces:
             begin("comparing photographs with what was made of them")
-        for folder in sorted({(out / name).parent for name in self._planned}):
-            if folder.is_symlink() and folder != out:
-                raise OutputError(f"{folder}: is a link, expected a folder of {out}; remove it")
+        for folder in self._folders():
+            if folder.is_symlink() and folder != self._out:
+                raise OutputError(f"{folder}: is a link, expected a folder of {self._out}; remove it")
+
+    def _folders(self) -> list[Path]:
+        return sorted({(self._out / name).parent for name in self._planned})
+
+    def _make_folders(self) -> None:
+        for folder in self._folders():
             try:
                 folder.mkdir(exist_ok=True)
             except OSError as error:

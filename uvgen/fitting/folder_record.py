@@ -125,7 +125,6 @@ class FolderRecord(ABC):
             old = self._index.read(path)
             if self._overwrite:
                 self._remove_all(old[self._index.key])
-                path.unlink()
                 self._journal.remove()
             else:
                 new = self._compared(old)
@@ -140,8 +139,9 @@ class FolderRecord(ABC):
                 f"more, first {printable(gone[0])}; choose another output folder, or overwrite this one to start anew"
             )
         self._prepare()
-        if not path.exists():
+        if self._overwrite or not path.exists():
             self._write()  # first: without it, the folder would not count as ours
+        self._make_folders()
 
     def _compared(self, old: Mapping[str, Any]) -> dict[str, Any]:
         """The settings that an index must state."""
@@ -161,7 +161,10 @@ class FolderRecord(ABC):
 
     @abstractmethod
     def _prepare(self) -> None:
-        """What is done before work begins."""
+        """What is done before anything is written."""
+
+    def _make_folders(self) -> None:  # noqa: B027 -- not all have some
+        """Make the folders that entries lie in."""
 
     @abstractmethod
     def _lists(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from uvgen.storage.contents import empty
 from uvgen.storage.drafts import beside, check_new_folder, draft_of, exchange, folder_on_success
 from uvgen.storage.files import check_folder
 from uvgen.storage.folders import REPORT_PARTS
-from uvgen.storage.locks import exclusive
+from uvgen.storage.locks import exclusive, remove_unlocked
 
 
 def check_report_folder(out: Path, *, overwrite: bool) -> None:
@@ -55,7 +55,7 @@ def report_on_success(out: Path, *, overwrite: bool) -> Iterator[tuple[Path, Cal
     target = beside(out) if old else out
     draft = draft_of(target)
     with exclusive(draft) as check_there:
-        shutil.rmtree(beside(out), ignore_errors=True)  # of a run that was killed before it took the old one's place
+        remove_unlocked(beside(out))  # of a run that was killed before it took the old one's place
         try:
             with folder_on_success(target) as folder:
                 empty(folder)

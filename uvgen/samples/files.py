@@ -3,10 +3,14 @@
 import errno
 import hashlib
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from uvgen.errors import DatasetError, WorkerError
 from uvgen.samples.find import Sample
+from uvgen.shards.index import SkippedSample
 from uvgen.storage.reading import max_bytes
 
 _GONE = {
@@ -42,6 +46,27 @@ def files_sha256(sample: Sample, *more: Path) -> str:
     for path in (sample.image, sample.parameters, *more):
         digest.update(_state(path).encode())
     return digest.hexdigest()
+
+
+def confirmed(skipped: SkippedSample, tried: Callable[[Callable[[Any, Exception], None]], object]) -> SkippedSample:
+    """A skipped sample, such that the next run makes it if its files can be used now, after their hash was taken.
+
+    A read may fail once, as on a network's disk, or a file may still be copied: then the hash is not that of what could
+    not be used.
+
+    Parameters
+    ----------
+    skipped : SkippedSample
+        As it was skipped.
+    tried : callable
+        Makes this sample alone, given what is called if that fails.
+    """
+    errors = list[Exception]()
+    tried(lambda _, error: errors.append(error))
+    if errors or skipped.files_sha256 is None:
+        return skipped
+    other = hashlib.sha256(f"changed, or could not be read once: {skipped.files_sha256}".encode()).hexdigest()
+    return replace(skipped, files_sha256=other)
 
 
 def _state(path: Path | None) -> str:

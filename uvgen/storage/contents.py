@@ -1,6 +1,8 @@
 """What lies in a folder that a command fills: what links in it lead to is not the folder's, and stays as it is."""
 
+import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -16,6 +18,28 @@ def empty(folder: Path) -> None:
     """Delete all that is in a folder."""
     for path in [*folder.iterdir()]:
         remove(path)
+
+
+def discard(folder: Path, first: str) -> None:
+    """Delete a folder, as far as that can be done: first the files in it whose names begin with `first`.
+
+    A journal must not outlive the files that it lists: the next run would take them for finished. If it cannot be
+    deleted, the folder stays as it is, for the next run to go on with.
+    """
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:  # it is gone, or a link, and what that leads to is not ours
+        return
+    try:
+        for name in os.listdir(handle):
+            if name.startswith(first):
+                os.unlink(name, dir_fd=handle)
+    except OSError:
+        return
+    finally:
+        with suppress(OSError):
+            os.close(handle)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def link_between(folder: Path, path: Path) -> Path | None:

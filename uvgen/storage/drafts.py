@@ -12,6 +12,7 @@ from pathlib import Path
 
 from uvgen.errors import DatasetError, OutputError, UvgenError
 from uvgen.storage.cache import cache_folder
+from uvgen.storage.contents import discard
 from uvgen.storage.files import TEMPORARY_PREFIX, check_no_url, names_another, temporary_name
 
 
@@ -50,10 +51,12 @@ def _secret() -> bytes:
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = path.with_name(temporary_name(path.name))
             temporary.touch(mode=0o600, exist_ok=False)
-            temporary.write_bytes(secrets.token_bytes(32))
-            with suppress(FileExistsError):  # another process was faster
-                os.link(temporary, path)
-            temporary.unlink()
+            try:
+                temporary.write_bytes(secrets.token_bytes(32))
+                with suppress(FileExistsError):  # another process was faster
+                    os.link(temporary, path)
+            finally:
+                temporary.unlink()
         found = path.read_bytes()
         if len(found) == 32:
             return found
@@ -117,14 +120,14 @@ def folder_on_success(folder: Path) -> Iterator[Path]:
             raise DatasetError(f"{draft}: was moved or replaced while it was written; run the command again")
         os.replace(draft, os.path.realpath(folder))
     except OSError as error:
-        shutil.rmtree(draft, ignore_errors=True)
+        discard(draft, TEMPORARY_PREFIX)
         if isinstance(error, UvgenError) or (in_body and names_another(error, draft)):
             raise
         raise DatasetError(
             f"{folder}: cannot be written ({error.strerror or error}); check free space, permissions"
         ) from error
     except Exception:
-        shutil.rmtree(draft, ignore_errors=True)
+        discard(draft, TEMPORARY_PREFIX)
         raise
     except BaseException:
         with suppress(OSError):

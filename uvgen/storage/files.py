@@ -15,6 +15,7 @@ from uvgen.storage.reading import open_regular
 
 TEMPORARY_PREFIX = ".uvgen-"
 _TEMPORARY = re.compile(r"\.uvgen-tmp-[0-9a-f]{12}-.*", re.DOTALL)
+_PROBE = "probe"
 
 
 @contextmanager
@@ -87,6 +88,11 @@ def names_another(error: OSError, place: Path | None) -> bool:
 def temporary_name(name: str) -> str:
     """A new name for the temporary file of a file. It ends in the name of that file."""
     return f"{TEMPORARY_PREFIX}tmp-{secrets.token_hex(6)}-{name[-50:]}"
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file has a name of `temporary_name`."""
+    return _TEMPORARY.fullmatch(name) is not None
 
 
 def new_temporary(folder: Path, name: str) -> tuple[Path, int]:
@@ -208,7 +214,8 @@ def check_no_url(path: Path) -> None:
 
 def _refusal(folder: Path) -> int:
     """Why nothing can be made in a folder, 0 if something can: rights do not say it of root, nor of all disks."""
-    probe = folder / temporary_name("probe")
+    _remove_dead_probes(folder)
+    probe = folder / temporary_name(_PROBE)
     try:
         probe.mkdir()
     except OSError as error:
@@ -216,6 +223,15 @@ def _refusal(folder: Path) -> int:
     with suppress(OSError):  # another process took it for a leftover
         probe.rmdir()
     return 0
+
+
+def _remove_dead_probes(folder: Path) -> None:
+    """Remove probes of killed processes; one of a living process has done what it was made for."""
+    with suppress(OSError):
+        for entry in [*os.scandir(folder)]:
+            if _TEMPORARY.fullmatch(entry.name) and entry.name.endswith(f"-{_PROBE}"):
+                with suppress(OSError):  # not an empty folder
+                    Path(entry.path).rmdir()
 
 
 def check_file(path: Path) -> None:

@@ -92,6 +92,12 @@ def locked_file(path: Path, *, most_s: float = math.inf) -> Iterator[None]:
         yield
 
 
+def remove_unlocked(folder: Path) -> None:
+    """Remove a folder that a killed process left, if it is there; one that a process has locked stays."""
+    with suppress(OSError), locked(folder, wait=False):
+        shutil.rmtree(folder)
+
+
 @contextmanager
 def exclusive(folder: Path) -> Iterator[Callable[[], None]]:
     """Keep other processes from writing into a folder meanwhile, and remove what killed ones left in it.

@@ -13,22 +13,24 @@ import stat
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from uvgen.errors import DatasetError, UvgenError
 from uvgen.storage.cache import cache_folder
-from uvgen.storage.files import has_sha256, new_temporary, remove_leftovers
+from uvgen.storage.files import has_sha256, is_temporary, new_temporary, remove_leftovers
 from uvgen.storage.locks import locked_file
 from uvgen.storage.names import brief, is_sha256
 from uvgen.storage.objects import fetch, stored_size
 from uvgen.storage.reading import read_file
+from uvgen.storage.transfers import patience_s
 
 _DEFAULT_BYTES = 50e9
 _LOOKS = 16  # at the whole folder, while as many bytes are fetched as the cache holds
 _HELD = ".lock-room"  # says how many bytes the cache holds
 _LONGEST_NOTE = 18  # digits of it
+_ROOM_S = 10.0  # making room takes a moment, if the process that does it is not stopped
 _SECOND = 10**9  # ns
 _LARGE = 1 << 30  # bytes; few shards have more
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
@@ -119,7 +121,7 @@ def cached_file(place: Path, sha256: str, size: int) -> Path:
     if is_cached(sha256, place.suffix, size):
         return path
     try:
-        with _alone(sha256[:3]):
+        with _alone(sha256[:3], patience_s()):  # not alone, it is fetched twice, which does no harm
             if not is_cached(sha256, place.suffix, size):  # another process may have fetched it meanwhile
                 if size > _LARGE:  # before others make room for it, and as many parts of it are listed
                     _check_size(place, size)
@@ -244,7 +246,9 @@ def make_room(size: int, *, added: int = 0, of: float | None = None, besides: Pa
         A file that is not deleted.
     """
     folder, deleted = objects_folder(), False
-    with _alone("room"):
+    with _alone("room", _ROOM_S) as is_alone:
+        if not is_alone:
+            return False
         look, held = _looks.get(os.fspath(folder)), _noted(folder)
         fresh = look is None or held is None or look.left <= 0
         if look is None or held is None or fresh:
@@ -303,12 +307,37 @@ def _files(folder: Path) -> list[tuple[int, int, str]]:
 
 
 @contextmanager
-def _alone(name: str) -> Iterator[None]:
-    """Do something in one process and thread at a time: others wait."""
-    folder = objects_folder()
+def _alone(name: str, most_s: float) -> Iterator[bool]:
+    """Do something in one process and thread at a time; others wait, as long as files that are fetched grow.
+
+    Yields
+    ------
+    bool
+        False if nothing grew for `most_s` seconds while another process held the lock: it is stopped, perhaps.
+    """
+    folder, is_alone = objects_folder(), False
     folder.mkdir(parents=True, exist_ok=True)
-    with locked_file(folder / f".lock-{name}"):
-        yield
+    with ExitStack() as stack:
+        grown = None
+        while not is_alone:
+            try:
+                stack.enter_context(locked_file(folder / f".lock-{name}", most_s=most_s))
+                is_alone = True
+            except BlockingIOError:
+                if grown == (grown := _grown(folder)):
+                    break
+        yield is_alone
+
+
+def _grown(folder: Path) -> list[tuple[str, int, int]]:
+    """How far the files are that are being fetched."""
+    found = []
+    for entry in os.scandir(folder):
+        if is_temporary(entry.name):
+            with suppress(OSError):
+                status = entry.stat(follow_symlinks=False)
+                found.append((entry.name, status.st_size, status.st_mtime_ns))
+    return sorted(found)
 
 
 def _unwritable(path: Path, error: BaseException) -> DatasetError:

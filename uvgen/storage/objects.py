@@ -9,7 +9,8 @@ large ones are fetched when they are read (`uvgen.storage.object_cache`) and upl
 import errno
 import os
 import re
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -27,6 +28,7 @@ from uvgen.storage.transfers import (
     NoBucketError,
     WrongContentError,
     patience_s,
+    settle,
     store_code,
     tried,
     watched,
@@ -190,8 +192,29 @@ def _received(url: str, draft: Path, handle: int, size: int | None, *, hashed: b
             raise _too_large(url, found, most)
         return found
 
-    watched(lambda: (system := _filesystem(url)).get_file(_inside(system, url), os.fspath(draft)), grown, patience_s())
+    given_up = threading.Event()
+
+    def get() -> None:
+        system = _filesystem(url)
+        system.get_file(_inside(system, url), os.fspath(draft), callback=_ending(given_up))
+
+    try:
+        watched(get, grown, patience_s())
+    except BaseException:
+        given_up.set()
+        raise
     return sha256_file(draft) if hashed else None
+
+
+def _ending(given_up: threading.Event) -> Any:
+    """What fsspec tells how far a transfer is: ends one that was given up, which would go on and fill the disk."""
+    from fsspec.callbacks import Callback
+
+    def check(*_: object, **__: object) -> None:
+        if given_up.is_set():
+            raise TimeoutError("given up")
+
+    return Callback(hooks={"check": check})
 
 
 def _too_large(url: str, found: int, most: int) -> DatasetError:
@@ -233,7 +256,8 @@ def upload(path: Path, source: Path | None = None) -> None:
         if (found := system.info(inside)["size"]) != size:
             raise WrongContentError(f"{found} bytes arrived, expected {size}")
 
-    tried(lambda: watched(put, lambda: 0, patience_s() + size / _SLOWEST), url, "written")
+    settle(url)
+    tried(lambda: watched(put, lambda: 0, patience_s() + size / _SLOWEST, changes=url), url, "written")
 
 
 def stored_size(path: Path) -> int:
@@ -292,7 +316,8 @@ def put_bytes(path: Path, data: bytes, *, new: bool = False) -> bool:
         system.pipe_file(inside, data)
         return True
 
-    return tried(lambda: watched(put, lambda: 0, patience_s()), url, "written")
+    settle(url)
+    return tried(lambda: watched(put, lambda: 0, patience_s(), changes=url), url, "written")
 
 
 def listed(folder: Path) -> dict[str, int]:
@@ -326,8 +351,12 @@ def remove(paths: Iterable[Path]) -> None:
             system = _filesystem(url)
             system.rm_file(_inside(system, url))
 
+        def once(delete: Callable[[], None] = delete, url: str = url) -> None:
+            watched(delete, lambda: 0, patience_s(), changes=url)
+
+        settle(url)
         with suppress(MissingError):
-            tried(lambda delete=delete: watched(delete, lambda: 0, patience_s()), url, "deleted")  # type: ignore[misc]
+            tried(once, url, "deleted")
 
 
 def fetch_all(places: Sequence[tuple[Path, Path]]) -> None:

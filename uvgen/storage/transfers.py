@@ -15,6 +15,7 @@ TRIES = 4
 """How often a transfer is tried."""
 
 _PAUSE_S = 0.5  # after the first try that failed; twice as long after each further one
+_LOOK_S = 0.2  # between looks at how far a transfer is
 _SECONDS = 60.0  # without a byte moving, until a try has failed
 _LOCAL = {
     getattr(errno, name)
@@ -45,7 +46,32 @@ def patience_s() -> float:
     return _SECONDS
 
 
-def watched(call: Callable[[], Result], grown: Callable[[], int], patience: float | None) -> Result:
+_given_up: dict[str, list[threading.Thread]] = {}  # changes of a file, by its URL, that may still be made
+
+
+def settle(url: str) -> None:
+    """Wait for changes of a file that were given up: they would undo what is done to it next.
+
+    Raises
+    ------
+    DatasetError
+        If one is still under way after the time that a transfer may take without progress.
+    """
+    end = time.monotonic() + patience_s()
+    for thread in _given_up.pop(url, []):
+        thread.join(max(0.0, end - time.monotonic()))
+        if thread.is_alive():
+            _given_up.setdefault(url, []).append(thread)
+    if url in _given_up:
+        raise DatasetError(
+            f"{url}: an earlier write or deletion, which took too long, is still under way; run the command again to "
+            "continue"
+        )
+
+
+def watched(
+    call: Callable[[], Result], grown: Callable[[], int], patience: float | None, *, changes: str | None = None
+) -> Result:
     """The result of a call that runs in a thread of its own, which is abandoned if there is no progress.
 
     Parameters
@@ -55,7 +81,10 @@ def watched(call: Callable[[], Result], grown: Callable[[], int], patience: floa
     grown : callable
         How many bytes have come so far.
     patience : float, optional
-        Seconds without progress after which TimeoutError is raised; without it the call may take any time.
+        Seconds without progress after which TimeoutError is raised; without it the call may take any time. While this
+        process is stopped (Ctrl-Z), no time passes.
+    changes : str, optional
+        The URL of the file that the call writes or deletes: see `settle`.
     """
     outcome: list[Any] = []
 
@@ -67,13 +96,16 @@ def watched(call: Callable[[], Result], grown: Callable[[], int], patience: floa
 
     thread = threading.Thread(target=make, daemon=True, name="uvgen-transfer")
     thread.start()
-    seen, since = grown(), time.monotonic()
+    seen, waited = grown(), 0.0
     while thread.is_alive():
-        thread.join(0.2)
-        now = time.monotonic()
+        before = time.monotonic()
+        thread.join(_LOOK_S)
+        waited += min(time.monotonic() - before, 2 * _LOOK_S)
         if (size := grown()) != seen:
-            seen, since = size, now
-        elif patience is not None and thread.is_alive() and now - since > patience:
+            seen, waited = size, 0.0
+        elif patience is not None and thread.is_alive() and waited > patience:
+            if changes is not None:
+                _given_up.setdefault(changes, []).append(thread)
             raise TimeoutError(f"nothing moved for {patience:g} s")
     good, value = outcome[0]
     if not good:

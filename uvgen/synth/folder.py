@@ -173,17 +173,18 @@ class _SynthRecord:
                         f"{out}: holds {count_of(len(extra), 'sample')} more than asked for, first {extra[0]}; "
                         "choose another output folder, or overwrite this one to start anew"
                     )
-        for folder in sorted({(out / name).parent for name in planned}):
-            if folder.is_symlink():
-                raise OutputError(f"{folder}: is a link, expected a folder of {out}; remove it")
+        folders = sorted({(out / name).parent for name in planned})
+        if link := next((folder for folder in folders if folder.is_symlink()), None):
+            raise OutputError(f"{link}: is a link, expected a folder of {out}; remove it")
+        data = (json.dumps(config, indent=1, sort_keys=True) + "\n").encode()
+        if not same_content(out / SYNTH_INDEX, data):  # before there are folders, which would not count as ours
+            with replaced_on_success(out / SYNTH_INDEX, make_folder=False) as temporary:
+                temporary.write_bytes(data)
+        for folder in folders:
             try:
                 folder.mkdir(exist_ok=True)
             except OSError as error:
                 raise DatasetError(f"{folder}: cannot be made ({error.strerror})") from error
-        data = (json.dumps(config, indent=1, sort_keys=True) + "\n").encode()
-        if not same_content(out / SYNTH_INDEX, data):
-            with replaced_on_success(out / SYNTH_INDEX, make_folder=False) as temporary:
-                temporary.write_bytes(data)
 
     def is_finished(self, name: str) -> bool:
         """Whether a sample's files, and its mirror image's, are there and whole."""

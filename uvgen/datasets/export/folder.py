@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,12 +10,13 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from uvgen._version import __version__
 from uvgen.datasets.export.common import Skipped
-from uvgen.errors import OutputError, SettingsError
+from uvgen.errors import DatasetError, OutputError, SettingsError
 from uvgen.storage.contents import empty
-from uvgen.storage.drafts import check_new_folder, exchange, folder_on_success
+from uvgen.storage.drafts import beside, check_new_folder, exchange, folder_on_success
 from uvgen.storage.files import check_folder
 from uvgen.storage.folders import EXPORT_MARK
 from uvgen.storage.journal import Journal
+from uvgen.storage.locks import remove_unlocked
 from uvgen.storage.names import printable
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import read_file
@@ -74,8 +74,7 @@ def _stated_files(folder: Path) -> Any:
 @contextmanager
 def in_place(place: Path, out: Path) -> Iterator[Path]:
     """The draft of a folder, which becomes `place`, and then takes the place of `out` if that is another one."""
-    if place != out:
-        shutil.rmtree(place, ignore_errors=True)  # of a run that was killed before it took the old one's place
+    remove_unlocked(beside(out))  # of a run that was killed before it took the old one's place
     with folder_on_success(place) as draft:
         yield draft
     if place != out:
@@ -150,6 +149,8 @@ class ExportRecord:
             (self._draft / _SKIPPED).write_text(lines, encoding="utf-8")
         n_samples = self._finish(skipped)
         self._journal.remove()
+        if os.path.lexists(self._draft / _RECORD):
+            raise DatasetError(f"{self._draft / _RECORD}: cannot be deleted; check the disk, and run the command again")
         if self._clean is not None:
             self._clean()
         stated = {**self._settings, "uvgen": __version__, "samples": n_samples, "labels": self._labels}
