@@ -8,7 +8,9 @@ onnxscript onnxruntime. Images are (1, 3, R, R) of 0 to 1, maps (1, 3, U, U) in 
 """
 
 import argparse
+import logging
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,8 @@ def main() -> int:
     except uvgen.UvgenError as error:
         print(f"export.py: {error}", file=sys.stderr)
         return 1
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns that torchvision, which is not used, is missing
+    warnings.simplefilter("ignore", FutureWarning)  # of PyTorch to itself
     images = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = net(images).numpy()

@@ -71,6 +71,7 @@ def test_another_way_of_counting_is_recognized(change, words: str) -> None:
     ((1, -1), "1 px right and 1 px up of the truth: face3d's convention?"),
     ((1, 0), "1 px right of the truth: reshow's convention?"),
     ((1, 1), "1 px right and 1 px down of the truth: MATLAB's convention?"),
+    ((-104, 104), "104 px left and 104 px down of the truth, in pixels of the original image"),
     ((0, 3), "3 px down of the truth, in pixels of the original image"),
 ])  # fmt: skip
 def test_a_shift_is_said_in_pixels_of_the_image(shift, words: str) -> None:

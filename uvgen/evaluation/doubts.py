@@ -123,7 +123,7 @@ def _shift(faces: Counted, convention: str) -> list[str]:
     known = {name: np.subtract(shift, SHIFTS[convention]) for name, shift in SHIFTS.items() if name != convention}
     near = [name for name, shift in known.items() if np.abs(shift - middle).max() < _NEAR_PX]
     words = [
-        f"{abs(value):.2g} px {way[value < 0]}"
+        f"{abs(value):{'.2g' if abs(value) < 10 else '.0f'}} px {way[value < 0]}"
         for value, way in zip(middle.tolist(), (("right", "left"), ("down", "up")), strict=True)
         if abs(value) >= 0.1
     ]
