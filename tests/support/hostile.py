@@ -11,7 +11,7 @@ from typing import Any
 from uvgen.shards.index import Index, ShardEntry
 
 MEMORY = 6 << 30
-SECONDS = 120
+SECONDS = 900  # of a process that reads many files, on a loaded machine: only a hang is to end here
 
 _CHILD = """
 import faulthandler, json, os, resource, sys, traceback
