@@ -18,6 +18,7 @@ from uvgen.storage.names import printable
 from uvgen.wording import count, shown_size
 
 _SECONDS_BETWEEN_LINES = 5.0
+_SECONDS_WITHOUT_COUNT = 30.0  # between lines while nothing is counted: they say only that the work goes on
 _SECONDS_BETWEEN_LOOKS = _SECONDS_OF_A_PHASE = 0.5
 _FINISHING = ", finishing"
 _SLOW = 0.1  # samples per second: slower work is told in seconds per sample
@@ -29,9 +30,9 @@ class Progress:
     """Shows progress (`uvgen.progress`) on stderr: as a bar on a terminal, as lines elsewhere.
 
     The clock of the bar starts within half a second, whatever the work is doing. A line names each phase that takes
-    longer than that, and a line every few seconds states the count; with `verbose`, each shard has a line too. With
-    `quiet`, nothing is shown. A thread updates the clock. It writes only if stderr can take a line, because a thread
-    that is blocked in a write cannot be stopped.
+    longer than that, and a line every few seconds states the count, or now and then the time if there is no count;
+    with `verbose`, each shard has a line too. With `quiet`, nothing is shown. A thread updates the clock. It writes
+    only if stderr can take a line, because a thread that is blocked in a write cannot be stopped.
 
     Parameters
     ----------
@@ -138,6 +139,8 @@ class Progress:
             if so_far in ("", _FINISHING):  # the same line again otherwise
                 so_far += f", {_clock(now - self._began)}"
             self._say(f"{self._what}: {self._done}{of}{so_far}")
+        elif not self._done and now - self._spoke >= _SECONDS_WITHOUT_COUNT:
+            self._say(f"{self._first}, {_clock(now - self._began)}")
 
     def _rate(self) -> str:
         """Samples per second since each worker has done its first, so that the start-up does not count."""

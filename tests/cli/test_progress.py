@@ -143,6 +143,12 @@ def test_lines_name_a_phase_that_takes_long_and_count_with_a_rate_without_the_st
         clock.now += 8
         display.look()
         assert stream.getvalue() == "starting ...\n"
+        clock.now += 29
+        display.look()
+        assert stream.getvalue() == "starting ...\n"
+        clock.now += 1
+        display.look()
+        assert stream.getvalue() == "starting ...\nstarting, 0:38\n"
         display.advance(100)
         clock.now += 9
         display.advance(450)
@@ -151,7 +157,7 @@ def test_lines_name_a_phase_that_takes_long_and_count_with_a_rate_without_the_st
         display.advance(450)
         clock.now += 9
         display.look()
-        assert stream.getvalue().splitlines()[-1] == "building: 1000 of 1000, finishing, 0:26"  # time that passes
+        assert stream.getvalue().splitlines()[-1] == "building: 1000 of 1000, finishing, 0:56"  # time that passes
         display.begin("registering", 9, "starting", "scan")
         display.advance(1)
         clock.now += 60

@@ -143,31 +143,39 @@ def made_of(job: PredictJob, table: LandmarkTable | None, photograph: Photograph
 
 
 def _predict(tools: FaceTools[PredictJob], network: Network, task: FitTask) -> PredictedBatch:
-    job = tools.job
     faces, skipped = list[PredictedFace](), list[Unfitted]()
     for photograph in task.photographs:
-        shown, name = photograph.shown(job.root), photograph.name
+        found = _predict_photograph(tools, network, photograph, trial=task.trial)
+        faces.extend(found.faces)
+        skipped.extend(found.skipped)
+        advance(1)
+    return PredictedBatch(tuple(faces), tuple(skipped))
+
+
+def _predict_photograph(
+    tools: FaceTools[PredictJob], network: Network, photograph: Photograph, *, trial: bool
+) -> PredictedBatch:
+    job, shown = tools.job, photograph.shown(tools.job.root)
+    try:
+        found, picture, state = _found(tools, photograph)
+    except UvgenError as error:
+        check_machine(error)
+        return PredictedBatch((), (Unfitted(photograph.name, shown, printable(str(error))),))
+    faces, skipped = list[PredictedFace](), list[Unfitted]()
+    for number, face in enumerate(found):
+        name = photograph.name if number == 0 else f"{photograph.name}-face{number + 1}"
         try:
-            found, picture, state = _found(tools, photograph)
+            similarity = _similarity(job, face, picture.shape, network.size)
+            pixels, reduced = picture.for_crop(float(1 / similarity_scale(similarity)))
+            position_map = network(warp_image(pixels, similarity, network.size, reduced=reduced))
+            if not trial:
+                about = name, shown, face, picture, similarity, network.size
+                faces.append(_written(job, *about, position_map, state))
+        except (DatasetError, MeshFileError):  # the folder cannot be written
+            raise
         except UvgenError as error:
             check_machine(error)
             skipped.append(Unfitted(name, shown, printable(str(error))))
-            continue
-        for number, face in enumerate(found):
-            name = photograph.name if number == 0 else f"{photograph.name}-face{number + 1}"
-            try:
-                similarity = _similarity(job, face, picture.shape, network.size)
-                pixels, reduced = picture.for_crop(float(1 / similarity_scale(similarity)))
-                position_map = network(warp_image(pixels, similarity, network.size, reduced=reduced))
-                if not task.trial:
-                    about = name, shown, face, picture, similarity, network.size
-                    faces.append(_written(job, *about, position_map, state))
-            except (DatasetError, MeshFileError):  # the folder cannot be written
-                raise
-            except UvgenError as error:
-                check_machine(error)
-                skipped.append(Unfitted(name, shown, printable(str(error))))
-    advance(len(task.photographs))
     return PredictedBatch(tuple(faces), tuple(skipped))
 
 
