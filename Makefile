@@ -1,11 +1,12 @@
 # `make demo` builds the built-in sample set into demo/ and draws preview.png; `make test` runs the tests. Both first set up a
 # virtual environment in .venv, which needs only Python. `make demo DATA=300W_LP/ MODEL=bfm.h5` builds shards/ of your data.
 # `make test` leaves out the tests marked slow; `make test-slow` runs these, but not those marked long; `make test-all` runs
-# everything, which takes half an hour. Each takes `ROOM=maps`, to run only tests/maps, and `PYTEST="..."`, options for pytest.
+# everything, which takes half an hour; `make test-ci` runs the quick tests and the slow ones that are marked vital. Each takes
+# `ROOM=maps`, to run only tests/maps, and `PYTEST="..."`, options for pytest.
 # `make fuzz N=100000` gives damaged files to every reader; `READER=image` to one, `FIRST=100000` continues with later ones.
 
 # `make docs` makes the documentation site, build/site/index.html.
-# `make coverage` says which lines the tests of CI run; `make dist` builds what a release uploads and installs it in fresh
+# `make coverage` says which lines the quick and the slow tests run; `make dist` builds what a release uploads and installs it in fresh
 # environments.
 # `make test CONSTRAINTS=/dev/null` takes the newest versions of everything instead of those that CI is known to pass with.
 
@@ -66,9 +67,9 @@ test: setup
 test-slow: setup
 	$(RUN_TESTS) -m "slow and not long"
 
-# What both of them run, in one run: no core waits for the last test of the first. CI takes it.
+# What `.ci/run` runs: the quick tests, and of the slow ones those marked vital.
 test-ci: setup
-	$(RUN_TESTS) -m "not long"
+	$(RUN_TESTS) -m "not slow or (vital and not long)"
 
 test-all: setup
 	$(RUN_TESTS) --hypothesis-profile=full

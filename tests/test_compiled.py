@@ -47,6 +47,7 @@ def test_variables_that_numba_does_not_take_are_named() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.vital
 def test_kernels_without_a_folder_for_numbas_cache_run_and_warn_once() -> None:
     run = subprocess.run([sys.executable, "-W", "always", "-c", WITHOUT_CACHE], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr

@@ -184,6 +184,7 @@ def test_augment_of_shards_without_maps_leaves_maps_to_the_reader(uvgen, model, 
 
 
 @pytest.mark.slow
+@pytest.mark.vital
 def test_augment_with_workers_or_after_an_interruption_gives_the_same_bytes(run, tmp_path) -> None:
     assert run("--copies", 2).exit_code == 0
     whole = file_hashes(tmp_path / "out")

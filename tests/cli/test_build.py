@@ -56,6 +56,7 @@ def test_build_of_a_tree_makes_a_sound_data_set(run: Callable[..., Any], model_p
 
 
 @pytest.mark.slow
+@pytest.mark.vital
 def test_build_of_reference_data_makes_a_sound_data_set(
     uvgen: Any, reference: Path, stand_in: Path, tmp_path: Path
 ) -> None:

@@ -67,6 +67,7 @@ def built(data: Path, model_path: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.mark.slow
+@pytest.mark.vital
 def test_build_with_two_workers_writes_the_same_bytes(
     data: Path, built: Path, model_path: Path, tmp_path: Path
 ) -> None:

@@ -60,6 +60,7 @@ def times(folder: Path) -> dict[str, int]:
 
 
 @pytest.mark.slow
+@pytest.mark.vital
 def test_build_killed_and_run_again_writes_the_same_bytes(model_path: Path, tmp_path: Path) -> None:
     """Reading an image, which the survey passes over, stops the first run within the third shard; it is killed."""
     tree = write_tree(tmp_path / "data", 9)

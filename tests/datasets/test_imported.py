@@ -201,6 +201,7 @@ def test_import_maps_of_an_export_with_other_labels_than_its_layout_s_is_refused
 
 
 @pytest.mark.slow
+@pytest.mark.vital
 def test_import_maps_of_face3ds_own_output_finds_its_convention_and_landmarks(
     tmp_path: Path, reference: Path, stand_in_model: MorphableModel
 ) -> None:

@@ -344,6 +344,7 @@ def test_build_under_a_narrow_limit_is_finished_or_says_why(
 
 @linux
 @pytest.mark.slow
+@pytest.mark.vital
 def test_build_on_a_full_disk_says_so_and_goes_on_later(model_path: Path, tmp_path: Path) -> None:
     data, out = write_samples(tmp_path / "data", 8), tmp_path / "out"
     have(data, model_path, tmp_path / "expected")

@@ -210,6 +210,7 @@ class States(RuleBasedStateMachine):
         assert not list(self.out.glob(".*"))
 
 
+@pytest.mark.vital
 def test_any_order_of_work_and_faults_gives_what_the_samples_say() -> None:
     run_state_machine_as_test(
         States,

@@ -54,6 +54,7 @@ def skipped(out: Path) -> dict[str, str]:
     return {skip["name"]: skip["reason"] for skip in content["skipped"]}
 
 
+@pytest.mark.vital
 def test_build_whose_worker_dies_now_and_then_gives_the_same_bytes(
     data: Path, model_path: Path, tmp_path: Path, whole: dict[str, str]
 ) -> None:
@@ -64,6 +65,7 @@ def test_build_whose_worker_dies_now_and_then_gives_the_same_bytes(
     assert len(list((tmp_path / "orders").glob("AFW_*-*"))) == 3  # so often did a process die
 
 
+@pytest.mark.vital
 def test_build_with_samples_that_kill_skips_them_alone(data: Path, model_path: Path, tmp_path: Path) -> None:
     """One that the survey meets first, and one of another shard; elsewhere all is as without them."""
     environment = faulty_environment(tmp_path, **{SURVEYED: "kill", PASSED_OVER: "exit"})
@@ -144,6 +146,7 @@ def test_augment_whose_worker_dies_gives_the_same_bytes(data: Path, model_path: 
     assert file_hashes(tmp_path / "out") == file_hashes(tmp_path / "whole")
 
 
+@pytest.mark.vital
 def test_workers_of_a_dead_command_end_and_the_next_run_removes_what_it_left(
     data: Path, model_path: Path, tmp_path: Path, whole: dict[str, str]
 ) -> None:
@@ -207,6 +210,7 @@ def test_command_that_ignores_hangups_goes_on(data: Path, model_path: Path, tmp_
 
 
 @pytest.mark.parametrize("killed_by_kernel", [True, False])
+@pytest.mark.vital
 def test_process_ends_with_its_parent(tmp_path: Path, killed_by_kernel: bool) -> None:
     """As Linux does it, and as a thread does it elsewhere."""
     child = (

@@ -292,6 +292,7 @@ def test_the_contour_of_a_model_without_regions_is_nearly_the_same(builtin: Morp
 
 
 @pytest.mark.slow
+@pytest.mark.vital
 def test_real_photographs_come_out_near_their_parameters(reference: Path, stand_in_model: MorphableModel) -> None:
     samples = find_samples(reference / "aflw2000")
     annotations = [read_annotation(sample) for sample in samples]

@@ -86,6 +86,7 @@ def proxy(lost: set[int]) -> Iterator[Proxy]:
         server.server_close()
 
 
+@pytest.mark.vital
 def test_build_on_dask_into_s3_with_a_worker_killed_and_an_upload_lost_has_the_bytes_of_a_local_one(
     local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

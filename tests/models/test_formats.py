@@ -387,6 +387,7 @@ def test_recognition_of_other_files_and_folders_is_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.vital
 def test_stand_in_of_full_size_is_read_in_each_format(stand_in: Path, stand_in_model: MorphableModel) -> None:
     whole = bfm_whole.read(
         stand_in / "bfm2009/01_MorphableModel.mat", stand_in / "3ddfa/Model_Expression.mat",

@@ -128,7 +128,14 @@ def user_folder(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("page", "k"), [place for place in numbered("bash") if not is_first(*place)])
+@pytest.mark.parametrize(
+    ("page", "k"),
+    [
+        pytest.param(*place, marks=[pytest.mark.vital] * (place[0] == "README.md"))
+        for place in numbered("bash")
+        if not is_first(*place)
+    ],
+)
 def test_documented_uvgen_commands_run(user_folder: Path, page: str, k: int) -> None:
     lines = blocks(page, "bash")[k].strip().splitlines()
     assert lines
@@ -148,7 +155,10 @@ def test_documented_uvgen_commands_run(user_folder: Path, page: str, k: int) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("page", "k"), numbered("python"))
+@pytest.mark.parametrize(
+    ("page", "k"),
+    [pytest.param(*place, marks=[pytest.mark.vital] * (place[0] == "README.md")) for place in numbered("python")],
+)
 def test_documented_python_runs(user_folder: Path, page: str, k: int) -> None:
     block = blocks(page, "python")[k]
     if missing := not_installed(block):
@@ -213,6 +223,7 @@ def test_make_help_prints_what_there_is_to_make() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.vital
 def test_make_demo_builds_and_draws(tmp_path: Path) -> None:
     if shutil.which("make") is None:
         pytest.skip("make is not installed")

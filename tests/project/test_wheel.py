@@ -92,6 +92,7 @@ def test_wheel_holds_every_file_of_the_checkout(wheel: Path) -> None:
     assert packed == expected
 
 
+@pytest.mark.vital
 def test_wheel_in_a_fresh_environment_runs_the_command(environment: Path, tmp_path: Path) -> None:
     result = run_in(environment, tmp_path, "uvgen", "--version")
     assert (result.returncode, result.stdout) == (0, f"uvgen, version {__version__}\n"), result.stderr

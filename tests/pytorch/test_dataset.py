@@ -290,6 +290,7 @@ def test_dataset_augmented_parameters_give_the_augmented_map(plain: Path, model:
     ],
 )
 @pytest.mark.slow
+@pytest.mark.vital
 def test_dataset_in_workers_gives_what_it_gives_here(plain: Path, method: str, workers: int) -> None:
     dataset = ShardDataset(plain, augmentation=Shifts())
     expected = list(loader(dataset))

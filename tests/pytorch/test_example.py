@@ -60,6 +60,7 @@ def run(*arguments: object) -> Any:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "workers"), [("maps", 2), pytest.param("no maps", 0, marks=pytest.mark.long)])
+@pytest.mark.vital
 def test_example_learns_and_leaves_network_and_picture(
     shards: Path, without_maps: Path, tmp_path: Path, model_path: Path, kind: str, workers: int
 ) -> None:

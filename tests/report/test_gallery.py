@@ -67,6 +67,7 @@ def test_tiles_have_a_line_for_flags_only_where_a_sample_of_the_set_has_one(
     assert heights[False] < heights[True]
 
 
+@pytest.mark.vital
 def test_gallery_shows_ten_corrupted_labels_among_faces_first(page: Any, tmp_path: Path) -> None:
     """Parameters that do not agree with `pt2d`: shifted by a few pixels, turned, or of another size."""
     render_faces(tmp_path / "faces", 50, options=SynthOptions(size=200))

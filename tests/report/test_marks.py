@@ -17,6 +17,7 @@ from uvgen.storage.text import read_lines
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.vital
 def test_marks_are_kept_and_exported_as_build_takes_them(page: Any, model_path: Path, tmp_path: Path) -> None:
     for k, name in enumerate(WEIRD):
         write_sample(tmp_path / "300W_LP/AFW", name.replace("/", "∕"), seed=k)

@@ -115,6 +115,7 @@ def test_histogram_keeps_rare_outliers_apart_and_in_sight(page: Any, report: Pat
     assert page.locator(".tile .nme").evaluate_all("all => all.every((cell) => cell.scrollWidth <= cell.clientWidth)")
 
 
+@pytest.mark.vital
 def test_sample_shows_its_pictures_and_overlays_that_toggle(page: Any, report: Path) -> None:
     name = rows(report)["names"][0]
     open_report(page, report, f"#sample={name}")
@@ -142,6 +143,7 @@ def test_sample_shows_its_pictures_and_overlays_that_toggle(page: Any, report: P
     assert f"{nme:.2%}" in page.inner_text("#s-numbers") and "resets" in page.inner_text("#s-mesh-note")
 
 
+@pytest.mark.vital
 def test_mesh_turns_by_keys_and_by_mouse(page: Any, report: Path, tmp_path: Path) -> None:
     open_report(page, report, f"#sample={rows(report)['names'][0]}")
     page.wait_for_selector("canvas[data-turn]")

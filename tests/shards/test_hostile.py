@@ -218,6 +218,7 @@ def test_shards_whose_samples_do_not_stack_are_refused(built: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
+@pytest.mark.vital
 def test_files_that_broke_hdf5_are_refused(reference: Path, built: Path, tmp_path: Path) -> None:
     files = sorted((reference / "hdf5_cve").iterdir())
     assert len(files) == 137
@@ -317,6 +318,7 @@ def test_open_shards_untrusted_survives_the_end_of_its_process(built: Path) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.vital
 def test_open_shards_of_an_index_with_any_bit_flipped_is_refused(built: Path, tmp_path: Path) -> None:
     data = (built / "dataset.json").read_bytes()
     for k in range(0, 8 * len(data), 7):  # 7 and 8 have no common factor: each bit of a byte has its turn

@@ -103,6 +103,7 @@ def plain_light(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("angles", [(0.1, 0.4, 0.2), (-0.2, -0.9, -0.1)])
 @pytest.mark.slow
+@pytest.mark.vital
 def test_painted_marks_appear_at_the_labels(
     builtin: MorphableModel, angles: tuple[float, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
