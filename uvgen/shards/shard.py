@@ -92,7 +92,7 @@ class OpenShard:
         version = self.file_attributes.get("version")
         if not isinstance(version, (int, np.integer)) or version != VERSION:
             raise DatasetError(f"{self._path}: version {brief(version)}, expected {VERSION}; build the data set again")
-        datasets = {name: self._file.dataset(name) for name in self._file.names}
+        datasets = {name: self._file.safe_dataset(name) for name in self._file.names}
         self._check_sizes(datasets)
         self._jpegs = datasets.pop(_CODES, None)
         for name, data in datasets.items():
