@@ -40,9 +40,6 @@ from uvgen.storage.kinds import describe_bytes
 from uvgen.storage.names import printable, shortened
 from uvgen.storage.reading import read_file
 
-NEEDS = {"data": "it takes whole images"}
-HAS_MAPS = False
-
 FIVE_OF_68 = ((36, 39), (42, 45), (30,), (48,), (54,))
 """Landmarks whose mean is each of the five points."""
 

@@ -25,7 +25,6 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.names import printable
 
-NEEDS = {"model": "canonical_vertices.npy is its mean face"}
 """Arguments that it cannot do without, and what for."""
 
 _EYES_PX, _CENTER_PX = 102.46, 249.87

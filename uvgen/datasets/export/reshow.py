@@ -29,17 +29,6 @@ from uvgen.images.codecs import encode_jpeg, encode_png
 from uvgen.samples.map_files import IMAGE_SHIFTS
 from uvgen.shards.reader import ShardReader
 
-OPTIONS = {"convention": ("reshow", "exact", "face3d")}
-"""Arguments that it takes, and their values, the default first."""
-
-OWN_FILES = (
-    "uv_face_mask.png", "uv_weight_mask.png", "uv_kpt_ind.txt", "weight_mask.npy", "skipped.txt",
-)  # fmt: skip
-"""Files beside the folders of samples."""
-
-ENDINGS = ("_cropped.jpg", "_cropped_uv_posmap.npy", "_bbox_info.mat")
-"""Of files beside which a folder may not have the same name."""
-
 
 def key(name: str) -> str:
     """The path of a sample's files without their endings; a hidden name gets ``_`` before it."""

@@ -41,11 +41,6 @@ from uvgen.samples.landmark_schemes import AFLW_21
 from uvgen.shards.reader import ShardReader
 from uvgen.wording import count
 
-NEEDS = {"model": "it is resampled on a grid"}
-
-ENDINGS = (".jpg",)
-"""Of files beside which a folder may not have the same name."""
-
 SIZE = 224
 GRIDS = (112, 224)
 _N_EACH = 5  # components of identity, and of expression

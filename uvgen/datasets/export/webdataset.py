@@ -16,9 +16,6 @@ from uvgen.images.codecs import encode_jpeg
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.files import replaced_on_success
 
-HAS_PIXELS = True
-"""It has a place for per-pixel targets."""
-
 
 def key(name: str) -> str:
     """The name with hyphens for points: WebDataset takes everything behind the first point for the extension."""
