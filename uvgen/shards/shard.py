@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError, FieldError
-from uvgen.images.codecs import decode_jpeg
+from uvgen.images.jpeg import decode_jpeg
 from uvgen.shards.format import FORMAT, LEAST_SAMPLE_BYTES, MAX_SIZE, VERSION, Layout
 from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.hdf5_dataset import MAX_INFLATED_BYTES, Hdf5Dataset

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from uvgen.datasets.export.common import PARAMETERS, Part, each, npy, path_of, pixel_layouts, unhidden
-from uvgen.images.codecs import encode_jpeg
+from uvgen.images.jpeg import encode_jpeg
 from uvgen.shards.reader import ShardReader
 
 

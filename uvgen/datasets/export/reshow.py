@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.datasets.export.common import Part, each, mat, npy, path_of, write_uv_files
-from uvgen.images.codecs import encode_jpeg, encode_png
+from uvgen.images.codecs import encode_png
+from uvgen.images.jpeg import encode_jpeg
 from uvgen.samples.map_files import IMAGE_SHIFTS
 from uvgen.shards.reader import ShardReader
 

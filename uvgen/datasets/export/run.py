@@ -24,7 +24,7 @@ from uvgen.datasets.export.targets import EXPORT_TARGETS, ExportTarget, check_ta
 from uvgen.datasets.open import builtin_of_set, open_shards, own_model
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
-from uvgen.images.codecs import JPEG_QUALITY
+from uvgen.images.jpeg import JPEG_QUALITY
 from uvgen.jobs.options import RunOptions, check_run
 from uvgen.jobs.run import run_job
 from uvgen.shards.index import Index, data_folder

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from uvgen.datasets.export.common import Part, each, mat, path_of
 from uvgen.datasets.splits import train_and_val
-from uvgen.images.codecs import encode_jpeg
+from uvgen.images.jpeg import encode_jpeg
 from uvgen.images.warp import warp_image
 from uvgen.maps.aflw import aflw_texels, aflw_uv
 from uvgen.maps.atlas import texel_coordinates
