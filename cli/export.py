@@ -82,23 +82,24 @@ def command(
     """
     from uvgen import export_shards, open_shards
     from uvgen.datasets.export.folder import check_export_folder
-    from uvgen.datasets.export.run import check_target, has_jpeg, has_maps, is_whole, needs_model
+    from uvgen.datasets.export.targets import EXPORT_TARGETS, check_target
     from uvgen.datasets.open import builtin_of_set
     from uvgen.errors import InputError
 
+    target = EXPORT_TARGETS[to]
     if list_path is not None and split is not None:
         raise click.UsageError("--list and --split exclude each other")
-    if is_whole(to) and (list_path is not None or split is not None):
+    if target.is_whole and (list_path is not None or split is not None):
         raise click.UsageError(f"--to {to} describes whole shards, expected neither --list nor --split")
-    if not has_jpeg(to):
+    if not target.has_jpeg:
         refuse_given(["quality"], f"does not go with --to {to}, which writes no JPEG files")
-    model = builtin_of_set(shards) if model_path is None and needs_model(to) else model_path
+    model = builtin_of_set(shards) if model_path is None and target.needs_model else model_path
     try:
         check_target(to, {"model": model, "data": data, "convention": convention})
     except InputError as error:
         raise click.UsageError(f"--{error}") from error
     check_export_folder(out, overwrite=overwrite)
-    if has_maps(to):
+    if target.has_maps:
         check_maps(open_shards(shards, untrusted=untrusted).config, model, shards)
     name_other_drafts(out)
     with reported(quiet=quiet):

@@ -21,7 +21,7 @@ from uvgen import (
 from uvgen.augment import apply
 from uvgen.datasets.config import BuildConfig
 from uvgen.errors import DatasetError, InputError
-from uvgen.images import codecs
+from uvgen.images import jpeg
 from uvgen.images.picture import Picture
 
 CONFIG = dataclasses.replace(SMALL, size=48)  # of the toy tree's crops, about half then shrink by more than 1.5
@@ -111,7 +111,7 @@ def test_augmented_copies_that_shrink_are_sampled_as_the_set_was(noisy, model_pa
 def test_build_decodes_photographs_no_finer_than_crops_need(
     noisy, model_path, tmp_path, monkeypatch, augmentation
 ) -> None:
-    monkeypatch.setattr(codecs, "_LEAST_REDUCED", 1)
+    monkeypatch.setattr(jpeg, "_LEAST_REDUCED", 1)
     config = dataclasses.replace(CONFIG, size=40, augmentation=augmentation)
     for decode in ("reduced", "full"):
         make(noisy, model_path, tmp_path / decode, dataclasses.replace(config, decode=decode))
@@ -150,7 +150,7 @@ def test_build_finishes_sets_from_before_there_was_decoding_to_less_with_full_al
 def test_build_skips_a_photograph_whose_damage_shows_when_it_is_decoded(
     noisy, model_path, tmp_path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(codecs, "_LEAST_REDUCED", 1)
+    monkeypatch.setattr(jpeg, "_LEAST_REDUCED", 1)
     path = sorted(noisy.rglob("*.jpg"))[0]
     path.write_bytes(path.read_bytes()[:2000])
     result = make(noisy, model_path, tmp_path / "out", CONFIG)

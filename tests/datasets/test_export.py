@@ -22,7 +22,7 @@ from uvgen.datasets.augmented import augment_shards
 from uvgen.datasets.export import folder as export_folder
 from uvgen.datasets.export import run as export_run
 from uvgen.datasets.export.folder import ExportRecord
-from uvgen.datasets.export.run import TARGETS
+from uvgen.datasets.export.targets import EXPORT_TARGETS
 from uvgen.errors import BusyError, DatasetError, InputError, OutputError, SettingsError
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.reader import ShardReader
@@ -45,7 +45,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
 
 def export_shards(shards: Path, out: Path, to: str, **options: Any) -> export_run.ExportResult:
     """An export with what its target needs besides."""
-    needs = getattr(TARGETS.get(to), "NEEDS", ())
+    needs = EXPORT_TARGETS[to].needs if to in EXPORT_TARGETS else ()
     if "model" in needs:
         options.setdefault("model", MODELS[0])
     if "data" in needs:
@@ -169,7 +169,7 @@ def targets(*others: pytest.MarkDecorator) -> list[Any]:
     """Every target but croissant, which has no samples; those that write as one of a kind does get other marks too."""
     return [
         pytest.param(to, marks=[needs_package(to), *(others if to not in ONE_OF_A_KIND else ())])
-        for to in TARGETS
+        for to in EXPORT_TARGETS
         if to != "croissant"
     ]
 
@@ -344,7 +344,7 @@ def test_export_of_a_file_named_like_a_folder_is_an_error(built: Path, tmp_path:
         export_shards(tmp_path / "odd", tmp_path / "out", "npy")
 
 
-@pytest.mark.parametrize("own", [*TARGETS["reshow"].OWN_FILES])
+@pytest.mark.parametrize("own", [*EXPORT_TARGETS["reshow"].own_files])
 def test_export_of_a_folder_with_the_name_of_the_exports_own_file_is_an_error(
     built: Path, tmp_path: Path, own: str
 ) -> None:
@@ -357,7 +357,7 @@ def test_export_of_a_folder_with_the_name_of_the_exports_own_file_is_an_error(
 def test_files_of_an_export_to_reshow_are_its_own_or_in_folders(built: Path, tmp_path: Path) -> None:
     export_shards(built, tmp_path / "out", "reshow")
     files = {path.name for path in (tmp_path / "out").iterdir() if path.is_file() and path.name[0] != "."}
-    assert files == {*TARGETS["reshow"].OWN_FILES} - {"skipped.txt"}
+    assert files == {*EXPORT_TARGETS["reshow"].own_files} - {"skipped.txt"}
 
 
 def rename(built: Path, folder: Path, change: Any) -> None:

@@ -28,7 +28,7 @@ from uvgen.datasets.export.common import PARAMETERS
 from uvgen.datasets.export.run import export_shards
 from uvgen.datasets.export.tfrecord import example
 from uvgen.errors import DependencyError
-from uvgen.images.codecs import decode_jpeg, encode_jpeg
+from uvgen.images.jpeg import decode_jpeg, encode_jpeg
 from uvgen.maps.target_layouts import COVERED, TARGETS
 from uvgen.models.morphable import REGIONS
 

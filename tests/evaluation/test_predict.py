@@ -138,11 +138,11 @@ def test_the_network_is_given_the_crop_of_the_photograph(photos, tmp_path, monke
 
 @pytest.mark.parametrize(("write", "block"), [(["map"], 2), (["map", "mesh"], 1)])
 def test_crops_are_cut_from_reduced_photographs_where_no_pixel_is_needed(photos, tmp_path, monkeypatch, write, block):
-    from uvgen.images import codecs
+    from uvgen.images import jpeg
     from uvgen.images.picture import Picture
     from uvgen.images.warp import warp_image
 
-    monkeypatch.setattr(codecs, "_LEAST_REDUCED", 1)
+    monkeypatch.setattr(jpeg, "_LEAST_REDUCED", 1)
     path = identity_network(tmp_path / "n.onnx", (1, 3, SIZE, SIZE))
     options = NetworkOptions("bytes")
     predict_photographs(

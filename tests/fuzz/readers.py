@@ -36,7 +36,7 @@ from uvgen.evaluation.evaluate import evaluate_predictions
 from uvgen.evaluation.predict_record import INDEX as PREDICTED
 from uvgen.evaluation.truth import LIST, POINTS, YAWS
 from uvgen.fitting.record import INDEX as FIT
-from uvgen.images.codecs import decode_jpeg, encode_jpeg
+from uvgen.images.jpeg import decode_jpeg, encode_jpeg
 from uvgen.maps.mask_files import read_weights
 from uvgen.meshes.files import write_obj, write_ply
 from uvgen.meshes.glb import write_glb

@@ -13,7 +13,8 @@ from PIL import Image
 from support.toy import picture
 
 from uvgen.errors import InputError
-from uvgen.images.codecs import decode_gray, decode_image, decode_jpeg, encode_jpeg, encode_png, save_picture
+from uvgen.images.codecs import decode_gray, decode_image, encode_png, save_picture
+from uvgen.images.jpeg import decode_jpeg, encode_jpeg
 from uvgen.images.orientation import exif_orientation
 
 NOISE = np.random.default_rng(0).integers(60, 200, (96, 128, 3), np.uint8)

@@ -11,9 +11,10 @@ from PIL import Image
 
 from uvgen import warp_image
 from uvgen.errors import InputError, SampleError
-from uvgen.images import codecs, kernels
-from uvgen.images.codecs import decode_image, decode_reduced, reducible_size
+from uvgen.images import kernels
+from uvgen.images.codecs import decode_image
 from uvgen.images.filters import area_grid, bicubic_blur, block_decoded
+from uvgen.images.jpeg import decode_reduced, reducible_size
 from uvgen.images.picture import Picture
 from uvgen.images.warp import _bicubic_weights
 from uvgen.randomness import keyed_generator
@@ -21,7 +22,7 @@ from uvgen.randomness import keyed_generator
 
 @pytest.fixture(autouse=True)
 def small_images_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codecs, "_LEAST_REDUCED", 1)
+    monkeypatch.setattr("uvgen.images.jpeg._LEAST_REDUCED", 1)
 
 
 def refused(error: Exception) -> SampleError:

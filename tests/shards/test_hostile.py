@@ -192,7 +192,7 @@ def test_shard_with_impossible_jpegs_is_refused(jpegs: Path, tmp_path: Path, cha
 
 
 def test_shard_whose_jpeg_is_larger_than_its_crop_takes_no_memory_for_it(jpegs: Path, tmp_path: Path) -> None:
-    from uvgen.images.codecs import encode_jpeg
+    from uvgen.images.jpeg import encode_jpeg
 
     code = np.frombuffer(encode_jpeg(np.zeros((4000, 4000, 3), np.uint8), 50), np.uint8)
 

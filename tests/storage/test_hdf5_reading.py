@@ -177,7 +177,7 @@ def read(path: Path) -> dict[str, Any]:
     """All that a file has."""
     with open_hdf5(path) as file:
         file.attributes  # noqa: B018
-        data = {name: file.dataset(name) for name in file.names}
+        data = {name: file.safe_dataset(name) for name in file.names}
         for dataset in data.values():
             dataset.attributes  # noqa: B018
         return {name: dataset.read() for name, dataset in data.items()}
@@ -241,8 +241,8 @@ from uvgen.storage.hdf5_reading import open_hdf5
 for path in sys.argv[1:]:
     with open_hdf5(Path(path)) as file:
         found = 0
-        for read in (lambda: file.attributes, lambda: file.dataset("value").attributes,
-                     lambda: file.dataset("value").read(), lambda: file.dataset("value").map()):
+        for read in (lambda: file.attributes, lambda: file.safe_dataset("value").attributes,
+                     lambda: file.safe_dataset("value").read(), lambda: file.safe_dataset("value").map()):
             try:
                 read()
             except DatasetError as error:
@@ -285,7 +285,7 @@ def test_dataset_of_a_name_that_is_none_is_refused(tmp_path: Path, name: str) ->
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["value"] = file["group/value"] = [1]
     with open_hdf5(tmp_path / "a.h5") as file, pytest.raises(DatasetError, match=r"a\.h5: "):
-        file.dataset(name)
+        file.safe_dataset(name)
 
 
 def test_dataset_goes_through_groups_and_checks_each_link(tmp_path: Path) -> None:
@@ -294,10 +294,10 @@ def test_dataset_goes_through_groups_and_checks_each_link(tmp_path: Path) -> Non
         file["group/loop"] = file["group"]  # a circle of hard links is a group like others
         file["soft"] = h5py.SoftLink("/group")
     with open_hdf5(tmp_path / "a.h5") as file:
-        assert file.dataset("group/loop/loop/value").read().tolist() == [1, 2]
+        assert file.safe_dataset("group/loop/loop/value").read().tolist() == [1, 2]
         for name in ("soft/value", "group/value/value"):
             with pytest.raises(DatasetError, match=r"link|not a group"):
-                file.dataset(name)
+                file.safe_dataset(name)
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\x89HDF\r\n\x1a\n", b"\x89HDF\r\n\x1a\n" + bytes(200), None])
@@ -323,7 +323,7 @@ def test_open_hdf5_of_a_file_cut_short_while_open_is_refused(tmp_path: Path) -> 
         chunked_rows = file.create_dataset("rows", data=ROWS, chunks=(1, 8, 12))
         assert chunked_rows.chunks
     with open_hdf5(tmp_path / "a.h5") as file:
-        value = file.dataset("value")
+        value = file.safe_dataset("value")
         with open(tmp_path / "a.h5", "r+b") as raw:
             raw.truncate(3000)
         with pytest.raises(DatasetError, match=r"value cannot be read .*shorter than it was"):
@@ -364,7 +364,7 @@ def test_dataset_read_equals_what_h5py_reads(
     with h5py.File(path) as file:
         expected = file["value"][()]
     with open_hdf5(path) as opened:
-        data = opened.dataset("value")
+        data = opened.safe_dataset("value")
         np.testing.assert_array_equal(data.read(), expected, strict=True)
         np.testing.assert_array_equal(data.map(), expected, strict=True)
         np.testing.assert_array_equal(data.read_range(1, shape[0]), expected[1:], strict=True)
@@ -379,14 +379,14 @@ def test_dataset_of_an_incompressible_chunk_is_read(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("value", data=noise, chunks=(1, 64, 64), compression="gzip", shuffle=True)
     with open_hdf5(tmp_path / "a.h5") as opened:
-        np.testing.assert_array_equal(opened.dataset("value").read(), noise)
+        np.testing.assert_array_equal(opened.safe_dataset("value").read(), noise)
 
 
 def test_dataset_read_of_more_than_is_allowed_names_the_argument(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("value", data=np.zeros((100, 100)), compression="gzip")
     with open_hdf5(tmp_path / "a.h5") as opened:
-        data = opened.dataset("value")
+        data = opened.safe_dataset("value")
         with pytest.raises(DatasetError, match="takes 80000 bytes, more than max_bytes=79999"):
             data.read(79_999)
         assert data.read(80_000).shape == (100, 100)
@@ -397,7 +397,7 @@ import sys
 from pathlib import Path
 from uvgen.storage.hdf5_reading import open_hdf5
 with open_hdf5(Path(sys.argv[1])) as file:
-    print(file.dataset("value").read_row(1).tolist())
+    print(file.safe_dataset("value").read_row(1).tolist())
 """
 
 

@@ -48,7 +48,7 @@ def test_process_open_reads_what_this_process_would(path: Path) -> None:
     with process.open(path) as file:
         assert sorted(file.names) == ["flags", "link", "names", "rows"]
         assert file.attributes == {"text": "é", "number": 0.5}
-        rows = file.dataset("rows")
+        rows = file.safe_dataset("rows")
         expected = np.arange(24, dtype=">i2").reshape(4, 6)
         assert rows.by_row and rows.attributes == {"unit": "px"}
         np.testing.assert_array_equal(rows.read(), expected, strict=True)
@@ -57,11 +57,11 @@ def test_process_open_reads_what_this_process_would(path: Path) -> None:
         np.testing.assert_array_equal(rows.read_row(2), expected[2], strict=True)
         out = np.zeros(6, ">i2")
         assert rows.read_row(3, out) is out and out.tolist() == expected[3].tolist()
-        assert file.dataset("flags").read().tolist() == [True, False]
-        assert file.dataset("names").read().tolist() == [b"a", b"bc"]
+        assert file.safe_dataset("flags").read().tolist() == [True, False]
+        assert file.safe_dataset("names").read().tolist() == [b"a", b"bc"]
         rows.read()[:] = 0  # the caller's own
         with pytest.raises(DatasetError, match=r"a\.h5: link is a link \(soft\), expected a dataset of this file"):
-            file.dataset("link")
+            file.safe_dataset("link")
         with pytest.raises(DatasetError, match="max_bytes=10"):
             rows.read(10)
     process.close()
@@ -81,7 +81,7 @@ def test_process_that_dies_is_an_error_of_the_file_and_the_next_one_serves(path:
     for _ in range(2):
         with pytest.raises(DatasetError, match=rf"bad\.h5: the process .* status -{signal.SIGABRT}"):
             process.open(bad)
-        assert process.open(path).dataset("flags").read().tolist() == [True, False]
+        assert process.open(path).safe_dataset("flags").read().tolist() == [True, False]
 
 
 def test_file_at_which_a_process_ended_is_not_tried_again_until_it_changes(path: Path, tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_process_that_answers_nonsense_is_an_error(path: Path, answer: str) -> N
         f"m.send(os.fdopen(os.dup(1), 'wb'), m.READY); os.read(0, 16); os.write(1, {answer} * 2); os._exit(0)"
     )
     with pytest.raises(DatasetError, match=r"a\.h5: "):
-        process.open(path).dataset("flags")
+        process.open(path).safe_dataset("flags")
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_process_that_answers_nonsense_is_an_error(path: Path, answer: str) -> N
         ("[1, 2]", lambda file: file.attributes),
         ("'text'", lambda file: file.members("")),
         ("{'a': 1}", lambda file: file.members("")),
-        ("5", lambda file: file.dataset("flags")),
+        ("5", lambda file: file.safe_dataset("flags")),
     ],
 )
 def test_process_whose_answer_is_of_another_kind_is_an_error(path: Path, answer: str, ask: Any) -> None:
@@ -184,7 +184,7 @@ def test_request_that_is_interrupted_leaves_nothing_for_the_next_one(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process = Hdf5Process()
-    rows = process.open(path).dataset("rows")
+    rows = process.open(path).safe_dataset("rows")
     for error in (KeyboardInterrupt, MemoryError):
         with monkeypatch.context() as patch:
             patch.setattr(isolated, "receive", lambda pipe, error=error: (_ for _ in ()).throw(error))
@@ -229,7 +229,7 @@ def test_process_that_may_open_few_files_closes_the_oldest(path: Path, tmp_path:
     for copy in copies:
         copy.write_bytes(path.read_bytes())
     files = [process.open(copy) for copy in copies]
-    assert [file.dataset("flags").read().tolist() for file in files] == [[True, False]] * 20
+    assert [file.safe_dataset("flags").read().tolist() for file in files] == [[True, False]] * 20
 
 
 def test_process_that_ends_before_it_serves_is_the_machine_s_fault(path: Path) -> None:

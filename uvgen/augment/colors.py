@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from uvgen.augment import kernels
 from uvgen.augment.draws import AugmentationDraw
-from uvgen.images.codecs import decode_jpeg, encode_jpeg
+from uvgen.images.jpeg import decode_jpeg, encode_jpeg
 
 _LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _ONE = 1 << 12

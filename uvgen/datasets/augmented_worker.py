@@ -24,7 +24,7 @@ from uvgen.datasets.targets import remaking_targets
 from uvgen.errors import SampleError
 from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import transform_points
-from uvgen.images.codecs import encode_jpeg
+from uvgen.images.jpeg import encode_jpeg
 from uvgen.maps.labels import crop_pose, mirror_landmarks
 from uvgen.maps.position_mapper import PositionMapper
 from uvgen.maps.target_layouts import range_error

@@ -14,9 +14,9 @@ from uvgen.augment.values import Augmentation
 from uvgen.checks import check_several, choice, number_in, plain_number, seed_number, shown
 from uvgen.errors import DatasetError, InputError
 from uvgen.geometry import CONVENTIONS
-from uvgen.images.codecs import JPEG_QUALITY
 from uvgen.images.crop import JITTER, check_jitter
 from uvgen.images.filters import FILTERS
+from uvgen.images.jpeg import JPEG_QUALITY
 from uvgen.images.picture import DECODING
 from uvgen.maps.target_layouts import check_targets, target_layouts
 from uvgen.samples.map_files import LAYOUTS

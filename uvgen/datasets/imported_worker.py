@@ -19,7 +19,7 @@ from uvgen.datasets.record import ShardResult
 from uvgen.errors import SampleError, UvgenError
 from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import affine_to_pose
-from uvgen.images.codecs import encode_jpeg
+from uvgen.images.jpeg import encode_jpeg
 from uvgen.maps.landmarks import LandmarkWeights, read_landmarks
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import counted

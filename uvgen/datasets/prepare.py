@@ -32,7 +32,7 @@ from uvgen.fitting.photographs import find_photographs
 from uvgen.fitting.tasks import Photograph
 from uvgen.fitting.worker import open_table
 from uvgen.images.align5 import crop_from_points5
-from uvgen.images.codecs import JPEG_QUALITY
+from uvgen.images.jpeg import JPEG_QUALITY
 from uvgen.jobs.options import RunOptions, check_run
 from uvgen.jobs.run import run_job
 from uvgen.progress import advance

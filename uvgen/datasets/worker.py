@@ -33,8 +33,8 @@ from uvgen.datasets.turned import AT_ONCE, SampleTurner
 from uvgen.errors import InputError, SampleError, UvgenError
 from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import similarity_scale
-from uvgen.images.codecs import encode_jpeg
 from uvgen.images.crop import crop_similarity
+from uvgen.images.jpeg import encode_jpeg
 from uvgen.images.warp import warp_image
 from uvgen.maps.image_landmarks import ImageLandmarks, LandmarkBasis
 from uvgen.maps.labels import crop_pose, mirror_landmarks

@@ -27,7 +27,7 @@ from uvgen.fitting.landmarks import LandmarkFit, fit_landmarks
 from uvgen.fitting.options import FitOptions
 from uvgen.fitting.refine import FaceCrop, refine_fit
 from uvgen.fitting.tasks import FitTask, Photograph, PhotographJob
-from uvgen.images.codecs import encode_jpeg
+from uvgen.images.jpeg import encode_jpeg
 from uvgen.images.orientation import exif_orientation
 from uvgen.images.picture import Picture
 from uvgen.models.morphable import MorphableModel

@@ -1,14 +1,13 @@
-"""Pictures as JPEG and PNG: the one place that encodes and decodes them.
+"""Pictures as files: decoding whatever kind a file is of, encoding PNG, writing pictures by their names.
 
-JPEG goes through simplejpeg (libjpeg-turbo), everything else through Pillow; both are imported on first use.
+JPEG files are decoded by `uvgen.images.jpeg`, all others by Pillow, which is imported on first use.
 """
 
 import io
-import re
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,111 +16,21 @@ from numpy.typing import NDArray
 
 from uvgen.checks import check_bytes
 from uvgen.errors import InputError
-from uvgen.images.markers import n_scans
+from uvgen.images.jpeg import check_jpeg, decode_whole_jpeg
 from uvgen.images.png_rows import check_whole
 from uvgen.storage.files import replaced_on_success
 from uvgen.storage.kinds import describe_bytes
-from uvgen.storage.reading import check_picture_size, max_pixels
-from uvgen.wording import count
-
-JPEG_QUALITY = 95
-"""Default quality of crops that are written as JPEG."""
+from uvgen.storage.reading import check_density, check_picture_size, max_pixels
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 """Endings of the names of pictures that `save_picture` writes."""
 
 _IMAGES, _LOSSLESS = ("JPEG", "PNG", "BMP", "WEBP"), ("PNG", "BMP")
 _NAMES = {"WEBP": "WebP"}  # if `describe_bytes` writes a format otherwise than Pillow
-_FREE_PIXELS = 1 << 20  # that any file may state
-_JPEG_PIXELS_PER_BYTE = 4096  # 8 times what it can hold with Huffman codes: a bit per block of 8 × 8 pixels
-_MOST_SCANS = 100  # of a JPEG; progressive ones have 10 or so
-_SCANS_OF_LARGEST = 12  # of a picture of `max_pixels`, more of smaller ones: 3 ns per pixel and scan, 4 s in all
 _DEFLATED = 1032  # bytes that deflate makes of one at most
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a PNG, by its type of color
 _TRANSPARENT_ROWS = 1 << 18  # pixels that are laid on black at a time
 _PILLOW = threading.Lock()  # around changes of its global bound
-_MOST_STRAY = 16  # bytes before a JPEG's end marker
-_READ_AHEAD = 8  # bytes that the decoder does not count among those, since it has read them before
-_LEAST_REDUCED = 1 << 20  # pixels; smaller images take little time, and most data sets consist of those
-_PIXELS_OF_TRIES = 1 << 29  # times scans, over all decodings without stray bytes
-
-
-def encode_jpeg(image: NDArray[np.uint8], quality: int, *, subsampling: str = "444") -> bytes:
-    """JPEG of an RGB image.
-
-    Parameters
-    ----------
-    image : (h, w, 3) uint8
-        RGB.
-    quality : int
-        1 to 100.
-    subsampling : {"444", "420"}
-        Whether the colors keep their resolution or are halved, as cameras do.
-
-    Returns
-    -------
-    bytes
-
-    Raises
-    ------
-    InputError
-        Another dtype or shape.
-    """
-    import simplejpeg
-
-    check_bytes(image, "image", ("h", "w", 3))
-    encoded: bytes = simplejpeg.encode_jpeg(
-        np.ascontiguousarray(image), quality, colorspace="RGB", colorsubsampling=subsampling
-    )
-    return encoded
-
-
-def decode_jpeg(
-    data: Any, out: NDArray[np.uint8] | None = None, size: tuple[int, int] | None = None
-) -> NDArray[np.uint8]:
-    """RGB image (h, w, 3) uint8 of a JPEG's bytes, in `out` if it is given.
-
-    ValueError if it is damaged, or is not of `size` (h, w), which its header says before any memory is taken.
-    """
-    import simplejpeg
-
-    height, width = _check_jpeg(data)[:2]
-    if size is not None and (height, width) != size:
-        raise ValueError(f"{height} x {width} px, expected {size[0]} x {size[1]}")
-    if out is not None and out.shape != (height, width, 3):
-        raise ValueError(f"a picture of {width} × {height} pixels, expected {out.shape[1]} × {out.shape[0]}")
-    image: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, colorspace="RGB", buffer=out)
-    return image
-
-
-def _check_jpeg(data: Any) -> tuple[int, int, str, str]:
-    """Height, width, color space and subsampling of a JPEG.
-
-    ValueError if its pixels are too many, or more than it can hold.
-    """
-    import simplejpeg
-
-    try:
-        height, width, colorspace, subsampling = simplejpeg.decode_jpeg_header(data, strict=False)
-    except KeyError as error:
-        raise ValueError("damaged JPEG header: colors of an unknown kind") from error
-    check_picture_size(width, height)
-    _check_density(width, height, len(data), _JPEG_PIXELS_PER_BYTE)
-    most = min(_SCANS_OF_LARGEST * max_pixels() // max(width * height, 1), _MOST_SCANS)
-    if bytes(data).count(b"\xff\xda") > most and (found := n_scans(data)) > most:  # the latter counts exactly
-        if found > _MOST_SCANS:
-            raise ValueError(f"more than {_MOST_SCANS} scans, each of which takes as long as a whole picture")
-        raise ValueError(
-            f"{count(found, 'scan')} of {width} × {height} pixels, expected {most} at most, since each takes as "
-            "long as a whole picture; save it again, not progressive"
-        )
-    return height, width, colorspace, subsampling
-
-
-def _check_density(width: int, height: int, n_bytes: int, most: int) -> None:
-    """Raise ValueError if a file states more pixels than its format can put into its bytes."""
-    if width * height > _FREE_PIXELS + n_bytes * most:
-        raise ValueError(f"{n_bytes} bytes cannot hold the {width} × {height} pixels that they state; it is damaged")
 
 
 def decode_image(data: bytes) -> NDArray[np.uint8]:
@@ -146,9 +55,9 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
         Pillow's decoders raise a dozen kinds on damaged files, not all of them documented.
     """
     if data.startswith(b"\xff\xd8\xff"):
-        if _check_jpeg(data)[2] not in ("CMYK", "YCCK"):
-            return _decode_whole_jpeg(data, "RGB")
-        _decode_whole_jpeg(data, "CMYK")  # Pillow converts the colors, but does not tell where it finds damage
+        if check_jpeg(data)[2] not in ("CMYK", "YCCK"):
+            return decode_whole_jpeg(data, "RGB")
+        decode_whole_jpeg(data, "CMYK")  # Pillow converts the colors, but does not tell where it finds damage
     with _opened(data, _IMAGES) as image:
         if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
             colors = np.asarray(image.convert("RGBA"))
@@ -159,90 +68,6 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
                 on_black[first : first + step] = (rows[..., :3].astype(np.uint16) * rows[..., 3:] + 127) // 255
             return on_black
         return np.asarray(image.convert("RGB"))
-
-
-def reducible_size(data: bytes) -> tuple[int, int] | None:
-    """Height and width of a JPEG of which `decode_reduced` makes exact means; None of every other file.
-
-    If colors are subsampled along one axis alone (4:2:2, 4:4:0, 4:1:1), libjpeg-turbo would take means over more
-    pixels of them than of the brightness.
-
-    Raises
-    ------
-    ValueError
-        As `decode_image`, if the header says so.
-    """
-    if not data.startswith(b"\xff\xd8\xff"):
-        return None
-    height, width, colorspace, subsampling = _check_jpeg(data)
-    exact = colorspace == "Gray" or (colorspace == "YCbCr" and subsampling in ("444", "420"))
-    return (height, width) if exact and height * width >= _LEAST_REDUCED else None
-
-
-def decode_reduced(data: bytes, block: int) -> NDArray[np.uint8]:
-    """Means of squares of a JPEG's pixels, made from its coefficients without the pixels.
-
-    Pixel k is the mean of pixels k * block to k * block + block - 1, so that its center is k * block + (block - 1) / 2.
-    What the last ones have of pixels beyond the edge counts as 0, as everything outside of an image does.
-
-    Parameters
-    ----------
-    data : bytes
-        A file that `reducible_size` knows.
-    block : {2, 4, 8}
-        Pixels along each side of the squares.
-
-    Returns
-    -------
-    (ceil(h / block), ceil(w / block), 3) uint8
-        RGB; within 3 gray levels of the means of the decoded pixels if none of those is cut to 0 or 255.
-
-    Raises
-    ------
-    ValueError
-        As `decode_image`.
-    """
-    height, width = _check_jpeg(data)[:2]
-    rows, columns = -(-height // block), -(-width // block)
-    small = _decode_whole_jpeg(data, "RGB", min_height=rows, min_width=columns)
-    if small.shape[:2] != (rows, columns):
-        raise ValueError(f"decoded to {small.shape[1]} × {small.shape[0]} pixels, expected {columns} × {rows}")
-    for line, inside in ((small[-1], height - (rows - 1) * block), (small[:, -1], width - (columns - 1) * block)):
-        if inside < block:  # the decoder fills up blocks with whatever the encoder put there, usually the last pixel
-            line[:] = (line.astype(np.uint16) * inside + block // 2) // block
-    return small
-
-
-def _decode_whole_jpeg(data: bytes, colorspace: str, **least: int) -> NDArray[np.uint8]:
-    """A JPEG's pixels, even if a few stray bytes stand before its end marker, of which libjpeg only warns.
-
-    `least` are simplejpeg's `min_height` and `min_width`, of a smaller picture.
-
-    Damage inside makes it warn of leftover bytes too, where it loses its place and reaches the last pixel too early.
-    So a few bytes alone count as stray. Of 2400 files of AFLW2000-3D with one bit changed, libjpeg said nothing of
-    1893, and 55 had 1 to 16 bytes left over, which pass too.
-    """
-    import simplejpeg
-
-    try:
-        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, colorspace=colorspace, **least)
-        return pixels
-    except ValueError as error:
-        found = re.search(r"(\d+) extraneous bytes before marker 0xd9", str(error))
-        if found is None or int(found[1]) > _MOST_STRAY:
-            raise
-    height, width = simplejpeg.decode_jpeg_header(data, strict=False)[:2]
-    if (_READ_AHEAD + 1) * n_scans(data) * width * height > _PIXELS_OF_TRIES:
-        raise ValueError(
-            f"{found[1]} stray bytes before the end marker of a picture too large to be tried without them; "
-            "save it again"
-        )
-    end, counted = data.rfind(b"\xff\xd9"), int(found[1])
-    for n in range(counted, counted + _READ_AHEAD + 1):
-        with suppress(ValueError):
-            pixels = simplejpeg.decode_jpeg(data[: end - n] + data[end:], colorspace=colorspace, **least)
-            return pixels
-    raise ValueError("damaged JPEG data: bytes that are not pixels before the end marker")
 
 
 @contextmanager
@@ -258,7 +83,7 @@ def _opened(data: bytes, formats: tuple[str, ...]) -> Iterator[Any]:
         raise ValueError("16 bits per channel, expected 8 bits per channel")
     if (size := _stated_size(data, kind)) is not None:
         check_picture_size(*size)
-        _check_density(*size, len(data), _most_pixels_per_byte(data, kind))
+        check_density(*size, len(data), _most_pixels_per_byte(data, kind))
     try:
         with pillow_without_bound():
             image = Image.open(io.BytesIO(data), formats=formats)

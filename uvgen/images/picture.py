@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.images.codecs import decode_image, decode_reduced, reducible_size
+from uvgen.images.codecs import decode_image
 from uvgen.images.filters import block_decoded
+from uvgen.images.jpeg import decode_reduced, reducible_size
 from uvgen.images.orientation import exif_orientation, oriented
 
 DECODING = ("reduced", "full")

@@ -317,7 +317,7 @@ def _read(path: Path) -> tuple[MorphableModel, str]:
             advice = "update uvgen" if version > VERSION else "make the file again"
             raise ModelError(f"{path}: model format {version}, expected {VERSION}; {advice}")
         datasets = {  # what else another program wrote is its own
-            key: file.dataset(key) for key in file.names if key in DTYPES or key in _RIG_DATASETS
+            key: file.safe_dataset(key) for key in file.names if key in DTYPES or key in _RIG_DATASETS
         }
         for key, data in datasets.items():
             if data.dtype.kind not in "fiu":

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from uvgen.datasets.open import open_shards
 from uvgen.errors import DatasetError
 from uvgen.geometry import wrapped_deg
-from uvgen.images.codecs import encode_jpeg
+from uvgen.images.jpeg import encode_jpeg
 from uvgen.maps.landmarks import LandmarkWeights
 from uvgen.meshes.grid import mesh_from_map
 from uvgen.models.morphable import MorphableModel

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError, FieldError
-from uvgen.images.codecs import decode_jpeg
+from uvgen.images.jpeg import decode_jpeg
 from uvgen.shards.format import FORMAT, LEAST_SAMPLE_BYTES, MAX_SIZE, VERSION, Layout
 from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.hdf5_dataset import MAX_INFLATED_BYTES, Hdf5Dataset
@@ -92,7 +92,7 @@ class OpenShard:
         version = self.file_attributes.get("version")
         if not isinstance(version, (int, np.integer)) or version != VERSION:
             raise DatasetError(f"{self._path}: version {brief(version)}, expected {VERSION}; build the data set again")
-        datasets = {name: self._file.dataset(name) for name in self._file.names}
+        datasets = {name: self._file.safe_dataset(name) for name in self._file.names}
         self._check_sizes(datasets)
         self._jpegs = datasets.pop(_CODES, None)
         for name, data in datasets.items():

@@ -31,7 +31,7 @@ _CLASSES = {
 
 
 class Hdf5Dataset:
-    """A dataset that `Hdf5File.dataset` has checked.
+    """A dataset that `Hdf5File.safe_dataset` has checked.
 
     Attributes
     ----------

@@ -227,7 +227,7 @@ class Hdf5File:
                 raise self.refused(f"has a member named {odd[0]!r}, expected names that can be printed")
             return names
 
-    def dataset(self, name: str) -> Hdf5Dataset:
+    def safe_dataset(self, name: str) -> Hdf5Dataset:
         """A dataset, after every check: of the links to it, then of what it declares.
 
         Parameters

@@ -243,7 +243,7 @@ class _IsolatedFile(Hdf5File):
     def attributes(self) -> dict[str, Any]:
         return _mapping(self, self._ask("attributes")[0])
 
-    def dataset(self, name: str) -> Hdf5Dataset:
+    def safe_dataset(self, name: str) -> Hdf5Dataset:
         return _IsolatedDataset(self, name)
 
 

@@ -93,7 +93,7 @@ def _answer(files: _OpenFiles, request: dict[str, Any]) -> tuple[Any, NDArray[An
     if what == "attributes":
         return _plain(file.attributes), None
     name = arguments[0]
-    data = datasets[name] = datasets.get(name) or file.dataset(name)
+    data = datasets[name] = datasets.get(name) or file.safe_dataset(name)
     if what == "dataset":
         place = {"offset": data.offset, "by_row": data.by_row}
         return {"dtype": data.dtype.str, "shape": data.shape, **place}, None

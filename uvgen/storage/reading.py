@@ -15,6 +15,7 @@ from typing import BinaryIO
 _MAX_PIXELS = 1 << 27  # 16384 × 8192; Pillow refuses pictures of more than 1.3 times as many
 _MAX_BYTES = 4 << 30  # the largest model files have 0.4 GB
 _BLOCK = 1 << 20
+_FREE_PIXELS = 1 << 20  # that any file may state
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -46,6 +47,12 @@ def check_picture_size(width: int, height: int) -> None:
         raise ValueError(
             f"{width} × {height} pixels, more than the {limit} that are decoded; set UVGEN_MAX_PIXELS to allow more"
         )
+
+
+def check_density(width: int, height: int, n_bytes: int, most: int) -> None:
+    """Raise ValueError if a picture's file states more pixels than it can hold, `most` in each of its bytes."""
+    if width * height > _FREE_PIXELS + n_bytes * most:
+        raise ValueError(f"{n_bytes} bytes cannot hold the {width} × {height} pixels that they state; it is damaged")
 
 
 def irregular(mode: int) -> str | None:

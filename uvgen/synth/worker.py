@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from uvgen.errors import ModelError, WorkerError
 from uvgen.geometry import LANDMARK_MIRROR, pose_to_image
-from uvgen.images.codecs import encode_jpeg
+from uvgen.images.jpeg import encode_jpeg
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import advance
 from uvgen.randomness import keyed_generator

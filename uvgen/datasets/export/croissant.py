@@ -24,15 +24,6 @@ from uvgen.storage.files import has_sha256, sha256_file
 from uvgen.storage.folders import DATASET_INDEX
 from uvgen.wording import count
 
-HAS_MAPS = HAS_JPEG = False
-"""It writes neither, so the set need not store maps."""
-
-HAS_PIXELS = True
-"""It has a place for per-pixel targets."""
-
-WHOLE = True
-"""It describes whole files."""
-
 _NAME = "faces-with-uv-position-maps"
 _HDF5 = "application/x-hdf5"
 _TYPES = {

@@ -28,7 +28,8 @@ from uvgen.datasets.export.common import Part, Skipped, each, path_of
 from uvgen.datasets.quality.annotations import in_image
 from uvgen.datasets.splits import train_and_val
 from uvgen.errors import InputError, SampleError
-from uvgen.images.codecs import encode_jpeg, encode_png
+from uvgen.images.codecs import encode_png
+from uvgen.images.jpeg import encode_jpeg
 from uvgen.images.skin import skin_mask
 from uvgen.images.warp import warp_image
 from uvgen.samples.files import check_machine, check_still_there
@@ -39,9 +40,6 @@ from uvgen.shards.reader import ShardReader
 from uvgen.storage.kinds import describe_bytes
 from uvgen.storage.names import printable, shortened
 from uvgen.storage.reading import read_file
-
-NEEDS = {"data": "it takes whole images"}
-HAS_MAPS = False
 
 FIVE_OF_68 = ((36, 39), (42, 45), (30,), (48,), (54,))
 """Landmarks whose mean is each of the five points."""

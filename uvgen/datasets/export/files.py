@@ -9,17 +9,8 @@ from typing import Any
 import numpy as np
 
 from uvgen.datasets.export.common import PARAMETERS, Part, each, npy, path_of, pixel_layouts, unhidden
-from uvgen.images.codecs import encode_jpeg
+from uvgen.images.jpeg import encode_jpeg
 from uvgen.shards.reader import ShardReader
-
-HAS_PIXELS = True
-"""It has a place for per-pixel targets."""
-
-RESERVED = ("weight_mask", "samples", ".export")
-"""Names that no sample may have."""
-
-ENDINGS = (".jpg", ".npy", ".npz", ".json")
-"""Of files beside which a folder may not have the same name."""
 
 
 def key(name: str) -> str:

@@ -15,10 +15,6 @@ from uvgen.meshes.glb import write_glb
 from uvgen.rasterize.shading import vertex_normals
 from uvgen.shards.reader import ShardReader
 
-ENDINGS = (".glb",)
-"""Of files beside which a folder may not have the same name."""
-
-HAS_JPEG = False
 key = mesh_key
 
 _PX_M = 1e-3  # if the pose has no usable scale

@@ -26,9 +26,6 @@ from uvgen.storage.names import safe_name
 
 key = key_of_row
 
-HAS_PIXELS = True
-"""It has a place for per-pixel targets."""
-
 _GROUP_BYTES = 16 << 20  # of a row group: what a reader holds at a time
 
 

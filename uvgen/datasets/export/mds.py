@@ -24,9 +24,6 @@ from uvgen.storage.files import replaced_on_success
 
 key = key_of_row
 
-HAS_PIXELS = True
-"""It has a place for per-pixel targets."""
-
 _MAX_BYTES = 1 << 26  # of a file, as streaming's own writer has it; one sample may be larger
 
 

@@ -11,10 +11,6 @@ from uvgen.datasets.export.textured import mesh_key, textured_faces
 from uvgen.meshes.files import write_obj
 from uvgen.shards.reader import ShardReader
 
-ENDINGS = (".obj", ".mtl", ".png")
-"""Of files beside which a folder may not have the same name."""
-
-HAS_JPEG = False
 key = mesh_key
 
 

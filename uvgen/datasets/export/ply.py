@@ -15,10 +15,6 @@ from uvgen.meshes.files import write_ply
 from uvgen.rasterize.texture import unwrap
 from uvgen.shards.reader import ShardReader
 
-ENDINGS = (".ply", ".png")
-"""Of files beside which a folder may not have the same name."""
-
-HAS_JPEG = False
 key = mesh_key
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.datasets.export.common import Part, each, npy, write_uv_files
-from uvgen.images.codecs import encode_jpeg
+from uvgen.images.jpeg import encode_jpeg
 from uvgen.maps.atlas import build_atlas
 from uvgen.maps.masks import face_mask
 from uvgen.meshes.grid import mesh_from_map
@@ -25,7 +25,6 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.names import printable
 
-NEEDS = {"model": "canonical_vertices.npy is its mean face"}
 """Arguments that it cannot do without, and what for."""
 
 _EYES_PX, _CENTER_PX = 102.46, 249.87

@@ -25,20 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.datasets.export.common import Part, each, mat, npy, path_of, write_uv_files
-from uvgen.images.codecs import encode_jpeg, encode_png
+from uvgen.images.codecs import encode_png
+from uvgen.images.jpeg import encode_jpeg
 from uvgen.samples.map_files import IMAGE_SHIFTS
 from uvgen.shards.reader import ShardReader
-
-OPTIONS = {"convention": ("reshow", "exact", "face3d")}
-"""Arguments that it takes, and their values, the default first."""
-
-OWN_FILES = (
-    "uv_face_mask.png", "uv_weight_mask.png", "uv_kpt_ind.txt", "weight_mask.npy", "skipped.txt",
-)  # fmt: skip
-"""Files beside the folders of samples."""
-
-ENDINGS = ("_cropped.jpg", "_cropped_uv_posmap.npy", "_bbox_info.mat")
-"""Of files beside which a folder may not have the same name."""
 
 
 def key(name: str) -> str:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from uvgen.datasets.export.common import array_layouts
-from uvgen.images.codecs import encode_jpeg
+from uvgen.images.jpeg import encode_jpeg
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.names import printable
 

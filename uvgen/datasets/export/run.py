@@ -12,34 +12,19 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from uvgen.checks import check_optional_paths, check_paths, choice, number_in
 from uvgen.datasets.config import DatasetConfig
-from uvgen.datasets.export import (
-    croissant,
-    deep3d,
-    files,
-    glb,
-    huggingface,
-    mds,
-    obj,
-    ply,
-    prnet,
-    reshow,
-    stn,
-    tfrecord,
-    webdataset,
-)
 from uvgen.datasets.export.common import Part, Skipped, pixel_layouts
 from uvgen.datasets.export.folder import ExportRecord, Written, check_export_folder, in_place, is_export
+from uvgen.datasets.export.targets import EXPORT_TARGETS, ExportTarget, check_target
 from uvgen.datasets.open import builtin_of_set, open_shards, own_model
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
-from uvgen.images.codecs import JPEG_QUALITY
+from uvgen.images.jpeg import JPEG_QUALITY
 from uvgen.jobs.options import RunOptions, check_run
 from uvgen.jobs.run import run_job
 from uvgen.shards.index import Index, data_folder
@@ -53,23 +38,6 @@ from uvgen.wording import count, none_can_be
 
 if TYPE_CHECKING:
     from uvgen.models.morphable import MorphableModel
-
-TARGETS: dict[str, ModuleType] = {
-    "webdataset": webdataset,
-    "npy": files,
-    "prnet": prnet,
-    "reshow": reshow,
-    "deep3d": deep3d,
-    "stn": stn,
-    "huggingface": huggingface,
-    "tfrecord": tfrecord,
-    "mds": mds,
-    "obj": obj,
-    "ply": ply,
-    "glb": glb,
-    "croissant": croissant,
-}
-"""What a data set can be written as."""
 
 _LONGEST_NAME = 4096  # characters, as long as a path may be
 _MOST_OF_NAMES = 1 << 28  # characters of all names, as NumPy keeps them: each as long as the longest
@@ -185,15 +153,16 @@ def export_shards(
     check_paths(shards=shards, out=out)
     check_optional_paths(data=data)
     started = time.perf_counter()
-    choice(to, "to", tuple(TARGETS))
-    check_packages(to)
+    choice(to, "to", tuple(EXPORT_TARGETS))
+    target = EXPORT_TARGETS[to]
+    if target.check_packages is not None:
+        target.check_packages()
     quality = number_in(quality, "quality", 1, 100, whole=True)
     check_run(run)
-    target = TARGETS[to]
-    if model is None and needs_model(to):
+    if model is None and target.needs_model:
         model = builtin_of_set(shards)
     more = check_target(to, {"model": model, "data": data, "convention": convention})
-    if is_whole(to) and (names is not None or split is not None):
+    if target.is_whole and (names is not None or split is not None):
         raise InputError(f"{'split' if names is None else 'names'}: given, expected none: {to} describes whole shards")
     out = Path(os.path.abspath(out))
     check_export_folder(out, overwrite=overwrite)
@@ -201,20 +170,20 @@ def export_shards(
         from uvgen.models.load import as_model
 
         model = as_model(model, untrusted=untrusted)
-    elif has_maps(to):
+    elif target.has_maps:
         folder = data_folder(shards)
         model = own_model(DatasetConfig.of_index(Index.read(folder), folder))
-    if is_whole(to):
+    if target.is_whole:
         data_folder(shards, changes=f"{to} describes the files beside it")
     reader = open_shards(shards, model, names=names, split=split, untrusted=untrusted)
     if not len(reader):
         raise InputError(f"{shards}: holds no samples, expected one or more")
     if "image" not in reader.fields:
         raise InputError(f"{shards}: has no images, expected a data set with crops")
-    if has_maps(to) and "posmap" not in reader.fields and model is None:
+    if target.has_maps and "posmap" not in reader.fields and model is None:
         raise InputError(f"{shards}: stores no maps; give the model that it was built with, to make them")
     _check_names(reader, target, out)
-    if hasattr(target, "check_set"):
+    if target.check_set is not None:
         target.check_set(reader, out, **more)
     ends = [*accumulate(reader.shard_samples)]
     counts = zip(reader.files, reader.shard_samples, ends, strict=True)
@@ -229,7 +198,7 @@ def export_shards(
             settings["names"] = hashlib.sha256("\n".join(chosen).encode()).hexdigest()
         job = ExportJob(reader.folder, model, to, quality, draft, untrusted, chosen, more)
         labels = str(more.get("convention", reader.config.build.convention))
-        clean = partial(target.clean, reader, draft) if hasattr(target, "clean") else None
+        clean = None if target.clean is None else partial(target.clean, reader, draft)
         record = ExportRecord(draft, settings, parts, check_there, partial(_finish, reader, job), labels, clean)
         counted = None if progress is None else lambda written: progress(len(written.part.samples))
         run_job(
@@ -238,51 +207,8 @@ def export_shards(
         )  # fmt: skip
     files = tuple(sorted(path for path in out.rglob("*") if path.is_file() and path.name != EXPORT_MARK))
     skipped = tuple(record.skipped)
-    unwritten = () if getattr(target, "HAS_PIXELS", False) else tuple(pixel_layouts(reader))
+    unwritten = () if target.has_pixels else tuple(pixel_layouts(reader))
     return ExportResult(len(reader) - len(skipped), files, time.perf_counter() - started, skipped, unwritten)
-
-
-def has_maps(to: str) -> bool:
-    """Whether a target has position maps."""
-    return bool(getattr(TARGETS[to], "HAS_MAPS", True))
-
-
-def needs_model(to: str) -> bool:
-    """Whether a target can do nothing without the set's model."""
-    return "model" in getattr(TARGETS[to], "NEEDS", {})
-
-
-def is_whole(to: str) -> bool:
-    """Whether a target takes all samples of a set, and cannot have some of them."""
-    return bool(getattr(TARGETS[to], "WHOLE", False))
-
-
-def has_jpeg(to: str) -> bool:
-    """Whether a target writes JPEG files."""
-    return bool(getattr(TARGETS[to], "HAS_JPEG", True))
-
-
-def check_packages(to: str) -> None:
-    """Raise DependencyError if a target needs a package that is not installed."""
-    if hasattr(TARGETS[to], "check_packages"):
-        TARGETS[to].check_packages()
-
-
-def check_target(to: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What a target takes of the arguments that are given; InputError if it needs one more, or does not take one."""
-    needs: dict[str, str] = getattr(TARGETS[to], "NEEDS", {})
-    options: dict[str, tuple[str, ...]] = getattr(TARGETS[to], "OPTIONS", {})
-    taken = {}
-    for name, value in given.items():
-        if name in needs and value is None:
-            raise InputError(f"{name}: none, expected one for {to}: {needs[name]}")
-        if name in options:
-            taken[name] = options[name][0] if value is None else choice(value, name, options[name])
-        elif name in needs:
-            taken[name] = value
-        elif value is not None and name != "model":  # which makes maps, for any target
-            raise InputError(f"{name}: given, expected none: {to} has no use for it")
-    return taken
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -308,7 +234,7 @@ class ExportJob:
         keywords = self.keywords()
 
         def write(part: Part) -> Written[Part]:
-            skipped = TARGETS[self.to].write(reader, part, self.draft, self.quality, **keywords)
+            skipped = EXPORT_TARGETS[self.to].module.write(reader, part, self.draft, self.quality, **keywords)
             os.sync()  # before the record says that they are there
             return Written(part, tuple(skipped or ()))
 
@@ -323,20 +249,21 @@ def _finish(reader: ShardReader, job: ExportJob, skipped: list[Skipped]) -> int:
         if not len(reader):
             raise DatasetError(none_can_be(f"written as {job.to}", len(gone), "sample", skipped[0].reason))
     weights = reader.constants.get("weight_mask")
-    if weights is not None and has_maps(job.to):
+    target = EXPORT_TARGETS[job.to]
+    if weights is not None and target.has_maps:
         np.save(job.draft / "weight_mask.npy", weights)
-    TARGETS[job.to].finish(reader, job.draft, **job.keywords())
+    target.module.finish(reader, job.draft, **job.keywords())
     return len(reader)
 
 
-def _check_names(reader: ShardReader, target: ModuleType, out: Path) -> None:
+def _check_names(reader: ShardReader, target: ExportTarget, out: Path) -> None:
     """Raise InputError if two samples would be written to the same file, or names would fill the memory."""
     names = reader.names
     if (longest := max(map(len, names), default=0)) > _LONGEST_NAME and longest * len(names) > _MOST_OF_NAMES:
         raise InputError(f"a sample's name of {count(longest, 'character')}, expected {_LONGEST_NAME} at most")
-    taken = dict.fromkeys(getattr(target, "RESERVED", ()), "")
+    taken = dict.fromkeys(target.reserved, "")
     for name in names:
-        key = target.key(name)
+        key = target.module.key(name)
         if key in taken:
             both = f": {brief(taken[key])!r} and {brief(name)!r}" if taken[key] else ", or one and the export's own"
             raise InputError(
@@ -351,12 +278,12 @@ def _check_names(reader: ShardReader, target: ModuleType, out: Path) -> None:
             "capitals from small letters; export them to separate folders, or to another disk"
         )
     folders = {str(parent) for key in taken for parent in PurePosixPath(key).parents}
-    if own := sorted(folders.intersection(getattr(target, "OWN_FILES", ()))):
+    if own := sorted(folders.intersection(target.own_files)):
         raise InputError(
             f"a sample's folder {brief(own[0])!r}: a file of the export's own has this name; choose the samples of "
             "other folders (names), or another target"
         )
-    for ending in getattr(target, "ENDINGS", ()):
+    for ending in target.endings:
         if clash := next(
             (folder for folder in folders if folder.endswith(ending) and folder.removesuffix(ending) in taken), None
         ):

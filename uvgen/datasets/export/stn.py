@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from uvgen.datasets.export.common import Part, each, mat, path_of
 from uvgen.datasets.splits import train_and_val
-from uvgen.images.codecs import encode_jpeg
+from uvgen.images.jpeg import encode_jpeg
 from uvgen.images.warp import warp_image
 from uvgen.maps.aflw import aflw_texels, aflw_uv
 from uvgen.maps.atlas import texel_coordinates
@@ -40,11 +40,6 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.samples.landmark_schemes import AFLW_21
 from uvgen.shards.reader import ShardReader
 from uvgen.wording import count
-
-NEEDS = {"model": "it is resampled on a grid"}
-
-ENDINGS = (".jpg",)
-"""Of files beside which a folder may not have the same name."""
 
 SIZE = 224
 GRIDS = (112, 224)

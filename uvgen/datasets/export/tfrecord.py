@@ -26,9 +26,6 @@ from uvgen.storage.files import replaced_on_success
 
 key = key_of_row
 
-HAS_PIXELS = True
-"""It has a place for per-pixel targets."""
-
 _BYTES, _FLOATS, _INTEGERS = 1, 2, 3  # which list a Feature is
 
 

@@ -12,12 +12,9 @@ import tarfile
 from pathlib import Path
 
 from uvgen.datasets.export.common import PARAMETERS, Part, each, npy, path_of, pixel_layouts
-from uvgen.images.codecs import encode_jpeg
+from uvgen.images.jpeg import encode_jpeg
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.files import replaced_on_success
-
-HAS_PIXELS = True
-"""It has a place for per-pixel targets."""
 
 
 def key(name: str) -> str:

@@ -19,7 +19,7 @@ from uvgen.fitting.tasks import Photograph
 from uvgen.fitting.video.find import frame_files, frame_name
 from uvgen.fitting.video.memory import bounded_memory
 from uvgen.fitting.worker import FaceJob, read_photograph
-from uvgen.images.codecs import encode_jpeg
+from uvgen.images.jpeg import encode_jpeg
 from uvgen.images.orientation import oriented
 from uvgen.samples.files import check_machine
 from uvgen.storage.names import brief, printable

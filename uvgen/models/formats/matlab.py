@@ -99,7 +99,7 @@ def _load_hdf5(path: Path, names: list[str] | None) -> dict[str, Any]:
             count("variables", 1)
             if depth < _DEEPEST and file.is_group(name):
                 return {key: value(f"{name}/{key}", depth + 1) for key in file.members(name)}
-            item = file.dataset(name)
+            item = file.safe_dataset(name)
             count("bytes", item.n_bytes)
             return np.empty((0, 0)) if item.attributes.get("MATLAB_empty", 0) else item.read().T
 

@@ -111,7 +111,7 @@ def _model(file: Hdf5File, group: str, n: int | None = None) -> tuple[NDArray[An
         )
     if not (np.isfinite(variance) & (variance >= 0)).all():
         raise file.refused(f"{group}/model/pcaVariance holds NaN, infinity or negative numbers, expected variances")
-    data = file.dataset(f"{group}/model/pcaBasis")
+    data = file.safe_dataset(f"{group}/model/pcaBasis")
     if data.shape != (len(mean), len(variance)) or data.dtype.kind not in "fiu":
         raise file.refused(
             f"{group}/model/pcaBasis holds {data.dtype} {data.shape}, expected numbers {(len(mean), len(variance))}"
@@ -129,7 +129,7 @@ def _model(file: Hdf5File, group: str, n: int | None = None) -> tuple[NDArray[An
 
 
 def _vector(file: Hdf5File, name: str) -> NDArray[np.float64]:
-    data = file.dataset(name)
+    data = file.safe_dataset(name)
     if data.dtype.kind not in "fiu" or max(data.shape, default=0) != data.n_bytes // data.dtype.itemsize:
         raise file.refused(f"{name} holds {data.dtype} {data.shape}, expected a row or column of numbers")
     return np.array(data.read(), np.float64).reshape(-1)
@@ -137,7 +137,7 @@ def _vector(file: Hdf5File, name: str) -> NDArray[np.float64]:
 
 def _triangles(file: Hdf5File, n: int) -> NDArray[Any]:
     name = "shape/representer/cells"
-    data = file.dataset(name)
+    data = file.safe_dataset(name)
     if len(data.shape) != 2 or 3 not in data.shape or data.dtype.kind not in "iu":
         raise file.refused(f"{name} holds {data.dtype} {data.shape}, expected whole numbers (3, m): triangles")
     cells = data.read()
