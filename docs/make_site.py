@@ -41,51 +41,52 @@ LIBRARY = {
 TOPICS = {
     "Building data sets": (
         "building",
-        "Making shards: from images and parameters, from maps or meshes of other programs, as augmented copies; and how "
-        "work runs on several processes and machines.",
-        "build_shards BuildConfig BuildResult import_maps MapOptions import_meshes ImageCamera read_camera augment_shards "
-        "Augmentation AugmentationDraw read_augmentation render_faces SynthOptions SynthResult ShardResult SkippedSample "
-        "RunOptions running_on UvgenError",
+        "Making shards: from images and parameters, from maps or meshes of other programs, as augmented copies; "
+        "and how work runs on several processes and machines.",
+        "build_shards BuildConfig BuildResult import_maps MapOptions import_meshes ImageCamera read_camera "
+        "augment_shards Augmentation AugmentationDraw read_augmentation render_faces SynthOptions SynthResult "
+        "ShardResult SkippedSample RunOptions running_on UvgenError",
     ),
     "Samples and crops": (
         "samples",
         "Finding and reading images, parameters and landmarks; cropping images.",
-        "find_samples Sample SampleSelection read_annotation read_image find_landmarks has_landmarks FaceLandmarks "
-        "crop_similarity crop_from_landmarks crop_from_box crop_from_points5 warp_image",
+        "find_samples Sample SampleSelection read_annotation read_image find_landmarks has_landmarks "
+        "FaceLandmarks crop_similarity crop_from_landmarks crop_from_box crop_from_points5 warp_image",
     ),
     "Reading and managing data sets": (
         "reading",
-        "Opening shards and normalizing what they hold; describing, checking, repairing, dividing, merging and exporting "
-        "data sets.",
-        "open_shards ShardReader Normalization denormalize describe_shards DatasetInfo DatasetConfig verify_shards "
-        "VerifyResult repair_shards RepairResult split_shards SplitResult Split group_samples select_names Criteria "
-        "merge_shards export_shards ExportResult",
+        "Opening shards and normalizing what they hold; describing, checking, repairing, dividing, merging and "
+        "exporting data sets.",
+        "open_shards ShardReader Normalization denormalize describe_shards DatasetInfo DatasetConfig "
+        "verify_shards VerifyResult repair_shards RepairResult split_shards SplitResult Split group_samples "
+        "select_names Criteria merge_shards export_shards ExportResult",
     ),
     "Models": (
         "models",
         "Reading, converting and writing morphable models; UV coordinates and expressions for meshes that have none.",
-        "load_model MorphableModel save_model convert_model ConvertResult BaselFiles Supplements resample_model parameterize "
-        "transfer_expressions",
+        "load_model MorphableModel save_model convert_model ConvertResult BaselFiles Supplements resample_model "
+        "parameterize transfer_expressions",
     ),
     "Position maps": (
         "maps",
         "Making position maps, the masks that go with them, and reading landmarks, meshes and poses from maps.",
         "PositionMapper build_atlas UvAtlas TexelMirror weight_mask face_mask landmark_weights LandmarkWeights "
-        "read_landmarks landmark_texels map_to_landmarks map_to_mesh map_to_pose HeadPose LANDMARK_MIRROR aflw_texels "
-        "aflw_uv AFLW_MIRROR",
+        "read_landmarks landmark_texels map_to_landmarks map_to_mesh map_to_pose HeadPose LANDMARK_MIRROR "
+        "aflw_texels aflw_uv AFLW_MIRROR",
     ),
     "Fitting": (
         "fitting",
         "Parameters of faces in photographs and videos, and meshes of scans in a model's topology.",
-        "fit_photographs FitOptions FitResult fit_video VideoOptions VideoResult fit_landmarks LandmarkFit FaceDetector "
-        "register_scans RegisterOptions RegisterResult register_scan Registration prepare_deep3d PreparedFaces",
+        "fit_photographs FitOptions FitResult fit_video VideoOptions VideoResult fit_landmarks LandmarkFit "
+        "FaceDetector register_scans RegisterOptions RegisterResult register_scan Registration prepare_deep3d "
+        "PreparedFaces",
     ),
     "Predictions, pictures and reports": (
         "evaluation",
         "Running networks on photographs, evaluating predictions, and looking at data sets.",
-        "predict_photographs PredictOptions PredictResult NetworkOptions crop_to_image evaluate_predictions EvaluationReport "
-        "render_preview PreviewResult contact_sheet render_predictions draw_alignment alignment_gif write_report "
-        "ReportOptions ReportResult diagnose Diagnosis Finding",
+        "predict_photographs PredictOptions PredictResult NetworkOptions crop_to_image evaluate_predictions "
+        "EvaluationReport render_preview PreviewResult contact_sheet render_predictions draw_alignment "
+        "alignment_gif write_report ReportOptions ReportResult diagnose Diagnosis Finding",
     ),
 }
 """The pages of `uvgen`, whose names are too many for one: title → the file's ending, what it has, its names."""
