@@ -13,6 +13,7 @@ import itertools
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -37,6 +38,59 @@ LIBRARY = {
 }
 """Public module → what it is for."""
 
+TOPICS = {
+    "Building data sets": (
+        "building",
+        "Making shards: from images and parameters, from maps or meshes of other programs, as augmented copies; "
+        "and how work runs on several processes and machines.",
+        "build_shards BuildConfig BuildResult import_maps MapOptions import_meshes ImageCamera read_camera "
+        "augment_shards Augmentation AugmentationDraw read_augmentation render_faces SynthOptions SynthResult "
+        "ShardResult SkippedSample RunOptions running_on UvgenError",
+    ),
+    "Samples and crops": (
+        "samples",
+        "Finding and reading images, parameters and landmarks; cropping images.",
+        "find_samples Sample SampleSelection read_annotation read_image find_landmarks has_landmarks "
+        "FaceLandmarks crop_similarity crop_from_landmarks crop_from_box crop_from_points5 warp_image",
+    ),
+    "Reading and managing data sets": (
+        "reading",
+        "Opening shards and normalizing what they hold; describing, checking, repairing, dividing, merging and "
+        "exporting data sets.",
+        "open_shards ShardReader Normalization denormalize describe_shards DatasetInfo DatasetConfig "
+        "verify_shards VerifyResult repair_shards RepairResult split_shards SplitResult Split group_samples "
+        "select_names Criteria merge_shards export_shards ExportResult",
+    ),
+    "Models": (
+        "models",
+        "Reading, converting and writing morphable models; UV coordinates and expressions for meshes that have none.",
+        "load_model MorphableModel save_model convert_model ConvertResult BaselFiles Supplements resample_model "
+        "parameterize transfer_expressions",
+    ),
+    "Position maps": (
+        "maps",
+        "Making position maps, the masks that go with them, and reading landmarks, meshes and poses from maps.",
+        "PositionMapper build_atlas UvAtlas TexelMirror weight_mask face_mask landmark_weights LandmarkWeights "
+        "read_landmarks landmark_texels map_to_landmarks map_to_mesh map_to_pose HeadPose LANDMARK_MIRROR "
+        "aflw_texels aflw_uv AFLW_MIRROR",
+    ),
+    "Fitting": (
+        "fitting",
+        "Parameters of faces in photographs and videos, and meshes of scans in a model's topology.",
+        "fit_photographs FitOptions FitResult fit_video VideoOptions VideoResult fit_landmarks LandmarkFit "
+        "FaceDetector register_scans RegisterOptions RegisterResult register_scan Registration prepare_deep3d "
+        "PreparedFaces",
+    ),
+    "Predictions, pictures and reports": (
+        "evaluation",
+        "Running networks on photographs, evaluating predictions, and looking at data sets.",
+        "predict_photographs PredictOptions PredictResult NetworkOptions crop_to_image evaluate_predictions "
+        "EvaluationReport render_preview PreviewResult contact_sheet render_predictions draw_alignment "
+        "alignment_gif write_report ReportOptions ReportResult diagnose Diagnosis Finding",
+    ),
+}
+"""The pages of `uvgen`, whose names are too many for one: title → the file's ending, what it has, its names."""
+
 
 def main(out: Path) -> None:
     """Write all pages; what was there before is removed."""
@@ -55,7 +109,12 @@ def main(out: Path) -> None:
     modules = {}
     for module, purpose in LIBRARY.items():
         modules[module] = f"library/{module}.md"
-        write(out / f"library/{module}.md", module_page(module, purpose))
+        write(
+            out / f"library/{module}.md", overview_page(purpose) if module == "uvgen" else module_page(module, purpose)
+        )
+        for title, (ending, topic, names) in TOPICS.items() if module == "uvgen" else ():
+            modules[f"uvgen, {title[0].lower()}{title[1:]}"] = f"library/uvgen-{ending}.md"
+            write(out / f"library/uvgen-{ending}.md", module_page(module, topic, title, names.split()))
     settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     for mark, pages in (("COMMANDS", commands), ("LIBRARY", modules)):
         settings = re.sub(rf" {mark} .*", nav_of(pages), settings)
@@ -119,17 +178,34 @@ def command_page(path: tuple[str, ...], command: click.Command) -> str:
     return f"---\nhide: [toc]\n---\n\n# {' '.join(path)}\n\n```text\n{command.get_help(context).strip()}\n```\n"
 
 
-def module_page(module: str, purpose: str) -> str:
-    """The public names of a module: what each is for in a table, then functions and classes from their docstrings."""
-    table, parts = ["| name | what it is |", "| --- | --- |"], []
-    for name in public_names(module):
-        node, docstring = definition(module, name)
-        summary = re.sub(r"[:.]$", "", " ".join(docstring.partition("\n\n")[0].split())).replace("|", "\\|")
-        table.append(f"| [`{name}`{{ .whole }}](#{module}.{name}) | {summary} |")
+def overview_page(purpose: str) -> str:
+    """The names of `uvgen`, with links to the pages of their topics."""
+    parts = [f"# uvgen\n\n{purpose}\n"]
+    for title, (ending, _, names) in TOPICS.items():
+        page = f"uvgen-{ending}.md"
+        parts += [f"## [{title}]({page})\n", *names_table("uvgen", names.split(), page), ""]
+    return "\n".join(parts)
+
+
+def module_page(module: str, purpose: str, title: str = "", names: Sequence[str] = ()) -> str:
+    """Public names of a module: what each is for in a table, then functions and classes from their docstrings."""
+    names = names or public_names(module)
+    parts = []
+    for name in names:
         parts.append(f"::: {module}.{name}\n")
-        if not isinstance(node, (ast.FunctionDef, ast.ClassDef)):  # the numbers of a long table say nothing
-            parts[-1] += "    options: { show_attribute_values: false }\n"
-    return "\n".join([f"# {module}\n\n{purpose}\n", *table, "", *parts])
+        if not isinstance(definition(module, name)[0], (ast.FunctionDef, ast.ClassDef)):
+            parts[-1] += "    options: { show_attribute_values: false }\n"  # the numbers of a long table say nothing
+    return "\n".join([f"# {title or module}\n\n{purpose}\n", *names_table(module, names), "", *parts])
+
+
+def names_table(module: str, names: Sequence[str], page: str = "") -> list[str]:
+    """Rows of a table: each name, with a link to where it is described, and the first paragraph of its docstring."""
+    table = ["| name | what it is |", "| --- | --- |"]
+    for name in names:
+        docstring = definition(module, name)[1]
+        summary = re.sub(r"[:.]$", "", " ".join(docstring.partition("\n\n")[0].split())).replace("|", "\\|")
+        table.append(f"| [`{name}`{{ .whole }}]({page}#{module}.{name}) | {summary} |")
+    return table
 
 
 @functools.cache

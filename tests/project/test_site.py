@@ -84,11 +84,32 @@ def test_library_pages_have_all_public_names(maker: ModuleType, pages: Path) -> 
     assert {section.split("]")[0][1:] for section in sections} == set(maker.LIBRARY)
     for section in sections:
         module, _, lines = section[1:].partition("]\n")
-        text = (pages / f"library/{module}.md").read_text(encoding="utf-8")
-        names = {line.removeprefix(f"{module}.").split("(")[0].split(".")[0] for line in lines.splitlines()}
-        assert names and set(re.findall(r"^::: (\S+)$", text, re.MULTILINE)) == {f"{module}.{name}" for name in names}
-        summaries = re.findall(r"^\| \[`(\w+)`\{ \.whole \}\]\(#\S+\) \| \S.* \|$", text, re.MULTILINE)
-        assert set(summaries) == names
+        files = [pages / f"library/{module}.md"]
+        if module == "uvgen":
+            files = [pages / f"library/uvgen-{ending}.md" for ending, _, _ in maker.TOPICS.values()]
+        names = sorted({line.removeprefix(f"{module}.").split("(")[0].split(".")[0] for line in lines.splitlines()})
+        described, summaries = [], []
+        for file in files:
+            text = file.read_text(encoding="utf-8")
+            described += re.findall(r"^::: (\S+)$", text, re.MULTILINE)
+            summaries += re.findall(r"^\| \[`(\w+)`\{ \.whole \}\]\(#\S+\) \| \S.* \|$", text, re.MULTILINE)
+        assert names and sorted(described) == [f"{module}.{name}" for name in names]  # each once
+        assert sorted(summaries) == names
+
+
+def test_overview_of_the_library_links_each_name_to_the_page_that_describes_it(pages: Path) -> None:
+    text = (pages / "library/uvgen.md").read_text(encoding="utf-8")
+    links = re.findall(r"^\| \[`(\w+)`\{ \.whole \}\]\((\S+\.md)#uvgen\.\1\) \| \S.* \|$", text, re.MULTILINE)
+    assert len(links) == text.count("| [`") > 100 and ":::" not in text
+    for name, page in links:
+        assert f"\n::: uvgen.{name}\n" in (pages / "library" / page).read_text(encoding="utf-8")
+
+
+def test_library_pages_show_what_calling_or_indexing_an_object_does() -> None:
+    settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    (shown,) = re.findall(r'filters: \["!(.*)"\]', settings)
+    hidden = [name for name in ("__call__", "__getitem__", "__init__", "_private", "batch") if re.search(shown, name)]
+    assert hidden == ["__init__", "_private"]
 
 
 def test_summary_of_a_name_is_its_docstring_s_first_paragraph(maker: ModuleType) -> None:
