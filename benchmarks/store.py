@@ -31,7 +31,8 @@ from torch.utils.data import DataLoader
 
 from uvgen.augment import Augmentation
 from uvgen.storage.object_cache import objects_folder
-from uvgen.storage.objects import local_path, upload
+from uvgen.storage.objects import upload
+from uvgen.storage.urls import local_path
 from uvgen.torch import ShardDataset, ShardSampler
 
 SERVER = """

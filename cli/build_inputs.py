@@ -138,7 +138,7 @@ def _check_inputs(data: Path | None, model: Path | str | None) -> None:
     """Raise an error unless samples and model go together; both are the built-in ones if neither is named."""
     from uvgen.datasets.made_with import says_its_model
     from uvgen.errors import DatasetError
-    from uvgen.storage.objects import url_of
+    from uvgen.storage.urls import url_of
 
     if data is None:
         if model not in (None, "builtin"):
@@ -186,7 +186,8 @@ def print_plan(samples: Any, config: Any, out: Path, *, overwrite: bool = False,
     from uvgen.datasets.output_folder import check_output
     from uvgen.datasets.plan import plan_shards
     from uvgen.datasets.record import check_begun
-    from uvgen.storage.objects import listed, shown_path, url_of
+    from uvgen.storage.objects import listed
+    from uvgen.storage.urls import shown_path, url_of
 
     check_output(out, overwrite=overwrite)
     if not overwrite:

@@ -35,7 +35,7 @@ def command(shards: Path, untrusted: bool, as_json: bool) -> None:
 
 
 def _lines(info: Any) -> list[tuple[str, str]]:
-    from uvgen.storage.objects import shown_path
+    from uvgen.storage.urls import shown_path
 
     build = info.config.build
     each = f", {info.size_bytes / info.samples / 1e3:.0f} kB per sample" if info.samples else ""

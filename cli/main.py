@@ -152,7 +152,7 @@ def nothing_written(arguments: list[str]) -> bool:
     from uvgen.shards.constants import CONSTANTS
     from uvgen.storage.drafts import draft_of
     from uvgen.storage.folders import INDICES
-    from uvgen.storage.objects import local_path, url_of
+    from uvgen.storage.urls import local_path, url_of
 
     out = ""
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):

@@ -31,7 +31,7 @@ class AnyPath(click.Path):
         if not os.fspath(value):
             self.fail("an empty path, expected that of a file or a folder", param, ctx)
         if ":/" in os.fspath(value):
-            from uvgen.storage.objects import local_path, refuse_url
+            from uvgen.storage.urls import local_path, refuse_url
 
             if not self._urls:
                 named = f"a path for {param.opts[0]}" if isinstance(param, click.Option) else "a path"

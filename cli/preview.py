@@ -78,7 +78,7 @@ def command(
     from uvgen.images.codecs import SUFFIXES
     from uvgen.shards.index import Index, data_folder
     from uvgen.storage.files import check_file
-    from uvgen.storage.objects import shown_path
+    from uvgen.storage.urls import shown_path
 
     if out.suffix.lower() not in SUFFIXES:
         raise click.BadParameter(f"{out}: expected a name that ends in {' or '.join(SUFFIXES)}", param_hint="--out")

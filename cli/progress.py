@@ -213,7 +213,7 @@ def reported(*, quiet: bool, verbose: bool = False) -> Iterator[Progress]:
 
 def finish(out: Path, result: Any, *, quiet: bool, verbose: bool, as_json: bool = False) -> None:
     """Name skipped samples, print the closing summary of a `BuildResult`, and exit with 3 if any was skipped."""
-    from uvgen.storage.objects import shown_path
+    from uvgen.storage.urls import shown_path
 
     mirror, where = result.mirror, shown_path(out)
     if mirror is not None and mirror.n_unpaired and not quiet:

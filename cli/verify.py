@@ -75,7 +75,7 @@ def command(
     """
     from uvgen import verify_shards
     from uvgen.datasets.verify import made_again
-    from uvgen.storage.objects import shown_path, url_of
+    from uvgen.storage.urls import shown_path, url_of
 
     if not repair:
         refuse_given(["data", "source", "weights_path"], "goes with --repair")

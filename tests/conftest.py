@@ -19,7 +19,8 @@ from uvgen.cli.main import main
 from uvgen.models import builtin, load
 from uvgen.models.checked import file_state
 from uvgen.models.load import load_model
-from uvgen.models.morphable import MorphableModel, save_model
+from uvgen.models.model_file import save_model
+from uvgen.models.morphable import MorphableModel
 
 # A loaded machine takes any time for an example, and the same ones are drawn in each run: a change is what turns a test
 # red. A quarter of them is enough for `make test` and CI; `make test-all` takes the profile "full", and

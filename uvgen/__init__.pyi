@@ -53,7 +53,8 @@ from .meshes.transfer import transfer_expressions
 from .meshes.tutte import parameterize
 from .models.convert import BaselFiles, ConvertResult, convert_model
 from .models.load import load_model
-from .models.morphable import MorphableModel, save_model
+from .models.model_file import save_model
+from .models.morphable import MorphableModel
 from .models.supplements import Supplements
 from .normalization import Normalization, denormalize
 from .preview.alignment import alignment_gif, draw_alignment

@@ -10,7 +10,7 @@ SCHEMES = ("s3", "s3a", "gs", "gcs", "hf", "az", "abfs")
 """Of URLs of object stores."""
 
 MIRROR = "uvgen-stores"
-"""The folder that stands for all stores in a path of `uvgen.storage.objects`."""
+"""The folder that stands for all stores in a path of `uvgen.storage.urls`."""
 
 _MIRRORED = re.compile(rf"[^\s'\"(]*/{MIRROR}/({'|'.join(SCHEMES)})/")
 

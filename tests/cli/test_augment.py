@@ -18,7 +18,8 @@ from uvgen import open_shards, verify_shards
 from uvgen.augment import Augmentation, AugmentationDraw, apply
 from uvgen.datasets.augmented import augment_shards, plan_copies
 from uvgen.maps.mirror import TexelMirror
-from uvgen.models.morphable import make_model, save_model
+from uvgen.models.model_file import save_model
+from uvgen.models.morphable import make_model
 from uvgen.shards.index import ShardEntry
 from uvgen.storage.files import sha256_file, temporary_name
 

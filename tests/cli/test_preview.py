@@ -13,7 +13,8 @@ from support.builds import SMALL, have
 from support.toy import toy_model, write_tree
 
 from uvgen import open_shards
-from uvgen.models.morphable import make_model, save_model
+from uvgen.models.model_file import save_model
+from uvgen.models.morphable import make_model
 
 
 @pytest.fixture(scope="module")

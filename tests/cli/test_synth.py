@@ -8,7 +8,8 @@ import pytest
 from conftest import Uvgen
 from support.builds import PATIENCE_S, start, wait_for
 
-from uvgen.models.morphable import MorphableModel, save_model
+from uvgen.models.model_file import save_model
+from uvgen.models.morphable import MorphableModel
 
 SMALL = ("--size", 96, "--workers", 1)
 

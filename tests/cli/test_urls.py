@@ -9,7 +9,8 @@ from support.builds import have
 from support.stores import FolderStore, folder_store
 from support.toy import write_tree
 
-from uvgen.storage.objects import local_path, upload
+from uvgen.storage.objects import upload
+from uvgen.storage.urls import local_path
 
 URL = "s3://bucket/shards"
 

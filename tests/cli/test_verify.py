@@ -14,7 +14,8 @@ import pytest
 from support.builds import PATIENCE_S, SMALL, edit_index, have, start
 from support.toy import toy_model, write_tree
 
-from uvgen.models.morphable import make_model, save_model
+from uvgen.models.model_file import save_model
+from uvgen.models.morphable import make_model
 from uvgen.shards.constants import constants_bytes, write_constants
 
 

@@ -42,7 +42,8 @@ from uvgen.datasets.fields import MAP_PARAMETERS
 from uvgen.datasets.plan import plan_shards
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.fixed_point import FixedPoint
-from uvgen.models.morphable import make_model, save_model
+from uvgen.models.model_file import save_model
+from uvgen.models.morphable import make_model
 from uvgen.samples.find import Sample, find_samples
 from uvgen.shards.index import Index
 

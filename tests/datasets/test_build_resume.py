@@ -32,7 +32,8 @@ from support.toy import toy_model, write_sample, write_tree
 from uvgen import Augmentation, RunOptions, build_shards, load_model, open_shards, verify_shards
 from uvgen.datasets.record import ShardRecord
 from uvgen.errors import DatasetError, OutputError, SettingsError
-from uvgen.models.morphable import make_model, save_model
+from uvgen.models.model_file import save_model
+from uvgen.models.morphable import make_model
 from uvgen.samples.find import find_samples
 from uvgen.storage import files
 from uvgen.storage.files import temporary_name

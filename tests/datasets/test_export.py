@@ -7,6 +7,7 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import click
 import h5py
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from support.toy import write_tree
 
 import uvgen
 from uvgen import Augmentation, RunOptions, open_shards
+from uvgen.cli.export import command
 from uvgen.datasets.augmented import augment_shards
 from uvgen.datasets.export import folder as export_folder
 from uvgen.datasets.export import run as export_run
@@ -176,6 +178,12 @@ def targets(*others: pytest.MarkDecorator) -> list[Any]:
 
 OF_SAMPLES = targets(pytest.mark.slow)  # `make test` takes one of each kind
 ONE_OF_EACH = targets(pytest.mark.slow, pytest.mark.long)  # and CI, of what every target does by the same code
+
+
+def test_command_takes_the_targets_that_there_are() -> None:
+    to = next(option for option in command.params if option.name == "to")
+    assert isinstance(to.type, click.Choice)
+    assert [*to.type.choices] == [*EXPORT_TARGETS]
 
 
 @pytest.mark.parametrize("to", [*ONE_OF_EACH, "croissant"])

@@ -24,7 +24,7 @@ from uvgen import (
     verify_shards,
 )
 from uvgen.errors import DatasetError, InputError, ModelError, SettingsError
-from uvgen.models.morphable import save_model
+from uvgen.models.model_file import save_model
 from uvgen.synth.sample_set import builtin_samples
 
 AUGMENTED = replace(SMALL, augmentation=Augmentation.preset("prnet"), copies=2)

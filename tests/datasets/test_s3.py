@@ -11,7 +11,8 @@ from support.toy import write_tree
 from uvgen import build_shards, open_shards
 from uvgen.errors import DatasetError
 from uvgen.storage import transfers
-from uvgen.storage.objects import fetch, listed, local_path, upload
+from uvgen.storage.objects import fetch, listed, upload
+from uvgen.storage.urls import local_path
 
 fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed: pip install '.[stores]'")
 pytest.importorskip("s3fs", reason="s3fs is not installed: pip install '.[stores]'")

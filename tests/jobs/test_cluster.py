@@ -212,7 +212,7 @@ def test_machine_that_cannot_take_part_is_named_before_any_work(tmp_path: Path, 
 
 def test_model_travels_as_its_file_or_whole_where_a_machine_has_none(tmp_path: Path) -> None:
     from uvgen.models.load import load_model
-    from uvgen.models.morphable import save_model
+    from uvgen.models.model_file import save_model
 
     path = tmp_path / "model.h5"
     save_model(builtin_model(), path)

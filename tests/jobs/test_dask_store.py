@@ -106,7 +106,8 @@ def test_build_on_dask_into_s3_with_a_worker_killed_and_an_upload_lost_has_the_b
         assert build.returncode == 0, errors
         assert server.uploads > len([*local.glob("*.h5")])  # some were tried again
 
-        from uvgen.storage.objects import fetch, listed, local_path
+        from uvgen.storage.objects import fetch, listed
+        from uvgen.storage.urls import local_path
 
         for name in listed(local_path(f"{url}/shards")):
             fetch(local_path(f"{url}/shards/{name}"), tmp_path / "fetched" / name)

@@ -13,7 +13,8 @@ from support.clusters import BUILD, same
 from support.stores import s3_store
 
 from uvgen.storage.claims import CLAIM
-from uvgen.storage.objects import fetch, listed, local_path
+from uvgen.storage.objects import fetch, listed
+from uvgen.storage.urls import local_path
 from uvgen.synth.sample_set import builtin_samples
 
 pytest.importorskip("s3fs", reason="s3fs is not installed: pip install '.[stores]'")

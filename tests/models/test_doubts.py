@@ -109,7 +109,7 @@ def test_label_doubts_are_those_that_change_labels() -> None:
 def test_build_and_doctor_say_once_that_the_model_makes_labels_wrong(
     uvgen: Any, tree: Any, tmp_path: Any, model: MorphableModel
 ) -> None:
-    from uvgen.models.morphable import save_model
+    from uvgen.models.model_file import save_model
 
     fields = {f.name: getattr(model, f.name) for f in dataclasses.fields(model)}
     triangles = np.array(model.triangles)
@@ -133,7 +133,7 @@ def test_model_doubts_of_the_stand_in_are_its_eyes_and_ten_pairs(stand_in_model:
 
 def test_model_info_and_convert_print_doubts(uvgen: Any, tmp_path: Any) -> None:
     from uvgen.models.formats import face3d
-    from uvgen.models.morphable import save_model
+    from uvgen.models.model_file import save_model
 
     model = changed(**with_entry("landmarks", 5, int(builtin_model().landmarks[4])))
     save_model(model, tmp_path / "m.h5")

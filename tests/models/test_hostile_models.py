@@ -19,7 +19,8 @@ from uvgen.errors import ModelError
 from uvgen.models import checked
 from uvgen.models.formats import matlab
 from uvgen.models.load import load_model
-from uvgen.models.morphable import MorphableModel, save_model
+from uvgen.models.model_file import save_model
+from uvgen.models.morphable import MorphableModel
 
 
 def put(name: str, values: Any = None, **options: Any) -> Callable[[h5py.File], None]:
@@ -260,7 +261,7 @@ def count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
     def counted(path: Path, stated: str, content_hash: Callable[[], str]) -> None:
         original(path, stated, lambda: found.append(path) or content_hash())  # type: ignore[func-returns-value]
 
-    monkeypatch.setattr("uvgen.models.morphable.check_once", counted)
+    monkeypatch.setattr("uvgen.models.model_file.check_once", counted)
     monkeypatch.setattr(checked, "_checked", set())
     monkeypatch.setenv("UVGEN_CACHE", str(tmp_path / "cache"))
     return found

@@ -11,7 +11,8 @@ from support.toy import write_tree
 from torch.utils.data import DataLoader, Subset
 
 from uvgen.storage.object_cache import objects_folder
-from uvgen.storage.objects import local_path, upload
+from uvgen.storage.objects import upload
+from uvgen.storage.urls import local_path
 from uvgen.torch import ShardDataset, ShardSampler
 
 

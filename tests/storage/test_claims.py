@@ -14,7 +14,7 @@ from support.stores import FolderStore, folder_store
 from uvgen.errors import BusyError
 from uvgen.storage import claims
 from uvgen.storage.claims import CLAIM, STALE_S, claimed
-from uvgen.storage.objects import local_path
+from uvgen.storage.urls import local_path
 
 
 @pytest.fixture(params=[True, False], ids=["conditions", "no conditions"])

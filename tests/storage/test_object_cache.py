@@ -17,7 +17,7 @@ from uvgen.errors import DatasetError
 from uvgen.storage import object_cache
 from uvgen.storage.locks import locked_file
 from uvgen.storage.object_cache import cache_limit, cached_file, draft, forget, is_cached, objects_folder
-from uvgen.storage.objects import local_path
+from uvgen.storage.urls import local_path
 
 CONTENTS = [bytes([number]) * 100 for number in range(5)]
 HASHES = [sha256(content).hexdigest() for content in CONTENTS]

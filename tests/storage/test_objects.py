@@ -17,18 +17,9 @@ from support.stores import FolderStore, changing, failing, folder_store, stallin
 from uvgen.errors import DatasetError, DependencyError, InputError, OutputError
 from uvgen.storage import transfers
 from uvgen.storage.files import replaced_on_success
-from uvgen.storage.objects import (
-    fetch,
-    fetch_all,
-    listed,
-    local_path,
-    put_bytes,
-    refuse_url,
-    remove,
-    upload,
-    url_of,
-)
+from uvgen.storage.objects import fetch, fetch_all, listed, put_bytes, remove, upload
 from uvgen.storage.transfers import TRIES, MissingError
+from uvgen.storage.urls import local_path, refuse_url, url_of
 
 
 @pytest.fixture
@@ -240,7 +231,8 @@ def test_store_whose_package_is_missing_says_what_to_install(
     monkeypatch.undo()
     program = (
         "import sys; sys.modules['s3fs'] = None\n"
-        "from uvgen.storage.objects import listed, local_path\n"
+        "from uvgen.storage.objects import listed\n"
+        "from uvgen.storage.urls import local_path\n"
         "listed(local_path('s3://bucket/set'))"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

@@ -11,8 +11,9 @@ from support.stores import s3_store
 
 from uvgen.errors import DatasetError
 from uvgen.storage import objects, s3, transfers
-from uvgen.storage.objects import fetch, local_path, upload
+from uvgen.storage.objects import fetch, upload
 from uvgen.storage.transfers import MissingError
+from uvgen.storage.urls import local_path
 
 fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed: pip install '.[stores]'")
 pytest.importorskip("s3fs", reason="s3fs is not installed: pip install '.[stores]'")

@@ -29,7 +29,7 @@ from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.constants import read_constants
 from uvgen.shards.index import Index, ShardEntry, data_folder
-from uvgen.storage.objects import url_of
+from uvgen.storage.urls import url_of
 from uvgen.wording import are, count, typed
 
 

@@ -41,7 +41,7 @@ from uvgen.samples.find import Sample, find_samples, folder_of, unread_folders
 from uvgen.samples.selection import SampleSelection
 from uvgen.samples.stored import at_hand
 from uvgen.shards.constants import hash_of_weights
-from uvgen.storage.objects import local_path
+from uvgen.storage.urls import local_path
 from uvgen.wording import are, count
 
 

@@ -21,7 +21,7 @@ from uvgen.described import described
 from uvgen.geometry import wrapped_deg
 from uvgen.shards.index import Index, data_folder
 from uvgen.shards.reader import ShardReader
-from uvgen.storage.objects import shown_path
+from uvgen.storage.urls import shown_path
 
 YAW_STEP_DEG = 15
 """Width of the yaw bins, which begin at multiples of it."""

@@ -8,10 +8,11 @@ from uvgen.errors import InputError, ModelError
 from uvgen.models.load import BUILTIN, load_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.storage.folders import FIT_INDEX, REGISTER_INDEX, SYNTH_INDEX
-from uvgen.storage.objects import fetch, local_path, url_of
+from uvgen.storage.objects import fetch
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.text import read_text
 from uvgen.storage.transfers import MissingError
+from uvgen.storage.urls import local_path, url_of
 
 
 def model_of_samples(folder: str | os.PathLike[str], *, untrusted: bool = False) -> MorphableModel | None:

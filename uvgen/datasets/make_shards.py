@@ -23,7 +23,7 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
 from uvgen.shards.index import Index, SkippedSample
 from uvgen.shards.stored import is_at_hand
-from uvgen.storage.objects import shown_path, url_of
+from uvgen.storage.urls import shown_path, url_of
 from uvgen.wording import count, have, none_can_be, typed
 
 Unit = TypeVar("Unit", bound=ShardUnit)

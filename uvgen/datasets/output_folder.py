@@ -10,8 +10,9 @@ from uvgen.shards.index import Index, fetch_index
 from uvgen.storage.files import check_folder
 from uvgen.storage.folders import DATASET_INDEX, EXPORT, FIT_INDEX, REPORT, SHARD_NAME, SYNTH_INDEX, folder_kind
 from uvgen.storage.isolated import reading_in_child
-from uvgen.storage.objects import listed, local_path, url_of
+from uvgen.storage.objects import listed
 from uvgen.storage.transfers import MissingError
+from uvgen.storage.urls import local_path, url_of
 
 
 def check_output(out: Path, *, overwrite: bool = False) -> None:

@@ -27,8 +27,9 @@ from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.isolated import reading_in_child
 from uvgen.storage.journal import Journal
 from uvgen.storage.object_cache import draft
-from uvgen.storage.objects import fetch, listed, remove, upload, url_of, writes_are_commits
+from uvgen.storage.objects import fetch, listed, remove, upload
 from uvgen.storage.transfers import TRIES
+from uvgen.storage.urls import url_of, writes_are_commits
 
 
 class ShardUnit(Protocol):

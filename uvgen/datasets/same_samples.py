@@ -17,7 +17,7 @@ from uvgen.samples.find import Sample
 from uvgen.samples.read import read_annotation
 from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.names import brief
-from uvgen.storage.objects import url_of
+from uvgen.storage.urls import url_of
 
 _N_COMPARED = 16
 

@@ -25,8 +25,8 @@ from uvgen.shards.stored import shard_anew
 from uvgen.storage.files import sha256_file
 from uvgen.storage.isolated import Hdf5Process
 from uvgen.storage.names import printable
-from uvgen.storage.objects import shown_path
 from uvgen.storage.reading import irregular
+from uvgen.storage.urls import shown_path
 from uvgen.wording import typed
 
 if TYPE_CHECKING:  # without a model, shards are checked without numba

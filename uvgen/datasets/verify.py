@@ -29,8 +29,8 @@ from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.isolated import Hdf5Process
 from uvgen.storage.names import brief, printable
 from uvgen.storage.objects import listed as stored_names
-from uvgen.storage.objects import shown_path, url_of
 from uvgen.storage.reading import irregular, max_bytes
+from uvgen.storage.urls import shown_path, url_of
 from uvgen.wording import are, count
 
 _SAMPLES_PER_PROCESS = 1000  # at least: a process takes as long to start as hundreds of samples to check

@@ -33,8 +33,8 @@ from uvgen.shards.reader import ShardReader
 from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.names import brief
 from uvgen.storage.npy import as_float64, read_npy_file
-from uvgen.storage.objects import local_path, url_of
 from uvgen.storage.text import read_text
+from uvgen.storage.urls import local_path, url_of
 from uvgen.wording import count
 
 if TYPE_CHECKING:

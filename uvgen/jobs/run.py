@@ -25,7 +25,7 @@ from uvgen.progress import begin
 from uvgen.storage.files import remove_leftovers
 from uvgen.storage.locks import exclusive, scratch_folder
 from uvgen.storage.names import brief
-from uvgen.storage.objects import url_of
+from uvgen.storage.urls import url_of
 
 Unit = TypeVar("Unit")
 Unit_contra = TypeVar("Unit_contra", contravariant=True)

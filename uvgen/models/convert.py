@@ -12,7 +12,8 @@ from uvgen.errors import InputError, OutputError
 from uvgen.models.complete import completed
 from uvgen.models.formats import bfm2009, bfm_whole, known
 from uvgen.models.load import as_model, load_model, read_foreign
-from uvgen.models.morphable import MorphableModel, save_model
+from uvgen.models.model_file import save_model
+from uvgen.models.morphable import MorphableModel
 from uvgen.models.supplements import Supplements, optional_path
 from uvgen.storage.isolated import reading_in_child
 

@@ -10,7 +10,8 @@ from uvgen.errors import InputError, MeshFileError, ModelError
 from uvgen.meshes.read import MESH_SUFFIXES, read_mesh
 from uvgen.meshes.topology import check_disk
 from uvgen.meshes.tutte import parameterize, uv_stretch
-from uvgen.models.morphable import MorphableModel, make_model, save_model
+from uvgen.models.model_file import save_model
+from uvgen.models.morphable import MorphableModel, make_model
 from uvgen.models.vertex_numbers import read_landmarks
 from uvgen.storage.files import replaced_on_success, sha256_file
 from uvgen.wording import count

@@ -11,7 +11,8 @@ from uvgen.models.assembled import AssembledModel
 from uvgen.models.complete import completed
 from uvgen.models.folders import check_one_model, refuse_folder
 from uvgen.models.formats import format_of
-from uvgen.models.morphable import MorphableModel, read_model
+from uvgen.models.model_file import read_model
+from uvgen.models.morphable import MorphableModel
 from uvgen.storage.kinds import describe_file
 from uvgen.storage.reading import irregular
 

@@ -30,7 +30,7 @@ from uvgen.samples.photographs import unflipped
 from uvgen.samples.stored import list_store, stored_entries
 from uvgen.storage.folders import EXPORT, REPORT, folder_kind
 from uvgen.storage.names import brief, printable
-from uvgen.storage.objects import local_path, refuse_url, url_of
+from uvgen.storage.urls import local_path, refuse_url, url_of
 
 
 @dataclass(frozen=True, slots=True)

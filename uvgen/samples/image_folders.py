@@ -8,7 +8,7 @@ from pathlib import Path
 from uvgen.errors import DatasetError
 from uvgen.samples.stored import StoredEntry, stored_entries
 from uvgen.storage.folders import SAMPLES, instead, unreadable
-from uvgen.storage.objects import url_of
+from uvgen.storage.urls import url_of
 from uvgen.wording import count
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from uvgen.errors import MIRROR, DatasetError
 from uvgen.storage.locks import scratch_folder
-from uvgen.storage.objects import fetch_all, listed, url_of
+from uvgen.storage.objects import fetch_all, listed
+from uvgen.storage.urls import url_of
 
 if TYPE_CHECKING:
     from uvgen.samples.find import Sample

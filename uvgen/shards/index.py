@@ -18,11 +18,12 @@ from uvgen.storage.cache import cache_folder
 from uvgen.storage.files import has_sha256, remove_leftovers, replaced_on_success, same_content
 from uvgen.storage.folders import DATA_SET, DATASET_INDEX, SHARD_NAME, instead
 from uvgen.storage.names import brief, is_sha256, printable
-from uvgen.storage.objects import fetch, listed, local_path, refuse_url, url_of
+from uvgen.storage.objects import fetch, listed
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import max_bytes, read_file
 from uvgen.storage.text import read_text
 from uvgen.storage.transfers import MissingError
+from uvgen.storage.urls import local_path, refuse_url, url_of
 from uvgen.wording import count
 
 

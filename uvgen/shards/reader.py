@@ -25,7 +25,7 @@ from uvgen.shards.table import listed_names
 from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.hdf5_dataset import MAX_INFLATED_BYTES
 from uvgen.storage.names import brief
-from uvgen.storage.objects import url_of
+from uvgen.storage.urls import url_of
 from uvgen.wording import count
 
 _CACHED = ("names", "constants", "_numbers")

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from uvgen.errors import DatasetError
 from uvgen.shards.index import ShardEntry
 from uvgen.storage.object_cache import cache_limit, cached_file, forget, is_cached, objects_folder
-from uvgen.storage.objects import url_of
+from uvgen.storage.urls import url_of
 
 _THREADS = 4
 _AHEAD = 0.75  # of the cache, that is filled with what is needed next

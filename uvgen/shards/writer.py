@@ -15,7 +15,8 @@ from uvgen.shards.index import ShardEntry
 from uvgen.storage.files import replaced_on_success, sha256_file
 from uvgen.storage.hdf5 import new_hdf5, write_attributes
 from uvgen.storage.object_cache import draft
-from uvgen.storage.objects import upload, url_of
+from uvgen.storage.objects import upload
+from uvgen.storage.urls import url_of
 
 _HELD_BYTES = 512 << 20  # 32 samples of 1024 px
 

@@ -6,6 +6,6 @@ decodes text of any editor, `plain_json.py`, `npy.py`, `matfile.py` and `pickles
 `contents.py` deletes what is in a folder, and nothing behind links. A new reader goes into the table of
 `tests/fuzz/readers.py`.
 
-`objects.py` reads and writes object stores by fsspec, whichever they are. It builds on `errors`,
-`wording` and `compiled`.
+`urls.py` says which path stands for a URL of an object store; `objects.py` reads and writes the stores by fsspec,
+whichever they are. This room builds on `errors`, `wording` and `compiled`.
 """

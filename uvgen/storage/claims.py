@@ -23,8 +23,9 @@ from typing import Any
 from uvgen.errors import BusyError, DatasetError
 from uvgen.storage.files import TEMPORARY_PREFIX
 from uvgen.storage.names import brief
-from uvgen.storage.objects import get_bytes, put_bytes, remove, writes_are_commits
+from uvgen.storage.objects import get_bytes, put_bytes, remove
 from uvgen.storage.plain_json import parse_json
+from uvgen.storage.urls import writes_are_commits
 
 CLAIM = f"{TEMPORARY_PREFIX}claim.json"
 """The object's name in the folder."""
