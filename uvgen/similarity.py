@@ -11,7 +11,7 @@ from uvgen.wording import count
 
 
 class Similarity(NamedTuple):
-    """``scale * points @ rotation.T + shift``."""
+    """A similarity transform of points in space: ``scale * points @ rotation.T + shift``."""
 
     scale: float
     rotation: NDArray[np.float64]

@@ -44,9 +44,9 @@ class RepairResult:
     Attributes
     ----------
     repaired : tuple of Path
-        Files that were damaged or missing, and now are what `dataset.json` says.
+        Files that were damaged or missing and now are as `dataset.json` says.
     problems : tuple of str
-        Files that are not, one line each, with the reason; they were left as they are.
+        Files that are still damaged or missing, one line each, with the reason.
     seconds : float
         How long it took.
     """
@@ -73,7 +73,7 @@ def repair_shards(
     """Make the damaged and missing files of a finished data set again, byte for byte.
 
     Files whose SHA-256 is the one in `dataset.json` are not touched, nor are files that it does not list. A file that
-    would come out otherwise than it was, because a sample has changed, is left as it is and named.
+    would differ from the original, because a sample has changed, is left as it is and named.
 
     Parameters
     ----------

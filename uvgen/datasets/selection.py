@@ -55,7 +55,8 @@ class Criteria:
     __repr__ = described
 
     def to_plain(self) -> dict[str, Any]:
-        """Those that are given, as ``splits.json`` states them: shares and degrees, of a file of names its name."""
+        """The criteria that are given, as ``splits.json`` states them: shares, degrees, and the name of a file of
+        names."""
         found: dict[str, Any] = {}
         for field in fields(self):
             value = getattr(self, field.name)

@@ -53,7 +53,7 @@ class Diagnosis:
 
     @property
     def verdict(self) -> str:
-        """One line."""
+        """The outcome, in one line."""
         counts = dict.fromkeys((ERROR, WARNING, NOTE), 0)
         for finding in self.findings:
             counts[finding.level] += finding.n

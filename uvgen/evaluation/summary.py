@@ -17,7 +17,10 @@ DRAWS = 100
 
 @dataclass(frozen=True, slots=True)
 class YawBin:
-    """Faces of one bin of |yaw|: above `low` and up to `high` degrees; the first bin includes `low`."""
+    """Faces of one bin of |yaw|: above `low_deg` and up to `high_deg`; the first bin includes `low_deg`.
+
+    `n` faces have the score, whose mean and standard deviation over them are `mean` and `std`, None if there are none.
+    """
 
     low_deg: float
     high_deg: float | None

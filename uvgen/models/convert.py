@@ -51,7 +51,7 @@ class BaselFiles:
     Raises
     ------
     InputError
-        If one of them is no path.
+        If one of them is not a path.
 
     Examples
     --------

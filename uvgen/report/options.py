@@ -16,8 +16,8 @@ class ReportOptions:
     Attributes
     ----------
     worst : int, optional
-        How many samples get pictures: those farthest from their annotations, then those without one that are least
-        like the others. All samples have their numbers in any case. None: all get pictures.
+        How many samples get pictures: those farthest from their annotations, then those without one that are least like
+        the others. All samples have their numbers anyway. None: all get pictures.
     names : iterable of str, or path-like, optional
         Samples that get pictures instead, or a text file of them, with or without a suffix; empty lines and those that
         begin with # do not count.

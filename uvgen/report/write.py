@@ -52,7 +52,7 @@ class ReportResult:
     page : Path
         The page to open.
     samples, pictured, pages : int
-        In the data set, those of them with a thumbnail, and those with all pictures.
+        Number of samples in the data set, of those with a thumbnail, and of those with all pictures.
     size_bytes : int
         Size of all files.
     seconds : float

@@ -120,7 +120,7 @@ def register_scans(
     Raises
     ------
     InputError
-        If landmarks are no folder, or an argument is of another type.
+        If `landmarks` is not a folder, or an argument is of the wrong type.
     DependencyError
         If the detector's package is not installed.
     DatasetError
