@@ -84,6 +84,11 @@ def test_path_of_wrong_type_is_refused_by_name(name: str, argument: str, value: 
     assert not list(tmp_path.iterdir())
 
 
+def test_docstrings_name_the_error_of_a_wrong_path() -> None:
+    silent = {name for name, _ in _paths() if "\nInputError\n" not in (inspect.getdoc(getattr(uvgen, name)) or "")}
+    assert silent == set()
+
+
 @pytest.mark.parametrize("value", [4, b"a", ["a"]], ids=["number", "bytes", "list"])
 @pytest.mark.parametrize(
     ("name", "argument"),

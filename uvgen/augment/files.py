@@ -26,7 +26,7 @@ def read_augmentation(source: str | os.PathLike[str], base: str = "prnet") -> Au
     Raises
     ------
     InputError
-        If it is neither a preset nor a file that can be read, or a value in the file is out of range.
+        If the source is neither a preset nor a file that can be read, or a value in the file is out of range.
 
     Examples
     --------

@@ -105,7 +105,7 @@ def build_shards(
     SampleError
         For a bad sample with ``on_error="fail"``.
     InputError
-        If an argument is out of range.
+        If an argument is out of range or of the wrong type.
 
     Examples
     --------

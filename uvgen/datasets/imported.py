@@ -96,7 +96,7 @@ def import_maps(
     SampleError
         For a bad sample with ``on_error="fail"``.
     InputError
-        If an argument is out of range, or the originals fit none of the scales and conventions.
+        If an argument is out of range or of the wrong type, or the originals fit none of the scales and conventions.
 
     Examples
     --------

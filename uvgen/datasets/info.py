@@ -117,6 +117,8 @@ def describe_shards(path: str | os.PathLike[str], *, untrusted: bool = False) ->
     ------
     DatasetError
         If the folder is not a data set, or a shard cannot be read.
+    InputError
+        If `path` is not a path.
 
     Examples
     --------

@@ -77,7 +77,8 @@ def open_shards(
     ModelError
         If the model is another than that of the set.
     InputError
-        If a name or the split is not in the set, or both are given; or if a normalization is unknown.
+        If a name or the split is not in the set, or both are given; if a normalization is unknown, or an argument is of
+        the wrong type.
 
     Examples
     --------

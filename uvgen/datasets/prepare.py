@@ -136,7 +136,7 @@ def prepare_deep3d(
     Raises
     ------
     InputError
-        If neither detections nor a detector are given, or an argument is out of range.
+        If neither detections nor a detector are given, or an argument is out of range or of the wrong type.
     DependencyError
         If the detector's package is not installed.
     DatasetError

@@ -109,7 +109,7 @@ def repair_shards(
     ModelError
         If the model is not the set's.
     InputError
-        If something is damaged, and what it was made of is not given.
+        If something is damaged and what it was made of is not given, or an argument is of the wrong type.
 
     Examples
     --------

@@ -98,7 +98,8 @@ def select_names(
     Raises
     ------
     InputError
-        If a name, a subset or the split is not in the set, a range is empty, or the set is empty or has no such field.
+        If a name, a subset or the split is not in the set, a range is empty, the set is empty or has no such field, or
+        an argument is of the wrong type.
     DatasetError
         If the folder is not a data set, or a shard cannot be read.
     """

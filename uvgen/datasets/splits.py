@@ -101,7 +101,8 @@ def split_shards(
     Raises
     ------
     InputError
-        If a name or fraction is out of range, the expression matches nothing in a name, or a part would be empty.
+        If a name or fraction is out of range, the expression matches nothing in a name, a part would be empty, or an
+        argument is of the wrong type.
     DatasetError
         If the folder is not a data set, the file holds something else, or it cannot be written.
 

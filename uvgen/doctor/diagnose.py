@@ -112,7 +112,7 @@ def diagnose(
     Raises
     ------
     InputError
-        If the path does not exist, or a model is given with nothing to use it for.
+        If the path does not exist, a model is given with nothing to use it for, or an argument is of the wrong type.
     ModelError
         If that model cannot be read.
     """

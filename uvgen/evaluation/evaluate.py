@@ -195,7 +195,7 @@ def evaluate_predictions(
     DatasetError
         If the truth cannot be opened or is empty, or there are no predictions.
     InputError
-        If an option has an unknown value, or options exclude each other.
+        If an option has an unknown value, options exclude each other, or an argument is of the wrong type.
     ModelError
         If the model is not the truth's.
 

@@ -124,7 +124,8 @@ def predict_photographs(
     Raises
     ------
     InputError
-        If an argument is out of range, the network's shapes do not fit, or nothing says where faces are.
+        If an argument is out of range or of the wrong type, the network's shapes do not fit, or nothing says where
+        faces are.
     DependencyError
         If onnxruntime or the detector's package is not installed.
     DatasetError

@@ -111,7 +111,7 @@ def convert_model(
     Raises
     ------
     InputError
-        If files are missing or given twice, or arguments do not go together.
+        If files are missing or given twice, arguments do not go together, or an argument is of the wrong type.
     ModelError
         If a file is missing, damaged or of another kind.
     OutputError

@@ -168,7 +168,7 @@ def alignment_gif(
     Raises
     ------
     InputError
-        If there are no frames, or not as many captions; and as `draw_alignment`.
+        If there are no frames, or not as many captions, or the path does not end in .gif; and as `draw_alignment`.
     DatasetError
         If the file cannot be written.
     """

@@ -150,7 +150,7 @@ def render_preview(
     Raises
     ------
     InputError
-        If a number is out of range, or the picture's name ends otherwise.
+        If a number is out of range, the picture's name has another ending, or an argument is of the wrong type.
     DatasetError
         If the set is damaged, empty, holds no maps and there is no model, or lacks a named sample; or the picture
         cannot be written.

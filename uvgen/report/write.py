@@ -137,7 +137,7 @@ def write_report(
     ModelError
         If the model is not the set's.
     InputError
-        If an argument is of another type, or a name is not in the set.
+        If an argument is of the wrong type, or a name is not in the set.
 
     Examples
     --------

@@ -93,7 +93,7 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
     Raises
     ------
     InputError
-        If `subsets` is a single text.
+        If `root` is not a path, or `subsets` is a single text.
     DatasetError
         If the folder is missing or unreadable, holds no images or a copy of itself, a named subset is not there
         (the message lists those that are), or nothing is left to take.

@@ -108,7 +108,7 @@ def render_faces(
     Raises
     ------
     InputError
-        If an argument is out of range.
+        If an argument is out of range or of the wrong type.
     DatasetError
         If the folder holds something else, was made otherwise, or cannot be written.
 

@@ -168,8 +168,8 @@ def export_shards(
     Raises
     ------
     InputError
-        If `to` is unknown, needs `model` or `data` and does not get it, the data set lacks images or maps, or two
-        samples would get the same file.
+        If `to` is unknown, needs `model` or `data` and does not get it, the data set lacks images or maps, two samples
+        would get the same file, or an argument is of the wrong type.
     DependencyError
         If the target needs a package that is not installed.
     ModelError
