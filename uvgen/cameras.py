@@ -95,7 +95,7 @@ class ImageCamera:
     rotation : (3, 3) float64
         From the mesh's frame to the camera's.
     translation : (3,) float64
-        What is added then, in the mesh's unit: where the mesh's origin is for the camera.
+        Added after the rotation, in the mesh's unit: the position of the mesh's origin in the camera's frame.
     focal_px : (float, float)
         Perspective: focal lengths along x and y, px. Orthographic: px per unit of the mesh, twice the same.
     center_px : (float, float)

@@ -155,7 +155,7 @@ def by_yaw(errors: Array, yaw_deg: Array) -> ByYaw:
     Returns
     -------
     ByYaw
-        Bins without samples are NaN and do not count in the mean.
+        Bins without samples are NaN and are left out of the mean.
 
     Raises
     ------

@@ -239,7 +239,7 @@ class Augmentation:
         Parameters
         ----------
         text : str
-            A JSON object with any of the fields, and perhaps ``"preset"``, which stands for the others.
+            A JSON object with any of the fields, and optionally ``"preset"``, from which the other fields are taken.
         base : Augmentation, optional
             The augmentation that the other fields are taken from if there is no ``"preset"``; by default one that
             changes nothing.

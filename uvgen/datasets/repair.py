@@ -80,8 +80,8 @@ def repair_shards(
     path : path-like
         Folder that ``uvgen build`` or ``uvgen augment`` made.
     data : path-like, sequence of Sample, or None
-        What the set was built of, as for `uvgen.build_shards`; more samples may be there. None for the built-in sample
-        set. Not needed for augmented copies.
+        What the set was built from, as for `uvgen.build_shards`; more samples may be there. None for the built-in
+        sample set. Not needed for augmented copies.
     root : path-like, optional
         As for `uvgen.build_shards`.
     source : path-like, optional

@@ -93,7 +93,7 @@ def select_names(
     Returns
     -------
     list of str
-        In the order of the data set; perhaps none.
+        In the order of the data set; empty if none meets them.
 
     Raises
     ------

@@ -27,7 +27,7 @@ class Diagnosis:
     Attributes
     ----------
     kind : str
-        What was looked at: "machine", "data set", "samples" or "model".
+        What was examined: "machine", "data set", "samples" or "model".
     path : str
         Where it is; "" for the machine.
     facts : dict
@@ -35,7 +35,7 @@ class Diagnosis:
     findings : tuple of Finding
         Errors first, then warnings, then notes.
     checked : dict
-        What was looked at: numbers of samples and shards, whether all was read, ...
+        What was checked: numbers of samples and shards, whether all was read, ...
     """
 
     kind: str

@@ -45,11 +45,11 @@ class Score:
     key, title : str
         In JSON and CSV; in tables.
     subset : str
-        What is compared.
+        Points or texels that are compared.
     box : str
         What the error is divided by.
     alignment : str
-        What is done to the prediction before.
+        How the prediction is aligned first.
     needs : str
         "landmarks", "landmarks in 3D" or "maps", of both the prediction and the truth; or "21 points" of the truth,
         which no other score takes.

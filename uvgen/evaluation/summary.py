@@ -92,7 +92,7 @@ def summarize(
     Parameters
     ----------
     values : (n,) float
-        A face's score each; NaN for those without one, which do not count and are to be named by the caller.
+        Score of each face; NaN for faces without one, which are left out and should be named by the caller.
     yaw_deg : (n,) float, optional
         Yaw of each face, degrees; the sign is ignored.
     draws, seed : int

@@ -46,8 +46,8 @@ class LandmarkFit:
     pose : (N, 7) float64
         Pitch, yaw, roll (rad), tx, ty, tz (px), f (px/µm), as `uvgen.geometry.pose_to_image` takes them, "exact".
     points : (N, 68, 2) float64
-        What the landmarks were compared with, image frame, px: the model's landmarks, or for jaw points that slide,
-        places on its contour.
+        The points that the landmarks were compared with, image frame, px: the model's landmarks, or for jaw points that
+        slide, places on its contour.
     sigma_px : (N,) float64
         Standard deviation of the given points about them, per axis, as it was estimated; at least 0.1% of the face's
         size.

@@ -163,8 +163,8 @@ def crop_from_landmarks(landmarks: ArrayLike, size: int, method: str = "training
     Parameters
     ----------
     landmarks : (n, 2) or (n, 3) float
-        Image frame, px; z does not count. The 68 landmarks, as the training sets and PRNet have them: others, such as
-        five points, have another box.
+        Image frame, px; z is ignored. The 68 landmarks, as the training sets and PRNet have them: others, such as five
+        points, have another box.
     size : int
         Pixels along each side of the crop.
     method : {"training", "prnet"}

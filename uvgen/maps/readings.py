@@ -148,7 +148,7 @@ def map_to_pose(position_map: ArrayLike, model: MorphableModel) -> HeadPose:
     -----
     As PRNet's `estimate_pose` does with its `canonical_vertices.npy`: corresponding face texels of map and mean face,
     the rotation by singular values (Kabsch), the scale the ratio of the root mean square distances from the means. The
-    shift takes one mean to the other (PRNet's `P` leaves out that the rotation turns the mean, too).
+    shift takes one mean to the other (PRNet's `P` neglects that the rotation also turns the mean).
 
     It is a pose of the surface, not the parameter that the map was made with: what shape and expression do to
     all of the face, such as a jaw that drops or a longer nose, is read as a rotation in part. For the mean face it is

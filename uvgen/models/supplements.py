@@ -30,7 +30,7 @@ class Supplements:
     Raises
     ------
     InputError
-        If one of them is of another type.
+        If one of them has the wrong type.
 
     Examples
     --------

@@ -42,7 +42,7 @@ class SampleSelection:
     Raises
     ------
     InputError
-        If `limit` is out of range, or a value is of another type.
+        If `limit` is out of range, or a value has the wrong type.
 
     Examples
     --------

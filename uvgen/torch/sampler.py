@@ -40,7 +40,7 @@ class ShardSampler(Sampler[int]):
     Parameters
     ----------
     data : ShardDataset, ShardReader, or any object with ``shard_samples``
-        What is sampled: its `shard_samples` are the numbers of samples in each shard, in order. Also a
+        The data to sample; its `shard_samples` are the numbers of samples in each shard, in order. Also a
         `torch.utils.data.Subset` or `ConcatDataset` of such data sets, and so what `random_split` makes; it does not
         keep the versions of a photograph together, which `uvgen.split_shards` does.
     shuffle : bool
