@@ -82,7 +82,7 @@ TOPICS = {
         "PreparedFaces",
     ),
     "Predictions, pictures and reports": (
-        "evaluation",
+        "predictions",
         "Running networks on photographs, evaluating predictions, and looking at data sets.",
         "predict_photographs PredictOptions PredictResult NetworkOptions crop_to_image evaluate_predictions "
         "EvaluationReport render_preview PreviewResult contact_sheet render_predictions draw_alignment "

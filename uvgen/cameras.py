@@ -40,7 +40,7 @@ class PerspectiveCamera:
         Raises
         ------
         InputError
-            If the shape is another, or a point lies in the camera's plane or behind it.
+            If the shape is wrong, or a point lies in the camera's plane or behind it.
         """
         given = float64_array(points, "points", (..., -1, 3))
         check_finite(given, "points")
@@ -85,17 +85,17 @@ CAMERA_KINDS = ("image", "orthographic", "perspective")
 class ImageCamera:
     """A camera without lens distortion, in any position, that projects the points of a mesh into an image.
 
-    Its own frame is OpenCV's: x to the image's right, y down, z away from the camera. `uvgen.read_camera` reads the
-    conventions of other programs into it.
+    The camera's frame is OpenCV's: x to the image's right, y down, z away from the camera. `uvgen.read_camera` reads
+    the conventions of other programs into it.
 
     Attributes
     ----------
     kind : {"image", "orthographic", "perspective"}
-        "image": points are in the image frame already, and the rest does not count.
+        "image": points are in the image frame already, and the other attributes are ignored.
     rotation : (3, 3) float64
         From the mesh's frame to the camera's.
     translation : (3,) float64
-        What is added then, in the mesh's unit: where the mesh's origin is for the camera.
+        Added after the rotation, in the mesh's unit: the position of the mesh's origin in the camera's frame.
     focal_px : (float, float)
         Perspective: focal lengths along x and y, px. Orthographic: px per unit of the mesh, twice the same.
     center_px : (float, float)
@@ -119,7 +119,7 @@ class ImageCamera:
         return np.asarray(given @ self.rotation[2] + self.translation[2])
 
     def matrix(self, points: ArrayLike) -> NDArray[np.float64]:
-        """What takes points of a mesh, these among them, to the image.
+        """The matrix that takes points of a mesh, such as these, to the image.
 
         Parameters
         ----------
@@ -135,8 +135,7 @@ class ImageCamera:
         Raises
         ------
         InputError
-            If the shape is another, a value is not finite, or a perspective camera has a point in its plane or
-            behind it.
+            If the shape is wrong, a value is not finite, or a perspective camera has a point in its plane or behind it.
         """
         given = float64_array(points, "points", ("n", 3))
         check_finite(given, "points")

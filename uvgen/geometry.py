@@ -55,7 +55,7 @@ def rotation_matrices(angles_rad: ArrayLike) -> NDArray[np.float64]:
     Raises
     ------
     InputError
-        If the shape is not (B, 3), or these are no real numbers.
+        If the shape is not (B, 3), or these are not real numbers.
     """
     angles = float64_array(angles_rad, "angles_rad", ("B", 3), note="pitch, yaw, roll")
     rows = _rotation_rows(*np.sin(angles.T), *np.cos(angles.T))
@@ -113,7 +113,7 @@ def pose_to_image(pose: ArrayLike, image_height: ArrayLike, convention: str = "e
     Raises
     ------
     InputError
-        If shapes do not agree, arguments are no real numbers, or `convention` is unknown.
+        If shapes do not agree, arguments are not real numbers, or `convention` is unknown.
     """
     check_convention(convention)
     pose = float64_array(pose, "pose", ("B", 7), note="pitch, yaw, roll, tx, ty, tz, f")
@@ -133,7 +133,7 @@ def pose_to_image(pose: ArrayLike, image_height: ArrayLike, convention: str = "e
 def image_affine(pose: ArrayLike, image_height: int) -> NDArray[np.float64]:
     """(3, 4): `pose_to_image` of one pose (7,), in the "exact" convention, in a fifth of the time.
 
-    Raises InputError if the shape is not (7,), or these are no real numbers, or not finite.
+    Raises InputError if the shape is not (7,), or these are not real numbers, or not finite.
     """
     values = float64_array(pose, "pose", (7,))
     pitch, yaw, roll, tx, ty, tz, f = numbers = values.tolist()
@@ -170,7 +170,7 @@ def affine_to_pose(affine: ArrayLike, image_height: ArrayLike, convention: str =
     Raises
     ------
     InputError
-        If shapes do not agree, arguments are no real numbers, or `convention` is unknown.
+        If shapes do not agree, arguments are not real numbers, or `convention` is unknown.
     """
     check_convention(convention)
     affine = float64_array(affine, "affine", ("B", 3, 4))
@@ -212,8 +212,8 @@ def crop_affine(affine: ArrayLike, similarity: ArrayLike) -> NDArray[np.float64]
     Raises
     ------
     InputError
-        If shapes do not agree, arguments are no real numbers, or a matrix is not a proper similarity (last row,
-        shear, mirror or zero scale).
+        If shapes do not agree, arguments are not real numbers, or a matrix is not a proper similarity (last row, shear,
+        mirror or zero scale).
     """
     affine = float64_array(affine, "affine", ("B", 3, 4))
     similarity = float64_array(similarity, "similarity", (len(affine), 3, 3), (1, 3, 3), (3, 3))
@@ -291,7 +291,7 @@ def transform_points(points: ArrayLike, similarity: ArrayLike) -> NDArray[np.flo
     Raises
     ------
     InputError
-        If shapes do not agree, arguments are no real numbers, or a matrix is not a proper similarity.
+        If shapes do not agree, arguments are not real numbers, or a matrix is not a proper similarity.
     """
     points, similarity = float64_array(points, "points"), float64_array(similarity, "similarity")
     if points.ndim < 2 or points.shape[-1] not in (2, 3):
@@ -322,14 +322,14 @@ def crop_to_image(points: ArrayLike, similarity: ArrayLike) -> NDArray[np.floati
     Returns
     -------
     (..., 2) or (..., 3) float32 or float64
-        Image frame, px; float32 if the points are of float32 or less. z is divided by the similarity's scale, as x
-        and y are; if it is 0 stays as it is, for maps do not say how far the face is away. Points that are not
-        finite are not finite there either.
+        Image frame, px; float32 if the points are of float32 or less. z is divided by the similarity's scale, as x and
+        y are, and keeps its origin, because maps do not say how far away the face is. Points that are not finite are
+        not finite there either.
 
     Raises
     ------
     InputError
-        If shapes do not agree, arguments are no real numbers, or a matrix is not a proper similarity.
+        If shapes do not agree, arguments are not real numbers, or a matrix is not a proper similarity.
 
     Examples
     --------

@@ -9,7 +9,7 @@ Half precision (float16, bfloat16) is widened to float32 and the loss is float32
 integers and bool are calculated in float64. Complex numbers, objects, lists, and NumPy arrays together with tensors
 are refused.
 
-That is why `ssim` is written here: scikit-image's has no gradient, and pytorch-msssim 1.0 takes no NumPy arrays. For 8
+`ssim` is written here because scikit-image's has no gradient, and pytorch-msssim 1.0 takes no NumPy arrays. For 8
 images of 256 × 256, on one CPU core, it equals scikit-image's value to 1e-15 (0.50 s, scikit-image 0.42 s) and
 pytorch-msssim's to 1.4e-6, whose window is float32 (0.73 s with the gradient, pytorch-msssim 0.37 s).
 """
@@ -98,11 +98,11 @@ def ssim(
     predicted, target : (..., 3, U, U) or (..., U, U, 3) float
         At least 11 × 11.
     data_range : float
-        What separates the largest possible value from the smallest: 1 for maps divided by the crop's size.
+        Difference between the largest and the smallest possible value: 1 for maps divided by the crop's size.
     weights : (U, U) or (..., U, U) real numbers or bool, optional
         How much each place counts, such as a mask of the face: that of the texel on which a window is centered. Windows
         reach 5 texels beyond it, so that values beside the mask still count; maps multiplied by their mask, as in
-        PRNet_PyTorch, are another measure.
+        PRNet_PyTorch, are a different measure.
     each : bool
         Whether each map's own similarity is wanted instead of their mean; `weights` are (U, U) then.
 
@@ -197,7 +197,7 @@ def siamese_loss(texture: Array, seen: Array | None = None) -> Array:
     Raises
     ------
     InputError
-        As for `symmetry_loss`, and if there is no even number of textures.
+        As for `symmetry_loss`, and if the number of textures is odd.
     """
     texture, seen, _ = _textures(texture, seen)
     if texture.ndim != 4 or len(texture) % 2:
@@ -219,7 +219,8 @@ def landmark_loss(predicted: Array, target: Array, weights: Array | None = None)
     Returns
     -------
     () float
-        ``sum(weights * |predicted - target|**2)`` over landmarks and samples: a sum, no mean, as vl_nneuclideanloss.m.
+        ``sum(weights * |predicted - target|**2)`` over landmarks and samples: a sum, not a mean, as in
+        vl_nneuclideanloss.m.
 
     Raises
     ------
@@ -253,7 +254,7 @@ def prior_loss(coefficients: Array, weights: Array | None = None) -> Array:
     Returns
     -------
     () float
-        ``sum(weights * coefficients**2)`` over samples too, as vl_nnsse.m.
+        ``sum(weights * coefficients**2)`` over samples too, as in vl_nnsse.m.
 
     Raises
     ------

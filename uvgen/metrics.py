@@ -17,13 +17,22 @@ YAW_BINS = ((0.0, 30.0), (30.0, 60.0), (60.0, math.inf))
 
 
 class ByYaw(NamedTuple):
-    """Mean errors by |yaw|; NaN for a bin without samples, and for one with an error that is NaN."""
+    """Mean errors by |yaw|; NaN for a bin without samples, and for one with an error that is NaN.
+
+    Attributes
+    ----------
+    to_30, to_60, above_60 : float
+        Mean errors of the samples in [0, 30], in (30, 60], and above 60 degrees, in the unit of the errors.
+    mean : float
+        The mean of the bins that have samples, whatever their sizes: the field's balanced number. NaN where none has.
+    n_samples : (int, int, int)
+        Number of samples in each bin.
+    """
 
     to_30: float
     to_60: float
     above_60: float
     mean: float
-    """The mean of the bins that have samples, whatever their sizes: the field's balanced number. NaN where none has."""
     n_samples: tuple[int, int, int]
 
 
@@ -51,7 +60,7 @@ def nme_2d(predicted: Array, truth: Array) -> Array:
 
 
 def nme_3d(predicted: Array, truth: Array) -> Array:
-    """Normalized mean error of landmarks in space, each one's z centered on its mean, for depth is relative.
+    """Normalized mean error of landmarks in space, each one's z centered on its mean, because depth is relative.
 
     Parameters
     ----------
@@ -131,22 +140,22 @@ def nme_dense(
 def by_yaw(errors: Array, yaw_deg: Array) -> ByYaw:
     """Mean errors in the yaw bins of the field, [0, 30], (30, 60] and above 60 degrees, and their mean.
 
-    As 3DDFA's benchmark counts (`benchmark_aflw2000.py`): |yaw| as it is, so that the last bin holds all that is
-    turned by more than 60 degrees, and a yaw of -351, which the benchmark's files have, too. Of AFLW2000-3D the bins
-    have 1312, 383 and 305 samples.
+    As 3DDFA's benchmark counts (`benchmark_aflw2000.py`): |yaw| as it is, so that the last bin holds all faces turned
+    by more than 60 degrees, and also a yaw of -351, which occurs in the benchmark's files. Of AFLW2000-3D the bins have
+    1312, 383 and 305 samples.
 
     Parameters
     ----------
     errors : (n,) float
-        One per sample, such as `nme_2d` gives. NaN is no reason to leave a sample out: it makes NaN of its bin and of
-        the mean, so that a network that fails on some samples does not look better for it.
+        One per sample, such as `nme_2d` gives. A sample with NaN is not left out: its bin and the mean become NaN, so
+        that a network that fails on some samples does not look better for it.
     yaw_deg : (n,) float
         Yaw of each sample, degrees; the sign is ignored.
 
     Returns
     -------
     ByYaw
-        Bins without samples are NaN and do not count in the mean.
+        Bins without samples are NaN and are left out of the mean.
 
     Raises
     ------

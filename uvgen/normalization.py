@@ -95,7 +95,7 @@ class Normalization:
         Raises
         ------
         InputError
-            If the name is unknown or the size no number of pixels.
+            If the name is unknown, or the size is not a number of pixels.
         """
         if isinstance(name, Normalization):
             return name
@@ -112,7 +112,7 @@ class Normalization:
 
     @classmethod
     def of_scale(cls, scale: str | float, crop_size: int) -> "Normalization":
-        """Of maps that come from a network or a file.
+        """The normalization of maps that come from a network or a file.
 
         Parameters
         ----------
@@ -138,12 +138,12 @@ class Normalization:
 
     @classmethod
     def covering(cls, maps: Iterable[ArrayLike]) -> "Normalization":
-        """The tightest one that takes some position maps, px, into [0, 1], each axis for itself.
+        """The tightest normalization that takes all of some position maps, px, into [0, 1], each axis separately.
 
         Parameters
         ----------
         maps : iterable of (..., 3) arrays
-            Each is looked at once: ``(sample["posmap"] for sample in reader)`` reads a whole set.
+            Each is read once: ``(sample["posmap"] for sample in reader)`` reads a whole set.
 
         Returns
         -------
@@ -176,7 +176,7 @@ class Normalization:
             networks of torchvision expect. ``"standardize"``: / 255, then each channel minus its mean over the image,
             divided by √(variance + 0.001), as reshow/PRNet-PyTorch. None: 0 to 255.
         image : (h, w, 3) array or (3, h, w) tensor of 0 to 255
-            "standardize" alone looks at it.
+            Only "standardize" uses it.
 
         Returns
         -------
@@ -185,7 +185,7 @@ class Normalization:
         Raises
         ------
         InputError
-            If the name is unknown, or the image of another shape.
+            If the name is unknown, or the image has the wrong shape.
         """
         choice(name, "image_normalize", IMAGE_NORMALIZATIONS)
         if name == "standardize":
@@ -204,7 +204,7 @@ class Normalization:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of a sample's scale and offset: () or (3,)."""
+        """Shape of a sample's scale and offset: () or (3,)."""
         return () if len(self.scale) == len(self.offset) == 1 else (3,)
 
     def normalize(self, values: Any) -> Any:

@@ -11,7 +11,7 @@ from uvgen.wording import count
 
 
 class Similarity(NamedTuple):
-    """``scale * points @ rotation.T + shift``."""
+    """A similarity transform of points in space: ``scale * points @ rotation.T + shift``."""
 
     scale: float
     rotation: NDArray[np.float64]
@@ -40,7 +40,7 @@ def align_points(
     scaled : bool
         Whether the scale is found too; it is 1 otherwise.
     weights : (n,) float, optional
-        How much each pair counts, 0 or more, not all 0; all alike by default.
+        How much each pair counts, 0 or more, not all 0; by default all count the same.
 
     Returns
     -------

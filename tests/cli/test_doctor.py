@@ -71,7 +71,7 @@ def test_doctor_gives_advice_that_findings_share_once(uvgen, tree, model_path, t
     path.write_text(path.read_text().replace('"samples": [', '"samples": [ "gone",'))
     said = uvgen("doctor", tmp_path / "shards").stdout
     assert (
-        "UV207" in said and said.count("uvgen split") == 1 and "again, with --overwrite: those of `uvgen split`" in said
+        "UV207" in said and said.count("uvgen split") == 1 and "anew with --overwrite; those of `uvgen split`" in said
     )
 
 

@@ -1,6 +1,7 @@
 """Every public function names the argument that got a value of the wrong type, before it reads or writes anything."""
 
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 import uvgen
+import uvgen.evaluation
 from uvgen.errors import InputError
 from uvgen.evaluation.predictions import Reading
 
@@ -17,6 +19,7 @@ _VALUES = {
 }  # fmt: skip
 _PATHS = ("str | PathLike[str]", "str | PathLike[str] | None")
 _GIVEN: dict[str, Any] = {"count": 1, "to": "npy", "criteria": uvgen.Criteria(), "model": "builtin"}
+_EVALUATED = ("predictions", "shards", "out", "template", "keypoints")  # paths of what `uvgen.evaluation` writes
 _OWN_DETECTOR = {"prepare_deep3d": {"detector": "dlib"}}  # one of two arguments that it needs
 
 
@@ -25,6 +28,13 @@ def _arguments() -> Iterator[tuple[str, str]]:
         function = getattr(uvgen, name)
         if inspect.isfunction(function):
             yield from ((name, key) for key in inspect.signature(function).parameters if key in _VALUES)
+
+
+def _call_of_evaluation(name: str, argument: str, value: Any, folder: Path) -> None:
+    function: Callable[..., Any] = getattr(uvgen.evaluation, name)
+    paths = {key: folder / key for key in inspect.signature(function).parameters if key in _EVALUATED}
+    given: dict[str, Any] = {"report": None} if name == "write_evaluation" else {"model": "builtin"}
+    function(**given | paths | {argument: value})
 
 
 def _call(name: str, argument: str, value: Any, folder: Path) -> None:
@@ -72,6 +82,51 @@ def test_path_of_wrong_type_is_refused_by_name(name: str, argument: str, value: 
         _call(name, argument, value, tmp_path)
 
     assert not list(tmp_path.iterdir())
+
+
+def test_docstrings_name_the_error_of_a_wrong_path() -> None:
+    silent = {name for name, _ in _paths() if "\nInputError\n" not in (inspect.getdoc(getattr(uvgen, name)) or "")}
+    assert silent == set()
+
+
+@pytest.mark.parametrize("value", [4, b"a", ["a"]], ids=["number", "bytes", "list"])
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [
+        ("write_evaluation", "out"),
+        *(("write_dad3dheads", argument) for argument in _EVALUATED[:3]),
+        *(("write_realy", argument) for argument in _EVALUATED),
+    ],
+)
+def test_path_of_wrong_type_is_refused_by_what_writes_evaluations(
+    name: str, argument: str, value: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=rf"^{argument}: .*, expected a path"):
+        _call_of_evaluation(name, argument, value, tmp_path)
+
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (4, "images: 4, expected a list"),
+        ("a.jpg", "images: 'a.jpg', expected a list"),
+        ([4], "images: 4, expected a path"),
+    ],
+)
+def test_images_that_are_no_paths_are_refused_when_landmarks_are_looked_for(images: Any, message: str) -> None:
+    with pytest.raises(InputError, match=re.escape(message)):
+        uvgen.find_landmarks(images)
+
+
+def test_landmarks_are_looked_for_by_a_path_as_text(tmp_path: Path) -> None:
+    image = tmp_path / "a.jpg"
+    assert not uvgen.has_landmarks(str(image))
+    (tmp_path / "a.pts").touch()
+    assert uvgen.has_landmarks(str(image)) and uvgen.has_landmarks(
+        image.with_name("b.jpg").parent / "a.jpg", str(tmp_path)
+    )
 
 
 @pytest.mark.parametrize(

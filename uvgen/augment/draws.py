@@ -39,8 +39,8 @@ class Occluder:
     """One thing that hides part of the crop. Positions and sizes are shares of the crop's side.
 
     `shape` is one of `SHAPES`, `fill` one of `FILLS`; x, y is the center, `angle_deg` turns it clockwise; `color` is
-    for the fill of that name, `cell_px` the grain of noise, and `seed` stands for outline, noise and what part of an
-    image is shown.
+    used by the fill of that name, `cell_px` the grain of noise, and `seed` determines the outline, the noise and the
+    part of an image that is shown.
     """
 
     shape: str
@@ -70,10 +70,10 @@ class AugmentationDraw:
     First, the face is turned out of the plane by `yaw_deg` and `pitch_deg` in the whole photograph, see
     `uvgen.augment.profile`; all other changes are made to the crop and do not depend on this one. The crop is turned by
     `rotation_deg` (clockwise as seen) and scaled by `scale` about its center, moved by `translation` (shares of its
-    side, x right, y down), and mirrored if `flip` is true. Then `occluders` (frame of the finished crop), colors,
-    blur (σ, px), noise (σ, gray levels) and JPEG (quality, 0 for none) are applied. `brightness` is a share of 255.
-    `seed` determines the noise, and `other` in [0, 1) the image that an occluder shows. `size` is the side of the
-    crop, px. InputError where a number is out of the range of `LIMITS`, or of another type.
+    side, x right, y down), and mirrored if `flip` is true. Then `occluders` (frame of the finished crop), colors, blur
+    (σ, px), noise (σ, gray levels) and JPEG (quality, 0 for none) are applied. `brightness` is a share of 255. `seed`
+    determines the noise, and `other` in [0, 1) the image that an occluder shows. `size` is the side of the crop, px.
+    InputError where a number is out of the range of `LIMITS`, or has the wrong type.
     """
 
     size: int

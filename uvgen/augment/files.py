@@ -10,14 +10,14 @@ from uvgen.storage.text import read_text
 
 
 def read_augmentation(source: str | os.PathLike[str], base: str = "prnet") -> Augmentation:
-    """A preset, or a preset with the ranges in a JSON file in place of some of its own.
+    """Read an augmentation: a preset, or a JSON file whose ranges replace some of a preset's.
 
     Parameters
     ----------
     source : str or path-like
         The name of a preset, see `Augmentation.preset`; or a JSON file, see `Augmentation.from_json`.
     base : str
-        The preset that stands for what the file does not state, unless it states a ``"preset"``.
+        The preset that supplies ranges which the file does not state, unless it names a ``"preset"``.
 
     Returns
     -------
@@ -26,7 +26,7 @@ def read_augmentation(source: str | os.PathLike[str], base: str = "prnet") -> Au
     Raises
     ------
     InputError
-        If it is neither a preset nor a file that can be read, or a value in the file is out of range.
+        If the source is neither a preset nor a file that can be read, or a value in the file is out of range.
 
     Examples
     --------

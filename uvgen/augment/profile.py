@@ -47,7 +47,7 @@ def turn_face(
     model : MorphableModel
         The parameters'.
     yaw_deg, pitch_deg : float
-        What is added to the pose's yaw and pitch, degrees. The middle of the face's vertices stays where it is.
+        Angles that are added to the pose's yaw and pitch, degrees. The center of the face's vertices stays where it is.
     unseen : {"mirror", "mark"}
         What parts of the face show that the photograph does not: the other half of the face, as far as the photograph
         shows that, or gray (128).
@@ -57,7 +57,7 @@ def turn_face(
     image : (h, w, 3) uint8
         The turned picture; without a turn, a copy of the photograph.
     parameters : Annotation
-        Those of the turned face: its pose is another. Annotated landmarks keep their distance from the model's;
+        Those of the turned face, whose pose has changed. Annotated landmarks keep their distance from the model's;
         AFLW's 21 are left out.
 
     Raises

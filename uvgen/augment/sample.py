@@ -28,7 +28,17 @@ _NO_IMAGE = np.zeros((1, 1, 3), np.uint8)
 
 
 class Augmented(NamedTuple):
-    """What `apply` returns; None for what was not given."""
+    """What `apply` returns; None for what was not given.
+
+    Attributes
+    ----------
+    image : (r, r, 3) uint8
+        The augmented crop.
+    position_map : (u, u, 3) float32 or uint16, or None
+        px of the augmented crop, or codes.
+    landmarks : (68, 3) float32 or None
+        px of the augmented crop.
+    """
 
     image: NDArray[np.uint8]
     position_map: NDArray[Any] | None

@@ -114,11 +114,11 @@ class Augmentation:
 
     @property
     def turns(self) -> bool:
-        """Whether faces are turned out of the plane, which takes whole photographs and the faces' parameters."""
+        """Whether faces are turned out of the plane, which needs whole photographs and the faces' parameters."""
         return any(self.yaw_deg) or any(self.pitch_deg)
 
     def check_crops(self) -> None:
-        """Raise InputError if this cannot be done to crops."""
+        """Raise InputError if this cannot be done to crops, because it turns faces out of the plane."""
         if self.turns:
             raise InputError(
                 "augmentation: yaw_deg and pitch_deg turn faces in whole photographs, expected ranges of (0, 0) for "
@@ -132,11 +132,11 @@ class Augmentation:
         Parameters
         ----------
         seed : int
-            The run's.
+            Random seed of the run.
         name : str
-            The sample's.
+            Name of the sample.
         epoch : int
-            Or the number of the copy.
+            Number of the epoch, or of the copy.
         size : int
             The crop's side, px.
 
@@ -205,7 +205,8 @@ class Augmentation:
         return PRESETS[choice(name, "augmentation: preset", sorted(PRESETS))]
 
     def to_plain(self) -> dict[str, Any]:
-        """All fields, by name in alphabetical order, as JSON holds them: lists for tuples; of turns if it turns."""
+        """All fields by name, in alphabetical order, with lists for tuples, as JSON holds them. Fields of turns are
+        left out if there are none."""
         values = sorted(
             (name, value) for name, value in dataclasses.asdict(self).items() if self.turns or name not in _TURNS
         )
@@ -213,7 +214,8 @@ class Augmentation:
 
     @classmethod
     def from_plain(cls, values: Mapping[str, Any], base: "Augmentation | None" = None) -> "Augmentation":
-        """The augmentation that `to_plain` gave, or that a user's JSON object describes; see `from_json`."""
+        """The augmentation that `to_plain` gave, or that a user's JSON object describes. Arguments and errors are those
+        of `from_json`."""
         if not isinstance(values, Mapping):
             raise InputError(
                 f'augmentation: {shown(values)}, expected a JSON object like {{"preset": "prnet", "flip": 0.5}}'
@@ -237,9 +239,10 @@ class Augmentation:
         Parameters
         ----------
         text : str
-            A JSON object with any of the fields, and perhaps ``"preset"``, which stands for the others.
+            A JSON object with any of the fields, and optionally ``"preset"``, from which the other fields are taken.
         base : Augmentation, optional
-            What stands for the others if there is no ``"preset"``; nothing at all by default.
+            The augmentation that the other fields are taken from if there is no ``"preset"``; by default one that
+            changes nothing.
 
         Returns
         -------

@@ -88,7 +88,7 @@ def augment_shards(
     ModelError
         If the model is not the source's.
     InputError
-        If an argument is out of range, or the model is needed and missing.
+        If an argument is out of range or of the wrong type, or the model is needed and missing.
     SampleError
         For a bad copy with ``on_error="fail"``.
 

@@ -72,7 +72,7 @@ def build_shards(
     model : MorphableModel or path-like, optional
         The model that the samples' parameters belong to; the built-in samples have the built-in one.
     config : BuildConfig, optional
-        What the bytes depend on; by default, the settings usual for this task.
+        The settings that determine every byte; `BuildConfig()` by default.
     subsets : sequence of str
         Which subsets of a folder to take, all by default.
     select : SampleSelection
@@ -105,7 +105,7 @@ def build_shards(
     SampleError
         For a bad sample with ``on_error="fail"``.
     InputError
-        If an argument is out of range.
+        If an argument is out of range or of the wrong type.
 
     Examples
     --------

@@ -36,11 +36,11 @@ class BuildConfig:
     Attributes
     ----------
     size : int
-        Pixels along each side of the crops.
+        Pixels along each side of the crops, 16 to 4096.
     uv_size : int
-        Texels along each side of the position maps.
+        Texels along each side of the position maps, 16 to 4096.
     shard_size : int
-        Samples per shard, skipped ones included.
+        Samples per shard, skipped ones included, 1 to 2**20.
     seed : int
         Random seed of the crops' jitter and of the augmentation.
     jitter : float
@@ -128,7 +128,8 @@ class BuildConfig:
         return self.maps_from is None and not self.meshes
 
     def to_plain(self) -> dict[str, Any]:
-        """As it is stored: plain values, an augmentation as its ranges; both keys are omitted if there is none."""
+        """The settings as they are stored: plain values, an augmentation as its ranges. The keys of the augmentation
+        are omitted if there is none."""
         content = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         content["keep"] = list(self.keep)
         content["targets"] = list(check_targets(self.targets))
@@ -150,7 +151,8 @@ class BuildConfig:
 
     @classmethod
     def from_plain(cls, content: Mapping[str, Any]) -> "BuildConfig":
-        """The configuration that `to_plain` gave; what is not there has its default, what is unknown is ignored."""
+        """The configuration that `to_plain` gave. Settings that are missing get their defaults; unknown ones are
+        ignored."""
         known = {field.name for field in dataclasses.fields(cls)}
         values = {name: value for name, value in content.items() if name in known}
         for name in ("keep", "targets"):

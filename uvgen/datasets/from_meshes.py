@@ -95,7 +95,7 @@ def import_meshes(
     SampleError
         For a bad sample with ``on_error="fail"``.
     InputError
-        If an argument is out of range, or there is no model.
+        If an argument is out of range or of the wrong type, or there is no model.
     DependencyError
         If a PLY or OFF is to be read and trimesh is not installed.
 

@@ -76,9 +76,10 @@ def import_maps(
     options : MapOptions
         Layout, scale and pixel convention of the files, or the originals to find them by.
     config : BuildConfig, optional
-        `shard_size`, `posmap_dtype`, `image_codec`, `jpeg_quality` and `compression` count; sizes are the files'.
+        Only `shard_size`, `posmap_dtype`, `image_codec`, `jpeg_quality` and `compression` are used; sizes are those of
+        the files.
     limit : int, optional
-        Take only the first few.
+        Take only the first crops, at most this many.
     weights, run, on_error, overwrite, progress
         As for `uvgen.build_shards`.
 
@@ -95,7 +96,7 @@ def import_maps(
     SampleError
         For a bad sample with ``on_error="fail"``.
     InputError
-        If an argument is out of range, or the originals fit none of the scales and conventions.
+        If an argument is out of range or of the wrong type, or the originals fit none of the scales and conventions.
 
     Examples
     --------

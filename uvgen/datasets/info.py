@@ -34,15 +34,15 @@ class DatasetInfo:
     Attributes
     ----------
     folder : Path
-        Where it is.
+        The data set's folder.
     samples, missing : int
-        How many it has, and how many an unfinished one lacks.
+        Number of samples, and of those that an unfinished set still lacks.
     photographs : int
         How many photographs they come from, as `uvgen.split_shards` counts them.
     subsets : mapping of str to int
         Samples of each subset.
     shards, size_bytes : int
-        Files, and their size.
+        Number of shards, and the size of them all.
     fields : mapping of str to (shape, dtype)
         Shape and type of each field of one sample, as stored.
     config : DatasetConfig
@@ -117,6 +117,8 @@ def describe_shards(path: str | os.PathLike[str], *, untrusted: bool = False) ->
     ------
     DatasetError
         If the folder is not a data set, or a shard cannot be read.
+    InputError
+        If `path` is not a path.
 
     Examples
     --------

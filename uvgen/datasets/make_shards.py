@@ -37,7 +37,7 @@ class BuildResult:
     Attributes
     ----------
     samples, new_samples : int
-        In the whole data set, and made by this run.
+        Number of samples in the whole data set, and of those that this run made.
     skipped : tuple of SkippedSample
         Samples of the whole set that were left out, each with the reason.
     files : tuple of Path
@@ -47,11 +47,11 @@ class BuildResult:
     seconds : float
         How long this run took.
     mirror : TexelMirror or None
-        The model's, if samples were flipped. Their maps are exact but at its `mirror.n_unpaired` texels.
+        The model's, if samples were flipped. Their maps are exact except at its `mirror.n_unpaired` texels.
     quality : LabelQuality or None
         How far the labels of the whole set are from the annotations, if there are some.
     warnings : tuple of str
-        What is probably wrong, besides what `quality` says; to be shown to people.
+        Probable problems, besides those that `quality` states, one line each.
     """
 
     samples: int

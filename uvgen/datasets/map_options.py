@@ -13,18 +13,19 @@ from uvgen.samples.map_files import LAYOUTS
 
 @dataclass(frozen=True, slots=True)
 class MapOptions:
-    """What crops and position maps of another program are, where their files do not say it.
+    """Layout, scale and pixel convention of another program's crops and position maps, where the files do not state
+    them.
 
     Attributes
     ----------
     layout : {"face3d", "prnet_pytorch", "uvgen", "reshow"}, optional
-        Whose files these are; by default told by their names.
+        The program that wrote the files; by default recognized by their names.
     scale : {"px", "size", "prnet", "reshow", "unit"} or float, optional
-        What the maps' values were divided by, as `uvgen.Normalization.of_scale` has it, whose crops are each map's own;
-        found if there are `originals`, else "px".
+        How the maps' values are normalized, see `uvgen.Normalization.of_scale`; R is the size of each map's own crop.
+        By default, found with `originals` if they are given, else "px".
     convention : {"exact", "face3d"}, optional
-        Pixel convention of the labels; stated by exports of uvgen's, found if there are `originals`, else the
-        layout's.
+        Pixel convention of the labels. By default, the one that an export of uvgen states; else found with `originals`
+        if they are given; else the layout's.
     originals : path-like, optional
         Folder of the images with ``.mat`` files that the crops were made of, under the same names: a few crops are made
         again from them to find `scale` and `convention`.

@@ -185,8 +185,8 @@ def merge_shards(
     DatasetError
         If a source is damaged or unfinished, or the output cannot be written or holds something else.
     InputError
-        If the sources were made with different settings, two of them have a sample of the same name, or one of `names`
-        is in none of them.
+        If the sources were made with different settings, two of them have a sample of the same name, one of `names` is
+        in none of them, or an argument is of the wrong type.
 
     Examples
     --------

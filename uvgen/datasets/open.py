@@ -75,9 +75,10 @@ def open_shards(
     DatasetError
         If the index is missing or damaged, or there is no usable ``splits.json``.
     ModelError
-        If the model is another than that of the set.
+        If the model is not the set's.
     InputError
-        If a name or the split is not in the set, or both are given; or if a normalization is unknown.
+        If a name or the split is not in the set, or both are given; if a normalization is unknown, or an argument is of
+        the wrong type.
 
     Examples
     --------

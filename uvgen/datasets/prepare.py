@@ -65,11 +65,11 @@ class PreparedFaces:
     Attributes
     ----------
     faces : int
-        Photographs that the lists name, with landmarks.
+        Number of photographs with landmarks, which the training lists name.
     skipped : tuple of Skipped
-        Photographs that they do not name, each with the reason.
+        Photographs that the lists do not name, each with the reason.
     notice : str
-        What users of the detector must know; "" if there is nothing, or no photograph has landmarks of it.
+        What users of the detector must know; "" if there is nothing, or no photograph has landmarks from it.
     seconds : float
         How long it took.
     """
@@ -108,7 +108,7 @@ def prepare_deep3d(
     Parameters
     ----------
     images : path-like
-        Folder of photographs, also in folders in it.
+        Folder of photographs; its subfolders are read too.
     out : path-like
         Folder to make. It appears once it is complete; a run that was killed is continued by the next one.
     detections : path-like, optional
@@ -136,7 +136,7 @@ def prepare_deep3d(
     Raises
     ------
     InputError
-        If neither detections nor a detector are given, or an argument is out of range.
+        If neither detections nor a detector are given, or an argument is out of range or of the wrong type.
     DependencyError
         If the detector's package is not installed.
     DatasetError

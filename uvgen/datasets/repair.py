@@ -44,9 +44,9 @@ class RepairResult:
     Attributes
     ----------
     repaired : tuple of Path
-        Files that were damaged or missing, and now are what `dataset.json` says.
+        Files that were damaged or missing and now are as `dataset.json` says.
     problems : tuple of str
-        Files that are not, one line each, with the reason; they were left as they are.
+        Files that are still damaged or missing, one line each, with the reason.
     seconds : float
         How long it took.
     """
@@ -73,15 +73,15 @@ def repair_shards(
     """Make the damaged and missing files of a finished data set again, byte for byte.
 
     Files whose SHA-256 is the one in `dataset.json` are not touched, nor are files that it does not list. A file that
-    would come out otherwise than it was, because a sample has changed, is left as it is and named.
+    would differ from the original, because a sample has changed, is left as it is and named.
 
     Parameters
     ----------
     path : path-like
         Folder that ``uvgen build`` or ``uvgen augment`` made.
     data : path-like, sequence of Sample, or None
-        What the set was built of, as for `uvgen.build_shards`; more samples may be there. None for the built-in sample
-        set. Not needed for augmented copies.
+        What the set was built from, as for `uvgen.build_shards`; more samples may be there. None for the built-in
+        sample set. Not needed for augmented copies.
     root : path-like, optional
         As for `uvgen.build_shards`.
     source : path-like, optional
@@ -109,7 +109,7 @@ def repair_shards(
     ModelError
         If the model is not the set's.
     InputError
-        If something is damaged, and what it was made of is not given.
+        If something is damaged and what it was made of is not given, or an argument is of the wrong type.
 
     Examples
     --------

@@ -55,7 +55,8 @@ class Criteria:
     __repr__ = described
 
     def to_plain(self) -> dict[str, Any]:
-        """Those that are given, as ``splits.json`` states them: shares and degrees, of a file of names its name."""
+        """The criteria that are given, as ``splits.json`` states them: shares, degrees, and the name of a file of
+        names."""
         found: dict[str, Any] = {}
         for field in fields(self):
             value = getattr(self, field.name)
@@ -92,12 +93,13 @@ def select_names(
     Returns
     -------
     list of str
-        In the order of the data set; perhaps none.
+        In the order of the data set; empty if none meets them.
 
     Raises
     ------
     InputError
-        If a name, a subset or the split is not in the set, a range is empty, or the set is empty or has no such field.
+        If a name, a subset or the split is not in the set, a range is empty, the set is empty or has no such field, or
+        an argument is of the wrong type.
     DatasetError
         If the folder is not a data set, or a shard cannot be read.
     """

@@ -36,7 +36,7 @@ class Split:
     Attributes
     ----------
     name : str
-        "train".
+        Name of the part, such as "train".
     samples : tuple of str
         Names, in the order of the data set.
     made : mapping

@@ -38,13 +38,13 @@ class SplitResult:
     Attributes
     ----------
     splits : tuple of Split
-        In the order in which they were asked for.
+        The parts, in the order in which they were asked for.
     photographs : mapping of str to int
         How many photographs (or groups) each has.
     left_out : int
         Samples in none of them, if the fractions do not sum to 1.
     path : Path
-        The file.
+        The file that lists the parts.
     """
 
     splits: tuple[Split, ...]
@@ -101,7 +101,8 @@ def split_shards(
     Raises
     ------
     InputError
-        If a name or fraction is out of range, the expression matches nothing in a name, or a part would be empty.
+        If a name or fraction is out of range, the expression matches nothing in a name, a part would be empty, or an
+        argument is of the wrong type.
     DatasetError
         If the folder is not a data set, the file holds something else, or it cannot be written.
 
@@ -175,7 +176,7 @@ def group_samples(names: Sequence[str], by: str = PHOTOGRAPH, *, copies: bool = 
     Raises
     ------
     InputError
-        If `by` is no regular expression, or does not match a name.
+        If `by` is not a regular expression, or does not match a name.
     """
     try:
         pattern = None if by in (PHOTOGRAPH, SAMPLE) else re.compile(by)

@@ -120,6 +120,8 @@ def verify_shards(
         If there is no readable index.
     ModelError
         If the model is not the one that the set was built with.
+    InputError
+        If an argument is of the wrong type.
 
     Examples
     --------

@@ -38,7 +38,7 @@ class Finding:
     text : str
         What was found, and where.
     n : int
-        How many things it stands for: more than one in "and 9 more".
+        How many findings it stands for: more than one in a line such as "and 9 more".
     """
 
     code: str

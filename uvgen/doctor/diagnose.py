@@ -27,7 +27,7 @@ class Diagnosis:
     Attributes
     ----------
     kind : str
-        What was looked at: "machine", "data set", "samples" or "model".
+        What was examined: "machine", "data set", "samples" or "model".
     path : str
         Where it is; "" for the machine.
     facts : dict
@@ -35,7 +35,7 @@ class Diagnosis:
     findings : tuple of Finding
         Errors first, then warnings, then notes.
     checked : dict
-        What was looked at: numbers of samples and shards, whether all was read, ...
+        What was checked: numbers of samples and shards, whether all was read, ...
     """
 
     kind: str
@@ -53,7 +53,7 @@ class Diagnosis:
 
     @property
     def verdict(self) -> str:
-        """One line."""
+        """The outcome, in one line."""
         counts = dict.fromkeys((ERROR, WARNING, NOTE), 0)
         for finding in self.findings:
             counts[finding.level] += finding.n
@@ -112,7 +112,7 @@ def diagnose(
     Raises
     ------
     InputError
-        If the path does not exist, or a model is given with nothing to use it for.
+        If the path does not exist, a model is given with nothing to use it for, or an argument is of the wrong type.
     ModelError
         If that model cannot be read.
     """

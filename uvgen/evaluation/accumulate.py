@@ -28,7 +28,7 @@ class EvaluationResult:
     names : tuple of str
         Names of the faces, in the order in which they were added.
     yaw_deg : (n,) float64 or None
-        None if it was not given for all.
+        Yaw of each face, degrees; None if it was not given for all.
     values : dict of str to (n,) float64
         A score's key → its values; NaN for a face whose prediction or truth has not what the score needs, or is not
         finite. Keys of `uvgen.evaluation.scores.SCORES`; those that no face has are left out.
@@ -126,7 +126,7 @@ class Evaluation:
         names : sequence of str, optional
             Names of the faces; their numbers by default.
         yaw_deg : (B,) float, optional
-            For means by yaw: is given for all batches, or counts for none.
+            Yaw of each face, degrees, for means by yaw; these are left out unless all batches have it.
 
         Raises
         ------
@@ -140,7 +140,7 @@ class Evaluation:
     def measured(
         self, predicted: Any, truth: Any, *, names: Sequence[str] | None = None, yaw_deg: Any = None
     ) -> Callable[[], None]:
-        """Compare some faces, and make them count when what is returned is called; see `add`."""
+        """Compare some faces, which count once the returned function is called; see `add`."""
         p, t = Faces.of(predicted, self._reading), Faces.of(truth, self._reading, "truth")
         if len(p) != len(t):
             raise InputError(f"predicted: {count(len(p), 'face')}, expected those of truth, {len(t)}")
@@ -184,7 +184,7 @@ class Evaluation:
         return add
 
     def result(self) -> EvaluationResult:
-        """What came of all faces so far; more may be added after it."""
+        """Scores of all faces so far; more faces may be added afterward."""
         values = {
             key: found
             for key, parts in self._values.items()

@@ -26,9 +26,9 @@ def align_by_icp(
     scaled : bool
         Whether the scale is found too.
     start : Similarity, optional
-        Where to begin; by default the shift between the middles.
+        Where to begin; by default the shift between the means.
     steps : int
-        The most; fewer if the points stop moving.
+        Largest number of iterations; fewer are done if the points stop moving.
 
     Returns
     -------

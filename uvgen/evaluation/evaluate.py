@@ -98,7 +98,7 @@ class EvaluationReport:
 
     @property
     def notes(self) -> list[str]:
-        """What is to be said of truths that not all compared faces have, a line each."""
+        """Notes on truths that not all compared faces have, one line each."""
         n, lines = len(self.landmarks) + len(self.not_finite), []
         for name in dict.fromkeys([*self.results, *self.partial]):
             found = len(self.results[name].names) if name in self.results else 0
@@ -169,7 +169,7 @@ def evaluate_predictions(
     truth : path-like
         Shards, AFLW2000-3D's folder, or that of 3DDFA's benchmark; see `uvgen.evaluation.truth`.
     protocol : {"prnet", "3ddfa", "reshow"}, optional
-        Whose scores alone.
+        The published protocol whose scores are computed, instead of all.
     scores : iterable of str, or "all", optional
         Keys of `uvgen.evaluation.scores.SCORES`; by default those that do not take long. Not with a protocol.
     reading : Reading, optional
@@ -178,7 +178,7 @@ def evaluate_predictions(
         Face texels, a weight mask's file (``uv_face_mask.png``, ``.npy``); by default those of the truth's weight mask
         that are not 0.
     model : MorphableModel or path-like, optional
-        The truth's, for predictions that are parameters or meshes, and for shards without maps.
+        The truth's model; needed for predictions that are parameters or meshes, and for shards without maps.
     split : str, optional
         Only this part of the shards' ``splits.json``.
     draws, seed : int
@@ -195,7 +195,7 @@ def evaluate_predictions(
     DatasetError
         If the truth cannot be opened or is empty, or there are no predictions.
     InputError
-        If an option has another value than those it may have, or options exclude each other.
+        If an option has an unknown value, options exclude each other, or an argument is of the wrong type.
     ModelError
         If the model is not the truth's.
 

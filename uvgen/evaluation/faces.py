@@ -32,12 +32,12 @@ class Faces:
 
     @classmethod
     def of(cls, value: Any, reading: LandmarkWeights | None = None, name: str = "predicted") -> "Faces":
-        """Maps or landmarks, told apart by their shape; landmarks of maps are read with `reading`.
+        """Faces of maps or landmarks, told apart by their shape; landmarks of maps are read with `reading`.
 
         Raises
         ------
         InputError
-            If it is neither, no real numbers, or a map comes and there is no `reading` for maps of its size.
+            If it is neither, is not of real numbers, or is of maps and there is no `reading` for maps of their size.
         """
         if isinstance(value, Faces):
             return value
@@ -56,7 +56,7 @@ class Faces:
 
     @property
     def dimensions(self) -> int:
-        """Of the landmarks, 2 or 3."""
+        """Number of the landmarks' coordinates, 2 or 3."""
         return int(self.landmarks.shape[-1])
 
     def plain(self) -> "Faces":
@@ -75,7 +75,7 @@ class Faces:
         return Faces(self.landmarks[rows], *others)
 
     def finite(self) -> NDArray[np.bool_]:
-        """(B,) faces without NaN and infinity in landmarks and maps."""
+        """(B,) bool: which faces have neither NaN nor infinity in landmarks and maps."""
         good = np.ones(len(self), np.bool_)
         for values in (self.landmarks, self.maps):
             if values is not None:

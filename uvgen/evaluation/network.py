@@ -56,7 +56,7 @@ class NetworkOptions:
     Attributes
     ----------
     pixels : {"unit", "bytes", "imagenet", "standardize"}
-        What its images are, see `PIXELS`.
+        Normalization of its input images, see `uvgen.evaluation.network.PIXELS`.
     channels : {"rgb", "bgr"}
         Their order.
     layout : {"auto", "NCHW", "NHWC"}
@@ -64,13 +64,13 @@ class NetworkOptions:
     size : int or None
         Side of its crops, if the file leaves it open; then 256 by default.
     output : str or None
-        The output that is the map, the first by default.
+        Name of the output that holds the maps; the first output by default.
     scale : {"px", "size", "prnet", "reshow", "unit"} or float
         How its maps are normalized, see `uvgen.Normalization.of_scale`.
     convention : {"exact", "face3d", "reshow"}
         How the labels that it was trained with count pixels, see `uvgen.samples.map_files.IMAGE_SHIFTS`. The shift is
-        one of 300W-LP's pixels, which a network learns as so many of a crop; it is taken from its maps in the crop,
-        and so the same on photographs of any resolution.
+        in pixels of 300W-LP's images, and a network learns it as a number of crop pixels; it is therefore removed in
+        the crop, whatever the photograph's resolution.
     """
 
     pixels: str = "unit"
@@ -85,7 +85,7 @@ class NetworkOptions:
         self.check()
 
     def check(self) -> None:
-        """Raise InputError if a value is none of those that it may be."""
+        """Raise InputError if a value is out of range."""
         choice(self.pixels, "pixels", PIXELS)
         choice(self.channels, "channels", CHANNELS)
         choice(self.layout, "layout", LAYOUTS)

@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+from uvgen.checks import check_paths
 from uvgen.errors import OutputError, SettingsError
 from uvgen.evaluation.curve import Curve, curve_picture, curve_svg
 from uvgen.evaluation.evaluate import EvaluationReport
@@ -61,7 +62,10 @@ def write_evaluation(report: EvaluationReport, out: str | os.PathLike[str], *, o
         If something else is there.
     DatasetError
         If it cannot be written.
+    InputError
+        If `out` is not a path.
     """
+    check_paths(out=out)
     check_output(out, overwrite=overwrite)
     folder = Path(os.path.abspath(out))
     files = _content(report)

@@ -42,17 +42,17 @@ class PredictResult:
     Attributes
     ----------
     faces : tuple of PredictedFace
-        By name.
+        The faces in the folder, sorted by name.
     skipped : tuple of Unfitted
         Photographs and faces that were left out, each with the reason.
     new_samples : int
-        Made by this run.
+        How many faces this run made.
     detector : str or None
-        What found faces, if files did not have them.
+        The detector that found faces; None if all came from files.
     notice : str
-        What users of that detector must know; "" if there is nothing.
+        What users of that detector must know, such as its license; "" if there is nothing.
     crop_size, uv_size : int
-        The network's.
+        Sides of the network's crops, px, and of its maps, texels.
     seconds : float
         How long this run took.
     """
@@ -96,12 +96,12 @@ def predict_photographs(
     network : path-like
         ONNX file; needs onnxruntime (``pip install ".[onnx]"``).
     images : path-like
-        Folder of photographs, also in folders in it.
+        Folder of photographs; its subfolders are read too.
     out : path-like
         Folder for the results, NAME.obj, .txt, .json, .npy and .png, and `predict.json`. One that an earlier call with
         the same arguments made is completed.
     network_options : NetworkOptions, optional
-        What is to be known of the network beside its file.
+        Properties of the network that its file does not state.
     model : MorphableModel or path-like
         The one that the network's maps have the UV of: it says where landmarks and face are in them.
     landmarks : path-like, optional
@@ -115,7 +115,7 @@ def predict_photographs(
     run, overwrite, untrusted
         As for `uvgen.fit_photographs`.
     progress : callable, optional
-        Called with what came of every few photographs.
+        Called with the results for every few photographs.
 
     Returns
     -------
@@ -124,7 +124,8 @@ def predict_photographs(
     Raises
     ------
     InputError
-        If an argument is out of range, the network's shapes do not fit, or nothing says where faces are.
+        If an argument is out of range or of the wrong type, the network's shapes do not fit, or nothing says where
+        faces are.
     DependencyError
         If onnxruntime or the detector's package is not installed.
     DatasetError

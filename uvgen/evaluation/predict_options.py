@@ -36,19 +36,20 @@ class PredictOptions:
     Attributes
     ----------
     faces : {"largest", "all"}
-        Which faces of a photograph.
+        Which faces of a photograph to process.
     crop : {"auto", "training", "prnet", "prnet-detector", "whole"}
         "training" is the training sets' square around the landmarks or box, "prnet" and "prnet-detector" PRNet's, see
         `uvgen.crop_from_box`. "auto": the first around landmarks, the last around boxes. "whole": photographs are crops
         already, and no face is looked for. If a face has not all of the 68 landmarks, the model is fitted to those
         that it has.
     exif : {"apply", "ignore"}
-        Whether photographs are turned upright as their EXIF orientation says; results are of what comes of it.
+        Whether photographs are turned upright as their EXIF orientation says; results refer to the upright photograph.
     write : sequence of str
         Some of `WRITTEN`: "mesh", the face as .obj with the photograph's colors; "landmarks", 68 lines of x y z, px;
         "pose", angles, crop and more as .json; "map", the position map as .npy. All in px of the photograph.
     draw, kind
-        `uvgen.draw_alignment`, or another function like it, and what it is to draw.
+        `uvgen.draw_alignment`, or another function with its arguments, and the `kind` that it is given; without one,
+        nothing is drawn.
 
     Raises
     ------

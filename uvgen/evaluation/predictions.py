@@ -69,9 +69,9 @@ class Reading:
         How their values are normalized, see `uvgen.Normalization.of_scale`. The names are of crops: the truth must be
         a data set.
     frame : {"crop", "image"}, optional
-        Where x and y are counted. By default as the truth counts them; for what `uvgen predict` wrote, as that says.
+        Frame of x and y. By default the truth's; for files of `uvgen predict`, the one that they state.
     convention : str, optional
-        How pixels are counted, a key of `SHIFTS`; as the truth counts them by default.
+        Pixel convention, a key of `uvgen.evaluation.predictions.SHIFTS`; by default the truth's.
     """
 
     scale: str | float = "px"

@@ -45,11 +45,11 @@ class Score:
     key, title : str
         In JSON and CSV; in tables.
     subset : str
-        What is compared.
+        Points or texels that are compared.
     box : str
         What the error is divided by.
     alignment : str
-        What is done to the prediction before.
+        How the prediction is aligned first.
     needs : str
         "landmarks", "landmarks in 3D" or "maps", of both the prediction and the truth; or "21 points" of the truth,
         which no other score takes.
@@ -75,14 +75,14 @@ class Score:
     slow: bool = False
 
     def to_plain(self) -> dict[str, str]:
-        """What JSON says of it."""
+        """The definition as JSON holds it."""
         return {
             "title": self.title, "subset": self.subset, "box": self.box, "alignment": self.alignment,
             "unit": self.unit, "better": self.better,
         }  # fmt: skip
 
     def fits(self, predicted: Faces, truth: Faces) -> bool:
-        """Whether both have what it needs."""
+        """Whether prediction and truth have what the score needs."""
         if (truth.points_21 is not None) != (self.needs == POINTS_21):
             return False
         if self.needs == "maps":

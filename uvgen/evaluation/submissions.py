@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.checks import check_paths
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError, UvgenError
 from uvgen.evaluation.predictions import Predictions, Reading
 from uvgen.evaluation.shape_scores import SEVEN
@@ -97,13 +98,14 @@ def write_dad3dheads(
     DatasetError
         If there are no predictions, or the file cannot be written.
     InputError
-        If predictions are no maps, or two samples have one name.
+        If a path is not one, predictions are not maps, or two samples have the same name.
 
     Notes
     -----
     Points are px of the original image, x right, y down, z away from the viewer. `N_landmarks_3d` are the face texels:
-    they serve the Chamfer distance, while Z_n compares FLAME's 5023 vertices and means nothing of others.
+    they serve the Chamfer distance, while Z_n compares FLAME's 5023 vertices and means nothing for others.
     """
+    check_paths(predictions=predictions, shards=shards, out=out)
     model = as_model(model)
     truth, found = _opened(predictions, shards, model, reading, split, untrusted)
     mask = _mask_of(truth)
@@ -166,8 +168,9 @@ def write_realy(
     DatasetError
         If there are no predictions, or the folder cannot be made.
     InputError
-        If the key points are no such file, or the template is no mesh of the model.
+        If a path is not one, the file of key points is not like REALY's, or the template is not a mesh of the model.
     """
+    check_paths(predictions=predictions, shards=shards, out=out, template=template, keypoints=keypoints)
     model = as_model(model)
     truth, found = _opened(predictions, shards, model, reading, split, untrusted)
     coverage = truth.reader.constants["coverage"]

@@ -17,7 +17,10 @@ DRAWS = 100
 
 @dataclass(frozen=True, slots=True)
 class YawBin:
-    """Faces of one bin of |yaw|: above `low` and up to `high` degrees; the first bin includes `low`."""
+    """Faces of one bin of |yaw|: above `low_deg` and up to `high_deg`; the first bin includes `low_deg`.
+
+    `n` faces have the score, whose mean and standard deviation over them are `mean` and `std`, None if there are none.
+    """
 
     low_deg: float
     high_deg: float | None
@@ -89,7 +92,7 @@ def summarize(
     Parameters
     ----------
     values : (n,) float
-        A face's score each; NaN for those without one, which do not count and are to be named by the caller.
+        Score of each face; NaN for faces without one, which are left out and should be named by the caller.
     yaw_deg : (n,) float, optional
         Yaw of each face, degrees; the sign is ignored.
     draws, seed : int

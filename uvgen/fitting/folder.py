@@ -116,7 +116,8 @@ def fit_photographs(
     Raises
     ------
     InputError
-        If there are neither landmarks nor a detector, or the model has no albedo to refine with.
+        If there are neither landmarks nor a detector, the model has no albedo to refine with, or an argument is of the
+        wrong type.
     DependencyError
         If the detector's package is not installed.
     DatasetError

@@ -46,11 +46,11 @@ class LandmarkFit:
     pose : (N, 7) float64
         Pitch, yaw, roll (rad), tx, ty, tz (px), f (px/µm), as `uvgen.geometry.pose_to_image` takes them, "exact".
     points : (N, 68, 2) float64
-        What the landmarks were compared with, image frame, px: the model's landmarks, or for jaw points that slide,
-        places on its contour.
+        The points that the landmarks were compared with, image frame, px: the model's landmarks, or for jaw points that
+        slide, places on its contour.
     sigma_px : (N,) float64
-        Standard deviation of the given points about them, per axis, as it was estimated; 0.1 % of the face's size or
-        more.
+        Standard deviation of the given points about them, per axis, as it was estimated; at least 0.1% of the face's
+        size.
     residual : (N,) float32
         Mean distance of the points 17 to 67 from `points`, as a share of √(w·h) of the box around the given points
         (all 68 if all are known, else the fitted ones); NaN where none of them is given.
@@ -72,7 +72,7 @@ class LandmarkFit:
     __repr__ = described
 
     def face(self, k: int) -> "LandmarkFit":
-        """One of the faces, as a fit of one."""
+        """Face number `k` alone, as a fit of one face."""
         return LandmarkFit(*(getattr(self, item.name)[k : k + 1] for item in fields(self)))
 
 
@@ -95,7 +95,7 @@ def fit_landmarks(
     model : MorphableModel
         The model whose landmarks, bases and standard deviations are used.
     image_height : (N,) or scalar
-        px.
+        Heights of the images, px.
     scores : (N, 68) float, optional
         How reliable each point is, 0 (not at all) to 1.
     jaw : {"contour", "fixed"}
@@ -103,7 +103,8 @@ def fit_landmarks(
         detectors put them. "fixed": the same places of the jaw in every picture, seen or not, as in `pt3d_68` of
         AFLW2000-3D.
     person : sequence of int, optional
-        (N,) who is seen; faces with the same number get the same shape. Each has its own by default.
+        A number for the person in each of the N faces; faces with the same number get the same shape. By default, each
+        face has a shape of its own.
 
     Returns
     -------

@@ -12,7 +12,7 @@ FACES = ("largest", "all")
 
 @dataclass(frozen=True, slots=True)
 class FitOptions:
-    """How faces of photographs are fitted.
+    """How faces in photographs are fitted.
 
     Attributes
     ----------
@@ -21,12 +21,14 @@ class FitOptions:
     jaw : {"contour", "fixed"}
         See `uvgen.fit_landmarks`.
     same_person : bool
-        Whether the photographs in each folder are one person's, and get one shape; with the largest faces only.
+        Whether the photographs in each folder show one person, and one shape is fitted to all of them; only with the
+        largest faces.
     refine : bool
         Whether faces are brought closer to their photographs, by the colors that the model gives them; it needs an
         albedo. See `uvgen.fitting.refine`.
     max_residual : float, optional
-        Leave out faces with a larger residual: 0.05 is 5%. Without it, those above 15%, which are no faces.
+        Leave out faces with a larger residual, as a share of the face's size: 0.05 is 5%. The default is 0.15, above
+        which landmarks are not a face's.
     exif : {"apply", "ignore"}
         Whether photographs are turned upright as their EXIF orientation says, and written so. Landmark files
         refer to the photographs as written.

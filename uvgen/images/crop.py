@@ -36,7 +36,7 @@ def crop_similarity(
     landmarks: ArrayLike, size: int, jitter_draw: ArrayLike = (0.5, 0.5, 0.5), *, jitter: float = JITTER,
     convention: str = "exact",
 ) -> NDArray[np.float64]:  # fmt: skip
-    """The similarity that takes the image to the crop.
+    """The similarity that takes an image to its training crop, a square around the 68 landmarks.
 
     Parameters
     ----------
@@ -54,7 +54,8 @@ def crop_similarity(
     Returns
     -------
     (3, 3) float64
-        The square goes to pixel centers 0 to size - 1: uniform scale and shift.
+        Image → crop: uniform scale and shift. The square is 1.5 extents wide, the extent being the mean of width and
+        height of the landmarks' box, as in face3d; it goes to pixel centers 0 to size - 1.
 
     Raises
     ------
@@ -125,12 +126,12 @@ def crop_from_box(box: ArrayLike, size: int, method: str = "prnet-detector") -> 
     Raises
     ------
     InputError
-        If the box is not finite, turned about or empty, or another argument is out of range.
+        If the box is not finite, has swapped sides or is empty, or another argument is out of range.
 
     Examples
     --------
-    >>> uvgen.crop_from_box((100, 120, 220, 250), 256)[0, 0].round(6)
-    1.297710
+    >>> float(uvgen.crop_from_box((100, 120, 220, 250), 256)[0, 0].round(6))
+    1.294416
     """
     choice(method, "method", CROP_METHODS)
     size = number_in(size, "size", 2, MAX_SIDE, "px", whole=True)
@@ -162,8 +163,8 @@ def crop_from_landmarks(landmarks: ArrayLike, size: int, method: str = "training
     Parameters
     ----------
     landmarks : (n, 2) or (n, 3) float
-        Image frame, px; z does not count. The 68 landmarks, as the training sets and PRNet have them: others, such as
-        five points, have another box.
+        Image frame, px; z is ignored. The 68 landmarks, as the training sets and PRNet have them: others, such as five
+        points, have another box.
     size : int
         Pixels along each side of the crop.
     method : {"training", "prnet"}

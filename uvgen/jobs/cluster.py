@@ -56,7 +56,7 @@ def running_on(backend: str = "local", address: str | None = None, *, workers: i
     Raises
     ------
     InputError
-        If `backend` is unknown, `address` is no text, `workers` is below 1, or an address is given for "local".
+        If `backend` is unknown, `address` is not text, `workers` is below 1, or an address is given for "local".
     DependencyError
         If the engine is not installed.
     WorkerError

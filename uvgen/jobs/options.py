@@ -9,18 +9,19 @@ from uvgen.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """How the work of a function is done: on how many processes, and what happens if one dies or takes too long.
+    """How a function runs: on how many processes, and what happens if one dies or takes too long.
 
-    The results do not depend on it. What a task is, such as a shard or a video, is said by each function.
+    The results do not depend on it. Each function says what a task is, such as a shard or a video.
 
     Attributes
     ----------
     workers : int
-        Processes. 1 without `timeout` works in the caller's process, which then dies of whatever would kill a worker.
+        Number of processes. With 1 and no `timeout`, the work is done in the caller's process, and whatever would kill
+        a worker kills that.
     retries : int
-        How often a task is tried again whose process died (killed, out of memory, crashed) or took too long. Then its
-        parts, such as samples, are tried one by one, and those at which processes die are left out, if a function can
-        do without them.
+        How often a task is tried again if its process dies (killed, out of memory, crashed) or takes too long. After
+        that, its parts, such as samples, are tried one by one, and those at which processes die are left out, if the
+        function can do without them.
     timeout : float, optional
         Seconds that a task or a part may take before its process is killed.
 

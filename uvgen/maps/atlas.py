@@ -80,7 +80,7 @@ class UvAtlas:
         Raises
         ------
         InputError
-            If the attributes have another shape, are no real numbers, or are those of fewer vertices.
+            If the attributes have another shape, are not real numbers, or are those of fewer vertices.
         """
         values = real_array(attributes, "attributes", (None, None))
         try:

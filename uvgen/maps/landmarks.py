@@ -54,7 +54,7 @@ class LandmarkWeights:
 
     @classmethod
     def of_constants(cls, constants: Mapping[str, NDArray[Any]]) -> "LandmarkWeights":
-        """Those of a data set, from its constants (`ShardReader.constants`); InputError if they have none."""
+        """The weights of a data set, from its constants (`ShardReader.constants`); InputError if these have none."""
         needed = ("landmark_indices", "landmark_weights", "weight_mask")
         if missing := [name for name in needed if name not in constants]:
             raise InputError(
@@ -80,6 +80,11 @@ def landmark_texels(model: "MorphableModel", size: int) -> NDArray[np.int32]:
     (68, 2) int32
         Row and column of each landmark: ``position_map[texels[:, 0], texels[:, 1]]``.
 
+    Raises
+    ------
+    InputError
+        If the size is out of range.
+
     Notes
     -----
     A landmark's texel is one of the 5 × 5 around its UV that lie on the mesh (`UvAtlas.texel_kind` is `MESH`), and on
@@ -90,7 +95,7 @@ def landmark_texels(model: "MorphableModel", size: int) -> NDArray[np.int32]:
     expression component at -3 and +3 standard deviations. Landmarks get texels of their own, as far as there are
     enough, so that the sum of the squares of what each texel costs beyond its landmark's best one is smallest. Measured
     at 64, 128 and 256 texels: no two share a texel; each is the best one with the built-in model, and with the Basel
-    Face Model's mesh but at 64, where one costs 3.7 px more.
+    Face Model's mesh except at 64, where one costs 3.7 px more.
     """
     check_maps_of(model, size)
     return _landmark_texels(model, int(size)).copy()

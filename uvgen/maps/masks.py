@@ -29,11 +29,16 @@ def face_mask(model: MorphableModel, size: int) -> NDArray[np.bool_]:
         If its `regions` label a neck, the face is all but the regions neck and other (hair, backs of the ears).
         Otherwise it ends at the jaw line and at the grid's border.
     size : int
-        Texels along each side.
+        Texels along each side, 16 to 4096.
 
     Returns
     -------
     (size, size) bool
+
+    Raises
+    ------
+    InputError
+        If the size is out of range.
     """
     return _face(model, size, _texel_regions(model, size))
 
@@ -93,12 +98,17 @@ def weight_mask(model: MorphableModel, size: int) -> NDArray[np.float32]:
     model : MorphableModel
         See `face_mask` and `feature_mask`.
     size : int
-        Texels along each side.
+        Texels along each side, 16 to 4096.
 
     Returns
     -------
     (size, size) float32
         The ratio of the PRNet paper (Feng et al., ECCV 2018, section 3.2).
+
+    Raises
+    ------
+    InputError
+        If the size is out of range.
     """
     build_atlas(model, size)  # what is wrong with the arguments is raised before they are looked up
     return _weight_mask(model, int(size)).copy()

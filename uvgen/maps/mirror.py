@@ -28,7 +28,8 @@ _SAME = 1e-3  # texels that two places may be apart and count as one
 
 
 def mirror_vertices(model: MorphableModel) -> NDArray[np.int32]:
-    """(n,) int32: each vertex's mirror vertex, -1 where it has none, or one whose own is another.
+    """(n,) int32: each vertex's mirror vertex, -1 where it has none, or one that is not the mirror vertex of its own
+    mirror vertex.
 
     Raises ModelError if the model does not say which vertices mirror each other.
     """
@@ -92,8 +93,9 @@ class TexelMirror:
     n_inexact : int
         Texels where it is above 0.1 px.
     n_unpaired : int
-        Texels with a corner that has no mirror vertex, or one whose own is another. In maps of mirrored faces that
-        are made of parameters they alone are not exact: they have the values of the opposite column.
+        Texels with a corner that has no mirror vertex, or one that is not the mirror vertex of its own mirror vertex.
+        In maps of mirrored faces that are made of parameters they alone are not exact: they have the values of the
+        opposite column.
 
     Notes
     -----

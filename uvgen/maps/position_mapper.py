@@ -20,15 +20,15 @@ from uvgen.wording import count
 class PositionMapper:
     """Makes UV position maps of one model at one resolution.
 
-    The atlas is found once, on creation, and what mirrored faces need on the first of them. Calls may come from several
-    threads.
+    The atlas is computed once, on creation; what mirrored faces need is computed for the first of them. Calls may come
+    from several threads.
 
     Parameters
     ----------
     model : MorphableModel
         The face model.
     size : int
-        Texels along each side of the maps.
+        Texels along each side of the maps, 16 to 4096.
     convention : {"exact", "face3d"}
         Pixel convention, see `uvgen.geometry.pose_to_image`.
     crop_size : int, optional
@@ -151,7 +151,7 @@ class PositionMapper:
         Raises
         ------
         InputError
-            If the shape is another, a value is not finite, or a face is flipped and `crop_size` was not given.
+            If the shape is wrong, a value is not finite, or a face is flipped and `crop_size` was not given.
         ModelError
             If a face is flipped and the model does not say which vertices mirror each other.
         """

@@ -39,8 +39,8 @@ class HeadPose:
         ``[A | b]``: the mean face's points in the model frame, µm, go to ``A @ point + b``, px of the map's frame, y
         down.
     residual_px : float
-        Root mean square distance of the face from the mean face there: what is shape and expression, and what a network
-        did wrong.
+        Root mean square distance of the face from the mean face there: the effect of shape, of expression, and of a
+        network's errors.
     """
 
     angles_rad: NDArray[np.float64]
@@ -51,8 +51,8 @@ class HeadPose:
     __repr__ = described
 
     def parameters(self, image_height: float, convention: str = "exact") -> NDArray[np.float64]:
-        """(7,) pitch, yaw, roll, tx, ty, tz, f as `Pose_Para` has them, where the map's frame is an image's of this
-        height, px; `convention` as for `uvgen.geometry.pose_to_image`."""
+        """The pose as `Pose_Para` has it, (7,): pitch, yaw, roll (rad), tx, ty, tz (px), f (px/µm), if the map's frame
+        is that of an image of this height, px; `convention` as for `uvgen.geometry.pose_to_image`."""
         pose: NDArray[np.float64] = affine_to_pose(self.affine[None], image_height, convention)[0]
         return pose
 
@@ -110,7 +110,7 @@ def map_to_landmarks(position_map: Any, model: MorphableModel) -> Any:
     Raises
     ------
     InputError
-        If the maps have another shape, are no floats, or are arrays that are not finite at the landmarks. Those of
+        If the maps have another shape, are not floats, or are arrays that are not finite at the landmarks. Those of
         tensors are then NaN: to look would be to wait for the device.
     """
     array = position_map if hasattr(position_map, "dtype") else as_array(position_map, "position_map")
@@ -148,7 +148,7 @@ def map_to_pose(position_map: ArrayLike, model: MorphableModel) -> HeadPose:
     -----
     As PRNet's `estimate_pose` does with its `canonical_vertices.npy`: corresponding face texels of map and mean face,
     the rotation by singular values (Kabsch), the scale the ratio of the root mean square distances from the means. The
-    shift takes one mean to the other (PRNet's `P` leaves out that the rotation turns the mean, too).
+    shift takes one mean to the other (PRNet's `P` neglects that the rotation also turns the mean).
 
     It is a pose of the surface, not the parameter that the map was made with: what shape and expression do to
     all of the face, such as a jaw that drops or a longer nose, is read as a rotation in part. For the mean face it is

@@ -43,7 +43,7 @@ def write_glb(
     path : path
         Ends in .glb.
     vertices : (n, 3) array of real numbers
-        One or more; stored as float32, exactly as they are but for `frame`.
+        One or more; stored as float32, exactly as they are except for `frame`.
     triangles : (m, 3) array of integers, 0-based
         One or more.
     uv : (n, 2) array of real numbers, optional

@@ -67,9 +67,9 @@ def parameterize(
     vertices : (n, 3) array
         Points in any unit, x to the right, y up, z toward the viewer, the symmetry plane near x = mean x.
     triangles : (m, 3) integer array
-        0-based, all turned alike, either way round.
+        0-based; all have the same orientation, either one.
     symmetric : bool
-        Whether the map must be symmetric about u = 0.5. The mesh's connectivity has to be.
+        Whether the map must be symmetric about u = 0.5, which needs a mesh of symmetric connectivity.
     mirror : (n,) integer array, optional
         Each vertex's mirror image, itself on the symmetry line, -1 where there is none; found if not given.
     weights : {"auto", "conformal", "mean-value"}
@@ -86,8 +86,8 @@ def parameterize(
     Raises
     ------
     InputError
-        If the mesh is no connected manifold with a boundary, the outer boundary is ambiguous, a requested
-        symmetry is missing, or the map folds with every kind of weights allowed.
+        If the mesh is not a connected manifold with a boundary, the outer boundary is ambiguous, a requested symmetry
+        is missing, or the map folds with every kind of weights allowed.
     """
     choice(weights, "weights", ("auto", "conformal", "mean-value"))
     v, t = check_disk(vertices, triangles)

@@ -52,7 +52,7 @@ class BaselFiles:
     Raises
     ------
     InputError
-        If one of them is no path.
+        If one of them is not a path.
 
     Examples
     --------
@@ -112,7 +112,7 @@ def convert_model(
     Raises
     ------
     InputError
-        If files are missing or given twice, or arguments do not go together.
+        If files are missing or given twice, arguments do not go together, or an argument is of the wrong type.
     ModelError
         If a file is missing, damaged or of another kind.
     OutputError

@@ -44,7 +44,7 @@ def load_model(path: str | PathLike[str], *, untrusted: bool = False) -> Morphab
     Raises
     ------
     InputError
-        If `path` is no path.
+        If `path` is not a path.
     ModelError
         If the file is missing, of another kind, or damaged; the message says what it is and what takes it. Also if
         it has no landmarks, or neither UV nor a mesh that UV can be made for; the message then names the option of

@@ -175,6 +175,8 @@ def save_model(model: MorphableModel, path: str | PathLike[str]) -> None:
     ------
     DatasetError
         If the folder cannot be written, or the name or the sources are longer than HDF5 can keep.
+    InputError
+        If `path` is not a path.
     """
     check_paths(path=path)
     with interrupts_deferred(), replaced_on_success(Path(path)) as temporary, new_hdf5(temporary) as file:

@@ -61,7 +61,7 @@ class MorphableModel:
     path : Path or None
         The model file that the bases are mapped from.
     rig : Rig or None
-        Joints of a model whose jaw turns, see `uvgen.models.rig.pose`; maps are made without.
+        Joints of a model whose jaw turns, see `uvgen.models.rig.pose`; maps are made without it.
     """
 
     mean: NDArray[np.float32]

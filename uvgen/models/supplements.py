@@ -11,7 +11,7 @@ from uvgen.models.morphable import MorphableModel
 
 @dataclass(frozen=True, slots=True)
 class Supplements:
-    """What a model's own files lack, or what is taken in place of it.
+    """What a model's own files lack, or what replaces something in them.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Supplements:
     Raises
     ------
     InputError
-        If one of them is of another type.
+        If one of them has the wrong type.
 
     Examples
     --------
@@ -51,7 +51,7 @@ class Supplements:
             object.__setattr__(self, name, optional_path(getattr(self, name), name))
 
     def names(self) -> list[str]:
-        """Names of what is not None."""
+        """Names of those that are given."""
         return [name for name in ("uv", "uv_from", "indices", "landmarks") if getattr(self, name) is not None]
 
 

@@ -45,7 +45,7 @@ def converted(values: Any, name: str, source: str) -> NDArray[Any]:
     Raises
     ------
     ModelError
-        If the values are no real numbers, or no whole ones for a field of indices or labels.
+        If the values are not real numbers, or no whole ones for a field of indices or labels.
     """
     given, dtype = np.asanyarray(values), DTYPES[name]  # a map stays one
     if given.dtype.kind not in "fiub":

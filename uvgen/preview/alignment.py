@@ -102,7 +102,7 @@ def draw_alignment(
     model : MorphableModel or path-like
         The one that the map's UV are of, which says where landmarks and face are in it.
     every : int, optional
-        Every k-th texel is a dot of "dense"; about 42 a side by default.
+        Every k-th texel is a dot of "dense"; by default about 42 along each side.
 
     Returns
     -------
@@ -112,7 +112,7 @@ def draw_alignment(
     Raises
     ------
     InputError
-        If shapes, dtypes or `kind` are others, or the face is not finite or leads far away.
+        If a shape, a dtype or `kind` is wrong, or the face is not finite or lies far outside the picture.
 
     Examples
     --------
@@ -153,13 +153,13 @@ def alignment_gif(
     image : (h, w, 3) uint8
         RGB.
     faces : sequence of (U, U, 3) or (68, 2|3) float
-        One a frame, px of the picture: what was predicted after each epoch.
+        One per frame, px of the picture: what was predicted after each epoch.
     kind, model
         As for `draw_alignment`.
     captions : sequence of str
-        One a frame, written into its upper left corner: "epoch 10".
+        One per frame, written into its upper left corner: "epoch 10".
     seconds : float
-        That each frame is shown; the last one, four times as long. GIFs count hundredths.
+        How long each frame is shown; the last one is shown four times as long. GIFs store hundredths of a second.
 
     Returns
     -------
@@ -168,7 +168,7 @@ def alignment_gif(
     Raises
     ------
     InputError
-        If there are no frames, or not as many captions; and as `draw_alignment`.
+        If there are no frames, or not as many captions, or the path does not end in .gif; and as `draw_alignment`.
     DatasetError
         If the file cannot be written.
     """

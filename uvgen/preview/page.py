@@ -77,7 +77,7 @@ class PreviewResult:
     Attributes
     ----------
     samples : int
-        In the data set.
+        Number of samples in the data set.
     names : tuple of str
         The samples on the sheet, from top to bottom.
     problems : tuple of str
@@ -150,7 +150,7 @@ def render_preview(
     Raises
     ------
     InputError
-        If a number is out of range, or the picture's name ends otherwise.
+        If a number is out of range, the picture's name has another ending, or an argument is of the wrong type.
     DatasetError
         If the set is damaged, empty, holds no maps and there is no model, or lacks a named sample; or the picture
         cannot be written.
@@ -199,7 +199,7 @@ def contact_sheet(
     names : sequence of str
         Show these samples instead, in this order.
     every : int, optional
-        The dense alignment shows each `every`-th texel along rows and columns; about 42 a side by default.
+        The dense alignment shows each `every`-th texel along rows and columns; by default about 42 along each side.
     model : MorphableModel, optional
         Where to take the landmarks' places in maps from, instead of from the set.
     seed : int

@@ -142,7 +142,7 @@ def render_predictions(
     Raises
     ------
     InputError
-        If an argument is out of range.
+        If an argument is out of range or of the wrong type.
     DatasetError
         If the set is damaged, empty, or holds no maps and there is no model; no sample, or not a named one, has a
         prediction; or a prediction cannot be read, is not finite or of another size.

@@ -50,15 +50,15 @@ def face_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
 def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """Unit normal of each vertex: the mean of its triangles' normals, weighted by their angles at the vertex.
 
-    The weights of Thuermer and Wuethrich, Computing Vertex Normals from Polygonal Facets (1998): the result
-    does not depend on how flat parts are cut into triangles. Computed in float32; triangles whose edges are
-    shorter than 1e-9 or longer than 1e9 may count nothing.
+    The weights of Thuermer and Wuethrich, Computing Vertex Normals from Polygonal Facets (1998): the result does not
+    depend on how flat parts are cut into triangles. Computed in float32; triangles whose edges are shorter than 1e-9 or
+    longer than 1e9 may not count.
 
     Parameters
     ----------
     vertices : (n, 3) array of real numbers
     triangles : (m, 3) array of integers
-        Triangles without area or with a corner that is not finite count nothing.
+        Triangles without area or with a corner that is not finite do not count.
 
     Returns
     -------
@@ -113,7 +113,7 @@ class Light:
     direction : three floats
         Toward the lamp, image frame (x right, y down, z toward the viewer); any length.
     ambient, diffuse, specular : float or three floats
-        Strengths, alike for all channels or for red, green and blue.
+        Strengths, one for all channels or one each for red, green and blue.
     shininess : float
         Exponent of the highlight.
     """

@@ -144,7 +144,7 @@ def render(
     picture : (height, width, c) float32
         In the unit of the texture.
     fragments : Fragments
-        What was drawn where: triangles are those of `mesh_from_map`.
+        The pixels that were drawn; triangles are those of `mesh_from_map`.
 
     Raises
     ------

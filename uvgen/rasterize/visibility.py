@@ -13,9 +13,9 @@ def visible_vertices(
 ) -> np.ndarray:
     """Which vertices no other part of the mesh hides, by a depth buffer.
 
-    A vertex is seen if it lies inside the picture and its z is not more than `tolerance` behind the farthest
-    of the up to four covered pixels around it. Within a pixel of a silhouette that lets a hidden vertex pass
-    now and then, rather than lose seen ones on steep surfaces; combine it with `front_facing` to be strict.
+    A vertex is seen if it lies inside the picture and its z is not more than `tolerance` behind the farthest of the up
+    to four covered pixels around it. Within a pixel of a silhouette, this rule sometimes takes a hidden vertex for a
+    seen one, so as not to lose seen ones on steep surfaces; combine it with `front_facing` to be strict.
 
     Parameters
     ----------
@@ -23,8 +23,8 @@ def visible_vertices(
         Image frame: x, y in pixels with centers at integers, larger z is nearer.
     triangles : (m, 3) array of integers
     size : (int, int)
-        Height and width of the picture. The finer the mesh is to be told apart, the larger it must be: scale
-        the vertices with it.
+        Height and width of the picture. Smaller parts of the mesh are told apart if it is larger: scale the vertices
+        with it.
     tolerance : float
         In the unit of z, not negative.
 

@@ -16,11 +16,11 @@ class ReportOptions:
     Attributes
     ----------
     worst : int, optional
-        How many samples get pictures: those farthest from their annotations, then those without one that are least
-        like the others. All samples have their numbers in any case. None: all get pictures.
+        How many samples get pictures: those farthest from their annotations, then those without one that are least like
+        the others. All samples have their numbers anyway. None: all get pictures.
     names : iterable of str, or path-like, optional
         Samples that get pictures instead, or a text file of them, with or without a suffix; empty lines and those that
-        begin with # do not count.
+        begin with # are ignored.
     thumbnails : bool
         Whether all other samples get a thumbnail at least: 4.4 kB and some milliseconds each.
     verify : bool
@@ -29,7 +29,7 @@ class ReportOptions:
     Raises
     ------
     InputError
-        If `worst` is out of range, or a value is of another type.
+        If `worst` is out of range, or a value has the wrong type.
 
     Examples
     --------

@@ -52,7 +52,7 @@ class ReportResult:
     page : Path
         The page to open.
     samples, pictured, pages : int
-        In the data set, those of them with a thumbnail, and those with all pictures.
+        Number of samples in the data set, of those with a thumbnail, and of those with all pictures.
     size_bytes : int
         Size of all files.
     seconds : float
@@ -137,7 +137,7 @@ def write_report(
     ModelError
         If the model is not the set's.
     InputError
-        If an argument is of another type, or a name is not in the set.
+        If an argument is of the wrong type, or a name is not in the set.
 
     Examples
     --------

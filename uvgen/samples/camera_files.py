@@ -73,8 +73,8 @@ def read_camera(path: str | os.PathLike[str]) -> ImageCamera:
     Raises
     ------
     InputError
-        If the file cannot be read or is not JSON, a key is missing or unknown, a value is not a number, the rotation
-        matrix is not a rotation, or there is lens distortion.
+        If `path` is not a path, the file cannot be read or is not JSON, a key is missing or unknown, a value is not a
+        number, the rotation matrix is not a rotation, or there is lens distortion.
 
     Examples
     --------

@@ -181,7 +181,7 @@ def crop_of(trans_params: ArrayLike) -> NDArray[np.float64]:
     Raises
     ------
     InputError
-        If the shape is another, a number is not finite, or a size or the scale is not above 0.
+        If the shape is wrong, a number is not finite, or a size or the scale is not above 0.
     """
     width, height, scale, x, y = np.ravel(finite64_array(trans_params, "trans_params", (5,), (1, 5))).tolist()
     if not min(width, height, scale) > 0 or max(width, height) * scale > _MOST_PX:

@@ -40,8 +40,8 @@ class Sample:
     Attributes
     ----------
     name : str
-        Path below the root without suffix, ``IBUG/IBUG_image_008_1_0``; names are unique and stable. Bytes that are no
-        UTF-8 and control characters stand in it as escapes, ``\\xe9``.
+        Path below the root without suffix, ``IBUG/IBUG_image_008_1_0``; names are unique and stable. Bytes that are not
+        UTF-8, and control characters, are written as escapes, ``\\xe9``.
     subset : str
         Folder name; for a flat tree the root's own.
     image, parameters : Path or None
@@ -49,7 +49,7 @@ class Sample:
     problem : str
         Why the sample cannot be used, if that was seen when it was found; reading it raises this.
     row : int or None
-        If `parameters` is a list of many samples' (see `uvgen.samples.parameter_list`): which row is this one's.
+        If `parameters` is a list of many samples (see `uvgen.samples.parameter_list`): the row of this one.
     """
 
     name: str
@@ -93,7 +93,7 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
     Raises
     ------
     InputError
-        If `subsets` is a single text.
+        If `root` is not a path, or `subsets` is a single text.
     DatasetError
         If the folder is missing or unreadable, holds no images or a copy of itself, a named subset is not there
         (the message lists those that are), or nothing is left to take.

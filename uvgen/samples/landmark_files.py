@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from uvgen.checks import check_optional_paths
+from uvgen.checks import check_optional_paths, check_paths, check_several
 from uvgen.errors import InputError, UvgenError
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.samples.files import check_machine
@@ -58,9 +58,12 @@ def find_landmarks(
     Raises
     ------
     InputError
-        If `where` is neither a folder nor a table that can be read.
+        If an image is not a path, or `where` is neither a folder nor a table that can be read.
     """
     check_optional_paths(where=where)
+    check_several(images, "images")
+    for image in images:
+        check_paths(images=image)
     paths = [Path(image) for image in images]
     if where is None or Path(where).is_dir():
         return {path: _of_file(path, None if where is None else Path(where)) for path in paths}
@@ -101,9 +104,28 @@ def read_landmarks(path: str | os.PathLike[str]) -> list[FaceLandmarks]:
     return sorted(faces, key=lambda face: -face.extent)
 
 
-def has_landmarks(image: Path, folder: Path | None = None) -> bool:
-    """Whether there is a landmark file for an image, even an unreadable one; see `find_landmarks`."""
-    return bool(own_files(image, folder)[0])
+def has_landmarks(image: str | os.PathLike[str], folder: str | os.PathLike[str] | None = None) -> bool:
+    """Whether there is a landmark file for an image, even an unreadable one; see `find_landmarks`.
+
+    Parameters
+    ----------
+    image : path-like
+        The image's file.
+    folder : path-like, optional
+        Folder of landmark files; the image's own by default.
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    InputError
+        If an argument is not a path.
+    """
+    check_paths(image=image)
+    check_optional_paths(folder=folder)
+    return bool(own_files(Path(image), None if folder is None else Path(folder))[0])
 
 
 def own_files(image: Path, folder: Path | None) -> tuple[list[Path], Path]:

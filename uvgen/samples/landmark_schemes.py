@@ -40,9 +40,9 @@ class FaceLandmarks:
     points : (n, 2) float64
         Image frame, px: pixel centers at integers, first pixel (0, 0), y down. NaN for a point that is not marked.
     scores : (n,) float64 or None
-        How sure each point is, 0 to 1; None if nothing says it.
+        How reliable each point is, 0 to 1; None if unknown.
     scheme : str
-        One of `SCHEMES`' values, or "106-insightface": see this file's table.
+        One of `SCHEMES`' values, or "106-insightface": see `uvgen.samples.landmark_schemes`.
     box : (4,) float64 or None
         x, y, width and height of the face, px, if a file or a detector has one.
     source : str
@@ -67,7 +67,8 @@ class FaceLandmarks:
         return float(np.sqrt(np.ptp(marked, axis=0).prod())) if len(marked) > 1 else 0.0
 
     def as_68(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The iBUG points that these say, (68, 2) image px, NaN where one lacks, and their weights: see `to_68`."""
+        """The iBUG landmarks that these points give, (68, 2) px in the image frame, NaN where one is missing; and their
+        weights, (68,). See `uvgen.samples.landmark_schemes.to_68`."""
         return to_68(self)
 
 

@@ -37,12 +37,12 @@ class SampleSelection:
     exclude : iterable of str, or path-like
         Leave these out, which must be among the others; or a text file of their names, such as a report's marks.
     limit : int, optional
-        Take only the first few.
+        Take only the first samples, at most this many.
 
     Raises
     ------
     InputError
-        If `limit` is out of range, or a value is of another type.
+        If `limit` is out of range, or a value has the wrong type.
 
     Examples
     --------
@@ -63,7 +63,8 @@ class SampleSelection:
         check_limit(self.limit)
 
     def of(self, samples: Iterable[OfSample]) -> list[OfSample]:
-        """Those that `names` picks of some samples, or all, without those of `exclude`, the first `limit`.
+        """The selected ones of some samples: those in `names`, or all, without those in `exclude`; the first `limit` of
+        them.
 
         InputError as for `select_samples` and `exclude_samples`.
         """

@@ -30,7 +30,7 @@ def split_parameters(
     Raises
     ------
     InputError
-        If the shape is another, or a number is not finite.
+        If the shape is wrong, or a number is not finite.
     """
     rows = finite64_array(parameters, "parameters", ("B", N_PARAMETERS))
     return rows[:, :12].reshape(-1, 3, 4), rows[:, 12 : 12 + N_SHAPE], rows[:, 12 + N_SHAPE :]
@@ -151,7 +151,7 @@ def box_of_landmarks(landmarks: ArrayLike) -> NDArray[np.float64]:
     Raises
     ------
     InputError
-        If the shape is another, or a number is not finite.
+        If the shape is wrong, or a number is not finite.
     """
     points = finite64_array(landmarks, "landmarks", ("B", -1, 2))
     low, high = points.min(axis=1), points.max(axis=1)
@@ -164,7 +164,7 @@ def box_of_detection(detection: ArrayLike) -> NDArray[np.float64]:
     Raises
     ------
     InputError
-        If the shape is another, or a number is not finite.
+        If the shape is wrong, or a number is not finite.
     """
     left, top, right, bottom = finite64_array(detection, "detection", ("B", 4)).T
     old = (right - left + bottom - top) / 2

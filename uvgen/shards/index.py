@@ -48,12 +48,24 @@ class ShardEntry:
 
 @dataclass(frozen=True, slots=True)
 class SkippedSample:
-    """One sample that could not be used, and why."""
+    """One sample that could not be used, and why.
+
+    Attributes
+    ----------
+    name : str
+        Name of the sample.
+    shard : str
+        File name of the shard that would have it.
+    reason : str
+        Why it was skipped.
+    files_sha256 : str or None
+        Hash of what its files held then: if they change, the sample is tried again.
+    """
 
     name: str
     shard: str
     reason: str
-    files_sha256: str | None = None  # of what its files held then: with others, the sample is tried again
+    files_sha256: str | None = None
 
 
 _FIELDS = {kind: tuple(item.name for item in fields(kind)) for kind in (ShardEntry, SkippedSample)}

@@ -133,7 +133,8 @@ class ShardReader:
         Parameters
         ----------
         keys : iterable of int
-            All samples that will be read. Set the result's `given` as they are, and close it in the end.
+            All samples that will be read. As they are read, set `given` of the result to how many were; call its
+            `close` in the end.
         """
         if url_of(self.folder) is None or not self._pool.entries:
             return None
@@ -164,7 +165,8 @@ class ShardReader:
         return stacked if self._finish is None else self._finish(stacked, batched=True)
 
     def number(self, key: int | str) -> int:
-        """A sample's number, from 0, by its name or by a number that may count from the end; InputError for no name."""
+        """A sample's number, from 0, by its name or by a number that may count from the end; InputError or IndexError
+        if there is none."""
         if isinstance(key, str):
             if key not in self._numbers:
                 such = f", such as {self.names[0]!r}" if len(self) else ""
@@ -203,7 +205,7 @@ class ShardReader:
         name : str
             The field.
         out : ndarray, C-contiguous, optional
-            Buffer of the field's shape and dtype to fill and return; for arrays alone.
+            Buffer of the field's shape and dtype to fill and return; only for arrays.
 
         Returns
         -------
@@ -263,7 +265,7 @@ class ShardReader:
 
     @property
     def made(self) -> dict[str, Maker]:
-        """Fields that are not stored, and the functions that make them of a batch's other fields."""
+        """Fields that are not stored, and the functions that make them from a batch's other fields."""
         return {name: maker for name, maker in self._made.items() if name not in self.fields}
 
     def shard_range(self, key: int) -> tuple[int, int]:
@@ -290,7 +292,8 @@ class ShardReader:
         return {name: shard.layouts[name] for name in shard.fields}
 
     def attributes(self, name: str) -> dict[str, Any]:
-        """HDF5 attributes of a field: unit, frame, ``scale_factor`` and ``add_offset``; FieldError for none."""
+        """HDF5 attributes of a field: unit, frame, ``scale_factor`` and ``add_offset``; FieldError if there is no such
+        field."""
         shard = self._first_shard(name)
         if name not in shard.attributes:
             raise shard.no_field(name)

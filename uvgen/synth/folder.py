@@ -45,7 +45,7 @@ class SynthResult:
     Attributes
     ----------
     samples, new_samples : int
-        In the folder, mirror images included, and made by this run.
+        Number of samples in the folder, mirror images included, and of those that this run made.
     files : tuple of Path
         The images; each has its parameters beside it.
     seconds : float
@@ -86,8 +86,8 @@ def render_faces(
     out : path-like
         A new or empty folder, or one that an earlier call with the same model, seed and size made.
     count : int
-        Faces, spread evenly over the subsets; a larger count adds to what a smaller one made. Each face has its mirror
-        image in a `_Flip` subset besides.
+        Number of faces, spread evenly over the subsets; a larger count adds to what a smaller one made. Each face has
+        its mirror image in a `_Flip` subset.
     model : MorphableModel or path-like
         Whose faces; the built-in one by default. Without an albedo basis all have the colors of the mean, without any
         albedo they are gray.
@@ -108,7 +108,7 @@ def render_faces(
     Raises
     ------
     InputError
-        If an argument is out of range.
+        If an argument is out of range or of the wrong type.
     DatasetError
         If the folder holds something else, was made otherwise, or cannot be written.
 

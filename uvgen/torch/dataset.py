@@ -77,7 +77,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
         occluders show is another sample of the same shard.
     source : path-like, optional
         The folder that was ``uvgen build``'s ``--data``: augmented crops are then sampled from the original images,
-        once, instead of from the stored crops, which end at their edges. Costs an image to decode each time.
+        once, instead of from the stored crops, which end at their edges. An image is then decoded for each sample.
     seed : int
         Random seed of the augmentation.
     normalize : {"size", "prnet", "reshow", "unit", None} or uvgen.Normalization
@@ -96,7 +96,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
         is moved for it.
     weight_mask : bool
         Whether samples hold the mask, 0.26 MB each at 256 texels. It is the same for all: ``dataset.weight_mask``,
-        moved to the device once, does as well.
+        moved to the device once, works as well.
     names, split
         Which samples, as for `uvgen.open_shards`: ``split="train"`` takes those of the folder's ``splits.json``.
     untrusted : bool

@@ -134,7 +134,7 @@ class PositionMapLayer(nn.Module):
         Parameters
         ----------
         data : ShardDataset or ShardReader
-            Where size and pixel convention are from.
+            The data set that size and pixel convention are taken from.
         model : MorphableModel or path-like
             The model that the set was built with.
 
@@ -146,7 +146,7 @@ class PositionMapLayer(nn.Module):
         Raises
         ------
         InputError
-            If `data` is another thing.
+            If `data` is neither.
         ModelError
             If the model cannot be read, or is not the set's.
         """

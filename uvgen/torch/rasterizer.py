@@ -53,7 +53,7 @@ def rasterize(
     Raises
     ------
     InputError
-        If shapes, dtypes or devices are others, an option is unknown, or an index is out of range.
+        If shapes, dtypes or devices are wrong, an option is unknown, or an index is out of range.
     DependencyError
         If Warp is not installed, or cannot use the device.
 
@@ -99,19 +99,19 @@ def interpolate(
     Returns
     -------
     (B, h, w, c) float32, or float64 if the weights or the attributes are
-        ``a + w1 (b - a) + w2 (c - a)`` of the values at the corners: that weights sum to 1 is taken for granted, and
-        so the first has no gradient of its own.
+        ``a + w1 (b - a) + w2 (c - a)`` of the values at the corners: weights are assumed to sum to 1, and so the first
+        has no gradient of its own.
 
     Raises
     ------
     InputError
-        If shapes, dtypes or devices are others, or an index is out of range.
+        If shapes, dtypes or devices are wrong, or an index is out of range.
     DependencyError
         If Warp is not installed, or cannot use the device.
 
     Notes
     -----
-    Gradients of attributes are added up as those of `rasterize`; its notes hold.
+    Gradients of attributes are added up as in `rasterize`, whose notes apply.
     """
     check_tensor(triangle, "triangle")
     check_array(triangle, "triangle", ("B", "h", "w"))

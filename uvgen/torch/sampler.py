@@ -40,7 +40,7 @@ class ShardSampler(Sampler[int]):
     Parameters
     ----------
     data : ShardDataset, ShardReader, or any object with ``shard_samples``
-        What is sampled: its `shard_samples` are the numbers of samples in each shard, in order. Also a
+        The data to sample; its `shard_samples` are the numbers of samples in each shard, in order. Also a
         `torch.utils.data.Subset` or `ConcatDataset` of such data sets, and so what `random_split` makes; it does not
         keep the versions of a photograph together, which `uvgen.split_shards` does.
     shuffle : bool
@@ -55,8 +55,8 @@ class ShardSampler(Sampler[int]):
     drop_last : bool
         Leave out the last few samples of an epoch (others in each), so that all ranks have equally many.
     shards_at_once : int
-        The largest number of shards in a group, unless `window` asks for more. Fewer read closer to sequentially, for
-        disks that turn; with more, a batch is more mixed.
+        The largest number of shards in a group, unless `window` asks for more. With fewer, files are read more
+        sequentially, which hard disks need; with more, a batch is more mixed.
 
     Raises
     ------
@@ -139,7 +139,7 @@ class ShardSampler(Sampler[int]):
     def set_epoch(self, epoch: int) -> None:
         """Choose the order; call it before each epoch, with the same number on all ranks.
 
-        The epoch that `load_state_dict` named goes on where it was left.
+        The epoch that `load_state_dict` named continues where it was left.
         """
         if epoch != self.epoch:
             self._start = 0
@@ -180,7 +180,7 @@ class ShardSampler(Sampler[int]):
         Raises
         ------
         InputError
-            If the state belongs to another order, or is none.
+            If the state belongs to another order, or is not a sampler's state.
         """
         if not isinstance(state, Mapping):
             raise InputError(f"sampler state: {shown(state)}, expected what `state_dict` returned")

@@ -48,7 +48,7 @@ def axis_angle_to_matrix(axis_angle: Tensor) -> Tensor:
     Raises
     ------
     InputError
-        If the shape is not (..., 3), or these are no floats.
+        If the shape is not (..., 3), or the arguments are not floats.
     """
     _check("axis_angle", axis_angle, (..., 3))
     square = (axis_angle * axis_angle).sum(dim=-1)
@@ -82,7 +82,7 @@ def euler_to_matrix(angles: Tensor) -> Tensor:
     Raises
     ------
     InputError
-        If the shape is not (B, 3), or these are no floats.
+        If the shape is not (B, 3), or the arguments are not floats.
     """
     _check("angles", angles, ("B", 3))
     (sp, sy, sr), (cp, cy, cr) = angles.sin().unbind(1), angles.cos().unbind(1)
@@ -118,7 +118,7 @@ def linear_model(mean: Tensor, basis: Tensor, coefficients: Tensor) -> Tensor:
     Raises
     ------
     InputError
-        If shapes do not agree, or these are no floats.
+        If shapes do not agree, or the arguments are not floats.
     """
     _check("basis", basis, (-1, 3, "k"))
     _check("mean", mean, (len(basis), 3))
@@ -141,7 +141,7 @@ def rotate_points(points: Tensor, matrices: Tensor) -> Tensor:
 
 
 def project_orthographic(points: Tensor) -> Tensor:
-    """x and y (B, n, 2) of points (B, n, 3): what a camera far away sees; InputError if the shape is another."""
+    """x and y (B, n, 2) of points (B, n, 3): what a camera far away sees; InputError if the shape is wrong."""
     _check("points", points, ("B", "n", 3))
     return points[..., :2]
 
@@ -153,8 +153,8 @@ def log_scale_to_scale(log_scale: Tensor, convention: str = "exact") -> Tensor:
     ----------
     log_scale : (B,) float
     convention : {"exact", "3dmmasstn"}
-        ``exp(s)``, or ``0.99**s`` as vl_nnlogScale2Scale.m, which is ``exp(-0.01005 s)``: a hundredth of the step, and
-        the other way.
+        ``exp(s)``, or ``0.99**s`` as vl_nnlogScale2Scale.m, which is ``exp(-0.01005 s)``: a hundredth of the step, in
+        the opposite direction.
 
     Returns
     -------
@@ -163,7 +163,7 @@ def log_scale_to_scale(log_scale: Tensor, convention: str = "exact") -> Tensor:
     Raises
     ------
     InputError
-        If the shape is not (B,), these are no floats, or the convention is unknown.
+        If the shape is not (B,), the arguments are not floats, or the convention is unknown.
     """
     _check("log_scale", log_scale, ("B",))
     if choice(convention, "convention", SAMPLERS) == "exact":
@@ -211,7 +211,8 @@ def sampling_grid(places: Tensor, size: tuple[int, int], convention: str = "exac
     Raises
     ------
     InputError
-        If the last axis is not of 2, these are no floats, the size is none, or the convention is unknown.
+        If the last axis is not of 2, the arguments are not floats, the size is not two whole numbers, or the convention
+        is unknown.
     """
     _check("places", places, (..., 2))
     choice(convention, "convention", SAMPLERS)
@@ -235,7 +236,7 @@ def sample_bilinear(image: Tensor, grid: Tensor) -> Tensor:
     Raises
     ------
     InputError
-        If shapes do not agree, or these are no floats.
+        If shapes do not agree, or the arguments are not floats.
     """
     _check("image", image, ("B", -1, -1, -1))
     _check("grid", grid, (len(image), -1, -1, 2))
@@ -260,7 +261,7 @@ def vertex_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
     Raises
     ------
     InputError
-        If shapes do not agree, or dtypes are others.
+        If shapes do not agree, or dtypes are wrong.
     """
     _check("vertices", vertices, ("B", -1, 3))
     check_tensor(triangles, "triangles")
@@ -294,7 +295,7 @@ def _normals(vertices: Tensor, triangles: Tensor) -> Tensor:
 
 
 def visible_by_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
-    """Which vertices face the viewer: those whose normal has z of 0 or more, which does not tell what lies in front.
+    """Which vertices face the viewer: those whose normal has z of 0 or more, whatever lies in front of them.
 
     Parameters
     ----------
@@ -310,7 +311,7 @@ def visible_by_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
     Raises
     ------
     InputError
-        If shapes do not agree, or dtypes are others.
+        If shapes do not agree, or dtypes are wrong.
     """
     check_tensor(vertices, "vertices")
     with torch.no_grad():
@@ -336,7 +337,7 @@ def visible_by_depth(position_map: Tensor, size: tuple[int, int], tolerance: flo
     Raises
     ------
     InputError
-        If the shape is another, these are no floats, or another argument is out of range.
+        If the shape is wrong, the arguments are not floats, or another argument is out of range.
     """
     _check("position_map", position_map, (-1, 3, "U", "U"))
     if min(position_map.shape[2:]) < 2:

@@ -52,7 +52,7 @@ def unwrap(
     Raises
     ------
     InputError
-        If shapes do not agree, what is given are not tensors of floats, or the convention is unknown.
+        If shapes do not agree, the arguments are not tensors of floats, or the convention is unknown.
     """
     check_tensor(image, "image")
     check_tensor(position_map, "position_map")

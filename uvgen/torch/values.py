@@ -33,7 +33,7 @@ def to_float(
     Parameters
     ----------
     batch : mapping
-        What a `ShardDataset` gave, moved to the device.
+        A batch of a `ShardDataset`, moved to the device.
     normalize, image_normalize
         See `ShardDataset`.
     channels_last : bool

@@ -110,8 +110,8 @@ def export_shards(
         See the modules of these names in `uvgen.datasets.export`; "npy" is `uvgen.datasets.export.files`. All that
         write maps have the weight mask as ``weight_mask.npy``.
     model : MorphableModel or path-like, optional
-        The model that the set was built with; makes maps that are not stored. "prnet" and "stn" need it, but for a set
-        of the built-in model.
+        The model that the set was built with; makes maps that are not stored. "prnet" and "stn" need it, except for a
+        set of the built-in model.
     data : path-like, optional
         The images that the set was built from, as ``uvgen build`` took them; "deep3d" needs it.
     convention : str, optional
@@ -136,8 +136,8 @@ def export_shards(
     Raises
     ------
     InputError
-        If `to` is unknown, needs `model` or `data` and does not get it, the data set lacks images or maps, or two
-        samples would get the same file.
+        If `to` is unknown, needs `model` or `data` and does not get it, the data set lacks images or maps, two samples
+        would get the same file, or an argument is of the wrong type.
     DependencyError
         If the target needs a package that is not installed.
     ModelError

@@ -80,7 +80,7 @@ def open_detector(name: str, model: Path | None = None) -> Detector:
 
 @dataclass(frozen=True, slots=True)
 class FaceDetector:
-    """The choice of a face detector: one of the packages of `DETECTORS`, and weights for it.
+    """The choice of a face detector: one of the packages of `uvgen.fitting.detectors.DETECTORS`, and weights for it.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ class FaceDetector:
     Raises
     ------
     InputError
-        If there is no detector of this name, or `weights` is no path.
+        If there is no detector of this name, or `weights` is not a path.
 
     Examples
     --------
@@ -111,7 +111,7 @@ class FaceDetector:
             object.__setattr__(self, "weights", Path(os.path.abspath(self.weights)))
 
     def open(self) -> Detector:
-        """The detector itself, see `open_detector`."""
+        """The detector itself, see `uvgen.fitting.detectors.open_detector`."""
         return open_detector(self.name, None if self.weights is None else Path(self.weights))
 
 

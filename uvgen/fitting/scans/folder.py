@@ -102,7 +102,7 @@ def register_scans(
         One of `uvgen.fitting.detectors.DETECTORS`, which finds landmarks in pictures of meshes that have no landmark
         file.
     options : RegisterOptions
-        What the meshes are, and which are rejected.
+        Format, frame and unit of the meshes, and which scans are rejected.
     run : RunOptions
         As for `uvgen.build_shards`; a task is a scan.
     overwrite : bool
@@ -120,7 +120,7 @@ def register_scans(
     Raises
     ------
     InputError
-        If landmarks are no folder, or an argument is of another type.
+        If `landmarks` is not a folder, or an argument is of the wrong type.
     DependencyError
         If the detector's package is not installed.
     DatasetError

@@ -122,7 +122,7 @@ def fit_video(
     Raises
     ------
     InputError
-        If there are neither landmarks nor a detector.
+        If there are neither landmarks nor a detector, or an argument is of the wrong type.
     DependencyError
         If PyAV or the detector's package is not installed.
     DatasetError
