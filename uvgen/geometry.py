@@ -335,7 +335,7 @@ def crop_to_image(points: ArrayLike, similarity: ArrayLike) -> NDArray[np.floati
     --------
     >>> similarity = uvgen.crop_from_box((100, 100, 200, 200), 256)
     >>> uvgen.crop_to_image(np.zeros((68, 3)), similarity)[0].round(3)
-    array([ 71., 85., 0.])
+    array([71., 85.,  0.])
     """
     given = as_array(points, "points")
     values = float64_array(given, "points")

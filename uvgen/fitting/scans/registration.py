@@ -120,7 +120,7 @@ def register_scan(
     --------
     >>> face = uvgen.load_model("builtin")
     >>> points, triangles, marks = face.mean / 1e3, face.triangles, face.mean[face.landmarks] / 1e3
-    >>> round(uvgen.register_scan(points, triangles, marks).distance_mm.mean(), 2)
+    >>> round(float(uvgen.register_scan(points, triangles, marks).distance_mm.mean()), 2)
     0.0
     """
     return register(Template(as_model(model)), points, triangles, landmarks, units)
