@@ -21,6 +21,7 @@ from uvgen.fitting import detectors
 from uvgen.images.skin import skin_mask
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.landmark_schemes import FaceLandmarks
+from uvgen.storage.folders import EXPORT_MARK
 
 N = 9
 JPEG_ERROR = 3.0  # of 255
@@ -378,6 +379,60 @@ def test_prepare_continues_where_it_was_interrupted(
         for f in (tmp_path / "out", tmp_path / "whole")
     )
     assert left == right
+
+
+@pytest.mark.parametrize("changed", ["landmarks", "photograph"])
+def test_prepare_starts_anew_if_what_an_interrupted_run_was_made_of_has_changed(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    monkeypatch.setattr(prepare, "_BATCH", 1)
+
+    def stop(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare_deep3d(photos, tmp_path / "out", detections=photos, progress=stop)
+    first = sorted(photos.rglob("*.jpg"))[0]
+    if changed == "landmarks":
+        file = first.with_suffix(".txt")
+        np.savetxt(file, np.loadtxt(file) + 3)
+    else:
+        Image.open(first).save(first.with_suffix(".png"))
+        first.unlink()
+    prepare_deep3d(photos, tmp_path / "out", detections=photos)
+    prepare_deep3d(photos, tmp_path / "whole", detections=photos)
+    left, right = (
+        {p.relative_to(f): p.read_bytes() for p in f.rglob("*.*") if p.is_file()}
+        for f in (tmp_path / "out", tmp_path / "whole")
+    )
+    assert left == right
+
+
+def test_prepare_replaces_what_it_made_of_any_number_of_photographs(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare_deep3d(photos, tmp_path / "out", detections=photos)
+    stated = (tmp_path / "out" / EXPORT_MARK).read_text()
+    assert not any(path.stem in stated for path in photos.rglob("*.jpg"))
+    monkeypatch.setattr(prepare, "_digest", lambda lines: [*lines] * 10_000)
+    for _ in range(2):  # also what an earlier version stated, which was long
+        prepare_deep3d(photos, tmp_path / "out", detections=photos, overwrite=True)
+    assert (tmp_path / "out" / EXPORT_MARK).stat().st_size > 1 << 17
+
+
+def test_export_does_not_go_on_with_what_another_version_began(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("uvgen.datasets.export.folder.__version__", "0.0.1")
+        with pytest.raises(KeyboardInterrupt):
+            export_shards(built, tmp_path / "out", "npy", progress=stop)
+    counts: list[int] = []
+    result = export_shards(built, tmp_path / "out", "npy", progress=counts.append)
+    assert sum(counts) == result.samples
 
 
 def test_prepare_refuses_what_gives_no_landmarks_before_any_work(photos: Path, tmp_path: Path, uvgen: Any) -> None:

@@ -582,3 +582,32 @@ def test_import_maps_of_another_folder_whose_files_are_called_alike_is_refused(
     assert file_hashes(tmp_path / "shards") == before
     assert import_maps(tmp_path / "one", tmp_path / "shards", **options).new_samples == 0
     assert import_maps(tmp_path / "two", tmp_path / "shards", overwrite=True, **options).samples == result.samples
+
+
+def test_import_maps_finds_the_convention_of_an_export_that_lies_around_in_or_behind_the_folder(
+    tmp_path: Path, model: MorphableModel, built: Built
+) -> None:
+    folder = write_maps(tmp_path / "all" / "maps", built("exact")[1], "face3d")
+    (folder / EXPORT_MARK).write_text('{"labels": "exact"}')
+    inner = next(folder.rglob("*.npy")).parent
+    deeper = shutil.copytree(inner, inner / "a" / "b")
+    link = tmp_path / "link"
+    link.symlink_to(deeper)
+    for k, root in enumerate((folder, tmp_path / "all", deeper, link)):
+        import_maps(root, tmp_path / f"out{k}", model=model, config=CONFIG)
+        assert open_shards(tmp_path / f"out{k}").config.build.convention == "exact", root
+
+
+def test_import_maps_of_folders_of_several_conventions_says_so(
+    tmp_path: Path, model: MorphableModel, built: Built
+) -> None:
+    for name, labels in (("one", "exact"), ("two", "face3d")):
+        folder = write_maps(tmp_path / "all" / name, built("exact")[1], "face3d")
+        (folder / EXPORT_MARK).write_text(f'{{"labels": "{labels}"}}')
+    with pytest.raises(DatasetError, match=r"with exact labels\) and .*with face3d labels\), expected labels"):
+        import_maps(tmp_path / "all", tmp_path / "out", model=model, config=CONFIG)
+    (tmp_path / "all" / "two" / EXPORT_MARK).unlink()
+    with pytest.raises(DatasetError, match=r"of no export\), expected labels of one convention; name it"):
+        import_maps(tmp_path / "all", tmp_path / "out", model=model, config=CONFIG)
+    named = MapOptions(convention="exact")
+    assert import_maps(tmp_path / "all", tmp_path / "out", model=model, config=CONFIG, options=named).samples

@@ -447,6 +447,13 @@ def test_rows_that_are_no_boxes_cost_their_photographs(photos, network, tmp_path
     assert "row 4: 1, 2, x, 4, expected four numbers" in reasons[1] and "row 5: 1" in reasons[2]
 
 
+def test_tables_of_two_boxes_for_each_face_are_refused(tmp_path) -> None:
+    table = tmp_path / "boxes.csv"
+    table.write_text("image,left,top,right,bottom,x,y,width,height\na.jpg,9,9,99,99,0,0,50,50\n")
+    with pytest.raises(InputError, match=r"left, top, right, bottom and x, y, width, height, which are two boxes"):
+        read_boxes(table)
+
+
 def test_tables_of_boxes_whose_columns_or_cells_are_not_what_they_seem_are_refused(photos, tmp_path) -> None:
     image, table = photos / "a.jpg", tmp_path / "boxes.csv"
     for row, message in (

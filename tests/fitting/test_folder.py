@@ -384,6 +384,22 @@ def test_an_index_or_a_journal_with_other_values_is_not_believed(
     assert result.exit_code == 1 and "fit.json: cannot be read" in result.stderr
 
 
+def test_an_index_or_a_journal_that_lists_a_face_twice_is_not_believed(
+    photos: Path, tmp_path: Path, uvgen: Any
+) -> None:
+    out = tmp_path / "out"
+    fit_photographs(photos, out)
+    before, content = hashes(out), json.loads((out / "fit.json").read_text())
+    stated = {k: v for k, v in content.items() if k not in ("format", "version", "uvgen", "faces", "skipped")}
+    journal = Journal(out / ".uvgen-journal", ["uvgen-fit", 1, __version__, stated])
+    journal.append({"faces": [content["faces"][0]] * 2})
+    journal.close()
+    assert uvgen("fit", photos, "--out", out, "-j", 1).exit_code == 0 and hashes(out) == before
+    (out / "fit.json").write_text(json.dumps({**content, "faces": [*content["faces"], content["faces"][0]]}))
+    result = uvgen("fit", photos, "--out", out, "-j", 1)
+    assert result.exit_code == 1 and "is there twice" in result.stderr
+
+
 def test_a_sample_whose_picture_is_gone_is_made_again(photos: Path, tmp_path: Path) -> None:
     fit_photographs(photos, tmp_path / "out")
     before = hashes(tmp_path / "out")

@@ -113,6 +113,15 @@ def test_decode_image_lays_what_is_transparent_on_black() -> None:
     assert (found[there] == 0).all() and found[~there].any(axis=-1).all()
 
 
+def test_decode_image_of_what_is_transparent_all_over_is_refused() -> None:
+    rgba = np.dstack([NOISE, np.zeros(NOISE.shape[:2], np.uint8)])
+    for data in (encoded(rgba, "PNG"), encoded(rgba, "WEBP", lossless=True, exact=True)):
+        with pytest.raises(ValueError, match="transparent all over, expected a picture"):
+            decode_image(data)
+    rgba[5, 5, 3] = 1
+    assert decode_image(encoded(rgba, "PNG")).shape == NOISE.shape
+
+
 @pytest.mark.parametrize("kind", ["GIF", "TIFF", "PPM", "EPS", "PDF"])
 def test_decode_image_of_other_kinds_is_refused_by_name(kind: str) -> None:
     with pytest.raises(ValueError, match=r"^an? .*, expected JPEG or PNG or BMP or WEBP"):
@@ -322,7 +331,10 @@ def test_a_png_whose_packed_pixels_end_early_is_refused(bits: int, color: int, l
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (3, 2), (1, 9), (9, 1), (20, 13)])
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA"])
 def test_a_png_that_is_black_or_interlaced_is_whole(mode: str, width: int, height: int) -> None:
-    assert not decode_image(encoded(Image.new(mode, (width, height)), "PNG")).any()
+    black = Image.new(mode, (width, height))
+    if mode == "RGBA":
+        black.putpixel((0, 0), (0, 0, 0, 255))  # what is transparent all over is no picture
+    assert not decode_image(encoded(black, "PNG")).any()
     gray = NOISE[:height, :width, 0]
     first = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
     parts = [gray[top::down, left::right] for left, top, right, down in first]

@@ -226,6 +226,17 @@ def test_predictions_for_a_set_without_maps_ask_for_the_model(model_path: Path, 
         render_predictions(tmp_path / "lean", tmp_path / "predicted", tmp_path / "sheet.png")
 
 
+def test_predictions_of_bool_are_refused(shards: Path, tmp_path: Path) -> None:
+    reader = open_shards(shards)
+    size = len(reader.constants["coverage"])
+    for name in reader.names:
+        path = tmp_path / "predicted" / f"{name}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, np.ones((size, size, 3), bool))
+    with pytest.raises(DatasetError, match=r"\.npy: bool \(\d+, \d+, 3\), expected a position map"):
+        render_predictions(shards, tmp_path / "predicted", tmp_path / "sheet.png")
+
+
 def test_contact_sheet_of_a_map_with_nan_names_the_sample(shards: Path) -> None:
     broken = changed(shards, lambda sample: {"posmap": sample["posmap"] * np.nan})
     with pytest.raises(DatasetError, match=r"_1_0: its map holds NaN"):

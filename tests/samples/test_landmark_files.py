@@ -169,6 +169,19 @@ def test_find_landmarks_refuses_objects_in_npy(tmp_path: Path) -> None:
     assert "an array of 68 × 4, expected n × 2" in problem(tmp_path / "a.jpg")
 
 
+def test_find_landmarks_refuses_bool_arrays(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", points() > 100)
+    assert re.search(r"a\.npy: bool 68 × 2, expected places in px", problem(tmp_path / "a.jpg"))
+
+
+def test_find_landmarks_refuses_a_mat_with_two_sets_of_points(tmp_path: Path) -> None:
+    sio.savemat(tmp_path / "a.mat", {"pts": points(), "landmarks": points() + 50})
+    assert "pts and landmarks are other points of as many, expected one of them" in problem(tmp_path / "a.jpg")
+    sio.savemat(tmp_path / "a.mat", {"pts": points() + 1, "points": points() + 1, "landmarks": points(21)})
+    (face,) = read_landmarks(tmp_path / "a.mat")
+    np.testing.assert_allclose(face.points, points(), atol=1e-6)
+
+
 def test_find_landmarks_without_or_with_two_files_says_so(tmp_path: Path) -> None:
     assert re.search(r"a\.jpg: no landmarks in .*, expected a with one of \.txt, \.pts", problem(tmp_path / "a.jpg"))
     write(tmp_path / "a", ".txt", points())

@@ -16,7 +16,7 @@ from support.toy import parameters, toy_model, write_tree
 from uvgen import build_shards, diagnose, find_samples, read_annotation, read_image, save_model, verify_shards
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.samples.find import Sample
-from uvgen.samples.parameter_list import POSE, VECTORS
+from uvgen.samples.parameter_list import POSE, VECTORS, read_vector
 
 Row = dict[str, Any]
 
@@ -279,3 +279,9 @@ def test_numbered_fields_of_json_are_the_numbers_of_the_list(tmp_path: Path) -> 
     tree, rows = tree_and_rows(tmp_path, row_of)
     for found, wanted in zip(find_samples(write_json(tree / "list.csv", rows)), find_samples(tree), strict=True):
         np.testing.assert_array_equal(read_annotation(found).shape, read_annotation(wanted).shape)
+
+
+def test_read_vector_of_bool_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.ones(235, bool))
+    with pytest.raises(SampleError, match=r"a\.npy: bool, expected one of 235 numbers"):
+        read_vector(tmp_path / "a.npy")

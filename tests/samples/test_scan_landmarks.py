@@ -82,3 +82,9 @@ def test_bad_landmark_files_are_named(tmp_path: Path, name: str, content: str | 
         (tmp_path / name).write_text(content)
     with pytest.raises(InputError, match=message):
         read_scan_landmarks(tmp_path / name)
+
+
+def test_landmarks_of_bool_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.ones((68, 3), bool))
+    with pytest.raises(InputError, match=r"a\.npy: bool, expected 68 landmarks"):
+        read_scan_landmarks(tmp_path / "a.npy")

@@ -55,6 +55,13 @@ def test_local_path_of_a_file_url_is_its_path() -> None:
     assert os.fsencode(local_path("file:///data/%ff")) == b"/data/\xff"  # any byte that a name may hold
 
 
+@pytest.mark.parametrize("url", ["file://host/data", "file://data", "local://u:p@host/data"])
+def test_local_path_of_a_file_url_of_another_machine_is_refused(url: str) -> None:
+    with pytest.raises(InputError, match=r"names another machine, expected file:///PATH, of this one") as caught:
+        local_path(url)
+    assert "u:p" not in str(caught.value)
+
+
 @pytest.mark.parametrize("path", ["file:///data/a%00b", "s3://bucket/a\0b", "a\0b"])
 def test_local_path_holds_no_zero_byte(path: str) -> None:
     with pytest.raises(InputError, match=r"a\\x00b: holds a zero byte, expected a path"):

@@ -37,7 +37,7 @@ from uvgen.normalization import Normalization
 from uvgen.progress import begin
 from uvgen.samples.files import check_machine
 from uvgen.samples.find import Sample
-from uvgen.samples.map_files import LAYOUTS, exported_convention, find_maps, read_map
+from uvgen.samples.map_files import LAYOUTS, exported_conventions, find_maps, read_map
 from uvgen.samples.read import read_image
 from uvgen.samples.selection import check_limit
 from uvgen.shards.constants import hash_of_weights
@@ -117,8 +117,9 @@ def import_maps(
     if out.exists() and root.exists() and out.samefile(root):
         raise InputError(f"{out}: holds the maps, expected another folder for the shards")
     begin("listing maps")
-    exported = exported_convention(root) if layout is None else None
+    is_named = layout is not None
     samples, layout = find_maps(root, layout)
+    exported = None if is_named else _exported(root, samples, convention)
     if layout == "reshow" and exported not in (None, "reshow"):
         raise InputError(f"{root}: was exported with {exported} labels, expected reshow's own in its layout")
     if exported == "exact" and layout == "prnet_pytorch":
@@ -167,6 +168,24 @@ def import_maps(
             overwrite=overwrite,
             progress=progress,
         )
+
+
+def _exported(root: Path, samples: Sequence[Sample], convention: str | None) -> str | None:
+    """The convention that exports of uvgen's state of these samples; None if they are of none, or not all of one.
+
+    DatasetError for the latter, unless a convention is named.
+    """
+    found = exported_conventions(samples)
+    if len(found) > 1 and convention is None:
+        first, other = (
+            f"{sample.name} ({'of no export' if stated is None else f'exported with {stated} labels'})"
+            for stated, sample in list(found.items())[:2]
+        )
+        raise DatasetError(
+            f"{root}: holds {first} and {other}, expected labels of one convention; name it, or give their folders one "
+            "by one"
+        )
+    return next(iter(found)) if len(found) == 1 else None
 
 
 def _landmarks_of(sample: Sample, *, config: BuildConfig, points: LandmarkWeights) -> dict[str, NDArray[Any]]:

@@ -1,9 +1,11 @@
 """Photographs to Deep3DFaceRecon's training data, without a data set between: what `uvgen prepare deep3d` does."""
 
+import hashlib
+import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -37,7 +39,7 @@ from uvgen.jobs.options import RunOptions, check_run
 from uvgen.jobs.run import run_job
 from uvgen.progress import advance
 from uvgen.samples.files import check_machine
-from uvgen.samples.landmark_files import find_landmarks
+from uvgen.samples.landmark_files import find_landmarks, own_files
 from uvgen.samples.landmark_schemes import FaceLandmarks, NoLandmarks, in_line, outside_image, to_68, unlike_face
 from uvgen.samples.read import EXIF
 from uvgen.storage.drafts import beside, draft_of
@@ -172,10 +174,11 @@ def prepare_deep3d(
     with exclusive(draft_of(place)) as check_there, in_place(place, out) as draft:
         job = PrepareJob(draft, where, chosen, exif, quality)
         settings = {
-            "images": str(root), "photographs": [one.name for one in photographs], "detections": str(where),
+            "images": str(root), "photographs": _digest(one.name for one in photographs), "detections": str(where),
             **detector_settings(chosen), "exif": exif, "quality": quality,
         }  # fmt: skip
-        record = ExportRecord(draft, settings, batches, check_there, partial(_finish, draft, photographs))
+        finish, inputs = partial(_finish, draft, photographs), _state_of(photographs, where)
+        record = ExportRecord(draft, settings, batches, check_there, finish, inputs=inputs)
         counted = None if progress is None else lambda written: progress(len(written.part.photographs))
         run_job(
             job, batches, record, draft, run, progress=counted, doing="preparing",
@@ -187,6 +190,34 @@ def prepare_deep3d(
     return PreparedFaces(
         len(photographs) - len(skipped), skipped, notice if used else "", time.perf_counter() - started
     )
+
+
+def _digest(lines: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for line in lines:
+        digest.update(json.dumps(line).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def _state_of(photographs: list[Photograph], detections: Path | None) -> str:
+    """What the photographs and their landmark files are now, by their sizes and times: to read them all takes long.
+
+    A run that was interrupted does not go on with what was made of others: of a corrected file of landmarks, say.
+    """
+    files = [one.path for one in photographs]
+    if detections is not None and detections.is_dir():
+        files += [file for one in photographs for file in own_files(one.path, detections)[0]]
+    elif detections is not None:
+        files.append(detections)
+    return _digest(f"{path} {_status(path)}" for path in files)
+
+
+def _status(path: Path) -> tuple[int, ...]:
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _any_detected(photographs: list[Path], detections: Path | None) -> bool:

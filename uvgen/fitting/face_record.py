@@ -59,6 +59,7 @@ class FaceIndex(FolderIndex[Face]):
 
     def _check(self, content: dict[str, Any]) -> None:
         FolderIndex._check(self, content)  # with slots, super() without arguments fails
+        check_once(content["faces"])
         for skip in content.get("skipped", ()):
             unfitted(skip)
 
@@ -90,6 +91,15 @@ def unfitted(content: Any) -> Unfitted:
     if not all(isinstance(text, str) for text in (found.name, found.image, found.reason)):
         raise ValueError("skipped: other values than texts")
     return found
+
+
+def check_once(faces: Sequence[Mapping[str, Any]]) -> None:
+    """Raise ValueError if an index or a line of a journal lists a face twice: it would be counted twice."""
+    names = set[str]()
+    for face in faces:
+        if face["name"] in names:
+            raise ValueError(f"sample {brief(face['name'])[:60]} is there twice")
+        names.add(face["name"])
 
 
 def check_face_name(name: str, photograph: Any) -> None:
@@ -178,6 +188,7 @@ class FaceRecord(FolderRecord, Generic[Face]):
     def _take_over(self, line: Any) -> None:
         """Keep the faces that an index or a line of the journal lists: all of a photograph's are in the same."""
         found: dict[str, list[Face]] = {}
+        check_once(line["faces"])
         for face in line["faces"]:
             found.setdefault(face["photograph"], []).append(self._index.parsed(face))
         self.faces |= found

@@ -49,7 +49,8 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
     Raises
     ------
     ValueError
-        If it is of another kind, animated, has more than 8 bits per channel, or a JPEG is damaged. A few stray
+        If it is of another kind, animated, transparent all over, has more than 8 bits per channel, or a JPEG is
+        damaged. A few stray
         bytes before a JPEG's end marker are no damage: every pixel is there.
     Exception
         Pillow's decoders raise a dozen kinds on damaged files, not all of them documented.
@@ -61,6 +62,8 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
     with _opened(data, _IMAGES) as image:
         if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
             colors = np.asarray(image.convert("RGBA"))
+            if not colors[..., 3].any():  # black, and labels for it
+                raise ValueError("transparent all over, expected a picture")
             on_black = np.empty((*colors.shape[:2], 3), np.uint8)
             step = max(_TRANSPARENT_ROWS // max(colors.shape[1], 1), 1)  # all at once would take four times the memory
             for first in range(0, len(colors), step):

@@ -202,7 +202,7 @@ def _read(path: Path, size: int, normalization: Normalization) -> NDArray[np.flo
     """A predicted map (size, size, 3), px."""
     expected = f"a position map ({size}, {size}, 3), as the set's are"
     values = read_npy_file(path, DatasetError, expected=expected)
-    if values.shape != (size, size, 3):
+    if values.shape != (size, size, 3) or values.dtype.kind == "b":
         raise DatasetError(f"{path}: {values.dtype} {values.shape}, expected {expected}")
     found = np.asarray(normalization.denormalize(as_float64(values).astype(np.float32)))
     if not np.isfinite(found).all():

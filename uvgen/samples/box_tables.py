@@ -58,6 +58,11 @@ def read_boxes(path: Path) -> LandmarkTable:
         raise InputError(f"{path}: columns {brief(', '.join(header))[:80] or 'none'}, expected {_WHAT}")
     if twice := [name for name in numbers if header.count(name) > 1]:
         raise InputError(f"{path}: column {twice[0]} is there twice, expected each once; leave one out")
+    if set(_CORNERS) | set(_SIDES) <= set(header):
+        raise InputError(
+            f"{path}: columns {', '.join(_CORNERS)} and {', '.join(_SIDES)}, which are two boxes, expected one; leave "
+            "the other out"
+        )
     places = [header.index(name) for name in numbers]
     entries = [
         (row[image], partial(_face, f"{path}, row {number}", row, places, len(header), sides=numbers == _SIDES))

@@ -15,6 +15,7 @@ third is the score if it lies in 0 to 1, and a depth otherwise, which is not use
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,8 @@ from uvgen.storage.text import number_of, read_text
 from uvgen.wording import count
 
 _MOST_BYTES = 1 << 24  # of one image's file
-_KEYS = ("pt3d_68", "pt2d", "pts_3d", "pts_2d", "pts", "landmarks", "points")
+_PLAIN_KEYS = ("pts", "landmarks", "points")  # of which none is said to be better
+_KEYS = ("pt3d_68", "pt2d", "pts_3d", "pts_2d", *_PLAIN_KEYS)
 
 
 def find_landmarks(
@@ -236,6 +238,10 @@ def _read_mat(path: Path) -> list[FaceLandmarks]:
         raise InputError(f"{path}: not a readable MATLAB file ({error})") from error
     problems = []
     arrays = [(key, array) for key in _KEYS if (array := content.get(key)) is not None]
+    plain = [(key, array) for key, array in arrays if key in _PLAIN_KEYS]
+    for (key, array), (other, another) in combinations(plain, 2):
+        if array.shape == another.shape and not np.array_equal(array, another, equal_nan=True):
+            raise InputError(f"{path}: {key} and {other} are other points of as many, expected one of them; remove one")
     for key, array in sorted(arrays, key=lambda pair: -max(pair[1].shape, default=0)):
         values = np.array(array, np.float64)
         if values.ndim == 2 and values.shape[0] in (2, 3) and values.shape[1] not in (2, 3):

@@ -183,6 +183,8 @@ def face_of(points: ArrayLike, scores: ArrayLike | None, source: str, **more: An
 def faces_of(array: NDArray[Any], source: str, first_pixel: int = 0) -> list[FaceLandmarks]:
     """Faces of an array: (n, 2|3), (2|3, n), or (faces, n, 2|3); InputError if it is none of these."""
     shown = " × ".join(map(str, array.shape)) or "a single number"
+    if array.dtype.kind == "b":
+        raise InputError(f"{source}: {array.dtype} {shown}, expected places in px")
     values = as_float64(array)
     if values.ndim == 2:
         values = values[None]

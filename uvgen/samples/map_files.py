@@ -13,7 +13,7 @@ divisor. What reshow counts otherwise is undone with `Tform` of its ``.mat``, wh
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -120,24 +120,49 @@ def _check_alone(root: Path, files: list[Path], samples: list[Sample], layout: s
             )
 
 
-def exported_convention(root: str | os.PathLike[str]) -> str | None:
-    """The pixel convention of the labels in an export of uvgen's, or in a folder of one; None for other folders.
+def exported_conventions(samples: Sequence[Sample]) -> dict[str | None, Sample]:
+    """The pixel conventions of the labels of samples that lie in exports of uvgen's, each with a sample that has it.
 
-    It is a key of `IMAGE_SHIFTS`.
+    They are keys of `IMAGE_SHIFTS`, and None for samples that lie in other folders. An export says it in its own
+    folder, however deep in it the samples lie, also where links lead there.
 
-    Raises DatasetError if what the export says of itself cannot be read.
+    Raises DatasetError if what an export says of itself cannot be read.
     """
-    root = Path(root)
-    for mark in (root / EXPORT_MARK, root.absolute().parent / EXPORT_MARK):
-        if mark.is_file() and not mark.is_symlink():
-            try:
-                stated = parse_json(read_file(mark, 1 << 16).decode())["labels"]
-                return str(choice(stated, "labels", tuple(IMAGE_SHIFTS)))
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                raise DatasetError(
-                    f"{mark}: does not say its labels' convention, expected an export of this version; export again"
-                ) from error
-    return None
+    found: dict[str | None, Sample] = {}
+    known: dict[Path, str | None] = {}
+    for sample in samples:
+        if (path := sample.parameters or sample.image) is not None:
+            stated = _stated_around(path.parent, known)
+            if stated is None and (real := path.parent.resolve()) != path.parent:
+                stated = known[path.parent] = _stated_around(real, known)
+            found.setdefault(stated, sample)
+    return found
+
+
+def _stated_around(folder: Path, known: dict[Path, str | None]) -> str | None:
+    """What the export says that a folder lies in, by its path; None without one. `known` are folders looked at."""
+    passed = []
+    for place in (folder, *folder.parents):
+        if place in known:
+            stated = known[place]
+            break
+        passed.append(place)
+        if (stated := _stated_convention(place / EXPORT_MARK)) is not None:
+            break
+    known.update(dict.fromkeys(passed, stated))
+    return stated
+
+
+def _stated_convention(mark: Path) -> str | None:
+    if not mark.is_file() or mark.is_symlink():
+        return None
+    try:
+        stated = parse_json(read_file(mark, _MOST_BYTES).decode())["labels"]
+        return str(choice(stated, "labels", tuple(IMAGE_SHIFTS)))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DatasetError(
+            f"{mark}: does not say its labels' convention, expected an export of this version; export again"
+        ) from error
 
 
 def files_below(root: Path, what: str) -> Iterator[Path]:

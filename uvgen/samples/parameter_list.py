@@ -282,7 +282,10 @@ def _number(where: str, name: str, value: Any) -> float:
 def read_vector(path: Path) -> _Parts:
     """Shape, expression and pose of a ``.npy`` of one of `VECTORS`; SampleError if it is none."""
     expected = f"one of {', '.join(map(str, sorted(VECTORS)))} numbers"
-    vector = as_float64(read_npy_file(path, SampleError, expected=expected, most_bytes=_MOST_BYTES)).ravel()
+    array = read_npy_file(path, SampleError, expected=expected, most_bytes=_MOST_BYTES)
+    if array.dtype.kind == "b":
+        raise SampleError(f"{path}: {array.dtype}, expected {expected}")
+    vector = as_float64(array).ravel()
     if len(vector) not in VECTORS:
         raise SampleError(f"{path}: {count(len(vector), 'number')}, expected {expected}; a list with columns takes any")
     return VECTORS[len(vector)](vector)

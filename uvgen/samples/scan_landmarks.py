@@ -97,7 +97,10 @@ def read_scan_landmarks(path: Path) -> NDArray[np.float64]:
 
 
 def _npy(path: Path) -> NDArray[np.float64]:
-    return as_float64(read_npy_file(path, InputError, most_bytes=_MOST_BYTES, expected=_EXPECTED))
+    array = read_npy_file(path, InputError, most_bytes=_MOST_BYTES, expected=_EXPECTED)
+    if array.dtype.kind == "b":
+        raise InputError(f"{path}: {array.dtype}, expected {_EXPECTED}")
+    return as_float64(array)
 
 
 def _txt(path: Path) -> NDArray[np.float64]:

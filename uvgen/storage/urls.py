@@ -35,6 +35,8 @@ def local_path(path: str | os.PathLike[str]) -> Path:
     found = _URL.fullmatch(text) if isinstance(text, str) else None
     scheme, rest = (found[1].lower(), found[2]) if found else ("", "")
     if scheme in ("file", "local"):
+        if text[len(scheme) :].removeprefix("://").partition("/")[0] not in ("", "localhost", ":"):
+            raise InputError(f"{_masked(text)}: names another machine, expected file:///PATH, of this one")
         text = "/" + unquote(rest.removeprefix("localhost/"), errors="surrogateescape")  # a name's bytes
     if "\0" in text:  # Python raises errors of other kinds
         raise InputError(f"{_masked(text)}: holds a zero byte, expected a path")

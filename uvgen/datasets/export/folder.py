@@ -22,6 +22,7 @@ from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import read_file
 
 _RECORD, _SKIPPED = ".uvgen-journal", "skipped.txt"
+_MOST_BYTES = 1 << 26  # of what an export states: earlier ones name all photographs
 
 
 class Named(Protocol):
@@ -66,7 +67,7 @@ def count_files(folder: Path) -> int:
 
 def _stated_files(folder: Path) -> Any:
     try:
-        return parse_json(read_file(folder / EXPORT_MARK, 1 << 16).decode()).get("files")
+        return parse_json(read_file(folder / EXPORT_MARK, _MOST_BYTES).decode()).get("files")
     except (OSError, ValueError, AttributeError):
         return None
 
@@ -89,7 +90,7 @@ class ExportRecord:
     draft : Path
         The folder that is filled.
     settings : dict
-        What the export depends on; a draft that was begun with others is emptied.
+        What the export depends on; a draft that was begun with others, or by another uvgen, is emptied.
     parts : sequence
         All parts, in the order of the samples.
     check_there : callable
@@ -100,15 +101,19 @@ class ExportRecord:
         The pixel convention of the labels, for who reads the folder.
     clean : callable, optional
         Removes what `finish` needs again where it was interrupted; called when nothing is left to go on with.
+    inputs : str, optional
+        What the files that go in are now, where `settings` do not say it: a draft that was begun when they were others
+        is emptied too. The export does not state it.
     """
 
     def __init__(
         self, draft: Path, settings: dict[str, Any], parts: Sequence[Named], check_there: Callable[[], None],
         finish: Callable[[list[Skipped]], int], labels: str = "exact", clean: Callable[[], None] | None = None,
+        inputs: str = "",
     ) -> None:  # fmt: skip
         self._draft, self._parts, self._check_there, self._finish = draft, parts, check_there, finish
         self._labels, self._clean = labels, clean
-        self._settings, self._journal = settings, Journal(draft / _RECORD, settings)
+        self._settings, self._journal = settings, Journal(draft / _RECORD, [__version__, settings, inputs])
         self._finished: dict[str, list[Skipped]] = {}
 
     @property
