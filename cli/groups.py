@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from uvgen.cli.streams import ended_with_reader, is_of_stdout
+from uvgen.interrupts import exit_status
 from uvgen.storage.names import brief, printable
 
 ARGUMENTS = "uvgen.arguments"
@@ -43,7 +44,10 @@ class SpokenGroup(click.Group):
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         try:
             status = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
-        except click.Abort:
+        except click.Abort as error:
+            if isinstance(error.__cause__, KeyboardInterrupt):  # before the command has begun
+                click.echo("uvgen: interrupted", err=True)
+                sys.exit(exit_status(error.__cause__))
             click.echo("uvgen: aborted", err=True)
             sys.exit(1)
         except click.ClickException as error:

@@ -114,3 +114,25 @@ def test_closed_streams_are_not_given_to_files() -> None:
     )
     line = f"{shlex.join([sys.executable, '-c', code])} <&- >&- 2>&-"
     assert subprocess.run(["bash", "-c", line], timeout=PATIENCE_S).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param("sys.modules['uvgen.cli.main'] = Stopped()", id="imports"),
+        pytest.param("import click; click.Group.parse_args = Stopped.__getattr__", id="arguments"),
+    ],
+)
+def test_interrupt_before_a_command_begins_is_a_line(what: str) -> None:
+    code = f"""
+import os, signal, sys
+class Stopped:
+    def __getattr__(self, *_):
+        os.kill(os.getpid(), signal.SIGINT)
+from uvgen.__main__ import main
+{what}
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code, "info"], capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode == 130
+    assert done.stderr.strip() == "uvgen: interrupted"
