@@ -12,6 +12,8 @@ from typing import Any
 
 import click
 
+from uvgen.cli.streams import ended_with_reader, is_of_stdout
+from uvgen.interrupts import exit_status
 from uvgen.storage.names import brief, printable
 
 ARGUMENTS = "uvgen.arguments"
@@ -42,7 +44,10 @@ class SpokenGroup(click.Group):
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         try:
             status = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
-        except click.Abort:
+        except click.Abort as error:
+            if isinstance(error.__cause__, KeyboardInterrupt):  # before the command has begun
+                click.echo("uvgen: interrupted", err=True)
+                sys.exit(exit_status(error.__cause__))
             click.echo("uvgen: aborted", err=True)
             sys.exit(1)
         except click.ClickException as error:
@@ -69,12 +74,22 @@ class SpokenGroup(click.Group):
             if "temporary directory" in (error.strerror or ""):  # Python's words when no folder takes one
                 advice = "set TMPDIR to a folder that can be written"
             where = f"{brief(error.filename)}: " if error.filename else ""
+            if is_of_stdout(error):
+                where, advice = "stdout: ", "only this text is lost, finished files are kept"
             if not where and not _has_working_folder():
                 where, advice = "the working folder: ", "it was deleted or moved; change to another one (cd)"
             with contextlib.suppress(OSError):
                 click.echo(f"uvgen: {where}{error.strerror}; {advice}", err=True)
             sys.exit(1)
         sys.exit(status if isinstance(status, int) else 0)
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        with ended_with_reader():  # of what --help prints
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with ended_with_reader():
+            return super().invoke(ctx)
 
     def _called(self, args: Any) -> str:
         """The command that the arguments call; `uvgen` if they call none."""

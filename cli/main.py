@@ -14,7 +14,7 @@ import click
 from uvgen import __version__
 from uvgen.cli.groups import ARGUMENTS, STARTED, SpokenGroup, as_typed, with_option
 from uvgen.cli.options import OUTPUT_OPTION
-from uvgen.cli.streams import leave_unread_streams
+from uvgen.cli.streams import keep_closed_streams, leave_unread_streams
 from uvgen.errors import OutputError, SettingsError, UvgenError
 from uvgen.interrupts import exit_status, ignore_interrupts, interrupts_kept
 from uvgen.storage.names import printable
@@ -65,6 +65,7 @@ class _LazyGroup(SpokenGroup):
 
     def invoke(self, ctx: click.Context) -> Any:
         ctx.meta[STARTED] = time.perf_counter()
+        keep_closed_streams()
         if sys.platform == "win32":  # locks, signals and limits of processes are POSIX
             click.echo("uvgen: Windows, expected Linux or macOS; use the Windows Subsystem for Linux (WSL)", err=True)
             ctx.exit(1)

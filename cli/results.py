@@ -10,6 +10,7 @@ import click
 
 from uvgen.cli.groups import as_typed
 from uvgen.cli.options import HOW_IT_RUNS, option
+from uvgen.cli.streams import print_result
 from uvgen.storage.names import printable
 
 _MOST_NAMED, _MOST_ALIKE, _N_EXAMPLES = 20, 3, 3
@@ -21,7 +22,7 @@ json_option = option(
 
 def print_json(content: dict[str, Any]) -> None:
     """One object, readable, in UTF-8 whatever the terminal's encoding."""
-    click.echo(json.dumps(content, indent=2, ensure_ascii=True))
+    print_result(json.dumps(content, indent=2, ensure_ascii=True))
 
 
 def name_other_drafts(out: Path) -> None:

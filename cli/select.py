@@ -22,6 +22,7 @@ from uvgen.cli.options import (
 )
 from uvgen.cli.progress import finish, reported
 from uvgen.cli.results import json_option, print_json
+from uvgen.cli.streams import print_result
 from uvgen.cli.value_types import SPLIT_NAME, FiniteRange
 from uvgen.wording import count
 
@@ -154,7 +155,7 @@ def _as_list(shards: Path, names: list[str], chosen: Any, options: dict[str, Any
         )
     out, text = options["out"], "".join(f"{name}\n" for name in names)
     if str(out) == "-":
-        click.echo(text, nl=False)
+        print_result(text, nl=False)
         return
     if out.exists() and not options["overwrite"]:
         raise SettingsError(f"{out}: exists, expected a new file; choose another name, or overwrite it")

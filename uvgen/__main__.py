@@ -9,6 +9,9 @@ def main() -> None:
         import lazy_loader  # noqa: F401  (uvgen itself can be imported without it)
 
         from uvgen.cli.main import main as command
+    except KeyboardInterrupt:  # Ctrl-C right after the start
+        sys.stderr.write("uvgen: interrupted\n")
+        sys.exit(130)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package in ("", "uvgen"):

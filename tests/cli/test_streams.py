@@ -1,6 +1,7 @@
 """Commands whose output nobody reads, as behind a stopped pager: signals end them all the same."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support.builds import PATIENCE_S, start, wait_for
+from support.builds import COMMAND, PATIENCE_S, have, start, wait_for
 
 from uvgen.cli.streams import takes_a_line
 
@@ -69,3 +70,69 @@ def test_streams_that_nobody_reads_do_not_hold_up_the_end_of_a_process() -> None
         assert done.returncode == 0
     done = subprocess.run(command, capture_output=True, env=environment)
     assert done.stdout == b"a line\nthe end\n" and not done.stderr
+
+
+def run_in_shell(arguments: str, tail: str) -> "subprocess.CompletedProcess[str]":
+    """A command with its streams as the shell's words say."""
+    line = f"{shlex.join(COMMAND)} {arguments} {tail}"
+    return subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=PATIENCE_S)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="of Linux")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_full_stdout_is_named(unbuffered: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    done = run_in_shell("build --help", "> /dev/full")
+    assert done.returncode == 1
+    assert done.stderr.startswith("uvgen: stdout: No space left on device; ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_reader_that_goes_ends_a_command_as_sigpipe_would() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([*COMMAND, "--version"], stdout=writing, stderr=subprocess.PIPE, timeout=PATIENCE_S)
+    os.close(writing)
+    assert done.returncode == 141 and not done.stderr
+
+
+def test_result_for_a_closed_stdout_is_an_error(tree: Path, model_path: Path, tmp_path: Path) -> None:
+    shards = tmp_path / "out"
+    have(tree, model_path, shards)
+    for arguments in ("select {} --min-yaw 0 --out -", "info {} --json"):
+        done = run_in_shell(arguments.format(shlex.quote(str(shards))), ">&-")
+        assert done.returncode == 1
+        assert done.stderr == "uvgen: stdout: closed, expected a file, a pipe or a terminal for the result\n"
+
+
+def test_closed_streams_are_not_given_to_files() -> None:
+    """The number of a closed stream is that of the next file that is opened, here and in worker processes."""
+    code = (
+        "import os; from uvgen.cli.streams import keep_closed_streams; keep_closed_streams(); "
+        "assert all(os.path.samestat(os.fstat(n), os.stat(os.devnull)) and os.get_inheritable(n) for n in range(3)); "
+        "assert os.open('.', os.O_RDONLY) > 2"
+    )
+    line = f"{shlex.join([sys.executable, '-c', code])} <&- >&- 2>&-"
+    assert subprocess.run(["bash", "-c", line], timeout=PATIENCE_S).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param("sys.modules['uvgen.cli.main'] = Stopped()", id="imports"),
+        pytest.param("import click; click.Group.parse_args = Stopped.__getattr__", id="arguments"),
+    ],
+)
+def test_interrupt_before_a_command_begins_is_a_line(what: str) -> None:
+    code = f"""
+import os, signal, sys
+class Stopped:
+    def __getattr__(self, *_):
+        os.kill(os.getpid(), signal.SIGINT)
+from uvgen.__main__ import main
+{what}
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code, "info"], capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode == 130
+    assert done.stderr.strip() == "uvgen: interrupted"

@@ -167,7 +167,8 @@ class Workers(Generic[Work]):
                 self._workers.append(worker)
                 self._let_open(worker)
             except OSError as error:  # no more processes, files or memory
-                self._give_up_start(f"{error.strerror or error}")
+                where = f"{error.filename}: " if error.filename else ""  # of the interpreter, which may not be run
+                self._give_up_start(f"{where}{error.strerror or error}")
             starting += 1
 
     def _give_up_start(self, why: str) -> None:
