@@ -57,8 +57,8 @@ def crop_from_points5(
     Notes
     -----
     Their pixels are not exactly where their landmarks are. Pillow's resizing aligns the pixels' edges rather than their
-    centers, and the window starts at an integer: with a scale of s, the picture that their network sees is up to |1 -
-    s| / 2 + 1 px away from this similarity's.
+    centers, and the window starts at an integer: with a scale of s, the picture that their network sees is up to
+    |1 - s| / 2 + 1 px away from this similarity's.
     """
     number_in(size, "size", 2, MAX_SIDE, "px", whole=True)
     found = float64_array(points, "points", (5, 2), note="eyes, tip of the nose, corners of the mouth")

@@ -50,8 +50,7 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
     ------
     ValueError
         If it is of another kind, animated, transparent all over, has more than 8 bits per channel, or a JPEG is
-        damaged. A few stray
-        bytes before a JPEG's end marker are no damage: every pixel is there.
+        damaged. A few stray bytes before a JPEG's end marker are no damage: every pixel is there.
     Exception
         Pillow's decoders raise a dozen kinds on damaged files, not all of them documented.
     """
