@@ -11,7 +11,7 @@ from support.toy import HEIGHT, WIDTH, picture, write_sample
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.samples.find import Sample, find_samples, unread_folders
 from uvgen.samples.read import read_annotation, read_image
-from uvgen.samples.selection import exclude_samples, like_names, select_samples
+from uvgen.samples.selection import SampleSelection, exclude_samples, like_names, select_samples
 
 
 def names(samples: list[Sample]) -> list[str]:
@@ -132,6 +132,19 @@ def test_exclude_samples_leaves_what_select_samples_does_not_take(tree: Path) ->
         exclude_samples(samples, ["AFW/nobody", "AFW/AFW_000_1_0"])
     with pytest.raises(InputError, match="all 9 samples are excluded"):
         exclude_samples(samples, names(samples))
+
+
+def test_names_to_exclude_may_be_of_samples_that_the_list_leaves_out(tree: Path, tmp_path: Path) -> None:
+    samples = find_samples(tree)
+    listed, bad = tmp_path / "good.txt", tmp_path / "bad.txt"
+    listed.write_text("AFW/AFW_000_1_0\nIBUG/IBUG_001_1_0\n")
+    bad.write_text("AFW/AFW_000_1_0\nAFW/AFW_002_1_0\n")
+    assert names(SampleSelection(names=listed, exclude=bad).of(iter(samples))) == ["IBUG/IBUG_001_1_0"]
+    assert names(SampleSelection(names=listed, exclude=["AFW/AFW_002_1_0"], limit=1).of(samples)) == ["AFW/AFW_000_1_0"]
+    with pytest.raises(InputError, match=r"1 listed sample is not there, first AFW/nobody"):
+        SampleSelection(names=listed, exclude=["AFW/nobody"]).of(samples)
+    with pytest.raises(InputError, match="all 2 samples are excluded"):
+        SampleSelection(names=listed, exclude=listed).of(samples)
 
 
 def test_select_samples_unknown_name_is_refused_with_an_example(tree: Path) -> None:

@@ -35,7 +35,8 @@ class SampleSelection:
     names : iterable of str, or path-like, optional
         Take only these samples; or a text file of their names, one per line.
     exclude : iterable of str, or path-like
-        Leave these out, which must be among the others; or a text file of their names, such as a report's marks.
+        Leave these out, which must be among the samples found, but need not be in `names`; or a text file of their
+        names, such as a report's marks.
     limit : int, optional
         Take only the first samples, at most this many.
 
@@ -68,8 +69,9 @@ class SampleSelection:
 
         InputError as for `select_samples` and `exclude_samples`.
         """
-        chosen = samples if self.names is None else select_samples(samples, self.names)
-        return exclude_samples(chosen, self.exclude)[: self.limit]
+        samples = list(samples)
+        wanted = range(len(samples)) if self.names is None else find_names([one.name for one in samples], self.names)
+        return exclude_samples(samples, self.exclude, wanted)[: self.limit]
 
 
 def check_limit(limit: int | None) -> None:
@@ -116,17 +118,20 @@ def select_samples(samples: Iterable[OfSample], names: Names) -> list[OfSample]:
     return [samples[k] for k in find_names([sample.name for sample in samples], names)]
 
 
-def exclude_samples(samples: Iterable[OfSample], names: Names) -> list[OfSample]:
+def exclude_samples(samples: Iterable[OfSample], names: Names, wanted: Sequence[int] | None = None) -> list[OfSample]:
     """The samples that a list of names does not name; the list may be empty.
 
-    Parameters and order as for `select_samples`. InputError if a name is not among the samples, or all are named.
+    Parameters and order as for `select_samples`; only samples of the numbers `wanted` are taken, by default all.
+    InputError if a name is not among the samples, or all that are wanted are named.
     """
     samples = list(samples)
+    wanted = range(len(samples)) if wanted is None else wanted
+    # The marks of a whole set are left out of a part of it too, so that their names need not be in the part.
     unwanted = set(_numbers([sample.name for sample in samples], names))
-    left = [sample for k, sample in enumerate(samples) if k not in unwanted]
-    if samples and not left:
+    left = [samples[k] for k in wanted if k not in unwanted]
+    if wanted and not left:
         raise InputError(
-            f"all {count(len(samples), 'sample')} {are(len(samples))} excluded, expected one or more that are left"
+            f"all {count(len(wanted), 'sample')} {are(len(wanted))} excluded, expected one or more that are left"
         )
     return left
 
