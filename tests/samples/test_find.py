@@ -147,6 +147,17 @@ def test_names_to_exclude_may_be_of_samples_that_the_list_leaves_out(tree: Path,
         SampleSelection(names=listed, exclude=listed).of(samples)
 
 
+def test_names_to_exclude_may_be_of_subsets_that_are_not_taken(tree: Path) -> None:
+    taken = find_samples(tree, ["AFW"], flip=False)
+    marks = ["IBUG/IBUG_001_1_0", "AFW_Flip/AFW_000_1_0", "AFW/AFW_000_1_0"]
+    kept = SampleSelection(flip=False, exclude=marks).of(taken, all_subsets=False)
+    assert names(kept) == [name for name in names(taken) if name != "AFW/AFW_000_1_0"] != names(taken)
+    with pytest.raises(InputError, match=r"1 listed sample is not there, first AFW/nobody"):
+        SampleSelection(exclude=["AFW/nobody", *marks]).of(taken, all_subsets=False)
+    with pytest.raises(InputError, match=r"2 listed samples are not there, first AFW_Flip/AFW_000_1_0"):
+        SampleSelection(exclude=marks).of(taken)
+
+
 def test_select_samples_unknown_name_is_refused_with_an_example(tree: Path) -> None:
     with pytest.raises(InputError, match=r"1 listed .*AFW/nobody.*AFW/AFW_000_1_0"):
         select_samples(find_samples(tree), ["AFW/nobody", "AFW/AFW_000_1_0"])

@@ -129,7 +129,7 @@ def build_shards(
     check_output(out, overwrite=overwrite)
     unread = about_unread(data) if isinstance(data, str | os.PathLike) else []
     samples, root, model = _inputs(data, model, root, subsets, flip=select.flip)
-    samples = select.of(samples)
+    samples = select.of(samples, all_subsets=not subsets)
     check_model_has(model, config.targets)
     SampleTurner.of(model, config)  # says so if the model cannot turn faces
     if out == root or (out.exists() and root.exists() and out.samefile(root)):

@@ -119,7 +119,7 @@ def import_meshes(
         if out.exists() and folder.exists() and out.samefile(folder):
             raise InputError(f"{out}: holds the samples, expected another folder for the shards")
     begin("listing meshes")
-    samples = select.of(find_meshes(root, meshes, cameras, subsets, flip=select.flip))
+    samples = select.of(find_meshes(root, meshes, cameras, subsets, flip=select.flip), all_subsets=not subsets)
     if model is None:
         model = model_of_samples(meshes)
     if model is None:

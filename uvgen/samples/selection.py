@@ -35,8 +35,8 @@ class SampleSelection:
     names : iterable of str, or path-like, optional
         Take only these samples; or a text file of their names, one per line.
     exclude : iterable of str, or path-like
-        Leave these out, which must be among the samples found, but need not be in `names`; or a text file of their
-        names, such as a report's marks.
+        Leave these out, which must be among the samples found, but need not be in `names` or in the subsets that are
+        taken; or a text file of their names, such as a report's marks.
     limit : int, optional
         Take only the first samples, at most this many.
 
@@ -63,15 +63,16 @@ class SampleSelection:
         object.__setattr__(self, "exclude", checked_names(self.exclude, "exclude"))
         check_limit(self.limit)
 
-    def of(self, samples: Iterable[OfSample]) -> list[OfSample]:
+    def of(self, samples: Iterable[OfSample], *, all_subsets: bool = True) -> list[OfSample]:
         """The selected ones of some samples: those in `names`, or all, without those in `exclude`; the first `limit` of
         them.
 
-        InputError as for `select_samples` and `exclude_samples`.
+        InputError as for `select_samples` and `exclude_samples`. `all_subsets` says whether these samples are of all
+        subsets that there are, but for mirrored ones without `flip`.
         """
         samples = list(samples)
         wanted = range(len(samples)) if self.names is None else find_names([one.name for one in samples], self.names)
-        return exclude_samples(samples, self.exclude, wanted)[: self.limit]
+        return exclude_samples(samples, self.exclude, wanted, all_subsets=all_subsets and self.flip)[: self.limit]
 
 
 def check_limit(limit: int | None) -> None:
@@ -118,16 +119,19 @@ def select_samples(samples: Iterable[OfSample], names: Names) -> list[OfSample]:
     return [samples[k] for k in find_names([sample.name for sample in samples], names)]
 
 
-def exclude_samples(samples: Iterable[OfSample], names: Names, wanted: Sequence[int] | None = None) -> list[OfSample]:
+def exclude_samples(
+    samples: Iterable[OfSample], names: Names, wanted: Sequence[int] | None = None, *, all_subsets: bool = True
+) -> list[OfSample]:
     """The samples that a list of names does not name; the list may be empty.
 
     Parameters and order as for `select_samples`; only samples of the numbers `wanted` are taken, by default all.
-    InputError if a name is not among the samples, or all that are wanted are named.
+    InputError if a name is not among the samples, or all that are wanted are named. Without `all_subsets`, names in
+    subsets that have no sample here are passed over: other subsets were not looked for.
     """
     samples = list(samples)
     wanted = range(len(samples)) if wanted is None else wanted
     # The marks of a whole set are left out of a part of it too, so that their names need not be in the part.
-    unwanted = set(_numbers([sample.name for sample in samples], names))
+    unwanted = set(_numbers([sample.name for sample in samples], names, all_subsets=all_subsets))
     left = [samples[k] for k in wanted if k not in unwanted]
     if wanted and not left:
         raise InputError(
@@ -165,8 +169,8 @@ def _origin(names: Names) -> str:
     return f"{os.fspath(names)}: " if isinstance(names, (str, os.PathLike)) else "the list of samples "
 
 
-def _numbers(there: Sequence[str], names: Names) -> list[int]:
-    """As `find_names`; perhaps none."""
+def _numbers(there: Sequence[str], names: Names, *, all_subsets: bool = True) -> list[int]:
+    """As `find_names`; perhaps none. For `all_subsets` see `exclude_samples`."""
     keys = [same_name(name) for name in there]
     known = set(keys)
     listed = checked_names(names, "names")
@@ -174,11 +178,19 @@ def _numbers(there: Sequence[str], names: Names) -> list[int]:
     lines, exact = {line.rstrip("\r\n") for line in given}, set(there)
     spelled = lines & exact  # two names may differ in how accents are composed alone
     wanted = {_listed(line, known) for line in lines - exact} - {""}
-    if missing := sorted(wanted - known):
+    missing = sorted(wanted - known)
+    if not all_subsets:
+        subsets = {_subset(key) for key in known}
+        missing = [key for key in missing if _subset(key) in subsets]
+    if missing:
         which = f"{count(len(missing), 'listed sample')} {are(len(missing))}"
         origin = _origin(names) if isinstance(names, (str, os.PathLike)) else ""
         raise InputError(f"{origin}{which} not there, first {brief(missing[0])}; {like_names(missing[0], there)}")
     return [k for k, key in enumerate(keys) if there[k] in spelled or key in wanted]
+
+
+def _subset(name: str) -> str:
+    return name.rpartition("/")[0]
 
 
 def read_names(path: str | os.PathLike[str]) -> list[str]:
