@@ -92,7 +92,6 @@ def command(
     130, 143, 129 interrupted.
     """
     from uvgen import ReportOptions, evaluate_predictions, open_shards, write_report
-    from uvgen.datasets.verify import made_again
     from uvgen.evaluation import Reading
     from uvgen.report.folder import check_report_folder
     from uvgen.samples.selection import find_names
@@ -127,11 +126,11 @@ def command(
             run=run(),
             overwrite=overwrite,
         )
-    problems = () if result.verified is None else result.verified.problems
+    problems, damaged = ((), ()) if result.verified is None else (result.verified.problems, result.verified.damaged)
     for problem in problems:
         click.echo(as_typed(problem), err=True)
     if problems:
-        what_to_do = "`uvgen verify --repair` makes damaged files again" if made_again(problems) else "see above"
+        what_to_do = "`uvgen verify --repair` makes damaged files again" if damaged else "see above"
         click.echo(f"{shards}: {count(len(problems), 'problem')}; {what_to_do}", err=True)
     if result.quality is not None:
         show_warnings(result.quality.warnings)

@@ -74,7 +74,6 @@ def command(
     printed), or it cannot be repaired, 2 wrong usage, 130, 143, 129 interrupted.
     """
     from uvgen import verify_shards
-    from uvgen.datasets.verify import made_again
     from uvgen.storage.urls import shown_path, url_of
 
     if not repair:
@@ -89,7 +88,7 @@ def command(
     if as_json:
         print_json(result.to_plain())
     if result.problems:
-        helps = not repair and not url_of(shards) and made_again(result.problems)
+        helps = not repair and not url_of(shards) and result.damaged
         what_to_do = "--repair makes damaged files again" if helps else "see above"
         click.echo(f"{shown_path(shards)}: {count(len(result.problems), 'problem')}; {what_to_do}", err=True)
         sys.exit(1)

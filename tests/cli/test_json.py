@@ -125,6 +125,7 @@ def test_verify_of_a_damaged_set_prints_its_problems_and_fails(uvgen, results, t
     content = json.loads(result.stdout)
     assert result.exit_code == 1 and content["sound"] is False
     assert content["problems"] == [f"{tmp_path / 'shards/AFW-00000.h5'}: missing"]
+    assert content["damaged"] == [str(tmp_path / "shards/AFW-00000.h5")]
 
 
 def test_command_that_fails_prints_nothing_on_stdout(uvgen, tmp_path) -> None:

@@ -47,7 +47,7 @@ def test_a_shard_at_which_processes_die_is_a_problem(shards: Path) -> None:
     job = verify.VerifyJob(shards, index, None, False)
     (task,) = job.parts(verify.CheckTask(index.shards[0]))
     checked = job.open()(job.without(task, {0: "its process was killed (signal 9), 3 times"}))
-    assert checked.problems == ("cannot be checked: its process was killed (signal 9), 3 times",)
+    assert checked.found.problems == ("cannot be checked: its process was killed (signal 9), 3 times",)
 
 
 def test_verify_names_a_field_that_is_stored_in_other_chunks_than_the_format_s(shards: Path) -> None:
@@ -63,8 +63,10 @@ def test_verify_names_a_field_that_is_stored_in_other_chunks_than_the_format_s(s
         entry["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
 
     edit_index(shards, restated)
-    (problem,) = verify_shards(shards).problems
+    result = verify_shards(shards)
+    (problem,) = result.problems
     assert "posmap is not stored as one sample a chunk" in problem
+    assert result.damaged == ()  # its bytes are those of the index, so that no repair would change them
 
 
 @pytest.mark.parametrize("name", ["", "IBUG/a\x1b[31m", "IBUG/a\u202eb"])

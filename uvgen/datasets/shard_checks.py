@@ -1,7 +1,7 @@
 """What `uvgen verify` checks of each shard."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ from uvgen.shards.stored import shard_anew
 from uvgen.storage.files import sha256_file
 from uvgen.storage.isolated import Hdf5Process
 from uvgen.storage.names import printable
-from uvgen.storage.reading import irregular
+from uvgen.storage.reading import irregular, max_bytes
 from uvgen.storage.urls import shown_path
 from uvgen.wording import typed
 
@@ -43,15 +43,22 @@ _NEAR_TEXELS = 2.0  # measured: 0.5 px from 256 texels in a crop of 256, 1.5 fro
 _POSE_TOLERANCE = 1e-5  # of scale and shift: poses are stored as float32
 
 
-def shard_problems(
+class Checked(NamedTuple):
+    """What is wrong with a shard, a line each without its path; and whether its bytes are others than they were."""
+
+    problems: tuple[str, ...]
+    damaged: bool = False
+
+
+def check_shard(
     folder: Path,
     index: Index,
     entry: ShardEntry,
     mapper: "PositionMapper | None",
     process: Hdf5Process | None,
     targets: "TargetMaker | None" = None,
-) -> list[str]:
-    """What is wrong with one shard of a data set.
+) -> Checked:
+    """Find what is wrong with one shard of a data set.
 
     Parameters
     ----------
@@ -63,24 +70,46 @@ def shard_problems(
         Reads the shard, if it is not trusted.
     targets : TargetMaker or None
         Of the set's model, if it has per-pixel targets.
-
-    Returns
-    -------
-    list of str
-        A line each, without the shard's path.
     """
     try:
         path = shard_anew(folder, entry)
     except DatasetError as error:
-        return [str(error).removeprefix(f"{shown_path(folder / entry.file)}: ")]
+        return Checked((str(error).removeprefix(f"{shown_path(folder / entry.file)}: "),))
+    if (kind := irregular_at(path)) is not None:
+        return Checked((kind,))
+    if (damage := damage_of(path, entry.sha256, entry.size_bytes)) is not None:
+        return Checked((damage,), damaged=True)
+    return Checked(tuple(_problems(path, folder, index, entry, mapper, process, targets)))
+
+
+def irregular_at(path: Path) -> str | None:
+    """What is at a file's place, if it is no file; None if it is one, or nothing is there."""
+    kind = irregular(path.stat().st_mode) if path.exists() else None
+    return None if kind is None else f"{kind}, expected a file"
+
+
+def damage_of(path: Path, sha256: str | None, size_bytes: int | None = None) -> str | None:
+    """How a file differs from what the index says of it, which `repair_shards` undoes; None if it does not."""
     if not path.exists():
-        return ["missing"]
-    if (kind := irregular(path.stat().st_mode)) is not None:
-        return [f"{kind}, expected a file"]
-    if (size := path.stat().st_size) != entry.size_bytes:
-        return [f"{size} bytes, expected {entry.size_bytes}{'; cut short?' if size < entry.size_bytes else ''}"]
-    if sha256_file(path) != entry.sha256:
-        return ["its SHA-256 is not the one in the index; damaged or changed"]
+        return "missing"
+    size = path.stat().st_size
+    if size_bytes is not None and size != size_bytes:
+        return f"{size} bytes, expected {size_bytes}{'; cut short?' if size < size_bytes else ''}"
+    if size > max_bytes() or sha256_file(path) != sha256:
+        return "its SHA-256 is not the one in the index; damaged or changed"
+    return None
+
+
+def _problems(
+    path: Path,
+    folder: Path,
+    index: Index,
+    entry: ShardEntry,
+    mapper: "PositionMapper | None",
+    process: Hdf5Process | None,
+    targets: "TargetMaker | None",
+) -> list[str]:
+    """What is wrong with a shard's content, although its bytes are what they were."""
     try:
         config = DatasetConfig.of_index(index, folder)
         with OpenShard(path, entry.samples, process=process, required=required_fields(config)) as shard:

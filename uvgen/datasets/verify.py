@@ -12,7 +12,7 @@ from uvgen.checks import check_paths
 from uvgen.datasets.config import DatasetConfig
 from uvgen.datasets.open import check_model, open_shards
 from uvgen.datasets.quality.summary import LabelQuality, label_quality
-from uvgen.datasets.shard_checks import shard_problems
+from uvgen.datasets.shard_checks import Checked, check_shard, damage_of, irregular_at
 from uvgen.datasets.split_files import check_splits
 from uvgen.described import described
 from uvgen.errors import DatasetError, with_urls
@@ -24,12 +24,10 @@ from uvgen.progress import advance, begin
 from uvgen.samples.files import check_machine
 from uvgen.shards.constants import CONSTANTS, hash_of_weights, read_constants
 from uvgen.shards.index import Index, ShardEntry, data_folder
-from uvgen.storage.files import sha256_file
 from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.isolated import Hdf5Process
 from uvgen.storage.names import brief, printable
 from uvgen.storage.objects import listed as stored_names
-from uvgen.storage.reading import irregular, max_bytes
 from uvgen.storage.urls import shown_path, url_of
 from uvgen.wording import are, count
 
@@ -54,6 +52,9 @@ class VerifyResult:
         Samples that were left out when the set was made.
     quality : LabelQuality or None
         How far the labels are from the annotations, if there are some and the shards are sound.
+    damaged : tuple of Path
+        Files whose bytes are not those they had when the set was made, or that are missing; `problems` say so of each.
+        `uvgen.repair_shards` makes such files again, but no others.
     """
 
     samples: int
@@ -62,6 +63,7 @@ class VerifyResult:
     seconds: float
     skipped: int = 0
     quality: LabelQuality | None = None
+    damaged: tuple[Path | str, ...] = ()
 
     __repr__ = described
 
@@ -78,6 +80,7 @@ class VerifyResult:
             "skipped": self.skipped,
             "files": [str(path) for path in self.files],
             "problems": list(self.problems),
+            "damaged": [str(path) for path in self.damaged],
             "label_nme": None if self.quality is None else self.quality.to_plain(),
             "seconds": self.seconds,
         }
@@ -136,38 +139,39 @@ def verify_shards(
     if model is not None:
         model = as_model(model, untrusted=untrusted)
         check_model(model, folder, DatasetConfig.of_index(index, folder))
+    constants = _check_constants(folder, index)
     problems = [
-        *_check_index(folder, index), *_check_skipped(folder, index), *_check_constants(folder, index),
-        *_check_names(folder, index),
+        *_check_index(folder, index), *_check_skipped(folder, index), *constants.problems, *_check_names(folder, index),
     ]  # fmt: skip
     tasks = [CheckTask(entry) for entry in index.shards if entry.sha256 is not None]
     begin("verifying", index.n_samples, first="starting to verify")
-    found = dict[str, tuple[str, ...]]()
+    found = dict[str, Checked]()
     job = VerifyJob(folder, replace(index, shards=[], skipped=[]), model, untrusted)
     few = replace(run, workers=max(1, min(run.workers, len(tasks), index.n_samples // _SAMPLES_PER_PROCESS)))
     for checked in results(job, tasks, few):
-        found[checked.entry.file] = checked.problems
+        found[checked.entry.file] = checked.found
         if progress is not None:
             progress(checked.entry.samples)
-    problems += [f"{folder / task.entry.file}: {what}" for task in tasks for what in found[task.entry.file]]
-    paths = [folder / entry.file for entry in index.shards if entry.samples]
-    files = tuple(path if url_of(folder) is None else shown_path(path) for path in paths)
+    problems += [f"{folder / task.entry.file}: {what}" for task in tasks for what in found[task.entry.file].problems]
+    files = [entry.file for entry in index.shards if entry.samples]
+    damaged = [task.entry.file for task in tasks if found[task.entry.file].damaged] + [CONSTANTS] * constants.damaged
     quality = None if problems else label_quality(open_shards(folder, untrusted=untrusted), model)
     seconds = time.perf_counter() - started
     return VerifyResult(
         index.n_samples,
-        files,
+        _shown(folder, files),
         tuple(printable(with_urls(problem)) for problem in problems),
         seconds,
         len(index.skipped),
         quality,
+        _shown(folder, damaged),
     )
 
 
-def made_again(problems: Iterable[str]) -> bool:
-    """Whether `repair_shards` makes a file of these problems again: one that is missing, or not what it was."""
-    texts = (" is not the one in the index", " bytes, expected ")
-    return any(problem.endswith(": missing") or any(text in problem for text in texts) for problem in problems)
+def _shown(folder: Path, files: Iterable[str]) -> tuple[Path | str, ...]:
+    """Files of a data set, as results name them: paths, or URLs in a store."""
+    paths = [folder / file for file in files]
+    return tuple(path if url_of(folder) is None else shown_path(path) for path in paths)
 
 
 def _check_index(folder: Path, index: Index) -> list[str]:
@@ -221,23 +225,21 @@ def _check_skipped(folder: Path, index: Index) -> list[str]:
     return [f"{folder / DATASET_INDEX}: lists as skipped {what}; make the data set again" for what in problems]
 
 
-def _check_constants(folder: Path, index: Index) -> list[str]:
+def _check_constants(folder: Path, index: Index) -> Checked:
     path = folder / CONSTANTS
-    if not path.exists():
-        return [f"{path}: missing"]
-    if (kind := irregular(path.stat().st_mode)) is not None:
-        return [f"{path}: {kind}, expected a file"]
-    if path.stat().st_size > max_bytes() or sha256_file(path) != index.constants_sha256:
-        return [f"{path}: its SHA-256 is not the one in the index; damaged or changed"]
+    if (kind := irregular_at(path)) is not None:
+        return Checked((f"{path}: {kind}",))
+    if (damage := damage_of(path, index.constants_sha256)) is not None:
+        return Checked((f"{path}: {damage}",), damaged=True)
     try:
         config = DatasetConfig.of_index(index, folder)
         constants = read_constants(folder, config.build.uv_size)
     except DatasetError as error:
         check_machine(error)
-        return [str(error)]
+        return Checked((str(error),))
     if hash_of_weights(constants) != config.weight_mask_sha256:
-        return [f"{path}: its weight_mask is not the one whose SHA-256 {DATASET_INDEX} states"]
-    return []
+        return Checked((f"{path}: its weight_mask is not the one whose SHA-256 {DATASET_INDEX} states",))
+    return Checked(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,11 +255,11 @@ class CheckTask:
         return self.entry.file
 
 
-class Checked(NamedTuple):
+class CheckedShard(NamedTuple):
     """A shard, and what is wrong with it."""
 
     entry: ShardEntry
-    problems: tuple[str, ...]
+    found: Checked
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -269,7 +271,7 @@ class VerifyJob:
     model: MorphableModel | None
     untrusted: bool
 
-    def open(self) -> Callable[[CheckTask], Checked]:
+    def open(self) -> Callable[[CheckTask], CheckedShard]:
         """The function that checks one shard."""
         mapper, targets, process = None, None, Hdf5Process() if self.untrusted else None
         if self.model is not None:
@@ -280,12 +282,13 @@ class VerifyJob:
             mapper = PositionMapper(self.model, build.uv_size, build.convention, crop_size=build.size)
             targets = target_maker(self.model, build)
 
-        def check(task: CheckTask) -> Checked:
-            problems = (f"cannot be checked: {task.died}",) if task.died else tuple(
-                shard_problems(self.folder, self.index, task.entry, mapper, process, targets)
-            )  # fmt: skip
+        def check(task: CheckTask) -> CheckedShard:
+            if task.died:
+                found = Checked((f"cannot be checked: {task.died}",))
+            else:
+                found = check_shard(self.folder, self.index, task.entry, mapper, process, targets)
             advance(task.entry.samples)
-            return Checked(task.entry, problems)
+            return CheckedShard(task.entry, found)
 
         return check
 
