@@ -533,6 +533,21 @@ def test_photograph_called_like_the_index_is_named_and_costs_itself(
     assert len(others.faces) == N
 
 
+def test_a_folder_called_like_a_file_that_is_written_costs_its_own_photographs(photos, network, tmp_path) -> None:
+    names = sorted(path.stem for path in photos.glob("*.jpg"))
+    for folder in ("predict.json", f"{names[0]}.obj"):
+        (photos / folder).mkdir()
+        shutil.copy(photos / f"{names[0]}.jpg", photos / folder / "other.jpg")
+    options = PredictOptions(write=["mesh"])
+    result = predict_photographs(
+        network, photos, tmp_path / "out", network_options=IN_SIZES, detector=None, options=options
+    )
+    assert [face.name for face in result.faces] == names
+    reasons = {skip.name: skip.reason for skip in result.skipped}
+    assert "would have the name of the index" in reasons["predict.json/other"]
+    assert f"would have the name of a file of {names[0]}" in reasons[f"{names[0]}.obj/other"]
+
+
 def test_index_that_lists_itself_as_a_face_is_not_removed_as_one(photos: Path, network: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     predict_photographs(network, photos, out, network_options=IN_SIZES, options=PredictOptions(write=("landmarks",)))

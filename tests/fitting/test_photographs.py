@@ -16,7 +16,7 @@ from uvgen import FitOptions, SynthOptions, build_shards, find_samples, fit_phot
 from uvgen.datasets.config import BuildConfig
 from uvgen.errors import DatasetError, DependencyError, InputError, OutputError, SettingsError
 from uvgen.fitting import detectors, worker
-from uvgen.fitting.photographs import about_other_pictures, find_photographs
+from uvgen.fitting.photographs import about_other_pictures, find_photographs, folder_clashes
 from uvgen.samples.find import IMAGE_SUFFIXES
 from uvgen.samples.landmark_schemes import FaceLandmarks
 
@@ -329,3 +329,35 @@ def test_pictures_of_kinds_that_are_not_read_are_named(uvgen: Any, photos: Path,
     (tmp_path / "phone/IMG_1.HEIC").write_bytes(b"of a phone")
     with pytest.raises(DatasetError, match=r"phone: 1 image is of a kind that is not read, first IMG_1.HEIC"):
         find_photographs(tmp_path / "phone", tmp_path / "out")
+
+
+def test_a_folder_called_like_a_file_that_is_written_costs_its_own_photographs(photos: Path, tmp_path: Path) -> None:
+    for folder in ("fit.json", "p0.mat", "fine.mat"):
+        (photos / folder).mkdir()
+        for suffix in (".jpg", ".txt"):
+            shutil.copy(photos / f"p1{suffix}", photos / folder / f"other{suffix}")
+    result = fit_photographs(photos, tmp_path / "out")
+    assert {face.name for face in result.faces} == {"p0", "p1", "p2", "fine.mat/other"}
+    reasons = {skip.name: skip.reason for skip in result.skipped}
+    assert set(reasons) == {"fit.json/other", "p0.mat/other"}
+    assert "fit.json, would have the name of the index; rename the folder" in reasons["fit.json/other"]
+    assert "p0.mat, would have the name of a file of p0; rename the folder" in reasons["p0.mat/other"]
+
+
+def test_folder_clashes_are_found_at_any_depth_and_for_further_faces() -> None:
+    names = [
+        "a",
+        "b/c",
+        "a.obj/x",
+        "a.OBJ/y/z",
+        "b/c.obj/d",
+        "a-face2.obj/x",
+        "a.npy/x",
+        "b/register.json/x",
+        "b.obj/x",
+    ]
+    found = folder_clashes([*names, "register.json/x"], "register.json", (".obj",))
+    clash = dict(zip([*names, "register.json/x"], found, strict=True))
+    fine = {"a", "b/c", "a.npy/x", "b/register.json/x", "b.obj/x"}
+    assert {name for name, text in clash.items() if not text} == fine
+    assert clash["a.OBJ/y/z"].startswith("its folder, a.OBJ, would have the name of a file of a")

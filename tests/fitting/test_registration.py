@@ -168,6 +168,8 @@ def marked(model: MorphableModel, change: str) -> Any:
         return np.where(np.arange(68)[:, None] < 63, np.nan, marks)
     if change == "in a line":
         return np.arange(68)[:, None] * np.ones(3)
+    if change == "mostly zeros":
+        return np.where(np.arange(68)[:, None] < 27, marks, 0)
     if change == "shuffled":
         return marks[np.random.default_rng(0).permutation(68)]
     return marks[:60]
@@ -180,6 +182,7 @@ def marked(model: MorphableModel, change: str) -> Any:
         ("left-handed", "mm with left and right exchanged: mirrored"),
         ("few", "5 of 68 are marked, expected 6 or more"),
         ("in a line", "in one place or in one line"),
+        ("mostly zeros", "landmarks: most lie in one place, expected a face's; those that are not marked are NaN"),
         ("shuffled", "mm off the nearest face's, expected 12 mm at most"),
         ("short", r"landmarks: float64 \(60, 3\), expected \(68, 3\)"),
     ],

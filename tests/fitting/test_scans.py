@@ -15,6 +15,7 @@ from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
 from uvgen.fitting.scans import worker
 from uvgen.fitting.tasks import InputFile
 from uvgen.geometry import LANDMARK_MIRROR
+from uvgen.meshes.files import write_ply
 from uvgen.meshes.read import read_mesh
 from uvgen.models.morphable import MorphableModel
 from uvgen.storage.folders import REGISTERED, folder_kind
@@ -97,7 +98,14 @@ def test_bad_scans_cost_only_themselves(scans: Path, model: MorphableModel, tmp_
         "deep/other": (points + 500, "0% of the face lie on the scan"),
         "nan": (points * np.nan, "points: 0 that are different and finite"),
         "pictures": (np.zeros((4, 4, 3)), "expected coordinates of points"),
+        "register.json/scan": (points, "would have the name of the index"),
+        "scan0.npy/scan": (points, "would have the name of a file of scan0"),
     }
+    (scans / "scan0.npy").rename(scans / "scan0.ply")  # beside which there can be such a folder
+    write_ply(scans / "scan0.ply", points, np.zeros((0, 3), np.int32), frame="raw")
+    for folder in ("register.json", "scan0.npy"):
+        (scans / folder).mkdir()
+    (scans / "scan0.landmarks.obj").write_text("v 0 0 0\n")
     for name, (content, _) in bad.items():
         path = scans / f"{name}.npy"
         path.write_bytes(content) if isinstance(content, bytes) else np.save(path, content)
@@ -107,7 +115,7 @@ def test_bad_scans_cost_only_themselves(scans: Path, model: MorphableModel, tmp_
     result = register_scans(scans, tmp_path / "out", model=model, options=RegisterOptions(format="npy"))
     assert [one.name for one in result.scans] == ["scan0"]
     reasons = {skip.name: skip.reason for skip in result.skipped}
-    assert reasons.keys() == {*bad, "scan1", "SCAN1"}
+    assert reasons.keys() == {*bad, "scan1", "SCAN1", "scan0.landmarks"}
     for name, (_, message) in bad.items():
         assert message in reasons[name] and f"{name}.npy" in reasons[name], name
     assert "another scan has the same name" in reasons["scan1"]

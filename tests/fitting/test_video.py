@@ -1,5 +1,6 @@
 """`uvgen.fit_video`: what comes of videos and folders of frames, whatever is wrong with some."""
 
+import io
 import json
 import os
 import re
@@ -38,6 +39,7 @@ from uvgen.fitting.video import frames, state, worker
 from uvgen.fitting.video.frames import Frame, digest_of, frames_of
 from uvgen.fitting.video.memory import bounded_memory
 from uvgen.fitting.video.record import videos_of
+from uvgen.fitting.video.whole import is_cut_short
 from uvgen.fitting.worker import FaceTools
 from uvgen.samples.photographs import source_photograph
 
@@ -642,3 +644,77 @@ def test_frames_are_written_to_new_files(clip: Path, tmp_path: Path) -> None:
         os.link(mine, scratch / f"frame_000000.{end}")
     fit(clip, tmp_path / "out")
     assert mine.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["walk.mp4", "walk.mkv", "walk.avi", "walk.flv"])
+@pytest.mark.parametrize("share", [0.8, 0.9])
+def test_a_video_whose_copy_stopped_early_is_used_up_to_there_and_named(av, images, tmp_path, name, share) -> None:
+    whole, codec = tmp_path / name, "flv" if name.endswith("flv") else "mpeg4"
+    encode(whole, images, codec=codec, options={"movflags": "faststart"} if name.endswith("mp4") else {})
+    n = len(decoded(whole))
+    assert n == len(images)
+    data, cut = whole.read_bytes(), tmp_path / f"cut{whole.suffix}"
+    cut.write_bytes(data[: int(share * len(data))])
+    seen = list[Frame]()
+    with pytest.raises(InputError, match=r"cut\.\w+: damaged after frame (\d+), the last that is used") as error:
+        seen.extend(frames_of(_Job(), Photograph(cut, "cut"), None))  # type: ignore[arg-type]
+    assert 0 < len(seen) < n and f"after frame {len(seen) - 1}," in str(error.value)
+    for frame, true in zip(seen, decoded(whole), strict=False):
+        np.testing.assert_array_equal(frame.image, true.image)
+
+
+def test_lengths_that_containers_leave_open_are_no_damage(tmp_path) -> None:
+    box = struct.pack(">I4s", 16, b"ftyp") + b"isom0000"
+    segment = b"\x1a\x45\xdf\xa3\x82ab\x18\x53\x80\x67"
+    contents = {
+        "open box": (box + struct.pack(">I4s", 0, b"mdat") + b"123", False),
+        "box": (box + struct.pack(">I4s", 11, b"mdat") + b"123", False),
+        "short box": (box + struct.pack(">I4s", 12, b"mdat") + b"123", True),
+        "large box": (box + struct.pack(">I4sQ", 1, b"mdat", 19) + b"123", False),
+        "short large box": (box + struct.pack(">I4sQ", 1, b"mdat", 1 << 40) + b"123", True),
+        "something after the boxes": (box + b"\xff\xff\xff\xffjunk", False),
+        "riff": (b"RIFF" + struct.pack("<I", 7) + b"AVI 123", False),
+        "open riff": (b"RIFF" + struct.pack("<I", 0) + b"AVI 123", False),
+        "short riff": (b"RIFF" + struct.pack("<I", 700) + b"AVI 123", True),
+        "two riffs, the second short": (b"RIFF\x04\0\0\0AVI RIFF\0\1\0\0AVIX", True),
+        "segment": (segment + b"\x83abc", False),
+        "open segment": (segment + b"\x01" + b"\xff" * 7 + b"abc", False),
+        "short segment": (segment + b"\x40\x40abc", True),
+        "other": (b"FLV\x01\x05" + bytes(20), False),
+        "nothing": (b"", False),
+    }
+    for name, (content, is_short) in contents.items():
+        (tmp_path / "file").write_bytes(content)
+        with open(tmp_path / "file", "rb") as file:
+            file.seek(3)
+            assert is_cut_short(file) == is_short, name
+            assert file.tell() == 3
+
+
+def test_a_cover_picture_is_not_the_video(av, movie, images, tmp_path) -> None:
+    """A picture in the file's description, which some programs write before the tracks."""
+
+    def box(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I4s", 8 + len(content), kind) + content
+
+    picture = io.BytesIO()
+    Image.fromarray(images[0]).save(picture, "JPEG")
+    data = box(b"data", struct.pack(">II", 13, 0) + picture.getvalue())
+    handler = box(b"hdlr", bytes(8) + b"mdirappl" + bytes(10))
+    about = box(b"udta", box(b"meta", bytes(4) + handler + box(b"ilst", box(b"covr", data))))
+    whole = movie.read_bytes()
+    place = whole.index(b"moov") - 4
+    header = whole.index(b"mvhd") - 4
+    end = header + int.from_bytes(whole[header : header + 4])
+    (tmp_path / "covered.mp4").write_bytes(whole[:place] + box(b"moov", whole[place + 8 : end] + about + whole[end:]))
+    with av.open(str(tmp_path / "covered.mp4")) as container:
+        assert [stream.codec_context.name for stream in container.streams.video] == ["mjpeg", "mpeg4"]
+    for frame, true in zip(decoded(tmp_path / "covered.mp4"), decoded(movie), strict=True):
+        np.testing.assert_array_equal(frame.image, true.image)
+
+
+def test_a_video_of_pixels_that_are_not_square_is_named_with_the_cure(av, images, tmp_path) -> None:
+    path = encode(tmp_path / "wide.mp4", images[:3], aspect=(4, 3))
+    with pytest.raises(InputError, match=r"wide\.mp4: pixels of 4:3, expected square ones; .* ffmpeg -i IN -vf scale"):
+        decoded(path)
+    assert len(decoded(encode(tmp_path / "nearly.mp4", images[:3], aspect=(100, 101)))) == 3

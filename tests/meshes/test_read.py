@@ -192,6 +192,8 @@ def test_read_mesh_of_ply_with_empty_lines_passes_over_them(tmp_path: Path) -> N
         (lambda rows: [*rows[:-1], "-3 0 2 3"], "'-3 0 2 3' in element face, expected the length of a list"),
         (lambda rows: [*rows[:-1], "3.5 0 2 3"], r"'3\.5 0 2 3' in element face, expected the length of a list"),
         (lambda rows: [*rows[:-1], "3 0 2.9 3"], r"'3 0 2\.9 3' in element face, expected the numbers of vertices"),
+        (lambda rows: [*rows[:-1], "3 0 2 5"], "'3 0 2 5' in element face, expected the numbers of vertices, 0 to 4"),
+        (lambda rows: [*rows[:-1], "3 0 2 4294967299"], ".* in element face, expected the numbers of vertices, 0 to 4"),
     ],
 )
 def test_read_mesh_of_an_ascii_ply_with_other_rows_than_it_states_is_refused(
@@ -214,6 +216,7 @@ def test_read_mesh_of_an_ascii_ply_with_other_rows_than_it_states_is_refused(
         ("OFF BINARY", "", "'BINARY', expected how many vertices, polygons and edges"),
         ("4OFF", "3 0 1 2\n3 3 2 1\n3 0 2 3", "4OFF, whose vertices have other coordinates than x, y and z"),
         ("nOFF", "3 0 1 2\n3 3 2 1\n3 0 2 3", "nOFF, whose vertices have other coordinates than x, y and z"),
+        ("OFF", "3 0 1_0 2\n3 3 2 1\n3 0 2 3", "other characters than an OFF has"),
     ],
 )
 def test_read_mesh_of_an_off_that_lacks_polygons_or_has_other_vertices_is_refused(
@@ -368,3 +371,22 @@ def test_read_mesh_of_a_binary_ply_with_lists_of_one_size_is_read(tmp_path: Path
     data += b"".join(b"\3" + row.astype("<i4").tobytes() + b"\6" + bytes(24) for row in TRIANGLES)
     (tmp_path / "a.ply").write_bytes(data)
     check(tmp_path / "a.ply")
+
+
+@pytest.mark.parametrize("kind", ["uchar", "char", "short", "uint16", "int8"])
+def test_read_mesh_of_an_ascii_ply_keeps_corners_that_its_type_cannot_hold(tmp_path: Path, kind: str) -> None:
+    pytest.importorskip("trimesh")
+    n = 40_000
+    text = "\n".join(["ply", "format ascii 1.0", f"element vertex {n}", *(f"property float {a}" for a in "xyz"),
+                      "element face 1", f"property list uchar {kind} vertex_index", "end_header"])  # fmt: skip
+    (tmp_path / "a.ply").write_text(text + "\n" + "0 0 0\n" * n + f"3 0 300 {n - 1}\n")
+    assert read_mesh(tmp_path / "a.ply")[1].tolist() == [[0, 300, n - 1]]
+
+
+def test_read_mesh_of_an_off_cuts_polygons_of_several_sizes_from_their_first_corner(tmp_path: Path) -> None:
+    pytest.importorskip("trimesh")
+    rows = "".join(f"{k} {k * k} 1\n" for k in range(7))
+    (tmp_path / "a.off").write_text(f"OFF 7 4 0\n{rows}3 0 1 2\n5 2 3 4 5 6 0.5 0.5 0.5\n4 0 1 2 3\n2 0 1\n")
+    vertices, triangles = read_mesh(tmp_path / "a.off")
+    assert vertices[:, 1].tolist() == [0, 1, 4, 9, 16, 25, 36]
+    assert triangles.tolist() == [[0, 1, 2], [2, 3, 4], [2, 4, 5], [2, 5, 6], [0, 1, 2], [0, 2, 3]]

@@ -184,6 +184,12 @@ _INDEXED = [{"primitives": [{"attributes": {"POSITION": 0}, "indices": 1}]}]
         ({"meshes": [{"primitives": [{"attributes": {"POSITION": 0}, "mode": 6}]}]}, "fans of triangles"),
         ({"extensionsRequired": ["EXT_mesh_gpu_instancing"]}, "it needs EXT_mesh_gpu_instancing, which is not known"),
         ({"extensionsRequired": "KHR"}, "extensionsRequired of KHR"),
+        ({"nodes": [{"children": [1, 1]}, {"mesh": 0}]}, "node 1 has two parents"),
+        (
+            {"scenes": [{"nodes": [0, 1]}], "nodes": [{"children": [2]}, {"children": [2]}, {"mesh": 0}]},
+            "node 2 has two parents",
+        ),
+        ({"nodes": [{"mesh": 0, "extensions": {"KHR_node_visibility": {"visible": False}}}]}, "a hidden node"),
     ],
 )
 def test_glb_whose_numbers_would_be_read_wrong_is_refused(
@@ -210,3 +216,58 @@ def test_glb_is_read_without_its_pictures_and_huge_numbers_warn_nobody(tmp_path:
         glb(nodes=[{"mesh": 0, "matrix": [*3 * [1e308, 1e308, 1e308, 0], 1e308, 1e308, 1e308, 1]}])
     )
     read_scan(tmp_path / "b.glb")  # warnings are errors in tests
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [{"camera": 0, "mesh": 0, "translation": [5, 0, 0]}],
+        [{"camera": 0, "translation": [5, 0, 0], "children": [1]}, {"mesh": 0}],
+    ],
+)
+def test_glb_whose_mesh_hangs_on_a_camera_is_read_where_that_is(tmp_path: Path, nodes: list[dict[str, Any]]) -> None:
+    pytest.importorskip("trimesh")
+    lens = {"type": "perspective", "perspective": {"yfov": 0.7, "znear": 0.1, "aspectRatio": 1}}
+    (tmp_path / "a.glb").write_bytes(glb(nodes=nodes, cameras=[lens]))
+    points, _ = read_scan(tmp_path / "a.glb")
+    np.testing.assert_allclose(points, np.arange(9).reshape(3, 3) + [5, 0, 0])
+
+
+def stl(points: np.ndarray, name: str = "", end: str = "endsolid\n") -> str:
+    facets = [
+        "facet normal 0 0 1\nouter loop\n" + "".join(f" vertex {x} {y} {z}\n" for x, y, z in corners)
+        + "endloop\nendfacet\n"
+        for corners in points.tolist()
+    ]  # fmt: skip
+    return f"solid{name}\n{''.join(facets)}{end}"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (stl(np.ones((2, 3, 3))) + stl(np.ones((2, 3, 3)), end=""), "a solid without its end; is it cut short"),
+        (stl(np.ones((2, 3, 3))) + stl(np.ones((2, 3, 3)))[:60], "a solid without its end"),
+        (stl(np.ones((3, 4, 3))), "a facet without three vertices"),
+        (stl(np.ones((2, 3, 3))) + stl(np.ones((2, 3, 3)))[6:], "a solid without its end"),
+        (stl(np.ones((2, 3, 3))).replace("vertex 1.0 1.0 1.0", "vertex 1.0 1.0", 1), "a vertex without three numbers"),
+    ],
+    ids=["no end", "cut", "quads", "no beginning", "two numbers"],
+)
+def test_stl_as_text_whose_facets_are_not_triangles_or_that_is_cut_short_is_refused(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    pytest.importorskip("trimesh")
+    (tmp_path / "a.stl").write_text(text)
+    with pytest.raises(MeshFileError, match=rf"a\.stl: not a readable mesh \(.*{message}"):
+        read_scan(tmp_path / "a.stl")
+
+
+@pytest.mark.parametrize("name", ["", " face", " vertex 1 2 3", " vertex_group", " endsolid facet"])
+def test_stl_as_text_is_read_whatever_its_solids_are_called(tmp_path: Path, name: str) -> None:
+    pytest.importorskip("trimesh")
+    corners = np.arange(36.0).reshape(4, 3, 3)
+    for text in (stl(corners[:2], name) + stl(corners[2:], name), stl(corners, name).upper()):
+        for end in ("\n", "\r\n"):
+            (tmp_path / "a.stl").write_bytes(text.replace("\n", end).encode())
+            points, triangles = read_scan(tmp_path / "a.stl")
+            np.testing.assert_array_equal(points[triangles], corners)

@@ -219,6 +219,20 @@ def test_find_samples_with_two_files_of_one_name_refuses_to_choose(tmp_path: Pat
         read(good)
 
 
+def test_find_samples_takes_no_folder_for_another_file_of_a_name(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        write_sample(tmp_path / "AFW", name)
+    (tmp_path / "AFW/a.PNG").mkdir()  # before a.jpg in their order
+    (tmp_path / "AFW/b.png").mkdir()
+    (tmp_path / "AFW/c.MAT").mkdir()
+    samples = find_samples(tmp_path)
+    for sample in samples:
+        assert not sample.problem and sample.image is not None and sample.parameters is not None
+        read_image(sample)
+        read_annotation(sample)
+    assert names(samples) == ["AFW/a", "AFW/b", "AFW/c"]
+
+
 def test_find_samples_in_a_folder_that_holds_one_of_its_own_name_takes_both(tmp_path: Path) -> None:
     write_sample(tmp_path / "AFLW2000", "outer")
     write_sample(tmp_path / "AFLW2000/AFLW2000", "inner")

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from uvgen import load_model
 from uvgen.errors import InputError
-from uvgen.geometry import LANDMARK_MIRROR
+from uvgen.geometry import LANDMARK_MIRROR, pose_to_image
 from uvgen.samples.landmark_schemes import (
     _INSIGHTFACE_106,
     _INSIGHTFACE_JAW,
@@ -15,6 +15,7 @@ from uvgen.samples.landmark_schemes import (
     _WFLW_98,
     SCHEMES,
     FaceLandmarks,
+    misplaced,
     outside_image,
     scheme_of,
     to_68,
@@ -143,3 +144,29 @@ def test_outside_image_names_landmarks_of_another_image(face: NDArray[np.float64
     assert "a.txt: marked in an image of 300×400 px, expected 400×300 as this one" in outside_image(stated, (300, 400))
     shares = FaceLandmarks(np.full((68, 2), np.nan), None, "68", source="a.txt")
     assert outside_image(shares, (400, 300)) == "a.txt: no point is marked, expected a face's"
+
+
+def turned(angles_deg: tuple[float, float, float]) -> NDArray[np.float64]:
+    """The built-in model's 68 landmarks, (68, 2) px in an image of 400 × 400, turned by pitch, yaw and roll."""
+    model = load_model("builtin")
+    affine = pose_to_image(np.array([[*np.deg2rad(angles_deg), 200, 200, 0, 1e-3]]), 400)[0]
+    return (model.mean.reshape(-1, 3)[model.landmarks] @ affine[:, :3].T + affine[:, 3])[:, :2]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 4, 3), (1, 0, 2, 3, 4), (2, 0, 1, 3, 4), (0, 1, 3, 4, 2), (1, 2, 3, 4, 0)])
+@pytest.mark.parametrize("angles", [(0, 0, 0), (-15, 30, 20), (10, -30, 150)])
+def test_five_points_in_another_order_are_named(order: tuple[int, ...], angles: tuple[float, float, float]) -> None:
+    five = of_68("5", turned(angles))
+    assert misplaced(FaceLandmarks(five, None, "5", source="a.txt"), (400, 400)) == ""
+    message = misplaced(FaceLandmarks(five[list(order)], None, "5", source="a.txt"), (400, 400))
+    assert message.startswith("a.txt: the line from its first point to its second runs another way")
+
+
+@pytest.mark.parametrize("yaw", [-100, -90, -60, 0, 45, 88, 95])
+@pytest.mark.parametrize("pitch", [-50, 0, 50])
+def test_five_points_of_a_face_that_is_turned_in_any_way_are_not_doubted(yaw: float, pitch: float) -> None:
+    rng = np.random.default_rng(0)
+    for roll in (0, 100, 190, 300):
+        face = turned((pitch, yaw, roll))
+        five = of_68("5", face + rng.normal(size=face.shape) * 0.01 * np.ptp(face, axis=0).max())
+        assert misplaced(FaceLandmarks(five, None, "5"), (400, 400)) == ""

@@ -54,6 +54,13 @@ def test_find_meshes_beside_their_images_in_a_flat_folder(tmp_path: Path) -> Non
     assert "y.obj (or .ply, .off, .glb, .npy)" in found(samples)["y"][1]
 
 
+def test_find_meshes_passes_over_landmarks_of_scans_and_names_meshes_that_are_called_like_them(tmp_path: Path) -> None:
+    folder = make(tmp_path / "i", "x.jpg", "x.obj", "x.landmarks.npy", "y.landmarks.obj")
+    samples = found(find_meshes(folder, folder))
+    assert samples["x"] == ("x.obj", "") and samples.keys() == {"x", "y.landmarks"}
+    assert "y.landmarks.obj: no image of it, expected" in samples["y.landmarks"][1]
+
+
 def test_find_meshes_of_one_face_twice_says_so(tmp_path: Path) -> None:
     images = make(tmp_path / "i", "x.jpg")
     problems = [s.problem for s in find_meshes(images, make(tmp_path / "m", "x.obj", "x.0.obj"))]

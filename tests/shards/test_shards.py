@@ -482,3 +482,12 @@ def test_reader_shard_with_other_row_count_than_listed_is_refused(plain: Path) -
     edit_index(plain, change)
     with pytest.raises(DatasetError, match=r"a-00000\.h5: value has 2 rows, dataset\.json says 3"):
         open_shards(plain)[2]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_what_is_no_folder_of_a_data_set_is_named_as_what_it_is(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")  # as a shell's <(…)
+    (tmp_path / "file").write_text("text")
+    for name, kind in (("pipe", "a named pipe"), ("file", "a file")):
+        with pytest.raises(DatasetError, match=rf"{name}: {kind}, expected the folder of a data set"):
+            open_shards(tmp_path / name)

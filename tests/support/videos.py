@@ -59,15 +59,22 @@ def write_marks(folder: Path, points: NDArray) -> Path:
     return folder
 
 
-def encode(path: Path, images: Sequence[NDArray], rate: int = 25, at: Sequence[int] = ()) -> Path:
-    """A video file of some pictures, by PyAV; `at` says when each is shown, in units of 1 / `rate` s."""
+def encode(
+    path: Path, images: Sequence[NDArray], rate: int = 25, at: Sequence[int] = (), *, codec: str = "mpeg4",
+    options: dict[str, str] | None = None, aspect: tuple[int, int] = (1, 1),
+) -> Path:  # fmt: skip
+    """A video file of some pictures, by PyAV; `at` says when each is shown, in units of 1 / `rate` s.
+
+    `options` are the container's; pixels are `aspect` wide and high.
+    """
     import av
 
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=rate)
+    with av.open(str(path), "w", options=options or {}) as container:
+        stream = container.add_stream(codec, rate=rate)
         height, width = images[0].shape[:2]
         stream.width, stream.height, stream.pix_fmt, stream.bit_rate = width, height, "yuv420p", 4_000_000
         stream.codec_context.time_base = Fraction(1, rate)
+        stream.codec_context.sample_aspect_ratio = Fraction(*aspect)
         for number, image in enumerate(images):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
             frame.pts, frame.time_base = (at[number] if at else number), Fraction(1, rate)

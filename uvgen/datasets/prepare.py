@@ -40,7 +40,7 @@ from uvgen.jobs.run import run_job
 from uvgen.progress import advance
 from uvgen.samples.files import check_machine
 from uvgen.samples.landmark_files import find_landmarks, own_files
-from uvgen.samples.landmark_schemes import FaceLandmarks, NoLandmarks, in_line, outside_image, to_68, unlike_face
+from uvgen.samples.landmark_schemes import FaceLandmarks, NoLandmarks, in_line, misplaced, to_68, unlike_face
 from uvgen.samples.read import EXIF
 from uvgen.storage.drafts import beside, draft_of
 from uvgen.storage.locks import exclusive
@@ -312,7 +312,7 @@ class _Preparer:
             return self._whole(self._detect(job.detector, path, pixels)[0], pixels)
         if found[0].scheme != "5":
             return self._whole(found[0], pixels)
-        if problem := outside_image(found[0], pixels.shape):
+        if problem := misplaced(found[0], pixels.shape):
             raise InputError(problem)
         five = found[0].points
         if np.isnan(five).any():
@@ -347,7 +347,7 @@ class _Preparer:
 
     def _whole(self, face: FaceLandmarks, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Five points and 68 landmarks of a face that has them all."""
-        if problem := outside_image(face, pixels.shape):
+        if problem := misplaced(face, pixels.shape):
             raise InputError(problem)
         points, weights = to_68(face)
         if (lacking := np.flatnonzero(weights == 0)).size:

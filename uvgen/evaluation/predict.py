@@ -16,7 +16,7 @@ from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
 from uvgen.evaluation.network import NetworkOptions, check_network_file, hash_network
 from uvgen.evaluation.network_trial import try_network
-from uvgen.evaluation.predict_options import PredictOptions
+from uvgen.evaluation.predict_options import WRITTEN, PredictOptions
 from uvgen.evaluation.predict_record import INDEX, PredictRecord
 from uvgen.evaluation.predict_worker import PredictedBatch, PredictedFace, PredictJob
 from uvgen.fitting.detectors import AUTO, FaceDetector, as_detector, used_detector
@@ -158,7 +158,8 @@ def predict_photographs(
     sha256 = hash_network(file)
     sizes = try_network(file, sha256, network_options, run.timeout)  # what is wrong with it is said before any work
     begin("listing photographs")
-    photographs = find_photographs(root, target, options.faces)
+    endings = (*(WRITTEN[item] for item in options.write), ".png")
+    photographs = find_photographs(root, target, options.faces, index=INDEX.file, endings=endings)
     if "pose" in options.write:
         photographs = [
             replace(one, problem=one.problem or _CALLED_LIKE_INDEX) if one.name.casefold() == _INDEX_STEM else one

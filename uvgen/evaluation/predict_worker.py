@@ -38,7 +38,7 @@ from uvgen.progress import advance
 from uvgen.rasterize import unwrap, write_obj
 from uvgen.samples.box_tables import read_boxes
 from uvgen.samples.files import check_machine
-from uvgen.samples.landmark_schemes import SMALLEST_PX, FaceLandmarks, outside_image, to_68, unlike_face
+from uvgen.samples.landmark_schemes import SMALLEST_PX, FaceLandmarks, misplaced, to_68, unlike_face
 from uvgen.samples.landmark_tables import LandmarkTable
 from uvgen.storage.files import replaced_on_success
 from uvgen.storage.names import printable
@@ -199,7 +199,7 @@ def _similarity(job: PredictJob, face: FaceLandmarks, shape: tuple[int, ...], si
         return np.array(
             [[scale, 0, (size - 1 - scale * width) / 2], [0, scale, (size - 1 - scale * height) / 2], [0, 0, 1]]
         )
-    if problem := outside_image(face, shape):
+    if problem := misplaced(face, shape):
         raise InputError(problem)
     if face.scheme == "box":
         if np.ptp(face.points, axis=0).max() < SMALLEST_PX:

@@ -145,6 +145,7 @@ class FaceRecord(FolderRecord, Generic[Face]):
         for image, name in self._names.items():
             self._images.setdefault(name, []).append(image)
         self._planned = set(self._names.values())
+        self._usable = {one.name for one in photographs if not one.problem}
         self.faces: dict[str, list[Face]] = {}
         self.skipped: dict[str, list[Unfitted]] = {}
 
@@ -176,7 +177,7 @@ class FaceRecord(FolderRecord, Generic[Face]):
                 raise OutputError(f"{folder}: is a link, expected a folder of {self._out}; remove it")
 
     def _folders(self) -> list[Path]:
-        return sorted({(self._out / name).parent for name in self._planned})
+        return sorted({(self._out / name).parent for name in self._usable})
 
     def _make_folders(self) -> None:
         for folder in self._folders():

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from uvgen.fitting.doubts import NO_DOUBT, Doubt
 from uvgen.fitting.landmarks import FEWEST_POINTS, LandmarkFit
 from uvgen.models.morphable import MorphableModel
-from uvgen.samples.landmark_schemes import FaceLandmarks, outside_image, to_68, unlike_face
+from uvgen.samples.landmark_schemes import FaceLandmarks, misplaced, to_68, unlike_face
 from uvgen.samples.write import parameter_file
 from uvgen.storage.names import printable
 
@@ -93,7 +93,7 @@ def usable_points(face: FaceLandmarks, size: tuple[int, int]) -> tuple[NDArray[n
     `size` is the width and height of the image, px.
     """
     points, weights = np.full((68, 2), np.nan), np.zeros(68)
-    if problem := outside_image(face, (size[1], size[0])):
+    if problem := misplaced(face, (size[1], size[0])):
         return points, weights, problem
     points, weights = to_68(face)
     known = weights > 0

@@ -26,6 +26,7 @@ from uvgen.jobs.run import run_job
 from uvgen.models.load import BUILTIN, as_model, where_read
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
+from uvgen.samples.image_folders import IMAGE_SUFFIXES
 from uvgen.wording import none_can_be
 
 
@@ -138,7 +139,7 @@ def fit_photographs(
     root, out = Path(os.path.abspath(images)), Path(os.path.abspath(out))
     check_fit_folder(out)
     begin("listing photographs")
-    photographs = find_photographs(root, out, options.faces)
+    photographs = find_photographs(root, out, options.faces, index=INDEX.file, endings=(*IMAGE_SUFFIXES, ".mat"))
     where = None if landmarks is None else Path(os.path.abspath(landmarks))
     table = open_table(where)  # before any work
     marked, disputed = which_are_marked(photographs, where, table)

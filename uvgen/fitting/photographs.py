@@ -33,11 +33,14 @@ _SECOND_FACE = re.compile(r"(.+)-face\d+", re.DOTALL)
 _SAME_NAME = "another photograph has the same name, expected names that differ in more than suffix or case; rename one"
 
 
-def find_photographs(root: Path, out: Path, faces: str = "largest") -> list[Photograph]:
+def find_photographs(
+    root: Path, out: Path, faces: str = "largest", *, index: str = "", endings: Sequence[str] = ()
+) -> list[Photograph]:
     """The images in a folder and the folders in it, by name, but not in `out` or in results of fit and predict.
 
     Hidden ones are passed over; a folder that several links lead to counts once. `faces` is as for
-    `uvgen.fit_photographs`. Raises DatasetError if the folder is missing or unreadable, or holds no images.
+    `uvgen.fit_photographs`; `index` and `endings` as for `folder_clashes`. Raises DatasetError if the folder is missing
+    or unreadable, or holds no images.
     """
     if root.is_file() and root.suffix.lower() in VIDEO_SUFFIXES:
         raise DatasetError(f"{root}: a video, expected a folder of photographs; `uvgen fit --video` takes videos")
@@ -53,8 +56,8 @@ def find_photographs(root: Path, out: Path, faces: str = "largest") -> list[Phot
     keys = [name_key(name) for name in names]
     counts = Counter(keys)
     found = []
-    for path, name, key in zip(paths, names, keys, strict=True):
-        problem = _SAME_NAME if counts[key] > 1 else ""
+    for path, name, key, clash in zip(paths, names, keys, folder_clashes(names, index, endings), strict=True):
+        problem = _SAME_NAME if counts[key] > 1 else clash
         if faces == "all" and (second := _SECOND_FACE.fullmatch(key)) and second[1] in counts:
             problem = problem or f"a further face of {printable(second[1])} would be called so too; rename it"
         found.append(Photograph(path, name, problem))
@@ -127,6 +130,37 @@ def folder_name(parts: Sequence[str]) -> str:
 def name_key(name: str) -> str:
     """The form in which names are compared: some file systems, and lists of samples, take these names for the same."""
     return unicodedata.normalize("NFC", name).casefold()
+
+
+def folder_clashes(names: Sequence[str], index: str, endings: Sequence[str]) -> list[str]:
+    """What is wrong with each name whose folder could not be made; "" if nothing is.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of all that is written, without endings, with slashes.
+    index : str
+        File beside them.
+    endings : sequence of str
+        Of the files that are written under each name, and under those of its further faces.
+    """
+    keys = {name_key(name) for name in names}
+    known: dict[str, str] = {"": ""}
+
+    def clash_of(folder: str) -> str:
+        if folder not in known:
+            key, file = name_key(folder), ""
+            for ending in endings if key != name_key(index) else ():
+                stem = key.removesuffix(ending)
+                second = _SECOND_FACE.fullmatch(stem)
+                if stem != key and (stem in keys or (second is not None and second[1] in keys)):
+                    file = f"a file of {printable(folder.removesuffix(ending))}"
+            file = "the index" if key == name_key(index) else file
+            text = f"its folder, {printable(folder)}, would have the name of {file}; rename the folder"
+            known[folder] = text if file else clash_of(folder.rpartition("/")[0])
+        return known[folder]
+
+    return [clash_of(name.rpartition("/")[0]) for name in names]
 
 
 def units_of(photographs: Sequence[Photograph], *, same_person: bool) -> list[FitTask]:

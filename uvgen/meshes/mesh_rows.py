@@ -1,10 +1,11 @@
-"""The rows of PLY and OFF meshes, checked before trimesh reads them: it passes over what is missing at a file's end.
+"""The rows of PLY, OFF and STL meshes, checked before trimesh reads them: it passes over what is missing at the end.
 
 It drops polygons that are cut short, takes the first list of a binary PLY for as long as all others, and knows neither
 strips of triangles nor vertices of more dimensions than three.
 """
 
 import re
+from itertools import pairwise
 
 import numpy as np
 
@@ -20,9 +21,14 @@ _PLY_TYPES = {
     )
     for name in names.split()
 }  # fmt: skip
+_STL_HEADER = 84  # bytes
+_STL_KEYS = {b"solid": "s", b"facet": "f", b"vertex": "v", b"endfacet": "e", b"endsolid": "x"}
+_STL_VERTEX = re.compile(rb"(?im)^[ \t]*vertex(?:[ \t]+\S+){3}[ \t]*\r?$")
 _SHOWN = 40  # characters of a line in a message
 _CORNERS = ("vertex_index", "vertex_indices")
-_WHOLE_PLACES = re.compile(rb"(?m)^property[ \t]+u?(?:char|short|int|int8|int16|int32)[ \t]+([xyz])[ \t]*\r?$")
+_WHOLE = rb"[ \t]+u?(?:char|short|int|int8|int16|int32)[ \t]+"
+_WHOLE_PLACES = re.compile(rb"(?m)^property" + _WHOLE + rb"([xyz])[ \t]*\r?$")
+_LISTED_CORNERS = re.compile(rb"(?m)^(property[ \t]+list[ \t]+\w+)" + _WHOLE + rb"(vertex_(?:index|indices))[ \t]*\r?$")
 
 
 def _elements(header: bytes) -> list[tuple[str, int, list[list[str]]]]:
@@ -40,8 +46,9 @@ def _elements(header: bytes) -> list[tuple[str, int, list[list[str]]]]:
 def check_ply_rows(header: bytes, body: bytes) -> None:
     """ValueError if an ASCII PLY has not the rows that its header states, or one of them is cut short."""
     lines = [line for line in body.split(b"\n") if line.strip()]
-    start = 0
-    for name, n, properties in _elements(header):
+    start, elements = 0, _elements(header)
+    n_vertices = next((n for name, n, _ in elements if name == "vertex"), 0)
+    for name, n, properties in elements:
         rows = lines[start : start + n]
         if len(rows) < n:
             raise ValueError(
@@ -54,7 +61,7 @@ def check_ply_rows(header: bytes, body: bytes) -> None:
         for row in rows:
             words = row.split()
             try:
-                wanted = _words_of_row(words, lists) if has_lists else len(lists)
+                wanted = _words_of_row(words, lists, n_vertices) if has_lists else len(lists)
                 if len(words) < wanted:
                     raise ValueError(f"expected {count(wanted, 'number')}")
             except ValueError as error:
@@ -64,9 +71,13 @@ def check_ply_rows(header: bytes, body: bytes) -> None:
         raise ValueError(f"{count(len(lines) - start, 'row')} more than its header states")
 
 
-def _words_of_row(words: list[bytes], lists: list[list[str] | None]) -> int:
+def _words_of_row(words: list[bytes], lists: list[list[str] | None], n_vertices: int) -> int:
     """How many words a row has by the lengths of its lists, of which the names are given; one more than there are, if
-    a length is missing. ValueError if a length or a corner is no whole number, which trimesh would cut to one."""
+    a length is missing.
+
+    ValueError if a length or a corner is no whole number, which trimesh would cut to one, or a corner none of the
+    vertices, which it would cut to the bits of the type that the header states.
+    """
     at = 0
     for names in lists:
         if names:
@@ -75,20 +86,28 @@ def _words_of_row(words: list[bytes], lists: list[list[str] | None]) -> int:
             if not words[at].isdigit():
                 raise ValueError("expected the length of a list, a whole number")
             begin, at = at + 1, at + int(words[at])
-            if names[0] in _CORNERS and begin <= at < len(words) and not b"".join(words[begin : at + 1]).isdigit():
-                raise ValueError("expected the numbers of vertices, from 0")
+            if names[0] in _CORNERS and begin <= at < len(words):
+                corners = words[begin : at + 1]
+                if not b"".join(corners).isdigit() or max(map(int, corners)) >= n_vertices:
+                    raise ValueError(f"expected the numbers of vertices, 0 to {n_vertices - 1}")
         at += 1
     return at
 
 
-def with_fractions(header: bytes) -> bytes:
-    """The header of an ASCII PLY whose coordinates are said to be whole numbers, and may have fractions all the same:
-    as ``double``, since trimesh would cut them off."""
-    return _WHOLE_PLACES.sub(rb"property double \1", header)
+def with_wide_types(header: bytes) -> bytes:
+    """The header of an ASCII PLY with types that hold what its text may say, whatever it states: coordinates that are
+    said to be whole numbers as ``double``, and corners as ``int``. trimesh would cut both to the types."""
+    return _LISTED_CORNERS.sub(rb"\1 int \2", _WHOLE_PLACES.sub(rb"property double \1", header))
 
 
-def check_off_rows(data: bytes) -> None:
-    """ValueError if an OFF without its comments lacks polygons that it states, or has vertices of another dimension."""
+def off_of_triangles(data: bytes) -> bytes:
+    """An OFF without its comments, with polygons cut into triangles from their first corner: trimesh fails where they
+    have different numbers of corners.
+
+    ValueError if it lacks polygons that it states, or has vertices of another dimension.
+    """
+    if not data.isascii() or b"_" in data:  # which Python takes for parts of numbers
+        raise ValueError("other characters than an OFF has, expected ASCII")
     found = re.match(rb"\s*(\w*?)C?OFF\b", data)
     if found is None:
         raise ValueError("no OFF at its beginning")
@@ -110,12 +129,35 @@ def check_off_rows(data: bytes) -> None:
         raise ValueError(
             f"{count(len(rows), 'line')} of polygons, expected {n_faces}; is it cut short, or not a line for each?"
         )
+    polygons = []
     for row in rows:
         words = row.split()
         if not words[0].isdigit() or len(words) <= int(words[0]):
             shown = brief(row.decode("ascii", "replace"))[:_SHOWN]
             wanted = count(int(words[0]), "corner") if words[0].isdigit() else "how many corners it has, and these"
             raise ValueError(f"the polygon {shown!r}, expected {wanted}")
+        polygons.append(words[1 : 1 + int(words[0])])
+    triangles = [b"3 %b %b %b" % (p[0], b, c) for p in polygons for b, c in pairwise(p[1:])]
+    head = b"OFF\n%d %d 0" % (n_vertices, len(triangles))
+    return b"\n".join([head, *lines[1 : 1 + n_vertices], *triangles, b""])
+
+
+def plain_stl(data: bytes) -> bytes:
+    """An STL; without the names of its solids if it is text, since trimesh looks for vertices in them too.
+
+    ValueError if a facet of a text has not three vertices, or a solid no end: trimesh takes any three vertices for a
+    triangle, and passes over a last solid that is cut short.
+    """
+    if len(data) >= _STL_HEADER and len(data) == _STL_HEADER + 50 * int.from_bytes(data[80:84], "little"):
+        return data
+    data = re.sub(rb"(?im)^([ \t]*(?:end)?solid)\b[^\r\n]*", rb"\1", data)
+    found = re.findall(rb"(?im)^[ \t]*(solid|facet|vertex|endfacet|endsolid)\b", data)
+    keys = "".join(_STL_KEYS[word.lower()] for word in found)
+    if found and not re.fullmatch("(?:s[st]*x)+", keys.replace("fvvve", "t")):
+        raise ValueError("a facet without three vertices, or a solid without its end; is it cut short?")
+    if len(_STL_VERTEX.findall(data)) != keys.count("v"):
+        raise ValueError("a vertex without three numbers")
+    return data
 
 
 def format_of_ply(header: bytes) -> str:

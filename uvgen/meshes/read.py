@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import DependencyError, MeshFileError, to_install
-from uvgen.meshes.mesh_rows import check_off_rows, check_ply_lists, check_ply_rows, format_of_ply, with_fractions
+from uvgen.meshes.mesh_rows import check_ply_lists, check_ply_rows, format_of_ply, off_of_triangles, with_wide_types
 from uvgen.storage.kinds import describe_file
 from uvgen.storage.names import brief
 from uvgen.storage.reading import read_file
@@ -207,13 +207,13 @@ def _read_by_trimesh(path: Path) -> Mesh:
             if kind == "ascii":
                 rest = re.sub(rb"\n[ \t\r\n]*\n", b"\n", rest)
                 check_ply_rows(header, rest[rest.find(b"\n") + 1 :])
-                header = with_fractions(header)
+                header = with_wide_types(header)
             else:
                 check_ply_lists(header, rest[rest.find(b"\n") + 1 :], "<" if "little" in kind else ">")
-            data = header + mark + rest
+            given = data = header + mark + rest
         else:
-            data = re.sub(rb"#[^\n]*", b"", data)  # comments, for which trimesh takes a microsecond a byte
-            check_off_rows(data)
+            given = re.sub(rb"#[^\n]*", b"", data)  # comments, for which trimesh takes a microsecond a byte
+            data = off_of_triangles(given)
         with np.errstate(all="ignore"):  # of numbers that are huge
             mesh: Any = trimesh.load(
                 io.BytesIO(data), file_type=path.suffix[1:].lower(), process=False, maintain_order=True, **seams
@@ -224,12 +224,12 @@ def _read_by_trimesh(path: Path) -> Mesh:
         raise
     except Exception as error:  # trimesh's readers raise errors of any type
         raise MeshFileError(f"{path}: not a readable mesh ({brief(error)}), {_EXPECTED}") from error
-    stated = _stated_vertices(path, data)
+    stated = _stated_vertices(path, given)
     if stated is not None and stated != len(vertices):
         raise MeshFileError(
             f"{path}: {count(len(vertices), 'vertex')} read, the file states {stated}; it is damaged, or save it as OBJ"
         )
-    if not len(triangles) and (polygons := _stated_polygons(path, data)):
+    if not len(triangles) and (polygons := _stated_polygons(path, given)):
         raise MeshFileError(
             f"{path}: {count(polygons, 'polygon')} stated, none of three corners or more, {_EXPECTED}; it is damaged"
         )

@@ -30,6 +30,7 @@ _MOST_RATIO = 64  # bytes of the scene's vertices and corners in memory per byte
 _PACKED = ("KHR_draco_mesh_compression", "EXT_meshopt_compression")
 _HARMLESS = ("KHR_materials_", "KHR_texture_", "EXT_texture_", "KHR_lights_", "KHR_mesh_quantization")
 _INSTANCES = "EXT_mesh_gpu_instancing"
+_VISIBLE = "KHR_node_visibility"
 _UNIT = 1e-2  # largest error of a quaternion's length
 _LOOKS = ("images", "textures", "samplers", "materials", "animations", "skins", "cameras")
 
@@ -88,6 +89,8 @@ def bare_glb(data: bytes) -> bytes:
     _item(content, "scenes", content.get("scene", 0))
     for key in _LOOKS:
         content.pop(key, None)
+    for node in content.get("nodes", []):
+        node.pop("camera", None)  # trimesh passes over such a node, with its mesh and its transform
     if any("uri" in buffer for buffer in content.get("buffers", [])):
         raise ValueError("numbers in another file; save it with them in it")
     sizes = [_stated_bytes(accessor, len(data)) for accessor in content.get("accessors", [])]
@@ -112,6 +115,7 @@ def bare_glb(data: bytes) -> bytes:
         waiting += node.get("children", [])
     if max(total, sum(in_meshes)) > _MOST_RATIO * len(data):
         raise ValueError(f"meshes of {max(total, sum(in_meshes))} bytes in a file of {len(data)}")
+    _check_parents(content)
     for mesh in content.get("meshes", []):
         for primitive in mesh["primitives"]:
             _check_geometry(content, binary, primitive)
@@ -120,6 +124,17 @@ def bare_glb(data: bytes) -> bytes:
     binary += b"\0" * (-len(binary) % 4)
     body = struct.pack("<I4s", len(text), b"JSON") + text + struct.pack("<I4s", len(binary), b"BIN\0") + binary
     return struct.pack("<4sII", b"glTF", 2, 12 + len(body)) + body
+
+
+def _check_parents(content: dict[str, Any]) -> None:
+    """ValueError if the scene, which has no circles, shows a node twice: trimesh draws it at one place alone."""
+    waiting, seen = list(_item(content, "scenes", content.get("scene", 0)).get("nodes", [])), set[int]()
+    while waiting:
+        number = waiting.pop()
+        if number in seen:
+            raise ValueError(f"node {number} has two parents")
+        seen.add(number)
+        waiting += content["nodes"][number].get("children", [])
 
 
 def _check_extensions(content: dict[str, Any]) -> None:
@@ -238,6 +253,8 @@ def _check_node(content: dict[str, Any], node: dict[str, Any]) -> None:
     if "matrix" in node and (given := [key for key in ("translation", "rotation", "scale") if key in node]):
         raise ValueError(f"a node with both matrix and {given[0]}")
     _node_matrix(node)
+    if node.get("extensions", {}).get(_VISIBLE, {}).get("visible", True) is not True:
+        raise ValueError(f"a hidden node ({_VISIBLE}); save what is shown alone")
     if "mesh" not in node:
         return
     if "skin" in node:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from uvgen.checks import bad_index, float64_array, triangle_indices
 from uvgen.errors import DependencyError, InputError, MeshFileError, to_install
 from uvgen.meshes.closest import ClosestPoints
+from uvgen.meshes.mesh_rows import plain_stl
 from uvgen.meshes.read import Mesh, read_mesh
 from uvgen.meshes.read_glb import bare_glb
 from uvgen.meshes.topology import directed_edges
@@ -75,7 +76,7 @@ def _read_whole(path: Path, suffix: str) -> Mesh:
         raise DependencyError(f"{path}: reading {suffix} needs trimesh: {to_install('mesh')}") from error
     try:
         data = read_file(path, _MOST_BYTES)
-        data = bare_glb(data) if suffix == ".glb" else data
+        data = bare_glb(data) if suffix == ".glb" else plain_stl(data)
         with np.errstate(all="ignore"):  # of numbers that are huge
             mesh: Any = trimesh.load(io.BytesIO(data), file_type=suffix[1:], force="mesh", process=False)
         points, triangles = np.array(mesh.vertices, np.float64), np.array(mesh.faces, np.int32)

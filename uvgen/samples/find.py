@@ -214,6 +214,11 @@ def _without_collector() -> Iterator[None]:
             gc.enable()
 
 
+def _no_folders(folder: Path, names: list[str], *, stored: bool) -> list[str]:
+    """The names of entries of a folder that are files; the first name if none is."""
+    return [name for name in names if stored or not os.path.isdir(folder / name)] or names[:1]  # noqa: PTH112
+
+
 def _pair(folder: Path, *, flat: bool) -> list[Sample]:
     """The samples of a folder: its images and parameter files, by their names without suffix."""
     try:
@@ -240,11 +245,15 @@ def _pair(folder: Path, *, flat: bool) -> list[Sample]:
         image, mat = images.get(stem), parameters.get(stem)
         problem = ""
         for kind_name, files in more.get(stem, {}).items() if more else ():
-            first = image if kind_name == "image" else mat
-            if not problem or kind_name == "image":
-                others = ", ".join(map(printable, files))
+            first, *others = _no_folders(folder, [str(image if kind_name == "image" else mat), *files], stored=stored)
+            if kind_name == "image":
+                image = first
+            else:
+                mat = first
+            if others and (not problem or kind_name == "image"):
                 problem = (
-                    f"{folder / str(first)}: {others} has the same name, expected one {kind_name}; remove the wrong one"
+                    f"{folder / first}: {', '.join(map(printable, others))} has the same name, expected one "
+                    f"{kind_name}; remove the wrong one"
                 )
         name = printable((image or mat or "").rpartition(".")[0])
         image_path, mat_path = paths.get(image or ""), paths.get(mat or "")

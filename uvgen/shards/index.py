@@ -20,7 +20,7 @@ from uvgen.storage.folders import DATA_SET, DATASET_INDEX, SHARD_NAME, instead
 from uvgen.storage.names import brief, is_sha256, printable
 from uvgen.storage.objects import fetch, listed
 from uvgen.storage.plain_json import parse_json
-from uvgen.storage.reading import max_bytes, read_file
+from uvgen.storage.reading import irregular, max_bytes, read_file
 from uvgen.storage.text import read_text
 from uvgen.storage.transfers import MissingError
 from uvgen.storage.urls import local_path, refuse_url, url_of
@@ -245,10 +245,11 @@ def data_folder(path: str | os.PathLike[str], *, changes: str = "") -> Path:
     path = local_path(path)
     if path.name == DATASET_INDEX:
         path = path.parent
-    elif path.is_file():
+    elif os.path.exists(path) and not path.is_dir():  # noqa: PTH110 - Path's raises where the name is too long
         if SHARD_NAME.fullmatch(path.name) and (path.parent / DATASET_INDEX).exists():
             raise DatasetError(f"{path}: a shard of a data set; give the folder {path.parent}")
-        raise DatasetError(f"{path}: a file, expected the folder of a data set (with {DATASET_INDEX})")
+        kind = irregular(path.stat().st_mode) or "a file"
+        raise DatasetError(f"{path}: {kind}, expected the folder of a data set (with {DATASET_INDEX})")
     if url_of(path):
         if changes:
             refuse_url(path, "the folder of a data set", f"{changes}; copy the set, `aws s3 sync`")

@@ -23,6 +23,7 @@ OUTLIER_MM = 8.0
 """Distance of a landmark at which its weight is halved."""
 
 _MOST_RESIDUAL_MM = 12.0  # residual of the landmarks, without the jaw, above which they are no face's
+_BEYOND_MM = 1e100  # no place in the model's frame: its square is no number soon
 _SUSPECT_MM = 4.0  # residual above which landmarks are tried with left and right exchanged
 _BETTER = 0.6  # of the residual: landmarks are mirrored if the exchange brings it below this share
 _LANDMARK_STEPS, _STEPS = 12, 30
@@ -89,7 +90,10 @@ def _to_landmarks(template: Template, landmarks: NDArray[np.float64], known: NDA
     for _ in range(_LANDMARK_STEPS):
         face = mean + basis @ coefficients
         place = align_points(face, target, scaled=True, weights=weights)
-        wanted = place.undo(target)
+        with np.errstate(all="ignore"):  # of a scale near 0
+            wanted = place.undo(target)
+        if not (np.abs(wanted) < _BEYOND_MM).all():
+            raise InputError("landmarks: most lie in one place, expected a face's; those that are not marked are NaN")
         distance = np.linalg.norm(wanted - face, axis=1)
         weights = trust / (1 + (distance / OUTLIER_MM) ** 2)
         rows = np.sqrt(weights)[:, None, None] * basis

@@ -16,7 +16,7 @@ from uvgen.checks import check_instance, check_optional_paths, check_paths
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
 from uvgen.fitting.detectors import FaceDetector, as_detector, used_detector
-from uvgen.fitting.photographs import files_below, name_key
+from uvgen.fitting.photographs import files_below, folder_clashes, name_key
 from uvgen.fitting.scans.options import RegisterOptions
 from uvgen.fitting.scans.record import INDEX, RegisterRecord
 from uvgen.fitting.scans.worker import RegisteredScan, RegisterJob, RejectedScan
@@ -27,7 +27,7 @@ from uvgen.meshes.scans import SCAN_SUFFIXES
 from uvgen.models.load import BUILTIN, as_model, where_read
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
-from uvgen.samples.scan_landmarks import MARK
+from uvgen.samples.scan_landmarks import MARK, READERS
 from uvgen.storage.names import printable, safe_name
 from uvgen.wording import none_can_be
 
@@ -146,7 +146,7 @@ def register_scans(
     chosen = as_detector(detector, auto=False)
     notice = "" if chosen is None else chosen.open().notice  # an error comes before any work
     begin("listing scans")
-    found = find_scans(root, out)
+    found = find_scans(root, out, options.format)
     opened = as_model(model, untrusted=untrusted)
     job = RegisterJob(root, out, opened, where_read(model, opened), where, chosen, options)
     record = RegisterRecord(job, found, overwrite=overwrite)
@@ -164,19 +164,25 @@ def register_scans(
     )  # fmt: skip
 
 
-def find_scans(root: Path, out: Path) -> list[InputFile]:
-    """The scans in a folder and its subfolders, sorted by name; DatasetError if there are none."""
+def find_scans(root: Path, out: Path, kind: str) -> list[InputFile]:
+    """The scans in a folder and its subfolders, sorted by name; DatasetError if there are none.
+
+    `kind` is the format of the meshes that are made of them.
+    """
     paths = [
-        path for path in files_below(root, out, SCAN_SUFFIXES, "a folder of scans") if not path.stem.endswith(MARK)
+        path
+        for path in files_below(root, out, SCAN_SUFFIXES, "a folder of scans")
+        if not (path.stem.endswith(MARK) and path.suffix.lower() in READERS)
     ]
     if not paths:
         raise DatasetError(f"{root}: no scans in it, expected {', '.join(SCAN_SUFFIXES)}")
     names = [safe_name(printable(path.relative_to(root).with_suffix("").as_posix())) for path in paths]
     counts = Counter(map(name_key, names))
+    clashes = folder_clashes(names, INDEX.file, (f".{kind}",))
     return sorted(
         (
-            InputFile(path, name, _SAME_NAME if counts[name_key(name)] > 1 else "")
-            for path, name in zip(paths, names, strict=True)
+            InputFile(path, name, _SAME_NAME if counts[name_key(name)] > 1 else clash)
+            for path, name, clash in zip(paths, names, clashes, strict=True)
         ),
         key=lambda one: (one.name, one.path),
     )

@@ -18,6 +18,7 @@ from uvgen.errors import DependencyError, InputError, UvgenError, to_install
 from uvgen.fitting.tasks import Photograph
 from uvgen.fitting.video.find import frame_files, frame_name
 from uvgen.fitting.video.memory import bounded_memory
+from uvgen.fitting.video.whole import is_cut_short
 from uvgen.fitting.worker import FaceJob, read_photograph
 from uvgen.images.jpeg import encode_jpeg
 from uvgen.images.orientation import oriented
@@ -27,6 +28,7 @@ from uvgen.storage.reading import check_picture_size, max_bytes, open_regular
 
 _QUALITY = 95  # of frames that are written as JPEG
 _USUAL_RATE = 25.0  # frames per s, if neither the caller nor the file states it
+_MOST_ASPECT = 1.02  # of pixels that count as square: sizes are rounded to even numbers
 _MOST_RATE = 100_000.0  # of frames that a file puts closer together, the times are not believed
 # without playlists and lists of files, which could refer to other files or addresses
 _FORMATS = (
@@ -164,14 +166,15 @@ def _decoded(av: Any, file: BinaryIO, job: FaceJob, video: Photograph, rate: flo
     with _opened(av, file, path) as container:
         if not container.streams.video:
             raise InputError(f"{path}: has no pictures, expected a video")
-        stream = container.streams.video[0]
+        stream = container.streams.best("video") or container.streams.video[0]  # the first may be a cover picture
         if stream.codec_context is None:
             raise InputError(f"{path}: pictures in a format that FFmpeg cannot decode, expected a video such as MP4")
         # one thread, so that the same frames of a damaged file are decoded each time
         stream.thread_type, stream.codec_context.thread_count = "NONE", 1
+        _check_pixels(path, stream.sample_aspect_ratio)
         usual = min(abs(float(rate or stream.average_rate or _USUAL_RATE)), _MOST_RATE)
         number, last = 0, -np.inf
-        decoded = container.decode(stream)
+        decoded = _frames_in(container, stream)
         while True:
             try:
                 _check_size(stream)
@@ -193,6 +196,33 @@ def _decoded(av: Any, file: BinaryIO, job: FaceJob, video: Photograph, rate: flo
             number += 1
     if not number:
         raise InputError(f"{path}: holds no frames, expected a video")
+    if is_cut_short(file):
+        why = "the file is shorter than it states; copy it again"
+        raise InputError(f"{path}: damaged after frame {number - 1}, the last that is used ({why})")
+
+
+def _frames_in(container: Any, stream: Any) -> Iterator[Any]:
+    """The frames of a stream; ValueError in place of what is made of a last packet that the file's end cuts in two."""
+    last, cut = None, False
+    for packet in container.demux(stream):
+        if last is not None and packet.size:
+            yield from last.decode()
+        elif last is not None:  # an empty one follows, which asks for what was held back
+            cut = True
+        last = packet if packet.size and packet.is_corrupt else None
+        if last is None:
+            yield from packet.decode()
+    if cut:
+        raise ValueError("the file ends within a picture; copy it again")
+
+
+def _check_pixels(path: Path, aspect: Any) -> None:
+    """Raise InputError if pixels are not square, as a video states: a face that is squeezed is no face of a model."""
+    if aspect and not 1 / _MOST_ASPECT <= aspect <= _MOST_ASPECT:
+        raise InputError(
+            f"{path}: pixels of {aspect.numerator}:{aspect.denominator}, expected square ones; make them so, with "
+            "ffmpeg -i IN -vf scale=iw*sar:ih,setsar=1 OUT"
+        )
 
 
 def _orientation(frame: Any) -> int:
