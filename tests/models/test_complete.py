@@ -146,7 +146,8 @@ def test_completed_takes_landmarks_from_each_kind_of_file(larger: MorphableModel
     marks = larger.landmarks
     (tmp_path / "a.txt").write_text("# iBUG\n" + ", ".join(map(str, marks)))
     np.save(tmp_path / "a.npy", marks.astype(float))
-    sio.savemat(tmp_path / "a.mat", {"keypoints": marks[None] + 1.0, "other": 1})
+    about = {"idx": np.arange(1, 69), "trimIndex": np.arange(1, 1682), "keypoints": marks[None] + 1.0, "other": 1}
+    sio.savemat(tmp_path / "a.mat", about)
     (tmp_path / "a.anl").write_text("%68 Landmark points\n" + "\n".join(map(str, marks + 1)))
     for name in ("a.txt", "a.npy", "a.mat", "a.anl"):
         model = completed(bare(larger, uv=larger.uv), Supplements(landmarks=tmp_path / name))
@@ -174,7 +175,7 @@ def test_landmark_file_of_the_basel_model_counts_from_1(reference: Path) -> None
         ("a.npy", np.full(68, np.nan), "not all whole"),
         ("a.npy", np.ones(68, bool), "numbers of type bool"),
         ("a.npy", b"\x93NUMPY", "damaged .npy header.*expected a list of vertex numbers"),
-        ("a.mat", {"x": np.ones(3), "y": np.ones(3)}, "holds x, y, expected one list of vertex numbers, named idx"),
+        ("a.mat", {"x": np.ones(3), "y": np.ones(3)}, "holds x, y, expected one list of vertex numbers, named keypoints"),
         ("a.mat", {"x": "text"}, "x is .*, expected a vector or matrix of real numbers"),
         ("a.mat", b"text", "not a readable MATLAB file"),
         ("a.npy", None, "cannot be read"),
