@@ -86,7 +86,7 @@ def test_read_textured_obj_gives_each_corner_its_texture(tmp_path: Path) -> None
     np.testing.assert_array_equal(triangles, [[0, 1, 2], [0, 2, 3], [0, 2, 3]])
     np.testing.assert_array_equal(uv[0], [[0, 0], [1, 0], [1, 1]])
     np.testing.assert_array_equal(uv[2], [[0, 0], [1, 1], [0.5, 0.5]])
-    np.testing.assert_array_equal(read_obj_vertices(tmp_path / "a.obj"), vertices)
+    np.testing.assert_array_equal(read_obj_vertices(tmp_path / "a.obj")[0], vertices)
     np.testing.assert_array_equal(read_mesh(tmp_path / "a.obj")[0], vertices)
 
 

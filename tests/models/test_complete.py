@@ -146,7 +146,8 @@ def test_completed_takes_landmarks_from_each_kind_of_file(larger: MorphableModel
     marks = larger.landmarks
     (tmp_path / "a.txt").write_text("# iBUG\n" + ", ".join(map(str, marks)))
     np.save(tmp_path / "a.npy", marks.astype(float))
-    sio.savemat(tmp_path / "a.mat", {"keypoints": marks[None] + 1.0, "other": 1})
+    about = {"idx": np.arange(1, 69), "trimIndex": np.arange(1, 1682), "keypoints": marks[None] + 1.0, "other": 1}
+    sio.savemat(tmp_path / "a.mat", about)
     (tmp_path / "a.anl").write_text("%68 Landmark points\n" + "\n".join(map(str, marks + 1)))
     for name in ("a.txt", "a.npy", "a.mat", "a.anl"):
         model = completed(bare(larger, uv=larger.uv), Supplements(landmarks=tmp_path / name))
@@ -174,7 +175,11 @@ def test_landmark_file_of_the_basel_model_counts_from_1(reference: Path) -> None
         ("a.npy", np.full(68, np.nan), "not all whole"),
         ("a.npy", np.ones(68, bool), "numbers of type bool"),
         ("a.npy", b"\x93NUMPY", "damaged .npy header.*expected a list of vertex numbers"),
-        ("a.mat", {"x": np.ones(3), "y": np.ones(3)}, "holds x, y, expected one list of vertex numbers, named idx"),
+        (
+            "a.mat",
+            {"x": np.ones(3), "y": np.ones(3)},
+            "holds x, y, expected one list of .*, named keypoints",
+        ),
         ("a.mat", {"x": "text"}, "x is .*, expected a vector or matrix of real numbers"),
         ("a.mat", b"text", "not a readable MATLAB file"),
         ("a.npy", None, "cannot be read"),
@@ -205,6 +210,51 @@ def test_list_of_vertices_is_the_same_in_each_kind_of_file(tmp_path_factory: Any
         assert read_vertex_numbers(folder / name).tolist() == numbers, name
 
 
+def test_uv_of_an_obj_that_lacks_triangles_of_the_model_is_refused(larger: MorphableModel, tmp_path: Path) -> None:
+    n_faces, kept = np.bincount(larger.triangles.ravel()), np.ones(len(larger.triangles), bool)
+    for k, corners in enumerate(np.asarray(larger.triangles)):
+        if k % 20 == 0 and (n_faces[corners] > 2).all():  # no vertex is left without one
+            kept[k], n_faces[corners] = False, n_faces[corners] - 1
+    write_halves(tmp_path / "a.obj", larger, kept)
+    with pytest.raises(InputError, match=rf"a\.obj: {kept.sum()} triangles, the model has {len(kept)}, expected"):
+        completed(bare(larger, landmarks=larger.landmarks), Supplements(uv=tmp_path / "a.obj"))
+
+
+@pytest.mark.parametrize("by_indices", [False, True])
+def test_uv_of_a_larger_model_with_seams_repeat_the_vertices_on_them(
+    larger: MorphableModel, tmp_path: Path, by_indices: bool
+) -> None:
+    write_halves(tmp_path / "a.obj", larger)
+    seamed = completed(bare(larger, landmarks=larger.landmarks), Supplements(uv=tmp_path / "a.obj"))
+    kept = kept_vertices()
+    np.save(tmp_path / "kept.npy", kept)
+    model = completed(
+        bare(larger, kept), Supplements(uv_from=seamed, indices=tmp_path / "kept.npy" if by_indices else None)
+    )
+    n, middle = len(kept), np.flatnonzero(np.isclose(larger.uv[kept, 0], 0.5))
+    assert model.n_vertices == n + len(middle)
+    np.testing.assert_array_equal(np.sort(model.mean[n:, 1]), np.sort(model.mean[middle, 1]))
+    np.testing.assert_array_equal(model.landmarks, place_of(kept, 1681)[larger.landmarks])
+    assert np.ptp(model.uv[model.triangles], axis=1)[:, 0].max() < 0.02  # no triangle from one chart to the other
+    np.testing.assert_allclose(model.uv[:n, 1], larger.uv[kept, 1], atol=1e-12)
+
+
+def test_indices_choose_rows_of_uv_also_if_these_are_as_many_as_the_vertices(
+    larger: MorphableModel, tmp_path: Path
+) -> None:
+    order = np.random.default_rng(0).permutation(larger.n_vertices)
+    np.save(tmp_path / "uv.npy", larger.uv[order])
+    np.save(tmp_path / "order.npy", np.argsort(order))
+    given = bare(larger, landmarks=larger.landmarks)
+    model = completed(given, Supplements(uv=tmp_path / "uv.npy", indices=tmp_path / "order.npy"))
+    np.testing.assert_array_equal(model.uv, larger.uv)
+    kept = kept_vertices()
+    np.save(tmp_path / "own.npy", larger.uv[kept] / 2)
+    np.save(tmp_path / "kept.npy", kept)
+    both = Supplements(uv=tmp_path / "own.npy", uv_from=larger, indices=tmp_path / "kept.npy")
+    np.testing.assert_array_equal(completed(bare(larger, kept), both).uv, larger.uv[kept] / 2)
+
+
 def test_uv_of_each_kind_of_file_replaces_that_of_the_model(larger: MorphableModel, tmp_path: Path) -> None:
     kept = kept_vertices()
     uv = larger.uv[:, ::-1]  # u and v exchanged: other UV than the model's
@@ -221,15 +271,20 @@ def test_uv_of_each_kind_of_file_replaces_that_of_the_model(larger: MorphableMod
         assert name in model.sources
 
 
-def test_uv_of_an_obj_with_a_seam_repeat_its_vertices(larger: MorphableModel, tmp_path: Path) -> None:
+def write_halves(path: Path, model: MorphableModel, kept: Any = slice(None)) -> None:
     """The patch's left and right halves as two charts, far apart: of the middle's vertices, each is in both."""
-    right = larger.mean[np.asarray(larger.triangles)].mean(axis=1)[:, 0] > 0
-    lines = ["v {} {} {}".format(*point) for point in larger.mean]
+    triangles = np.asarray(model.triangles)[kept]
+    right = model.mean[triangles].mean(axis=1)[:, 0] > 0
+    lines = ["v {} {} {}".format(*point) for point in model.mean]
     for chart in (0, 1):
-        lines += [f"vt {0.4 * u + 0.5 * chart} {v}" for u, v in larger.uv]
-    for corners, chart in zip(larger.triangles, right, strict=True):
+        lines += [f"vt {0.4 * u + 0.5 * chart} {v}" for u, v in model.uv]
+    for corners, chart in zip(triangles, right, strict=True):
         lines.append("f " + " ".join(f"{v + 1}/{v + 1 + 1681 * int(chart)}" for v in corners))
-    (tmp_path / "a.obj").write_text("\n".join(lines))
+    path.write_text("\n".join(lines))
+
+
+def test_uv_of_an_obj_with_a_seam_repeat_its_vertices(larger: MorphableModel, tmp_path: Path) -> None:
+    write_halves(tmp_path / "a.obj", larger)
     given = bare(larger, landmarks=larger.landmarks, mirror=larger.mirror, albedo_mean=larger.albedo_mean)
     model = completed(given, Supplements(uv=tmp_path / "a.obj"))
     middle = np.flatnonzero(np.isclose(larger.uv[:, 0], 0.5))

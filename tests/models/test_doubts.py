@@ -65,6 +65,12 @@ def shuffled_uv() -> Any:
     return uv[np.random.default_rng(0).permutation(len(uv))]
 
 
+def albedo() -> Any:
+    mean = builtin_model().albedo_mean
+    assert mean is not None
+    return mean
+
+
 FAULTS = {
     "eyes outside their region": (eyes_elsewhere, r"landmarks 36-37, 45: contours of the eyes outside the region eyes"),
     "nose on the neck": (nose_on_the_neck, "landmarks 30: lie in the regions neck or other"),
@@ -83,6 +89,8 @@ FAULTS = {
         repeated_corners, r"triangles: 667\d of 20020 have no area in UV, 667\d of which name a vertex twice, expected"
     ),
     "UV on a line": (half_on_a_line, r"triangles: \d+ of 20020 have no area in UV, expected 1% at most"),
+    "colors from 0 to 1": (lambda: {"albedo_mean": albedo() / 255}, r"albedo: mean colors of up to 0\.\d+, expected"),
+    "colors times 255": (lambda: {"albedo_mean": albedo() * 255}, r"albedo: mean colors of up to \d.*e\+04, expected"),
     "x mirrored": (lambda: {"mean": builtin_model().mean * [-1, 1, 1]}, "its right eye lies to the right of its left"),
 }  # fmt: skip
 

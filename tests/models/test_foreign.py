@@ -114,6 +114,19 @@ def test_models_in_matlab_7_3_files_are_read(tmp_path: Path, files: dict[str, Pa
     same_labels(load_model(path), expected)
 
 
+def test_characters_in_a_matlab_7_3_file_are_no_numbers(files: dict[str, Path]) -> None:
+    about = content(files["info"])
+    save_v73(files["info"], about | {"keypoints": about["keypoints"].astype(np.uint16), "notes": np.full((1, 4), 97)})
+    with h5py.File(files["info"], "r+") as file:
+        file["tri"].attrs["MATLAB_class"] = np.bytes_("double")
+        file["notes"].attrs["MATLAB_class"] = np.bytes_("char")
+    bfm2009.read(**files)
+    with h5py.File(files["info"], "r+") as file:
+        file["keypoints"].attrs["MATLAB_class"] = np.bytes_("char")
+    with pytest.raises(ModelError, match="keypoints is text, expected a vector or matrix of real numbers"):
+        bfm2009.read(**files)
+
+
 @pytest.mark.parametrize(
     ("part", "key", "value", "message"),
     [

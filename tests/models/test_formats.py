@@ -233,6 +233,17 @@ def test_deep3d_file_and_its_parts_give_the_same_model(tmp_path: Path, whole: Mo
         np.testing.assert_array_equal(getattr(front, name), getattr(parts, name))
 
 
+def test_deep3d_parts_of_small_whole_numbers_are_multiplied_as_real_ones(tmp_path: Path, whole: MorphableModel) -> None:
+    folder = write_deep3d_parts(tmp_path, whole)
+    basel = {name: value for name, value in sio.loadmat(folder / "01_MorphableModel.mat").items() if name[0] != "_"}
+    basis = np.rint(basel["shapePC"] / np.abs(basel["shapePC"]).max() * 127).astype(np.int8)
+    std = np.full((basis.shape[1], 1), 120, np.int8)
+    sio.savemat(folder / "01_MorphableModel.mat", basel | {"shapePC": basis, "shapeEV": std})
+    found = deep3d.read(folder).shape_basis
+    assert np.abs(found).max() > 127
+    np.testing.assert_array_equal(found, np.round(found / 120) * 120)
+
+
 def test_deep3d_takes_uv_of_the_files_beside_it(tmp_path: Path, whole: MorphableModel) -> None:
     path = write_deep3d(tmp_path, whole)
     assert deep3d.read(path).uv is None

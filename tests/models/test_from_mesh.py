@@ -1,6 +1,7 @@
 """Models of one's own: from meshes, landmarks and scans; UV for models; export."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +126,8 @@ def test_with_new_uv_keeps_all_but_the_uv(head) -> None:
     assert not np.array_equal(model.uv, head.uv)
     assert model.content_sha256 != head.content_sha256
     assert 1 <= model_stretch(model) < 5
+    with pytest.raises(InputError, match=rf"^{head.name}: vertices: .* belong to no triangle"):
+        with_new_uv(replace(head, triangles=head.triangles[:1]))
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".mat", ".obj", ".h5"])

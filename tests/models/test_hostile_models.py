@@ -102,6 +102,11 @@ VALUES: dict[str, tuple[Callable[[MorphableModel], dict[str, Any]], str]] = {
     "mean that is huge": (nan_in("mean", -3e38), r"mean shape holds 3e\+38, expected numbers"),
     "mean of one point": (lambda m: {"mean": np.zeros_like(m.mean)}, "landmarks of the mean face lie in one point"),
     "landmarks of one vertex": (lambda m: {"landmarks": np.zeros_like(m.landmarks)}, "landmarks of the mean face lie"),
+    "mean without width": (lambda m: {"mean": m.mean * np.float32([0, 1, 1])}, "lie in one point, or in a row or col"),
+    "landmarks in a row": (
+        lambda m: {"landmarks": np.resize(m.landmarks[[0, 16]], 68), "mean": m.mean * np.float32([1, 0, 1])},
+        "lie in one point, or in a row or column",
+    ),
     "mirror of another length": (lambda m: {"mirror": m.mirror[1:]}, "mirror are"),
     "labels of two axes": (lambda m: {"regions": np.zeros((m.n_vertices, 1), np.uint8)}, "regions are"),
 }  # fmt: skip

@@ -97,6 +97,15 @@ BAD: dict[str, tuple[Callable[[Path], None], str]] = {
         edited("jawOpen.obj", lambda text: text.replace("v ", "v 1 1 1\nv ", 1)),
         rf"jawOpen\.obj: {N + 1} vertices, expected {N}, as generic_neutral_mesh",
     ),
+    "an expression whose vertices are in another order": (
+        edited("jawOpen.obj", lambda text: re.sub(r"\b(\d+)/", lambda found: f"{int(found[1]) * 7 % N + 1}/", text)),
+        r"jawOpen\.obj: its faces join other vertices than those of generic_neutral_mesh\.obj",
+    ),
+    "an identity in millimeters": (
+        edited("identity001.obj", lambda text: re.sub(r"(?m)^v .*", lambda found: " ".join(
+            ["v", *(str(10 * float(word)) for word in found[0].split()[1:])]), text)),
+        r"identity001\.obj: \d+\.?\d* times as large as generic_neutral_mesh\.obj, expected a face in the same unit",
+    ),
     "an identity cut short": (
         edited("identity001.obj", lambda text: text[: text.index("vt") - 30]), r"identity001\.obj: .*(vertices|numbers)"
     ),
@@ -131,6 +140,16 @@ def test_read_of_a_bad_folder_names_the_file(tmp_path: Path, kind: str) -> None:
     change(tmp_path / "FaceXModel")
     with pytest.raises(ModelError, match=message):
         ict.read(tmp_path)
+
+
+def test_read_takes_meshes_whose_faces_are_written_otherwise_or_not_at_all(tmp_path: Path) -> None:
+    write_ict(tmp_path / "FaceXModel")
+    sound = ict.read(tmp_path)
+    edited("jawOpen.obj", lambda text: re.sub(r"(?m)^f (\S+) (.*)$", r"f \2 \1", text))(tmp_path / "FaceXModel")
+    edited("identity001.obj", lambda text: re.sub(r"(?m)^f .*\n", "", text))(tmp_path / "FaceXModel")
+    changed = ict.read(tmp_path)
+    np.testing.assert_array_equal(changed.shape_basis, sound.shape_basis)
+    np.testing.assert_array_equal(changed.expression_basis, sound.expression_basis)
 
 
 def test_read_of_other_folders_and_parts_is_refused(tmp_path: Path) -> None:

@@ -99,6 +99,13 @@ BAD: dict[str, tuple[Callable[[h5py.File], None], str]] = {
         put("shape/representer/cells", np.full((3, 5), 81)), "cells names vertices 81 to 81, expected 0 to 80"
     ),
     "triangles of floats": (put("shape/representer/cells", np.zeros((3, 5))), "expected whole numbers"),
+    "expressions in another order": (
+        lambda file: put("expression/representer/cells", file["shape/representer/cells"][()] * 7 % 81)(file),
+        "expression/representer/cells join other vertices than shape/representer/cells do",
+    ),
+    "colors from 0 to 255": (
+        lambda file: put("color/model/mean", 255 * file["color/model/mean"][()])(file), "colors of 20.*expected 0 to 1"
+    ),
     "a link": (put("shape/model/mean", h5py.ExternalLink("b.h5", "x")), "mean is a link .external"),
     "mean of texts of any length": (put("shape/model/mean", "a"), "mean is text of variable length"),
 }  # fmt: skip

@@ -43,7 +43,7 @@ MAKERS: dict[str, tuple[Callable[[h5py.File], object], set[int]]] = {
 }
 
 
-@pytest.mark.parametrize("options", [{}, {"track_order": True}])
+@pytest.mark.parametrize("options", [{}, {"track_order": True}, {"userblock_size": 512}])
 @pytest.mark.parametrize("version", [("earliest", "v110"), "latest"])
 @pytest.mark.parametrize("kind", MAKERS)
 def test_layout_classes_are_those_of_the_dataset(tmp_path: Path, kind: str, version: Any, options: Any) -> None:
@@ -54,8 +54,8 @@ def test_layout_classes_are_those_of_the_dataset(tmp_path: Path, kind: str, vers
             file["value"].attrs[f"a{k}"] = np.zeros(30)
     with h5py.File(tmp_path / "a.h5") as file:
         address = file.id.links.get_info(b"value").u
-    data = (tmp_path / "a.h5").read_bytes()
-    assert layout_classes(bytes_of(data), address) == expected
+    data, base = (tmp_path / "a.h5").read_bytes(), options.get("userblock_size", 0)
+    assert layout_classes(bytes_of(data), base + address, base) == expected
 
 
 @pytest.mark.parametrize("version", ["earliest", "latest"])

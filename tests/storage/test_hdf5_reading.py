@@ -310,6 +310,17 @@ def test_open_hdf5_of_another_file_is_refused_as_asked(tmp_path: Path, content: 
         open_hdf5(tmp_path)
 
 
+@pytest.mark.parametrize("n_attributes", [0, 3, 6])
+def test_safe_dataset_reads_long_headers_behind_a_user_block(tmp_path: Path, n_attributes: int) -> None:
+    with h5py.File(tmp_path / "a.mat", "w", userblock_size=512, libver=("v108", "v110")) as file:
+        file["before"] = np.arange(5000.0)
+        file["value"] = np.arange(5.0)
+        for k in range(n_attributes):  # more than the header's first block holds
+            file["value"].attrs[f"a{k}"] = np.bytes_("x" * 200)
+    with open_hdf5(tmp_path / "a.mat", user_block=512) as file:
+        np.testing.assert_array_equal(file.safe_dataset("value").read(), np.arange(5.0))
+
+
 def test_open_hdf5_of_a_file_with_a_user_block_is_refused(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w", userblock_size=512) as file:
         file["value"] = [1]

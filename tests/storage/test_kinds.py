@@ -5,6 +5,7 @@ import io
 import pickle
 import tarfile
 import zipfile
+from collections import OrderedDict
 from pathlib import Path
 
 import h5py
@@ -84,6 +85,8 @@ CONTENT = {
     "UTF-16": ("Zoë\nb\n".encode("utf-16"), "text"),
     "pickle": (pickle.dumps({"a": np.ones(3)}), "a Python pickle"),
     "pickle 0": (pickle.dumps([1, 2], 0), "a Python pickle"),
+    "pickle of Python 2, protocol 1": (b"}q\x01(U\x01aK\x01u.", "a Python pickle"),
+    "pickle of an OrderedDict": (pickle.dumps(OrderedDict(a=1), 0), "a Python pickle"),
     "FLAME": (pickle.dumps({"shapedirs": 1, "kintree_table": 2}, 2), "a Python pickle, a model of the FLAME"),
     "3DDFA_V2": (pickle.dumps({"u": 1, "w_shp": 2, "w_exp": 3}), "a Python pickle, 3DDFA_V2's face model"),
     "OBJ": (b"# x\nv 0 0 1.5\nv 1 0 0\n", "an OBJ mesh"),

@@ -140,6 +140,7 @@ HOSTILE = {
     + b"cbuiltins\nlist\nh\x00\x85R0" * 50_000 + b"h\x00.",
     "too many instructions": b"N0" * 1_100_000 + b"N.",
     "a later protocol": b"\x80\x06N.",
+    "a number of very many digits": b"F" + b"0" * 1030 + b"5\n.",
     "text in place of a mapping": b"NNNs.",
     "no end": b"N",
     "nothing": b"",

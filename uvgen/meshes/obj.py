@@ -66,8 +66,8 @@ def read_textured_obj(
     return vertices, triangles, found
 
 
-def read_obj_vertices(path: str | os.PathLike[str]) -> NDArray[np.float64]:
-    """The vertices of an OBJ alone, in a tenth of the time that `read_mesh` takes for all of it.
+def read_obj_vertices(path: str | os.PathLike[str]) -> tuple[NDArray[np.float64], str]:
+    """The vertices of an OBJ, and its polygons as text, in a tenth of the time that `read_mesh` takes for all of it.
 
     Parameters
     ----------
@@ -76,8 +76,11 @@ def read_obj_vertices(path: str | os.PathLike[str]) -> NDArray[np.float64]:
 
     Returns
     -------
-    (n, 3) float64
+    vertices : (n, 3) float64
         In the file's order; one or more, finite.
+    polygons : str
+        The lines of its polygons, without texture coordinates and normals. They are not looked at, but meshes in which
+        they are the same have the same triangles.
 
     Raises
     ------
@@ -86,11 +89,12 @@ def read_obj_vertices(path: str | os.PathLike[str]) -> NDArray[np.float64]:
     """
     path = Path(path)
     try:
-        lines = [line for line in re.sub(r"(?m)^[ \t]+", "", _text(path)).split("\n") if line.startswith(("v ", "v\t"))]
+        every = re.sub(r"(?m)^[ \t]+", "", _text(path)).split("\n")
     except OSError as error:
         raise MeshFileError(f"{path}: cannot be read ({error.strerror}), expected an OBJ mesh") from error
     except ValueError as error:
         raise MeshFileError(f"{path}: not a readable mesh: {brief(error)}, expected an OBJ mesh") from error
+    lines = [line for line in every if line.startswith(("v ", "v\t"))]
     words = [word for line in lines for word in line.split()[1:4]]
     if not lines or len(words) != 3 * len(lines):
         raise MeshFileError(
@@ -103,7 +107,8 @@ def read_obj_vertices(path: str | os.PathLike[str]) -> NDArray[np.float64]:
         raise MeshFileError(f"{path}: not a readable mesh: {brief(error)}, expected 3 numbers per vertex") from error
     if not np.isfinite(vertices).all():
         raise MeshFileError(f"{path}: vertex {np.argwhere(~np.isfinite(vertices))[0][0]} is NaN or infinite")
-    return vertices
+    polygons = "\n".join(line for line in every if line.startswith(("f ", "f\t")))
+    return vertices, re.sub(r"/\S*|[ \t\r]+(?=\n|$)", "", polygons)
 
 
 def _text(path: Path) -> str:

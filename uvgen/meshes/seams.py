@@ -54,6 +54,55 @@ def split_seams(
     return number[group].reshape(-1, 3).astype(np.int32), found, owner[~leads].astype(np.int32)
 
 
+def carried_corner_uv(
+    triangles: NDArray[np.integer[Any]],
+    kept: NDArray[np.integer[Any]],
+    points: NDArray[np.floating[Any]],
+    other: NDArray[np.integer[Any]],
+    uv: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """UV at the corners of a mesh's triangles, from another mesh in which vertices on seams are repeated.
+
+    Of a vertex on a seam, the other mesh has several, all in one place; which is meant says the triangle that has them.
+
+    Parameters
+    ----------
+    triangles : (m, 3) int
+        Of the mesh.
+    kept : (n,) int
+        The vertex in the other mesh of each of its vertices.
+    points, other, uv : (N, 3) float, (M, 3) int, (N, 2) float
+        Vertices, triangles and UV of the other mesh.
+
+    Returns
+    -------
+    (m, 3, 2) float64
+        Of a triangle that the other mesh does not have, those of `kept`.
+    """
+    corners = np.asarray(kept, np.int64)[triangles]
+    found: NDArray[np.float64] = np.asarray(uv, np.float64)[corners]
+    there, theirs = _same_rows(corners, other)
+    lacking = np.flatnonzero(~np.isin(there, theirs))
+    if not len(lacking):
+        return found
+    place = np.unique(points, axis=0, return_inverse=True)[1].reshape(-1)
+    there, theirs = _same_rows(place[corners[lacking]], place[other])
+    known, first = np.unique(theirs, return_index=True)
+    at = np.minimum(np.searchsorted(known, there), len(known) - 1)
+    has = known[at] == there
+    matched = np.asarray(other, np.int64)[first[at[has]]]
+    same = place[corners[lacking[has]]][:, :, None] == place[matched][:, None, :]
+    found[lacking[has]] = uv[np.take_along_axis(matched, same.argmax(axis=2), axis=1)]
+    return found
+
+
+def _same_rows(a: NDArray[Any], b: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Numbers of the rows of two arrays, the same where rows hold the same in any order."""
+    rows = np.sort(np.concatenate([a, b]).astype(np.int64), axis=1)
+    number = np.unique(rows, axis=0, return_inverse=True)[1].reshape(-1)
+    return number[: len(a)], number[len(a) :]
+
+
 def pack_parts(uv: NDArray[np.float64], part: NDArray[np.int32]) -> NDArray[np.float64]:
     """UV of parts that each fill the unit square by themselves, put side by side in one.
 

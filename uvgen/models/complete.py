@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import InputError, ModelError
+from uvgen.meshes.seams import carried_corner_uv, split_seams
 from uvgen.models.assembled import AssembledModel
 from uvgen.models.formats import flame
 from uvgen.models.found import found_mirror, found_uv
 from uvgen.models.morphable import MorphableModel, make_model
 from uvgen.models.supplements import Supplements
-from uvgen.models.uv_files import read_uv
+from uvgen.models.uv_files import FileUv, read_uv
 from uvgen.models.valid import LARGEST, check_numbers
 from uvgen.models.vertex_numbers import read_landmarks, read_vertex_numbers
 from uvgen.storage.files import sha256_file
@@ -79,16 +80,21 @@ def completed(assembled: AssembledModel, supplements: Supplements | None = None)
         raise InputError(f"{given.landmarks}: names vertex {landmarks.max()}, expected 0 to {n - 1}, those of {source}")
     triangles = _facing(np.asarray(assembled.mean, np.float64), triangles, np.asarray(landmarks))
     uv, mirror = assembled.uv, assembled.mirror
+    found = None
     if given.uv is not None:
-        uv, repeated, own = read_uv(Path(given.uv), triangles, n, kept)
+        found = read_uv(Path(given.uv), triangles, n, kept, None if larger is None else larger.n_vertices)
+    elif larger is not None and kept is not None:
+        found = _uv_of_larger(larger, kept, triangles)
+    if found is not None:
+        uv, repeated, own = found
         if own is not None:
             assembled = _with_repeated(assembled, repeated)
             triangles = _facing(np.asarray(assembled.mean, np.float64), own, np.asarray(landmarks))
         mirror = assembled.mirror
     if uv is None:
-        uv, found, last = found_uv(assembled, np.asarray(landmarks), triangles)
+        uv, mirrored, last = found_uv(assembled, np.asarray(landmarks), triangles)
         triangles = _reordered(triangles, last)
-        mirror = found if mirror is None else mirror
+        mirror = mirrored if mirror is None else mirror
     if mirror is None:
         mirror = found_mirror(np.asarray(assembled.mean, np.float64), triangles)
     mouth = assembled.mouth_triangles
@@ -193,7 +199,9 @@ def _kept_vertices(assembled: AssembledModel, given: Supplements) -> NDArray[np.
             f"of {assembled.source}, expected the same mean face; name the vertices that it keeps in a "
             "file, argument `indices`"
         )
-    numbers: NDArray[np.int32] = nearest.astype(np.int32)
+    _, first, place = np.unique(larger.mean, axis=0, return_index=True, return_inverse=True)
+    original = first[place.reshape(-1)[nearest]]  # not the vertex that repeats it on a seam
+    numbers: NDArray[np.int32] = (original if len(np.unique(original)) == n else nearest).astype(np.int32)
     return numbers
 
 
@@ -231,11 +239,11 @@ def _edges_off(assembled: AssembledModel, larger: MorphableModel, kept: NDArray[
 
 
 def _carried(assembled: AssembledModel, larger: MorphableModel, kept: NDArray[np.int32]) -> AssembledModel:
-    """The model with what it lacks, taken from the larger one's vertices; UV and mouth in any case."""
+    """The model with what it lacks but for UV, taken from the larger one's vertices; the mouth in any case."""
     place = np.full(larger.n_vertices, -1, np.int64)
     place[kept[::-1]] = np.arange(len(kept))[::-1]
     mouth = place[larger.mouth_triangles]
-    changes: dict[str, Any] = {"uv": larger.uv[kept], "mouth_triangles": mouth[(mouth >= 0).all(axis=1)]}
+    changes: dict[str, Any] = {"mouth_triangles": mouth[(mouth >= 0).all(axis=1)]}
     if assembled.landmarks is None and (place[larger.landmarks] >= 0).all():
         changes["landmarks"] = place[larger.landmarks]
     if assembled.regions is None and larger.regions is not None:
@@ -252,6 +260,15 @@ def _carried(assembled: AssembledModel, larger: MorphableModel, kept: NDArray[np
     changes["expression_std"] = _carried_std(assembled.expression_std, assembled.expression_basis,
                                              larger.expression_basis, larger.expression_std, kept)  # fmt: skip
     return replace(assembled, **changes)
+
+
+def _uv_of_larger(larger: MorphableModel, kept: NDArray[np.int32], triangles: NDArray[Any]) -> FileUv:
+    """UV of a larger model's vertices. Its seams are the smaller one's too, which repeats the vertices on them."""
+    corner_uv = carried_corner_uv(triangles, kept, larger.mean, larger.triangles, larger.uv)
+    split, uv, repeated = split_seams(triangles, corner_uv, len(kept))
+    loose = np.setdiff1d(np.arange(len(kept)), triangles)
+    uv[loose] = larger.uv[kept[loose]]
+    return FileUv(uv, repeated, split if len(repeated) else None)
 
 
 def _carried_std(

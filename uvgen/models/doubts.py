@@ -11,6 +11,7 @@ _EYES, _NOSE_TIP, _MOUTH, _JAW = slice(36, 48), 30, slice(48, 68), slice(0, 17)
 _MOST_TURNED = 0.25  # triangles of the other orientation in UV
 _MOST_FLAT = 0.01  # triangles without an area in UV: decimated meshes have a few, in which nothing is lost
 _FLAT = 1e-12  # area in UV, of which a texel of the finest grid has 6e-8
+_BRIGHTEST = (2.0, 512.0)  # mean color of a face
 _SIZE_MM = (60.0, 400.0)  # of the box around a face's landmarks, its longer side
 
 
@@ -26,9 +27,10 @@ def model_doubts(model: MorphableModel) -> tuple[str, ...]:
     -------
     tuple of str
         A sentence each: what `label_doubts` says, face3d's model without its ``BFM_info.mat``, landmarks outside their
-        regions, and mirror pairs that are not each other's inverse or do not agree with the landmarks.
+        regions, colors in another unit, and mirror pairs that are not each other's inverse or do not agree with the
+        landmarks.
     """
-    looks = (_about_sources, _about_landmarks, _about_regions, _about_mirror, _about_maps)
+    looks = (_about_sources, _about_landmarks, _about_regions, _about_mirror, _about_albedo, _about_maps)
     return tuple(doubt for look in looks for doubt in look(model))
 
 
@@ -115,6 +117,15 @@ def _about_mirror(model: MorphableModel) -> list[str]:
                 f"landmark, up to {distance.max() / 1e3:.1f} mm from it"
             )
     return found
+
+
+def _about_albedo(model: MorphableModel) -> list[str]:
+    brightest = 255.0 if model.albedo_mean is None else float(np.abs(model.albedo_mean).max())
+    if _BRIGHTEST[0] <= brightest <= _BRIGHTEST[1]:
+        return []
+    return [
+        f"albedo: mean colors of up to {brightest:.3g}, expected 0 to 255: `uvgen synth` draws faces black or white"
+    ]
 
 
 def _about_frame(model: MorphableModel) -> list[str]:

@@ -48,7 +48,10 @@ def with_new_uv(model: MorphableModel, *, symmetric: bool = True) -> MorphableMo
     there = {tuple(corners) for corners in np.sort(model.triangles, axis=1).tolist()}
     closing = [tuple(sorted(corners)) not in there for corners in model.mouth_triangles.tolist()]
     triangles = np.concatenate([model.triangles, model.mouth_triangles[closing]]) if closing else model.triangles
-    found = parameterize(model.mean, triangles, symmetric=symmetric)
+    try:
+        found = parameterize(model.mean, triangles, symmetric=symmetric)
+    except InputError as error:
+        raise InputError(f"{model.path or model.name}: {error}") from error
     arrays = {f.name: getattr(model, f.name) for f in dataclasses.fields(model)}
     arrays |= {"uv": found.uv, "path": None}
     return make_model(**arrays, source=model.name)

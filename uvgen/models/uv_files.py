@@ -19,6 +19,7 @@ SUFFIXES = (".npy", ".mat", ".obj")
 _OUTSIDE = 1e-3  # of the unit square, from rounding
 
 
+_SAME_NUMBER = 0.99  # share of the model's triangles that an OBJ must have: some programs leave out those without area
 _SAME_MESH = 0.6  # share of an OBJ's edges that the model must have: of quads cut along other diagonals, it has 2/3
 
 
@@ -33,7 +34,13 @@ class FileUv(NamedTuple):
     """(m, 3) of the file, with the repeated vertices; None if it has none, or no seams."""
 
 
-def read_uv(path: Path, triangles: NDArray[Any], n: int, kept: NDArray[np.int32] | None = None) -> FileUv:
+def read_uv(
+    path: Path,
+    triangles: NDArray[Any],
+    n: int,
+    kept: NDArray[np.int32] | None = None,
+    n_larger: int | None = None,
+) -> FileUv:
     """UV of a model's vertices.
 
     Parameters
@@ -47,6 +54,8 @@ def read_uv(path: Path, triangles: NDArray[Any], n: int, kept: NDArray[np.int32]
         Its vertices.
     kept : (n,) int32, optional
         The row of each vertex, if the file is of a larger mesh.
+    n_larger : int, optional
+        Vertices of that mesh, if they are known. A file of another number of rows, which is `n`, is the model's own.
 
     Returns
     -------
@@ -60,10 +69,10 @@ def read_uv(path: Path, triangles: NDArray[Any], n: int, kept: NDArray[np.int32]
     """
     suffix = path.suffix.lower()
     if suffix == ".obj":
-        found = _of_obj(path, triangles, n, kept)
+        found = _of_obj(path, triangles, n, kept, n_larger)
     elif suffix in (".npy", ".mat"):
         uv = _of_npy(path) if suffix == ".npy" else _of_matlab(path, n)
-        uv = uv[_rows(path, len(uv), n, kept)]
+        uv = uv[_rows(path, len(uv), n, kept, n_larger)]
         found = FileUv(uv, np.empty(0, np.int32), None)
     else:
         raise InputError(f"{path}: a name that ends in {suffix or 'nothing'}, expected UV as {', '.join(SUFFIXES)}")
@@ -76,9 +85,11 @@ def read_uv(path: Path, triangles: NDArray[Any], n: int, kept: NDArray[np.int32]
     return found._replace(uv=found.uv.clip(0, 1))
 
 
-def _rows(path: Path, n_rows: int, n: int, kept: NDArray[np.int32] | None) -> NDArray[np.int32] | slice:
+def _rows(
+    path: Path, n_rows: int, n: int, kept: NDArray[np.int32] | None, n_larger: int | None
+) -> NDArray[np.int32] | slice:
     """The rows of a file that are the model's vertices."""
-    if n_rows == n:
+    if n_rows == n and (kept is None or n_larger not in (None, n)):
         return slice(None)
     if kept is None:
         raise InputError(
@@ -89,13 +100,15 @@ def _rows(path: Path, n_rows: int, n: int, kept: NDArray[np.int32] | None) -> ND
     return kept
 
 
-def _of_obj(path: Path, triangles: NDArray[Any], n: int, kept: NDArray[np.int32] | None) -> FileUv:
+def _of_obj(
+    path: Path, triangles: NDArray[Any], n: int, kept: NDArray[np.int32] | None, n_larger: int | None
+) -> FileUv:
     try:
         vertices, own, corner_uv = read_textured_obj(path)
     except MeshFileError as error:
         raise InputError(str(error)) from error
     place = np.full(len(vertices), -1, np.int32)
-    place[_rows(path, len(vertices), n, kept)] = np.arange(n, dtype=np.int32)
+    place[_rows(path, len(vertices), n, kept, n_larger)] = np.arange(n, dtype=np.int32)
     inside = (place[own] >= 0).all(axis=1)
     own, corner_uv = place[own[inside]], corner_uv[inside]
     if len(np.unique(own)) < n and len(np.setdiff1d(triangles, own)):
@@ -105,6 +118,11 @@ def _of_obj(path: Path, triangles: NDArray[Any], n: int, kept: NDArray[np.int32]
     if np.isin(here, there).mean() < _SAME_MESH:
         raise InputError(f"{path}: its faces join other vertices than the model's triangles do, expected the same mesh")
     split, uv, repeated = split_seams(own, corner_uv, n)
+    if len(repeated) and len(own) < _SAME_NUMBER * len(triangles):  # whose triangles take the place of the model's
+        raise InputError(
+            f"{path}: {len(own)} triangles, the model has {len(triangles)}, expected the same mesh: the others "
+            "would be missing in maps"
+        )
     return FileUv(uv, repeated, split if len(repeated) else None)
 
 

@@ -23,6 +23,7 @@ DTYPES = {
 
 N_REGIONS = 6  # names in `uvgen.models.morphable.REGIONS`
 LARGEST = 1e12  # µm, of a coordinate: products with parameters stay far from float32's end
+_FLATTEST = 1e-6  # extent of the landmarks in x or y, as a share of that in the other: fits divide by both
 _BLOCK = 1 << 22  # numbers that are looked at in one go
 
 
@@ -94,7 +95,9 @@ def check_structure(model: "MorphableModel", source: str) -> None:
         inside = low >= 0 and high < n
         require(inside, f"{name} name a vertex that does not exist, {low} to {high}, expected 0 to {n - 1}")
     low_xy, high_xy = (function(model.mean[model.landmarks, :2], axis=0) for function in (np.min, np.max))
-    require((high_xy > low_xy).any(), "all landmarks of the mean face lie in one point, expected those of a face")
+    extents = np.sort(high_xy.astype(np.float64) - low_xy)
+    spread = extents[0] > _FLATTEST * extents[1]
+    require(spread, "all landmarks of the mean face lie in one point, or in a row or column, expected those of a face")
     mean, basis, std = model.albedo_mean, model.albedo_basis, model.albedo_std
     if mean is not None:
         require(mean.shape == (n, 3), f"albedo_mean is {mean.shape}, expected ({n}, 3)")

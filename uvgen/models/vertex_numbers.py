@@ -17,7 +17,8 @@ from uvgen.storage.npy import read_npy_file
 from uvgen.storage.text import number_of, read_text
 from uvgen.wording import count
 
-_MATLAB_NAMES = ("idx", "trimIndex", "keypoints", "kpt_ind", "indices")
+_LANDMARK_NAMES = ("keypoints", "kpt_ind", "idx", "indices")
+_MATLAB_NAMES = ("idx", "trimIndex", "indices", *_LANDMARK_NAMES[:2])
 
 
 def read_landmarks(path: Path) -> NDArray[np.int32]:
@@ -26,7 +27,8 @@ def read_landmarks(path: Path) -> NDArray[np.int32]:
     Parameters
     ----------
     path : Path
-        A file of 68 vertex numbers.
+        A file of 68 vertex numbers; of a ``.mat``, the variable keypoints, kpt_ind, idx or indices is taken, or the
+        only one that there is.
 
     Returns
     -------
@@ -38,7 +40,7 @@ def read_landmarks(path: Path) -> NDArray[np.int32]:
     InputError
         If it cannot be read, holds something else, or another number of them.
     """
-    numbers = read_vertex_numbers(path)
+    numbers = _read(path, _LANDMARK_NAMES)
     if len(numbers) != 68:
         raise InputError(f"{path}: {count(len(numbers), 'number')}, expected 68: the iBUG points' vertices")
     return numbers
@@ -50,7 +52,7 @@ def read_vertex_numbers(path: Path) -> NDArray[np.int32]:
     Parameters
     ----------
     path : Path
-        Of a ``.mat``, the variable idx, trimIndex, keypoints, kpt_ind or indices is taken, or the only one that there
+        Of a ``.mat``, the variable idx, trimIndex, indices, keypoints or kpt_ind is taken, or the only one that there
         is.
 
     Returns
@@ -63,9 +65,14 @@ def read_vertex_numbers(path: Path) -> NDArray[np.int32]:
     InputError
         If it cannot be read, or holds something else.
     """
+    return _read(path, _MATLAB_NAMES)
+
+
+def _read(path: Path, matlab_names: tuple[str, ...]) -> NDArray[np.int32]:
+    """`read_vertex_numbers`, of a ``.mat`` the first of these variables."""
     suffix = path.suffix.lower()
     if suffix == ".mat":
-        numbers, first = _of_matlab(path), 1
+        numbers, first = _of_matlab(path, matlab_names), 1
     elif suffix == ".npy":
         numbers, first = _of_npy(path), 0
     else:
@@ -100,17 +107,17 @@ def _of_npy(path: Path) -> NDArray[np.int64]:
     return _whole(read_npy_file(path, InputError, expected="a list of vertex numbers"), path)
 
 
-def _of_matlab(path: Path) -> NDArray[np.int64]:
+def _of_matlab(path: Path, wanted: tuple[str, ...]) -> NDArray[np.int64]:
     from uvgen.models.formats import matlab
 
     try:
         content = matlab.load(path)
         names = [name for name in content if not name.startswith("__")]
-        name = next((name for name in _MATLAB_NAMES if name in names), names[0] if len(names) == 1 else "")
+        name = next((name for name in wanted if name in names), names[0] if len(names) == 1 else "")
         if not name:
             raise InputError(
                 f"{path}: holds {brief(', '.join(names)) or 'nothing'}, expected one list of vertex numbers, named "
-                f"{', '.join(_MATLAB_NAMES[:-1])} or {_MATLAB_NAMES[-1]}"
+                f"{', '.join(wanted[:-1])} or {wanted[-1]}"
             )
         return _whole(matlab.vector(content, name, path), path)
     except ModelError as error:

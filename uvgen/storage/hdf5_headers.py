@@ -17,7 +17,7 @@ Read = Callable[[int, int], bytes]
 """Bytes of the file, from an offset on, so many; an error if there are fewer."""
 
 
-def layout_classes(read: Read, address: int) -> set[int]:
+def layout_classes(read: Read, address: int, base: int = 0) -> set[int]:
     """Classes of all layout messages in the object header at an address.
 
     Parameters
@@ -26,6 +26,8 @@ def layout_classes(read: Read, address: int) -> set[int]:
         Reads the file.
     address : int
         Of the header, from the file's first byte.
+    base : int
+        Where the HDF5 content begins, from which the addresses in the file count: the bytes of its user block.
 
     Returns
     -------
@@ -37,7 +39,7 @@ def layout_classes(read: Read, address: int) -> set[int]:
     ValueError
         If there is no object header; whatever `read` raises.
     """
-    return {_layout_class(body) for kind, body in _messages(read, address) if kind == _LAYOUT}
+    return {_layout_class(body) for kind, body in _messages(read, address, base) if kind == _LAYOUT}
 
 
 def _layout_class(body: bytes) -> int:
@@ -46,7 +48,7 @@ def _layout_class(body: bytes) -> int:
     return body[2] if body[0] < 3 else body[1]
 
 
-def _messages(read: Read, address: int) -> Iterator[tuple[int, bytes]]:
+def _messages(read: Read, address: int, base: int) -> Iterator[tuple[int, bytes]]:
     """Kinds and bodies of a header's messages, in all its blocks."""
     head = read(address, 16)
     if head[:4] == b"OHDR" and head[4] == 2:
@@ -76,5 +78,6 @@ def _messages(read: Read, address: int) -> Iterator[tuple[int, bytes]]:
                 raise ValueError("a message that is cut short")
             if kind == _CONTINUATION:
                 place, n_bytes = struct.unpack_from("<QQ", body)
+                place += base
                 blocks.append((place, n_bytes) if not signature else (place + signature, n_bytes - 2 * signature))
             yield kind, body

@@ -112,7 +112,8 @@ def _check_link(file: "Hdf5File", group: Any, part: str) -> None:
         raise file.refused(
             f"{part} is a link ({names.get(link.type, 'user-defined')}), expected a dataset of this file"
         )
-    if not layout_classes(file.read_bytes, link.u + file.user_block) <= {COMPACT, CONTIGUOUS, CHUNKED}:
+    layouts = layout_classes(file.read_bytes, link.u + file.user_block, file.user_block)
+    if not layouts <= {COMPACT, CONTIGUOUS, CHUNKED}:
         raise file.refused(f"{part} is a virtual dataset, expected one that lies in this file")
 
 

@@ -177,6 +177,11 @@ class _Machine:
             raise ValueError("a whole number of too many digits")
         return int(text)
 
+    def _real(self, text: bytes) -> float:
+        if len(text) > _MOST_DIGITS:
+            raise ValueError("a number of too many digits")
+        return float(text)
+
     def _integer_line(self) -> int | bool:
         line = self._line()
         return line == b"01" if line in (b"00", b"01") else self._decimal(line)
@@ -307,7 +312,7 @@ _STEPS: dict[bytes, Callable[[_Machine], Any]] = {
     b"0": lambda m: m._stack.pop(),
     b"1": lambda m: m._pop_to_mark(),
     b"2": lambda m: m._push(m._stack[-1]),
-    b"F": lambda m: m._push(float(m._line()[:_MOST_DIGITS])),
+    b"F": lambda m: m._push(m._real(m._line())),
     b"G": lambda m: m._push(m._number(">d")),
     b"I": lambda m: m._push(m._integer_line()),
     b"J": lambda m: m._push(m._number("<i")),

@@ -21,7 +21,7 @@ The weight of an expression goes from 0 to 1; its standard deviation counts as 0
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,9 @@ from numpy.typing import NDArray
 from uvgen.checks import choice
 from uvgen.errors import MeshFileError, ModelError
 from uvgen.meshes.obj import read_obj_vertices, read_textured_obj
+from uvgen.meshes.read import read_mesh
 from uvgen.meshes.seams import pack_parts, split_seams
+from uvgen.meshes.topology import directed_edges
 from uvgen.models.assembled import AssembledModel
 from uvgen.storage.files import sha256_file
 from uvgen.storage.names import brief
@@ -58,6 +60,8 @@ _LANDMARKS = (
 )  # fmt: skip
 _IDENTITY = re.compile(r"identity\d{3}\.obj")
 _MOST_MESHES = 1000
+_SAME_MESH = 0.6  # share of a mesh's edges that the neutral one must have: of quads cut along other diagonals, 2/3
+_OTHER_UNIT = 3.0  # faces differ less in size than units do
 _APART = 16.0  # between the UV of parts, so that no two share one
 
 
@@ -99,7 +103,8 @@ def read(path: Path, *, parts: str = "face") -> AssembledModel:
     expressions, landmarks = _about(folder)
     neutral = folder / NEUTRAL
     try:
-        vertices, triangles, corner_uv = read_textured_obj(neutral)
+        vertices, whole, corner_uv = read_textured_obj(neutral)
+        triangles = whole
         n, is_whole = len(vertices), len(vertices) == _N_VERTICES
         if landmarks is None and is_whole:
             landmarks = np.array(_LANDMARKS)
@@ -127,7 +132,8 @@ def read(path: Path, *, parts: str = "face") -> AssembledModel:
             if landmarks is not None and landmarks.min() < 0:
                 raise ModelError(f"{folder / ABOUT}: landmark {landmarks.argmin()} lies on no triangle of the face")
         _check_different(folder, [NEUTRAL, *identities, *expressions])
-        moved = [_read_moved(folder / name, vertices, taken) for name in (*identities, *expressions)]
+        mesh = _Neutral(vertices, whole, read_obj_vertices(neutral)[1])
+        moved = [_read_moved(folder / name, mesh, taken) for name in (*identities, *expressions)]
     except MeshFileError as error:
         raise ModelError(str(error)) from error
     basis = np.stack(moved, axis=2)
@@ -207,10 +213,29 @@ def _check_different(folder: Path, names: list[str]) -> None:
             raise ModelError(f"{folder / name}: {what}, expected a mesh of its own")
 
 
-def _read_moved(path: Path, neutral: NDArray[Any], taken: NDArray[np.int64]) -> NDArray[np.float32]:
+class _Neutral(NamedTuple):
+    """The neutral mesh: vertices (n, 3), triangles (m, 3), and its polygons as text."""
+
+    vertices: NDArray[np.float64]
+    triangles: NDArray[np.int32]
+    polygons: str
+
+
+def _read_moved(path: Path, neutral: _Neutral, taken: NDArray[np.int64]) -> NDArray[np.float32]:
     """How a mesh differs from the neutral one, µm."""
-    vertices = read_obj_vertices(path)
-    if len(vertices) != len(neutral):
-        raise ModelError(f"{path}: {count(len(vertices), 'vertex')}, expected {len(neutral)}, as {NEUTRAL} has")
+    vertices, polygons = read_obj_vertices(path)
+    n = len(neutral.vertices)
+    if len(vertices) != n:
+        raise ModelError(f"{path}: {count(len(vertices), 'vertex')}, expected {n}, as {NEUTRAL} has")
+    if polygons and polygons != neutral.polygons:
+        there, here = (
+            np.unique(np.sort(directed_edges(triangles.astype(np.int64)), axis=1) @ [n, 1])
+            for triangles in (neutral.triangles, read_mesh(path)[1])
+        )
+        if np.isin(here, there).mean() < _SAME_MESH:
+            raise ModelError(f"{path}: its faces join other vertices than those of {NEUTRAL}, expected the same mesh")
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused where models are checked
-        return np.asarray((vertices[taken] - neutral[taken]) * _UM_PER_CM, np.float32)
+        ratio = np.ptp(vertices, axis=0).max() / max(np.ptp(neutral.vertices, axis=0).max(), 1e-300)
+        if not 1 / _OTHER_UNIT < ratio < _OTHER_UNIT:
+            raise ModelError(f"{path}: {ratio:.3g} times as large as {NEUTRAL}, expected a face in the same unit")
+        return np.asarray((vertices[taken] - neutral.vertices[taken]) * _UM_PER_CM, np.float32)

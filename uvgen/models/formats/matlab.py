@@ -18,6 +18,10 @@ from uvgen.wording import count
 
 _DEEPEST = 4  # groups in groups: structs in structs
 _MOST_VARIABLES = 1024
+_NUMERIC_CLASSES = (
+    "double", "single", "logical", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
+)  # fmt: skip
+_OTHER_CLASSES = {"char": "text", "cell": "a cell array", "function_handle": "a function"}
 _LEAST_BYTES, _MOST_RATIO = 64 << 20, 100  # what a file's variables may take unpacked, and times its own size
 
 # 1-based vertices of the trimmed model whose published UV are off, and the neighbors whose mean replaces
@@ -101,6 +105,9 @@ def _load_hdf5(path: Path, names: list[str] | None) -> dict[str, Any]:
                 return {key: value(f"{name}/{key}", depth + 1) for key in file.members(name)}
             item = file.safe_dataset(name)
             count("bytes", item.n_bytes)
+            kind = item.attributes.get("MATLAB_class", "double")
+            if kind not in _NUMERIC_CLASSES:  # whose characters and the like are stored as numbers
+                return Unread(_OTHER_CLASSES.get(kind, "an object") if isinstance(kind, str) else "an object")
             return np.empty((0, 0)) if item.attributes.get("MATLAB_empty", 0) else item.read().T
 
         return {name: value(name, 0) for name in file.names if names is None or name in names}

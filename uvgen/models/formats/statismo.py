@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import ModelError
+from uvgen.meshes.topology import directed_edges
 from uvgen.models.assembled import AssembledModel
 from uvgen.storage.files import sha256_file
 from uvgen.storage.hdf5_reading import Hdf5File, open_hdf5
@@ -33,6 +34,8 @@ _HINT = (
 )
 _MOST_COMPONENTS = 4096
 _LONGEST = 1.01  # of a basis's columns
+_BRIGHTEST = 2.0  # of mean colors from 0 to 1, which may leave them a little
+_SAME_MESH = 0.6  # share of a group's edges that the shapes' mesh must have: of quads cut along other diagonals, 2/3
 
 
 def recognizes(path: Path) -> bool:
@@ -61,6 +64,9 @@ def read(path: Path) -> AssembledModel:
     with open_hdf5(path, ModelError, _HINT) as file:
         mean, shape_basis = _model(file, "shape")
         n = len(mean)
+        triangles = _triangles(file, n)
+        for group in ("expression", "color"):
+            _check_same_mesh(file, group, triangles, n)
         if _has(file, "expression"):
             mean_expression, expression_basis = _model(file, "expression", n)
             mean = mean + mean_expression
@@ -69,9 +75,10 @@ def read(path: Path) -> AssembledModel:
         albedo_mean = albedo_basis = albedo_std = None
         if _has(file, "color"):
             albedo_mean, albedo_basis = _model(file, "color", n)
+            if (brightest := float(np.abs(albedo_mean).max())) > _BRIGHTEST:
+                raise file.refused(f"color/model/mean has colors of {brightest:.4g}, expected 0 to 1")
             albedo_std = np.ones(albedo_basis.shape[2])
             albedo_mean, albedo_basis = _in_place(albedo_mean, 255.0), _in_place(albedo_basis, 255.0)
-        triangles = _triangles(file, n)
     return AssembledModel(
         source=str(path),
         name=f"Basel Face Model ({path.name})",
@@ -135,8 +142,25 @@ def _vector(file: Hdf5File, name: str) -> NDArray[np.float64]:
     return np.array(data.read(), np.float64).reshape(-1)
 
 
-def _triangles(file: Hdf5File, n: int) -> NDArray[Any]:
-    name = "shape/representer/cells"
+def _check_same_mesh(file: Hdf5File, group: str, triangles: NDArray[Any], n: int) -> None:
+    """Refuse expressions or colors whose own triangles join other vertices than those of the shapes do: they are of
+    another mesh, or in another order."""
+    if not (_has(file, group) and "representer" in file.members(group)):
+        return
+    if not (file.is_group(f"{group}/representer") and "cells" in file.members(f"{group}/representer")):
+        return
+    there, here = (
+        np.unique(np.sort(directed_edges(cells.astype(np.int64)), axis=1) @ [n, 1])
+        for cells in (triangles, _triangles(file, n, group))
+    )
+    if np.isin(here, there).mean() < _SAME_MESH:
+        raise file.refused(
+            f"{group}/representer/cells join other vertices than shape/representer/cells do, expected the same mesh"
+        )
+
+
+def _triangles(file: Hdf5File, n: int, group: str = "shape") -> NDArray[Any]:
+    name = f"{group}/representer/cells"
     data = file.safe_dataset(name)
     if len(data.shape) != 2 or 3 not in data.shape or data.dtype.kind not in "iu":
         raise file.refused(f"{name} holds {data.dtype} {data.shape}, expected whole numbers (3, m): triangles")
