@@ -26,6 +26,7 @@ from uvgen.storage.names import brief, printable
 from uvgen.storage.text import read_text
 
 _Found = tuple[tuple[str, ...], Entry]
+_MOST_SHARED = 64  # parts of a path that are compared: a file of long ones would take hundreds of times its size
 
 
 class _Ending:
@@ -57,7 +58,7 @@ class LandmarkTable:
         self._endings = _Ending()
         for entry in entries:
             parts, ending = _parts(entry[0]), self._endings
-            for part in reversed(parts):
+            for part in parts[: -_MOST_SHARED - 1 : -1]:
                 ending = ending.further.setdefault(part, _Ending())
                 ending.found.append((parts, entry))
 
@@ -74,7 +75,7 @@ class LandmarkTable:
         """How many parts the entries that share most with an image's path share with it, and these: those of its own
         suffix, if there are some."""
         n, ending = 0, self._endings
-        for part in reversed(_parts(image.as_posix())):
+        for part in _parts(image.as_posix())[: -_MOST_SHARED - 1 : -1]:
             if (further := ending.further.get(part)) is None:
                 break
             n, ending = n + 1, further
