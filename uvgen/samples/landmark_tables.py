@@ -10,6 +10,7 @@ without: image, x, y, x, y … | 0 |
 | plain JSON | ``{"a.jpg": [[x, y], …]}`` or ``[{"image": "a.jpg", "landmarks": [[x, y], …], "scores": […]}]`` | 0 |
 | WFLW | lines of 196 coordinates, 4 of a box, 6 attributes, image | 0 |
 
+Points of a skeleton (COCO, CVAT, Datumaro) whose labels are numbers are in the order of these, others as they stand.
 CVAT's canvas begins at the upper left corner of the first pixel: its center is (0.5, 0.5).
 An image is found by its path's end: the entry that shares most folders with it, whatever its suffix.
 """
