@@ -466,3 +466,25 @@ def test_build_in_a_folder_in_use_is_refused(model_path: Path, tmp_path: Path) -
     assert process.returncode == 0, errors
     assert "27 samples" in output
     assert len(open_shards(out)) == 27
+
+
+@pytest.mark.parametrize(("first", "second"), [("jpg", "png"), ("mat", "MAT")])
+def test_build_run_again_takes_a_sample_whose_second_file_was_removed(
+    model_path: Path, tmp_path: Path, first: str, second: str
+) -> None:
+    """Whichever of the two: the one that is left was the sample's before, or was not."""
+    tree = write_tree(tmp_path / "tree", 2)
+    for k, left in enumerate((first, second)):
+        sample = tree / "AFW/AFW_000_1_0"
+        shutil.copy(sample.with_suffix(f".{first}"), sample.with_suffix(f".{second}"))
+        out = tmp_path / f"out{k}"
+        (skip,) = make(tree, model_path, out).skipped
+        assert skip.name == "AFW/AFW_000_1_0" and "has the same name" in skip.reason
+        assert make(tree, model_path, out).new_samples == 0
+        removed = sample.with_suffix(f".{second if left == first else first}")
+        kept = removed.read_bytes()
+        removed.unlink()
+        result = make(tree, model_path, out)
+        assert (result.samples, result.new_samples, result.skipped) == (6, 2, ())
+        removed.write_bytes(kept)
+        sample.with_suffix(f".{second}").unlink()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from uvgen.datasets.naming import copy_name, original_name, shard_file, subset_of_shard
+from uvgen.datasets.naming import copy_name, original_name, shard_file, shard_stem, subset_of_shard
 
 
 @pytest.mark.parametrize("subset", ["IBUG", "IBUG_Flip", "a-b", ""])
@@ -16,3 +16,12 @@ def test_subset_of_shard_is_the_one_that_its_file_is_named_after(subset: str) ->
 def test_original_name_of_a_copy_is_the_sample_s(name: str) -> None:
     assert copy_name(name, 12) == f"{name}-12"
     assert original_name(copy_name(name, 12)) == name
+
+
+def test_shard_stem_is_a_name_in_its_folder_that_is_not_hidden() -> None:
+    assert shard_stem("IBUG_Flip") == "IBUG_Flip"
+    odd = [".frames", "..", "...", "//", "/", "../../x", ".frames" * 40]
+    stems = [shard_stem(subset) for subset in [*odd, "_.frames"]]
+    assert len(set(stems)) == len(stems)
+    assert all(not stem.startswith(".") and "/" not in stem for stem in stems)
+    assert all(len(shard_file(stem, 0).encode()) < 255 for stem in stems)

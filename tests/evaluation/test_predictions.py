@@ -323,3 +323,12 @@ def test_predictions_in_shards_of_other_crops_are_moved_to_the_truths(tmp_path, 
 def test_truth_without_samples_is_refused(shards, tmp_path) -> None:
     with pytest.raises(DatasetError, match="begun: holds no face, expected one or more"):
         evaluate_predictions(shards, begun(shards, tmp_path / "begun"))
+
+
+def test_parameters_that_are_no_numbers_cost_their_own_face(shards, model, tmp_path) -> None:
+    for name in open_shards(shards).names:
+        path = tmp_path / f"{name}.npy"
+        path.parent.mkdir(exist_ok=True)
+        np.save(path, np.ones(model.n_shape + model.n_expression + 7, bool))
+    with pytest.raises(InputError, match="bool, expected numbers"):
+        evaluate_predictions(tmp_path, shards, model=model)

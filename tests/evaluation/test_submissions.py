@@ -170,3 +170,21 @@ def test_submission_replaces_a_file_on_request_only_and_never_a_folder(tmp_path)
         check_submission("dad3dheads", folder, overwrite=True)
     with pytest.raises(OutputError, match="not empty"):
         check_submission("realy", folder)
+
+
+def test_dad3dheads_leaves_out_a_map_without_a_rotation(shards, predictions, tmp_path, model_path) -> None:
+    path = sorted(predictions.rglob("*.npy"))[0]
+    np.save(path, np.full_like(np.load(path), 5))
+    left = write_dad3dheads(predictions, shards, tmp_path / "sub.json", model=model_path)
+    assert path.relative_to(predictions).with_suffix("").as_posix() in left
+    content = json.loads((tmp_path / "sub.json").read_text())
+    assert len(content) == 2 and path.stem not in content
+
+
+@pytest.mark.parametrize("number", [True, "1_0", "\u0661"])
+def test_key_points_that_only_python_takes_for_numbers_are_refused(tmp_path, model_path, number: object) -> None:
+    model = load_model(model_path)
+    write_obj(tmp_path / "BFM09.obj", model.mean, model.triangles)
+    (tmp_path / "points.txt").write_text(json.dumps([[number, 0.1, 0.1]] * 85))
+    with pytest.raises(InputError, match=r"points\.txt: not readable"):
+        keypoint_uv(model, tmp_path / "BFM09.obj", tmp_path / "points.txt")

@@ -280,3 +280,17 @@ def test_face_counts_for_all_of_its_truths_or_for_none(tmp_path: Path) -> None:
     report = evaluate_predictions(tmp_path / "all.npy", truth)
     assert [name for name, _ in report.unread] == ["b"]
     assert all(result.names == ("a", "c") for result in report.results.values())
+
+
+@pytest.mark.parametrize(
+    ("n", "factor", "doubted"), [(40, np.pi / 180, True), (40, 1, False), (20, np.pi / 180, False)]
+)
+def test_yaws_of_a_benchmark_that_may_be_radians_are_doubted(
+    tmp_path: Path, n: int, factor: float, doubted: bool
+) -> None:
+    np.save(tmp_path / "all.npy", write_benchmark(tmp_path / "truth", n))
+    path = tmp_path / "truth/AFLW2000-3D.pose.npy"
+    np.save(path, np.load(path) * factor)
+    report = evaluate_predictions(tmp_path / "all.npy", tmp_path / "truth")
+    expected = (f"{path}: yaws of -1.4 to 1.4 degrees, of all 40 faces: are they radians?",)
+    assert report.doubts == (expected if doubted else ())

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import simplejpeg
 from PIL import Image
-from support.toy import picture
+from support.toy import HEIGHT, WIDTH, picture
 
 from uvgen.errors import InputError
 from uvgen.images.codecs import decode_gray, decode_image, encode_png, save_picture
@@ -374,3 +374,12 @@ def test_exif_is_found_behind_fill_bytes_and_not_behind_the_pixels() -> None:
     assert exif_orientation(data) == 6 == exif_orientation(data[:2] + b"\xff" * 9 + data[2:])
     assert exif_orientation(SOUND["baseline"][:-2] + data[2:]) == 1
     assert exif_orientation(b"\xff\xd8" + b"\xff\xe3\0\2" * 1_000_000) == 1  # and ends soon
+
+
+def test_a_png_with_a_second_header_of_another_size_is_refused() -> None:
+    data = encoded(picture(0), "PNG")
+    header = bytearray(data[8:33])
+    header[8:16] = struct.pack(">II", WIDTH, HEIGHT // 2)
+    header[21:25] = struct.pack(">I", zlib.crc32(header[4:21]))
+    with pytest.raises(ValueError, match=f"{WIDTH} × {HEIGHT // 2} pixels, expected {WIDTH} × {HEIGHT} as it begins"):
+        decode_image(data[:33] + bytes(header) + data[33:])

@@ -1,6 +1,7 @@
 """Finding samples in a folder."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,9 @@ import pytest
 from PIL import Image
 from support.toy import HEIGHT, WIDTH, picture, write_sample
 
+from uvgen.datasets.plan import ShardTask
 from uvgen.errors import DatasetError, InputError, SampleError
+from uvgen.samples.files import files_sha256
 from uvgen.samples.find import Sample, find_samples, unread_folders
 from uvgen.samples.read import read_annotation, read_image
 from uvgen.samples.selection import SampleSelection, exclude_samples, like_names, select_samples
@@ -316,3 +319,22 @@ def test_name_of_another_number_is_not_suggested() -> None:
     assert like_names("IBUG/IBUG_image_0013_0", there) == "names look like IBUG/IBUG_image_0063_0"
     assert like_names("IBUG/IBUG_imag_0064_0", there) == "did you mean IBUG/IBUG_image_0064_0?"
     assert like_names("IBUG/IBUG_image_64_0", there) == "did you mean IBUG/IBUG_image_0064_0?"
+
+
+def test_find_samples_whose_names_become_one_are_told_apart_and_refused(tmp_path: Path) -> None:
+    for stem in ("a\x01", "a\\x01", "b"):
+        write_sample(tmp_path / "AFW", stem)
+    found = find_samples(tmp_path)
+    assert sorted(names(found)) == ["AFW/a\\x01", "AFW/a\\x01 (2)", "AFW/b"]
+    assert ["another file has this name too" in sample.problem for sample in found] == [True, True, False]
+
+
+def test_hash_of_files_tells_what_was_wrong_when_a_sample_was_found_but_not_where(tmp_path: Path) -> None:
+    write_sample(tmp_path / "AFW", "a")
+    (sample,) = find_samples(tmp_path)
+    plain = files_sha256(sample)
+    bad = [replace(sample, problem=f"/{folder}/a.jpg: a.png has the same name") for folder in "xy"]
+    assert files_sha256(bad[0]) == files_sha256(bad[1]) != plain
+    assert files_sha256(replace(bad[0], problem="/x/a.jpg: a.bmp has the same name")) != files_sha256(bad[0])
+    died = ShardTask("AFW-00000.h5", (sample,)).without({0: "its process was killed"}).samples[0]
+    assert died.problem.endswith("its process was killed") and files_sha256(died) == plain

@@ -215,7 +215,7 @@ def test_read_landmarks_tells_numbered_points_from_points(tmp_path: Path, first:
     points = np.random.default_rng(0).uniform(0, 100, (68, 2))
     numbered = np.column_stack([np.arange(68) + first, points])
     np.savetxt(tmp_path / "a.txt", numbered)
-    with pytest.raises(InputError, match=r"a\.txt: lines begin with the number of the point, expected x y"):
+    with pytest.raises(InputError, match=r"a\.txt: each point begins with its number, [0-9]+ to [0-9]+, expected x y"):
         read_landmarks(tmp_path / "a.txt")
     numbered[5, 0] = 7.5
     np.savetxt(tmp_path / "a.txt", numbered)
@@ -228,3 +228,41 @@ def test_find_landmarks_of_an_image_with_the_longest_name_looks_for_longer_ones(
     np.testing.assert_allclose(only(image).points, points(), atol=1e-5)
     assert "no landmarks in" in problem(tmp_path / f"{'y' * 251}.jpg")
     assert "no landmarks in" in problem(tmp_path / f"{'y' * 300}.jpg")
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".npy"])
+def test_read_landmarks_whose_points_are_numbered_in_another_order_is_refused(tmp_path: Path, suffix: str) -> None:
+    numbered = np.column_stack([np.arange(68), points()])[::-1]
+    write(tmp_path / "a", suffix, numbered)
+    with pytest.raises(InputError, match=r"each point begins with its number, 0 to 67, expected x y"):
+        read_landmarks(tmp_path / f"a{suffix}")
+
+
+def test_find_landmarks_of_a_mirrored_image_does_not_depend_on_how_its_path_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "IBUG_Flip"
+    folder.mkdir()
+    write(folder / "a", ".mat", points())
+    monkeypatch.chdir(folder)
+    for image in (folder / "a.jpg", Path("a.jpg"), Path("../IBUG_Flip/./a.jpg")):
+        np.testing.assert_allclose(only(image).points, points()[LANDMARK_MIRROR], atol=1e-5)
+
+
+def test_find_landmarks_looks_in_the_folder_of_the_image_s_however_its_path_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("AFW/x", "marks/AFW"):
+        (tmp_path / folder).mkdir(parents=True)
+    write(tmp_path / "marks/AFW/a", ".txt", points())
+    write(tmp_path / "a", ".txt", points(seed=1))  # where marks/.. leads to
+    monkeypatch.chdir(tmp_path / "AFW")
+    np.testing.assert_allclose(only(Path("a.jpg"), tmp_path / "marks").points, points())
+    monkeypatch.chdir(tmp_path / "AFW/x")
+    np.testing.assert_allclose(only(Path("../a.jpg"), tmp_path / "marks").points, points())
+
+
+@pytest.mark.parametrize("stated", ["n_points: 068", "n_points 68", "N_POINTS:\t68 "])
+def test_read_landmarks_takes_the_number_of_points_however_it_is_written(tmp_path: Path, stated: str) -> None:
+    (tmp_path / "a.pts").write_text(pts(points() + 1).replace("n_points: 68", stated))
+    np.testing.assert_allclose(read_landmarks(tmp_path / "a.pts")[0].points, points(), atol=1e-5)

@@ -299,3 +299,60 @@ def test_read_table_of_another_suffix_is_refused(tmp_path: Path, name: str, foun
     (tmp_path / name).write_text(csv_with_header({"a.jpg": POINTS}))
     with pytest.raises(InputError, match=rf"{name}: a name that ends in {found}, expected \.csv, \.json, \.xml, \.txt"):
         read_table(tmp_path / name)
+
+
+def shuffled() -> tuple[list[str], NDArray[np.float64]]:
+    """Points in the order of their numbers as text, and these numbers: 1, 10, 11 …, as a tool may list a skeleton's."""
+    numbers = sorted(range(1, 69), key=str)
+    return [str(number) for number in numbers], POINTS[np.array(numbers) - 1]
+
+
+def test_find_landmarks_of_coco_takes_points_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    labels, stored = shuffled()
+    content = json.loads(coco({"a.jpg": stored}))
+    content["annotations"][0]["category_id"] = 3
+    content["categories"] = [{"id": 2, "keypoints": ["nose"]}, {"id": 3, "keypoints": labels}]
+    ((face,),) = look_up(tmp_path / "a.json", json.dumps(content), "a.jpg")
+    np.testing.assert_allclose(face.points, POINTS)
+    content["categories"][1]["keypoints"] = [f"point {label}" for label in labels]  # no numbers: as they stand
+    ((face,),) = look_up(tmp_path / "a.json", json.dumps(content), "a.jpg")
+    np.testing.assert_allclose(face.points, stored)
+    content["categories"][1]["keypoints"] = ["1", *labels[:-1]]
+    (found,) = look_up(tmp_path / "a.json", json.dumps(content), "a.jpg")
+    assert "two points are called 1, expected each number once" in found
+
+
+def test_find_landmarks_of_datumaro_takes_points_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    labels, stored = shuffled()
+    elements = [
+        {"type": "points", "label_id": 1 + k, "points": (point + 0.5).tolist()} for k, point in enumerate(stored)
+    ]
+    item = {"id": "a", "annotations": [{"type": "skeleton", "elements": elements}]}
+    names = [{"name": "face"}, *({"name": label, "parent": "face"} for label in labels)]
+    for categories, wanted in (({"label": {"labels": names}}, POINTS), ({}, stored)):
+        content = json.dumps({"categories": categories, "items": [item]})
+        ((face,),) = look_up(tmp_path / "a.json", content, "a.jpg")
+        np.testing.assert_allclose(face.points, wanted)
+
+
+def test_find_landmarks_of_a_skeleton_whose_numbers_are_there_twice_is_quick_to_refuse_it(tmp_path: Path) -> None:
+    parts = "".join(f'<points label="{k}" points="1,1"/>' for k in [*range(50_000), 7])
+    content = f'<annotations><image name="a.jpg"><skeleton label="face">{parts}</skeleton></image></annotations>'
+    (found,) = look_up(tmp_path / "a.xml", content, "a.jpg")
+    assert "two points are called 7" in found
+
+
+def test_landmark_table_of_long_paths_keeps_their_last_folders_alone() -> None:
+    table = LandmarkTable(Path("a.csv"), [("x/" * 1000 + "a.jpg", lambda: FaceLandmarks(POINTS, None, "68"))])
+    ending, depth = table._endings, 0
+    while ending.further:
+        (ending,), depth = ending.further.values(), depth + 1
+    assert depth == 64
+    assert not isinstance(table.of_image(Path("x/" * 1000 + "a.jpg")), str)
+
+
+@pytest.mark.parametrize("number", [True, "1_0", "\u0661"])
+def test_find_landmarks_of_json_takes_no_number_that_only_python_takes_for_one(tmp_path: Path, number: object) -> None:
+    content = {"a.jpg": [[number, 5.0], *POINTS[1:].tolist()]}
+    (found,) = look_up(tmp_path / "a.json", json.dumps(content), "a.jpg")
+    assert "expected numbers" in found

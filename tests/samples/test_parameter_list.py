@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -169,7 +170,7 @@ def only(path: Path) -> Sample:
         ({"id_0": "1"}, r"row 1: shape and id are given, expected one of them"),
         ({"expression": "1 2"}, r"row 1: exp and expression are given, expected one of them"),
         ({"parameters": "a.pkl"}, r"row 1: parameters a\.pkl, expected a \.mat or \.npy"),
-        ({"parameters": "a.npy"}, r"a\.npy: cannot be read"),
+        ({"parameters": "a.npy"}, r"list\.csv, row 1: parameters a\.npy are not there"),
     ],
 )
 def test_read_annotation_of_a_wrong_row_names_it(tmp_path: Path, change: Row, message: str) -> None:
@@ -285,3 +286,78 @@ def test_read_vector_of_bool_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.ones(235, bool))
     with pytest.raises(SampleError, match=r"a\.npy: bool, expected one of 235 numbers"):
         read_vector(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ['a.jpg,1,"x', "b.jpg,2,y", "c.jpg,3,z"],
+        ['a.jpg,1,"x', "b.jpg,2,y", 'c.jpg,3,"z'],
+        ["a.jpg,1,x", '"b.jpg,2,y', "c.jpg,3,z"],
+        ['"a.jpg,1,x', '"b.jpg,2,y', "c.jpg,3,z"],
+        ["a.jpg,1,x", "b.jpg,2,y", '"c.jpg,3,z'],
+    ],
+)
+def test_a_quote_that_is_not_closed_takes_no_row_for_a_part_of_its_cell(tmp_path: Path, rows: list[str]) -> None:
+    (tmp_path / "list.csv").write_text("\n".join(["image,yaw,note", *rows]) + "\n")
+    number = next(k for k, row in enumerate(rows, 2) if '"' in row)
+    with pytest.raises(InputError, match=rf"list\.csv, line {number}: a quote is opened and not closed in its cell"):
+        find_samples(tmp_path / "list.csv")
+
+
+def test_quotes_that_are_closed_may_stand_anywhere(tmp_path: Path) -> None:
+    text = 'image,yaw,note\n"a.jpg",1,"two\nlines, ""quoted"""\nb.jpg,2,5" wide\nc.jpg,3,"so" so\n'
+    (tmp_path / "list.csv").write_text(text)
+    assert [sample.name for sample in find_samples(tmp_path / "list.csv")] == ["a", "b", "c"]
+
+
+def test_landmarks_of_a_list_in_a_mirrored_folder_are_those_of_the_folder(tmp_path: Path) -> None:
+    tree = write_tree(tmp_path, 1)
+    wanted = next(sample for sample in find_samples(tree) if sample.subset == "IBUG_Flip")
+    assert wanted.image is not None and wanted.parameters is not None
+    row = {"image": wanted.image.name, "parameters": wanted.parameters.name}
+    (found,) = find_samples(write_csv(wanted.image.parent / "list.csv", [row]))
+    said, meant = read_annotation(found), read_annotation(wanted)
+    assert said.landmarks_2d is not None and meant.landmarks_2d is not None
+    np.testing.assert_array_equal(said.landmarks_2d, meant.landmarks_2d)
+
+
+def test_read_vector_of_a_matrix_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.ones((5, 47)))
+    with pytest.raises(SampleError, match=r"a\.npy: a matrix of 5 × 47, expected one of 235 numbers"):
+        read_vector(tmp_path / "a.npy")
+    np.save(tmp_path / "a.npy", np.ones((235, 1)))
+    assert len(read_vector(tmp_path / "a.npy")[0]) == 199
+
+
+def test_build_of_a_list_skips_rows_of_missing_folders_and_of_one_name_and_takes_hidden_folders(
+    tmp_path: Path,
+) -> None:
+    tree, _ = tree_and_rows(tmp_path, row_of)
+    save_model(toy_model(), tmp_path / "m.h5")
+    first, second = find_samples(tree)[:2]
+    assert first.image and first.parameters and second.image and second.parameters
+    hidden = tree / ".frames"
+    hidden.mkdir()
+    for path in (second.image, second.parameters):
+        shutil.copy(path, hidden)
+        shutil.copy(path, hidden / f"x_face2{path.suffix}")
+        shutil.copy(path, hidden / f"x{path.suffix}")
+    rows = [
+        {"image": str(first.image), "parameters": "nowhere/a.mat"},
+        {"image": f".frames/{second.image.name}", "parameters": str(second.parameters)},
+        *({"image": f".frames/{name}.jpg", "parameters": str(second.parameters)} for name in ("x", "x", "x_face2")),
+        {"image": "//" + str(first.image).lstrip("/"), "parameters": str(first.parameters)},
+    ]
+    path = write_csv(tree / "list.csv", rows)
+    assert not any(sample.name.startswith("/") for sample in find_samples(path))
+    result = build_shards(path, tmp_path / "out", model=tmp_path / "m.h5", config=SMALL)
+    reasons = {skip.name: skip.reason for skip in result.skipped}
+    assert result.samples == 3 and len(reasons) == 3
+    assert sorted(reason.rpartition(": ")[2] for reason in reasons.values()) == [
+        "another row has this name too; rename the images",
+        "another row has this name too; rename the images",
+        "parameters nowhere/a.mat are not there",
+    ]
+    assert verify_shards(tmp_path / "out").sound
+    assert build_shards(path, tmp_path / "out", model=tmp_path / "m.h5", config=SMALL).new_samples == 0

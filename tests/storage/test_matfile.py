@@ -223,3 +223,20 @@ def test_read_numeric_of_a_variable_that_is_there_twice_is_refused(is_packed: bo
     with pytest.raises(ValueError, match="variable x is there twice, expected once"):
         read_numeric(data, ("x",))
     assert read_numeric(data, ("y",)) == {}
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_logical_values_are_no_numbers(compressed: bool) -> None:
+    stream = io.BytesIO()
+    sio.savemat(stream, {"a": np.ones((1, 7), bool), "b": np.ones((1, 7), np.uint8)}, do_compression=compressed)
+    found = read_numeric(stream.getvalue(), ("a", "b"))
+    assert found["a"] is None and found["b"] is not None
+
+
+def test_two_arrays_in_one_compressed_element_are_refused() -> None:
+    stream = io.BytesIO()
+    sio.savemat(stream, {"a": np.ones((1, 7)), "b": np.zeros((1, 7))})
+    data = stream.getvalue()
+    packed = zlib.compress(data[128:])
+    with pytest.raises(ValueError, match="two arrays in one compressed element, expected one in each"):
+        read_numeric(data[:128] + struct.pack("<II", 15, len(packed)) + packed, ("a",))

@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from uvgen.datasets.naming import shard_file
+from uvgen.datasets.naming import shard_file, shard_stem
 from uvgen.samples.find import Sample
-from uvgen.storage.names import shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +34,10 @@ class ShardTask:
     def without(self, causes: Mapping[int, str]) -> "ShardTask":
         """The shard without the samples of these numbers: they are skipped, for these reasons, as any bad one is."""
         samples = [
-            replace(sample, problem=f"{sample.image or sample.parameters}: {causes[k]}") if k in causes else sample
+            replace(sample, problem=f"{sample.image or sample.parameters}: {causes[k]}", deadly=True)
+            if k in causes else sample
             for k, sample in enumerate(self.samples)
-        ]
+        ]  # fmt: skip
         return replace(self, samples=tuple(samples))
 
 
@@ -63,7 +63,7 @@ def plan_shards(samples: Sequence[Sample], shard_size: int, copies: int = 1) -> 
         by_subset.setdefault(sample.subset, []).append(sample)
     return [
         ShardTask(
-            shard_file(shortened(subset), block * copies + copy), tuple(members[first : first + shard_size]), copy
+            shard_file(shard_stem(subset), block * copies + copy), tuple(members[first : first + shard_size]), copy
         )
         for subset, members in by_subset.items()
         for block, first in enumerate(range(0, len(members), shard_size))

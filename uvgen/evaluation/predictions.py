@@ -206,7 +206,7 @@ class Predictions:
         if suffix == ".txt":
             return self._placed(self._as_faces(points_of_lines(path), face, str(path)), face)
         array = read_npy_file(path, SampleError, most_bytes=MOST_BYTES)
-        if array.ndim == 1 and len(array) > 8:
+        if array.ndim == 1 and len(array) > 8 and array.dtype.kind in "fiu":
             return self._of_vector(array, face, str(path))
         return self._placed(self._as_faces(array, face, str(path)), face)
 

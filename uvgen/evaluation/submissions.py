@@ -35,7 +35,7 @@ from uvgen.similarity import align_points
 from uvgen.storage.drafts import check_new_folder, folder_on_success
 from uvgen.storage.files import check_folder, replaced_on_success
 from uvgen.storage.names import brief
-from uvgen.storage.plain_json import parse_json
+from uvgen.storage.plain_json import are_numbers, parse_json
 from uvgen.storage.text import read_text
 from uvgen.wording import count
 
@@ -114,11 +114,16 @@ def write_dad3dheads(
     left = list(found.missing)
     for name, position_map, landmarks, to_crop in _maps(truth, found, left):
         face, points = (_in_image(values, to_crop) for values in (position_map[mask], landmarks))
+        try:
+            rotation = align_points(mean, face, scaled=True).rotation
+        except InputError:  # all of its points are in one place
+            left.append(name)
+            continue
         content[_new_name(name, content)] = {
             "68_landmarks_2d": points[:, :2].tolist(),
             "N_landmarks_3d": face.tolist(),
             "7_landmarks_3d": points[list(SEVEN)].tolist(),
-            "rotation_matrix": align_points(mean, face, scaled=True).rotation.tolist(),
+            "rotation_matrix": rotation.tolist(),
         }
     with replaced_on_success(Path(out)) as temporary:
         temporary.write_text(json.dumps(content), encoding="utf-8")
@@ -202,7 +207,10 @@ def keypoint_uv(
         )
     what = "REALY's 85 key points"
     try:
-        rows = np.array(parse_json(read_text(Path(keypoints), what)), np.float64)
+        content = parse_json(read_text(Path(keypoints), what))
+        if not are_numbers(content):
+            raise ValueError("true, false or text in it")
+        rows = np.array(content, np.float64)
     except InputError:
         raise
     except (OSError, ValueError, TypeError, OverflowError) as error:

@@ -52,6 +52,7 @@ _BOX_SIDE = 120.0  # px of 3DDFA's crops
 _MOST_BYTES = 1 << 30
 _FARTHEST_PX = 1e6  # from the image's corner: larger ones are damaged, and the scores made of them mean nothing
 _DEGREES = ("degrees", 360.0)
+_FEWEST_YAWS = 30  # of which some are above 3° if they are degrees
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,6 +112,8 @@ class Truth(Protocol):
         That of the truths: "crop" or "image".
     convention : str
         How their pixels are counted, a key of `uvgen.evaluation.predictions.SHIFTS`.
+    doubts : tuple of str
+        What in its files looks as if it was counted otherwise.
     """
 
     @property
@@ -125,6 +128,8 @@ class Truth(Protocol):
     def frame(self) -> str: ...
     @property
     def convention(self) -> str: ...
+    @property
+    def doubts(self) -> tuple[str, ...]: ...
 
     def face(self, k: int) -> TrueFace:
         """The k-th face; UvgenError if it cannot be read."""
@@ -157,6 +162,7 @@ class ShardTruth:
     """A data set of shards."""
 
     frame = "crop"
+    doubts: tuple[str, ...] = ()
 
     def __init__(
         self, folder: Path, model: "MorphableModel | None", split: str | None, *, untrusted: bool = False
@@ -197,6 +203,7 @@ class SampleTruth:
     """Images and ``.mat`` with annotated points in a folder, such as AFLW2000-3D's."""
 
     mask, crop_size, reading, frame, convention = None, 256, None, "image", "exact"
+    doubts: tuple[str, ...] = ()
 
     def __init__(self, folder: Path) -> None:
         self._samples = find_samples(folder)
@@ -227,6 +234,7 @@ class BenchmarkTruth:
         self._points = _array(folder / POINTS, (None, 3, 68))
         n = len(self._points)
         self._yaws = _array(folder / YAWS, (n,), *_DEGREES)
+        self.doubts = _doubts_of_yaws(folder / YAWS, self._yaws)
         self._reannotated = _array(folder / REANNOTATED, (n, 2, 68)) if (folder / REANNOTATED).exists() else None
         self._points_21 = _points_21(folder / POINTS_21, n) if (folder / POINTS_21).exists() else None
         self._boxes = _array(folder / BOXES, (n, 4)) if (folder / BOXES).exists() else None
@@ -255,6 +263,7 @@ class AflwTruth:
             raise DatasetError(f"{folder / AFLW_BOX_POINTS}: {shape}, expected {n} x 2 x 68 or {n} x 3 x 68")
         self._points_21 = _points_21(folder / AFLW_POINTS, n)
         self._yaws = _array(folder / AFLW_YAWS, (n,), *_DEGREES)
+        self.doubts = _doubts_of_yaws(folder / AFLW_YAWS, self._yaws)
         self._boxes = _array(folder / AFLW_BOXES, (n, 4)) if (folder / AFLW_BOXES).exists() else None
         self.names: Sequence[str] = _listed_names(folder / AFLW_LIST, n, AFLW_POINTS)
 
@@ -265,6 +274,16 @@ class AflwTruth:
             raise SampleError(f"{name}: none of AFLW's 21 points is visible, expected one or more")
         truths[AFLW21] = Faces(self._box_points[k].T[None], points_21=self._points_21[k][None])
         return TrueFace(name, float(self._yaws[k]), truths, _frames(self._boxes, k), self.convention)
+
+
+def _doubts_of_yaws(path: Path, yaws: NDArray[np.float64]) -> tuple[str, ...]:
+    """A question if many yaws are all smaller than a half turn in radians: all faces would count as frontal."""
+    most = float(np.abs(yaws).max(initial=0))
+    if len(yaws) < _FEWEST_YAWS or not 0 < most <= np.pi:
+        return ()
+    return (
+        f"{path}: yaws of {yaws.min():.3g} to {yaws.max():.3g} degrees, of all {len(yaws)} faces: are they radians?",
+    )
 
 
 def _points_21(path: Path, n: int) -> NDArray[np.float64]:

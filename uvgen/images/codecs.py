@@ -90,6 +90,8 @@ def _opened(data: bytes, formats: tuple[str, ...]) -> Iterator[Any]:
         with pillow_without_bound():
             image = Image.open(io.BytesIO(data), formats=formats)
             check_picture_size(*image.size)
+        if size is not None and image.size != size:  # as where a PNG has two headers
+            raise ValueError(f"{image.width} × {image.height} pixels, expected {size[0]} × {size[1]} as it begins")
     except UnidentifiedImageError as error:
         expected = " or ".join(formats)
         damaged = ", damaged" * any(kind == f"a {_NAMES.get(name, name)} image" for name in formats)

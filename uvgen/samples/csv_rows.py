@@ -10,6 +10,8 @@ from uvgen.storage.names import brief
 
 Kept = TypeVar("Kept")
 
+_END = "\x01"  # a line that no text has: `read_text` refuses control characters
+
 
 def scan_csv(
     path: Path, text: str, what: str, keep: Callable[[list[str]], Kept]
@@ -35,14 +37,19 @@ def scan_csv(
     Raises
     ------
     InputError
-        If a cell is longer than 128 kB, as where a quote is not closed.
+        If a cell is longer than 128 kB, or a quote is not closed in its cell: the rows up to the next quote would be
+        taken for a part of it.
     """
     lines = text.split("\n")
     delimiter = max(",;\t", key=lines[0].count)
     kept, spans, first = list[Kept](), list[tuple[int, int]](), 0
-    reader = csv.reader(_with_ends(lines), delimiter=delimiter)
+    reader = csv.reader(_with_ends([*lines, _END]), delimiter=delimiter)
     try:
         for cells in reader:
+            if cells == [_END]:
+                break
+            if reader.line_num > first + 1:
+                _check_quotes(path, lines[first : reader.line_num], first, delimiter, what)
             if any(cell.strip() for cell in cells):
                 kept.append(keep(cells))
                 spans.append((first, reader.line_num))
@@ -54,6 +61,19 @@ def scan_csv(
         return next(csv.reader(_with_ends(lines[slice(*spans[row])]), delimiter=delimiter))
 
     return kept, cells_of
+
+
+def _check_quotes(path: Path, lines: list[str], first: int, delimiter: str, what: str) -> None:
+    """Raise InputError if the cells of a row over several lines, the first of which has the number `first`, from 0, are
+    not such as CSV has them: after the quote that ends a cell, the next one begins.
+    """
+    try:
+        next(csv.reader(_with_ends(lines), delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        raise InputError(
+            f"{path}, line {first + 1}: a quote is opened and not closed in its cell, which would take in the lines "
+            f"after it; expected {what}, with a quote doubled in a cell that begins with one"
+        ) from error
 
 
 def _with_ends(lines: list[str]) -> Iterator[str]:

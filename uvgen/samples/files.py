@@ -25,7 +25,8 @@ _SHORT = {getattr(errno, name) for name in ("EMFILE", "ENFILE", "ENOMEM", "EAGAI
 
 
 def files_sha256(sample: Sample, *more: Path) -> str:
-    """Hash of what a sample's image and parameters hold, or of why they cannot be read; it depends on nothing else.
+    """Hash of what a sample's image and parameters hold, or of why they cannot be read; and of what was wrong with them
+    when they were found, such as a second image of the same name, which other files may mend.
 
     Of a file that is too large to be read, its size stands for its content: hashing a sparse file of a terabyte, which
     takes no place on a disk, would take an hour.
@@ -40,11 +41,14 @@ def files_sha256(sample: Sample, *more: Path) -> str:
     Returns
     -------
     str
-        64 hexadecimal digits; others if a file was mended, added or removed.
+        64 hexadecimal digits; others if a file was mended, added or removed. At which sample processes died makes no
+        difference: it is tried again when its files change.
     """
     digest = hashlib.sha256()
     for path in (sample.image, sample.parameters, *more):
         digest.update(_state(path).encode())
+    if sample.problem and not sample.deadly:
+        digest.update(sample.problem.rpartition(": ")[2].encode("utf-8", "surrogatepass"))  # without its path
     return digest.hexdigest()
 
 

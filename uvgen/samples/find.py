@@ -10,10 +10,11 @@ import gc
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from uvgen.checks import check_paths, check_several
 from uvgen.errors import DatasetError
@@ -50,6 +51,8 @@ class Sample:
         Why the sample cannot be used, if that was seen when it was found; reading it raises this.
     row : int or None
         If `parameters` is a list of many samples (see `uvgen.samples.parameter_list`): the row of this one.
+    deadly : bool
+        Whether the problem is that processes died at it, which says nothing of its files.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Sample:
     parameters: Path | None
     problem: str = ""
     row: int | None = None
+    deadly: bool = False
 
     @property
     def stated_in(self) -> str:
@@ -66,8 +70,15 @@ class Sample:
 
     @property
     def flipped(self) -> bool:
-        """Whether it is of a ``_Flip`` subset, whose 2D landmarks keep the order of the original image."""
-        return unflipped(self.subset) != self.subset
+        """Whether it is of a ``_Flip`` subset, whose 2D landmarks keep the order of the original image.
+
+        Of a list's rows, which may be named otherwise, the folder of their ``.mat`` counts.
+        """
+        folder = self.subset if self.parameters is None else self.parameters.parent.name
+        return unflipped(self.subset) != self.subset or unflipped(folder) != folder
+
+
+FoundSample = TypeVar("FoundSample", bound=Sample)
 
 
 def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, flip: bool = True) -> list[Sample]:
@@ -125,13 +136,7 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
         samples = [sample for folder in chosen for sample in _pair(folder, flat=folder == root)]
     if len({sample.name for sample in samples}) == len(samples):
         return samples
-    counts = Counter(sample.name for sample in samples)
-    return [
-        sample
-        if counts[sample.name] == 1
-        else replace(sample, problem=f"{sample.image or sample.parameters}: another file has this name too; rename one")
-        for sample in samples
-    ]
+    return told_apart(samples, lambda one: f"{one.image or one.parameters}: another file has this name too; rename one")
 
 
 def _is_wanted(subset: str, asked: set[str], *, flip: bool) -> bool:
@@ -167,15 +172,30 @@ def _listed_samples(path: Path, subsets: Sequence[str], *, flip: bool) -> list[S
             f"{path}: holds only mirrored images ({brief(', '.join(there))}), which flip=False leaves out; include "
             "them (flip)"
         )
-    counts = Counter(sample.name for sample in found)
     return sorted(
-        (
-            sample if counts[sample.name] == 1
-            else replace(sample, problem=f"{sample.stated_in}: another row has this name too; rename the images")
-            for sample in found
-        ),
+        told_apart(found, lambda one: f"{one.stated_in}: another row has this name too; rename the images"),
         key=lambda sample: (sample.subset, sample.name),
-    )  # fmt: skip
+    )
+
+
+def told_apart(samples: Sequence[FoundSample], problem: Callable[[FoundSample], str]) -> list[FoundSample]:
+    """Samples of which each has a name of its own: of several with one name, none can be used, for the `problem` of
+    each, and all but the first have a number added to their names. What is known of a sample is kept by its name.
+    """
+    counts = Counter(sample.name for sample in samples)
+    taken, seen = set(counts), Counter[str]()
+    found = []
+    for sample in samples:
+        if counts[sample.name] == 1:
+            found.append(sample)
+            continue
+        seen[sample.name] += 1
+        name, number = sample.name, seen[sample.name]
+        while number > 1 and name in taken:
+            name, number = f"{sample.name} ({number})", number + 1
+        taken.add(name)
+        found.append(replace(sample, name=name, problem=problem(sample)))
+    return found
 
 
 def _subset_hint(name: str, there: Sequence[str]) -> str:

@@ -5,6 +5,7 @@
 
 import codecs
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ import numpy as np
 
 from uvgen.errors import InputError
 from uvgen.samples.landmark_rows import Entry, image_key, number_in
-from uvgen.samples.landmark_schemes import FaceLandmarks, face_of, scores_in
+from uvgen.samples.landmark_schemes import FaceLandmarks, check_unnumbered, face_of, scores_in
 from uvgen.storage.names import brief
-from uvgen.storage.plain_json import parse_json
+from uvgen.storage.plain_json import are_numbers, parse_json
 from uvgen.storage.reading import read_file
 from uvgen.storage.text import MOST_BYTES, decode_text
 from uvgen.wording import count
@@ -35,7 +36,7 @@ def json_entries(path: Path, text: str) -> Iterator[Entry]:
         if isinstance(content, dict) and isinstance(content.get("annotations"), list) and "images" in content:
             yield from _coco(path, content)
         elif isinstance(content, dict) and isinstance(content.get("items"), list):
-            yield from _datumaro(path, content["items"])
+            yield from _datumaro(path, content)
         else:
             yield from _plain(path, content)
     except (LookupError, TypeError, AttributeError) as error:
@@ -48,6 +49,7 @@ def json_entries(path: Path, text: str) -> Iterator[Entry]:
 def _coco(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
     names: dict[str, str] = {}
     sizes: dict[str, tuple[int, int] | None] = {}
+    labels = _labels_of_points(content.get("categories"))
     for image in content["images"]:
         key, name = _id(image["id"]), str(image["file_name"])
         if names.setdefault(key, name) != name:
@@ -68,7 +70,11 @@ def _coco(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
             values = _array(source, annotation["keypoints"])
             if values.ndim != 1 or len(values) % 3:
                 raise InputError(f"{source}: {count(values.size, 'number')}, expected x, y, v of each keypoint")
-            points, flags = values.reshape(-1, 3)[:, :2], values.reshape(-1, 3)[:, 2]
+            called = labels.get(str(annotation.get("category_id")), [])
+            rows = values.reshape(-1, 3)
+            if len(called) == len(rows):
+                rows = rows[_by_number(source, called)]
+            points, flags = rows[:, :2], rows[:, 2]
             whole = np.isin(flags, (0, 1, 2)).all() and (flags == 2).any()
             scores = np.select([flags == 1, flags == 2], [_OCCLUDED, 1.0], 0.0) if whole else flags
             return face_of(points, scores, source, box=_box(source, annotation.get("bbox")), image_size=sizes[key])
@@ -76,8 +82,8 @@ def _coco(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
         yield names[key], read
 
 
-def _datumaro(path: Path, items: Sequence[Mapping[str, Any]]) -> Iterator[Entry]:
-    for item in items:
+def _datumaro(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
+    for item in content["items"]:
         picture = item.get("image") or {}
         name, stated = str(picture.get("path") or item["id"]), picture.get("size")
         size = _size(stated[1], stated[0]) if isinstance(stated, list) and len(stated) == 2 else None
@@ -93,6 +99,8 @@ def _datumaro(path: Path, items: Sequence[Mapping[str, Any]]) -> Iterator[Entry]
             def read(
                 parts: Sequence[Mapping[str, Any]] = parts, source: str = source, size: Any = size
             ) -> FaceLandmarks:
+                if len(parts) > 1:
+                    parts = [parts[k] for k in _by_number(source, _labels_of_elements(content, parts))]
                 points = _array(source, [v for part in parts for v in part["points"]])
                 flags = [v for part in parts for v in part.get("visibility") or [2] * (len(part["points"]) // 2)]
                 seen = _array(source, [{"absent": 0, "hidden": 1, "visible": 2}.get(str(v), v) for v in flags])
@@ -128,6 +136,7 @@ def _plain(path: Path, content: Any) -> Iterator[Entry]:
             if values.ndim != 2 or values.shape[1] not in (2, 3):
                 shown = " × ".join(map(str, values.shape))
                 raise InputError(f"{source}: {shown} numbers, expected [[x, y], …]; one entry a face")
+            check_unnumbered(values, source)
             scores = scores_in(values) if about.get("scores") is None else _array(source, about["scores"])
             if scores is not None and scores.shape != (len(values),):
                 raise InputError(
@@ -136,6 +145,41 @@ def _plain(path: Path, content: Any) -> Iterator[Entry]:
             return face_of(values[:, :2], scores, source, box=_box(source, about.get("box", about.get("bbox"))))
 
         yield name, read
+
+
+def _by_number(source: str, labels: Sequence[str]) -> list[int]:
+    """The order of points by their labels if all of these are numbers; else as they stand.
+
+    Tools list the points of a skeleton in the order in which they were drawn, or by their labels as text: 1, 10, 11, 2.
+    InputError if two points have the same number.
+    """
+    if not all(label.isascii() and label.isdecimal() and len(label) < 6 for label in labels):
+        return list(range(len(labels)))
+    numbers = list(map(int, labels))
+    if len(set(numbers)) < len(numbers):
+        twice = Counter(numbers).most_common(1)[0][0]
+        raise InputError(f"{source}: two points are called {twice}, expected each number once")
+    return sorted(range(len(numbers)), key=numbers.__getitem__)
+
+
+def _labels_of_points(categories: Any) -> dict[str, list[str]]:
+    """What COCO's categories call their keypoints, by the category's id."""
+    found = {}
+    for category in categories if isinstance(categories, list) else []:
+        labels = category.get("keypoints") if isinstance(category, dict) else None
+        if isinstance(labels, list):
+            found[str(category.get("id"))] = [str(label) for label in labels]
+    return found
+
+
+def _labels_of_elements(content: Mapping[str, Any], elements: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What Datumaro's categories call the elements of a skeleton, "" where they do not say it."""
+    labels: Any = content
+    for key in ("categories", "label", "labels"):
+        labels = labels.get(key) if isinstance(labels, dict) else None
+    names = [str(one.get("name", "")) if isinstance(one, dict) else "" for one in labels or []]
+    numbers = [element.get("label_id") for element in elements]
+    return [names[k] if type(k) is int and 0 <= k < len(names) else "" for k in numbers]
 
 
 def _id(value: Any) -> str:
@@ -154,6 +198,8 @@ def _size(width: Any, height: Any) -> tuple[int, int] | None:
 
 
 def _array(source: str, values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+    if not are_numbers(values):
+        raise InputError(f"{source}: {brief(values)[:60]}, expected numbers")
     try:
         return np.array(values, np.float64)
     except (ValueError, TypeError, OverflowError):
@@ -194,11 +240,7 @@ def _cvat_reader(source: str, shape: ElementTree.Element, size: tuple[int, int] 
     def read() -> FaceLandmarks:
         parts = [shape] if shape.tag == "points" else shape.findall("points")
         labels = [part.get("label", "") for part in parts]
-        if all(label.isascii() and label.isdecimal() and len(label) < 6 for label in labels):
-            numbers = list(map(int, labels))
-            if twice := [number for k, number in enumerate(numbers) if number in numbers[:k]]:
-                raise InputError(f"{source}: two points are called {twice[0]}, expected each number once")
-            parts = [part for _, part in sorted(zip(numbers, parts, strict=True), key=lambda pair: pair[0])]
+        parts = [parts[k] for k in _by_number(source, labels)]
         points, scores = [], []
         for part in parts:
             pairs = [pair.split(",") for pair in part.get("points", "").split(";")]

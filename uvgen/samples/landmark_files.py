@@ -26,6 +26,7 @@ from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.samples.files import check_machine
 from uvgen.samples.landmark_schemes import COUNTS, MOST_FACES, SCHEMES, FaceLandmarks, NoLandmarks, faces_of
 from uvgen.samples.landmark_tables import TABLES, read_table
+from uvgen.samples.photographs import unflipped
 from uvgen.storage.matfile import read_numeric
 from uvgen.storage.names import brief, printable
 from uvgen.storage.npy import read_npy_file
@@ -132,13 +133,18 @@ def has_landmarks(image: str | os.PathLike[str], folder: str | os.PathLike[str] 
 
 def own_files(image: Path, folder: Path | None) -> tuple[list[Path], Path]:
     """An image's own files of landmarks, and the last folder where they were looked for."""
-    places = [image.parent] if folder is None else [folder / image.parent.name, folder]
+    places = [image.parent] if folder is None else [folder / _folder_name(image), folder]
     for place in places:
         names = [f"{image.stem}{suffix}" for suffix in (*_READERS, "_pts.mat")]
         files = [place / name for name in names if os.path.exists(place / name)]  # noqa: PTH110 - names may be too long
         if files:
             return files, place
     return [], places[-1]
+
+
+def _folder_name(image: Path) -> str:
+    """The name of the folder that an image lies in, however its path is written."""
+    return os.path.basename(os.path.dirname(os.path.abspath(image)))  # noqa: PTH119, PTH120
 
 
 def _of_file(image: Path, folder: Path | None) -> list[FaceLandmarks] | str:
@@ -155,7 +161,8 @@ def _of_file(image: Path, folder: Path | None) -> list[FaceLandmarks] | str:
     except UvgenError as error:
         check_machine(error)
         return f"{error} (landmarks of {image})"
-    if texts[0].suffix.lower() == ".mat" and image.parent.name.lower().endswith("_flip"):  # keep the original's order
+    name = _folder_name(image)
+    if texts[0].suffix.lower() == ".mat" and unflipped(name) != name:  # keep the original's order
         faces = [replace(face, points=face.points[LANDMARK_MIRROR]) if face.scheme == "68" else face for face in faces]
     return faces
 
@@ -197,9 +204,6 @@ def _face_of_lines(path: Path, lines: list[list[float]]) -> FaceLandmarks:
         raise InputError(f"{path}: lines of 2 and of 3 numbers, expected x y, or x y score, in each")
     if len(lines) not in SCHEMES:
         raise InputError(f"{path}: {count(len(lines), 'point')}, expected {COUNTS}, one per line")
-    first = lines[0][0]
-    if len(lines[0]) == 3 and all(line[0] == first + k for k, line in enumerate(lines)):
-        raise InputError(f"{path}: lines begin with the number of the point, expected x y, or x y score; remove it")
     return faces_of(np.array(lines), str(path))[0]
 
 
@@ -219,10 +223,13 @@ def _read_pts(path: Path) -> list[FaceLandmarks]:
         raise InputError(f"{path}: {brief(before[0])[:60]!r} before the points in braces, expected all points in them")
     lines = [_numbers(path, head.count("\n") + k, line) for k, line in enumerate(body.split("\n")) if line.strip()]
     stated = [
-        line.partition(":")[2].strip() for line in head.split("\n") if line.strip().lower().startswith("n_points")
-    ]
-    if other := [number for number in stated if number != str(len(lines))]:
-        raise InputError(f"{path}: {count(len(lines), 'point')}, expected {brief(other[0])} as its n_points says")
+        line.strip()[len("n_points") :].strip(": \t") for line in head.split("\n")
+        if line.strip().lower().startswith("n_points")
+    ]  # fmt: skip
+    if other := [number for number in stated if number.lstrip("0") != str(len(lines))]:
+        raise InputError(
+            f"{path}: {count(len(lines), 'point')}, expected {brief(other[0]) or 'a number'} as its n_points says"
+        )
     face = _face_of_lines(path, lines)
     return [replace(face, points=face.points - 1)]
 

@@ -197,7 +197,19 @@ def faces_of(array: NDArray[Any], source: str, first_pixel: int = 0) -> list[Fac
         raise InputError(f"{source}: an array of {shown}, expected n × 2 or n × 3 with n of {COUNTS}, or faces of it")
     if not 0 < len(values) <= MOST_FACES:
         raise InputError(f"{source}: {count(len(values), 'face')}, expected 1 to {MOST_FACES}")
+    for face in values:
+        check_unnumbered(face, source)
     return [face_of(face[:, :2] - first_pixel, scores_in(face), source) for face in values]
+
+
+def check_unnumbered(face: NDArray[np.float64], source: str) -> None:
+    """Raise InputError if the first of three columns (n, 3) numbers the points, in whatever order: it is no x."""
+    first = np.sort(face[:, 0]) if face.shape[1] == 3 else np.empty(0)
+    if len(first) and np.isfinite(first[0]) and np.array_equal(first, first[0] + np.arange(len(first))):
+        raise InputError(
+            f"{source}: each point begins with its number, {first[0]:g} to {first[-1]:g}, expected x y, or x y score; "
+            "bring the points into the order of their numbers, and remove these"
+        )
 
 
 def scores_in(face: NDArray[np.float64]) -> NDArray[np.float64] | None:

@@ -10,6 +10,7 @@ without: image, x, y, x, y … | 0 |
 | plain JSON | ``{"a.jpg": [[x, y], …]}`` or ``[{"image": "a.jpg", "landmarks": [[x, y], …], "scores": […]}]`` | 0 |
 | WFLW | lines of 196 coordinates, 4 of a box, 6 attributes, image | 0 |
 
+Points of a skeleton (COCO, CVAT, Datumaro) whose labels are numbers are in the order of these, others as they stand.
 CVAT's canvas begins at the upper left corner of the first pixel: its center is (0.5, 0.5).
 An image is found by its path's end: the entry that shares most folders with it, whatever its suffix.
 """
@@ -26,6 +27,7 @@ from uvgen.storage.names import brief, printable
 from uvgen.storage.text import read_text
 
 _Found = tuple[tuple[str, ...], Entry]
+_MOST_SHARED = 64  # parts of a path that are compared: a file of long ones would take hundreds of times its size
 
 
 class _Ending:
@@ -57,7 +59,7 @@ class LandmarkTable:
         self._endings = _Ending()
         for entry in entries:
             parts, ending = _parts(entry[0]), self._endings
-            for part in reversed(parts):
+            for part in parts[: -_MOST_SHARED - 1 : -1]:
                 ending = ending.further.setdefault(part, _Ending())
                 ending.found.append((parts, entry))
 
@@ -74,7 +76,7 @@ class LandmarkTable:
         """How many parts the entries that share most with an image's path share with it, and these: those of its own
         suffix, if there are some."""
         n, ending = 0, self._endings
-        for part in reversed(_parts(image.as_posix())):
+        for part in _parts(image.as_posix())[: -_MOST_SHARED - 1 : -1]:
             if (further := ending.further.get(part)) is None:
                 break
             n, ending = n + 1, further

@@ -12,9 +12,8 @@ divisor. What reshow counts otherwise is undone with `Tform` of its ``.mat``, wh
 """
 
 import os
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 from uvgen.checks import choice
 from uvgen.errors import DatasetError, SampleError
 from uvgen.normalization import MAP_SCALES
-from uvgen.samples.find import Sample
+from uvgen.samples.find import Sample, told_apart
 from uvgen.samples.image_folders import IMAGE_SUFFIXES
 from uvgen.storage.folders import EXPORT_MARK, unreadable
 from uvgen.storage.matfile import read_numeric
@@ -201,12 +200,7 @@ def _of_layout(root: Path, files: list[Path], layout: MapLayout) -> list[Sample]
     if not maps:
         return []
     samples = [_sample(root, key, maps.get(key), images.get(key, []), layout) for key in sorted({*maps, *images})]
-    counts = Counter(sample.name for sample in samples)
-    return [
-        sample if counts[sample.name] == 1
-        else replace(sample, problem=f"{sample.parameters or sample.image}: another sample has this name; rename one")
-        for sample in samples
-    ]  # fmt: skip
+    return told_apart(samples, lambda one: f"{one.parameters or one.image}: another sample has this name; rename one")
 
 
 def _key(path: Path, name: str) -> Path:

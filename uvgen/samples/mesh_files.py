@@ -9,7 +9,6 @@ folder of cameras, one file for all, or the images of a COLMAP reconstruction.
 import hashlib
 import os
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from uvgen.meshes.registered import REGISTERED_SUFFIXES
 from uvgen.samples.camera_files import read_camera
 from uvgen.samples.colmap import is_reconstruction, read_reconstruction
 from uvgen.samples.files import files_sha256
-from uvgen.samples.find import Sample, find_samples, folder_of
+from uvgen.samples.find import Sample, find_samples, folder_of, told_apart
 from uvgen.samples.map_files import files_below
 from uvgen.samples.parameter_list import is_list
 from uvgen.samples.scan_landmarks import MARK, READERS
@@ -124,12 +123,7 @@ def find_meshes(
     if subsets or not flip:
         chosen = {sample.subset for sample in find_samples(root, subsets, flip=flip)}
         samples = [sample for sample in samples if sample.subset in chosen]
-    counts = Counter(sample.name for sample in samples)
-    named = [
-        sample if counts[sample.name] == 1
-        else replace(sample, problem=f"{sample.parameters}: another mesh has this face's name too; rename one")
-        for sample in samples
-    ]  # fmt: skip
+    named = told_apart(samples, lambda one: f"{one.parameters}: another mesh has this face's name too; rename one")
     return sorted(named, key=lambda sample: (sample.subset, sample.name, str(sample.parameters)))
 
 

@@ -56,7 +56,7 @@ _MOST_BYTES = 1 << 20  # of a .npy
 class ListedRow:
     """A row: the image and the file of parameters as they are written, and what is wrong with the row.
 
-    `twice` says what is wrong if the file of parameters is there.
+    `twice` says what is wrong with it besides if the file of parameters is there.
     """
 
     image: str
@@ -285,6 +285,8 @@ def read_vector(path: Path) -> _Parts:
     array = read_npy_file(path, SampleError, expected=expected, most_bytes=_MOST_BYTES)
     if array.dtype.kind == "b":
         raise SampleError(f"{path}: {array.dtype}, expected {expected}")
+    if array.size and max(array.shape, default=1) != array.size:
+        raise SampleError(f"{path}: a matrix of {' × '.join(map(str, array.shape))}, expected {expected}")
     vector = as_float64(array).ravel()
     if len(vector) not in VECTORS:
         raise SampleError(f"{path}: {count(len(vector), 'number')}, expected {expected}; a list with columns takes any")
@@ -304,10 +306,12 @@ def place_of(row: ListedRow, path: Path) -> tuple[str, str, Path | None, Path | 
         problem = problem or f"image {brief(row.image)} is not there"
     if file is not None and file.suffix.lower() not in (".mat", ".npy"):
         problem = problem or f"parameters {brief(row.file)}, expected a .mat or .npy"
-    if row.twice and file is not None and os.path.isfile(file):  # noqa: PTH113
-        problem = problem or row.twice
+    if file is not None and not os.path.isfile(file):  # noqa: PTH113
+        # Perhaps their folder is not there either: then it did not vanish, which would end the whole run.
+        problem = problem or f"parameters {brief(row.file)} are not there"
+    problem = problem or row.twice
     plain = PurePosixPath(os.path.normpath(row.image.replace("\\", "/")))
-    parts = [part for part in plain.parts if part not in ("..", "/")]
+    parts = [part for part in plain.parts if part not in ("..", plain.anchor)]
     subset = printable(parts[-2]) if len(parts) > 1 else printable(path.stem)
     name = printable(PurePosixPath(*parts).with_suffix("").as_posix()) if parts and parts[-1] != "." else "row"
     return name, subset, image, file, problem

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from uvgen.storage.kinds import describe_bytes
 from uvgen.storage.matfile4 import read_version_4
-from uvgen.storage.matfile_simple import CLASSES, COMPLEX, COMPRESSED, MATRIX, TYPES, as_class, read_simple
+from uvgen.storage.matfile_simple import CLASSES, COMPLEX, COMPRESSED, LOGICAL, MATRIX, TYPES, as_class, read_simple
 from uvgen.storage.reading import max_bytes, open_regular
 
 _OTHERS = {3: "an object", 4: "text", 16: "a function", 17: "an object"}
@@ -77,7 +77,7 @@ def read_numeric(data: bytes, names: Collection[str]) -> dict[str, NDArray[Any] 
     -------
     dict of str to ndarray or None
         Those that are there, in the dtype of their MATLAB class; None for a variable that is not a real, full, numeric
-        array (text, cell, struct, sparse, complex).
+        array (text, cell, struct, sparse, complex, logical).
 
     Raises
     ------
@@ -100,7 +100,7 @@ def read_any_numeric(data: bytes, order: str, names: Collection[str]) -> dict[st
         array = _header(content, order)
         if array.name in names:
             _check_once(array.name, found)
-            plain = array.kind in CLASSES and not array.flags & COMPLEX
+            plain = array.kind in CLASSES and not array.flags & (COMPLEX | LOGICAL)
             found[array.name] = _full(array, order, budget, CLASSES[array.kind]) if plain else None
     return found
 
@@ -218,9 +218,13 @@ def _contents(
         if kind == MATRIX:
             yield memoryview(data)
         else:
-            kind, content = next(_elements(memoryview(_decompress(data, budget)), order, padded=False), (0, b""))
+            unpacked = memoryview(_decompress(data, budget))
+            kind, content = next(_elements(unpacked, order, padded=False), (0, unpacked))
             if kind == MATRIX:
-                yield memoryview(content)
+                rest = unpacked[8 + len(content) :]
+                if len(rest) >= 8 and struct.unpack_from(order + "I", rest)[0] == MATRIX:
+                    raise ValueError("two arrays in one compressed element, expected one in each; save it anew")
+                yield content
 
 
 def _unpacked(stream: Any, data: bytes, most: int) -> bytes:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 CLASSES = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
 MATRIX, COMPRESSED = 14, 15
-COMPLEX = 0x0800
+COMPLEX, LOGICAL = 0x0800, 0x0200
 
 _FLAGS, _DIMENSIONS, _NAME = (6, 8), (5, 8), 1  # types of an array's first parts, and their bytes
 _MOST_VARIABLES = 64
@@ -108,7 +108,7 @@ def _array(content: bytes, names: Collection[str]) -> tuple[str, NDArray[Any] | 
         or (dimensions_type, dimensions_bytes) != _DIMENSIONS
         or name_type != _NAME
         or dtype is None
-        or flags & COMPLEX
+        or flags & (COMPLEX | LOGICAL)
         or height < 0
         or width < 0
     ):

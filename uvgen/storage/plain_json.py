@@ -54,6 +54,17 @@ def parse_json(text: str) -> Any:
     return content
 
 
+def are_numbers(values: Any) -> bool:
+    """Whether the content of lists in lists is not true or false, which NumPy takes for 1 and 0, and no text that only
+    Python takes for a number, such as ``1_0``.
+    """
+    if isinstance(values, list):
+        return all(map(are_numbers, values))
+    if isinstance(values, str):
+        return "_" not in values and values.isascii()
+    return not isinstance(values, bool)
+
+
 def _check_texts(content: Any) -> None:
     """Refuse half a surrogate pair in a text or a field's name."""
     left = [content]
