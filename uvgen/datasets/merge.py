@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby, islice
@@ -73,6 +73,16 @@ class MergeTask:
     def names(self) -> frozenset[str]:
         """Of those that may be skipped: none."""
         return frozenset()
+
+    def stored_names(self, skipped: Set[str], *, augmented: bool) -> list[str] | None:
+        """Of its samples, if the sources' indexes have them."""
+        names = list[str]()
+        for piece in self.pieces:
+            listed = piece.entry.sample_names
+            if listed is None:
+                return None
+            names += [listed[row] for row in piece.rows]
+        return names
 
 
 @dataclass(frozen=True, slots=True)

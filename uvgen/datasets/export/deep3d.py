@@ -18,7 +18,7 @@ were turned by their EXIF orientation, and those that are neither JPEG nor PNG.
 """
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,7 +32,7 @@ from uvgen.images.codecs import encode_png
 from uvgen.images.jpeg import encode_jpeg
 from uvgen.images.skin import skin_mask
 from uvgen.images.warp import warp_image
-from uvgen.samples.files import check_machine, check_still_there
+from uvgen.samples.files import check_machine, check_still_there, source_path
 from uvgen.samples.find import Sample, folder_of
 from uvgen.samples.map_files import IMAGE_SHIFTS
 from uvgen.samples.read import read_oriented_image
@@ -91,8 +91,8 @@ def write(reader: ShardReader, part: Part, folder: Path, quality: int, *, data: 
     for number in each(part):
         sample = reader[number]
         try:
-            path = _image_path(root, sample)
-            if not path.exists():
+            path = source_path(root, sample["source"])
+            if _is_missing(path):
                 raise SampleError(f"{path}: no such image, expected the set's; is data another folder?")
             picture = read_picture(path, quality, reader.config.build.exif)
             _check_image(reader, sample, picture.pixels, root)
@@ -172,12 +172,11 @@ def _lines(points: NDArray[np.float64]) -> bytes:
     return "".join(f"{x:.6f} {y:.6f}\n" for x, y in points.tolist()).encode()
 
 
-def _image_path(root: Path, sample: dict[str, Any]) -> Path:
-    """Where a sample's image lies, below the folder that the set was built from; SampleError if it leads away."""
-    source = PurePosixPath(sample["source"])
-    if source.is_absolute() or ".." in source.parts or not source.parts:
-        raise SampleError(f"{printable(str(source))}: leads out of {root}, expected an image in it")
-    return root / source
+def _is_missing(path: Path) -> bool:
+    try:
+        return not path.exists()
+    except OSError:  # such as a name that is too long: reading it says so
+        return False
 
 
 def _check_image(reader: ShardReader, sample: dict[str, Any], pixels: NDArray[np.uint8], root: Path) -> None:
