@@ -86,8 +86,8 @@ class ShardRecord:
     """`dataset.json` and its journal while shards are made.
 
     Each finished shard is a line in the journal, a hidden file, which costs the same for the last shard as for the
-    first, and states the hash of the `dataset.json` that it adds to: another machine may have gone on with the set since.
-    `dataset.json` itself, from which the set is read meanwhile, is written after the first, second, fourth,
+    first, and states the hash of the `dataset.json` that it adds to: another machine may have gone on with the set
+    since. `dataset.json` itself, from which the set is read meanwhile, is written after the first, second, fourth,
     eighth ... shard of a run and every few seconds, and in the end, when the journal is removed.
 
     Attributes

@@ -370,10 +370,13 @@ class ShardReader:
 
         ``weight_mask`` (U, U) float32, ``coverage`` (U, U) bool, ``landmark_texels`` (68, 2) int32, rows and columns,
         and for `uvgen.LandmarkWeights.of_constants` ``landmark_indices`` and ``landmark_weights``. DatasetError if
-        their file is missing or damaged.
+        their file is missing, or not the one of the index.
         """
         if self._constants_sha256 is None:
             raise DatasetError(f"{self.folder / DATASET_INDEX}: lists no {CONSTANTS}, expected one; build it again")
+        path = self.folder / CONSTANTS
         if self._pool.demands.hashed:
-            check_hash(self.folder / CONSTANTS, self._constants_sha256)
-        return read_constants(self.folder, self.config.build.uv_size)
+            check_hash(path, self._constants_sha256)
+        constants = read_constants(self.folder, self.config.build.uv_size)  # says first what is wrong with what is none
+        check_hash(path, self._constants_sha256)  # another set's would be taken for this one's
+        return constants

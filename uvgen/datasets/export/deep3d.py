@@ -17,6 +17,7 @@ Landmarks are the data set's labels in the image as it is stored; images are cop
 were turned by their EXIF orientation, and those that are neither JPEG nor PNG.
 """
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.datasets.export.common import Part, Skipped, each, path_of
+from uvgen.datasets.export.common import Part, Skipped, each, path_of, state_of_files
 from uvgen.datasets.quality.annotations import in_image
 from uvgen.datasets.splits import train_and_val
 from uvgen.errors import InputError, SampleError
@@ -82,6 +83,19 @@ def check_out(out: Path) -> None:
             f"out: {out}, expected a path without 'mask', which Deep3D's data set replaces in all of it; choose "
             "another folder"
         )
+
+
+def inputs(reader: ShardReader, *, data: Path | str) -> str:
+    """What the images are now: an export that was interrupted goes on neither with others, nor without repaired ones."""
+    root = Path(os.path.abspath(folder_of(data)))
+    return state_of_files(_below(root, source) for source in reader.gather(range(len(reader)), ["source"])["source"])
+
+
+def _below(root: Path, source: str) -> Path:
+    try:
+        return source_path(root, source)
+    except SampleError:  # which no file is read for
+        return root
 
 
 def write(reader: ShardReader, part: Part, folder: Path, quality: int, *, data: Path | str) -> list[Skipped]:
