@@ -224,6 +224,7 @@ def merge_shards(
     config = _common(folders, indexes, shard_size)
     check_source_constants(folders[0], indexes[0])
     samples = _samples(folders, indexes, names, split, untrusted=untrusted)
+    _check_fields(folders, indexes, samples, untrusted=untrusted)
     plan = {
         **indexes[0].plan,
         "samples": len(samples),
@@ -315,6 +316,28 @@ def _samples(
             )
         raise InputError(f"sample {brief(twice[0])}: in two of the data sets ({are_twice}), expected each in only one")
     return sorted(places, key=lambda place: subset_of_shard(place.entry.file))
+
+
+def _check_fields(
+    folders: Sequence[Path], indexes: Sequence[Index], samples: Sequence[_Place], *, untrusted: bool
+) -> None:
+    """Raise InputError, before any work, unless all sources have the same fields: the new set could not be read."""
+    taken = {sample.folder for sample in samples}
+    first, fields = folders[0], dict[str, str]()
+    for folder, index in zip(folders, indexes, strict=True):
+        if folder not in taken:
+            continue
+        reader = reader_of(folder, index, DatasetConfig.of_index(index, folder), untrusted=untrusted)
+        found = {
+            name: "text" if dtype.kind == "S" else f"{dtype} {shape}" for name, (shape, dtype) in reader.fields.items()
+        }
+        first, fields = (first, fields) if fields else (folder, found)
+        if odd := sorted(name for name in {**fields, **found} if found.get(name) != fields.get(name)):
+            here, there = (of.get(odd[0], "none") for of in (found, fields))
+            raise InputError(
+                f"{folder}: its {brief(odd[0])} is {here} a sample, that of {first} is {there}, expected the same; to "
+                "train on both, put them together as they are read"
+            )
 
 
 def _repeated(

@@ -24,7 +24,7 @@ from uvgen.shards.format import is_shard
 from uvgen.shards.index import Index, ShardEntry, SkippedSample, known, plain
 from uvgen.shards.writer import as_stored
 from uvgen.storage.files import TEMPORARY_PREFIX
-from uvgen.storage.folders import DATASET_INDEX
+from uvgen.storage.folders import DATASET_INDEX, SHARD_NAME
 from uvgen.storage.isolated import reading_in_child
 from uvgen.storage.journal import Journal
 from uvgen.storage.object_cache import draft
@@ -124,7 +124,7 @@ class ShardRecord:
             check_store(folder)  # again: another run may have finished before this one's claim
             self._sizes = listed(folder)
             self._published = _bytes_of(folder / DATASET_INDEX)
-            old = _listed_shards(folder) if self._overwrite else []
+            old = _listed_shards(folder, self._sizes) if self._overwrite else []
         if self._overwrite:
             self._journal.remove()
             with reading_in_child(True):
@@ -142,7 +142,7 @@ class ShardRecord:
         self._publish()  # first: files without an index that lists them are taken for another program's
         write_constants(folder, data)
         if self._sizes is not None:
-            remove(folder / name for name in old if name in self._sizes)  # now that no index lists them
+            remove(folder / name for name in old)  # now that no index lists them
             upload(folder / CONSTANTS)
         self._journal.remove()  # what it says is in the index now
 
@@ -306,12 +306,20 @@ def _bytes_of(path: Path) -> bytes | None:
         return None
 
 
-def _listed_shards(folder: Path) -> list[str]:
-    """Shards that a store's index lists; none if it has none that can be read."""
+def _listed_shards(folder: Path, sizes: Mapping[str, int]) -> list[str]:
+    """Shards that a store's index lists and that are there; none if it has no index that can be read.
+
+    Files of other names or sizes are not what a run put there, whoever lists them.
+    """
     try:
-        return [entry.file for entry in Index.read(folder).shards]
+        entries = Index.read(folder).shards
     except DatasetError:
         return []
+    return [
+        entry.file
+        for entry in entries
+        if SHARD_NAME.fullmatch(entry.file) and sizes.get(entry.file) == entry.size_bytes
+    ]
 
 
 def _with_journal(index: Index, lines: Sequence[Any]) -> Index:

@@ -1,15 +1,18 @@
 """Checking a finished data set: what `uvgen verify` does."""
 
+import hashlib
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import permutations
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from uvgen.checks import check_paths
 from uvgen.datasets.config import DatasetConfig
+from uvgen.datasets.naming import subset_of_shard
 from uvgen.datasets.open import check_model, open_shards
 from uvgen.datasets.quality.summary import LabelQuality, label_quality
 from uvgen.datasets.shard_checks import shard_problems
@@ -33,6 +36,7 @@ from uvgen.storage.reading import irregular, max_bytes
 from uvgen.storage.urls import shown_path, url_of
 from uvgen.wording import are, count
 
+_MOST_SUBSETS = 5  # whose orders are tried: 120 hashes of all names
 _SAMPLES_PER_PROCESS = 1000  # at least: a process takes as long to start as hundreds of samples to check
 
 
@@ -150,6 +154,8 @@ def verify_shards(
         if progress is not None:
             progress(checked.entry.samples)
     problems += [f"{folder / task.entry.file}: {what}" for task in tasks for what in found[task.entry.file]]
+    if not problems and any(entry.sample_names is None for entry in index.shards):
+        problems = _problems_of(folder, open_shards(folder, untrusted=untrusted).names)
     paths = [folder / entry.file for entry in index.shards if entry.samples]
     files = tuple(path if url_of(folder) is None else shown_path(path) for path in paths)
     quality = None if problems else label_quality(open_shards(folder, untrusted=untrusted), model)
@@ -191,10 +197,49 @@ def _check_index(folder: Path, index: Index) -> list[str]:
 
 
 def _check_names(folder: Path, index: Index) -> list[str]:
-    """Samples that are there twice, and splits that name others; nothing if the index does not name its samples."""
+    """`_problems_of` the names that the index has; nothing if it does not have those of all samples."""
     if any(entry.sample_names is None for entry in index.shards):
         return []
     names = [name for entry in index.shards for name in entry.sample_names or ()]
+    return [*_problems_of(folder, names), *_check_plan(folder, index)]
+
+
+def _check_plan(folder: Path, index: Index) -> list[str]:
+    """Whether the samples are those of whose names the plan has a hash, as far as their order is known.
+
+    Samples that were listed by `uvgen.find_samples` or merged are in the order of their subsets, and those that are
+    found are in the order of their names.
+    """
+    stated = index.plan.get("names_sha256")
+    if stated is None or "augmentation" in index.config or index.missing:
+        return []
+    of_subsets: dict[str, list[str]] = {}
+    for entry in sorted(index.shards, key=lambda entry: entry.file):
+        of_subsets.setdefault(subset_of_shard(entry.file), []).extend(entry.sample_names or ())
+    if "merged_from" not in index.plan:
+        if any(names != sorted(names) for names in of_subsets.values()):
+            return []  # in an order of their own
+        for skip in index.skipped:
+            of_subsets.setdefault(subset_of_shard(skip.shard), []).append(skip.name)
+        of_subsets = {subset: sorted(names) for subset, names in of_subsets.items()}
+    if len(of_subsets) > _MOST_SUBSETS:
+        return []
+    every = [name for names in of_subsets.values() for name in names]
+    orders = (
+        *([name for subset in order for name in of_subsets[subset]] for order in permutations(sorted(of_subsets))),
+        sorted(every),
+        sorted(every, key=lambda name: (name.rpartition("/")[2], name)),
+    )
+    if any(hashlib.sha256("\n".join(names).encode()).hexdigest() == stated for names in orders):
+        return []
+    return [
+        f"{folder / DATASET_INDEX}: its plan was made for samples of other names, or in another order; make the data "
+        "set again"
+    ]
+
+
+def _problems_of(folder: Path, names: Sequence[str]) -> list[str]:
+    """Samples that are there twice, and splits that name others."""
     twice = [name for name, n in Counter(names).items() if n > 1]
     problems = check_splits(folder, names)
     if twice:

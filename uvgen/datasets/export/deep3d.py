@@ -86,7 +86,7 @@ def check_out(out: Path) -> None:
 
 
 def inputs(reader: ShardReader, *, data: Path | str) -> str:
-    """What the images are now: an export that was interrupted goes on neither with others, nor without repaired ones."""
+    """What the images are now: an interrupted export goes on neither with others, nor without those repaired since."""
     root = Path(os.path.abspath(folder_of(data)))
     return state_of_files(_below(root, source) for source in reader.gather(range(len(reader)), ["source"])["source"])
 
