@@ -91,7 +91,7 @@ def test_open_shards_refuses_a_shard_that_states_two_conventions(shards: Path) -
     with h5py.File(shards / "AFW-00000.h5", "r+") as file:
         file.attrs["convention"] = np.bytes_("face3d")
     seal(shards)
-    with pytest.raises(DatasetError, match="made with convention = face3d, dataset.json says exact"):
+    with pytest.raises(DatasetError, match=r"made with convention = face3d, dataset\.json says exact"):
         open_shards(shards)[0]
     assert any("convention = face3d" in problem for problem in verify_shards(shards).problems)
 
