@@ -296,3 +296,17 @@ def test_overwriting_a_set_in_a_store_deletes_no_file_of_another_name_or_size(
         make(tree, model_path, "s3://bucket/one", overwrite=True)  # type: ignore[arg-type]
         there = file_hashes(folder)
     assert there.keys() == {*file_hashes(shards), "notes.h5", "OTHER-00000.h5"}
+
+
+@pytest.mark.parametrize(("field", "value"), [("image_to_crop", np.nan), ("pose", 1e38), ("shape", np.nan)])
+def test_error_about_values_of_a_sample_names_the_set(
+    tree: Path, model_path: Path, tmp_path: Path, field: str, value: float
+) -> None:
+    have(tree, model_path, tmp_path / "shards", dataclasses.replace(SMALL, maps="none"))
+    with h5py.File(tmp_path / "shards/AFW-00000.h5", "r+") as file:
+        file[field][...] = value
+    seal(tmp_path / "shards")
+    reader = open_shards(tmp_path / "shards", model_path)
+    for read in (lambda: reader[0], lambda: reader[:2]):
+        with pytest.raises(DatasetError, match=r"shards: .*; run `uvgen verify .*shards`"):
+            read()

@@ -113,6 +113,9 @@ def test_verify_names_a_skipped_sample_that_cannot_be(
     def change(content: dict[str, Any]) -> None:
         content["skipped"] = skipped
         content["plan"]["samples"] += len(skipped)
+        names = [name for entry in content["shards"] for name in entry["names"].split("\n")]
+        every = "\n".join(sorted([*names, *(skip["name"] for skip in skipped)]))
+        content["plan"]["names_sha256"] = hashlib.sha256(every.encode()).hexdigest()
 
     edit_index(shards, change)
     wanted = f"{shards / 'dataset.json'}: lists as skipped {problem}; make the data set again"

@@ -144,6 +144,7 @@ def verify_shards(
         *_check_index(folder, index), *_check_skipped(folder, index), *_check_constants(folder, index),
         *_check_names(folder, index),
     ]  # fmt: skip
+    problems = problems or _check_plan(folder, index)
     tasks = [CheckTask(entry) for entry in index.shards if entry.sha256 is not None]
     begin("verifying", index.n_samples, first="starting to verify")
     found = dict[str, tuple[str, ...]]()
@@ -200,8 +201,7 @@ def _check_names(folder: Path, index: Index) -> list[str]:
     """`_problems_of` the names that the index has; nothing if it does not have those of all samples."""
     if any(entry.sample_names is None for entry in index.shards):
         return []
-    names = [name for entry in index.shards for name in entry.sample_names or ()]
-    return [*_problems_of(folder, names), *_check_plan(folder, index)]
+    return _problems_of(folder, [name for entry in index.shards for name in entry.sample_names or ()])
 
 
 def _check_plan(folder: Path, index: Index) -> list[str]:
@@ -210,8 +210,8 @@ def _check_plan(folder: Path, index: Index) -> list[str]:
     Samples that were listed by `uvgen.find_samples` or merged are in the order of their subsets, and those that are
     found are in the order of their names.
     """
-    stated = index.plan.get("names_sha256")
-    if stated is None or "augmentation" in index.config or index.missing:
+    stated, unnamed = index.plan.get("names_sha256"), any(entry.sample_names is None for entry in index.shards)
+    if stated is None or unnamed or "augmentation" in index.config or index.missing:
         return []
     of_subsets: dict[str, list[str]] = {}
     for entry in sorted(index.shards, key=lambda entry: entry.file):

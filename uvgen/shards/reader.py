@@ -28,7 +28,7 @@ from uvgen.storage.hdf5_dataset import MAX_INFLATED_BYTES
 from uvgen.storage.names import brief
 from uvgen.storage.objects import stored_size
 from uvgen.storage.urls import url_of
-from uvgen.wording import count
+from uvgen.wording import count, typed
 
 _CACHED = ("names", "constants", "_numbers")
 _MANY = 1 << 24  # samples that an index does not name: a few bytes may state any number of them
@@ -122,7 +122,8 @@ class ShardReader:
         sample = self._stored(key)  # type: ignore[arg-type]  # what else it may be, `number` refuses
         for name, maker in self._made.items():
             if name not in sample:
-                sample[name] = maker({need: sample[need][None] for need in maker.needs if need in sample})[0]
+                with self.naming():
+                    sample[name] = maker({need: sample[need][None] for need in maker.needs if need in sample})[0]
         return sample if self._finish is None else self._finish(sample, batched=False)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -166,8 +167,17 @@ class ShardReader:
         }
         for name, maker in self._made.items():
             if name not in stacked:
-                stacked[name] = maker(stacked)
+                with self.naming():
+                    stacked[name] = maker(stacked)
         return stacked if self._finish is None else self._finish(stacked, batched=True)
+
+    @contextmanager
+    def naming(self) -> Iterator[None]:
+        """Let an error about the values of samples name the set: no caller gave them."""
+        try:
+            yield
+        except InputError as error:
+            raise DatasetError(f"{self.folder}: {error}; run `uvgen verify {typed(self.folder)}`") from error
 
     def number(self, key: int | str) -> int:
         """A sample's number, from 0, by its name or by a number that may count from the end; InputError or IndexError

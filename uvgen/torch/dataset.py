@@ -284,6 +284,13 @@ class ShardDataset(Dataset[dict[str, Any]]):
 
     def _read(self, indices: Sequence[int], large: dict[str, torch.Tensor]) -> dict[str, Any]:
         """Fill images, maps and masks; return the other fields."""
+        numbers = [self.reader.number(index) for index in indices]
+        if self._augmenter is not None and not self._augmenter.takes_codes:
+            return self._read_rows(numbers, large)  # an error may be about what the user's augmentation returned
+        with self.reader.naming():
+            return self._read_rows(numbers, large)
+
+    def _read_rows(self, indices: Sequence[int], large: dict[str, torch.Tensor]) -> dict[str, Any]:
         n = len(indices)
         if self._masks is not None:
             np.copyto(large["weight_mask"].numpy(), self._masks.numpy())

@@ -179,7 +179,7 @@ def export_shards(
     reader = open_shards(shards, model, names=names, split=split, untrusted=untrusted)
     if not len(reader):
         raise InputError(f"{shards}: holds no samples, expected one or more")
-    _check_source(reader, out, target, whole=names is None and split is None)
+    _check_source(reader, out, target, whole=names is None and split is None, untrusted=untrusted)
     if "image" not in reader.fields:
         raise InputError(f"{shards}: has no images, expected a data set with crops")
     if target.has_maps and "posmap" not in reader.fields and model is None:
@@ -260,7 +260,7 @@ def _finish(reader: ShardReader, job: ExportJob, skipped: list[Skipped]) -> int:
     return len(reader)
 
 
-def _check_source(reader: ShardReader, out: Path, target: ExportTarget, *, whole: bool) -> None:
+def _check_source(reader: ShardReader, out: Path, target: ExportTarget, *, whole: bool, untrusted: bool) -> None:
     """Raise an error if the set cannot be exported whole, or its parts cannot be told, or it lies in `out`."""
     if Path(os.path.realpath(reader.folder)).is_relative_to(os.path.realpath(out)):
         raise InputError(f"{out}: holds the data set, expected another folder for the export")
@@ -271,7 +271,8 @@ def _check_source(reader: ShardReader, out: Path, target: ExportTarget, *, whole
             "made it again, or choose samples that are there (names, split)"
         )
     if target.has_parts:
-        check_train_and_val(reader.folder, reader.names if whole else open_shards(reader.folder).names)
+        every = reader if whole else open_shards(reader.folder, untrusted=untrusted)
+        check_train_and_val(reader.folder, every.names)
 
 
 def _check_names(reader: ShardReader, target: ExportTarget, out: Path) -> None:
