@@ -144,7 +144,6 @@ def verify_shards(
         *_check_index(folder, index), *_check_skipped(folder, index), *_check_constants(folder, index),
         *_check_names(folder, index),
     ]  # fmt: skip
-    problems = problems or _check_plan(folder, index)
     tasks = [CheckTask(entry) for entry in index.shards if entry.sha256 is not None]
     begin("verifying", index.n_samples, first="starting to verify")
     found = dict[str, tuple[str, ...]]()
@@ -155,6 +154,7 @@ def verify_shards(
         if progress is not None:
             progress(checked.entry.samples)
     problems += [f"{folder / task.entry.file}: {what}" for task in tasks for what in found[task.entry.file]]
+    problems = problems or _check_plan(folder, index)
     if not problems and any(entry.sample_names is None for entry in index.shards):
         problems = _problems_of(folder, open_shards(folder, untrusted=untrusted).names)
     paths = [folder / entry.file for entry in index.shards if entry.samples]

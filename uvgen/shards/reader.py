@@ -122,7 +122,7 @@ class ShardReader:
         sample = self._stored(key)  # type: ignore[arg-type]  # what else it may be, `number` refuses
         for name, maker in self._made.items():
             if name not in sample:
-                with self.naming():
+                with naming(self.folder):
                     sample[name] = maker({need: sample[need][None] for need in maker.needs if need in sample})[0]
         return sample if self._finish is None else self._finish(sample, batched=False)
 
@@ -167,17 +167,9 @@ class ShardReader:
         }
         for name, maker in self._made.items():
             if name not in stacked:
-                with self.naming():
+                with naming(self.folder):
                     stacked[name] = maker(stacked)
         return stacked if self._finish is None else self._finish(stacked, batched=True)
-
-    @contextmanager
-    def naming(self) -> Iterator[None]:
-        """Let an error about the values of samples name the set: no caller gave them."""
-        try:
-            yield
-        except InputError as error:
-            raise DatasetError(f"{self.folder}: {error}; run `uvgen verify {typed(self.folder)}`") from error
 
     def number(self, key: int | str) -> int:
         """A sample's number, from 0, by its name or by a number that may count from the end; InputError or IndexError
@@ -395,6 +387,15 @@ class ShardReader:
         constants = read_constants(self.folder, self.config.build.uv_size)  # says first what is wrong with what is none
         check_hash(path, self._constants_sha256)  # another set's would be taken for this one's
         return constants
+
+
+@contextmanager
+def naming(folder: Path) -> Iterator[None]:
+    """Let an error about the values of a set's samples name the set: no caller gave them."""
+    try:
+        yield
+    except InputError as error:
+        raise DatasetError(f"{folder}: {error}; run `uvgen verify {typed(folder)}`") from error
 
 
 def _check_sizes(folder: Path, entries: Sequence[ShardEntry]) -> None:
