@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 import tarfile
 from pathlib import Path
@@ -498,6 +499,31 @@ def test_export_that_was_killed_goes_on_to_the_same_files(built: Path, tmp_path:
     export_shards(built, tmp_path / "whole", to)
     left, right = hashes_below(tmp_path / "out"), hashes_below(tmp_path / "whole")
     assert {name for name in left if not name.endswith(".npz")} and left.keys() == right.keys()
+    assert [name for name in left if left[name] != right[name] and not name.endswith(".npz")] == []
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut short"])
+@pytest.mark.parametrize("to", ["npy", "mds", "webdataset"])
+def test_export_that_was_killed_makes_again_what_is_no_longer_there(
+    built: Path, tmp_path: Path, to: str, damage: str
+) -> None:
+    def stop(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export_shards(built, tmp_path / "out", to, progress=stop)
+    draft = draft_of(tmp_path / "out")
+    assert not [path for path in draft.iterdir() if path.name.startswith(".part-")]
+    (draft / ".part-0123456789abcdef").mkdir()  # of a process that was killed
+    lost = next(path for path in sorted(draft.rglob("*")) if path.suffix in (".npy", ".mds", ".tar"))
+    if damage == "gone":
+        lost.unlink()
+    else:
+        os.truncate(lost, 100)
+    export_shards(built, tmp_path / "out", to)
+    export_shards(built, tmp_path / "whole", to)
+    left, right = hashes_below(tmp_path / "out"), hashes_below(tmp_path / "whole")
+    assert left.keys() == right.keys()
     assert [name for name in left if left[name] != right[name] and not name.endswith(".npz")] == []
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from support.builds import SMALL, have
+from support.builds import SMALL, have, set_texts
 from support.toy import write_tree
 
 from uvgen import Augmentation, export_shards, open_shards, prepare_deep3d, split_shards
@@ -157,6 +157,44 @@ def test_deep3d_goes_on_after_an_interrupt_and_knows_what_it_left_out(built: Pat
         export_shards(built, tmp_path / "out", "deep3d", data=data, progress=stop)
     result = export_shards(built, tmp_path / "out", "deep3d", data=data)
     assert result.samples == N - 1 and [skip.name for skip in result.skipped] == [open_shards(built).names[0]]
+
+
+@pytest.mark.parametrize("change", ["repaired", "other images"])
+def test_deep3d_does_not_go_on_with_other_images(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    for name in ("here", "there"):
+        shutil.copytree(built.with_name("300W_LP"), tmp_path / name / "images")
+    first = tmp_path / "here/images" / open_shards(built)[0]["source"]
+    content = first.read_bytes()
+    if change == "repaired":
+        first.unlink()
+    else:
+        for path in (tmp_path / "there/images").glob("*/*.jpg"):
+            path.write_bytes(path.read_bytes() + bytes(9))
+
+    def stop(_: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(KeyboardInterrupt):
+        export_shards(built, tmp_path / "out", "deep3d", data="images", progress=stop)
+    if change == "repaired":
+        first.write_bytes(content)
+    else:
+        monkeypatch.chdir(tmp_path / "there")
+    result = export_shards(built, tmp_path / "out", "deep3d", data="images")
+    assert result.samples == N and not result.skipped
+    images = {path.read_bytes() for path in (Path.cwd() / "images").glob("*/*.jpg")}
+    assert all(path.read_bytes() in images for path in (tmp_path / "out").glob("*.jpg"))
+
+
+def test_deep3d_leaves_out_a_sample_whose_source_no_system_takes(built: Path, tmp_path: Path) -> None:
+    shards = Path(shutil.copytree(built, tmp_path / "shards"))
+    sources = [sample["source"] for sample in open_shards(shards)][:2]
+    set_texts(shards / "AFW-00000.h5", "source", ["x" * 5000, sources[1]])
+    result = export_shards(shards, tmp_path / "out", "deep3d", data=built.with_name("300W_LP"))
+    assert [skip.name for skip in result.skipped] == [open_shards(built).names[0]]
 
 
 def test_deep3d_without_images_or_of_augmented_copies_is_refused(

@@ -100,6 +100,14 @@ def test_shards_are_predictions_too(shards) -> None:
     assert mean(report) == 0 and report.complete
 
 
+def test_shards_of_another_convention_are_read_as_they_say(shards, tmp_path, model_path) -> None:
+    config = replace(SMALL, convention="face3d")
+    have(shards.with_name("300W_LP"), model_path, tmp_path / "face3d", config)
+    report = evaluate_predictions(tmp_path / "face3d", shards)
+    assert mean(report) < 1e-3 and not report.doubts
+    assert mean(evaluate_predictions(tmp_path / "face3d", shards, reading=Reading(convention="exact"))) > 5e-3
+
+
 @pytest.mark.slow
 def test_parameters_and_meshes_need_the_model_and_are_right_with_it(shards, tmp_path, model_path) -> None:
     model = load_model(model_path)

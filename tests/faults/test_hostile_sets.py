@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
-from support.builds import SMALL, edit_index, have, make
+from support.builds import SMALL, have, make, seal
 from support.toy import write_tree
 
 from uvgen import (
@@ -58,21 +58,6 @@ def built_of_six(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 def few(built_of_six: Path, tmp_path: Path) -> Path:
     """Three shards, for what every command is run on."""
     return Path(shutil.copytree(built_of_six, tmp_path / "shards"))
-
-
-def seal(folder: Path, change: Callable[[dict[str, Any]], object] | None = None) -> None:
-    """Give the index the hashes that its files have, as an attacker does, and a checksum that fits."""
-
-    def fit(content: dict[str, Any]) -> None:
-        for entry in content["shards"]:
-            path = folder / entry["file"]
-            if path.exists():
-                entry.update(size_bytes=path.stat().st_size, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
-        content["constants_sha256"] = hashlib.sha256((folder / CONSTANTS).read_bytes()).hexdigest()
-        if change is not None:
-            change(content)
-
-    edit_index(folder, fit)
 
 
 COMMANDS = {

@@ -1,12 +1,13 @@
 """Training data sampled from the original images: one sampling, the same labels."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from support.builds import have
+from support.builds import have, set_texts
 from support.toy import write_tree
 from support.training_augmentations import Shifts
 
@@ -89,3 +90,15 @@ def test_dataset_source_that_cannot_be_used_is_refused(folders, model_path, tmp_
     have(tree, model_path, tmp_path / "augmented", augmented)
     with pytest.raises(InputError, match="augmented already"):
         ShardDataset(tmp_path / "augmented", augmentation=TURN, source=tree)
+
+
+def test_dataset_from_source_reads_no_image_out_of_it(folders) -> None:
+    tree, shards = folders
+    secret = tree.with_name("secret.jpg")
+    shutil.copy(tree / "AFW/AFW_000_1_0.jpg", secret)
+    set_texts(shards / "AFW-00000.h5", "source", [str(secret), "../secret.jpg", "AFW/AFW_002_1_0.jpg"])
+    dataset = ShardDataset(shards, augmentation=TURN, source=tree)
+    for k in range(2):
+        with pytest.raises(SampleError, match=r"secret.jpg: leads out of .*300W_LP"):
+            dataset[k]
+    assert dataset[2]["image"].shape == (3, 32, 32)

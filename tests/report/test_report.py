@@ -5,6 +5,7 @@ import hashlib
 import html
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -386,6 +387,18 @@ def test_report_replaces_a_report_alone_and_only_when_asked(shards: Path, tmp_pa
     with pytest.raises(OutputError, match="not empty"):
         write_report(shards, tmp_path / "mine", overwrite=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "report"]
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "data/notes.txt", "data/samples/000/notes.txt", "assets/mine/notes.txt"])
+def test_report_does_not_replace_one_with_files_of_others_in_it(
+    shards: Path, report: Path, tmp_path: Path, name
+) -> None:
+    out = Path(shutil.copytree(report, tmp_path / "report"))
+    (out / name).parent.mkdir(exist_ok=True, parents=True)
+    (out / name).write_text("mine")
+    with pytest.raises(OutputError, match=f"report/{name.partition('/')[0]}.*no part of it; move it away"):
+        write_report(shards, out, overwrite=True)
+    assert (out / name).read_text() == "mine"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support.stores import FolderStore, folder_store
 
-from uvgen.errors import BusyError
+from uvgen.errors import BusyError, DatasetError
 from uvgen.storage import claims
 from uvgen.storage.claims import CLAIM, STALE_S, claimed
 from uvgen.storage.urls import local_path
@@ -49,6 +49,28 @@ def test_claimed_folder_holds_a_claim_until_the_end(store: FolderStore) -> None:
         assert json.loads(place(store).read_text())["host"]
         check()
     assert not place(store).exists()
+
+
+@pytest.mark.parametrize("denied", [True, False])
+def test_claim_whose_second_write_is_refused_is_not_left_behind(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch, denied: bool
+) -> None:
+    write_once, writes = store.pipe_file, list[str]()
+
+    def pipe_file(path: str, data: bytes, mode: str = "overwrite") -> None:
+        writes.append(path)
+        if len(writes) > 1:
+            raise PermissionError("denied") if denied else RuntimeError("503")
+        write_once(path, data, mode)
+
+    monkeypatch.setattr(store, "pipe_file", pipe_file)
+    if denied:  # what the run writes says so
+        with claimed(local_path(FOLDER)):
+            assert not place(store).exists()
+    else:
+        with pytest.raises(DatasetError, match="503"), claimed(local_path(FOLDER)):
+            raise AssertionError
+    assert len(writes) > 1 and not place(store).exists()
 
 
 def test_claim_of_another_run_is_respected_and_named(store: FolderStore) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from subprocess import PIPE, Popen
 from typing import Any
 
+import h5py
 import numpy as np
 
 from uvgen import BuildResult, ShardReader, build_shards, find_samples, load_model, open_shards
@@ -106,6 +107,29 @@ def edit_index(folder: Path, change: Callable[[dict[str, Any]], object]) -> None
     del content["sha256"]
     change(content)
     path.write_bytes(sealed(content))
+
+
+def seal(folder: Path, change: Callable[[dict[str, Any]], object] | None = None) -> None:
+    """Give the index the hashes that its files have, as an attacker does, and a checksum that fits."""
+
+    def fit(content: dict[str, Any]) -> None:
+        for entry in content["shards"]:
+            path = folder / entry["file"]
+            if path.exists():
+                entry.update(size_bytes=path.stat().st_size, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+        content["constants_sha256"] = hashlib.sha256((folder / CONSTANTS).read_bytes()).hexdigest()
+        if change is not None:
+            change(content)
+
+    edit_index(folder, fit)
+
+
+def set_texts(shard: Path, field: str, texts: Sequence[str]) -> None:
+    """Replace a field of texts; the index is not changed."""
+    with h5py.File(shard, "r+") as file:
+        data = [text.encode() for text in texts]
+        del file[field]
+        file.create_dataset(field, data=np.array(data, h5py.string_dtype("utf-8", max(map(len, data)))))
 
 
 def listed_shards(folder: Path) -> list[str]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -61,6 +61,12 @@ class CopyTask:
         """Of the copies; None if the source's index is of an older version and has no names."""
         found = self.source.sample_names
         return None if found is None else frozenset(copy_name(name, self.copy) for name in found)
+
+    def stored_names(self, skipped: Set[str], *, augmented: bool) -> list[str] | None:
+        """Of the copies that its shard has, as `names`."""
+        found = self.source.sample_names
+        copies = None if found is None else [copy_name(name, self.copy) for name in found]
+        return None if copies is None else [name for name in copies if name not in skipped]
 
     expected: str | None = None  # if it is to be what it was
 

@@ -219,6 +219,11 @@ class BuildConfig:
         check_jitter(self.jitter)
 
 
+_LEFT_OUT = {
+    "decode": "full", "targets": [], "meshes": False, "maps_from": None, "maps_scale": 1.0, "maps_offset": 0.0,
+    "augmentation": None, "augmentation_seed": None, "augmented_from": None, "copies": 1,
+}  # fmt: skip
+
 UNSTATED = {"decode": "full"}
 """What values that a stored configuration leaves out have, of those that others may differ in."""
 
@@ -278,6 +283,11 @@ class DatasetConfig:
             "weight_mask_sha256": self.weight_mask_sha256,
             **({} if self.copied is None else self.copied.to_plain()),
         }
+
+    @property
+    def in_full(self) -> dict[str, Any]:
+        """`to_plain` with what that leaves out: what a shard may say is compared with it."""
+        return {**_LEFT_OUT, **self.to_plain()}
 
     @classmethod
     def of_index(cls, index: Index, folder: Path) -> "DatasetConfig":

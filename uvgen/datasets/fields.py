@@ -124,9 +124,15 @@ def known_layouts(config: BuildConfig) -> dict[str, Layout]:
     return {
         "image": Layout("uint8", (r, r, 3), chunked=True),
         "image_end": Layout("int64", ()),
-        "posmap": Layout(config.posmap_dtype, (u, u, 3), coded=True, chunked=True),
+        "posmap": Layout(
+            config.posmap_dtype,
+            (u, u, 3),
+            coded=True,
+            chunked=True,
+            codes=FixedPoint.for_crop(r) if config.posmap_dtype == "uint16" else None,
+        ),
         **{
-            name: Layout(layout.dtype, layout.shape, coded=layout.codes is not None, chunked=True)
+            name: Layout(layout.dtype, layout.shape, coded=layout.codes is not None, chunked=True, codes=layout.codes)
             for name, layout in target_layouts(TARGETS, r, u).items()
         },
         "shape": Layout("float32", (None,)),

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby, islice
@@ -73,6 +73,16 @@ class MergeTask:
     def names(self) -> frozenset[str]:
         """Of those that may be skipped: none."""
         return frozenset()
+
+    def stored_names(self, skipped: Set[str], *, augmented: bool) -> list[str] | None:
+        """Of its samples, if the sources' indexes have them."""
+        names = list[str]()
+        for piece in self.pieces:
+            listed = piece.entry.sample_names
+            if listed is None:
+                return None
+            names += [listed[row] for row in piece.rows]
+        return names
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +224,7 @@ def merge_shards(
     config = _common(folders, indexes, shard_size)
     check_source_constants(folders[0], indexes[0])
     samples = _samples(folders, indexes, names, split, untrusted=untrusted)
+    _check_fields(folders, indexes, samples, untrusted=untrusted)
     plan = {
         **indexes[0].plan,
         "samples": len(samples),
@@ -305,6 +316,28 @@ def _samples(
             )
         raise InputError(f"sample {brief(twice[0])}: in two of the data sets ({are_twice}), expected each in only one")
     return sorted(places, key=lambda place: subset_of_shard(place.entry.file))
+
+
+def _check_fields(
+    folders: Sequence[Path], indexes: Sequence[Index], samples: Sequence[_Place], *, untrusted: bool
+) -> None:
+    """Raise InputError, before any work, unless all sources have the same fields: the new set could not be read."""
+    taken = {sample.folder for sample in samples}
+    first, fields = folders[0], dict[str, str]()
+    for folder, index in zip(folders, indexes, strict=True):
+        if folder not in taken:
+            continue
+        reader = reader_of(folder, index, DatasetConfig.of_index(index, folder), untrusted=untrusted)
+        found = {
+            name: "text" if dtype.kind == "S" else f"{dtype} {shape}" for name, (shape, dtype) in reader.fields.items()
+        }
+        first, fields = (first, fields) if fields else (folder, found)
+        if odd := sorted(name for name in {**fields, **found} if found.get(name) != fields.get(name)):
+            here, there = (of.get(odd[0], "none") for of in (found, fields))
+            raise InputError(
+                f"{folder}: its {brief(odd[0])} is {here} a sample, that of {first} is {there}, expected the same; to "
+                "train on both, put them together as they are read"
+            )
 
 
 def _repeated(

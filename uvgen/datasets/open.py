@@ -122,7 +122,9 @@ def reader_of(
 ) -> ShardReader:
     """The reader of a data set whose index was read, which refuses shards without the fields of its configuration."""
     layouts, required = known_layouts(config.build), required_fields(config)
-    demands = ShardDemands(layouts, tuple(required), dict(index.config), hashed=check, untrusted=untrusted)
+    demands = ShardDemands(
+        layouts, tuple(required), {**config.in_full, **index.config}, hashed=check, untrusted=untrusted
+    )
     return ShardReader(folder, index, config, made, demands, finish)
 
 

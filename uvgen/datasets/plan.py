@@ -1,9 +1,9 @@
 """Which shards a build makes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
-from uvgen.datasets.naming import shard_file, shard_stem
+from uvgen.datasets.naming import copy_name, shard_file, shard_stem
 from uvgen.samples.find import Sample
 
 
@@ -24,6 +24,11 @@ class ShardTask:
     def names(self) -> frozenset[str]:
         """Of its samples."""
         return frozenset(sample.name for sample in self.samples)
+
+    def stored_names(self, skipped: Set[str], *, augmented: bool) -> list[str]:
+        """Of those that its shard has."""
+        names = [sample.name for sample in self.samples if sample.name not in skipped]
+        return [copy_name(name, self.copy) for name in names] if augmented else names
 
     expected: str | None = None  # if it is to be what it was
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.checks import check_optional_paths, check_paths, choice, number_in
-from uvgen.datasets.export.common import Skipped
+from uvgen.datasets.export.common import Skipped, state_of_files
 from uvgen.datasets.export.deep3d import (
     FIVE_OF_68,
     check_out,
@@ -25,7 +25,7 @@ from uvgen.datasets.export.deep3d import (
     write_face,
     write_lists,
 )
-from uvgen.datasets.export.folder import ExportRecord, Written, check_export_folder, in_place, is_export
+from uvgen.datasets.export.folder import ExportRecord, Written, check_export_folder, in_place, is_export, written
 from uvgen.datasets.splits import train_and_val
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError, UvgenError
@@ -209,15 +209,7 @@ def _state_of(photographs: list[Photograph], detections: Path | None) -> str:
         files += [file for one in photographs for file in own_files(one.path, detections)[0]]
     elif detections is not None:
         files.append(detections)
-    return _digest(f"{path} {_status(path)}" for path in files)
-
-
-def _status(path: Path) -> tuple[int, ...]:
-    try:
-        status = path.stat()
-    except OSError:
-        return ()
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    return state_of_files(files)
 
 
 def _any_detected(photographs: list[Path], detections: Path | None) -> bool:
@@ -269,27 +261,30 @@ class _Preparer:
         self._detector: Detector | None = None
 
     def write(self, batch: Batch) -> Written[Batch]:
+        """Write the files of some photographs."""
+        return written(self._job.draft, batch, partial(self._write_all, batch))
+
+    def _write_all(self, batch: Batch, folder: Path) -> list[Skipped]:
         skipped = []
         for photograph in batch.photographs:
             try:
-                reason = self._write(photograph)
+                reason = self._write(photograph, folder)
             except UvgenError as error:
                 check_machine(error)
                 reason = str(error)
             if reason:
                 skipped.append(Skipped(photograph.name, printable(reason)))
             advance(1)
-        os.sync()  # before the record says that they are there
-        return Written(batch, tuple(skipped))
+        return skipped
 
-    def _write(self, photograph: Photograph) -> str:
+    def _write(self, photograph: Photograph, folder: Path) -> str:
         """Write the files of a photograph; what they lack to be listed."""
         job, path = self._job, photograph.path
         if photograph.problem:
             return f"{path}: {photograph.problem}"
         picture = read_picture(path, job.quality, job.exif)
         five, landmarks = self._points(path, picture.pixels)
-        write_face(job.draft, key(photograph.name), picture, five, landmarks, job.quality)
+        write_face(folder, key(photograph.name), picture, five, landmarks, job.quality)
         if landmarks is not None:
             return ""
         return (

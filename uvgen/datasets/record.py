@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +22,9 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.shards.constants import CONSTANTS, constants_bytes, write_constants
 from uvgen.shards.format import is_shard
 from uvgen.shards.index import Index, ShardEntry, SkippedSample, known, plain
+from uvgen.shards.writer import as_stored
 from uvgen.storage.files import TEMPORARY_PREFIX
-from uvgen.storage.folders import DATASET_INDEX
+from uvgen.storage.folders import DATASET_INDEX, SHARD_NAME
 from uvgen.storage.isolated import reading_in_child
 from uvgen.storage.journal import Journal
 from uvgen.storage.object_cache import draft
@@ -45,6 +46,12 @@ class ShardUnit(Protocol):
 
     def names(self) -> frozenset[str] | None:
         """The names by which its samples are skipped; None if they are not known."""
+
+    def stored_names(self, skipped: Set[str], *, augmented: bool) -> list[str] | None:
+        """The names of the samples that its shard has without some that are skipped; None if they are not known.
+
+        `augmented` says whether a build makes augmented copies, which are named otherwise.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +86,8 @@ class ShardRecord:
     """`dataset.json` and its journal while shards are made.
 
     Each finished shard is a line in the journal, a hidden file, which costs the same for the last shard as for the
-    first. `dataset.json` itself, from which the set is read meanwhile, is written after the first, second, fourth,
+    first, and states the hash of the `dataset.json` that it adds to: another machine may have gone on with the set
+    since. `dataset.json` itself, from which the set is read meanwhile, is written after the first, second, fourth,
     eighth ... shard of a run and every few seconds, and in the end, when the journal is removed.
 
     Attributes
@@ -105,6 +113,7 @@ class ShardRecord:
         self._added, self._written_at, self._write_seconds = 0, time.monotonic(), 0.0
         self._sizes: dict[str, int] | None = None  # of what a store holds
         self._published: bytes | None = None  # the index that it holds
+        self._index_sha256 = ""  # of the index that was written last
         self._place: tuple[int, int] | None = None  # which folder it is, once that is locked
 
     def resume(self) -> None:
@@ -115,7 +124,7 @@ class ShardRecord:
             check_store(folder)  # again: another run may have finished before this one's claim
             self._sizes = listed(folder)
             self._published = _bytes_of(folder / DATASET_INDEX)
-            old = _listed_shards(folder) if self._overwrite else []
+            old = _listed_shards(folder, self._sizes) if self._overwrite else []
         if self._overwrite:
             self._journal.remove()
             with reading_in_child(True):
@@ -133,7 +142,7 @@ class ShardRecord:
         self._publish()  # first: files without an index that lists them are taken for another program's
         write_constants(folder, data)
         if self._sizes is not None:
-            remove(folder / name for name in old if name in self._sizes)  # now that no index lists them
+            remove(folder / name for name in old)  # now that no index lists them
             upload(folder / CONSTANTS)
         self._journal.remove()  # what it says is in the index now
 
@@ -150,18 +159,19 @@ class ShardRecord:
 
     def _take_over(self, index: Index) -> None:
         """Keep what an index and the journal list, less what is damaged, and what can be repaired."""
-        index = _with_journal(index, self._journal.read())
+        index = _with_journal(index, self._lines())
         self._listed = {entry.file for entry in index.shards}
         units = {unit.file: unit for unit in self._units}
         self._outdated = {entry.file: entry.sha256 for entry in index.shards if entry.file not in units}
         skipped = dict[str, list[str]]()
         for skip in index.skipped:
             skipped.setdefault(skip.shard, []).append(skip.name)
+        augmented = "augmentation" in self.index.config and "augmented_from" not in self.index.config
         index.shards = [
             entry
             for entry in index.shards
             if entry.file in units
-            and _accounts_for(units[entry.file], entry, skipped.get(entry.file, ()))
+            and _accounts_for(units[entry.file], entry, skipped.get(entry.file, ()), augmented=augmented)
             and (entry.sha256 is None or self._size(entry.file) == entry.size_bytes)
         ]
         changed = self._changed(index)
@@ -169,6 +179,11 @@ class ShardRecord:
         self._finished = {entry.file for entry in index.shards}
         index.skipped = [skip for skip in index.skipped if skip.shard in self._finished]
         self.index = index
+
+    def _lines(self) -> list[Any]:
+        """What the journal adds to the index that is there; an index that came from elsewhere has other shards."""
+        found = hashlib.sha256(_bytes_of(self._folder / DATASET_INDEX) or b"").hexdigest()
+        return [line for line in self._journal.read() if isinstance(line, dict) and line.get("index") == found]
 
     def _changed(self, index: Index) -> set[str]:
         """Shards that lack a sample whose files are not what they were when it was skipped."""
@@ -191,7 +206,8 @@ class ShardRecord:
         """Note a shard and the samples that it lacks."""
         self.index.shards.append(result.entry)  # it is of a unit that was not finished: the index does not list it
         self.index.skipped.extend(result.skipped)
-        self._journal.append({"entry": plain(result.entry), "skipped": [plain(skip) for skip in result.skipped]})
+        skipped = [plain(skip) for skip in result.skipped]
+        self._journal.append({"index": self._index_sha256, "entry": plain(result.entry), "skipped": skipped})
         self.new_samples += result.entry.samples
         self.remarks += result.remarks
         self._added += 1
@@ -216,7 +232,7 @@ class ShardRecord:
             raise DatasetError(
                 f"{self._folder}: was deleted, moved or replaced while it was written; run the command again"
             )
-        self.index.write(self._folder)
+        self._index_sha256 = self.index.write(self._folder)
         if self._sizes is not None:
             data = _bytes_of(self._folder / DATASET_INDEX)
             if data != self._published:
@@ -262,13 +278,16 @@ class ShardRecord:
         raise DatasetError(f"{self._folder / DATASET_INDEX}: another index is there; does another build write there?")
 
 
-def _accounts_for(unit: ShardUnit, entry: ShardEntry, skipped: Sequence[str]) -> bool:
+def _accounts_for(unit: ShardUnit, entry: ShardEntry, skipped: Sequence[str], *, augmented: bool) -> bool:
     """Whether a shard and what it lacks are all samples of a unit: one that is named otherwise would be lost."""
     names = unit.names() if skipped else frozenset[str]()
     distinct = set(skipped)
-    return unit.n_samples == entry.samples + len(skipped) == entry.samples + len(distinct) and (
-        names is None or distinct <= names
-    )
+    if not unit.n_samples == entry.samples + len(skipped) == entry.samples + len(distinct):
+        return False
+    if names is not None and not distinct <= names:
+        return False
+    stored = unit.stored_names(distinct, augmented=augmented) if entry.names is not None else None
+    return stored is None or [as_stored(name) for name in stored] == entry.sample_names
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -287,12 +306,20 @@ def _bytes_of(path: Path) -> bytes | None:
         return None
 
 
-def _listed_shards(folder: Path) -> list[str]:
-    """Shards that a store's index lists; none if it has none that can be read."""
+def _listed_shards(folder: Path, sizes: Mapping[str, int]) -> list[str]:
+    """Shards that a store's index lists and that are there; none if it has no index that can be read.
+
+    Files of other names or sizes are not what a run put there, whoever lists them.
+    """
     try:
-        return [entry.file for entry in Index.read(folder).shards]
+        entries = Index.read(folder).shards
     except DatasetError:
         return []
+    return [
+        entry.file
+        for entry in entries
+        if SHARD_NAME.fullmatch(entry.file) and sizes.get(entry.file) == entry.size_bytes
+    ]
 
 
 def _with_journal(index: Index, lines: Sequence[Any]) -> Index:
@@ -323,7 +350,11 @@ def _settings(index: Index) -> dict[str, Any]:
     if not isinstance(ranges, Mapping):  # which no build states
         ranges = {"": ranges}
     options = {f"augmentation {key}".rstrip(): value for key, value in ranges.items()}
-    return {"uvgen": index.uvgen, **UNSTATED, **config, **options, **index.plan}
+    found: dict[str, Any] = {}
+    for part in ({"uvgen": index.uvgen}, {**UNSTATED, **config}, options, index.plan):
+        for key, value in part.items():  # none may stand for another's: no build states one twice
+            found[key if key not in found else f"{key} stated again"] = value
+    return found
 
 
 def check_begun(out: Path, config: BuildConfig, model: MorphableModel | None, plan: Mapping[str, Any]) -> None:

@@ -178,6 +178,13 @@ def find_split(folder: Path, name: str, there: Sequence[str]) -> list[int]:
     return [k for k, sample in enumerate(there) if sample in listed]
 
 
+def check_train_and_val(folder: Path, names: Sequence[str]) -> None:
+    """Raise InputError if a folder's splits train and val, which exports take if both are there, name other samples."""
+    if (folder / SPLITS).exists() and {"train", "val"} <= set(read_splits(folder / SPLITS)):
+        for name in ("train", "val"):
+            find_split(folder, name, names)
+
+
 def check_splits(folder: Path, names: Sequence[str]) -> list[str]:
     """What is wrong with a folder's splits, if it has some: samples that the set does not have."""
     path = folder / SPLITS

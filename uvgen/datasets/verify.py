@@ -3,7 +3,7 @@
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -153,6 +153,8 @@ def verify_shards(
         if progress is not None:
             progress(checked.entry.samples)
     problems += [f"{folder / task.entry.file}: {what}" for task in tasks for what in found[task.entry.file].problems]
+    if not problems and any(entry.sample_names is None for entry in index.shards):
+        problems = _problems_of(folder, open_shards(folder, untrusted=untrusted).names)
     files = [entry.file for entry in index.shards if entry.samples]
     damaged = [task.entry.file for task in tasks if found[task.entry.file].damaged] + [CONSTANTS] * constants.damaged
     quality = None if problems else label_quality(open_shards(folder, untrusted=untrusted), model)
@@ -195,10 +197,14 @@ def _check_index(folder: Path, index: Index) -> list[str]:
 
 
 def _check_names(folder: Path, index: Index) -> list[str]:
-    """Samples that are there twice, and splits that name others; nothing if the index does not name its samples."""
+    """`_problems_of` the names that the index has; nothing if it does not have those of all samples."""
     if any(entry.sample_names is None for entry in index.shards):
         return []
-    names = [name for entry in index.shards for name in entry.sample_names or ()]
+    return _problems_of(folder, [name for entry in index.shards for name in entry.sample_names or ()])
+
+
+def _problems_of(folder: Path, names: Sequence[str]) -> list[str]:
+    """Samples that are there twice, and splits that name others."""
     twice = [name for name, n in Counter(names).items() if n > 1]
     problems = check_splits(folder, names)
     if twice:

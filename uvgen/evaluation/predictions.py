@@ -71,7 +71,8 @@ class Reading:
     frame : {"crop", "image"}, optional
         Frame of x and y. By default the truth's; for files of `uvgen predict`, the one that they state.
     convention : str, optional
-        Pixel convention, a key of `uvgen.evaluation.predictions.SHIFTS`; by default the truth's.
+        Pixel convention, a key of `uvgen.evaluation.predictions.SHIFTS`; by default that of the data set if the
+        predictions are one, else the truth's.
     """
 
     scale: str | float = "px"
@@ -136,6 +137,7 @@ class Predictions:
         self._files: dict[str, Path] = {}
         self._rows: dict[str, int] = {}
         self._frame = self._how.frame or truth.frame
+        self._convention = self._how.convention
         self.unexpected: list[str] = []
         names = list(truth.names)
         if not self.path.exists():
@@ -143,6 +145,7 @@ class Predictions:
         if self.path.name == DATASET_INDEX or (self.path / DATASET_INDEX).exists():
             self._shards = open_shards(self.path, model, untrusted=untrusted)
             self._rows = {name: k for k, name in enumerate(self._shards.names)}
+            self._convention = self._convention or self._shards.config.build.convention
             there = set(self._rows)
         elif self.path.is_dir():
             suffixes = None
@@ -255,7 +258,7 @@ class Predictions:
             why = "this sample is mirrored" if face.row else "the truth has no such frame"
             raise SampleError(f"{face.name}: its prediction is said to be in the {frame}, and {why}")
         matrix = face.frames[frame] if crop_change is None or frame != "crop" else crop_change
-        shift = np.array(SHIFTS[face.convention]) - SHIFTS[self._how.convention or face.convention]
+        shift = np.array(SHIFTS[face.convention]) - SHIFTS[self._convention or face.convention]
         moved = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1.0]])
         moved[:2, 2] = face.image_to_truth @ shift
         moved = moved @ matrix

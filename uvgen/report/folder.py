@@ -1,5 +1,7 @@
 """The folder of a report: whole or not there, and never in the place of anything but an older report."""
 
+import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +14,8 @@ from uvgen.storage.files import check_folder
 from uvgen.storage.folders import REPORT_PARTS
 from uvgen.storage.locks import exclusive, remove_unlocked
 
+_PART = re.compile(r"index\.html|assets/([^/]+\.(js|css)|LICENSES\.txt)|data/((thumbs|samples)/\d+/)?[^/]+\.js")
+
 
 def check_report_folder(out: Path, *, overwrite: bool) -> None:
     """Raise OutputError unless a report can be made there; SettingsError if one is, and may not be replaced."""
@@ -19,13 +23,23 @@ def check_report_folder(out: Path, *, overwrite: bool) -> None:
         check_new_folder(out)
     elif not overwrite:
         raise SettingsError(f"{out}: holds a report already; choose another folder, or overwrite it")
-    elif others := sorted({path.name for path in out.iterdir()} - {part.split("/")[0] for part in REPORT_PARTS}):
+    elif others := _others(out):
         raise OutputError(f"{out / others[0]}: is in a report's folder and no part of it; move it away first")
     check_folder(out.absolute().parent, out)
 
 
 def _is_report(folder: Path) -> bool:
     return all((folder / part).is_file() for part in REPORT_PARTS)
+
+
+def _others(out: Path) -> list[str]:
+    """What is in a report's folder, or in those in it, and no part of a report of any version."""
+    found = {path.name for path in out.iterdir()} - {part.split("/")[0] for part in REPORT_PARTS}
+    for folder, inner, files in os.walk(out):
+        there = Path(folder).relative_to(out)
+        links = [name for name in inner if Path(folder, name).is_symlink()]
+        found |= {path for name in [*files, *links] if not _PART.fullmatch(path := (there / name).as_posix())}
+    return sorted(found)
 
 
 @contextmanager

@@ -5,12 +5,13 @@ import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from uvgen.errors import DatasetError, WorkerError
+from uvgen.errors import DatasetError, SampleError, WorkerError
 from uvgen.samples.find import Sample
 from uvgen.shards.index import SkippedSample
+from uvgen.storage.names import brief
 from uvgen.storage.reading import max_bytes
 
 _GONE = {
@@ -148,3 +149,17 @@ def check_still_there(folder: Path) -> None:
         f"{folder}: the samples' folder has vanished ({why}): deleted or unmounted? Run the command again once it is "
         "there"
     ) from None
+
+
+def source_path(root: Path, source: str) -> Path:
+    """The image that a sample of a data set names as its source, below the folder that the set was built from.
+
+    Raises
+    ------
+    SampleError
+        If it leads away from there: a data set may come from anyone, and is to have no other file read.
+    """
+    path = PurePosixPath(source)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise SampleError(f"{brief(path)}: leads out of {root}, expected an image in it")
+    return root / path

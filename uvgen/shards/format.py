@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from uvgen.errors import DatasetError
+from uvgen.fixed_point import FixedPoint
 from uvgen.storage.hdf5_reading import open_hdf5
 
 FORMAT, VERSION = "uvgen-shard", 3
@@ -72,12 +73,15 @@ class Layout(NamedTuple):
         Whether integers may be codes, with a scale and an offset.
     chunked : bool
         Whether it is stored one sample a chunk, as `Field.chunked` says; readers take it either way.
+    codes : FixedPoint or None
+        The scale and the offset of the codes, if they are known.
     """
 
     dtype: str
     shape: tuple[int | None, ...]
     coded: bool = False
     chunked: bool = False
+    codes: FixedPoint | None = None
 
     def differs(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
         """What was found and what was expected, if they differ; otherwise nothing."""

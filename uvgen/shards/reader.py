@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from uvgen.errors import DatasetError, FieldError, InputError
 from uvgen.fixed_point import decode
 from uvgen.shards.constants import CONSTANTS, read_constants
-from uvgen.shards.index import Index
+from uvgen.shards.format import LEAST_SAMPLE_BYTES
+from uvgen.shards.index import Index, ShardEntry
 from uvgen.shards.makers import Finish, Maker
 from uvgen.shards.places import SamplePlaces
 from uvgen.shards.pool import ShardDemands, ShardPool, check_hash
@@ -25,10 +26,12 @@ from uvgen.shards.table import listed_names
 from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.hdf5_dataset import MAX_INFLATED_BYTES
 from uvgen.storage.names import brief
+from uvgen.storage.objects import stored_size
 from uvgen.storage.urls import url_of
-from uvgen.wording import count
+from uvgen.wording import count, typed
 
 _CACHED = ("names", "constants", "_numbers")
+_MANY = 1 << 24  # samples that an index does not name: a few bytes may state any number of them
 
 
 class ShardReader:
@@ -63,6 +66,8 @@ class ShardReader:
         self._finish, self._made = finish, made or {}
         self._constants_sha256 = index.constants_sha256
         entries = [entry for entry in index.shards if entry.samples]
+        if sum(entry.samples for entry in entries if entry.names is None) > _MANY:
+            _check_sizes(self.folder, entries)
         self._pool = ShardPool(self.folder, entries, demands or ShardDemands())
         self._places = SamplePlaces([entry.samples for entry in entries])
 
@@ -117,7 +122,8 @@ class ShardReader:
         sample = self._stored(key)  # type: ignore[arg-type]  # what else it may be, `number` refuses
         for name, maker in self._made.items():
             if name not in sample:
-                sample[name] = maker({need: sample[need][None] for need in maker.needs if need in sample})[0]
+                with naming(self.folder):
+                    sample[name] = maker({need: sample[need][None] for need in maker.needs if need in sample})[0]
         return sample if self._finish is None else self._finish(sample, batched=False)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -161,7 +167,8 @@ class ShardReader:
         }
         for name, maker in self._made.items():
             if name not in stacked:
-                stacked[name] = maker(stacked)
+                with naming(self.folder):
+                    stacked[name] = maker(stacked)
         return stacked if self._finish is None else self._finish(stacked, batched=True)
 
     def number(self, key: int | str) -> int:
@@ -370,10 +377,34 @@ class ShardReader:
 
         ``weight_mask`` (U, U) float32, ``coverage`` (U, U) bool, ``landmark_texels`` (68, 2) int32, rows and columns,
         and for `uvgen.LandmarkWeights.of_constants` ``landmark_indices`` and ``landmark_weights``. DatasetError if
-        their file is missing or damaged.
+        their file is missing, or not the one of the index.
         """
         if self._constants_sha256 is None:
             raise DatasetError(f"{self.folder / DATASET_INDEX}: lists no {CONSTANTS}, expected one; build it again")
+        path = self.folder / CONSTANTS
         if self._pool.demands.hashed:
-            check_hash(self.folder / CONSTANTS, self._constants_sha256)
-        return read_constants(self.folder, self.config.build.uv_size)
+            check_hash(path, self._constants_sha256)
+        constants = read_constants(self.folder, self.config.build.uv_size)  # says first what is wrong with what is none
+        check_hash(path, self._constants_sha256)  # another set's would be taken for this one's
+        return constants
+
+
+@contextmanager
+def naming(folder: Path) -> Iterator[None]:
+    """Let an error about the values of a set's samples name the set: no caller gave them."""
+    try:
+        yield
+    except InputError as error:
+        raise DatasetError(f"{folder}: {error}; run `uvgen verify {typed(folder)}`") from error
+
+
+def _check_sizes(folder: Path, entries: Sequence[ShardEntry]) -> None:
+    """Raise DatasetError if shards are too small for their samples: an order of them all would fill the memory."""
+    for entry in entries:
+        path = folder / entry.file
+        try:
+            size = path.stat().st_size if url_of(folder) is None else stored_size(path)
+        except OSError as error:
+            raise DatasetError(f"{path}: cannot be read ({error.strerror or error}); missing?") from error
+        if entry.samples * LEAST_SAMPLE_BYTES > size:
+            raise DatasetError(f"{path}: has {size} bytes, too few for {count(entry.samples, 'sample')}")

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError, FieldError
+from uvgen.fixed_point import FixedPoint
 from uvgen.images.jpeg import decode_jpeg
 from uvgen.shards.format import FORMAT, LEAST_SAMPLE_BYTES, MAX_SIZE, VERSION, Layout
 from uvgen.storage.folders import DATASET_INDEX
@@ -146,6 +147,8 @@ class OpenShard:
         """In what it was made otherwise than the index of its set states in `config`."""
         stated = self.file_attributes
         made = {**self.config, "size": stated.get("size"), "model_sha256": stated.get("model_sha256")}
+        if "convention" in stated:
+            made["convention"] = stated["convention"]
         return [
             f"made with {brief(key)} = {brief(value)}, {DATASET_INDEX} says {brief(config.get(key))}"
             for key, value in made.items()
@@ -157,8 +160,16 @@ class OpenShard:
         for name, layout in expected.items():
             if name in self.layouts and (wrong := layout.differs(*self.layouts[name])):
                 raise self._file.refused(f"{name} holds {wrong}")
-            if not layout.coded and "scale_factor" in self.attributes.get(name, {}):
+            attributes = self.attributes.get(name)
+            if not layout.coded and attributes and "scale_factor" in attributes:
                 raise self._file.refused(f"{name} holds codes with a scale, expected the numbers themselves")
+            if (
+                layout.codes is not None
+                and attributes is not None
+                and FixedPoint.of_attributes(attributes) != layout.codes
+            ):
+                meant = f"{layout.codes.scale:g} and {layout.codes.offset:g}"
+                raise self._file.refused(f"{name} holds codes with another scale or offset than {meant}")
 
     def _check_jpegs(self, data: Hdf5Dataset) -> None:
         if "image" in self._datasets or _ENDS not in self._datasets:

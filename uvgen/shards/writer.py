@@ -21,6 +21,11 @@ from uvgen.storage.urls import url_of
 _HELD_BYTES = 512 << 20  # 32 samples of 1024 px
 
 
+def as_stored(text: str) -> str:
+    """A text as readers get it: what is no UTF-8 is escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def held_at_once(fields: Mapping[str, Field], most: int) -> int:
     """How many samples are held, and appended, at once: `most`, or fewer of large ones.
 
@@ -82,7 +87,7 @@ class ShardWriter:
         for name, parts in self._rows.items():
             f = self._fields[name]
             if f.dtype == "str":
-                texts = [str(text).encode("utf-8", "backslashreplace") for part in parts for text in part]
+                texts = [as_stored(str(text)).encode() for part in parts for text in part]
                 width = max(map(len, texts), default=1) or 1  # HDF5 has no empty strings of fixed length
                 self._file.create_dataset(name, data=np.array(texts, h5py.string_dtype("utf-8", width)))
                 if name == "name":

@@ -72,8 +72,9 @@ def claimed(folder: Path) -> Iterator[Callable[[], None]]:
         _take(place, mine)
     except BusyError:
         raise
-    except DatasetError as error:
-        if not isinstance(error.__cause__, PermissionError):
+    except BaseException as error:
+        _drop(place, mine)  # what was written of it: others would wait for this run
+        if not isinstance(error, DatasetError) or not isinstance(error.__cause__, PermissionError):
             raise
         yield lambda: None
         return
@@ -114,10 +115,15 @@ def claimed(folder: Path) -> Iterator[Callable[[], None]]:
     finally:
         stop.set()
         thread.join(_SETTLE_S)  # a refresh that is under way would put the claim back
-        with suppress(DatasetError):
-            found = _read(place)
-            if found is not None and found["uvgen"] == mine["uvgen"]:
-                remove([place])
+        _drop(place, mine)
+
+
+def _drop(place: Path, mine: dict[str, Any]) -> None:
+    """Delete the claim, if it is there, as far as that can be done."""
+    with suppress(DatasetError):
+        found = _read(place)
+        if found is not None and found["uvgen"] == mine["uvgen"]:
+            remove([place])
 
 
 def _take(place: Path, mine: dict[str, Any]) -> None:

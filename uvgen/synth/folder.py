@@ -35,6 +35,7 @@ from uvgen.wording import count as count_of
 _FORMAT, _VERSION = "uvgen-synth", 1
 _BATCH, _LARGEST_BATCH = 16, 48  # faces a task; the bases are multiplied with 48 at once in half the time a face
 _MOST_NAMES = 10_000_000  # they are listed before the first is made: 1 GB, and two terabytes of pictures
+_MAT = b"MATLAB 5.0"  # a file's first bytes; a power failure may leave zeros
 _OURS = re.compile(rf"({'|'.join(SUBSETS)})_image_\d{{4,}}_\d+\.(jpg|mat)")
 
 
@@ -197,8 +198,10 @@ class _SynthRecord:
     def _is_whole(self, name: str, size: int) -> bool:
         path = self._job.out / name
         try:
-            if path.with_suffix(".mat").stat().st_size != size:
-                return False
+            with open_regular(path.with_suffix(".mat")) as file:
+                start = file.read(len(_MAT))
+                if start != _MAT or file.seek(0, os.SEEK_END) != size:
+                    return False
             with open_regular(path.with_suffix(".jpg")) as file:
                 file.seek(-2, os.SEEK_END)
                 return file.read() == b"\xff\xd9"  # a JPEG's end

@@ -14,6 +14,7 @@ from uvgen.geometry import similarity_scale
 from uvgen.maps.labels import move_landmarks, move_map, moved_similarity
 from uvgen.maps.mirror import TexelMirror
 from uvgen.models.morphable import MorphableModel
+from uvgen.samples.files import source_path
 from uvgen.samples.find import Sample
 from uvgen.samples.read import read_picture
 from uvgen.shards.reader import ShardReader
@@ -113,8 +114,8 @@ class Augmenter:
         """
         if self._source is None:
             return stored(), np.eye(3), 1
-        path = self._source / row["source"]
         try:
+            path = source_path(self._source, row["source"])
             picture = read_picture(Sample(path.stem, path.parent.name, path, None), decode=self._decode)
             factor = 1 / similarity_scale(draw.similarity @ row["image_to_crop"])
             pixels, reduced = picture.for_crop(float(factor), self._filter)

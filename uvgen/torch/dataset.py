@@ -23,6 +23,7 @@ from uvgen.maps.target_layouts import TARGETS, target_layouts
 from uvgen.models.load import as_model
 from uvgen.normalization import AUTO, Normalization, image_choice
 from uvgen.shards.makers import Maker
+from uvgen.shards.reader import naming
 from uvgen.shards.stored import ReadAhead
 from uvgen.torch.augmenter import AugmentationLike, Augmenter
 from uvgen.torch.batches import LazySamples, PackedBatch, as_tensors
@@ -284,6 +285,13 @@ class ShardDataset(Dataset[dict[str, Any]]):
 
     def _read(self, indices: Sequence[int], large: dict[str, torch.Tensor]) -> dict[str, Any]:
         """Fill images, maps and masks; return the other fields."""
+        numbers = [self.reader.number(index) for index in indices]
+        if self._augmenter is not None and not self._augmenter.takes_codes:
+            return self._read_rows(numbers, large)  # an error may be about what the user's augmentation returned
+        with naming(self.reader.folder):
+            return self._read_rows(numbers, large)
+
+    def _read_rows(self, indices: Sequence[int], large: dict[str, torch.Tensor]) -> dict[str, Any]:
         n = len(indices)
         if self._masks is not None:
             np.copyto(large["weight_mask"].numpy(), self._masks.numpy())

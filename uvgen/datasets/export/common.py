@@ -1,7 +1,9 @@
 """What the targets of an export share: parts and what is left out, names, arrays as files, and files of the UV map."""
 
+import hashlib
 import io
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -64,6 +66,22 @@ def pixel_layouts(reader: ShardReader) -> dict[str, tuple[tuple[int, ...], np.dt
         name: (layout.shape, np.dtype(np.float32 if layout.codes is not None else layout.dtype))
         for name, layout in target_layouts(build.targets, build.size, build.uv_size).items()
     }
+
+
+def state_of_files(paths: Iterable[Path]) -> str:
+    """What files are now, by their sizes and times: to read them all takes long."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(json.dumps(f"{path} {_status(path)}").encode() + b"\n")
+    return digest.hexdigest()
+
+
+def _status(path: Path) -> tuple[int, ...]:
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return ()
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def path_of(name: str) -> PurePosixPath:

@@ -17,14 +17,15 @@ Landmarks are the data set's labels in the image as it is stored; images are cop
 were turned by their EXIF orientation, and those that are neither JPEG nor PNG.
 """
 
+import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.datasets.export.common import Part, Skipped, each, path_of
+from uvgen.datasets.export.common import Part, Skipped, each, path_of, state_of_files
 from uvgen.datasets.quality.annotations import in_image
 from uvgen.datasets.splits import train_and_val
 from uvgen.errors import InputError, SampleError
@@ -32,7 +33,7 @@ from uvgen.images.codecs import encode_png
 from uvgen.images.jpeg import encode_jpeg
 from uvgen.images.skin import skin_mask
 from uvgen.images.warp import warp_image
-from uvgen.samples.files import check_machine, check_still_there
+from uvgen.samples.files import check_machine, check_still_there, source_path
 from uvgen.samples.find import Sample, folder_of
 from uvgen.samples.map_files import IMAGE_SHIFTS
 from uvgen.samples.read import read_oriented_image
@@ -84,6 +85,19 @@ def check_out(out: Path) -> None:
         )
 
 
+def inputs(reader: ShardReader, *, data: Path | str) -> str:
+    """What the images are now: an interrupted export goes on neither with others, nor without those repaired since."""
+    root = Path(os.path.abspath(folder_of(data)))
+    return state_of_files(_below(root, source) for source in reader.gather(range(len(reader)), ["source"])["source"])
+
+
+def _below(root: Path, source: str) -> Path:
+    try:
+        return source_path(root, source)
+    except SampleError:  # which no file is read for
+        return root
+
+
 def write(reader: ShardReader, part: Part, folder: Path, quality: int, *, data: Path | str) -> list[Skipped]:
     """Write the files of a shard's samples; those are left out whose image is missing, damaged or another one."""
     skipped = []
@@ -91,8 +105,8 @@ def write(reader: ShardReader, part: Part, folder: Path, quality: int, *, data: 
     for number in each(part):
         sample = reader[number]
         try:
-            path = _image_path(root, sample)
-            if not path.exists():
+            path = source_path(root, sample["source"])
+            if _is_missing(path):
                 raise SampleError(f"{path}: no such image, expected the set's; is data another folder?")
             picture = read_picture(path, quality, reader.config.build.exif)
             _check_image(reader, sample, picture.pixels, root)
@@ -172,12 +186,11 @@ def _lines(points: NDArray[np.float64]) -> bytes:
     return "".join(f"{x:.6f} {y:.6f}\n" for x, y in points.tolist()).encode()
 
 
-def _image_path(root: Path, sample: dict[str, Any]) -> Path:
-    """Where a sample's image lies, below the folder that the set was built from; SampleError if it leads away."""
-    source = PurePosixPath(sample["source"])
-    if source.is_absolute() or ".." in source.parts or not source.parts:
-        raise SampleError(f"{printable(str(source))}: leads out of {root}, expected an image in it")
-    return root / source
+def _is_missing(path: Path) -> bool:
+    try:
+        return not path.exists()
+    except OSError:  # such as a name that is too long: reading it says so
+        return False
 
 
 def _check_image(reader: ShardReader, sample: dict[str, Any], pixels: NDArray[np.uint8], root: Path) -> None:

@@ -1,7 +1,10 @@
 """The folder of an export: when it may be made or replaced, what is finished in it, and how it takes its place."""
 
+import hashlib
 import json
 import os
+import re
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +25,7 @@ from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import read_file
 
 _RECORD, _SKIPPED = ".uvgen-journal", "skipped.txt"
+_STAGE = re.compile(r"\.part-[0-9a-f]{16}")
 _MOST_BYTES = 1 << 26  # of what an export states: earlier ones name all photographs
 
 
@@ -38,10 +42,44 @@ NamedPart = TypeVar("NamedPart", bound=Named)
 
 @dataclass(frozen=True, slots=True)
 class Written(Generic[NamedPart]):
-    """Samples that were written together, and those of them that were left out."""
+    """Samples that were written together, those of them that were left out, and the files, with their sizes."""
 
     part: NamedPart
     skipped: tuple[Skipped, ...] = ()
+    files: tuple[tuple[str, int], ...] = ()
+
+
+def written(draft: Path, part: NamedPart, write: Callable[[Path], Sequence[Skipped]]) -> Written[NamedPart]:
+    """Have the samples of a part written into a folder of their own, and move the files to the draft.
+
+    So it is known which files they are, whatever a target writes: a run that goes on looks for them.
+
+    Parameters
+    ----------
+    draft : Path
+        The folder that is filled.
+    part : Named
+        The samples.
+    write : callable
+        Writes them into a folder; returns those that were left out.
+    """
+    stage = draft / f".part-{hashlib.sha256(part.name.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
+    shutil.rmtree(stage, ignore_errors=True)  # of a process that died
+    stage.mkdir()
+    try:
+        skipped = write(stage)
+        files = list[tuple[str, int]]()
+        for folder, _, names in os.walk(stage):
+            place = draft / Path(folder).relative_to(stage)
+            place.mkdir(parents=True, exist_ok=True)
+            for name in names:
+                path = place / name
+                Path(folder, name).replace(path)
+                files.append((path.relative_to(draft).as_posix(), path.stat().st_size))
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+    os.sync()  # before the record says that they are there
+    return Written(part, tuple(skipped), tuple(sorted(files)))
 
 
 def check_export_folder(out: Path, *, overwrite: bool) -> None:
@@ -123,11 +161,21 @@ class ExportRecord:
 
     def resume(self) -> None:
         """Go on with a draft of the same export; empty another one."""
-        self._finished = dict(filter(None, map(_journaled, self._journal.read())))
+        for path in [path for path in self._draft.iterdir() if _STAGE.fullmatch(path.name)]:
+            shutil.rmtree(path, ignore_errors=True)
+        lines = [line for line in map(_journaled, self._journal.read()) if line is not None]
+        self._finished = {name: skipped for name, skipped, files in lines if self._are_there(files)}
         if self._finished:
             return
         self._journal.remove()
         empty(self._draft)
+
+    def _are_there(self, files: Sequence[tuple[str, int]]) -> bool:
+        """Whether files of the draft have the sizes that they had."""
+        try:
+            return all((self._draft / name).lstat().st_size == size for name, size in files)
+        except OSError:
+            return False
 
     def is_finished(self, part: Named) -> bool:
         """Whether a part's samples are all written."""
@@ -139,7 +187,8 @@ class ExportRecord:
     def add(self, written: Written[Any]) -> None:
         """Note a part."""
         self._check_there()
-        self._journal.append([written.part.name, [list(skip) for skip in written.skipped]])
+        skipped, files = ([list(one) for one in several] for several in (written.skipped, written.files))
+        self._journal.append([written.part.name, skipped, files])
         self._finished[written.part.name] = list(written.skipped)
 
     def pause(self) -> None:
@@ -164,10 +213,11 @@ class ExportRecord:
         os.sync()  # before the folder gets its name
 
 
-def _journaled(line: Any) -> tuple[str, list[Skipped]] | None:
-    """A part and what was left out of it, of a line of the journal."""
+def _journaled(line: Any) -> tuple[str, list[Skipped], list[tuple[str, int]]] | None:
+    """A part, what was left out of it, and its files with their sizes, of a line of the journal."""
     try:
-        name, skipped = line
-        return str(name), [Skipped(*map(str, skip)) for skip in skipped]
+        name, skipped, files = line
+        left_out = [Skipped(*map(str, skip)) for skip in skipped]
+        return str(name), left_out, [(str(path), int(size)) for path, size in files]
     except (TypeError, ValueError):
         return None

@@ -19,9 +19,10 @@ import numpy as np
 from uvgen.checks import check_optional_paths, check_paths, choice, number_in
 from uvgen.datasets.config import DatasetConfig
 from uvgen.datasets.export.common import Part, Skipped, pixel_layouts
-from uvgen.datasets.export.folder import ExportRecord, Written, check_export_folder, in_place, is_export
+from uvgen.datasets.export.folder import ExportRecord, Written, check_export_folder, in_place, is_export, written
 from uvgen.datasets.export.targets import EXPORT_TARGETS, ExportTarget, check_target
 from uvgen.datasets.open import builtin_of_set, open_shards, own_model
+from uvgen.datasets.split_files import check_train_and_val
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
 from uvgen.images.jpeg import JPEG_QUALITY
@@ -34,7 +35,7 @@ from uvgen.storage.files import folds_case, sha256_file
 from uvgen.storage.folders import DATASET_INDEX, EXPORT_MARK
 from uvgen.storage.locks import exclusive
 from uvgen.storage.names import brief
-from uvgen.wording import count, none_can_be
+from uvgen.wording import are, count, none_can_be
 
 if TYPE_CHECKING:
     from uvgen.models.morphable import MorphableModel
@@ -178,6 +179,7 @@ def export_shards(
     reader = open_shards(shards, model, names=names, split=split, untrusted=untrusted)
     if not len(reader):
         raise InputError(f"{shards}: holds no samples, expected one or more")
+    _check_source(reader, out, target, whole=names is None and split is None, untrusted=untrusted)
     if "image" not in reader.fields:
         raise InputError(f"{shards}: has no images, expected a data set with crops")
     if target.has_maps and "posmap" not in reader.fields and model is None:
@@ -199,7 +201,8 @@ def export_shards(
         job = ExportJob(reader.folder, model, to, quality, draft, untrusted, chosen, more)
         labels = str(more.get("convention", reader.config.build.convention))
         clean = None if target.clean is None else partial(target.clean, reader, draft)
-        record = ExportRecord(draft, settings, parts, check_there, partial(_finish, reader, job), labels, clean)
+        inputs = "" if target.inputs is None else target.inputs(reader, **more)
+        record = ExportRecord(draft, settings, parts, check_there, partial(_finish, reader, job), labels, clean, inputs)
         counted = None if progress is None else lambda written: progress(len(written.part.samples))
         run_job(
             job, parts, record, draft, run, progress=counted, doing="exporting", count=lambda part: len(part.samples),
@@ -234,9 +237,10 @@ class ExportJob:
         keywords = self.keywords()
 
         def write(part: Part) -> Written[Part]:
-            skipped = EXPORT_TARGETS[self.to].module.write(reader, part, self.draft, self.quality, **keywords)
-            os.sync()  # before the record says that they are there
-            return Written(part, tuple(skipped or ()))
+            def into(folder: Path) -> list[Skipped]:
+                return EXPORT_TARGETS[self.to].module.write(reader, part, folder, self.quality, **keywords) or []
+
+            return written(self.draft, part, into)
 
         return write
 
@@ -254,6 +258,21 @@ def _finish(reader: ShardReader, job: ExportJob, skipped: list[Skipped]) -> int:
         np.save(job.draft / "weight_mask.npy", weights)
     target.module.finish(reader, job.draft, **job.keywords())
     return len(reader)
+
+
+def _check_source(reader: ShardReader, out: Path, target: ExportTarget, *, whole: bool, untrusted: bool) -> None:
+    """Raise an error if the set cannot be exported whole, or its parts cannot be told, or it lies in `out`."""
+    if Path(os.path.realpath(reader.folder)).is_relative_to(os.path.realpath(out)):
+        raise InputError(f"{out}: holds the data set, expected another folder for the export")
+    index = Index.read(reader.folder)
+    if whole and index.missing:
+        raise DatasetError(
+            f"{reader.folder}: unfinished, {count(index.missing, 'sample')} {are(index.missing)} missing; run what "
+            "made it again, or choose samples that are there (names, split)"
+        )
+    if target.has_parts:
+        every = reader if whole else open_shards(reader.folder, untrusted=untrusted)
+        check_train_and_val(reader.folder, every.names)
 
 
 def _check_names(reader: ShardReader, target: ExportTarget, out: Path) -> None:

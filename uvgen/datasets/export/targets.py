@@ -45,6 +45,8 @@ class ExportTarget:
         Whether it writes JPEG files.
     has_pixels : bool
         Whether it has a place for per-pixel targets (``uvgen build --targets``); if not, an export says so.
+    has_parts : bool
+        Whether it says which samples are for training and which for validation, as the set's splits do if it has some.
     is_whole : bool
         Whether it takes all samples of a set, and cannot have some of them.
     reserved : tuple of str
@@ -60,6 +62,9 @@ class ExportTarget:
     clean : function, optional
         Of the reader and the folder: removes, once the export is complete, what `finish` needs again where it was
         interrupted.
+    inputs : function, optional
+        Of the reader: what the files beside the set are now that it reads. An export that was interrupted does not go
+        on with others.
     """
 
     module: ModuleType
@@ -68,6 +73,7 @@ class ExportTarget:
     has_maps: bool = True
     has_jpeg: bool = True
     has_pixels: bool = False
+    has_parts: bool = False
     is_whole: bool = False
     reserved: tuple[str, ...] = ()
     own_files: tuple[str, ...] = ()
@@ -75,6 +81,7 @@ class ExportTarget:
     check_packages: Callable[[], None] | None = None
     check_set: Callable[..., None] | None = None
     clean: Callable[[ShardReader, Path], None] | None = None
+    inputs: Callable[..., str] | None = None
 
     @property
     def needs_model(self) -> bool:
@@ -97,8 +104,17 @@ EXPORT_TARGETS = {
         own_files=("uv_face_mask.png", "uv_weight_mask.png", "uv_kpt_ind.txt", "weight_mask.npy", "skipped.txt"),
         endings=("_cropped.jpg", "_cropped_uv_posmap.npy", "_bbox_info.mat"),
     ),
-    "deep3d": ExportTarget(deep3d, needs={"data": "it takes whole images"}, has_maps=False, check_set=deep3d.check_set),
-    "stn": ExportTarget(stn, needs={"model": "it is resampled on a grid"}, endings=(".jpg",), clean=stn.clean),
+    "deep3d": ExportTarget(
+        deep3d,
+        needs={"data": "it takes whole images"},
+        has_maps=False,
+        has_parts=True,
+        check_set=deep3d.check_set,
+        inputs=deep3d.inputs,
+    ),
+    "stn": ExportTarget(
+        stn, needs={"model": "it is resampled on a grid"}, has_parts=True, endings=(".jpg",), clean=stn.clean
+    ),
     "huggingface": ExportTarget(huggingface, has_pixels=True, check_packages=huggingface.check_packages),
     "tfrecord": ExportTarget(tfrecord, has_pixels=True),
     "mds": ExportTarget(mds, has_pixels=True),

@@ -1,0 +1,305 @@
+"""Data sets whose parts contradict each other, with right checksums: what one file says of another is compared."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from support.builds import SMALL, edit_index, file_hashes, have, make, seal, set_texts
+from support.stores import FolderStore, folder_store
+from support.toy import annotation, parameters, write_sample, write_tree
+
+from uvgen import export_shards, merge_shards, open_shards, split_shards, verify_shards
+from uvgen.datasets import record
+from uvgen.errors import DatasetError, InputError, SettingsError
+from uvgen.shards.constants import CONSTANTS
+from uvgen.storage.journal import Journal
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tree(tmp_path_factory.mktemp("tree") / "300W_LP")
+
+
+@pytest.fixture
+def shards(tree: Path, model_path: Path, tmp_path: Path) -> Path:
+    have(tree, model_path, tmp_path / "shards")
+    return tmp_path / "shards"
+
+
+def exchange(folder: Path, left: int, right: int) -> None:
+    """Exchange two shards of a set, in its index too."""
+    entries = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))["shards"]
+    one, other = (folder / entries[k]["file"] for k in (left, right))
+    content = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(content)
+
+    def change(content: dict[str, Any]) -> None:
+        a, b = content["shards"][left], content["shards"][right]
+        a["names"], b["names"], a["samples"], b["samples"] = b["names"], a["names"], b["samples"], a["samples"]
+
+    seal(folder, change)
+
+
+def stopped(n_lines: int, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Let the process be killed after so many lines of the journal: nothing is written after that."""
+
+    class KilledError(BaseException):
+        pass
+
+    append, lines = Journal.append, list[Any]()
+
+    def killing(self: Journal, value: Any) -> None:
+        append(self, value)
+        lines.append(value)
+        if len(lines) == n_lines:
+            raise KilledError
+
+    monkeypatch.setattr(Journal, "append", killing)
+    monkeypatch.setattr(record.ShardRecord, "pause", lambda self: None)
+    return pytest.raises(KilledError)
+
+
+def test_open_shards_refuses_constants_of_another_set(shards: Path, tree: Path, model_path: Path) -> None:
+    weights = np.ones((SMALL.uv_size, SMALL.uv_size), np.float32)
+    make(tree, model_path, shards.with_name("other"), dataclasses.replace(SMALL, shard_size=64), weights=weights)
+    shutil.copy(shards.with_name("other") / CONSTANTS, shards)
+    with pytest.raises(DatasetError, match=f"{CONSTANTS}: its SHA-256 is not the one in the index"):
+        open_shards(shards).constants  # noqa: B018
+    with pytest.raises(DatasetError, match="its SHA-256"):
+        export_shards(shards, shards.with_name("out"), "npy")
+
+
+@pytest.mark.parametrize("key", ["convention", "filter", "keep"])
+def test_open_shards_compares_a_setting_that_the_index_leaves_out(
+    tree: Path, model_path: Path, tmp_path: Path, key: str
+) -> None:
+    config = dataclasses.replace(SMALL, convention="face3d", filter="area", keep=("tex",))
+    have(tree, model_path, tmp_path / "shards", config)
+    assert len(open_shards(tmp_path / "shards")[0]["name"])
+    edit_index(tmp_path / "shards", lambda content: content["config"].pop(key))
+    with pytest.raises(DatasetError, match=rf"made with {key} = .*, dataset.json says|no dataset"):
+        open_shards(tmp_path / "shards")[0]
+
+
+def test_open_shards_refuses_a_shard_that_states_two_conventions(shards: Path) -> None:
+    with h5py.File(shards / "AFW-00000.h5", "r+") as file:
+        file.attrs["convention"] = np.bytes_("face3d")
+    seal(shards)
+    with pytest.raises(DatasetError, match=r"made with convention = face3d, dataset\.json says exact"):
+        open_shards(shards)[0]
+    assert any("convention = face3d" in problem for problem in verify_shards(shards).problems)
+
+
+@pytest.mark.parametrize("name", ["posmap", "depth"])
+@pytest.mark.parametrize("attribute", ["scale_factor", "add_offset"])
+def test_open_shards_refuses_codes_that_mean_other_values(
+    tree: Path, model_path: Path, tmp_path: Path, name: str, attribute: str
+) -> None:
+    have(tree, model_path, tmp_path / "shards", dataclasses.replace(SMALL, targets=("depth",)))
+    with h5py.File(tmp_path / "shards/IBUG-00000.h5", "r+") as file:
+        file[name].attrs[attribute] = file[name].attrs[attribute] / 2 + 1
+    seal(tmp_path / "shards")
+    reader = open_shards(tmp_path / "shards")
+    with pytest.raises(DatasetError, match=rf"IBUG-00000.h5.*{name} holds codes with another scale or offset"):
+        reader["IBUG/IBUG_000_1_0"]
+
+
+@pytest.mark.parametrize("plan", ["size", "jitter", "uvgen", "samples"])
+def test_build_into_a_set_one_part_of_whose_index_hides_another_is_refused(
+    shards: Path, tree: Path, model_path: Path, plan: str
+) -> None:
+    def change(content: dict[str, Any]) -> None:
+        if plan == "uvgen":
+            content["config"]["uvgen"], content["uvgen"] = content["uvgen"], "0.0.9"
+        elif plan == "samples":
+            content["config"]["samples"] = content["plan"]["samples"]
+        else:
+            content["plan"][plan] = content["config"][plan]
+            content["config"][plan] = 48 if plan == "size" else 0.3
+
+    edit_index(shards, change)
+    with pytest.raises(SettingsError, match="was made with"):
+        make(tree, model_path, shards)
+
+
+def test_build_makes_shards_again_that_hold_other_samples_than_they_should(
+    shards: Path, tree: Path, model_path: Path
+) -> None:
+    before = file_hashes(shards)
+    exchange(shards, 0, 2)
+    assert make(tree, model_path, shards).new_samples == 4
+    assert file_hashes(shards) == before
+
+
+def test_merge_makes_shards_again_that_hold_other_samples_than_they_should(shards: Path, tmp_path: Path) -> None:
+    merge_shards(shards, tmp_path / "out")
+    before = file_hashes(tmp_path / "out")
+    exchange(tmp_path / "out", 0, 2)
+    assert merge_shards(shards, tmp_path / "out").new_samples == 4
+    assert file_hashes(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("n_lines", [1, 3])
+def test_journal_does_not_add_to_an_index_that_came_from_elsewhere(
+    shards: Path, tree: Path, model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_lines: int
+) -> None:
+    other = shutil.copytree(tree, tmp_path / "other/300W_LP")
+    for path in other.glob("*/*.jpg"):  # of the same size, as other last bits of another machine's floats
+        path.write_bytes((tree / "IBUG/IBUG_002_1_0.jpg").read_bytes())
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch, stopped(n_lines, patch):
+        make(other, model_path, out)
+    assert (out / ".uvgen-journal").exists()
+    for path in shards.iterdir():
+        shutil.copy(path, out)
+    make(tree, model_path, out)
+    assert file_hashes(out) == file_hashes(shards)
+
+
+def test_journal_of_one_machine_does_not_undo_what_another_did_in_a_store(
+    tree: Path, model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = shutil.copytree(tree, tmp_path / "other/300W_LP")
+    for path in other.glob("*/*.jpg"):
+        path.write_bytes((tree / "IBUG/IBUG_002_1_0.jpg").read_bytes())
+    with folder_store(tmp_path) as store:
+        folder = store.folder / "bucket/one"
+        with monkeypatch.context() as patch, stopped(3, patch):
+            make(other, model_path, "s3://bucket/one")  # type: ignore[arg-type]
+        monkeypatch.setenv("UVGEN_CACHE", str(tmp_path / "cache of the other machine"))
+        make(tree, model_path, "s3://bucket/one")  # type: ignore[arg-type]
+        done = file_hashes(folder)
+        monkeypatch.setenv("UVGEN_CACHE", str(tmp_path / "cache"))
+        make(tree, model_path, "s3://bucket/one")  # type: ignore[arg-type]
+        assert file_hashes(folder) == done and verify_shards("s3://bucket/one").sound
+
+
+def test_verify_counts_samples_that_the_index_does_not_name(shards: Path) -> None:
+    (shards / "AFW-00001.h5").unlink()
+    with h5py.File(shards / "IBUG-00001.h5") as file:
+        names = [name.decode() for name in file["name"][...]]
+    set_texts(shards / "IBUG_Flip-00001.h5", "name", names)
+
+    def change(content: dict[str, Any]) -> None:
+        content["shards"] = [entry for entry in content["shards"] if entry["file"] != "AFW-00001.h5"]
+        content["n_samples"] -= 1
+        content["plan"]["samples"] -= 1
+        for entry in content["shards"]:
+            del entry["names"]
+
+    seal(shards, change)
+    (problem,) = verify_shards(shards).problems
+    assert "1 sample is in it more than once, first IBUG/IBUG_002_1_0" in problem
+
+
+@pytest.mark.parametrize("order", ["reversed", "by photograph", "subsets reversed", "shuffled"])
+def test_verify_takes_samples_in_any_order(tree: Path, model_path: Path, tmp_path: Path, order: str) -> None:
+    from uvgen import build_shards, find_samples, load_model
+
+    samples = find_samples(tree)
+    keys: dict[str, Any] = {
+        "reversed": lambda k: -k,
+        "by photograph": lambda k: (samples[k].name.rpartition("/")[2], k),
+        "subsets reversed": lambda k: (-ord(samples[k].subset[0]), -len(samples[k].subset), k),
+        "shuffled": lambda k: 7 * k % len(samples),
+    }
+    chosen = [samples[k] for k in sorted(range(len(samples)), key=keys[order])]
+    build_shards(chosen, tmp_path / "out", model=load_model(model_path), config=SMALL, root=tree)
+    assert verify_shards(tmp_path / "out").sound
+
+
+def test_readers_of_an_index_that_states_any_number_of_samples_take_no_memory_for_it(shards: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        entry, more = content["shards"][1], 1 << 40
+        content["n_samples"] += more
+        content["plan"]["samples"] += more
+        entry.update(samples=entry["samples"] + more, size_bytes=1 << 45)
+        del entry["names"]
+
+    edit_index(shards, change)
+    with pytest.raises(DatasetError, match=r"AFW-00001.h5: has \d+ bytes, too few for 1099511627777 samples"):
+        open_shards(shards)
+
+
+def test_merge_of_sets_with_other_fields_is_refused_before_any_work(
+    shards: Path, model_path: Path, tmp_path: Path
+) -> None:
+    for k in range(2):
+        points = annotation(parameters(40 + k, yaw=0.2))
+        write_sample(tmp_path / "tree/AFLW", f"image{k:05d}", 40 + k, pt3d_68=np.vstack([points, np.zeros(68)]))
+    have(tmp_path / "tree", model_path, tmp_path / "three")
+    with pytest.raises(
+        InputError, match=r"its annotated_landmarks is float32 \(68, 3\) a sample, that of .* \(68, 2\)"
+    ):
+        merge_shards([shards, tmp_path / "three"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_export_of_an_unfinished_set_is_refused_but_for_samples_that_are_there(shards: Path, tmp_path: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        (shards / content["shards"][-1]["file"]).unlink()
+        content["n_samples"] -= content["shards"].pop()["samples"]
+
+    edit_index(shards, change)
+    with pytest.raises(DatasetError, match="unfinished, 1 sample is missing"):
+        export_shards(shards, tmp_path / "out", "npy")
+    assert export_shards(shards, tmp_path / "out", "npy", names=["AFW/AFW_000_1_0"]).samples == 1
+
+
+def test_export_to_the_folder_of_the_set_is_refused(shards: Path) -> None:
+    count = len([*shards.iterdir()]) + 1
+    (shards / ".uvgen-export.json").write_text(json.dumps({"files": count}))
+    before = file_hashes(shards)
+    with pytest.raises(InputError, match="holds the data set"):
+        export_shards(shards, shards, "npy", overwrite=True)
+    assert file_hashes(shards) == before
+
+
+@pytest.mark.parametrize("to", ["deep3d", "stn"])
+def test_export_of_parts_for_training_refuses_splits_of_other_samples(
+    shards: Path, tree: Path, model_path: Path, tmp_path: Path, to: str
+) -> None:
+    split_shards(shards, {"train": 0.5, "val": 0.5})
+    text = (shards / "splits.json").read_text(encoding="utf-8")
+    (shards / "splits.json").write_text(text.replace("_1_0", "_1_9"), encoding="utf-8")
+    given: dict[str, Any] = {"data": tree} if to == "deep3d" else {"model": model_path}
+    with pytest.raises(InputError, match=r"split train: .* not there"):
+        export_shards(shards, tmp_path / "out", to, **given)
+
+
+def test_overwriting_a_set_in_a_store_deletes_no_file_of_another_name_or_size(
+    shards: Path, tree: Path, model_path: Path, tmp_path: Path
+) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["shards"][0]["file"] = "notes.h5"
+        content["shards"][1]["file"] = "OTHER-00000.h5"
+
+    with folder_store(tmp_path) as store:
+        assert isinstance(store, FolderStore)
+        folder = shutil.copytree(shards, store.folder / "bucket/one")
+        edit_index(folder, change)
+        for name in ("notes.h5", "OTHER-00000.h5"):
+            (folder / name).write_bytes(b"somebody's")
+        make(tree, model_path, "s3://bucket/one", overwrite=True)  # type: ignore[arg-type]
+        there = file_hashes(folder)
+    assert there.keys() == {*file_hashes(shards), "notes.h5", "OTHER-00000.h5"}
+
+
+@pytest.mark.parametrize(("field", "value"), [("image_to_crop", np.nan), ("pose", 1e38), ("shape", np.nan)])
+def test_error_about_values_of_a_sample_names_the_set(
+    tree: Path, model_path: Path, tmp_path: Path, field: str, value: float
+) -> None:
+    have(tree, model_path, tmp_path / "shards", dataclasses.replace(SMALL, maps="none"))
+    with h5py.File(tmp_path / "shards/AFW-00000.h5", "r+") as file:
+        file[field][...] = value
+    seal(tmp_path / "shards")
+    reader = open_shards(tmp_path / "shards", model_path)
+    for read in (lambda: reader[0], lambda: reader[:2]):
+        with pytest.raises(DatasetError, match=r"shards: .*; run `uvgen verify .*shards`"):
+            read()
