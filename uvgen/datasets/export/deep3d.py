@@ -38,7 +38,7 @@ from uvgen.samples.map_files import IMAGE_SHIFTS
 from uvgen.samples.read import read_oriented_image
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.kinds import describe_bytes
-from uvgen.storage.names import printable, shortened
+from uvgen.storage.names import printable, shortened, unencodable
 from uvgen.storage.reading import read_file
 
 FIVE_OF_68 = ((36, 39), (42, 45), (30,), (48,), (54,))
@@ -92,6 +92,8 @@ def write(reader: ShardReader, part: Part, folder: Path, quality: int, *, data: 
         sample = reader[number]
         try:
             path = _image_path(root, sample)
+            if why := unencodable(str(path)):
+                raise SampleError(f"{path}: {why}")
             if not path.exists():
                 raise SampleError(f"{path}: no such image, expected the set's; is data another folder?")
             picture = read_picture(path, quality, reader.config.build.exif)
