@@ -1,6 +1,8 @@
 """Ctrl-C at any odd point of a command."""
 
+import resource
 import signal
+import subprocess
 import sys
 from typing import Any
 
@@ -34,3 +36,14 @@ def test_interrupt_that_python_drops_is_remembered_and_prints_no_traceback(monke
             signal.signal(number, handler)
     Faulty()
     assert dropped == [ValueError, ValueError]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits as Linux has them")
+def test_processor_time_ends_with_its_own_signal_before_the_system_kills() -> None:
+    """``ulimit -t`` sets both limits, and the system sends only SIGKILL when they are reached at once."""
+    spend = "from uvgen.interrupts import expect_time_limit; expect_time_limit()\nwhile True: pass"
+    found = subprocess.run(
+        [sys.executable, "-c", spend], preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (2, 2)), check=False
+    )
+    assert found.returncode == -signal.SIGXCPU

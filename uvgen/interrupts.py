@@ -16,6 +16,8 @@ _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU")
 SIGNALS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 """Those that ask a program to end; SIGXCPU: because it has used up its processor time (``ulimit -S -t``)."""
 
+_SECONDS_TO_END = 5  # of processor time
+
 _kept: list[Callable[[], None]] = []  # the check of the block of `interrupts_kept` that this process is in
 
 
@@ -119,6 +121,20 @@ def _dropped_in_silence(seen: list[int]) -> Iterator[None]:
     finally:
         if sys.unraisablehook is hook:
             sys.unraisablehook = before
+
+
+def expect_time_limit() -> None:
+    """Let SIGXCPU come some seconds before the hard limit of processor time, at which the system kills.
+
+    ``ulimit -t`` sets both limits alike. The time between them is for what must not be cut, and for cleaning up.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    if hard not in (resource.RLIM_INFINITY, 0) and (soft == resource.RLIM_INFINITY or soft >= hard):
+        resource.setrlimit(resource.RLIMIT_CPU, (max(hard - _SECONDS_TO_END, hard // 2, 1), hard))
 
 
 def ignore_interrupts() -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -320,3 +321,15 @@ def test_network_of_a_newer_format_is_refused_with_what_to_do(
     path.write_bytes(b"\x08" + bytes([format_version]) + tail)
     with pytest.raises(InputError, match=rf"cannot open it \({why}.*; save it with an older opset, or update onnxr"):
         Network(path, NetworkOptions())
+
+
+@pytest.mark.slow
+def test_networks_leave_nothing_in_the_folders_of_temporary_files_and_of_the_user(tmp_path: Path) -> None:
+    """onnxruntime from 1.32 on keeps usage data there to send them."""
+    network, home = identity_network(tmp_path / "n.onnx", (1, 3, 32, 32)), tmp_path / "home"
+    home.mkdir()
+    program = "import sys; from uvgen.evaluation.network import *; Network(Path(sys.argv[1]), NetworkOptions('bytes'))"
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    environment |= {"TMPDIR": str(home), "HOME": str(home), "XDG_CACHE_HOME": str(home), "XDG_DATA_HOME": str(home)}
+    subprocess.run([sys.executable, "-c", program, str(network)], check=True, env=environment)
+    assert os.listdir(home) == []

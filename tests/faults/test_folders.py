@@ -362,3 +362,21 @@ def test_build_on_a_full_disk_says_so_and_goes_on_later(model_path: Path, tmp_pa
         assert status == 1 and "cannot be written (File too large)" in errors, errors
     make(data, model_path, out)
     assert file_hashes(out) == file_hashes(tmp_path / "expected")
+
+
+# Locales
+
+
+@linux
+@pytest.mark.slow
+def test_names_that_the_locale_s_encoding_lacks_are_refused_by_their_name(model_path: Path, tmp_path: Path) -> None:
+    """As in a Latin-1 locale: sets are named in UTF-8 in all of them, and only files of such names cannot be made."""
+    write_sample(tmp_path / "data/AFW", "AFW_Žižkov_0", 0)
+    make(tmp_path / "data", model_path, tmp_path / "shards")
+    ascii_names = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    environment = faulty_environment(tmp_path) | ascii_names
+    for target, expected in (("npy", 1), ("webdataset", 0)):
+        command = ("export", tmp_path / "shards", "--to", target, "--out", tmp_path / target, "--workers", 1)
+        status, _, errors = finish(start(*command, environment=environment))
+        assert status == expected and "Traceback" not in errors, errors
+        assert ("set PYTHONUTF8=1, or LC_ALL to a locale with UTF-8" in errors) == bool(expected)

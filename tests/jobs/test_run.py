@@ -223,3 +223,13 @@ def test_packed_without_memory_says_that_it_ran_out(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(f"uvgen.parallel.child.{at}", fail)
     error = pickle.loads(packed(SystemError("error return without exception set")))
     assert isinstance(error, MemoryError)
+
+
+def test_task_whose_file_the_locale_cannot_name_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Writes:
+        def open(self) -> Callable[[str], object]:
+            return lambda name: os.fsencode(name)
+
+    monkeypatch.setattr("os.fsencode", lambda name: name.encode("ascii", "surrogateescape"))
+    with pytest.raises(DatasetError, match=r"^/out/Ž\.jpg: 'Ž' is no character of ascii, this locale's encoding"):
+        list(results(Writes(), ["/out/Ž.jpg"], RunOptions(1)))

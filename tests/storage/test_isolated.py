@@ -237,6 +237,19 @@ def test_process_that_ends_before_it_serves_is_the_machine_s_fault(path: Path) -
         Other("os._exit(3)").open(path)
 
 
+@pytest.mark.slow
+def test_process_that_is_killed_while_it_starts_is_started_again_once(path: Path, tmp_path: Path) -> None:
+    starts = tmp_path / "starts"
+    line = (
+        f"import signal; open({str(starts)!r}, 'a').write('.'); n = os.path.getsize({str(starts)!r}); "
+        "os.kill(os.getpid(), signal.SIGKILL) if n <= LIMIT else None"
+    )
+    assert Other(line.replace("LIMIT", "1")).open(path).attributes["text"] == "é"
+    with pytest.raises(WorkerError, match=r"no process can be started to read it in \(it ended with status -9\)"):
+        Other(line.replace("LIMIT", "9")).open(path)
+    assert starts.read_text() == "...."
+
+
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers on this system")
 def test_time_that_this_process_was_stopped_does_not_count_as_a_hang(monkeypatch: pytest.MonkeyPatch) -> None:
     """While it is stopped (Ctrl-Z), a wait goes on; it counts as long as it was to be."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uvgen.storage.names import brief, in_markdown, inside, printable, safe_name, shortened
+from uvgen.storage.names import brief, in_markdown, inside, printable, safe_name, shortened, unencodable
 
 ANY_TEXT = st.text(st.characters(), max_size=400) | st.lists(
     st.sampled_from(
@@ -87,3 +87,10 @@ def test_brief_says_the_same_in_every_process() -> None:
     assert brief(object()) == "<object object>"
     assert brief("malformed node <ast.Call object at 0x7f2bb1612950>") == "malformed node <ast.Call object>"
     assert brief("at 0x10 of the object") == "at 0x10 of the object"
+
+
+def test_unencodable_says_which_character_an_encoding_of_file_names_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert unencodable("Žižkov") == unencodable("\ud800") == ""  # Python has words of its own for the latter
+    monkeypatch.setattr("os.fsencode", lambda name: name.encode("iso8859-1", "surrogateescape"))
+    assert unencodable("é\udce9") == ""
+    assert unencodable("éŽ").startswith("'Ž' is no character of latin-1, this locale's encoding of file names; set ")

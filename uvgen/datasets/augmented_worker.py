@@ -29,6 +29,7 @@ from uvgen.maps.labels import crop_pose, mirror_landmarks
 from uvgen.maps.position_mapper import PositionMapper
 from uvgen.maps.target_layouts import range_error
 from uvgen.maps.targets import TargetMaker
+from uvgen.models.load import check_model_file
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import counted
 from uvgen.shards.index import ShardEntry, SkippedSample
@@ -149,6 +150,7 @@ def _make_shard(job: AugmentJob, makers: _Makers, process: Hdf5Process | None, t
         def batches() -> Iterator[dict[str, Any]]:
             yield from counted((len(part), _rows(source, part, job, makers, task, skip)) for part in parts)
             check_unchanged(path, task.source, source)
+            check_model_file(job.model)
 
         stated = {**source.config, **job.copied.to_plain()}
         entry = write_shard(

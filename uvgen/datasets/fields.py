@@ -12,8 +12,8 @@ from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.source import stored_fields
 from uvgen.fixed_point import FixedPoint
 from uvgen.maps.target_layouts import TARGETS, target_layouts
-from uvgen.models.checked import check_unchanged
-from uvgen.models.morphable import MorphableModel, hash_arrays
+from uvgen.models.load import check_model_file
+from uvgen.models.morphable import MorphableModel
 from uvgen.samples.read import EXTRAS
 from uvgen.shards.format import Field, Layout
 from uvgen.shards.shard import OpenShard
@@ -102,7 +102,7 @@ def _parameters(config: BuildConfig, model: MorphableModel) -> dict[str, Field]:
 def while_unchanged(model: MorphableModel, batches: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     """The batches of a shard; ModelError in the end if the model's file was written to meanwhile."""
     yield from batches
-    check_unchanged(model, hash_arrays)
+    check_model_file(model)
 
 
 def shard_attributes(config: BuildConfig, model: MorphableModel) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from uvgen.described import described
 from uvgen.errors import DatasetError, with_urls
 from uvgen.jobs.options import RunOptions, check_run
 from uvgen.jobs.run import results
-from uvgen.models.load import as_model
+from uvgen.models.load import as_model, check_model_file
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import advance, begin
 from uvgen.samples.files import check_machine
@@ -152,6 +152,8 @@ def verify_shards(
         found[checked.entry.file] = checked.found
         if progress is not None:
             progress(checked.entry.samples)
+    if model is not None:
+        check_model_file(model)
     problems += [f"{folder / task.entry.file}: {what}" for task in tasks for what in found[task.entry.file].problems]
     if not problems and any(entry.sample_names is None for entry in index.shards):
         problems = _problems_of(folder, open_shards(folder, untrusted=untrusted).names)

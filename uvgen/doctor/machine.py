@@ -124,10 +124,11 @@ def _numba() -> tuple[dict[str, Any], list[Finding]]:
         findings.append(Finding("UV105", f"NUMBA_DISABLE_JIT={os.environ['NUMBA_DISABLE_JIT']}"))
     sources = Path(__file__).parents[1] / "maps" / "__pycache__"
     named = os.environ.get("NUMBA_CACHE_DIR")
-    places = [Path(named)] if named else [sources, Path.home() / ".cache" / "numba"]
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 -- Path's raises for a user without a home
+    places = [Path(named)] if named else [sources, *([home / ".cache" / "numba"] if home.is_absolute() else [])]
     place = next((place for place in places if _can_write(place)), None)
     if place is None:
-        findings.append(Finding("UV102", f"neither of {', '.join(map(str, places))} can be written"))
+        findings.append(Finding("UV102", f"none of {', '.join(map(str, places))} can be written"))
     return {"numba_cache": None if place is None else str(place)}, findings
 
 

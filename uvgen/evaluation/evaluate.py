@@ -22,7 +22,7 @@ from uvgen.evaluation.scores import POINTS_21, SCORES, Score
 from uvgen.evaluation.summary import DRAWS
 from uvgen.evaluation.truth import AFLW21, TrueFace, face_or_problem, open_truth
 from uvgen.maps.mask_files import read_weights
-from uvgen.models.load import as_model
+from uvgen.models.load import as_model, check_model_file
 from uvgen.progress import advance, begin
 from uvgen.samples.files import check_machine
 from uvgen.samples.landmark_schemes import AFLW_21_FROM_68
@@ -239,6 +239,7 @@ def evaluate_predictions(
             else:
                 job.compare(face)
         advance(1)
+    check_model_file(loaded)
     if not job.evaluations:
         name, reason = job.unread[0] if job.unread else ("", "")
         raise InputError(f"{predictions}: {none_can_be('used', len(true.names), 'prediction', reason, name)}")

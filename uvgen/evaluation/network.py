@@ -329,6 +329,8 @@ def check_network_file(path: Path) -> Any:
     found = (irregular(path.stat().st_mode) or describe_file(path)) if path.exists() else "no such file"
     if found != "a file of unknown kind":
         raise InputError(f"{path}: {found}, expected an ONNX network (.onnx)")
+    # It would write usage data into TMPDIR and the home folder, and send them to Microsoft.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
     except Exception as error:  # built for another NumPy, it fails in ways of its own

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from uvgen.errors import DatasetError, InputError, MeshFileError, UvgenError
+from uvgen.errors import DatasetError, InputError, MeshFileError, ModelError, UvgenError
 from uvgen.evaluation.network import Network, NetworkOptions, hash_network
 from uvgen.evaluation.predict_options import WRITTEN, PredictOptions
 from uvgen.fitting.detectors import FaceDetector, detector_settings
@@ -33,6 +33,7 @@ from uvgen.images.crop import crop_from_box, crop_from_landmarks
 from uvgen.images.picture import Picture
 from uvgen.images.warp import warp_image
 from uvgen.maps.readings import map_to_landmarks, map_to_mesh, map_to_pose
+from uvgen.models.load import check_model_file
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import advance
 from uvgen.rasterize import unwrap, write_obj
@@ -171,7 +172,7 @@ def _predict_photograph(
             if not trial:
                 about = name, shown, face, picture, similarity, network.size
                 faces.append(_written(job, *about, position_map, state))
-        except (DatasetError, MeshFileError):  # the folder cannot be written
+        except (DatasetError, MeshFileError, ModelError):  # the folder cannot be written, the model has changed
             raise
         except UvgenError as error:
             check_machine(error)
@@ -233,6 +234,7 @@ def _written(
     pitch, yaw, roll = np.rad2deg(pose.angles_rad).tolist()
     source, path = printable(_below(job, face.source)), job.out / name
     suffixes = (*(WRITTEN[item] for item in job.options.write), *([".png"] if job.options.draw is not None else []))
+    check_model_file(job.model)
     content: dict[str, bytes] = {}
     if "landmarks" in job.options.write:
         content[".txt"] = "".join(f"{x:.4f} {y:.4f} {z:.4f}\n" for x, y, z in landmarks.tolist()).encode()

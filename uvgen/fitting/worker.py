@@ -30,6 +30,7 @@ from uvgen.fitting.tasks import FitTask, Photograph, PhotographJob
 from uvgen.images.jpeg import encode_jpeg
 from uvgen.images.orientation import exif_orientation
 from uvgen.images.picture import Picture
+from uvgen.models.load import check_model_file
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import advance
 from uvgen.samples.files import check_machine
@@ -193,6 +194,7 @@ def _fit(tools: FaceTools[FitJob], task: FitTask) -> FittedBatch:
             if face.crop is not None and not why:
                 own = refine_fit(face.crop, face.size[1], face.points, face.weights, own, model)
                 why = rejection(own, job.options.max_residual, doubts[k])
+            check_model_file(model)
             if why:
                 skipped.append(_unfitted(job, face.photograph, face.name, f"{face.source}: {why}"))
             elif not task.trial:

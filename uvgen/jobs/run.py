@@ -24,7 +24,7 @@ from uvgen.parallel.workers import Death, Workers
 from uvgen.progress import begin
 from uvgen.storage.files import remove_leftovers
 from uvgen.storage.locks import exclusive, scratch_folder
-from uvgen.storage.names import brief
+from uvgen.storage.names import brief, unencodable
 from uvgen.storage.urls import url_of
 
 Unit = TypeVar("Unit")
@@ -291,7 +291,12 @@ def open_job(path: Path) -> Callable[[Any], Any]:
 
 def _alone(make: Callable[[Task], Result], task: Task) -> Result:
     with _libraries(len(sys.modules)).limit(limits=1, user_api="blas"):  # more is slower, and changes the last bits
-        return make(task)
+        try:
+            return make(task)
+        except UnicodeEncodeError as error:
+            if not (why := unencodable(error.object)):
+                raise
+            raise DatasetError(f"{brief(error.object)}: {why}") from error
 
 
 @lru_cache(maxsize=1)

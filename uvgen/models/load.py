@@ -8,11 +8,12 @@ import numpy as np
 from uvgen.checks import shown
 from uvgen.errors import InputError, ModelError
 from uvgen.models.assembled import AssembledModel
+from uvgen.models.checked import check_unchanged
 from uvgen.models.complete import completed
 from uvgen.models.folders import check_one_model, refuse_folder
 from uvgen.models.formats import format_of
 from uvgen.models.model_file import read_model
-from uvgen.models.morphable import MorphableModel
+from uvgen.models.morphable import MorphableModel, hash_arrays
 from uvgen.storage.kinds import describe_file
 from uvgen.storage.reading import irregular
 
@@ -107,3 +108,12 @@ def read_foreign(path: Path) -> AssembledModel | None:
 def as_model(model: MorphableModel | str | PathLike[str], *, untrusted: bool = False) -> MorphableModel:
     """A model itself, or the one that `load_model` reads from a file."""
     return model if isinstance(model, MorphableModel) else load_model(model, untrusted=untrusted)
+
+
+def check_model_file(model: MorphableModel | None) -> None:
+    """Raise ModelError if a model's file, which its bases are mapped from, was overwritten since it was read.
+
+    Call it between the last use of the bases and the first file that is written of what they gave.
+    """
+    if model is not None:
+        check_unchanged(model, hash_arrays)

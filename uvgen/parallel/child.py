@@ -24,11 +24,12 @@ _BLAS_SIDE = 256  # BLAS multiplies small matrices without memory of its own
 
 def main(descriptor: str, parent: str, module: str, function: str, folder: str) -> None:
     """Serve the process `parent` through a pipe: ``module.function(folder / job)`` returns what makes its tasks."""
-    from uvgen.interrupts import SIGNALS
+    from uvgen.interrupts import SIGNALS, expect_time_limit
     from uvgen.progress import shown_on
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's matter
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    expect_time_limit()
     end_with(int(parent))
     from multiprocessing.connection import Connection
 

@@ -23,7 +23,7 @@ from uvgen.datasets.quality.summary import LabelQuality, label_quality
 from uvgen.described import described
 from uvgen.errors import DatasetError
 from uvgen.images.codecs import check_picture_name, save_picture
-from uvgen.models.load import as_model
+from uvgen.models.load import as_model, check_model_file
 from uvgen.models.morphable import MorphableModel
 from uvgen.preview.captions import column_titles, covered, header_of, landmarks_of, row_of, weight_ratio
 from uvgen.preview.drawing import EMPTY
@@ -172,6 +172,7 @@ def render_preview(
     if model is not None and reader.config.build.maps == "none":
         reader = open_shards(shards, model, untrusted=untrusted)
     sheet = contact_sheet(reader, n_samples, names=names, every=every, model=model, seed=seed, targets=targets)
+    check_model_file(model)
     save_picture(sheet.picture, path)
     height, width = sheet.picture.shape[:2]
     seconds = time.perf_counter() - started

@@ -18,7 +18,7 @@ from uvgen.evaluation.prediction_files import files_of
 from uvgen.images.codecs import check_picture_name, save_picture
 from uvgen.maps.landmarks import LandmarkWeights, read_landmarks
 from uvgen.metrics import nme_2d
-from uvgen.models.load import as_model
+from uvgen.models.load import as_model, check_model_file
 from uvgen.models.morphable import MorphableModel
 from uvgen.normalization import Normalization, check_scale
 from uvgen.preview.layout import Header, Row, compose
@@ -159,6 +159,7 @@ def render_predictions(
     number_in(n_samples, "n_samples", 1, MOST, whole=True)
     number_in(len(names), "names", 0, MOST, "samples")
     reader = open_shards(shards, untrusted=untrusted)
+    opened = None
     if model is not None or reader.config.build.maps == "none":
         begin("reading the model")
         opened = own_model(reader.config) if model is None else as_model(model, untrusted=untrusted)
@@ -189,6 +190,7 @@ def render_predictions(
     begin("drawing")
     title = f"{brief(folder.name)}: predictions of {brief(reader.folder.name)}"
     picture = prediction_sheet(reader, chosen, maps, title=title)
+    check_model_file(opened)
     save_picture(picture, path)
     missing = len(all_names) - len(files)
     said = f"{missing} of {count(len(all_names), 'sample')} {have(missing)} no prediction in {folder}"

@@ -16,6 +16,7 @@ from uvgen.geometry import wrapped_deg
 from uvgen.images.jpeg import encode_jpeg
 from uvgen.maps.landmarks import LandmarkWeights
 from uvgen.meshes.grid import mesh_from_map
+from uvgen.models.load import check_model_file
 from uvgen.models.morphable import MorphableModel
 from uvgen.preview.captions import landmarks_of, what_was_done
 from uvgen.preview.panels import dense_panel, map_panel, texture_panel
@@ -100,6 +101,7 @@ class PictureJob:
                     wrong.append(bool(content["problems"]))
                 advance(1)
             write_script(self.out / thumbs_file(pictured.number), "thumbs", pictured.number, thumbs)
+            check_model_file(self.model)
             return Drawn(pictured, tuple(wrong))
 
         return draw

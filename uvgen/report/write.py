@@ -21,7 +21,7 @@ from uvgen.errors import DatasetError, InputError
 from uvgen.evaluation.evaluate import EvaluationReport
 from uvgen.jobs.options import RunOptions, check_run
 from uvgen.jobs.run import results
-from uvgen.models.load import as_model
+from uvgen.models.load import as_model, check_model_file
 from uvgen.models.morphable import MorphableModel
 from uvgen.preview.drawing import LEFT, LINES, MIDDLE, RIGHT, landmark_colors
 from uvgen.preview.problems import check_has_pictures
@@ -195,6 +195,7 @@ def write_report(
         if evaluation is not None:
             about = replace(about, facts=(*about.facts, *_prediction_facts(evaluation)))
         check_there()  # what a link leads to is not this report's
+        check_model_file(model)
         _write_rows(draft, table, heights, shown)
         _write_overview(draft, about, reader, n_pages, listed=wanted is not None, made=made)
         _write_page(draft, about)

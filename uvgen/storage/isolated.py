@@ -38,9 +38,9 @@ _FROM_OUTSIDE = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP} i
 class _EndedError(Exception):
     """The process has ended, or was ended because its answer took too long or cannot be."""
 
-    def __init__(self, how: str, is_from_outside: bool = False) -> None:
-        super().__init__(how, is_from_outside)
-        self.how, self.is_from_outside = how, is_from_outside
+    def __init__(self, how: str, is_from_outside: bool = False, has_served: bool = True) -> None:
+        super().__init__(how, is_from_outside, has_served)
+        self.how, self.is_from_outside, self.has_served = how, is_from_outside, has_served
 
     def __str__(self) -> str:
         return self.how
@@ -98,6 +98,8 @@ class Hdf5Process:
                 except _EndedError as ended:
                     if ended.is_from_outside and not is_last:  # as by the system, which is short of memory
                         continue
+                    if not ended.has_served:  # it saw no file
+                        raise _not_started(file.path, RuntimeError(f"it {ended}")) from ended
                     self._broke[state] = f"the process that read it {ended}: the file is damaged, or made to do harm"
                     raise file.refused(self._broke[state]) from ended
         if isinstance(answer, dict) and isinstance(answer.get("error"), str):
@@ -134,9 +136,8 @@ class Hdf5Process:
             self._end()
             if hung.is_set():
                 raise _EndedError(f"took more than {self._max_seconds:g} s") from error
-            if is_gone and not was_ready:  # before it saw a file
-                raise _not_started(path, RuntimeError(f"it ended with status {status}")) from error
-            raise _EndedError(f"ended with status {status}", is_gone and -status in _FROM_OUTSIDE) from error
+            from_outside = is_gone and -status in _FROM_OUTSIDE
+            raise _EndedError(f"ended with status {status}", from_outside, was_ready or not is_gone) from error
         except BaseException:  # Ctrl-C, or no memory for the answer: the next request would read the rest of it
             self._end()
             raise

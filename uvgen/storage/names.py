@@ -1,6 +1,7 @@
 """Names from files and file systems: as text that can be shown, and as paths that stay in their folder."""
 
 import hashlib
+import os
 import re
 import unicodedata
 from pathlib import Path, PurePosixPath
@@ -72,6 +73,22 @@ def safe_name(name: str) -> str:
     if len(path.encode()) > _MAX_PATH:
         return f"{_cut(parts[0].removesuffix('_'), _MAX_COMPONENT - 9)}~{_digest(name)}"
     return path
+
+
+def unencodable(name: str) -> str:
+    """Why no file can have a name in this process: its encoding lacks a character. "" if one can.
+
+    Names of files are UTF-8 unless the locale is another one, as ``fr_FR.ISO-8859-1``.
+    """
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError as error:
+        if error.encoding.replace("-", "") != "utf8":
+            return (
+                f"{name[error.start]!r} is no character of {error.encoding}, this locale's encoding of file names; set "
+                "PYTHONUTF8=1, or LC_ALL to a locale with UTF-8"
+            )
+    return ""
 
 
 def _safe_part(part: str) -> str:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from uvgen.errors import ModelError, WorkerError
 from uvgen.geometry import LANDMARK_MIRROR, pose_to_image
 from uvgen.images.jpeg import encode_jpeg
+from uvgen.models.load import check_model_file
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import advance
 from uvgen.randomness import keyed_generator
@@ -80,6 +81,7 @@ class _Renderer:
             faces = [self.source.draw_photograph(name) for name in names]
             vertices, albedo = self.painter.surfaces(faces)
         self._check_faces(names, faces, vertices, albedo)
+        check_model_file(self.model)
         for k, (name, face) in enumerate(zip(names, faces, strict=True)):
             surface = vertices[k], None if albedo is None else albedo[k]
             image = self.painter.paint(face, *surface, keyed_generator(job.seed, name, "scene"))

@@ -39,7 +39,7 @@ from uvgen.samples.map_files import IMAGE_SHIFTS
 from uvgen.samples.read import read_oriented_image
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.kinds import describe_bytes
-from uvgen.storage.names import printable, shortened
+from uvgen.storage.names import printable, shortened, unencodable
 from uvgen.storage.reading import read_file
 
 FIVE_OF_68 = ((36, 39), (42, 45), (30,), (48,), (54,))
@@ -106,6 +106,8 @@ def write(reader: ShardReader, part: Part, folder: Path, quality: int, *, data: 
         sample = reader[number]
         try:
             path = source_path(root, sample["source"])
+            if why := unencodable(str(path)):
+                raise SampleError(f"{path}: {why}")
             if _is_missing(path):
                 raise SampleError(f"{path}: no such image, expected the set's; is data another folder?")
             picture = read_picture(path, quality, reader.config.build.exif)

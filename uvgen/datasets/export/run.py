@@ -28,6 +28,7 @@ from uvgen.errors import DatasetError, InputError
 from uvgen.images.jpeg import JPEG_QUALITY
 from uvgen.jobs.options import RunOptions, check_run
 from uvgen.jobs.run import run_job
+from uvgen.models.load import check_model_file
 from uvgen.shards.index import Index, data_folder
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.drafts import beside, draft_of
@@ -238,7 +239,9 @@ class ExportJob:
 
         def write(part: Part) -> Written[Part]:
             def into(folder: Path) -> list[Skipped]:
-                return EXPORT_TARGETS[self.to].module.write(reader, part, folder, self.quality, **keywords) or []
+                skipped = EXPORT_TARGETS[self.to].module.write(reader, part, folder, self.quality, **keywords)
+                check_model_file(self.model)
+                return skipped or []
 
             return written(self.draft, part, into)
 
@@ -257,6 +260,7 @@ def _finish(reader: ShardReader, job: ExportJob, skipped: list[Skipped]) -> int:
     if weights is not None and target.has_maps:
         np.save(job.draft / "weight_mask.npy", weights)
     target.module.finish(reader, job.draft, **job.keywords())
+    check_model_file(job.model)
     return len(reader)
 
 

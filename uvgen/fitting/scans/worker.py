@@ -21,6 +21,7 @@ from uvgen.fitting.tasks import InputFile
 from uvgen.meshes.files import write_obj, write_ply
 from uvgen.meshes.glb import write_glb
 from uvgen.meshes.scans import read_scan
+from uvgen.models.load import check_model_file
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import advance
 from uvgen.samples.files import check_machine
@@ -189,9 +190,11 @@ def _register(tools: _Tools, task: RegisterTask) -> RegisteredScan | RejectedSca
             )
     except UvgenError as error:
         check_machine(error)
+        check_model_file(job.model)  # which may be the reason
         return RejectedScan(scan.name, scan.shown(job.root), printable(str(error)))
     finally:
         advance(1)
+    check_model_file(job.model)
     if not task.trial:
         _write(job, scan.name, found)
     return result

@@ -39,6 +39,7 @@ from uvgen.fitting.video.linking import Places, linked, thumbnail_of
 from uvgen.fitting.video.state import frames_folder, landmarks_of_frame, state_of_video
 from uvgen.fitting.video.tracks import Alone, fit_alone, fit_track
 from uvgen.fitting.worker import FaceTools
+from uvgen.models.load import check_model_file
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import advance
 from uvgen.samples.files import check_machine
@@ -322,6 +323,7 @@ def _fitted(
                 float(own.residual_jaw[0]), float(own.sigma_px[0]), float(np.rad2deg(own.pose[0, 1])),
                 source_below(one.source, job.landmarks, job.root), one.suffix, state, one.number, one.time_s, number,
             ))  # fmt: skip
+    check_model_file(job.model)
     for k, why in sorted(left.items()):
         skips.add(found[k].number, f"{found[k].source}: {why}")
         with suppress(OSError):
