@@ -302,11 +302,11 @@ def choice(value: Any, name: str, allowed: Sequence[Any]) -> Any:
     return value
 
 
-def check_several(value: Any, name: str) -> None:
+def check_several(value: Any, name: str, what: str = "names") -> None:
     """Raise InputError unless several values are given: the letters of a single text would be taken for them."""
-    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable) or getattr(value, "ndim", 1) == 0:
         example = f", such as [{shown(value)}]" if isinstance(value, str) else ""
-        raise InputError(f"{name}: {shown(value)}, expected a list of names{example}")
+        raise InputError(f"{name}: {shown(value)}, expected a list of {what}{example}")
 
 
 def check_instance(value: Any, name: str, kind: type, example: str) -> None:

@@ -3,7 +3,17 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.checks import MAX_SIDE, as_array, check_apart, check_bytes, choice, float64_array, number_in, out_buffer
+from uvgen.checks import (
+    MAX_SIDE,
+    as_array,
+    check_apart,
+    check_bytes,
+    choice,
+    float64_array,
+    number_in,
+    out_buffer,
+    true_or_false,
+)
 from uvgen.geometry import similarity_scale
 from uvgen.images import kernels
 from uvgen.images.filters import FILTERS, area_grid, bicubic_blur
@@ -56,6 +66,7 @@ def warp_image(
         If a shape or dtype is wrong, the matrix is not a similarity, or there is no such filter.
     """
     choice(filter, "filter", FILTERS)
+    flip = true_or_false(flip, "flip")
     image = as_array(image, "image")
     check_bytes(image, "image", (-1, -1, -1), note="height, width and channels")
     size = number_in(size, "size", 1, MAX_SIDE, "px", whole=True)

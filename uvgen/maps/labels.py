@@ -234,7 +234,7 @@ def _blend(position_map: NDArray[Any], matrix: NDArray[np.float64], mirror: "Tex
 
 
 def check_map(name: str, array: NDArray[Any], shape: tuple[int, ...] | None) -> None:
-    """Raise InputError unless an array is a C-contiguous map, px or codes: (u, u, 3), or of this shape and writeable."""
+    """Raise InputError unless this is a C-contiguous map, px or codes: (u, u, 3), or writeable and of this shape."""
     if not isinstance(array, np.ndarray):
         raise InputError(f"{name}: {shown(array)}, expected a NumPy array of float32 px or uint16 codes")
     if shape is not None and array.dtype in (np.float32, np.uint16):
