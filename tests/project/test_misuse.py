@@ -313,7 +313,8 @@ def test_readers_take_names_in_an_array_and_refuse_buffers_that_cannot_be_filled
     reader = uvgen.open_shards(shards)
     chosen = np.array(reader.names[1:3])
     assert uvgen.open_shards(shards, names=chosen).names == chosen.tolist()
-    assert len(uvgen.open_shards(shards, names=chosen[:0])) == 0
+    with pytest.raises(InputError, match="names none"):
+        uvgen.open_shards(shards, names=chosen[:0])
     read_only = np.zeros((SIZE, SIZE, 3), np.uint8)
     read_only.flags.writeable = False
     for out in (5, [1], read_only, np.zeros((SIZE, 3, SIZE), np.uint8)):
@@ -339,7 +340,7 @@ def test_data_sets_and_samplers_refuse_numbers_of_other_kinds(shards: Any) -> No
             (lambda v: ShardSampler(dataset, seed=v), "seed"),
             (lambda v: ShardDataset(shards, seed=v), "seed"),
         ):
-            with pytest.raises(InputError, match=f"^{name}: .*, expected a whole number"):
+            with pytest.raises(InputError, match=f"^{name}: .*, expected (a whole number|-9223)"):
                 call(value)
     for value in ("no", 1, None, torch.zeros(2)):
         for name in ("compact", "channels_last", "weight_mask"):
