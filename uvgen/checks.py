@@ -8,7 +8,8 @@ Lengths in a shape are numbers; a name such as "B" or None stands for any length
 import math
 import operator
 import os
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -23,6 +24,7 @@ MAX_SIDE = 32768  # pixels; keeps every pixel index of a picture, and every coor
 _KINDS = {"real numbers": "fiub", "bool or real numbers": "fiub", "numbers": "fiu", "integers": "iu"}
 _OVERSHOOT = 0.25  # of colors of 0 to 1 that were resampled
 _LONGEST = 60  # characters of a value in a message
+_LARGEST = sys.float_info.max
 
 
 def frozen(array: ArrayLike, dtype: DTypeLike) -> NDArray[Any]:
@@ -41,14 +43,16 @@ def describe(*shapes: Sequence[Any]) -> str:
 
 def shown(value: Any) -> str:
     """A value as messages show it: arrays and tensors as dtype and shape, all else as text, cut to 60 characters."""
-    if getattr(value, "is_nested", False):  # PyTorch's, which has no shape
-        return "a nested tensor"
-    if hasattr(value, "dtype") and getattr(value, "shape", None):
-        return f"{value.dtype} {tuple(value.shape)}"
     try:
+        if getattr(value, "is_nested", False):  # PyTorch's, which has no shape
+            return "a nested tensor"
+        if not isinstance(value, type) and hasattr(value, "dtype") and getattr(value, "shape", None):
+            return f"{value.dtype} {tuple(value.shape)}"
         text = str(value) if isinstance(value, Real) else " ".join(repr(value).split())  # one line
     except (RecursionError, ValueError):  # lists in lists, or integers of thousands of digits
         return f"{type(value).__name__} too long to show"
+    except Exception:  # an object's own: what is wrong with it is said in its place
+        return f"a {type(value).__name__}"
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
@@ -58,15 +62,21 @@ def check_array(array: Any, name: str, *shapes: Sequence[Any], kind: str | None 
     `kind` is the name of a dtype, "real numbers" (bool too), "bool or real numbers" (the same, for masks), "numbers"
     (no bool), "integers", or None for any; a tensor needs None. `note` says what the array is to hold.
     """
-    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
-        raise InputError(
-            f"{name}: a masked array with masked values, expected plain numbers; leave those out or fill them"
-        )
+    if isinstance(array, np.ndarray | np.generic):
+        if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+            raise InputError(
+                f"{name}: a masked array with masked values, expected plain numbers; leave those out or fill them"
+            )
+    elif not is_tensor(array) or getattr(array, "is_nested", False):
+        raise InputError(f"{name}: {shown(array)}, expected {_wanted(shapes, kind, note)}")
     of_kind = kind is None or (array.dtype.kind in _KINDS[kind] if kind in _KINDS else array.dtype == kind)
     if not of_kind or not any(_fits(tuple(array.shape), shape) for shape in shapes):
-        found = f"{array.dtype} {tuple(array.shape)}"
-        wanted = describe(*shapes) if kind is None else f"{kind} of shape {describe(*shapes)}"
-        raise InputError(f"{name}: {found}, expected {wanted}{note and ': '}{note}")
+        raise InputError(f"{name}: {array.dtype} {tuple(array.shape)}, expected {_wanted(shapes, kind, note)}")
+
+
+def _wanted(shapes: Iterable[Sequence[Any]], kind: str | None, note: str) -> str:
+    wanted = describe(*shapes) if kind is None else f"{kind} of shape {describe(*shapes)}"
+    return f"{wanted}{note and ': '}{note}"
 
 
 def _fits(have: tuple[int, ...], shape: Sequence[Any]) -> bool:
@@ -82,7 +92,9 @@ def as_array(value: Any, name: str) -> NDArray[Any]:
     """`value` as a NumPy array; InputError if NumPy cannot make one of it."""
     try:
         return np.asarray(value)
-    except (TypeError, ValueError, RuntimeError) as error:  # a ragged list; a tensor on a device or with a gradient
+    except MemoryError:
+        raise
+    except Exception as error:  # a ragged list; a tensor on a device or with a gradient; what else an object raises
         reason = " ".join(str(error).split())
         raise InputError(f"{name}: {shown(value)}, expected what NumPy can make an array of ({reason})") from None
 
@@ -223,6 +235,8 @@ def check_finite(array: NDArray[Any], name: str) -> None:
 def check_buffer(out: Any, shape: tuple[int, ...], dtype: DTypeLike, name: str = "out") -> None:
     """Raise InputError unless `out` is an array that a kernel can fill: shape, dtype, C-contiguous, writeable."""
     state = ""
+    if isinstance(out, np.matrix | np.ma.MaskedArray):  # their reshaped views are others than kernels are compiled for
+        raise InputError(f"{name}: a {type(out).__name__}, expected a plain array of {np.dtype(dtype)} {shape}")
     if isinstance(out, np.ndarray) and out.shape == shape and out.dtype == dtype:
         if out.flags.carray:  # C-contiguous, aligned and writeable
             return
@@ -238,6 +252,15 @@ def out_buffer(out: NDArray[Any] | None, shape: tuple[int, ...], dtype: DTypeLik
     return out
 
 
+def check_apart(out: NDArray[Any] | None, others: Mapping[str, Any], name: str = "out") -> None:
+    """Raise InputError if a buffer that is filled shares memory with an array, given by its name, that is read then."""
+    if out is None:
+        return
+    for other, array in others.items():
+        if isinstance(array, np.ndarray) and np.may_share_memory(array, out):
+            raise InputError(f"{name}: shares memory with {other}, expected a buffer of its own")
+
+
 def number_in(value: Any, name: str, low: float, high: float = math.inf, unit: str = "", *, whole: bool = False) -> Any:
     """A finite number, or a whole one, of `low` to `high`, as `plain_number`; bool counts as none. `unit` is a plural.
 
@@ -246,7 +269,10 @@ def number_in(value: Any, name: str, low: float, high: float = math.inf, unit: s
     numbers: Any = Integral if whole else Real
     is_number = isinstance(value, numbers) and not isinstance(value, bool) and abs(value) < math.inf
     if is_number and low <= value <= high:
-        return plain_number(value)
+        plain = plain_number(value)
+        if whole or type(plain) is float or abs(plain) <= _LARGEST:
+            return plain
+        is_number = False  # no float is as large
     found = f"{shown(value)} {unit}" if unit and is_number else shown(value)
     kind = "" if is_number else "a whole number, " if whole else "a finite number, "
     wanted = f"{low} to {high}" if high < math.inf else f"{low} or more"
@@ -276,11 +302,11 @@ def choice(value: Any, name: str, allowed: Sequence[Any]) -> Any:
     return value
 
 
-def check_several(value: Any, name: str) -> None:
+def check_several(value: Any, name: str, what: str = "names") -> None:
     """Raise InputError unless several values are given: the letters of a single text would be taken for them."""
-    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable) or getattr(value, "ndim", 1) == 0:
         example = f", such as [{shown(value)}]" if isinstance(value, str) else ""
-        raise InputError(f"{name}: {shown(value)}, expected a list of names{example}")
+        raise InputError(f"{name}: {shown(value)}, expected a list of {what}{example}")
 
 
 def check_instance(value: Any, name: str, kind: type, example: str) -> None:
@@ -330,6 +356,15 @@ def triangle_indices(value: ArrayLike, n_vertices: int | None = None, name: str 
     if n_vertices == 0:
         raise bad_index(array, 0, name)
     return frozen(np.require(array, np.int32, "C"), np.int32).reshape(-1).view(np.uint32)
+
+
+def checked_indices(value: ArrayLike, name: str, n: int, shape: Sequence[Any]) -> NDArray[np.int32]:
+    """`value` as frozen int32 of a shape; InputError unless all are whole numbers of 0 to n - 1."""
+    array = as_array(value, name)
+    check_array(array, name, shape, kind="integers")
+    if array.size and not 0 <= int(array.min()) <= int(array.max()) < min(n, 1 << 31):
+        raise InputError(f"{name}: {array.min()} to {array.max()}, expected 0 to {n - 1}")
+    return frozen(array, np.int32)
 
 
 def bad_index(triangles: ArrayLike, n_vertices: int, name: str = "triangles") -> InputError:

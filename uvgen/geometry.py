@@ -241,22 +241,24 @@ def similarity_scale(similarity: ArrayLike) -> NDArray[np.float64]:
     Raises
     ------
     InputError
-        If a matrix shears, mirrors, collapses, is projective or holds NaN, or the shape is another.
+        If a matrix shears, mirrors, collapses, is projective or holds NaN or infinity, or the shape is another.
     """
     similarity = float64_array(similarity, "similarity")
     if similarity.shape == (3, 3):  # plain numbers are several times faster than arrays of one
-        (a, b, _), (c, d, _), last = similarity.tolist()
+        (a, b, x), (c, d, y), last = similarity.tolist()
         one = math.sqrt(abs(a * d - b * c))
-        if abs(a - d) <= 1e-6 * one and abs(b + c) <= 1e-6 * one and one > 0 and last == [0, 0, 1]:
+        alike = abs(a - d) <= 1e-6 * one and abs(b + c) <= 1e-6 * one and last == [0, 0, 1]
+        if alike and 0 < one < math.inf and x - x == 0 == y - y:  # finite
             return np.float64(one)  # type: ignore[return-value]
     check_array(similarity, "similarity", (..., 3, 3))
     a, b = similarity[..., 0, 0], similarity[..., 0, 1]
     c, d = similarity[..., 1, 0], similarity[..., 1, 1]
-    scale = np.sqrt(np.abs(a * d - b * c))
-    tolerance = 1e-6 * scale
-    is_similarity = (np.abs(a - d) <= tolerance) & (np.abs(b + c) <= tolerance) & (scale > 0)
+    with np.errstate(over="ignore", invalid="ignore"):  # of what is refused
+        scale = np.sqrt(np.abs(a * d - b * c))
+        tolerance = 1e-6 * scale
+        is_similarity = (np.abs(a - d) <= tolerance) & (np.abs(b + c) <= tolerance) & (scale > 0) & (scale < np.inf)
     is_affine = np.all(similarity[..., 2, :] == (0, 0, 1), axis=-1)
-    good = is_similarity & is_affine
+    good = is_similarity & is_affine & np.isfinite(similarity[..., :2, 2]).all(axis=-1)
     if not np.all(good):
         first = similarity[~good][0] if similarity.ndim > 2 else similarity
         found = " ".join(np.array2string(first, precision=4, separator=", ").split())

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from uvgen.checks import check_array, check_same_library, is_tensor, number_in, shown, widened
+from uvgen.checks import check_array, check_same_library, is_tensor, number_in, shown, true_or_false, widened
 from uvgen.errors import InputError
 
 Array = TypeVar("Array", bound=Any)
@@ -120,8 +120,10 @@ def ssim(
         is NaN then, as for `weighted_mse`).
     """
     check_same_library(**({} if weights is None else {"weights": weights}), predicted=predicted, target=target)
-    if number_in(data_range, "data_range", 0) == 0:
-        raise InputError("data_range: 0, expected more than 0")
+    each = true_or_false(each, "each")
+    data_range = float(number_in(data_range, "data_range", 0, 1e100))
+    if data_range < 1e-100:  # its square would be 0
+        raise InputError(f"data_range: {data_range:g}, expected more than 0")
     channel = _channel_axis(predicted, target)
     rows = -2 if channel == -3 else -3
     if min(predicted.shape[rows], predicted.shape[rows + 1]) < 2 * _RADIUS + 1:

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from uvgen.checks import (
     check_array,
+    check_several,
     check_tensor,
     choice,
     finite64_array,
@@ -155,6 +156,7 @@ class Normalization:
         InputError
             If there is no map, a map is not finite, or an axis has no extent.
         """
+        check_several(maps, "maps", "position maps, such as those of samples")
         low, high = np.full(3, np.inf), np.full(3, -np.inf)
         for position_map in maps:
             values = float64_array(position_map, "maps", (..., 3)).reshape(-1, 3)

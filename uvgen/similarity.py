@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.checks import check_finite, float64_array
+from uvgen.checks import check_finite, float64_array, true_or_false
 from uvgen.errors import InputError
 from uvgen.wording import count
 
@@ -21,11 +21,13 @@ class Similarity(NamedTuple):
 
     def apply(self, points: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """(..., 3) points, moved."""
-        return np.asarray(self.scale * (points @ self.rotation.T) + self.shift, np.float64)
+        given = float64_array(points, "points", (..., 3))
+        return np.asarray(self.scale * (given @ self.rotation.T) + self.shift, np.float64)
 
     def undo(self, points: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """(..., 3) points before they were moved."""
-        return np.asarray((points - self.shift) @ self.rotation / self.scale, np.float64)
+        given = float64_array(points, "points", (..., 3))
+        return np.asarray((given - self.shift) @ self.rotation / self.scale, np.float64)
 
 
 def align_points(
@@ -52,6 +54,7 @@ def align_points(
     InputError
         If shapes do not agree, a value is not finite, all points lie in one place, or weights are negative.
     """
+    scaled = true_or_false(scaled, "scaled")
     source = float64_array(source, "source", ("n", 3), note="points")
     target = float64_array(target, "target", (len(source), 3), note="the points of source")
     for name, points in (("source", source), ("target", target)):

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from uvgen.augment import kernels
 from uvgen.augment.colors import change_colors
 from uvgen.augment.draws import FILLS, SHAPES, AugmentationDraw, Occluder
-from uvgen.checks import check_bytes, float64_array, out_buffer
+from uvgen.checks import as_array, check_apart, check_buffer, check_bytes, check_instance, float64_array, out_buffer
 from uvgen.errors import InputError
 from uvgen.images.warp import warp_image
 from uvgen.maps.labels import check_map, move_landmarks, move_map
@@ -93,6 +93,7 @@ def apply(
     SampleError
         If `map_out` holds codes and a value has none.
     """
+    _check_draw(draw)
     if draw.turns:
         raise InputError(
             f"draw: turns the face by {draw.yaw_deg:.1f}° and {draw.pitch_deg:.1f}°, which needs the whole photograph; "
@@ -151,12 +152,13 @@ def crop_augmented(
         If a shape or dtype is wrong, the matrix is not a similarity, or there is no such filter.
     """
     check_bytes(image, "image", ("h", "w", 3))
-    if out is not None and np.may_share_memory(image, out):
-        raise InputError("out: shares memory with the image, expected a buffer of its own")
+    _check_draw(draw)
     if other is not None:
+        other = as_array(other, "other")
         check_bytes(other, "other", (-1, -1, 3))
-        if out is not None and np.may_share_memory(other, out):
-            raise InputError("out: shares memory with the other image, expected a buffer of its own")
+    if out is not None:
+        check_buffer(out, (draw.size, draw.size, 3), np.uint8)
+        check_apart(out, {"the image": image, "the other image": other})
     composed = draw.similarity @ float64_array(similarity, "similarity", (3, 3))
     crop = warp_image(image, composed, draw.size, flip=draw.flip, filter=filter, reduced=reduced, out=out)
     for occluder in draw.occluders:
@@ -184,6 +186,7 @@ def occluded_texels(
     (u, u) bool
         True where x, y of the texel falls into an occluder.
     """
+    _check_draw(draw)
     check_map("position_map", position_map, None)
     if position_map.dtype != np.float32:
         raise InputError(f"position_map: {position_map.dtype}, expected float32 px; see uvgen.fixed_point.decode")
@@ -192,6 +195,10 @@ def occluded_texels(
     for occluder in draw.occluders:
         kernels.mark_occluded(position_map.reshape(-1, 3), _outline(occluder, draw.size), out.reshape(-1))
     return out
+
+
+def _check_draw(draw: AugmentationDraw) -> None:
+    check_instance(draw, "draw", AugmentationDraw, "Augmentation.preset('prnet').draw(seed, name, epoch, size)")
 
 
 def _draw_occluder(crop: NDArray[np.uint8], occluder: Occluder, other: NDArray[np.uint8] | None) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from uvgen.augment.draws import FILLS, LIMITS, MAX_OCCLUDERS, SHAPES, AugmentationDraw, Occluder
-from uvgen.checks import choice, plain_number, shown
+from uvgen.checks import check_instance, choice, plain_number, shown
 from uvgen.errors import InputError
 from uvgen.randomness import keyed_generator
 from uvgen.storage.plain_json import parse_json
@@ -220,6 +220,8 @@ class Augmentation:
             raise InputError(
                 f'augmentation: {shown(values)}, expected a JSON object like {{"preset": "prnet", "flip": 0.5}}'
             )
+        if base is not None:
+            check_instance(base, "base", Augmentation, "Augmentation.preset('prnet')")
         fields: dict[str, Any] = dict(values)
         if "preset" in fields:
             base = cls.preset(fields.pop("preset"))
@@ -253,6 +255,8 @@ class Augmentation:
         InputError
             If the text is not such an object, a field is unknown or a value out of range.
         """
+        if not isinstance(text, str):
+            raise InputError(f"augmentation: {shown(text)}, expected the text of a JSON object")
         try:
             values = parse_json(text)
         except ValueError as error:

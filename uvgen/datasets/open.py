@@ -107,7 +107,7 @@ def open_shards(
         raise InputError("names and split are both given, expected one of them")
     if split is not None:
         return reader.subset(find_split(folder, split, reader.names))
-    return reader.subset(find_names(reader.names, names or ()))
+    return reader.subset(find_names(reader.names, () if names is None else names))
 
 
 def reader_of(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from uvgen.checks import check_optional_paths, check_paths, seed_number, shown
+from uvgen.checks import check_optional_paths, check_paths, check_several, seed_number, shown, true_or_false
 from uvgen.datasets.config import DatasetConfig, is_number
 from uvgen.datasets.naming import original_name
 from uvgen.datasets.split_files import SPLITS, Split, check_split_name, read_splits, write_splits
@@ -178,6 +178,10 @@ def group_samples(names: Sequence[str], by: str = PHOTOGRAPH, *, copies: bool = 
     InputError
         If `by` is not a regular expression, or does not match a name.
     """
+    check_several(names, "names")
+    copies = true_or_false(copies, "copies")
+    if not isinstance(by, str):
+        raise InputError(f"by: {shown(by)}, expected photograph, sample or a regular expression")
     try:
         pattern = None if by in (PHOTOGRAPH, SAMPLE) else re.compile(by)
     except (re.error, OverflowError, RecursionError, TypeError) as error:
@@ -186,6 +190,8 @@ def group_samples(names: Sequence[str], by: str = PHOTOGRAPH, *, copies: bool = 
         ) from error
     groups: dict[str, list[str]] = {}
     for name in names:
+        if not isinstance(name, str):
+            raise InputError(f"names: {shown(name)} in it, expected names of samples")
         group = original_name(name) if copies else name
         if by == PHOTOGRAPH:
             group = source_photograph(group)

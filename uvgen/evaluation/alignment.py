@@ -5,11 +5,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.checks import check_finite, float64_array, number_in
+from uvgen.checks import check_finite, check_instance, float64_array, number_in, shown, true_or_false
+from uvgen.errors import InputError
 from uvgen.similarity import Similarity as Similarity  # for `__init__.pyi`
 from uvgen.similarity import align_points as align_points
 
 _STEPS = 60
+_FARTHEST = 1e100  # of points from the origin: squares of distances are finite
 _DONE = 1e-6  # of the target's size: a step that moves less is the last one
 
 
@@ -44,8 +46,13 @@ def align_by_icp(
 
     source = float64_array(source, "source", ("n", 3), note="points")
     target = float64_array(target, "target", ("m", 3), note="points")
-    check_finite(source, "source")
-    check_finite(target, "target")
+    for name, points in (("source", source), ("target", target)):
+        check_finite(points, name)
+        if not (len(points) and np.abs(points).max() < _FARTHEST):
+            raise InputError(f"{name}: {shown(points)}, expected points with coordinates below {_FARTHEST:g}")
+    true_or_false(scaled, "scaled")
+    if start is not None:
+        check_instance(start, "start", Similarity, "align_points(source, target, scaled=True)")
     number_in(steps, "steps", 1, whole=True)
     found = start or Similarity(1.0, np.eye(3), target.mean(axis=0) - source.mean(axis=0))
     tree = cKDTree(source)

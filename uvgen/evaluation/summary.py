@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.checks import check_array, number_in, seed_number
+from uvgen.checks import float64_array, number_in, seed_number
 from uvgen.described import described
 from uvgen.metrics import YAW_BINS, by_yaw
 from uvgen.randomness import keyed_generator
@@ -107,8 +107,7 @@ def summarize(
     InputError
         If shapes do not agree, or a number is out of range.
     """
-    values = np.asarray(values, np.float64)
-    check_array(values, "values", ("n",))
+    values = float64_array(values, "values", ("n",))
     draws, seed = number_in(draws, "draws", 0, whole=True), seed_number(seed)
     there = np.isfinite(values)
     known = values[there]
@@ -117,8 +116,7 @@ def summarize(
     plain = len(known), float(known.mean()), float(np.median(known)), float(known.std())
     if yaw_deg is None:
         return Summary(*plain)
-    yaw = np.asarray(yaw_deg, np.float64)
-    check_array(yaw, "yaw_deg", values.shape, note="one per face")
+    yaw = float64_array(yaw_deg, "yaw_deg", values.shape, note="one per face")
     size = np.abs(yaw[there])
     balanced = by_yaw(known, size).mean
     groups = [known[((size > low) | (low == 0)) & (size <= high)] for low, high in YAW_BINS]

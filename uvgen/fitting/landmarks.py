@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
-from uvgen.checks import check_array, choice, float64_array
+from uvgen.checks import as_array, check_array, check_finite, choice, float64_array
 from uvgen.described import described
 from uvgen.errors import InputError
 from uvgen.fitting.fitter import Faces, Fitter
@@ -118,8 +118,8 @@ def fit_landmarks(
     """
     choice(jaw, "jaw", JAWS)
     marked = checked(points, image_height, scores)
-    groups = np.arange(len(marked.given)) if person is None else np.asarray(person)
-    check_array(groups, "person", (len(marked.given),))
+    groups = np.arange(len(marked.given)) if person is None else as_array(person, "person")
+    check_array(groups, "person", (len(marked.given),), kind="integers", note="a number for each face's person")
     with threadpool_limits(1, user_api="blas"):  # more would be slower, and would change the last bits
         fitter = _fitter(model, jaw)
         faces = fitter.fit(marked.frame, marked.weights, groups)
@@ -147,16 +147,17 @@ def checked(points: ArrayLike, image_height: ArrayLike, scores: ArrayLike | None
     given = float64_array(points, "points", ("N", 68, 2), ("N", 68, 3))[..., :2]
     n = len(given)
     height = np.broadcast_to(float64_array(image_height, "image_height", (), (n,)), (n,))
+    check_finite(height, "image_height")
     weights = np.ones((n, 68)) if scores is None else float64_array(scores, "scores", (n, 68))
     if not ((weights >= 0) & (weights <= 1)).all():
         raise InputError("scores: some are not from 0 to 1, expected how reliable each point is")
     known = np.isfinite(given).all(axis=2) & (weights > 0)
+    frame = np.stack([given[..., 0] + 1, height[:, None] - given[..., 1]], axis=2)
     for k in range(n):
         if (count := int(known[k].sum())) < FEWEST_POINTS:
             raise InputError(f"points: face {k} has {count} of the 68, expected {FEWEST_POINTS} or more")
-        if in_line(given[k][known[k]]):
+        if in_line(frame[k][known[k]]):
             raise InputError(f"points: those of face {k} lie in one point or line, expected a face")
-    frame = np.stack([given[..., 0] + 1, height[:, None] - given[..., 1]], axis=2)
     return Marked(given, known, np.where(known[..., None], frame, 0), np.where(known, weights, 0), height)
 
 

@@ -3,7 +3,17 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.checks import MAX_SIDE, as_array, check_bytes, choice, float64_array, number_in, out_buffer
+from uvgen.checks import (
+    MAX_SIDE,
+    as_array,
+    check_apart,
+    check_bytes,
+    choice,
+    float64_array,
+    number_in,
+    out_buffer,
+    true_or_false,
+)
 from uvgen.geometry import similarity_scale
 from uvgen.images import kernels
 from uvgen.images.filters import FILTERS, area_grid, bicubic_blur
@@ -42,7 +52,7 @@ def warp_image(
         Side of the squares of pixels whose means `image` holds, RGB, if it was decoded smaller than it is: see
         `uvgen.images.picture`. The similarity is that of the whole image.
     out : (size, size, c) uint8, C-contiguous, optional
-        Buffer to fill and return.
+        Buffer to fill and return; not `image`.
 
     Returns
     -------
@@ -56,6 +66,7 @@ def warp_image(
         If a shape or dtype is wrong, the matrix is not a similarity, or there is no such filter.
     """
     choice(filter, "filter", FILTERS)
+    flip = true_or_false(flip, "flip")
     image = as_array(image, "image")
     check_bytes(image, "image", (-1, -1, -1), note="height, width and channels")
     size = number_in(size, "size", 1, MAX_SIDE, "px", whole=True)
@@ -64,6 +75,7 @@ def warp_image(
         check_bytes(image, "image", (-1, -1, 3), note="RGB, since it is reduced")
     matrix = float64_array(similarity, "similarity", (3, 3))
     scale = float(similarity_scale(matrix))
+    check_apart(out, {"the image": image})
     out = out_buffer(out, (size, size, image.shape[2]), np.uint8)
     image = np.ascontiguousarray(image)
     inverse = np.ascontiguousarray(np.linalg.inv(matrix)[:2])

@@ -32,6 +32,9 @@ def aflw_uv(model: "MorphableModel") -> NDArray[np.float64]:
         In [0, 1]. Sixteen of the points are some of the 68 (`uvgen.samples.landmark_schemes.AFLW_21`), the middles of
         the eyes and the mouth are means of theirs, and ears lie beside the jaw, where 3DMMasSTN has them.
     """
+    from uvgen.models.morphable import check_sound
+
+    check_sound(model)
     uv = model.uv[model.landmarks]
     points = np.zeros((21, 2))
     for k in range(21):

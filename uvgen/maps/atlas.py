@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.checks import frozen, number_in, real_array
+from uvgen.checks import as_array, check_array, checked_indices, frozen, number_in, real_array
 from uvgen.described import described
 from uvgen.errors import InputError, ModelError
 from uvgen.geometry import check_convention
@@ -53,6 +53,15 @@ class UvAtlas:
     texel_kind: NDArray[np.uint8]
 
     __repr__ = described
+
+    def __post_init__(self) -> None:
+        n = number_in(self.size, "size", 1, whole=True)
+        vertices = checked_indices(self.vertices, "vertices", 1 << 31, (n * n, 3))
+        weights = real_array(self.weights, "weights", (n * n, 3))
+        kind = as_array(self.texel_kind, "texel_kind")
+        check_array(kind, "texel_kind", (n, n), kind="uint8")
+        for name, value in (("size", n), ("vertices", vertices), ("weights", weights), ("texel_kind", kind)):
+            object.__setattr__(self, name, value)
 
     @property
     def coverage(self) -> NDArray[np.bool_]:

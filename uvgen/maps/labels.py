@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.checks import float64_array, shown
+from uvgen.checks import check_apart, check_buffer, check_instance, float64_array, shown
 from uvgen.errors import InputError
 from uvgen.fixed_point import MAX_CODE, FixedPoint
 from uvgen.geometry import (
@@ -75,8 +75,11 @@ def move_map(
         out = np.empty(position_map.shape, np.float32)
     else:
         check_map("out", out, position_map.shape)
-        if np.may_share_memory(position_map, out):
-            raise InputError("out: shares memory with the position map, expected a buffer of its own")
+        check_apart(out, {"the position map": position_map})
+    if flip and mirror is not None:
+        from uvgen.maps.mirror import TexelMirror
+
+        check_instance(mirror, "mirror", TexelMirror, f"TexelMirror.of_model(model, {len(position_map)})")
     if flip and (mirror is None or mirror.size != len(position_map)):
         found = "none" if mirror is None else f"one of {mirror.size} texels"
         raise InputError(f"mirror: {found}, expected TexelMirror.of_model(model, {len(position_map)}) to flip a map")
@@ -231,7 +234,11 @@ def _blend(position_map: NDArray[Any], matrix: NDArray[np.float64], mirror: "Tex
 
 
 def check_map(name: str, array: NDArray[Any], shape: tuple[int, ...] | None) -> None:
-    """Raise InputError unless an array is a map: (u, u, 3), or of this shape, px or codes, C-contiguous."""
+    """Raise InputError unless this is a C-contiguous map, px or codes: (u, u, 3), or writeable and of this shape."""
+    if not isinstance(array, np.ndarray):
+        raise InputError(f"{name}: {shown(array)}, expected a NumPy array of float32 px or uint16 codes")
+    if shape is not None and array.dtype in (np.float32, np.uint16):
+        check_buffer(array, shape, array.dtype, name)
     square = array.ndim == 3 and array.shape[0] == array.shape[1] and array.shape[2] == 3
     ok = (array.shape == shape if shape else square) and array.dtype in (np.float32, np.uint16)
     if not ok or not array.flags.c_contiguous:

@@ -14,7 +14,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.checks import as_array, check_array, check_tensor, frozen, is_tensor, shown, widened
+from uvgen.checks import (
+    as_array,
+    check_array,
+    check_tensor,
+    checked_indices,
+    frozen,
+    is_tensor,
+    number_in,
+    real_array,
+    shown,
+    widened,
+)
 from uvgen.described import described
 from uvgen.errors import InputError, ModelError
 from uvgen.images.crop import frontal_scale
@@ -51,6 +62,13 @@ class LandmarkWeights:
     weights: NDArray[np.float32]
 
     __repr__ = described
+
+    def __post_init__(self) -> None:
+        n = number_in(self.size, "size", 1, whole=True)
+        indices = checked_indices(self.indices, "indices", n * n, (68, 4))
+        weights = real_array(self.weights, "weights", (68, 4))
+        for name, value in (("size", n), ("indices", indices), ("weights", weights)):
+            object.__setattr__(self, name, value)
 
     @classmethod
     def of_constants(cls, constants: Mapping[str, NDArray[Any]]) -> "LandmarkWeights":

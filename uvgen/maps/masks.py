@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from uvgen.maps.atlas import build_atlas, texel_coordinates
 from uvgen.maps.landmarks import landmark_texels
 from uvgen.maps.memo import once_per_model
-from uvgen.models.morphable import REGIONS, MorphableModel
+from uvgen.models.morphable import REGIONS, MorphableModel, check_sound
 
 WEIGHTS = {"landmarks": 16.0, "features": 4.0, "face": 3.0, "neck": 0.0}
 """Relative weights of the PRNet paper: 68 landmarks : eyes, nose, mouth : other face : neck."""
@@ -126,6 +126,7 @@ def _weight_mask(model: MorphableModel, size: int) -> NDArray[np.float32]:
 
 
 def _texel_regions(model: MorphableModel, size: int) -> NDArray[np.uint8] | None:
+    check_sound(model)
     if model.regions is None:
         return None
     return model.regions[build_atlas(model, size).nearest_vertices].reshape(size, size)

@@ -9,9 +9,6 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from uvgen.checks import shown
-from uvgen.errors import InputError
-
 if TYPE_CHECKING:  # see uvgen.maps.landmarks
     from uvgen.models.morphable import MorphableModel
 
@@ -36,8 +33,9 @@ def once_per_model(function: Callable[..., Result]) -> Callable[..., Result]:
 
     @wraps(function)
     def remembered(model: "MorphableModel", *arguments: Any) -> Result:
-        if not hasattr(model, "landmarks"):
-            raise InputError(f"model: {shown(model)}, expected a MorphableModel; uvgen.load_model reads one")
+        from uvgen.models.morphable import check_sound  # see uvgen.maps.landmarks
+
+        check_sound(model)
         with lock:
             results = kept.setdefault(model, {})
         if arguments not in results:

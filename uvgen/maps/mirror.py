@@ -12,14 +12,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.checks import frozen
+from uvgen.checks import checked_indices, frozen, number_in, real_array
 from uvgen.described import described
 from uvgen.errors import ModelError
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.images.crop import frontal_scale
 from uvgen.maps.atlas import MESH, UvAtlas, build_atlas, texel_coordinates
 from uvgen.maps.memo import once_per_model
-from uvgen.models.morphable import MorphableModel
+from uvgen.models.morphable import MorphableModel, check_sound
 
 EXACT_PX = 0.1
 """Largest error of a mirror that counts as exact."""
@@ -33,6 +33,7 @@ def mirror_vertices(model: MorphableModel) -> NDArray[np.int32]:
 
     Raises ModelError if the model does not say which vertices mirror each other.
     """
+    check_sound(model)
     if model.mirror is None:
         raise ModelError(
             f"{model.name}: has no mirror pairs, expected a model with them: without, flipping would put labels on "
@@ -113,6 +114,14 @@ class TexelMirror:
     n_unpaired: int = 0
 
     __repr__ = described
+
+    def __post_init__(self) -> None:
+        n = number_in(self.size, "size", 1, whole=True)
+        texels = checked_indices(self.texels, "texels", n * n, ("k",))
+        sources = checked_indices(self.sources, "sources", n * n, (len(texels), 4))
+        weights = real_array(self.weights, "weights", (len(texels), 4))
+        for name, value in (("size", n), ("texels", texels), ("sources", sources), ("weights", weights)):
+            object.__setattr__(self, name, value)
 
     @property
     def exact(self) -> bool:

@@ -5,11 +5,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.checks import MAX_SIDE, check_array, finite64_array, float64_array, number_in, out_buffer
+from uvgen.checks import (
+    MAX_SIDE,
+    as_array,
+    check_array,
+    check_instance,
+    finite64_array,
+    float64_array,
+    number_in,
+    out_buffer,
+)
 from uvgen.errors import InputError
 from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import crop_affine, pose_to_image
-from uvgen.maps.atlas import build_atlas
+from uvgen.maps.atlas import UvAtlas, build_atlas, checked_size
 from uvgen.maps.image_landmarks import LandmarkBasis
 from uvgen.maps.labels import mirror_landmarks
 from uvgen.maps.texel_products import BATCH, TexelProducts
@@ -45,18 +54,44 @@ class PositionMapper:
     def __init__(
         self, model: MorphableModel, size: int = 256, convention: str = "exact", *, crop_size: int | None = None
     ) -> None:
-        self.model = model
-        self.size = size
-        self.convention = convention
-        self.crop_size = None if crop_size is None else number_in(crop_size, "crop_size", 1, MAX_SIDE, "px", whole=True)
-        self._last_column = (self.crop_size or 0) - 1  # where it is -1, `_flips` lets no face be mirrored
-        self.atlas = build_atlas(model, size, convention)
-        self._products = TexelProducts(model, self.atlas, convention)
+        self._size, self._convention = checked_size(size), convention
+        self._crop_size = (
+            None if crop_size is None else number_in(crop_size, "crop_size", 1, MAX_SIDE, "px", whole=True)
+        )
+        self._last_column = (self._crop_size or 0) - 1  # where it is -1, `_flips` lets no face be mirrored
+        self._atlas = build_atlas(model, self._size, convention)
+        self._model = model
+        self._products = TexelProducts(model, self._atlas, convention)
         self._landmarks_alone = LandmarkBasis(model)
 
     def __repr__(self) -> str:
         crop = "" if self.crop_size is None else f", crop_size={self.crop_size}"
         return f"PositionMapper({self.model.name!r}, size={self.size}, convention={self.convention!r}{crop})"
+
+    @property
+    def model(self) -> MorphableModel:
+        """The face model."""
+        return self._model
+
+    @property
+    def size(self) -> int:
+        """Texels along each side of the maps."""
+        return self._size
+
+    @property
+    def convention(self) -> str:
+        """The pixel convention."""
+        return self._convention
+
+    @property
+    def crop_size(self) -> int | None:
+        """The crops' side, px; None if faces cannot be mirrored."""
+        return self._crop_size
+
+    @property
+    def atlas(self) -> UvAtlas:
+        """Where each texel lies on the mesh."""
+        return self._atlas
 
     @property
     def coverage(self) -> NDArray[np.bool_]:
@@ -96,7 +131,8 @@ class PositionMapper:
         -------
         (B, size, size, 3) float32
             x, y, z of each texel in the crop frame, px; the smallest z over all vertices is 0. Values lie
-            outside [0, size] where the face leaves the crop.
+            outside [0, size] where the face leaves the crop, and are not finite for a face whose parameters, pose or
+            similarity are so large that float32 cannot hold it.
 
         Raises
         ------
@@ -207,6 +243,7 @@ class PositionMapper:
         InputError
             If shapes do not agree, a value is not finite, an angle is beyond ±2π, or f is not positive.
         """
+        check_instance(fixed_point, "fixed_point", FixedPoint, "FixedPoint.for_crop(crop_size)")
         faces = self._checked(shape, expression, pose, image_height)
         out = out_buffer(out, (len(faces[0]), self.size, self.size, 3), np.uint16)
         landmarks, in_range = self._evaluate(*faces, similarity, flipped, out, fixed_point)
@@ -286,7 +323,7 @@ class PositionMapper:
         """(n,) which samples are mirrored."""
         if flipped is None:
             return np.zeros(n, bool)
-        flips = np.asarray(flipped)
+        flips = as_array(flipped, "flipped")
         check_array(flips, "flipped", (n,), kind="bool", note="whether each sample is mirrored")
         if flips.any() and self.crop_size is None:
             raise InputError("flipped: this mapper cannot mirror, expected none; make it with crop_size")

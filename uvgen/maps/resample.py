@@ -41,7 +41,7 @@ def resample_model(model: MorphableModel, size: int) -> MorphableModel:
     InputError
         If the size is out of range, or too small for the landmarks to have texels where they lie.
     """
-    n, atlas = len(model.mean), build_atlas(model, size)
+    atlas, n = build_atlas(model, size), len(model.mean)
     triangles = np.concatenate([model.triangles, model.mouth_triangles])
     texel_uv = np.stack(np.meshgrid(np.linspace(0, 1, size), np.linspace(1, 0, size)), -1).reshape(-1, 2)
     corners, weights = atlas.vertices, atlas.weights

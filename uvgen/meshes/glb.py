@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.checks import check_finite, number_in, real_array
+from uvgen.checks import check_finite, number_in, real_array, true_or_false
 from uvgen.errors import InputError
 from uvgen.meshes.files import checked_mesh, checked_path, color_bytes, png_bytes, write_file
 from uvgen.wording import count
@@ -90,7 +90,7 @@ def write_glb(
     corners = parts.accessor(indices.astype("<u4").reshape(-1), "SCALAR", _UINT32, _INDICES)
     primitive = {"attributes": attributes, "indices": corners, "mode": 4}
     node: dict[str, Any] = {"mesh": 0, "scale": [scale] * 3}
-    if centered:
+    if true_or_false(centered, "centered"):
         middle = (low.astype(np.float64) + high) / 2
         node["translation"] = [float(-scale * x) for x in middle]
     content: dict[str, Any] = {

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.checks import check_array, check_finite
+from uvgen.checks import as_array, check_array, check_finite, float64_array
 from uvgen.errors import InputError
 from uvgen.wording import count
 
@@ -20,9 +20,8 @@ def check_disk(vertices: np.ndarray, triangles: np.ndarray, *, loose: bool = Fal
     With `loose`, vertices may belong to no triangle. Who leaves them out asks before that, so that the error has the
     numbers that the vertices have in their file.
     """
-    v = np.ascontiguousarray(vertices, np.float64)
-    t = np.asarray(triangles)
-    check_array(v, "vertices", ("n", 3))
+    v = np.ascontiguousarray(float64_array(vertices, "vertices", ("n", 3)))
+    t = as_array(triangles, "triangles")
     if len(v) < 3:
         raise InputError(f"vertices: {len(v)}, expected 3 or more")
     check_array(t, "triangles", (-1, 3), kind="integers", note="vertex indices")

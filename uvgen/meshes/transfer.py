@@ -6,7 +6,7 @@ the Basel model by a Laplace-Beltrami solve.
 
 import numpy as np
 
-from uvgen.checks import check_array
+from uvgen.checks import as_array, check_array, float64_array
 from uvgen.errors import InputError
 from uvgen.meshes.harmonic import factors, laplacian
 from uvgen.meshes.topology import check_disk
@@ -43,7 +43,7 @@ def transfer_expressions(
     InputError
         If indices are out of range or repeated, shapes differ, or nothing on the surface is known.
     """
-    v, t = np.ascontiguousarray(vertices, np.float64), np.asarray(triangles)
+    v, t = np.ascontiguousarray(float64_array(vertices, "vertices", ("n", 3))), as_array(triangles, "triangles")
     on_mesh = _vertices_of(v, t)
     if len(on_mesh) == len(v):
         v, t = check_disk(v, t)
@@ -52,13 +52,13 @@ def transfer_expressions(
         place[on_mesh] = np.arange(len(on_mesh))
         _, t = check_disk(v[on_mesh], place[t])
         t = on_mesh[t]
-    k = np.asarray(known)
-    given = np.asarray(displacements)
+    k = as_array(known, "known")
+    given = as_array(displacements, "displacements")
     check_array(k, "known", (-1,), kind="integers", note="vertices")
     if k.min() < 0 or k.max() >= len(v) or len(np.unique(k)) < len(k):
         found = f"{count(len(k), 'vertex')}, {len(np.unique(k))} of them distinct, {k.min()} to {k.max()}"
         raise InputError(f"known: {found}, expected distinct ones of 0 to {len(v) - 1}")
-    check_array(given, "displacements", (len(k), 3), (len(k), 3, "e"))
+    check_array(given, "displacements", (len(k), 3), (len(k), 3, "e"), kind="real numbers")
     flat = given.reshape(len(k), -1).astype(np.float64)
     out = np.zeros((len(v), flat.shape[1]))
     out[k] = flat

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.checks import check_array, choice
+from uvgen.checks import as_array, check_array, choice, number_in, true_or_false
 from uvgen.described import described
 from uvgen.errors import InputError
 from uvgen.meshes.harmonic import check_surface, closed_laplacian, cotangent_weights, mean_value_weights, solve_uv
@@ -90,6 +90,9 @@ def parameterize(
         is missing, or the map folds with every kind of weights allowed.
     """
     choice(weights, "weights", ("auto", "conformal", "mean-value"))
+    symmetric = true_or_false(symmetric, "symmetric")
+    if outer is not None:
+        outer = number_in(outer, "outer", 0, whole=True)
     v, t = check_disk(vertices, triangles)
     check_surface(v, t)
     loops = boundary_loops(t)
@@ -246,7 +249,7 @@ def _choose_outer(
 
 
 def _checked_mirror(mirror: ArrayLike, n: int) -> NDArray[np.int64]:
-    m = np.asarray(mirror)
+    m = as_array(mirror, "mirror")
     check_array(m, "mirror", (n,), kind="integers", note="vertices, or -1")
     if m.min() < -1 or m.max() >= n:
         raise InputError(f"mirror: {m.min()} to {m.max()}, expected vertices of 0 to {n - 1}, or -1")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from uvgen.checks import check_paths
+from uvgen.checks import check_instance, check_paths
 from uvgen.errors import ModelError
 from uvgen.interrupts import interrupts_deferred
 from uvgen.models.checked import check_once, file_state, remember_file
@@ -179,6 +179,7 @@ def save_model(model: MorphableModel, path: str | PathLike[str]) -> None:
         If `path` is not a path.
     """
     check_paths(path=path)
+    check_instance(model, "model", MorphableModel, "uvgen.load_model(path)")
     with interrupts_deferred(), replaced_on_success(Path(path)) as temporary, new_hdf5(temporary) as file:
         stated = {"name": model.name, "sources": json.dumps(dict(model.sources), sort_keys=True)}
         hashed = {"content_sha256": model.content_sha256}

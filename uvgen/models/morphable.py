@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.checks import frozen
+from uvgen.checks import frozen, shown
+from uvgen.errors import InputError, ModelError
 from uvgen.models.rig import RIG_DTYPES, Rig, frozen_rig
 from uvgen.models.valid import DTYPES, check_bases, check_structure, converted
 from uvgen.parallel.travel import travels_as
@@ -20,6 +21,7 @@ from uvgen.wording import count
 REGIONS = ("neck", "face", "mouth", "eyes", "nose", "other")
 """Names of the labels in `MorphableModel.regions`, by value; "other" is hair and the backs of the ears."""
 
+_OPTIONAL = ("regions", "mirror", "albedo_mean", "albedo_basis", "albedo_std")  # arrays that a model may lack
 _MOST_SOURCES, _NAMED_SOURCES = 64, 16
 
 
@@ -135,6 +137,30 @@ _HASHES: "WeakKeyDictionary[MorphableModel, str]" = WeakKeyDictionary()
 """Hashes of models, once they are known; a changed copy has none of the original's."""
 
 
+_SOUND: "WeakSet[MorphableModel]" = WeakSet()
+"""Models whose arrays were found to agree; those that a user put together are looked at before their first use."""
+
+
+def check_sound(model: Any) -> None:
+    """Raise InputError unless this is a model, and ModelError if its arrays do not agree, as after `replace`.
+
+    Kernels take indices and lengths from them unasked. A model is looked at once.
+    """
+    if not isinstance(model, MorphableModel):
+        raise InputError(f"model: {shown(model)}, expected a MorphableModel; uvgen.load_model reads one")
+    if model in _SOUND:
+        return
+    for name, dtype in DTYPES.items():
+        array = getattr(model, name)
+        if array is None and name in _OPTIONAL:
+            continue
+        whole = np.dtype(dtype).kind in "iu"
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in ("iu" if whole else "f"):
+            raise ModelError(f"{model.name}: {name} is {shown(array)}, expected an array of {np.dtype(dtype)}")
+    check_structure(model, model.name)
+    _SOUND.add(model)
+
+
 def remember_reader(model: MorphableModel, sha256: str, read_again: Callable[[Path], MorphableModel]) -> None:
     """Remember that a model is what its `path` holds, with its hash, and what to pickle in its place: what reads it."""
     _READERS[model], _HASHES[model] = read_again, sha256
@@ -182,6 +208,7 @@ def make_model(*, source: str, **arrays: Any) -> MorphableModel:
         arrays["rig"] = frozen_rig(arrays["rig"], source)
     model = MorphableModel(**{**arrays, "sources": _few(arrays.get("sources", {}))})
     check_structure(model, source)
+    _SOUND.add(model)
     if model.path is None:  # `uvgen.models.model_file` checks those of a file once: reading them takes a second
         check_bases(model, source)
     return model

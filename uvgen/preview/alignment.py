@@ -122,7 +122,7 @@ def draw_alignment(
     >>> Image.fromarray(picture).save("mesh.png")
     """
     choice(kind, "kind", KINDS)
-    pixels = np.asarray(image)
+    pixels = as_array(image, "image")
     check_bytes(pixels, "image", (-1, -1, 3))
     if every is not None:
         number_in(every, "every", 1, whole=True)

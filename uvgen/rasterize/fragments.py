@@ -183,7 +183,8 @@ def fragment_arrays(fragments: Fragments) -> tuple[NDArray[np.int32], NDArray[np
     """(triangle (p,), weights (3 p,)) of fragments, frozen and flat, whoever made them."""
     if not isinstance(fragments, Fragments):
         raise InputError(f"fragments: {shown(fragments)}, expected Fragments")
-    triangle, weights = np.asarray(fragments.triangle), np.asarray(fragments.weights)
+    triangle = as_array(fragments.triangle, "fragments.triangle")
+    weights = as_array(fragments.weights, "fragments.weights")
     check_array(triangle, "fragments.triangle", (...,), kind="int32", note="height and width last")
     check_array(weights, "fragments.weights", (*triangle.shape, 3), kind="float32")
     return frozen(triangle, np.int32).reshape(-1), frozen(weights, np.float32).reshape(-1)

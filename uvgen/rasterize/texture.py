@@ -3,16 +3,20 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.checks import as_array, background_color, bool_mask, choice, frozen, real_array
+from uvgen.checks import as_array, background_color, bool_mask, choice, frozen, real_array, shown
 from uvgen.errors import InputError
 from uvgen.meshes.grid import mesh_from_map
 from uvgen.rasterize import surface_kernels
 from uvgen.rasterize.fragments import Fragments, interpolate, rasterize
 
+_LARGEST_SIDE = 1 << 22  # pixels: float32 has each half pixel up to there, so that none is taken beyond the border
+
 
 def image_array(value: ArrayLike, name: str) -> NDArray[np.float32]:
-    """(h, w) or (h, w, c) real numbers as frozen float32 (h, w, c), h and w not zero."""
+    """(h, w) or (h, w, c) real numbers as frozen float32 (h, w, c), h and w not zero, nor beyond `_LARGEST_SIDE`."""
     array = as_array(value, name)
+    if array.ndim >= 2 and max(array.shape[:2]) > _LARGEST_SIDE:
+        raise InputError(f"{name}: {shown(array)}, expected a height and width of 1 to {_LARGEST_SIDE}")
     return real_array(array[..., None] if array.ndim == 2 else array, name, (-1, -1, None))
 
 

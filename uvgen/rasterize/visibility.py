@@ -3,6 +3,7 @@
 import numpy as np
 
 from uvgen.checks import frozen, number_in, picture_size, real_array
+from uvgen.errors import InputError
 from uvgen.meshes.grid import mesh_from_map
 from uvgen.rasterize import surface_kernels
 from uvgen.rasterize.fragments import rasterize
@@ -39,12 +40,14 @@ def visible_vertices(
         Wrong shapes, dtypes or values, or indices out of range.
     """
     vertices = real_array(vertices, "vertices", (None, 3))
-    number_in(tolerance, "tolerance", 0)
+    tolerance = number_in(tolerance, "tolerance", 0)
     depth = rasterize(vertices, triangles, size).depth
     visible = np.zeros(len(vertices), np.bool_)
     if not depth.size:  # nothing lies inside
         return visible
-    surface_kernels.see_points(vertices.reshape(-1), frozen(depth, np.float32), np.float32(tolerance), visible)
+    with np.errstate(over="ignore"):  # infinite: everything is seen
+        farthest = np.float32(tolerance)
+    surface_kernels.see_points(vertices.reshape(-1), frozen(depth, np.float32), farthest, visible)
     return visible
 
 
@@ -74,6 +77,8 @@ def visible_texels(
     InputError
         Wrong shapes, dtypes or values.
     """
+    if coverage is None:
+        raise InputError("coverage: None, expected (u, v) bool; np.ones(position_map.shape[:2], bool) for all texels")
     vertices, triangles, _ = mesh_from_map(position_map, coverage)
     coverage = np.asarray(coverage, np.bool_)
     size = picture_size(coverage.shape if size is None else size)

@@ -88,7 +88,12 @@ def checked_names(names: Any, argument: str) -> tuple[str, ...] | str | os.PathL
     """
     if isinstance(names, (str, os.PathLike)):
         return names
-    listed = tuple(names) if isinstance(names, Iterable) and not isinstance(names, bytes) else None
+    listed: tuple[Any, ...] | None = None
+    if isinstance(names, Iterable) and not isinstance(names, bytes):
+        try:
+            listed = tuple(names)
+        except (TypeError, RuntimeError):  # of an array without axes, a nested tensor
+            listed = None
     if listed is None or not all(isinstance(name, str) for name in listed):
         raise InputError(f"{argument}: {shown(names)}, expected names of samples, or a text file of them, one per line")
     return listed

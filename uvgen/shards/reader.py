@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.checks import check_buffer
 from uvgen.errors import DatasetError, FieldError, InputError
 from uvgen.fixed_point import decode
 from uvgen.shards.constants import CONSTANTS, read_constants
@@ -229,8 +230,8 @@ class ShardReader:
         shard, row = self._locate(key)
         if name not in shard.layouts:
             raise shard.no_field(name)
-        if out is not None and ((out.shape, out.dtype) != shard.layouts[name] or not out.flags.c_contiguous):
-            raise InputError(f"out: {out.shape} {out.dtype}, expected {shard.layouts[name]}, C-contiguous")
+        if out is not None:
+            check_buffer(out, *shard.layouts[name])
         return shard.read(name, row, out)
 
     def gather(self, keys: Iterable[int | str], names: Iterable[str]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 from torch.utils.data import Dataset, get_worker_info
 
+from uvgen.checks import seed_number, true_or_false
 from uvgen.datasets.fields import MAP_PARAMETERS
 from uvgen.datasets.open import open_shards
 from uvgen.datasets.targets import remaking_targets
@@ -139,6 +140,9 @@ class ShardDataset(Dataset[dict[str, Any]]):
         split: str | None = None,
         untrusted: bool = False,
     ) -> None:
+        seed = seed_number(seed)
+        compact, channels_last = true_or_false(compact, "compact"), true_or_false(channels_last, "channels_last")
+        weight_mask = true_or_false(weight_mask, "weight_mask")
         image_choice(image_normalize, normalize)
         Normalization.of_maps(normalize, 1)  # before anything is opened
         model = None if model is None else as_model(model, untrusted=untrusted)
@@ -230,7 +234,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch, on which augmentations depend, in all workers. Call it before iterating."""
-        self._epoch.fill_(epoch)
+        self._epoch.fill_(seed_number(epoch, "epoch"))
 
     def read_ahead(self, indices: Iterable[int]) -> ReadAhead | None:
         """Begin to fetch the shards of samples that will be read in this order; see `ShardReader.read_ahead`."""
@@ -355,7 +359,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
         other = None
         if getattr(draw, "needs_other", False):
             first, stop = self.reader.shard_range(index)
-            number = draw.other_sample(index % len(self) - first, stop - first)
+            number = draw.other_sample(self.reader.number(index) - first, stop - first)
             if number is not None:
                 other = self._stored(first + number, "image", self._borrow("image", "other"))
         changed = augmenter.apply(

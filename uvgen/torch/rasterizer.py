@@ -298,12 +298,17 @@ def _widened(value: Tensor) -> Tensor:
     return value if value.dtype in (torch.float32, torch.float64) else value.float()
 
 
+_UNSIGNED = tuple(getattr(torch, name) for name in ("uint16", "uint32", "uint64") if hasattr(torch, name))
+
+
 def _corner_indices(triangles: Tensor, n: int, beside: Tensor) -> Tensor:
     """Triangles as contiguous int32 (m, 3) on the device of `beside`; checked to be below n on the CPU."""
     check_tensor(triangles, "triangles")
     check_array(triangles, "triangles", ("m", 3), note="vertex indices")
     if triangles.is_floating_point() or triangles.dtype == torch.bool:
         raise InputError(f"triangles: {shown(triangles)}, expected integers: vertex indices")
+    if triangles.dtype in _UNSIGNED:  # which PyTorch cannot compare; the largest of 64 bits become negative
+        triangles = triangles.long()
     if triangles.device != beside.device:
         raise InputError(f"triangles: on {triangles.device}, expected {beside.device}, where the vertices are")
     if triangles.device.type == "cpu":

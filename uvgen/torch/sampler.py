@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import ConcatDataset, Dataset, Sampler, Subset
 
-from uvgen.checks import number_in, shown
+from uvgen.checks import number_in, seed_number, shown, true_or_false
 from uvgen.errors import InputError
 from uvgen.randomness import keyed_generator
 from uvgen.wording import count
@@ -76,14 +76,14 @@ class ShardSampler(Sampler[int]):
         drop_last: bool = False,
         shards_at_once: int = 64,
     ) -> None:
-        number_in(window, "window", 1, unit="samples", whole=True)
-        number_in(shards_at_once, "shards_at_once", 1, unit="shards", whole=True)
-        number_in(n_ranks, "n_ranks", 1, whole=True)
-        number_in(rank, "rank", 0, n_ranks - 1, whole=True)
+        self.window = number_in(window, "window", 1, unit="samples", whole=True)
+        self.shards_at_once = number_in(shards_at_once, "shards_at_once", 1, unit="shards", whole=True)
+        self.n_ranks = number_in(n_ranks, "n_ranks", 1, whole=True)
+        self.rank = number_in(rank, "rank", 0, self.n_ranks - 1, whole=True)
+        self.shuffle, self.drop_last = true_or_false(shuffle, "shuffle"), true_or_false(drop_last, "drop_last")
+        self.seed = seed_number(seed)
         self._shards, self._positions = _shards_of(data)
         self._data = data
-        self.shuffle, self.seed, self.window, self.shards_at_once = shuffle, seed, int(window), int(shards_at_once)
-        self.rank, self.n_ranks, self.drop_last = rank, n_ranks, drop_last
         self.epoch = 0
         self._start = self._given = 0
 
@@ -141,6 +141,7 @@ class ShardSampler(Sampler[int]):
 
         The epoch that `load_state_dict` named continues where it was left.
         """
+        epoch = seed_number(epoch, "epoch")
         if epoch != self.epoch:
             self._start = 0
         self.epoch, self._given = epoch, self._start
@@ -164,9 +165,7 @@ class ShardSampler(Sampler[int]):
         InputError
             If `n_used` is negative.
         """
-        position = self._given if n_used is None else n_used
-        if position < 0:
-            raise InputError(f"n_used: {position}, expected 0 or more")
+        position = self._given if n_used is None else number_in(n_used, "n_used", 0, whole=True)
         return {**self._identity(), "epoch": self.epoch, "position": position}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -214,7 +213,13 @@ def _read_ahead(data: Any, indices: NDArray[np.int64]) -> Any:
 def _shards_of(data: Any) -> tuple[tuple[int, ...], NDArray[np.int64] | None]:
     """Samples in each shard, and the samples' numbers in `data`, shard by shard, if that is not their order."""
     if hasattr(data, "shard_samples"):
-        return tuple(data.shard_samples), None
+        sizes = data.shard_samples
+        whole = isinstance(sizes, Sequence | np.ndarray) and all(
+            isinstance(n, int | np.integer) and n >= 0 for n in sizes
+        )
+        if not whole:
+            raise InputError(f"data: its shard_samples are {shown(sizes)}, expected a whole number for each shard")
+        return tuple(int(n) for n in sizes), None
     if isinstance(data, Subset):
         sizes, positions = _shards_of(data.dataset)
         inside = np.asarray(data.indices, np.int64).reshape(-1) % max(sum(sizes), 1)

@@ -342,7 +342,7 @@ def visible_by_depth(position_map: Tensor, size: tuple[int, int], tolerance: flo
     _check("position_map", position_map, (-1, 3, "U", "U"))
     if min(position_map.shape[2:]) < 2:
         raise InputError(f"position_map: {shown(position_map)}, expected 2 texels per side or more")
-    number_in(tolerance, "tolerance", 0)
+    tolerance = float(number_in(tolerance, "tolerance", 0))
     return seen_texels(position_map.detach().float(), None, picture_size(size), tolerance)
 
 

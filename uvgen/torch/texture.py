@@ -81,7 +81,7 @@ def unwrap(
         if tuple(coverage.shape) not in ((rows, columns), (len(image), rows, columns)):
             raise InputError(f"coverage: {tuple(coverage.shape)}, expected ({rows}, {columns}), one per texel")
         coverage = coverage.bool()
-    number_in(tolerance, "tolerance", 0)
+    tolerance = float(number_in(tolerance, "tolerance", 0))
     choice(convention, "convention", SAMPLERS)
     with torch.autocast(image.device.type, enabled=False):
         maps = position_map.detach().float()

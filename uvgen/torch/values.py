@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from uvgen.checks import check_array, check_tensor, shown
+from uvgen.checks import check_array, check_tensor, shown, true_or_false
 from uvgen.errors import InputError
 from uvgen.fixed_point import FixedPoint
 from uvgen.maps.target_layouts import TARGETS
@@ -54,6 +54,7 @@ def to_float(
     if not isinstance(batch, Mapping):
         raise InputError(f"batch: {shown(batch)}, expected a mapping of fields, as a ShardDataset gives it")
     images = image_choice(image_normalize, normalize)
+    channels_last = true_or_false(channels_last, "channels_last")
     Normalization.of_maps(normalize, 1)  # refuses unknown ones, whatever is in the batch
     if "posmap" in batch and "image" not in batch:
         raise InputError("batch: has no image, expected one: its side is the unit of the map")

@@ -36,7 +36,7 @@ def visible_vertices(vertices: Tensor, triangles: Tensor, size: tuple[int, int],
         As `rasterize`.
     """
     height, width = picture_size(size)
-    number_in(tolerance, "tolerance", 0)
+    tolerance = float(number_in(tolerance, "tolerance", 0))
     with torch.no_grad():
         depth = rasterize(vertices, triangles, size)[2]
         x, y, z = vertices.to(depth.dtype).unbind(-1)
