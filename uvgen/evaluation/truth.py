@@ -282,7 +282,8 @@ def _doubts_of_yaws(path: Path, yaws: NDArray[np.float64]) -> tuple[str, ...]:
     if len(yaws) < _FEWEST_YAWS or not 0 < most <= np.pi:
         return ()
     return (
-        f"{path}: yaws of {yaws.min():.3g} to {yaws.max():.3g} degrees, of all {len(yaws)} faces: are they radians?",
+        f"{path}: yaws of {yaws.min():.3g} to {yaws.max():.3g} degrees, of all {count(len(yaws), 'face')}: are they "
+        "radians?",
     )
 
 

@@ -12,13 +12,12 @@ from uvgen.meshes.seams import split_seams
 from uvgen.meshes.topology import directed_edges
 from uvgen.models.formats import matlab
 from uvgen.storage.npy import as_float64, read_npy_file
+from uvgen.wording import count
 
 SUFFIXES = (".npy", ".mat", ".obj")
 """Endings of the names of files that `read_uv` takes."""
 
 _OUTSIDE = 1e-3  # of the unit square, from rounding
-
-
 _SAME_NUMBER = 0.99  # share of the model's triangles that an OBJ must have: some programs leave out those without area
 _SAME_MESH = 0.6  # share of an OBJ's edges that the model must have: of quads cut along other diagonals, it has 2/3
 
@@ -120,8 +119,8 @@ def _of_obj(
     split, uv, repeated = split_seams(own, corner_uv, n)
     if len(repeated) and len(own) < _SAME_NUMBER * len(triangles):  # whose triangles take the place of the model's
         raise InputError(
-            f"{path}: {len(own)} triangles, the model has {len(triangles)}, expected the same mesh: the others "
-            "would be missing in maps"
+            f"{path}: {count(len(own), 'triangle')}, the model has {len(triangles)}, expected the same mesh: the "
+            "others would be missing in maps"
         )
     return FileUv(uv, repeated, split if len(repeated) else None)
 
