@@ -70,6 +70,11 @@ def color_that_is_clear(data: bytes, stated: Any) -> Any:
     return (stated & most) * (255 // most)
 
 
+def is_transparent(data: bytes) -> bool:
+    """Whether a PNG states that some of its pixels may be transparent."""
+    return data[25] in (4, 6) or any(kind == b"tRNS" for kind, _, _ in _chunks(data))
+
+
 def _n_colors(data: bytes) -> int:
     """How many colors its palette has."""
     return next((length // 3 for kind, _, length in _chunks(data) if kind == b"PLTE"), 0)
