@@ -195,6 +195,27 @@ def test_a_png_that_does_not_begin_with_its_header_is_refused(first: bytes) -> N
         decode_image(data[:8] + first + data[8:])
 
 
+@pytest.mark.parametrize(("place", "value"), [(26, 1), (27, 1), (28, 2)])
+def test_a_png_of_an_unknown_kind_is_refused(place: int, value: int) -> None:
+    data = bytearray(png(8, 2, np.zeros((3, 15), np.uint8)))
+    data[place] = value
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    with pytest.raises(ValueError, match="of an unknown kind"):
+        decode_image(bytes(data))
+
+
+def test_a_png_with_parts_of_an_unknown_kind_is_refused_if_they_count() -> None:
+    rows = np.arange(45, dtype=np.uint8).reshape(3, 15)
+    expected = rows.reshape(3, 5, 3)
+    for kind in (b"teXt", b"abCd"):
+        data = png(8, 2, rows, first=chunk(kind, b"anything"))
+        np.testing.assert_array_equal(decode_image(data), expected)
+        np.testing.assert_array_equal(decode_image(data + chunk(b"ABCD", b"behind the end")), expected)
+    for other in (png(8, 2, rows, first=chunk(b"ABCD", b"")), data[:-12] + chunk(b"DDAT", b"") + data[-12:]):
+        with pytest.raises(ValueError, match="a part of an unknown kind"):
+            decode_image(other)
+
+
 @pytest.mark.parametrize("letters", [b"\0\1IM", b"\1\0MI"])
 def test_letters_of_matlab_inside_of_a_picture_hide_nothing(letters: bytes) -> None:
     """Of a PNG of 16 bits, Pillow would drop the lower half."""

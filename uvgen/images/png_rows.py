@@ -8,6 +8,7 @@ from typing import Any
 
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the type of color
+_CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")  # all that may not be passed over
 _BLOCK = 1 << 20
 
 
@@ -48,8 +49,14 @@ def check_chunks(data: bytes) -> None:
     """
     if data[8:16] != b"\0\0\0\x0dIHDR":
         raise ValueError("a PNG that does not begin with its header (perhaps Apple's own kind), save it again")
+    if data[26:28] != b"\0\0" or data[28:29] > b"\1":
+        raise ValueError("a PNG with packing, filters or interlacing of an unknown kind")
     seen = set[bytes]()
     for kind, place, length in _chunks(data):
+        if kind[:1].isupper() and kind not in _CRITICAL:
+            raise ValueError(
+                f"a PNG with a part of an unknown kind, {kind.decode('latin-1')!r}, that cannot be omitted"
+            )
         if kind in (b"PLTE", b"tRNS") and b"IDAT" in seen:
             raise ValueError(f"{kind.decode()} behind the pixels of a PNG, expected before them; it is damaged")
         if kind == b"IDAT":
@@ -86,6 +93,8 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     while place + 8 <= len(data):
         length, kind = int.from_bytes(data[place : place + 4], "big"), data[place + 4 : place + 8]
         yield kind, place + 8, length
+        if kind == b"IEND":  # whatever follows is no part of it
+            return
         place += 12 + length
 
 
