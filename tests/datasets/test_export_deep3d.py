@@ -380,6 +380,19 @@ def test_prepare_turns_photographs_upright_and_writes_png_of_what_is_neither(pho
     np.testing.assert_array_equal(mask, np.repeat(skin_mask(pixels)[..., None], 3, axis=2))
 
 
+def test_prepare_writes_transparent_png_as_it_is_seen(photos: Path, tmp_path: Path) -> None:
+    """On black: Deep3D's loader would show the colors of what is transparent."""
+    jpeg = min(photos.glob("*.jpg"))
+    pixels = np.asarray(Image.open(jpeg))
+    alpha = np.full(pixels.shape[:2], 255, np.uint8)
+    alpha[:5] = 0
+    Image.fromarray(np.dstack([pixels, alpha])).save(jpeg.with_suffix(".png"))
+    jpeg.unlink()
+    assert prepare_deep3d(photos, tmp_path / "out", detections=photos).faces == 4
+    found = np.asarray(Image.open(tmp_path / "out" / f"{jpeg.stem}.png").convert("RGB"))
+    np.testing.assert_array_equal(found, pixels * (alpha > 0)[..., None])
+
+
 def test_prepare_leaves_out_photographs_whose_files_would_have_the_same_name(photos: Path, tmp_path: Path) -> None:
     jpeg = min(photos.glob("*.jpg"))
     (photos / "deeper").mkdir()

@@ -327,7 +327,8 @@ def test_pictures_of_kinds_that_are_not_read_are_named(uvgen: Any, photos: Path,
     assert "1 image is of a kind that is not read, first IMG_2.HEIC, expected .jpg" in result.stderr
     (tmp_path / "phone").mkdir()
     (tmp_path / "phone/IMG_1.HEIC").write_bytes(b"of a phone")
-    with pytest.raises(DatasetError, match=r"phone: 1 image is of a kind that is not read, first IMG_1.HEIC"):
+    (tmp_path / "phone/saved.jfif").write_bytes(b"by a browser")
+    with pytest.raises(DatasetError, match=r"phone: 2 images are of a kind that is not read, first IMG_1.HEIC"):
         find_photographs(tmp_path / "phone", tmp_path / "out")
 
 

@@ -5,6 +5,7 @@ import io
 import json
 import pickle
 import shutil
+import struct
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -254,7 +255,18 @@ def _images(_: Path) -> list[bytes]:
     exif = Image.Exif()
     exif[0x0112] = 6
     made += [(image, "JPEG", {"exif": exif}), (image, "PNG", {"exif": exif})]
-    return [_stored(item.save, kind, **options) for item, kind, options in made]
+    return [_stored(item.save, kind, **options) for item, kind, options in made] + _bmp_files()
+
+
+def _bmp_files() -> list[bytes]:
+    """Runs of 8 and 4 bits, with a palette of 256 and of 16 colors, and colors in fields of a number of 16 bits."""
+    made = []
+    for bits, compression, more in ((8, 1, bytes(range(256)) * 4), (4, 2, bytes(range(64))), (16, 3, b"")):
+        row = b"\4\3\0\4\1\2\3\4\0\2\1\0" + b"\0\0" * (bits == 8) + b"\0\0" if bits < 16 else bytes(range(24))
+        more = more or struct.pack("<3I", 0xF800, 0x7E0, 0x1F)
+        head = struct.pack("<IiiHHIIiiII", 40, 12, 5, 1, bits, compression, 0, 0, 0, 0, 0) + more
+        made.append(b"BM" + struct.pack("<IHHI", 0, 0, 0, 14 + len(head)) + head + row * 5 + b"\0\1")
+    return made
 
 
 def _read_picture(path: Path) -> None:

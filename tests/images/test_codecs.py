@@ -15,6 +15,7 @@ from support.toy import HEIGHT, WIDTH, picture
 from uvgen.errors import InputError
 from uvgen.images.codecs import decode_gray, decode_image, encode_png, save_picture
 from uvgen.images.jpeg import decode_jpeg, encode_jpeg
+from uvgen.images.markers import segments
 from uvgen.images.orientation import exif_orientation
 
 NOISE = np.random.default_rng(0).integers(60, 200, (96, 128, 3), np.uint8)
@@ -26,16 +27,18 @@ def encoded(image: Image.Image | np.ndarray, kind: str, **options: object) -> by
     return stream.getvalue()
 
 
-def png(bits: int, color: int, rows: np.ndarray, left: int | None = None) -> bytes:
-    """A PNG put together by hand: rows (h, bytes), of which the first `left` are in it."""
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """A chunk of a PNG."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
-    channels = {0: 1, 2: 3, 4: 2, 6: 4}[color]
+def png(bits: int, color: int, rows: np.ndarray, left: int | None = None, *, first: bytes = b"") -> bytes:
+    """A PNG put together by hand: chunks before the pixels, rows (h, bytes), of which the first `left` are in it."""
+    channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[color]
     header = struct.pack(">IIBBBBB", rows.shape[1] * 8 // bits // channels, len(rows), bits, color, 0, 0, 0)
     data = b"".join(b"\0" + row.tobytes() for row in rows[:left])
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
+    pixels = chunk(b"IDAT", zlib.compress(data))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + first + pixels + chunk(b"IEND", b"")
 
 
 # JPEG
@@ -138,6 +141,89 @@ def test_decode_image_of_an_animation_is_refused() -> None:
     for kind in ("PNG", "WEBP"):
         with pytest.raises(ValueError, match="an animation, expected one picture"):
             decode_image(encoded(frames[0], kind, save_all=True, append_images=frames[1:]))
+
+
+@pytest.mark.parametrize("level", [0, 1, 3])
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_a_level_that_a_gray_png_states_to_be_transparent_is_black(bits: int, level: int) -> None:
+    rows = np.random.default_rng(bits).integers(0, 256, (9, bits), np.uint8)  # 8 pixels each
+    levels = np.unpackbits(rows, axis=1).reshape(9, 8, bits) @ (1 << np.arange(bits)[::-1])
+    level %= 1 << bits
+    levels.ravel()[:2] = level
+    rows = np.packbits((levels[..., None] >> np.arange(bits)[::-1] & 1).astype(np.uint8).reshape(9, -1), axis=1)
+    data = png(bits, 0, rows, first=chunk(b"tRNS", struct.pack(">H", level)))
+    expected = np.where(levels == level, 0, levels * 255 // ((1 << bits) - 1))
+    np.testing.assert_array_equal(decode_image(data), np.repeat(expected[..., None], 3, axis=2))
+    with pytest.raises(ValueError, match="transparent pixels"):
+        decode_gray(data)
+
+
+def test_a_png_whose_colors_its_palette_lacks_is_refused() -> None:
+    rows, palette = np.array([[0, 1, 2], [3, 1, 0]], np.uint8), bytes(range(12))
+    colors = np.arange(12).reshape(4, 3)[rows]
+    np.testing.assert_array_equal(decode_image(png(8, 3, rows, first=chunk(b"PLTE", palette))), colors)
+    with pytest.raises(ValueError, match="color 3 of a palette of 3; it is damaged"):
+        decode_image(png(8, 3, rows, first=chunk(b"PLTE", palette[:9])))
+    behind = png(8, 3, rows)[:-12] + chunk(b"PLTE", palette) + chunk(b"IEND", b"")
+    for data in (png(8, 3, rows), behind):
+        with pytest.raises(ValueError, match="a palette that is not there"):
+            decode_image(data)
+
+
+def test_a_png_whose_transparency_follows_its_pixels_is_refused() -> None:
+    data = encoded(NOISE, "PNG")
+    with pytest.raises(ValueError, match="tRNS behind the pixels"):
+        decode_image(data[:-12] + chunk(b"tRNS", struct.pack(">3H", *NOISE[0, 0].tolist())) + data[-12:])
+
+
+def test_a_png_with_other_pixels_than_its_checksum_says_is_refused() -> None:
+    """Also at the end, where the decoder has all rows before it comes to the packed data's own checksum."""
+    data = encoded(NOISE, "PNG")
+    for place in (60, len(data) // 2, *range(len(data) - 40, len(data) - 16)):
+        damaged = bytearray(data)
+        damaged[place] ^= 1
+        with pytest.raises(ValueError, match="do not have their checksum; it is damaged"):
+            decode_image(bytes(damaged))
+
+
+@pytest.mark.parametrize(
+    "first", [chunk(b"CgBI", b"P\0 \2"), chunk(b"teXt", struct.pack(">II5B", 5, 3, 8, 2, 0, 0, 0))]
+)
+def test_a_png_that_does_not_begin_with_its_header_is_refused(first: bytes) -> None:
+    data = png(16, 2, np.zeros((3, 30), np.uint8))
+    with pytest.raises(ValueError, match="does not begin with its header"):
+        decode_image(data[:8] + first + data[8:])
+
+
+@pytest.mark.parametrize(("place", "value"), [(26, 1), (27, 1), (28, 2)])
+def test_a_png_of_an_unknown_kind_is_refused(place: int, value: int) -> None:
+    data = bytearray(png(8, 2, np.zeros((3, 15), np.uint8)))
+    data[place] = value
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    with pytest.raises(ValueError, match="of an unknown kind"):
+        decode_image(bytes(data))
+
+
+def test_a_png_with_parts_of_an_unknown_kind_is_refused_if_they_count() -> None:
+    rows = np.arange(45, dtype=np.uint8).reshape(3, 15)
+    expected = rows.reshape(3, 5, 3)
+    for kind in (b"teXt", b"abCd"):
+        data = png(8, 2, rows, first=chunk(kind, b"anything"))
+        np.testing.assert_array_equal(decode_image(data), expected)
+        np.testing.assert_array_equal(decode_image(data + chunk(b"ABCD", b"behind the end")), expected)
+    for other in (png(8, 2, rows, first=chunk(b"ABCD", b"")), data[:-12] + chunk(b"DDAT", b"") + data[-12:]):
+        with pytest.raises(ValueError, match="a part of an unknown kind"):
+            decode_image(other)
+
+
+@pytest.mark.parametrize("letters", [b"\0\1IM", b"\1\0MI"])
+def test_letters_of_matlab_inside_of_a_picture_hide_nothing(letters: bytes) -> None:
+    """Of a PNG of 16 bits, Pillow would drop the lower half."""
+    lead = chunk(b"tEXt", b"Comment\0".ljust(83, b"x") + letters + b"x" * 30)
+    data = png(16, 2, np.zeros((3, 30), np.uint8), first=lead)
+    assert data[124:128] == letters
+    with pytest.raises(ValueError, match="16 bits per channel"):
+        decode_image(data)
 
 
 # Gray levels
@@ -383,3 +469,102 @@ def test_a_png_with_a_second_header_of_another_size_is_refused() -> None:
     header[21:25] = struct.pack(">I", zlib.crc32(header[4:21]))
     with pytest.raises(ValueError, match=f"{WIDTH} × {HEIGHT // 2} pixels, expected {WIDTH} × {HEIGHT} as it begins"):
         decode_image(data[:33] + bytes(header) + data[33:])
+
+
+def of_entries(order: str, *entries: tuple[int, int, int, bytes]) -> bytes:
+    """EXIF data: tag, type, count and value of each entry."""
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "IH", 8, len(entries))
+    return head + b"".join(struct.pack(order + "HHI", *entry[:3]) + entry[3] for entry in entries) + b"\0" * 4
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_exif_orientation_is_read_where_other_segments_are_malformed(order: str) -> None:
+    """Decoders pass over them, but Pillow does not open the file."""
+    short = struct.pack(order + "HH", 6, 0)
+    content = b"Exif\0\0" + of_entries(order, (0x0100, 3, 1, short), (0x0112, 3, 1, short))
+    exif = b"\xff\xe1" + struct.pack(">H", len(content) + 2) + content
+    data = SOUND["baseline"]
+    for segment in (b"", b"\xff\xe2\0\x0eICC_PROFILE\0", b"\xff\xee\0\7Adobe", b"\xff\xe0\0\6JFIF", b"\xff\1"):
+        turned = data[:2] + segment + exif + data[2:]
+        assert exif_orientation(turned) == 6, segment
+        np.testing.assert_array_equal(decode_image(turned), decode_image(data))
+
+
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [
+        ([(0x0112, 4, 1, b"\3\0\0\0")], 3), ([(0x0112, 3, 1, b"\x08\0\0\0")], 8), ([(0x0112, 3, 1, b"\x09\0\0\0")], 1),
+        ([(0x0112, 3, 1, b"\0\0\0\0")], 1), ([(0x0112, 3, 9, b"\6\0\0\0")], 1), ([(0x0112, 2, 1, b"6\0\0\0")], 1),
+        ([(0x0112, 3, 1, b"\6\0\0\0"), (0x0112, 3, 1, b"\3\0\0\0")], 6), ([], 1),
+    ],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore:Metadata Warning")
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_exif_orientation_is_that_of_pillow(
+    kind: str, entries: list[tuple[int, int, int, bytes]], expected: int
+) -> None:
+    data = encoded(NOISE, kind, exif=b"Exif\0\0" + of_entries("<", *entries))
+    assert exif_orientation(data) == expected
+    with Image.open(io.BytesIO(data)) as image:
+        found = image.getexif().get(0x0112, 1)
+    assert (found if found in range(1, 9) else 1) == expected
+
+
+def test_exif_data_that_are_cut_short_anywhere_are_upright_or_as_stated() -> None:
+    whole = of_entries(">", (0x0112, 3, 1, b"\0\6\0\0"))
+    data = SOUND["baseline"]
+    for n in range(len(whole) + 1):
+        exif = b"Exif\0\0" + whole[:n]
+        segment = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
+        assert exif_orientation(data[:2] + segment + data[2:]) == (6 if n >= 22 else 1)
+
+
+def lossless(levels: np.ndarray, bits: int) -> bytes:
+    """A lossless JPEG of RGB levels (h, w, 3), each as its difference from the one to the left."""
+
+    def segment(marker: int, content: bytes) -> bytes:
+        return bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content
+
+    frame = struct.pack(">BHHB", bits, *levels.shape) + b"".join(bytes([k, 0x11, 0]) for k in (1, 2, 3))
+    table = bytes([0, 0, 0, 0, 0, 17, *[0] * 11, *range(17)])
+    text = ""
+    for y, row in enumerate(levels.tolist()):
+        for x, pixel in enumerate(row):
+            for k, level in enumerate(pixel):
+                near = row[x - 1][k] if x else levels[y - 1, 0, k] if y else 1 << bits - 1
+                difference = int(level) - int(near)
+                n = abs(difference).bit_length()
+                text += f"{n:05b}"
+                text += f"{difference if difference > 0 else difference + (1 << n) - 1:0{n}b}" if n else ""
+    text += "1" * (-len(text) % 8)
+    packed = bytes(int(text[k : k + 8], 2) for k in range(0, len(text), 8)).replace(b"\xff", b"\xff\0")
+    scan = segment(0xDA, bytes([3, 1, 0, 2, 0, 3, 0, 1, 0, 0]))
+    return b"\xff\xd8" + segment(0xC3, frame) + segment(0xC4, table) + scan + packed + b"\xff\xd9"
+
+
+def test_a_jpeg_of_other_than_8_bits_is_refused() -> None:
+    """libjpeg gives those of fewer bits as they are, nearly black."""
+    levels = np.random.default_rng(0).integers(0, 256, (8, 8, 3))
+    np.testing.assert_array_equal(decode_image(lossless(levels, 8)), levels)
+    for bits in (2, 4, 7):
+        with pytest.raises(ValueError, match=f"{bits} bits per channel, expected 8 bits"):
+            decode_image(lossless(levels >> 8 - bits, bits))
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_progressive_jpeg_that_lacks_a_channel_is_refused(n: int) -> None:
+    """libjpeg takes it for gray if an end marker follows."""
+    data = SOUND["progressive"]
+    scans = [place - 2 for marker, place in segments(data) if marker == 0xDA]
+    assert data[scans[0] + 4] == 3  # channels of the first scan
+    alone = b"\xff\xda" + bytes([0, 6 + 2 * n, n, *b"\1\0\2\0"[: 2 * n], 0, 0, 1])
+    with pytest.raises(ValueError, match=f"without the pixels of {3 - n} of its channels"):
+        decode_image(data[: scans[0]] + alone + b"\0" * 9 + b"\xff\xd9")
+
+
+def test_a_jpeg_of_unusual_subsampling_says_what_to_do() -> None:
+    data = bytearray(SOUND["baseline"])
+    place = next(place for marker, place in segments(data) if marker == 0xC0)
+    data[place + 9] = 0x31
+    with pytest.raises(ValueError, match="subsampled in an unusual way, or damaged; save it again"):
+        decode_image(bytes(data))

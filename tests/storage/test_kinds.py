@@ -124,6 +124,13 @@ def test_names_that_begin_like_a_binary_file_are_text(text: str) -> None:
     assert describe_non_text(f"{text}\nb\n".encode()) is None
 
 
+@pytest.mark.parametrize("text", ["IMG_0001", "MI/face_1", "custard_1"])
+def test_text_with_the_letters_of_a_binary_file_anywhere_in_it_is_text(text: str) -> None:
+    for start in range(len(text) + 1):
+        data = ("x" * start + f"\n{text}" * 40).encode()
+        assert describe_non_text(data) is None, start
+
+
 def test_describe_file_opens_hdf5_for_its_names(tmp_path: Path) -> None:
     save_model(toy_model(), tmp_path / "own.h5")
     assert describe_file(tmp_path / "own.h5") == "a uvgen model"

@@ -178,6 +178,24 @@ def test_read_variables_of_damage_is_refused(tmp_path: Path, kind: str) -> None:
         read_variables(tmp_path / "a.mat")
 
 
+@pytest.mark.parametrize("name", [b"s", b"path", b"table_1", b"a_longer_name"])
+def test_objects_of_matlab_are_known_by_their_names_and_hide_no_array(tmp_path: Path, name: bytes) -> None:
+    """Such as strings and tables, whose headers have no dimensions."""
+    flags = element(6, struct.pack("<2I", 17, 0))
+    ids = array(13, (2, 1), element(6, struct.pack("<2I", 0xDD000000, 2)), name=b"")
+    parts = flags + element(1, name) + element(1, b"MCOS") + element(1, b"string") + ids
+    data = HEAD + element(14, parts) + packed(element(14, parts.replace(name, name[::-1]))) * (len(name) > 1)
+    data += array(6, (1, 2), element(9, struct.pack("<2d", 3, 4)))
+    (tmp_path / "a.mat").write_bytes(data)
+    names = {name.decode(), name[::-1].decode()}
+    assert variable_names(tmp_path / "a.mat") == {*names, "x"}
+    found = read_variables(tmp_path / "a.mat")
+    assert [found[one] for one in names] == [Unread("an object")] * len(names)
+    for values in (found["x"], read_numeric(data, ("x",))["x"]):
+        np.testing.assert_array_equal(values, [[3, 4]])
+    assert read_numeric(data, (name.decode(),)) == {name.decode(): None}
+
+
 def test_read_variables_in_cells_of_eight_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.mat").write_bytes(HEAD + nested(8))
     assert read_variables(tmp_path / "a.mat").keys() == {""}

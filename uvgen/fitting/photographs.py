@@ -27,6 +27,7 @@ from uvgen.wording import are, count
 _BATCH = 16  # photographs a task
 _OTHER_PICTURES = (
     ".heic", ".heif", ".avif", ".tif", ".tiff", ".gif", ".jp2", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw",
+    ".jfif", ".jpe", ".ppm", ".pgm", ".tga", ".psd",
 )  # fmt: skip
 _READ = ", ".join(IMAGE_SUFFIXES)
 _SECOND_FACE = re.compile(r"(.+)-face\d+", re.DOTALL)

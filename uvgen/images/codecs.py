@@ -1,6 +1,7 @@
 """Pictures as files: decoding whatever kind a file is of, encoding PNG, writing pictures by their names.
 
-JPEG files are decoded by `uvgen.images.jpeg`, all others by Pillow, which is imported on first use.
+JPEG files are decoded by `uvgen.images.jpeg`, BMP by `uvgen.images.bmp`, all others by Pillow, which is imported on
+first use.
 """
 
 import io
@@ -16,8 +17,9 @@ from numpy.typing import NDArray
 
 from uvgen.checks import check_bytes
 from uvgen.errors import InputError
+from uvgen.images.bmp import bmp_size, decode_bmp
 from uvgen.images.jpeg import check_jpeg, decode_whole_jpeg
-from uvgen.images.png_rows import check_whole
+from uvgen.images.png_rows import check_chunks, check_whole, color_that_is_clear
 from uvgen.storage.files import replaced_on_success
 from uvgen.storage.kinds import describe_bytes
 from uvgen.storage.reading import check_density, check_picture_size, max_pixels
@@ -58,18 +60,33 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
         if check_jpeg(data)[2] not in ("CMYK", "YCCK"):
             return decode_whole_jpeg(data, "RGB")
         decode_whole_jpeg(data, "CMYK")  # Pillow converts the colors, but does not tell where it finds damage
+    if (bmp := _decoded_bmp(data)) is not None:
+        return bmp if bmp.shape[2] == 3 else _on_black(bmp)
     with _opened(data, _IMAGES) as image:
         if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-            colors = np.asarray(image.convert("RGBA"))
-            if not colors[..., 3].any():  # black, and labels for it
-                raise ValueError("transparent all over, expected a picture")
-            on_black = np.empty((*colors.shape[:2], 3), np.uint8)
-            step = max(_TRANSPARENT_ROWS // max(colors.shape[1], 1), 1)  # all at once would take four times the memory
-            for first in range(0, len(colors), step):
-                rows = colors[first : first + step]
-                on_black[first : first + step] = (rows[..., :3].astype(np.uint16) * rows[..., 3:] + 127) // 255
-            return on_black
+            return _on_black(np.asarray(image.convert("RGBA")))
         return np.asarray(image.convert("RGB"))
+
+
+def _on_black(colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """RGBA (h, w, 4) laid on black; ValueError if nothing is to be seen."""
+    if not colors[..., 3].any():  # black, and labels for it
+        raise ValueError("transparent all over, expected a picture")
+    on_black = np.empty((*colors.shape[:2], 3), np.uint8)
+    step = max(_TRANSPARENT_ROWS // max(colors.shape[1], 1), 1)  # all at once would take four times the memory
+    for first in range(0, len(colors), step):
+        rows = colors[first : first + step]
+        on_black[first : first + step] = (rows[..., :3].astype(np.uint16) * rows[..., 3:] + 127) // 255
+    return on_black
+
+
+def _decoded_bmp(data: bytes) -> NDArray[np.uint8] | None:
+    """RGB or RGBA of a BMP; None of another kind."""
+    if describe_bytes(data) != "a BMP image" or (size := bmp_size(data)) is None:
+        return None
+    check_picture_size(*size)
+    check_density(*size, len(data), 8 * _DEFLATED)
+    return decode_bmp(data)
 
 
 @contextmanager
@@ -83,12 +100,14 @@ def _opened(data: bytes, formats: tuple[str, ...]) -> Iterator[Any]:
     kind = describe_bytes(data)
     if kind == "a PNG image" and data[24:25] == b"\x10":  # of which Pillow drops the lower half without a word
         raise ValueError("16 bits per channel, expected 8 bits per channel")
+    if kind == "a PNG image":
+        check_chunks(data)
     if (size := _stated_size(data, kind)) is not None:
         check_picture_size(*size)
         check_density(*size, len(data), _most_pixels_per_byte(data, kind))
     try:
         with pillow_without_bound():
-            image = Image.open(io.BytesIO(data), formats=formats)
+            image = Image.open(io.BytesIO(data), formats=[name for name in formats if name != "BMP"])
             check_picture_size(*image.size)
         if size is not None and image.size != size:  # as where a PNG has two headers
             raise ValueError(f"{image.width} × {image.height} pixels, expected {size[0]} × {size[1]} as it begins")
@@ -105,6 +124,8 @@ def _opened(data: bytes, formats: tuple[str, ...]) -> Iterator[Any]:
             image.load()
             with pillow_without_bound():
                 check_whole(data, image)
+            if "transparency" in image.info:
+                image.info["transparency"] = color_that_is_clear(data, image.info["transparency"])
         yield image
 
 
@@ -117,14 +138,9 @@ def _most_pixels_per_byte(data: bytes, kind: str) -> int:
 
 
 def _stated_size(data: bytes, kind: str) -> tuple[int, int] | None:
-    """Width and height in the first bytes of a PNG, BMP or WebP; Pillow makes a WebP's pixels on opening it."""
+    """Width and height in the first bytes of a PNG or WebP; Pillow makes a WebP's pixels on opening it."""
     if kind == "a PNG image" and len(data) >= 24:
         return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
-    if kind == "a BMP image" and len(data) >= 26:
-        if int.from_bytes(data[14:18], "little") == 12:
-            return int.from_bytes(data[18:20], "little"), int.from_bytes(data[20:22], "little")
-        width, height = (int.from_bytes(data[k : k + 4], "little", signed=True) for k in (18, 22))
-        return abs(width), abs(height)
     if kind == "a WebP image" and len(data) >= 30:
         if data[12:16] == b"VP8X":
             return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
@@ -183,13 +199,15 @@ def decode_gray(data: bytes) -> NDArray[np.uint8]:
     Exception
         As for `decode_image`.
     """
-    with _opened(data, _LOSSLESS) as image:
-        if image.mode == "L" and "transparency" not in image.info:
-            return np.array(image)
-        colors = np.asarray(image.convert("RGBA"))
-    if (colors[..., 3] != 255).any():
+    colors = _decoded_bmp(data)
+    if colors is None:
+        with _opened(data, _LOSSLESS) as image:
+            if image.mode == "L" and "transparency" not in image.info:
+                return np.array(image)
+            colors = np.asarray(image.convert("RGBA"))
+    if (colors[..., 3:] != 255).any():
         raise ValueError("has transparent pixels, expected gray without transparency")
-    if (colors[..., :3] != colors[..., :1]).any():
+    if (colors[..., 1:3] != colors[..., :1]).any():
         raise ValueError("has colors, expected gray")
     return np.ascontiguousarray(colors[..., 0])
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.checks import check_bytes
-from uvgen.images.markers import n_scans
+from uvgen.images.markers import check_frame, n_scans
 from uvgen.storage.reading import check_density, check_picture_size, max_pixels
 from uvgen.wording import count
 
@@ -83,6 +83,13 @@ def check_jpeg(data: Any) -> tuple[int, int, str, str]:
         height, width, colorspace, subsampling = simplejpeg.decode_jpeg_header(data, strict=False)
     except KeyError as error:
         raise ValueError("damaged JPEG header: colors of an unknown kind") from error
+    except ValueError as error:
+        if "subsampling" in str(error):
+            check_frame(data)
+            raise ValueError(
+                "a JPEG whose colors are subsampled in an unusual way, or damaged; save it again with 4:4:4 or 4:2:0"
+            ) from error
+        raise
     check_picture_size(width, height)
     check_density(width, height, len(data), _PIXELS_PER_BYTE)
     most = min(_SCANS_OF_LARGEST * max_pixels() // max(width * height, 1), _MOST_SCANS)
@@ -159,6 +166,7 @@ def decode_whole_jpeg(data: bytes, colorspace: str, **least: int) -> NDArray[np.
     """
     import simplejpeg
 
+    check_frame(data)
     try:
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, colorspace=colorspace, **least)
         return pixels

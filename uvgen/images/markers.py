@@ -6,6 +6,7 @@ from typing import Any
 
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # of those that a length follows, or the end's
 _END, _SCAN = 0xD9, 0xDA
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # but for tables
 _MOST_SEGMENTS = 10_000  # a file of 4 bytes each would keep Python busy for minutes
 
 
@@ -42,11 +43,35 @@ def n_scans(data: Any) -> int:
     return n if len(found) < _MOST_SEGMENTS else n + bytes(data[found[-1][1] :]).count(bytes([0xFF, _SCAN]))
 
 
-def states_exif(data: Any) -> bool:
-    """Whether a JPEG has an Exif segment before its pixels."""
+def check_frame(data: Any) -> None:
+    """Raise ValueError if a JPEG does not have 8 bits per channel, or lacks a channel's pixels.
+
+    libjpeg takes lossless JPEG of 2 to 7 bits as dark pictures of 8, and channels that are in no scan as gray.
+    """
+    channels: set[int] | None = None
+    n_segments = 0
+    for marker, place in segments(data):
+        n_segments += 1
+        length = int.from_bytes(data[place : place + 2], "big")
+        content = bytes(data[place + 2 : place + max(length, 2)])
+        if channels is None and marker in _FRAMES and len(content) >= 6:
+            if content[0] != 8:
+                raise ValueError(f"{content[0]} bits per channel, expected 8 bits per channel")
+            channels = set(content[6 : 6 + 3 * content[5] : 3])
+        elif channels is not None and marker == _SCAN and content:
+            channels -= set(content[1 : 1 + 2 * content[0] : 2])
+            if not channels:
+                return
+    if channels and n_segments < _MOST_SEGMENTS:
+        raise ValueError(f"a JPEG without the pixels of {len(channels)} of its channels: it is cut short")
+
+
+def exif_of(data: Any) -> bytes:
+    """What a JPEG's Exif segments before its pixels hold, one after the other; empty if there is none."""
+    found = []
     for marker, place in segments(data):
         if marker == _SCAN:
-            return False
+            break
         if marker == 0xE1 and data[place + 2 : place + 8] == b"Exif\0\0":
-            return True
-    return False
+            found.append(bytes(data[place + 8 : place + int.from_bytes(data[place : place + 2], "big")]))
+    return b"".join(found)

@@ -168,7 +168,10 @@ def _vectors(path: Path | str, arrays: Mapping[str, NDArray[Any] | None]) -> lis
     rows = []
     for key, array in arrays.items():
         if array is None:
-            raise SampleError(f"{path}: {key} holds text, cells, structs, logical or complex values, expected numbers")
+            raise SampleError(
+                f"{path}: {key} holds text, cells, structs, an object, sparse, logical or complex values, expected "
+                "numbers"
+            )
         if array.size and max(array.shape) != array.size:
             raise SampleError(f"{path}: {key} is a matrix of {array.shape}, expected a row or a column")
         rows.append(array.ravel())

@@ -39,6 +39,10 @@ _MAGIC = (
 )
 _ZEROS = "nothing but zero bytes, perhaps a download that failed"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+_MATLAB_5, _MATLAB_7_3 = (
+    (b"\0\1IM", b"\1\0MI"),
+    (b"\0\2IM", b"\2\0MI"),
+)  # version, order of bytes: letters alone say nothing
 _HTML = re.compile(rb"\s*(<!--.*?-->\s*)?<(!doctype html|html|head|body|title)\b", re.IGNORECASE | re.DOTALL)
 _NETPBM = re.compile(rb"P[1-6]\s+(#[^\n]*\n)?\d+\s+\d+\s")
 _PICKLED_TEXT = re.compile(rb"\((dp|lp)\d*\n|c(numpy|copy_?reg|__builtin__|builtins|collections|chumpy)[\w.]*\n")
@@ -99,16 +103,17 @@ def describe_head(head: bytes, size: int | None = None) -> str:
         return "an empty file"
     if not head.strip(b"\0"):
         return _ZEROS if size <= len(head) else "a file of unknown kind"
-    marked = head[126:128] in (b"IM", b"MI") and not head.startswith(_HDF5)
-    if head.startswith(b"MATLAB 7.3") or (marked and head[512:520] == _HDF5):
-        return "a MATLAB 7.3 file"
-    if marked:
-        return "a MATLAB 5 to 7 file"
-    if _HDF5 in (head[:8], head[512:520], head[1024:1032], head[2048:2056]):
-        return "an HDF5 file"
-    for magic, kind in _MAGIC:
+    for magic, kind in _MAGIC:  # before MATLAB's mark, which may be anything in the middle of another file
         if head.startswith(magic):
             return kind
+    if (image := _describe_image(head)) is not None:
+        return image
+    if head.startswith(b"MATLAB 7.3") or (head[124:128] in _MATLAB_7_3 and head[512:520] == _HDF5):
+        return "a MATLAB 7.3 file"
+    if _HDF5 in (head[:8], head[512:520], head[1024:1032], head[2048:2056]):
+        return "an HDF5 file"
+    if head[124:128] in _MATLAB_5:
+        return "a MATLAB 5 to 7 file"
     return _describe_structured(head, size) or _describe_text(head, size) or "a file of unknown kind"
 
 
@@ -123,8 +128,8 @@ def describe_non_text(head: bytes) -> str | None:
     return None if kind in _TEXTS or kind.startswith("a file of unknown kind") else kind
 
 
-def _describe_structured(head: bytes, size: int) -> str | None:
-    """Kinds whose first bytes alone do not tell them."""
+def _describe_image(head: bytes) -> str | None:
+    """Images whose first bytes alone do not tell them."""
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "a WebP image"
     if head[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
@@ -133,12 +138,17 @@ def _describe_structured(head: bytes, size: int) -> str | None:
         return "an AVIF image"
     if head[:2] == b"BM" and len(head) > 26 and struct.unpack_from("<I", head, 14)[0] in (12, 40, 52, 56, 64, 108, 124):
         return "a BMP image"
+    return None
+
+
+def _describe_structured(head: bytes, size: int) -> str | None:
+    """Other kinds whose first bytes alone do not tell them."""
     if head[:4] in (b"PK\3\4", b"PK\5\6"):
         name = head[30 : 30 + struct.unpack_from("<H", head, 26)[0]] if len(head) > 30 else b""
         if name.endswith(b"/data.pkl"):
             return "a PyTorch file"
         return "a NumPy .npz archive" if name.endswith(b".npy") else "a ZIP archive"
-    if head[257:262] == b"ustar":
+    if head[257:265] in (b"ustar\x0000", b"ustar  \0"):
         return "a tar archive"
     if head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5"):
         return "a PyTorch file" if b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19" in head[:20] else "a Python pickle"

@@ -31,8 +31,8 @@ from uvgen.storage.matfile4 import read_version_4
 from uvgen.storage.matfile_simple import CLASSES, COMPLEX, COMPRESSED, LOGICAL, MATRIX, TYPES, as_class, read_simple
 from uvgen.storage.reading import max_bytes, open_regular
 
-_OTHERS = {3: "an object", 4: "text", 16: "a function", 17: "an object"}
-_CELL, _STRUCT, _SPARSE = 1, 2, 5
+_CELL, _STRUCT, _SPARSE, _OPAQUE = 1, 2, 5, 17
+_OTHERS = {3: "an object", 4: "text", 16: "a function", _OPAQUE: "an object"}
 
 _MOST_VARIABLES = 10_000
 _MOST_FIELDS = 1_000
@@ -293,12 +293,18 @@ def _header_of(start: bytes, order: str) -> _Array:
 
 def _header(data: memoryview, order: str) -> _Array:
     parts = _elements(data, order, padded=True)
-    first = [part for _, part in islice(parts, 3)]
+    first = [part for _, part in islice(parts, 2)]
+    if len(first) < 2 or len(first[0]) != 8:
+        raise ValueError("damaged array header")
+    if struct.unpack_from(order + "I", first[0])[0] & 0xFF == _OPAQUE:  # such as a string or a table: no dimensions
+        first.insert(1, memoryview(struct.pack(order + "2i", 1, 1)))
+    else:
+        first += [part for _, part in islice(parts, 1)]
     if len(first) < 3:
         raise ValueError("damaged array header")
     flags, lengths, stored_name = first
     name = _text(stored_name)
-    if len(flags) != 8 or len(lengths) % 4 or not 0 < len(lengths) <= 4 * _MOST_DIMENSIONS or len(name) > _LONGEST_NAME:
+    if len(lengths) % 4 or not 0 < len(lengths) <= 4 * _MOST_DIMENSIONS or len(name) > _LONGEST_NAME:
         raise ValueError("damaged array header")
     shape = struct.unpack(f"{order}{len(lengths) // 4}i", lengths)
     if min(shape) < 0:

@@ -31,6 +31,7 @@ from uvgen.datasets.splits import train_and_val
 from uvgen.errors import InputError, SampleError
 from uvgen.images.codecs import encode_png
 from uvgen.images.jpeg import encode_jpeg
+from uvgen.images.png_rows import is_transparent
 from uvgen.images.skin import skin_mask
 from uvgen.images.warp import warp_image
 from uvgen.samples.files import check_machine, check_still_there, source_path
@@ -136,7 +137,7 @@ def read_picture(path: Path, quality: int, exif: str) -> Picture:
         raise SampleError(f"{path}: cannot be read ({error.strerror})") from error
     suffix = _KINDS.get(describe_bytes(data), "")
     turned = exif == "apply" and orientation > 1
-    if suffix and not turned:
+    if suffix and not turned and not (suffix == ".png" and is_transparent(data)):  # which Deep3D would not lay on black
         return Picture(pixels, data, suffix)
     if suffix == ".jpg":
         return Picture(pixels, encode_jpeg(pixels, quality), suffix)
