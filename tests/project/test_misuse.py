@@ -354,6 +354,9 @@ def test_data_sets_and_samplers_refuse_numbers_of_other_kinds(shards: Any) -> No
     for sizes in ((2.5, 1), (3, -1), "abc", 5):
         with pytest.raises(InputError, match=r"^data: its shard_samples are"):
             ShardSampler(type("Data", (), {"shard_samples": sizes})())
+    for sizes in ((2, 1), np.array([2, 1]), torch.tensor([2, 1]), {"a": 2, "b": 1}.values()):
+        assert len(ShardSampler(type("Data", (), {"shard_samples": sizes})())) == 3
+    assert list(ShardSampler(dataset, shuffle=torch.tensor(False))) == list(range(len(dataset)))
     for used in ("a", 1.5, -1, True):
         with pytest.raises(InputError, match=r"^n_used: "):
             sampler.state_dict(used)  # type: ignore[arg-type]
