@@ -295,8 +295,10 @@ def test_landmarks_of_an_image_without_a_height_are_refused(model: uvgen.Morphab
         uvgen.fit_landmarks(points, model, float("nan"))
     with pytest.raises(InputError, match=r"^points: those of face 0 lie in one point"):
         uvgen.fit_landmarks(1e-40 * points, model, 100)
-    with pytest.raises(InputError, match=r"^person: "):
-        uvgen.fit_landmarks(points, model, 100, person=[[1], [2, 3]])  # type: ignore[list-item]
+    others: list[Any] = [[[1], [2, 3]], [float("nan")], [None, "a"]]
+    for person in others:
+        with pytest.raises(InputError, match=r"^person: "):
+            uvgen.fit_landmarks(np.tile(points, (len(person), 1, 1))[: len(person)], model, 100, person=person)
 
 
 @pytest.fixture(scope="module")
