@@ -252,7 +252,13 @@ def test_check_several_refuses_what_is_no_list_of_names() -> None:
     assert_refused("names: None, expected a list of names", checks.check_several, None, "names")
 
 
+def test_number_in_of_float32_does_not_warn_of_a_limit_beyond_it() -> None:
+    with np.errstate(all="raise"):
+        assert checks.number_in(np.float32(0.5), "data_range", 0, 1e100) == 0.5
+
+
 def test_true_or_false_refuses_words_and_numbers() -> None:
     assert checks.true_or_false(np.True_, "flip") is True and checks.true_or_false(False, "flip") is False
-    for value in ("no", 0, None, [True]):
+    assert checks.true_or_false(np.array(True), "flip") is True
+    for value in ("no", 0, None, [True], np.array(1)):
         assert_refused(f"flip: {value!r}, expected True or False", checks.true_or_false, value, "flip")

@@ -268,8 +268,8 @@ def number_in(value: Any, name: str, low: float, high: float = math.inf, unit: s
     """
     numbers: Any = Integral if whole else Real
     is_number = isinstance(value, numbers) and not isinstance(value, bool) and abs(value) < math.inf
-    if is_number and low <= value <= high:
-        plain = plain_number(value)
+    plain = plain_number(value)  # float32 would warn of a limit that is beyond it
+    if is_number and low <= plain <= high:
         if whole or type(plain) is float or abs(plain) <= _LARGEST:
             return plain
         is_number = False  # no float is as large
@@ -316,10 +316,12 @@ def check_instance(value: Any, name: str, kind: type, example: str) -> None:
 
 
 def true_or_false(value: Any, name: str) -> bool:
-    """A bool, NumPy's too, as Python's own; InputError for all else: "no" and "false" would count as True."""
-    if not isinstance(value, (bool, np.bool_)):
+    """A bool, also of NumPy or PyTorch, as Python's own; InputError for all else: "no" and "false" would be True."""
+    single = (isinstance(value, np.ndarray) or is_tensor(value)) and value.ndim == 0
+    plain = value.item() if single else value
+    if not isinstance(plain, (bool, np.bool_)):
         raise InputError(f"{name}: {shown(value)}, expected True or False")
-    return bool(value)
+    return bool(plain)
 
 
 def picture_size(size: Any) -> tuple[int, int]:

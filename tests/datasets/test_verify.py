@@ -100,6 +100,15 @@ def _skipped(name: str, shard: str) -> dict[str, Any]:
     return {"name": name, "shard": shard, "reason": "no image beside it"}
 
 
+def test_verify_takes_shards_of_more_bytes_than_files_are_read_at_once(
+    shards: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    smallest = min(path.stat().st_size for path in shards.glob("*.h5"))
+    monkeypatch.setenv("UVGEN_MAX_BYTES", str(smallest - 1))
+    result = verify_shards(shards)
+    assert result.sound and result.damaged == ()
+
+
 @pytest.mark.parametrize(
     ("skipped", "problem"),
     [

@@ -322,3 +322,11 @@ def test_no_faces_give_a_fit_of_none(builtin: MorphableModel) -> None:
     fit = fit_landmarks(np.zeros((0, 68, 2)), builtin, 450)
     assert fit.pose.shape == (0, 7) and fit.points.shape == (0, 68, 2)
     assert fit.shape.shape == (0, builtin.n_shape) and fit.residual.shape == (0,)
+
+
+def test_persons_may_be_named_as_well_as_numbered(model: MorphableModel, faces: Faces) -> None:
+    numbered = fit_landmarks(faces.landmarks[:3], model, SIZE, person=[1, 0, 1])
+    for names in (["bob", "ann", "bob"], np.array([1.0, 0.0, 1.0]), np.array(["b", "a", "b"], object)):
+        named = fit_landmarks(faces.landmarks[:3], model, SIZE, person=names)
+        np.testing.assert_array_equal(named.shape, numbered.shape)
+    np.testing.assert_array_equal(numbered.shape[0], numbered.shape[2])

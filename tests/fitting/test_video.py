@@ -715,6 +715,16 @@ def test_a_cover_picture_is_not_the_video(av, movie, images, tmp_path) -> None:
 
 def test_a_video_of_pixels_that_are_not_square_is_named_with_the_cure(av, images, tmp_path) -> None:
     path = encode(tmp_path / "wide.mp4", images[:3], aspect=(4, 3))
-    with pytest.raises(InputError, match=r"wide\.mp4: pixels of 4:3, expected square ones; .* ffmpeg -i IN -vf scale"):
+    with pytest.raises(InputError, match=r"wide\.mp4: pixels of 4:3, expected square ones; .* ffmpeg -i IN") as caught:
         decoded(path)
+    cure = str(caught.value).partition('-vf "scale=')[2].partition(",setsar=1")[0]
+    frame = av.VideoFrame(720, 576, "yuv420p")  # PAL's of 12:11 would be 785 wide, which H.264 and others cannot be
+    graph = av.filter.Graph()
+    source = graph.add("buffer", "video_size=720x576:pix_fmt=yuv420p:time_base=1/25:pixel_aspect=12/11")
+    scale, sink = graph.add("scale", cure), graph.add("buffersink")
+    source.link_to(scale)
+    scale.link_to(sink)
+    graph.configure()
+    graph.push(frame)
+    assert (found := graph.pull()).height == 576 and found.width == 784
     assert len(decoded(encode(tmp_path / "nearly.mp4", images[:3], aspect=(100, 101)))) == 3

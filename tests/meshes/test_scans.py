@@ -267,7 +267,7 @@ def test_stl_as_text_is_read_whatever_its_solids_are_called(tmp_path: Path, name
     pytest.importorskip("trimesh")
     corners = np.arange(36.0).reshape(4, 3, 3)
     for text in (stl(corners[:2], name) + stl(corners[2:], name), stl(corners, name).upper()):
-        for end in ("\n", "\r\n"):
-            (tmp_path / "a.stl").write_bytes(text.replace("\n", end).encode())
+        for end, encoding in (("\n", "utf-8"), ("\r\n", "utf-8-sig")):
+            (tmp_path / "a.stl").write_bytes(text.replace("\n", end).encode(encoding))
             points, triangles = read_scan(tmp_path / "a.stl")
             np.testing.assert_array_equal(points[triangles], corners)

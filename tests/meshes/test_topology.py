@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from support.toy import grid
 
-from uvgen.meshes.topology import count_components, find_components, find_mirror
+from uvgen.meshes.topology import count_components, find_components, find_mirror, is_same_mesh
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint32])
@@ -18,3 +18,13 @@ def test_find_mirror_of_edges_without_length_raises_no_warning(recwarn) -> None:
     vertices[40] = vertices[41]
     assert (find_mirror(vertices, triangles) >= 0).all()
     assert not recwarn.list
+
+
+def test_a_mesh_is_the_same_however_its_quads_are_cut_but_not_in_another_order() -> None:
+    corners = np.arange(63).reshape(9, 7)
+    a, b, c, d = corners[:-1, :-1].ravel(), corners[:-1, 1:].ravel(), corners[1:, 1:].ravel(), corners[1:, :-1].ravel()
+    one = np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)])
+    other = np.concatenate([np.stack([a, b, d], 1), np.stack([b, c, d], 1)])
+    shuffled = np.random.default_rng(0).permutation(63)[one]
+    assert is_same_mesh(one, other, 63) and is_same_mesh(one, one[:9], 63) and is_same_mesh(one, one[:0], 63)
+    assert not is_same_mesh(one, shuffled, 63)

@@ -295,8 +295,10 @@ def test_landmarks_of_an_image_without_a_height_are_refused(model: uvgen.Morphab
         uvgen.fit_landmarks(points, model, float("nan"))
     with pytest.raises(InputError, match=r"^points: those of face 0 lie in one point"):
         uvgen.fit_landmarks(1e-40 * points, model, 100)
-    with pytest.raises(InputError, match=r"^person: "):
-        uvgen.fit_landmarks(points, model, 100, person=[[1], [2, 3]])  # type: ignore[list-item]
+    others: list[Any] = [[[1], [2, 3]], [float("nan")], [None, "a"]]
+    for person in others:
+        with pytest.raises(InputError, match=r"^person: "):
+            uvgen.fit_landmarks(np.tile(points, (len(person), 1, 1))[: len(person)], model, 100, person=person)
 
 
 @pytest.fixture(scope="module")
@@ -354,6 +356,9 @@ def test_data_sets_and_samplers_refuse_numbers_of_other_kinds(shards: Any) -> No
     for sizes in ((2.5, 1), (3, -1), "abc", 5):
         with pytest.raises(InputError, match=r"^data: its shard_samples are"):
             ShardSampler(type("Data", (), {"shard_samples": sizes})())
+    for sizes in ((2, 1), np.array([2, 1]), torch.tensor([2, 1]), {"a": 2, "b": 1}.values()):
+        assert len(ShardSampler(type("Data", (), {"shard_samples": sizes})())) == 3
+    assert list(ShardSampler(dataset, shuffle=torch.tensor(False))) == list(range(len(dataset)))
     for used in ("a", 1.5, -1, True):
         with pytest.raises(InputError, match=r"^n_used: "):
             sampler.state_dict(used)  # type: ignore[arg-type]

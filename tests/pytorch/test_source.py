@@ -11,7 +11,7 @@ from support.builds import have, set_texts
 from support.toy import write_tree
 from support.training_augmentations import Shifts
 
-from uvgen import Augmentation, find_samples, open_shards, read_image
+from uvgen import Augmentation, build_shards, find_samples, open_shards, read_image
 from uvgen.augment import crop_augmented
 from uvgen.datasets.config import BuildConfig
 from uvgen.errors import DatasetError, InputError, SampleError
@@ -102,3 +102,23 @@ def test_dataset_from_source_reads_no_image_out_of_it(folders) -> None:
         with pytest.raises(SampleError, match=r"secret.jpg: leads out of .*300W_LP"):
             dataset[k]
     assert dataset[2]["image"].shape == (3, 32, 32)
+
+
+def test_dataset_from_source_reads_images_elsewhere_that_the_users_list_names(model_path, tmp_path) -> None:
+    tree = write_tree(tmp_path / "300W_LP")
+    listed = tmp_path / "lists" / "mine.csv"
+    listed.parent.mkdir()
+    images = sorted(tree.glob("AFW/*.jpg"))[:2]
+    rows = [f"../300W_LP/AFW/{path.name},../300W_LP/AFW/{path.stem}.mat" for path in images]
+    listed.write_text("\n".join(["image,parameters", *rows]))
+    build_shards(listed, tmp_path / "shards", model=model_path, config=CONFIG)
+    dataset = ShardDataset(tmp_path / "shards", augmentation=TURN, source=listed)
+    there = ShardDataset(tmp_path / "shards", augmentation=TURN)
+    for k in range(2):
+        assert torch.equal(dataset[k]["posmap"], there[k]["posmap"])
+        assert not torch.equal(dataset[k]["image"], there[k]["image"])  # the picture around the crop
+    with pytest.raises(SampleError, match=r"leads out of .*lists, expected an image in it, or one that a list names"):
+        ShardDataset(tmp_path / "shards", augmentation=TURN, source=listed.parent)[0]
+    listed.write_text("\n".join(["image,parameters", rows[1]]))
+    with pytest.raises(SampleError, match="leads out of"):
+        ShardDataset(tmp_path / "shards", augmentation=TURN, source=listed)[0]

@@ -436,6 +436,14 @@ def test_report_begins_anew_where_a_killed_run_left_a_draft(shards: Path, tmp_pa
     assert not (tmp_path / "report/data/left.js").exists() and not draft.exists()
 
 
+def test_report_is_replaced_whatever_file_browsers_left_in_it(shards: Path, report: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(report, tmp_path / "report"))
+    for name in (".DS_Store", "data/.DS_Store", "data/._overview.js", "assets/Thumbs.db", "data/samples/desktop.ini"):
+        (out / name).write_text("left")
+    write_report(shards, out, options=ReportOptions(worst=1), overwrite=True)
+    assert not list(out.rglob(".DS_Store"))
+
+
 def test_report_whose_folder_a_link_replaced_writes_nothing_to_where_it_leads(shards: Path, tmp_path: Path) -> None:
     (tmp_path / "others").mkdir()
     draft = draft_of(tmp_path / "report")

@@ -83,7 +83,7 @@ def fit_landmarks(
     *,
     scores: ArrayLike | None = None,
     jaw: str = "contour",
-    person: Sequence[int] | None = None,
+    person: Sequence[int] | Sequence[str] | None = None,
 ) -> LandmarkFit:
     """Fit a morphable model to the 68 landmarks of faces.
 
@@ -102,9 +102,9 @@ def fit_landmarks(
         What points 0 to 16 mark. "contour": where the face ends in the picture, as annotators of photographs and most
         detectors put them. "fixed": the same places of the jaw in every picture, seen or not, as in `pt3d_68` of
         AFLW2000-3D.
-    person : sequence of int, optional
-        A number for the person in each of the N faces; faces with the same number get the same shape. By default, each
-        face has a shape of its own.
+    person : sequence of int or str, optional
+        A number or name for the person in each of the N faces; faces with the same one get the same shape. By default,
+        each face has a shape of its own.
 
     Returns
     -------
@@ -118,8 +118,7 @@ def fit_landmarks(
     """
     choice(jaw, "jaw", JAWS)
     marked = checked(points, image_height, scores)
-    groups = np.arange(len(marked.given)) if person is None else as_array(person, "person")
-    check_array(groups, "person", (len(marked.given),), kind="integers", note="a number for each face's person")
+    groups = _persons(person, len(marked.given))
     with threadpool_limits(1, user_api="blas"):  # more would be slower, and would change the last bits
         fitter = _fitter(model, jaw)
         faces = fitter.fit(marked.frame, marked.weights, groups)
@@ -140,6 +139,19 @@ class Marked(NamedTuple):
     """(N, 68): likewise."""
     height: NDArray[np.float64]
     """(N,): of the images, px."""
+
+
+def _persons(person: Sequence[int] | Sequence[str] | None, n: int) -> NDArray[np.int64]:
+    """A number for the person in each of n faces, by the numbers or names that are given."""
+    given = np.arange(n) if person is None else as_array(person, "person")
+    check_array(given, "person", (n,), note="a number or name for each face's person")
+    try:
+        known, groups = np.unique(given, return_inverse=True)
+    except TypeError as error:
+        raise InputError("person: values of several kinds, expected a number or name for each face's person") from error
+    if known.dtype.kind in "fc" and not np.isfinite(known).all():
+        raise InputError("person: NaN or infinity in it, expected a number or name for each face's person")
+    return groups.astype(np.int64)
 
 
 def checked(points: ArrayLike, image_height: ArrayLike, scores: ArrayLike | None) -> Marked:

@@ -4,6 +4,7 @@ It drops polygons that are cut short, takes the first list of a binary PLY for a
 strips of triangles nor vertices of more dimensions than three.
 """
 
+import codecs
 import re
 from itertools import pairwise
 
@@ -150,7 +151,7 @@ def plain_stl(data: bytes) -> bytes:
     """
     if len(data) >= _STL_HEADER and len(data) == _STL_HEADER + 50 * int.from_bytes(data[80:84], "little"):
         return data
-    data = re.sub(rb"(?im)^([ \t]*(?:end)?solid)\b[^\r\n]*", rb"\1", data)
+    data = re.sub(rb"(?im)^([ \t]*(?:end)?solid)\b[^\r\n]*", rb"\1", data.removeprefix(codecs.BOM_UTF8))
     found = re.findall(rb"(?im)^[ \t]*(solid|facet|vertex|endfacet|endsolid)\b", data)
     keys = "".join(_STL_KEYS[word.lower()] for word in found)
     if found and not re.fullmatch("(?:s[st]*x)+", keys.replace("fvvve", "t")):

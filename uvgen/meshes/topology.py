@@ -10,6 +10,8 @@ from uvgen.checks import as_array, check_array, check_finite, float64_array
 from uvgen.errors import InputError
 from uvgen.wording import count
 
+_SAME_MESH = 0.6  # share of a mesh's edges that another must have: of quads cut along other diagonals, it has 2/3
+
 _MOST_POINTS = 8000  # looked at for each vertex of a loop: all that 125 vertices may need, and a smooth loop of 8000
 _MIRROR_SEEDS = 60  # edges that are tried as the symmetry line's
 
@@ -98,6 +100,15 @@ def check_sheet(triangles: np.ndarray, n_loops: int) -> None:
 def directed_edges(triangles: np.ndarray) -> np.ndarray:
     """(3m, 2) edges in the direction of their triangles; edge k of triangle i is row k * m + i."""
     return np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
+
+
+def is_same_mesh(triangles: np.ndarray, others: np.ndarray, n: int) -> bool:
+    """Whether other triangles join the same of `n` vertices as a mesh's do, cut out of the same polygons or nearly so.
+
+    Triangles in another order of vertices, or of another mesh, share few edges with it.
+    """
+    there, here = (np.unique(np.sort(directed_edges(t.astype(np.int64)), axis=1) @ [n, 1]) for t in (triangles, others))
+    return not len(here) or bool(np.isin(here, there).mean() >= _SAME_MESH)
 
 
 def find_components(n_vertices: int, triangles: np.ndarray) -> np.ndarray:

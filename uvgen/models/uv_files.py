@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from uvgen.errors import InputError, MeshFileError, ModelError
 from uvgen.meshes.obj import read_textured_obj
 from uvgen.meshes.seams import split_seams
-from uvgen.meshes.topology import directed_edges
+from uvgen.meshes.topology import is_same_mesh
 from uvgen.models.formats import matlab
 from uvgen.storage.npy import as_float64, read_npy_file
 from uvgen.wording import count
@@ -19,7 +19,6 @@ SUFFIXES = (".npy", ".mat", ".obj")
 
 _OUTSIDE = 1e-3  # of the unit square, from rounding
 _SAME_NUMBER = 0.99  # share of the model's triangles that an OBJ must have: some programs leave out those without area
-_SAME_MESH = 0.6  # share of an OBJ's edges that the model must have: of quads cut along other diagonals, it has 2/3
 
 
 class FileUv(NamedTuple):
@@ -113,8 +112,7 @@ def _of_obj(
     if len(np.unique(own)) < n and len(np.setdiff1d(triangles, own)):
         where = int(np.setdiff1d(triangles, own)[0])
         raise InputError(f"{path}: vertex {where} has no UV, expected UV of every vertex")
-    there, here = (np.unique(np.sort(directed_edges(t), axis=1) @ [n, 1]) for t in (triangles.astype(np.int64), own))
-    if np.isin(here, there).mean() < _SAME_MESH:
+    if not is_same_mesh(triangles, own, n):
         raise InputError(f"{path}: its faces join other vertices than the model's triangles do, expected the same mesh")
     split, uv, repeated = split_seams(own, corner_uv, n)
     if len(repeated) and len(own) < _SAME_NUMBER * len(triangles):  # whose triangles take the place of the model's

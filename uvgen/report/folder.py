@@ -14,6 +14,7 @@ from uvgen.storage.files import check_folder
 from uvgen.storage.folders import REPORT_PARTS
 from uvgen.storage.locks import exclusive, remove_unlocked
 
+_LEFT_BY_BROWSERS = re.compile(r"\.DS_Store|\._.*|Thumbs\.db|desktop\.ini", re.IGNORECASE)  # of files, where one looked
 _PART = re.compile(r"index\.html|assets/([^/]+\.(js|css)|LICENSES\.txt)|data/((thumbs|samples)/\d+/)?[^/]+\.js")
 
 
@@ -34,11 +35,12 @@ def _is_report(folder: Path) -> bool:
 
 def _others(out: Path) -> list[str]:
     """What is in a report's folder, or in those in it, and no part of a report of any version."""
-    found = {path.name for path in out.iterdir()} - {part.split("/")[0] for part in REPORT_PARTS}
+    found = {path.name for path in out.iterdir() if path.is_dir()} - {part.split("/")[0] for part in REPORT_PARTS}
     for folder, inner, files in os.walk(out):
         there = Path(folder).relative_to(out)
-        links = [name for name in inner if Path(folder, name).is_symlink()]
-        found |= {path for name in [*files, *links] if not _PART.fullmatch(path := (there / name).as_posix())}
+        names = [name for name in files if not _LEFT_BY_BROWSERS.fullmatch(name)]
+        names += [name for name in inner if Path(folder, name).is_symlink()]
+        found |= {path for name in names if not _PART.fullmatch(path := (there / name).as_posix())}
     return sorted(found)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from uvgen.errors import DatasetError, SampleError, WorkerError
 from uvgen.samples.find import Sample
+from uvgen.samples.parameter_list import is_list, is_listed
 from uvgen.shards.index import SkippedSample
 from uvgen.storage.names import brief
 from uvgen.storage.reading import max_bytes
@@ -151,15 +152,26 @@ def check_still_there(folder: Path) -> None:
     ) from None
 
 
-def source_path(root: Path, source: str) -> Path:
-    """The image that a sample of a data set names as its source, below the folder that the set was built from.
+def source_path(root: Path, source: str, data: str | os.PathLike[str]) -> Path:
+    """The image that a sample of a data set names as its source.
+
+    Parameters
+    ----------
+    root : Path
+        The folder that the set was built from, or that of the list: `uvgen.samples.find.folder_of` of `data`.
+    source : str
+        What the sample says.
+    data : path
+        What the set was built from.
 
     Raises
     ------
     SampleError
-        If it leads away from there: a data set may come from anyone, and is to have no other file read.
+        If it leads out of the folder, to no image of the list: a data set may come from anyone, and is to have no other
+        file read.
     """
     path = PurePosixPath(source)
-    if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise SampleError(f"{brief(path)}: leads out of {root}, expected an image in it")
+    inside = ".." not in path.parts or (is_list(data) and is_listed(root / path, data))
+    if path.is_absolute() or not path.parts or not inside:
+        raise SampleError(f"{brief(path)}: leads out of {root}, expected an image in it, or one that a list names")
     return root / path

@@ -293,6 +293,17 @@ def read_vector(path: Path) -> _Parts:
     return VECTORS[len(vector)](vector)
 
 
+def is_listed(image: Path, path: str | os.PathLike[str]) -> bool:
+    """Whether a list names an image, however its path is written; errors as of `open_list`."""
+    return os.path.abspath(image) in _images_of(open_list(path))
+
+
+@lru_cache(maxsize=2)
+def _images_of(rows: ParameterList) -> frozenset[str]:
+    images = (_image_of(row, rows.path) for row in rows.rows)
+    return frozenset(os.path.abspath(image) for image in images if image is not None)
+
+
 def _image_of(row: ListedRow, path: Path) -> Path | None:
     return path.parent / row.image.replace("\\", "/") if row.image else None
 

@@ -15,9 +15,12 @@ from uvgen.maps.labels import move_landmarks, move_map, moved_similarity
 from uvgen.maps.mirror import TexelMirror
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.files import source_path
-from uvgen.samples.find import Sample
+from uvgen.samples.find import Sample, folder_of
+from uvgen.samples.parameter_list import is_list, open_list
 from uvgen.samples.read import read_picture
 from uvgen.shards.reader import ShardReader
+
+_SOURCE = "the folder of images, or the list, that the set was built from"
 
 
 class AugmentationLike(Protocol):
@@ -56,7 +59,7 @@ class Augmenter:
     seed : int
         Of the draws.
     source : path-like or None
-        The original images' folder, to sample crops from.
+        The original images' folder, or the list that names them, to sample crops from.
     model : MorphableModel or None
         The data set's.
     needs_mirror : bool
@@ -93,7 +96,8 @@ class Augmenter:
         self.takes_codes = not self._custom
         config = reader.config.build
         self.size, self._filter, self._decode = config.size, config.filter, config.decode
-        self._source = None if source is None else self._source_folder(source, reader)
+        self._data = None if source is None else self._checked_source(source, reader)
+        self._source = None if self._data is None else folder_of(self._data)
         self.mirror: TexelMirror | None = None
         if needs_mirror and not self._custom and augmentation.flip:
             if model is None:
@@ -112,19 +116,19 @@ class Augmenter:
         That is the stored crop itself, or the original image (h, w, 3) that the sample's field `source` names, decoded
         as finely as the crop needs: see `uvgen.images.picture`.
         """
-        if self._source is None:
+        if self._source is None or self._data is None:
             return stored(), np.eye(3), 1
         try:
-            path = source_path(self._source, row["source"])
+            path = source_path(self._source, row["source"], self._data)
             picture = read_picture(Sample(path.stem, path.parent.name, path, None), decode=self._decode)
             factor = 1 / similarity_scale(draw.similarity @ row["image_to_crop"])
             pixels, reduced = picture.for_crop(float(factor), self._filter)
         except SampleError as error:
-            raise SampleError(f"{error}; source: expected the folder of images that the set was built from") from error
+            raise SampleError(f"{error}; source: expected {_SOURCE}") from error
         if picture.shape[0] != row["image_height"]:
             raise SampleError(
                 f"{path}: {picture.shape[0]} px high, the set was built from {row['image_height']}; "
-                "source: expected the folder of images that the set was built from"
+                f"source: expected {_SOURCE}"
             )
         return pixels, row["image_to_crop"], reduced
 
@@ -177,12 +181,14 @@ class Augmenter:
                 )
         return Changed(*changed)
 
-    def _source_folder(self, folder: str | os.PathLike[str], reader: ShardReader) -> Path:
+    def _checked_source(self, source: str | os.PathLike[str], reader: ShardReader) -> Path:
         if self._custom:
             raise InputError("source: goes with an augmentation of uvgen.augment")
         if reader.config.augmentation is not None:
             raise InputError(f"source: {reader.folder} is augmented already; give the set that it was made from")
-        path = Path(os.path.abspath(folder))  # workers may have another working folder
-        if not path.is_dir():
-            raise DatasetError(f"{path}: no such folder, expected the folder of images that the set was built from")
+        path = Path(os.path.abspath(source))  # workers may have another working folder
+        if is_list(path):
+            open_list(path)
+        elif not path.is_dir():
+            raise DatasetError(f"{path}: no such folder, expected {_SOURCE}")
         return path

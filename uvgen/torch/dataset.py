@@ -78,8 +78,9 @@ class ShardDataset(Dataset[dict[str, Any]]):
         Such as ``uvgen.augment.Augmentation.preset("prnet")``. Every epoch draws anew, see `set_epoch`. What "image"
         occluders show is another sample of the same shard.
     source : path-like, optional
-        The folder that was ``uvgen build``'s ``--data``: augmented crops are then sampled from the original images,
-        once, instead of from the stored crops, which end at their edges. An image is then decoded for each sample.
+        The folder or list that was ``uvgen build``'s ``--data``: augmented crops are then sampled from the original
+        images, once, instead of from the stored crops, which end at their edges. An image is then decoded for each
+        sample.
     seed : int
         Random seed of the augmentation.
     normalize : {"size", "prnet", "reshow", "unit", None} or uvgen.Normalization

@@ -1,6 +1,7 @@
 """The order of a training epoch. Import it from `uvgen.torch`."""
 
 import hashlib
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from numbers import Number
 from typing import Any, Protocol
@@ -213,13 +214,14 @@ def _read_ahead(data: Any, indices: NDArray[np.int64]) -> Any:
 def _shards_of(data: Any) -> tuple[tuple[int, ...], NDArray[np.int64] | None]:
     """Samples in each shard, and the samples' numbers in `data`, shard by shard, if that is not their order."""
     if hasattr(data, "shard_samples"):
-        sizes = data.shard_samples
-        whole = isinstance(sizes, Sequence | np.ndarray) and all(
-            isinstance(n, int | np.integer) and n >= 0 for n in sizes
-        )
-        if not whole:
-            raise InputError(f"data: its shard_samples are {shown(sizes)}, expected a whole number for each shard")
-        return tuple(int(n) for n in sizes), None
+        try:
+            sizes = tuple(operator.index(n) for n in data.shard_samples)
+        except TypeError:
+            sizes = (-1,)
+        if min(sizes, default=0) < 0:
+            found = shown(data.shard_samples)
+            raise InputError(f"data: its shard_samples are {found}, expected a whole number for each shard")
+        return sizes, None
     if isinstance(data, Subset):
         sizes, positions = _shards_of(data.dataset)
         inside = np.asarray(data.indices, np.int64).reshape(-1) % max(sum(sizes), 1)

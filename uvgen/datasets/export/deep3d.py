@@ -89,12 +89,13 @@ def check_out(out: Path) -> None:
 def inputs(reader: ShardReader, *, data: Path | str) -> str:
     """What the images are now: an interrupted export goes on neither with others, nor without those repaired since."""
     root = Path(os.path.abspath(folder_of(data)))
-    return state_of_files(_below(root, source) for source in reader.gather(range(len(reader)), ["source"])["source"])
+    sources = reader.gather(range(len(reader)), ["source"])["source"]
+    return state_of_files(_file_of(root, source, data) for source in sources)
 
 
-def _below(root: Path, source: str) -> Path:
+def _file_of(root: Path, source: str, data: Path | str) -> Path:
     try:
-        return source_path(root, source)
+        return source_path(root, source, data)
     except SampleError:  # which no file is read for
         return root
 
@@ -106,7 +107,7 @@ def write(reader: ShardReader, part: Part, folder: Path, quality: int, *, data: 
     for number in each(part):
         sample = reader[number]
         try:
-            path = source_path(root, sample["source"])
+            path = source_path(root, sample["source"], data)
             if why := unencodable(str(path)):
                 raise SampleError(f"{path}: {why}")
             if _is_missing(path):

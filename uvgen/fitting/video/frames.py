@@ -221,7 +221,7 @@ def _check_pixels(path: Path, aspect: Any) -> None:
     if aspect and not 1 / _MOST_ASPECT <= aspect <= _MOST_ASPECT:
         raise InputError(
             f"{path}: pixels of {aspect.numerator}:{aspect.denominator}, expected square ones; make them so, with "
-            "ffmpeg -i IN -vf scale=iw*sar:ih,setsar=1 OUT"
+            'ffmpeg -i IN -vf "scale=trunc(iw*sar/2)*2:ih,setsar=1" OUT'
         )
 
 

@@ -31,7 +31,7 @@ from uvgen.errors import MeshFileError, ModelError
 from uvgen.meshes.obj import read_obj_vertices, read_textured_obj
 from uvgen.meshes.read import read_mesh
 from uvgen.meshes.seams import pack_parts, split_seams
-from uvgen.meshes.topology import directed_edges
+from uvgen.meshes.topology import is_same_mesh
 from uvgen.models.assembled import AssembledModel
 from uvgen.storage.files import sha256_file
 from uvgen.storage.names import brief
@@ -60,7 +60,6 @@ _LANDMARKS = (
 )  # fmt: skip
 _IDENTITY = re.compile(r"identity\d{3}\.obj")
 _MOST_MESHES = 1000
-_SAME_MESH = 0.6  # share of a mesh's edges that the neutral one must have: of quads cut along other diagonals, 2/3
 _OTHER_UNIT = 3.0  # faces differ less in size than units do
 _APART = 16.0  # between the UV of parts, so that no two share one
 
@@ -227,13 +226,8 @@ def _read_moved(path: Path, neutral: _Neutral, taken: NDArray[np.int64]) -> NDAr
     n = len(neutral.vertices)
     if len(vertices) != n:
         raise ModelError(f"{path}: {count(len(vertices), 'vertex')}, expected {n}, as {NEUTRAL} has")
-    if polygons and polygons != neutral.polygons:
-        there, here = (
-            np.unique(np.sort(directed_edges(triangles.astype(np.int64)), axis=1) @ [n, 1])
-            for triangles in (neutral.triangles, read_mesh(path)[1])
-        )
-        if np.isin(here, there).mean() < _SAME_MESH:
-            raise ModelError(f"{path}: its faces join other vertices than those of {NEUTRAL}, expected the same mesh")
+    if polygons and polygons != neutral.polygons and not is_same_mesh(neutral.triangles, read_mesh(path)[1], n):
+        raise ModelError(f"{path}: its faces join other vertices than those of {NEUTRAL}, expected the same mesh")
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused where models are checked
         ratio = np.ptp(vertices, axis=0).max() / max(np.ptp(neutral.vertices, axis=0).max(), 1e-300)
         if not 1 / _OTHER_UNIT < ratio < _OTHER_UNIT:

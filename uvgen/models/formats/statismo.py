@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import ModelError
-from uvgen.meshes.topology import directed_edges
+from uvgen.meshes.topology import is_same_mesh
 from uvgen.models.assembled import AssembledModel
 from uvgen.storage.files import sha256_file
 from uvgen.storage.hdf5_reading import Hdf5File, open_hdf5
@@ -35,7 +35,6 @@ _HINT = (
 _MOST_COMPONENTS = 4096
 _LONGEST = 1.01  # of a basis's columns
 _BRIGHTEST = 2.0  # of mean colors from 0 to 1, which may leave them a little
-_SAME_MESH = 0.6  # share of a group's edges that the shapes' mesh must have: of quads cut along other diagonals, 2/3
 
 
 def recognizes(path: Path) -> bool:
@@ -149,11 +148,7 @@ def _check_same_mesh(file: Hdf5File, group: str, triangles: NDArray[Any], n: int
         return
     if not (file.is_group(f"{group}/representer") and "cells" in file.members(f"{group}/representer")):
         return
-    there, here = (
-        np.unique(np.sort(directed_edges(cells.astype(np.int64)), axis=1) @ [n, 1])
-        for cells in (triangles, _triangles(file, n, group))
-    )
-    if np.isin(here, there).mean() < _SAME_MESH:
+    if not is_same_mesh(triangles, _triangles(file, n, group), n):
         raise file.refused(
             f"{group}/representer/cells join other vertices than shape/representer/cells do, expected the same mesh"
         )
