@@ -20,8 +20,10 @@ from uvgen.errors import DatasetError, InputError
 from uvgen.fitting import detectors
 from uvgen.images.skin import skin_mask
 from uvgen.models.morphable import MorphableModel
+from uvgen.samples import read as samples_read
 from uvgen.samples.landmark_schemes import FaceLandmarks
 from uvgen.storage.folders import EXPORT_MARK
+from uvgen.storage.reading import read_file
 
 N = 9
 JPEG_ERROR = 3.0  # of 255
@@ -257,6 +259,29 @@ def test_prepare_writes_of_landmark_files_what_export_writes_of_the_set(
         np.testing.assert_allclose(item.five, other.five, atol=1e-4)
         np.testing.assert_array_equal(item.mask, other.mask)
         assert item.image_path.read_bytes() == other.image_path.read_bytes()
+
+
+@pytest.mark.parametrize("command", ["export", "prepare"])
+def test_an_image_that_is_cut_short_after_it_was_read_is_written_whole(
+    built: Path, exported: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """What is copied are the bytes whose pixels were looked at, not those of a second read."""
+    data = Path(shutil.copytree(built.with_name("300W_LP"), tmp_path / "300W_LP"))
+
+    def read(path: Path, *more: Any) -> bytes:
+        content = read_file(path, *more)
+        if path.suffix == ".jpg":
+            path.write_bytes(content[: len(content) // 2])
+        return content
+
+    monkeypatch.setattr(samples_read, "read_file", read)
+    if command == "export":
+        export_shards(built, tmp_path / "out", "deep3d", data=data)
+    else:
+        prepare_deep3d(photos, tmp_path / "out", detections=photos)
+    written = sorted((tmp_path / "out").glob("*.jpg"))
+    assert len(written) == (N if command == "export" else 4)
+    assert all(path.read_bytes() == (exported / path.name).read_bytes() for path in written)
 
 
 def to_five(photos: Path) -> dict[str, NDArray[np.float64]]:
