@@ -18,6 +18,7 @@ from uvgen.datasets.augmented import augment_shards
 from uvgen.datasets.export.deep3d import five_points, key
 from uvgen.errors import DatasetError, InputError
 from uvgen.fitting import detectors
+from uvgen.fitting.tasks import Photograph
 from uvgen.images.skin import skin_mask
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples import read as samples_read
@@ -417,6 +418,19 @@ def test_prepare_leaves_out_photographs_whose_files_would_have_the_same_name(pho
         f"deeper/{jpeg.stem}",
     ]
     assert all("its files would have the names of another photograph's" in skip.reason for skip in result.skipped)
+
+
+def test_prepare_leaves_out_a_photograph_at_which_processes_die_alone(photos: Path, tmp_path: Path) -> None:
+    job = prepare.PrepareJob(tmp_path / "out", photos, None, "ignore", 95)
+    job.draft.mkdir()
+    jpegs = sorted(photos.glob("*.jpg"))
+    batch = prepare.Batch("00000000", tuple(Photograph(path, path.stem) for path in jpegs))
+    write = job.open()
+    for path, part in zip(jpegs, job.parts(batch), strict=True):
+        assert [name for name, _ in write(part).files if "/" not in name] == [path.name]
+    done = write(job.without(batch, {1: "its process was killed"}))
+    assert [tuple(skip) for skip in done.skipped] == [(jpegs[1].stem, f"{jpegs[1]}: its process was killed")]
+    assert [name for name, _ in done.files if "/" not in name] == [path.name for path in jpegs if path != jpegs[1]]
 
 
 def test_prepare_continues_where_it_was_interrupted(
