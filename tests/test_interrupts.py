@@ -47,3 +47,15 @@ def test_processor_time_ends_with_its_own_signal_before_the_system_kills() -> No
         [sys.executable, "-c", spend], preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (2, 2)), check=False
     )
     assert found.returncode == -signal.SIGXCPU
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_that_comes_while_python_ends_changes_nothing(number: signal.Signals) -> None:
+    """The command has done its work: no traceback, and no other status."""
+    program = (
+        f"import atexit, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        f"atexit.register(signal.raise_signal, {int(number)}); sys.argv[1:] = ['--version']\n"
+        "from uvgen.__main__ import main; main()"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "") and run.stdout.startswith("uvgen, version")

@@ -9,6 +9,7 @@ def main() -> None:
         import lazy_loader  # noqa: F401  (uvgen itself can be imported without it)
 
         from uvgen.cli.main import main as command
+        from uvgen.interrupts import ignore_interrupts
     except KeyboardInterrupt:  # Ctrl-C right after the start
         sys.stderr.write("uvgen: interrupted\n")
         sys.exit(130)
@@ -20,7 +21,10 @@ def main() -> None:
             f"uvgen: cannot be loaded ({package} is not installed); install it with `python -m pip install {package}`, "
             "then `uvgen doctor` lists what else is missing"
         )
-    command(prog_name="uvgen")
+    try:
+        command(prog_name="uvgen")
+    finally:
+        ignore_interrupts()  # all is done: Ctrl-C while Python ends would print a traceback
 
 
 if __name__ == "__main__":

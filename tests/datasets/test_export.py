@@ -27,6 +27,7 @@ from uvgen.datasets.export import run as export_run
 from uvgen.datasets.export.folder import ExportRecord
 from uvgen.datasets.export.targets import EXPORT_TARGETS
 from uvgen.errors import BusyError, DatasetError, InputError, OutputError, SettingsError
+from uvgen.jobs.run import run_job
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.drafts import draft_of
@@ -437,6 +438,25 @@ def test_export_on_two_workers_writes_the_same_files(built: Path, tmp_path: Path
         for f in (tmp_path / f"{to}1", tmp_path / f"{to}2")
     )
     assert one == two and one
+
+
+def test_export_of_a_set_that_is_made_again_meanwhile_fails_and_leaves_nothing(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A set that got one more sample: numbers that the command gave out are other samples', and the last has none."""
+    uvgen.merge_shards(built, tmp_path / "shards", names=open_shards(built).names[1:])
+
+    def made_again(*arguments: Any, **options: Any) -> None:
+        shutil.rmtree(tmp_path / "shards")
+        shutil.copytree(built, tmp_path / "shards")
+        run_job(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(export_run, "run_job", made_again)
+        with pytest.raises(DatasetError, match="shards: was made again or replaced while it was read; run the command"):
+            export_shards(tmp_path / "shards", tmp_path / "out", "npy")
+    assert [path.name for path in tmp_path.iterdir()] == ["shards"]
+    assert export_shards(tmp_path / "shards", tmp_path / "out", "npy").samples == N
 
 
 @pytest.mark.parametrize("to", ONE_OF_EACH)

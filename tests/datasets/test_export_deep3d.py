@@ -18,10 +18,13 @@ from uvgen.datasets.augmented import augment_shards
 from uvgen.datasets.export.deep3d import five_points, key
 from uvgen.errors import DatasetError, InputError
 from uvgen.fitting import detectors
+from uvgen.fitting.tasks import Photograph
 from uvgen.images.skin import skin_mask
 from uvgen.models.morphable import MorphableModel
+from uvgen.samples import read as samples_read
 from uvgen.samples.landmark_schemes import FaceLandmarks
 from uvgen.storage.folders import EXPORT_MARK
+from uvgen.storage.reading import read_file
 
 N = 9
 JPEG_ERROR = 3.0  # of 255
@@ -259,6 +262,29 @@ def test_prepare_writes_of_landmark_files_what_export_writes_of_the_set(
         assert item.image_path.read_bytes() == other.image_path.read_bytes()
 
 
+@pytest.mark.parametrize("command", ["export", "prepare"])
+def test_an_image_that_is_cut_short_after_it_was_read_is_written_whole(
+    built: Path, exported: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """What is copied are the bytes whose pixels were looked at, not those of a second read."""
+    data = Path(shutil.copytree(built.with_name("300W_LP"), tmp_path / "300W_LP"))
+
+    def read(path: Path, *more: Any) -> bytes:
+        content = read_file(path, *more)
+        if path.suffix == ".jpg":
+            path.write_bytes(content[: len(content) // 2])
+        return content
+
+    monkeypatch.setattr(samples_read, "read_file", read)
+    if command == "export":
+        export_shards(built, tmp_path / "out", "deep3d", data=data)
+    else:
+        prepare_deep3d(photos, tmp_path / "out", detections=photos)
+    written = sorted((tmp_path / "out").glob("*.jpg"))
+    assert len(written) == (N if command == "export" else 4)
+    assert all(path.read_bytes() == (exported / path.name).read_bytes() for path in written)
+
+
 def to_five(photos: Path) -> dict[str, NDArray[np.float64]]:
     """Leave five points in each landmark file; the 68 of each."""
     whole = {path.stem: np.loadtxt(path) for path in sorted(photos.glob("*.txt"))}
@@ -405,6 +431,19 @@ def test_prepare_leaves_out_photographs_whose_files_would_have_the_same_name(pho
         f"deeper/{jpeg.stem}",
     ]
     assert all("its files would have the names of another photograph's" in skip.reason for skip in result.skipped)
+
+
+def test_prepare_leaves_out_a_photograph_at_which_processes_die_alone(photos: Path, tmp_path: Path) -> None:
+    job = prepare.PrepareJob(tmp_path / "out", photos, None, "ignore", 95)
+    job.draft.mkdir()
+    jpegs = sorted(photos.glob("*.jpg"))
+    batch = prepare.Batch("00000000", tuple(Photograph(path, path.stem) for path in jpegs))
+    write = job.open()
+    for path, part in zip(jpegs, job.parts(batch), strict=True):
+        assert [name for name, _ in write(part).files if "/" not in name] == [path.name]
+    done = write(job.without(batch, {1: "its process was killed"}))
+    assert [tuple(skip) for skip in done.skipped] == [(jpegs[1].stem, f"{jpegs[1]}: its process was killed")]
+    assert [name for name, _ in done.files if "/" not in name] == [path.name for path in jpegs if path != jpegs[1]]
 
 
 def test_prepare_continues_where_it_was_interrupted(

@@ -30,7 +30,7 @@ from uvgen import (
 )
 from uvgen.errors import DatasetError, DependencyError, InputError, OutputError, SettingsError
 from uvgen.evaluation import network as networks
-from uvgen.evaluation import network_trial
+from uvgen.evaluation import network_trial, predict_worker
 from uvgen.evaluation import predict as predicting
 from uvgen.fitting import detectors
 from uvgen.fitting import photographs as listing
@@ -467,15 +467,26 @@ def test_tables_of_boxes_whose_columns_or_cells_are_not_what_they_seem_are_refus
         read_boxes(table)
 
 
+@pytest.mark.parametrize("when", ["after it was tried", "as it is opened"])
 def test_a_network_that_changes_after_the_run_began_is_refused(
-    photos, network, crop_map, tmp_path, monkeypatch
+    photos, network, crop_map, tmp_path, monkeypatch, when
 ) -> None:
-    def replaced(file: Path, *arguments: Any) -> Any:
-        sizes = network_trial.try_network(file, *arguments)
-        constant_network(file, np.ascontiguousarray(np.moveaxis(2 * crop_map / SIZE, 2, 0)[None]), SIZE)
+    def replace() -> None:
+        constant_network(network, np.ascontiguousarray(np.moveaxis(2 * crop_map / SIZE, 2, 0)[None]), SIZE)
+
+    def tried(*arguments: Any) -> Any:
+        sizes = network_trial.try_network(*arguments)
+        replace()
         return sizes
 
-    monkeypatch.setattr(predicting, "try_network", replaced)
+    def opened(*arguments: Any) -> Any:
+        replace()
+        return networks.Network(*arguments)
+
+    if when == "as it is opened":
+        monkeypatch.setattr(predict_worker, "Network", opened)
+    else:
+        monkeypatch.setattr(predicting, "try_network", tried)
     with pytest.raises(InputError, match=r"net\.onnx: has changed since the run began"):
         predict_photographs(network, photos, tmp_path / "out", network_options=IN_SIZES)
 

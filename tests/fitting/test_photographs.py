@@ -16,6 +16,7 @@ from uvgen import FitOptions, SynthOptions, build_shards, find_samples, fit_phot
 from uvgen.datasets.config import BuildConfig
 from uvgen.errors import DatasetError, DependencyError, InputError, OutputError, SettingsError
 from uvgen.fitting import detectors, worker
+from uvgen.fitting.landmarks import fit_landmarks
 from uvgen.fitting.photographs import about_other_pictures, find_photographs, folder_clashes
 from uvgen.samples.find import IMAGE_SUFFIXES
 from uvgen.samples.landmark_schemes import FaceLandmarks
@@ -102,6 +103,29 @@ def test_a_photograph_that_changed_is_fitted_anew(photos: Path, tmp_path: Path, 
     assert hashes(tmp_path / "out") == hashes(tmp_path / "whole") and result.faces == fresh.faces
     assert fit_photographs(photos, tmp_path / "out", **options).new_samples == (0 if not result.skipped else
                                                                            same_person * len(result.faces))  # fmt: skip
+
+
+@pytest.mark.parametrize("same_person", [False, True])
+def test_a_photograph_that_changes_while_it_is_fitted_ends_the_run_and_is_no_sample(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same_person: bool
+) -> None:
+    """It is read a second time, to be copied: what its landmarks were fitted to may have been another picture."""
+    options: dict[str, Any] = {"detector": None, "options": FitOptions(same_person=same_person)}
+    whole = (photos / "p1.jpg").read_bytes()
+
+    def fit(*arguments: Any, **more: Any) -> Any:
+        (photos / "p1.jpg").write_bytes(whole[: len(whole) // 2])
+        return fit_landmarks(*arguments, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "fit_landmarks", fit)
+        with pytest.raises(DatasetError, match=r"p1\.jpg: was changed while its faces were fitted; run the command"):
+            fit_photographs(photos, tmp_path / "out", **options)
+    assert not (tmp_path / "out" / "p1.jpg").exists()
+    (photos / "p1.jpg").write_bytes(whole)
+    fit_photographs(photos, tmp_path / "out", **options)
+    fit_photographs(photos, tmp_path / "whole", **options)
+    assert hashes(tmp_path / "out") == hashes(tmp_path / "whole")
 
 
 def test_a_face_that_fits_no_more_leaves_no_sample(photos: Path, tmp_path: Path) -> None:

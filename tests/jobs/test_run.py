@@ -1,5 +1,6 @@
 """Running tasks: what is finished is left alone, a job travels once, and errors are the task's own."""
 
+import errno
 import os
 import pickle
 import sys
@@ -16,6 +17,7 @@ from support.jobs import BrokenToOpen, DeadlySum, DeadlyTogether, DeadlyToOpen, 
 from uvgen.errors import DatasetError, InputError, OutputError, SampleError, WorkerError
 from uvgen.jobs.options import RunOptions, check_on_error
 from uvgen.jobs.run import _libraries, check_same, results, run_job
+from uvgen.parallel import child
 from uvgen.parallel.child import packed
 
 
@@ -233,3 +235,16 @@ def test_task_whose_file_the_locale_cannot_name_says_so(monkeypatch: pytest.Monk
     monkeypatch.setattr("os.fsencode", lambda name: name.encode("ascii", "surrogateescape"))
     with pytest.raises(DatasetError, match=r"^/out/Ž\.jpg: 'Ž' is no character of ascii, this locale's encoding"):
         list(results(Writes(), ["/out/Ž.jpg"], RunOptions(1)))
+
+
+def test_result_for_which_the_run_s_folder_has_no_space_names_that_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the folder that is written to, as the system's error of a full disk names no file."""
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(DatasetError, match=r"result-1: cannot be written \(No space left on device\); set TMPDIR to"):
+        child._write(tmp_path / "result-1", b"result")
+
+
+def full(*_: Any) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

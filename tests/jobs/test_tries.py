@@ -1,6 +1,6 @@
 """Tasks at which processes die: how often they are tried, then their parts, then without these."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -71,3 +71,19 @@ def test_a_task_of_which_no_part_is_to_blame_ends_the_run() -> None:
     settle(job, pool, first.whole)
     with pytest.raises(WorkerError, match="was killed, though none at any of its samples alone"):
         settle(job, pool, second.whole)
+
+
+class Named(NamedTuple):
+    """A task with a name, as those of exports and reports are."""
+
+    name: str
+    rows: range
+
+
+@pytest.mark.parametrize(
+    ("task", "label"),
+    [(Named("IBUG-00000", range(9)), "IBUG-00000"), (("a", "b", "c"), "a and 2 more"), (["a"], "a"), ((), r"\(\)")],
+)
+def test_a_task_is_called_by_its_name_or_by_what_is_in_it(task: Any, label: str) -> None:
+    with pytest.raises(WorkerError, match=f"^{label}: its process was killed; out of memory"):
+        die(Whole(), Pool(), Try(task), 0)

@@ -17,9 +17,10 @@ from support.builds import SMALL, have
 from support.reports import BIGGER, WEIRD, picture, rows, script_arguments
 from support.toy import write_sample, write_tree
 
-from uvgen import ReportOptions, RunOptions, describe_shards, load_model, open_shards, write_report
+from uvgen import ReportOptions, RunOptions, describe_shards, load_model, merge_shards, open_shards, write_report
 from uvgen.datasets.augmented import augment_shards
 from uvgen.errors import BusyError, DatasetError, InputError, ModelError, OutputError, SettingsError
+from uvgen.jobs.run import results
 from uvgen.report import write as write_module
 from uvgen.report.pictures import PER_FILE, THUMB, sample_file, thumbs_file
 from uvgen.report.table import BIT
@@ -426,6 +427,22 @@ def test_report_that_fails_leaves_what_was_there(
     with pytest.raises(DatasetError if isinstance(error, OSError) else type(error)):
         write_report(shards, tmp_path / "report", options=ReportOptions(worst=1), overwrite=old)
     assert hashes(tmp_path) == before and [path.name for path in tmp_path.iterdir()] == ["report"] * old
+
+
+def test_report_of_a_set_that_is_made_again_meanwhile_fails_and_leaves_nothing(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merge_shards(shards, tmp_path / "shards", names=open_shards(shards).names[1:])
+
+    def made_again(*arguments: Any) -> Any:
+        shutil.rmtree(tmp_path / "shards")
+        shutil.copytree(shards, tmp_path / "shards")
+        return results(*arguments)
+
+    monkeypatch.setattr(write_module, "results", made_again)
+    with pytest.raises(DatasetError, match="shards: was made again or replaced while it was read; run the command"):
+        write_report(tmp_path / "shards", tmp_path / "report", options=ReportOptions(verify=False))
+    assert [path.name for path in tmp_path.iterdir()] == ["shards"]
 
 
 def test_report_begins_anew_where_a_killed_run_left_a_draft(shards: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import multiprocessing
+import os
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,24 @@ def test_exclusive_leaves_what_another_process_is_writing(tmp_path: Path) -> Non
             assert temporary.exists()
         assert temporary.exists()
     assert [path.name for path in tmp_path.iterdir()] == ["model.h5"]
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_exclusive_leaves_no_folder_that_it_made_and_cannot_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    """As with a umask of 777."""
+    folder = tmp_path / "out"
+    if is_there:
+        folder.mkdir()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(OutputError, match=r"out: cannot be written \(Permission denied\)"), exclusive(folder):
+        pass
+    assert folder.exists() == is_there
 
 
 def test_exclusive_says_when_its_folder_was_replaced(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What an HDF5 file may declare and still be refused, each rule by a file that breaks it alone."""
 
+import errno
 import os
 import re
 import struct
@@ -420,3 +421,22 @@ def test_open_hdf5_reads_a_plain_file_whatever_driver_the_environment_names(tmp_
     environment = {**os.environ, "HDF5_DRIVER": driver}
     done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=PATIENCE_S, check=False)
     assert (done.stdout, done.stderr) == (f"{ROWS[1].tolist()}\n", "")
+
+
+@pytest.mark.parametrize("name", ["ENOLCK", "EOPNOTSUPP"])
+def test_file_on_a_file_system_without_locks_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """As NFS without its lock daemon says; HDF5 goes on by itself only after ENOSYS."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["value"] = ROWS
+    opened = h5py.File
+
+    def without_locks(*arguments: Any, locking: Any = None, **options: Any) -> Any:
+        if locking is not False:
+            raise OSError(getattr(errno, name), "Unable to synchronously open file (unable to lock file)")
+        return opened(*arguments, locking=locking, **options)
+
+    monkeypatch.setattr(h5py, "File", without_locks)
+    with open_hdf5(tmp_path / "a.h5", DatasetError) as file:
+        np.testing.assert_array_equal(file.safe_dataset("value").read(), ROWS)

@@ -12,13 +12,13 @@ from uvgen.checks import check_paths
 from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.fields import MAP_PARAMETERS, known_layouts, required_fields
 from uvgen.datasets.split_files import find_split
-from uvgen.errors import InputError, ModelError, UvgenError
+from uvgen.errors import DatasetError, InputError, ModelError, UvgenError
 from uvgen.normalization import AUTO, Normalization, image_choice
 from uvgen.samples.selection import find_names
 from uvgen.shards.index import Index, data_folder
 from uvgen.shards.makers import Finish, Maker
 from uvgen.shards.pool import ShardDemands
-from uvgen.shards.reader import ShardReader
+from uvgen.shards.reader import ShardReader, state_of
 
 if TYPE_CHECKING:  # trainers that read stored maps need neither numba nor scipy
     from uvgen.maps.position_mapper import PositionMapper
@@ -126,6 +126,15 @@ def reader_of(
         layouts, tuple(required), {**config.in_full, **index.config}, hashed=check, untrusted=untrusted
     )
     return ShardReader(folder, index, config, made, demands, finish)
+
+
+def check_same(reader: ShardReader, state: str) -> None:
+    """Raise DatasetError unless the set that a process opened again is the one of this `state_of`."""
+    if state_of(reader) != state:
+        raise DatasetError(
+            f"{reader.folder}: was made again or replaced while it was read; run the command again once it stays as "
+            "it is"
+        )
 
 
 class _Normalized:

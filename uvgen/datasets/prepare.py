@@ -5,7 +5,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -250,6 +250,15 @@ class PrepareJob:
     def open(self) -> Callable[[Batch], Written[Batch]]:
         """The function that writes the files of some photographs."""
         return _Preparer(self).write
+
+    def parts(self, task: Batch) -> list[Batch]:
+        """Each photograph alone, to be tried: its files are those that the whole batch writes again."""
+        return [Batch(f"{task.name}-{number}", (one,)) for number, one in enumerate(task.photographs)]
+
+    def without(self, task: Batch, causes: Mapping[int, str]) -> Batch:
+        """The photographs, of which those are left out at which processes die."""
+        every = enumerate(task.photographs)
+        return replace(task, photographs=tuple(replace(one, problem=causes.get(k, one.problem)) for k, one in every))
 
 
 class _Preparer:

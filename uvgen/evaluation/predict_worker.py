@@ -100,12 +100,17 @@ class PredictJob(PhotographJob):
 
     def open(self) -> Callable[[FitTask], PredictedBatch]:
         """The function that predicts some photographs."""
+        self._check_network()  # one that was not tried is not opened
+        network = Network(self.network, self.network_options)
+        self._check_network()  # what was opened is what was hashed
+        return partial(_predict, FaceTools(self, face_table(self)), network)
+
+    def _check_network(self) -> None:
         if hash_network(self.network) != self.network_sha256:
             raise InputError(
                 f"{self.network}: has changed since the run began; keep a network's files as they are while it runs, "
                 "and run the command again"
             )
-        return partial(_predict, FaceTools(self, face_table(self)), Network(self.network, self.network_options))
 
     @property
     def decode(self) -> str:

@@ -129,6 +129,7 @@ class _Face:
     size: tuple[int, int]
     source: str
     made_of: str
+    content: str  # SHA-256 of the photograph's file
     crop: FaceCrop | None
 
 
@@ -176,7 +177,7 @@ def _fit(tools: FaceTools[FitJob], task: FitTask) -> FittedBatch:
             check_machine(error)
             good, bad = list[_Face](), [_unfitted(job, photograph, photograph.name, str(error))]
         else:
-            good, bad = _usable(job, photograph, found, picture.pixels, made_of)
+            good, bad = _usable(job, photograph, found, picture, made_of)
         faces += good
         skipped += bad
         if not (job.options.refine and good):  # what takes long is done: finding landmarks, or else refining, below
@@ -198,7 +199,7 @@ def _fit(tools: FaceTools[FitJob], task: FitTask) -> FittedBatch:
             if why:
                 skipped.append(_unfitted(job, face.photograph, face.name, f"{face.source}: {why}"))
             elif not task.trial:
-                fitted.append(_written(job, face, own, written.of(face.photograph.path)))
+                fitted.append(_written(job, face, own, written.of(face)))
             is_last = k + 1 == len(faces) or faces[k + 1].photograph is not face.photograph
             if job.options.refine and is_last:
                 advance(1)
@@ -239,10 +240,14 @@ def open_photograph(job: FaceJob, path: Path, decode: str = "full") -> tuple[byt
     except OSError as error:
         raise UvgenError(f"{path}: cannot be read ({error.strerror or brief(error)})") from error
 
+    return data, _picture_of(job, path, data, decode)
+
+
+def _picture_of(job: FaceJob, path: Path, data: bytes, decode: str = "full") -> Picture:
     def refused(error: Exception) -> UvgenError:
         return UvgenError(f"{path}: not a readable image ({brief(error)})")
 
-    return data, Picture(data, refused, exif=job.exif, decode=decode)
+    return Picture(data, refused, exif=job.exif, decode=decode)
 
 
 class _Picture:
@@ -253,33 +258,37 @@ class _Picture:
         self._path: Path | None = None
         self._last = ("", b"")
 
-    def of(self, path: Path) -> tuple[str, bytes]:
-        """The suffix and content of a photograph's file."""
+    def of(self, face: _Face) -> tuple[str, bytes]:
+        """The suffix and content of a face's photograph; DatasetError if it is not what the face was fitted to."""
+        path = face.photograph.path
         if path != self._path:
             try:
                 data = read_file(path, MOST_BYTES)
             except OSError as error:
                 raise DatasetError(f"{path}: cannot be read any more ({error.strerror or brief(error)})") from error
+            if hashlib.sha256(data).hexdigest() != face.content:
+                raise DatasetError(
+                    f"{path}: was changed while its faces were fitted; run the command again once it stays as it is"
+                )
             self._path, self._last = path, (path.suffix.lower(), data)
             if self._job.exif == "apply" and exif_orientation(data) > 1:
-                _, image, _ = read_photograph(self._job, path)
-                self._last = ".jpg", encode_jpeg(image, _QUALITY)
+                self._last = ".jpg", encode_jpeg(_picture_of(self._job, path, data).pixels, _QUALITY)
         return self._last
 
 
 def _usable(
-    job: FitJob, photograph: Photograph, found: Sequence[FaceLandmarks], image: NDArray[np.uint8], made_of: str
+    job: FitJob, photograph: Photograph, found: Sequence[FaceLandmarks], picture: Picture, made_of: str
 ) -> tuple[list[_Face], list[Unfitted]]:
     faces, skipped = list[_Face](), list[Unfitted]()
-    size = image.shape[1], image.shape[0]
+    size, content = (picture.shape[1], picture.shape[0]), hashlib.sha256(picture.data).hexdigest()
     for number, face in enumerate(found):
         name = photograph.name if number == 0 else f"{photograph.name}-face{number + 1}"
         points, weights, problem = usable_points(face, size)
         if problem:
             skipped.append(_unfitted(job, photograph, name, f"{problem} ({photograph.path})"))
         else:
-            crop = FaceCrop.of(image, points) if job.options.refine else None
-            faces.append(_Face(photograph, name, points, weights, size, face.source, made_of, crop))
+            crop = FaceCrop.of(picture.pixels, points) if job.options.refine else None
+            faces.append(_Face(photograph, name, points, weights, size, face.source, made_of, content, crop))
     return faces, skipped
 
 

@@ -51,6 +51,8 @@ class Picture:
 
     Attributes
     ----------
+    data : bytes
+        The file, as it was given.
     orientation : int
         EXIF orientation that the file states, 1 to 8.
     shape : (int, int, int)
@@ -60,7 +62,7 @@ class Picture:
     def __init__(
         self, data: bytes, refused: Callable[[Exception], Exception], *, exif: str = "ignore", decode: str = "reduced"
     ) -> None:
-        self._data, self._refused = data, refused
+        self.data, self._refused = data, refused
         try:
             self.orientation = exif_orientation(data)
             self._turned = self.orientation if exif == "apply" else 1
@@ -101,7 +103,7 @@ class Picture:
 
     def _decoded(self, block: int) -> NDArray[np.uint8]:
         try:
-            pixels = decode_image(self._data) if block == 1 else decode_reduced(self._data, block)
+            pixels = decode_image(self.data) if block == 1 else decode_reduced(self.data, block)
         except Exception as error:
             raise self._refused(error) from error
         return oriented(pixels, self._turned) if self._turned > 1 else pixels

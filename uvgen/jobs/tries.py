@@ -85,6 +85,7 @@ def settle(job: Any, pool: Pool, whole: Whole) -> None:
 
 
 def _label(task: Any) -> str:
-    if isinstance(task, Sequence) and not isinstance(task, str) and task:
+    name = getattr(task, "file", None) or getattr(task, "name", None)  # of a named tuple too
+    if name is None and isinstance(task, Sequence) and not isinstance(task, str) and task:
         return _label(task[0]) + (f" and {len(task) - 1} more" if task[1:] else "")
-    return brief(getattr(task, "file", None) or getattr(task, "name", None) or task)
+    return brief(name or task)

@@ -55,12 +55,24 @@ def main(descriptor: str, parent: str, module: str, function: str, folder: str) 
             task = Path(folder, f"task-{number}")
             with shown_on(counter):
                 result = make(pickle.loads(task.read_bytes()))
-            Path(folder, f"result-{number}").write_bytes(pickle.dumps(result))
+            _write(Path(folder, f"result-{number}"), pickle.dumps(result))
         except BaseException as error:
             pipe.send_bytes(b"raised " + packed(error))
         else:
             counter.send()
             pipe.send_bytes(b"made")
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a result; DatasetError if the run's folder is full: the error of the system alone names no file."""
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        from uvgen.errors import DatasetError
+
+        raise DatasetError(
+            f"{path}: cannot be written ({error.strerror or error}); set TMPDIR to a folder with free space"
+        ) from error
 
 
 def _take_blas_memory() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from uvgen.datasets.open import open_shards
+from uvgen.datasets.open import check_same, open_shards
 from uvgen.errors import DatasetError
 from uvgen.geometry import wrapped_deg
 from uvgen.images.jpeg import encode_jpeg
@@ -42,16 +42,18 @@ _PLACE = ("tx (px)", "ty (px)", "tz (px)", "f (px/µm)")
 
 
 class Pictured(NamedTuple):
-    """Samples whose thumbnails share a file: the file's number, their numbers in the set, how many have pages."""
+    """Samples whose thumbnails share a file: the file's number, their numbers in the set, how many have pages, and the
+    name of the first."""
 
     number: int
     samples: tuple[int, ...]
     n_pages: int
+    first: str
 
     @property
     def name(self) -> str:
         """For messages."""
-        return f"pictures {self.number}"
+        return self.first + (f" and {len(self.samples) - 1} more" if self.samples[1:] else "")
 
 
 class Drawn(NamedTuple):
@@ -73,6 +75,8 @@ class PictureJob:
     """What every process of a report needs: the set, its model, and the folder to fill."""
 
     shards: Path
+    state: str
+    """`uvgen.shards.reader.state_of` the set as the command opened it."""
     model: MorphableModel | None
     made: bool
     """Whether the model makes the maps."""
@@ -85,6 +89,8 @@ class PictureJob:
         """The function that draws some samples and writes their scripts."""
         stored = open_shards(self.shards, untrusted=self.untrusted)
         reader = open_shards(self.shards, self.model, untrusted=self.untrusted) if self.made else stored
+        for opened in (stored, reader):
+            check_same(opened, self.state)
         constants = reader.constants
         texels, read, _ = landmarks_of(constants, self.model, reader.config.build.convention)
         picture = _Picture(reader, constants["coverage"], constants["weight_mask"], texels, read, self.predictions)

@@ -34,7 +34,7 @@ from uvgen.report.pictures import PER_FILE, THUMB, Drawn, Pictured, PictureJob, 
 from uvgen.report.table import BIT, FLAGS, SampleTable
 from uvgen.samples.selection import find_names
 from uvgen.shards.index import Index
-from uvgen.shards.reader import ShardReader
+from uvgen.shards.reader import ShardReader, state_of
 from uvgen.storage.names import printable
 from uvgen.wording import count
 
@@ -178,10 +178,15 @@ def write_report(
     with report_on_success(out, overwrite=overwrite) as (draft, check_there):
         firsts = range(0, len(shown), PER_FILE)
         parts = [
-            Pictured(k, tuple(shown[first : first + PER_FILE]), min(max(n_pages - first, 0), PER_FILE))
+            Pictured(
+                k,
+                tuple(shown[first : first + PER_FILE]),
+                min(max(n_pages - first, 0), PER_FILE),
+                table.names[shown[first]],
+            )
             for k, first in enumerate(firsts)
         ]
-        job = PictureJob(reader.folder, model, made, untrusted, draft, predictions)
+        job = PictureJob(reader.folder, state_of(reader), model, made, untrusted, draft, predictions)
         begin("drawing", len(shown), first="starting to draw")
         for drawn in results(job, parts, run):
             _note(drawn, table)

@@ -1,6 +1,7 @@
 """Reading shards: random access to samples, decoded, safe in the workers of any data loader."""
 
 import copy
+import hashlib
 import operator
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -409,3 +410,14 @@ def _check_sizes(folder: Path, entries: Sequence[ShardEntry]) -> None:
             raise DatasetError(f"{path}: cannot be read ({error.strerror or error}); missing?") from error
         if entry.samples * LEAST_SAMPLE_BYTES > size:
             raise DatasetError(f"{path}: has {size} bytes, too few for {count(entry.samples, 'sample')}")
+
+
+def state_of(reader: ShardReader) -> str:
+    """A hash of the shards that a reader has and of its constants, as the index said when it was opened.
+
+    Processes that open a set by its path compare it: numbers of samples mean others once the set was made again.
+    """
+    digest = hashlib.sha256(f"{reader._constants_sha256}\n".encode())
+    for entry in reader._pool.entries:
+        digest.update(f"{entry.samples} {entry.sha256} {entry.file}\n".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()

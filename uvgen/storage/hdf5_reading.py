@@ -117,6 +117,20 @@ def _check_link(file: "Hdf5File", group: Any, part: str) -> None:
         raise file.refused(f"{part} is a virtual dataset, expected one that lies in this file")
 
 
+_WITHOUT_LOCKS = {getattr(errno, name) for name in ("ENOLCK", "EOPNOTSUPP", "ENOTSUP") if hasattr(errno, name)}
+
+
+def _opened(path: Path) -> h5py.File:
+    """A file, locked as HDF5 does; as it is on a file system without locks, which HDF5 knows by ENOSYS alone."""
+    how: Any = {"driver": "sec2", "rdcc_nbytes": 0}
+    try:
+        return h5py.File(path, "r", **how)
+    except OSError as error:
+        if error.errno not in _WITHOUT_LOCKS:
+            raise
+        return h5py.File(path, "r", locking=False, **how)
+
+
 class Hdf5File:
     """An HDF5 file that `open_hdf5` opened.
 
@@ -141,7 +155,7 @@ class Hdf5File:
                 raise OSError("no regular file")
             # Samples are read whole and in any order: HDF5's chunk cache would copy each once more. The driver that
             # HDF5_DRIVER names may have no file that can be read beside it.
-            self._file = h5py.File(path, "r", driver="sec2", rdcc_nbytes=0)
+            self._file = _opened(path)
         except MemoryError:
             raise
         except Exception as error_:  # h5py raises many kinds on damaged files

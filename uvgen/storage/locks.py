@@ -122,14 +122,23 @@ def exclusive(folder: Path) -> Iterator[Callable[[], None]]:
         If it cannot be made.
     """
     with ExitStack() as stack:
+        is_new = False
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                folder.mkdir(parents=True)
+                is_new = True
+            except FileExistsError:
+                if not folder.is_dir():
+                    raise
             handle = stack.enter_context(locked(folder, wait=False))
             if not _is_there(handle, folder):
                 raise BlockingIOError  # renamed meanwhile, by whoever held the lock
         except BlockingIOError as error:
             raise BusyError(f"{folder}: another uvgen is writing into it; wait for it to finish") from error
         except OSError as error:
+            if is_new:  # by a umask that takes all rights
+                with suppress(OSError):
+                    folder.rmdir()
             raise OutputError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
 
         check_claim = None

@@ -37,16 +37,14 @@ from uvgen.images.warp import warp_image
 from uvgen.samples.files import check_machine, check_still_there, source_path
 from uvgen.samples.find import Sample, folder_of
 from uvgen.samples.map_files import IMAGE_SHIFTS
-from uvgen.samples.read import read_oriented_image
+from uvgen.samples.read import read_picture as read_whole
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.kinds import describe_bytes
 from uvgen.storage.names import printable, shortened, unencodable
-from uvgen.storage.reading import read_file
 
 FIVE_OF_68 = ((36, 39), (42, 45), (30,), (48,), (54,))
 """Landmarks whose mean is each of the five points."""
 
-_MOST_BYTES = 1 << 28  # of an image
 _UNLIKE = 12.0  # gray levels between a crop and what the image gives; JPEG's are 2 or so
 _KINDS = {"a JPEG image": ".jpg", "a PNG image": ".png"}
 
@@ -131,13 +129,10 @@ def finish(reader: ShardReader, folder: Path, *, data: Path | str) -> None:
 
 def read_picture(path: Path, quality: int, exif: str) -> Picture:
     """An image of a folder, turned upright if `exif` is "apply"; SampleError if it cannot be read."""
-    pixels, orientation = read_oriented_image(Sample(path.name, "", path, None), exif=exif)
-    try:
-        data = read_file(path, _MOST_BYTES)
-    except OSError as error:
-        raise SampleError(f"{path}: cannot be read ({error.strerror})") from error
+    read = read_whole(Sample(path.name, "", path, None), exif=exif, decode="full")
+    pixels, data = read.pixels, read.data  # of one read: the file may be replaced meanwhile
     suffix = _KINDS.get(describe_bytes(data), "")
-    turned = exif == "apply" and orientation > 1
+    turned = exif == "apply" and read.orientation > 1
     if suffix and not turned and not (suffix == ".png" and is_transparent(data)):  # which Deep3D would not lay on black
         return Picture(pixels, data, suffix)
     if suffix == ".jpg":

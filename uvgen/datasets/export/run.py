@@ -21,7 +21,7 @@ from uvgen.datasets.config import DatasetConfig
 from uvgen.datasets.export.common import Part, Skipped, pixel_layouts
 from uvgen.datasets.export.folder import ExportRecord, Written, check_export_folder, in_place, is_export, written
 from uvgen.datasets.export.targets import EXPORT_TARGETS, ExportTarget, check_target
-from uvgen.datasets.open import builtin_of_set, open_shards, own_model
+from uvgen.datasets.open import builtin_of_set, check_same, open_shards, own_model
 from uvgen.datasets.split_files import check_train_and_val
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
@@ -30,7 +30,7 @@ from uvgen.jobs.options import RunOptions, check_run
 from uvgen.jobs.run import run_job
 from uvgen.models.load import check_model_file
 from uvgen.shards.index import Index, data_folder
-from uvgen.shards.reader import ShardReader
+from uvgen.shards.reader import ShardReader, state_of
 from uvgen.storage.drafts import beside, draft_of
 from uvgen.storage.files import folds_case, sha256_file
 from uvgen.storage.folders import DATASET_INDEX, EXPORT_MARK
@@ -199,7 +199,7 @@ def export_shards(
         chosen = None if names is None and split is None else tuple(reader.names)
         if chosen is not None:
             settings["names"] = hashlib.sha256("\n".join(chosen).encode()).hexdigest()
-        job = ExportJob(reader.folder, model, to, quality, draft, untrusted, chosen, more)
+        job = ExportJob(reader.folder, state_of(reader), model, to, quality, draft, untrusted, chosen, more)
         labels = str(more.get("convention", reader.config.build.convention))
         clean = None if target.clean is None else partial(target.clean, reader, draft)
         inputs = "" if target.inputs is None else target.inputs(reader, **more)
@@ -220,6 +220,7 @@ class ExportJob:
     """What every process of an export needs: the data set's folder and model, the target, and the folder to fill."""
 
     shards: Path
+    state: str  # of the set as the command opened it
     model: "MorphableModel | None"
     to: str
     quality: int
@@ -235,6 +236,7 @@ class ExportJob:
     def open(self) -> Callable[[Part], Written[Part]]:
         """The function that writes the samples of one shard."""
         reader = open_shards(self.shards, self.model, names=self.names, untrusted=self.untrusted)
+        check_same(reader, self.state)
         keywords = self.keywords()
 
         def write(part: Part) -> Written[Part]:
