@@ -122,6 +122,10 @@ HOSTILE = {
     "object called": b"c__builtin__\nobject\n(tR.",
     "copies of one content": b"\x80\x02(" + b"".join(b"X\x03\x00\x00\x00%03dN" % k for k in range(999)) + b"dq\x000"
     + b"cchumpy.ch\nCh\nq\x010" + b"h\x01)\x81h\x00b0" * 5_000 + b"N.",
+    "one long key again and again": b"\x80\x02}" + b"".join(
+        b"X\x40\x42\x0f\x00" + b"a" * 1_000_000 + b"q%c" % k + b"Ns" for k in range(2)
+    ) + b"h\x01Ns" * 600_000 + b".",
+    "one long item again and again": b"\x80\x04\x8f(" + b"B\x40\x42\x0f\x00" + b"a" * 1_000_000 + b"q\x01\x90.",
     "a codec that packs": b"c_codecs\nencode\n(S'x'\nS'zip'\ntR.",
     "a function as the result": b"cnumpy\ndtype\n.",
     "a memo place far away": b"Nr\xff\xff\xff\xffj\xfe\xff\xff\xff.",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from uvgen.storage.npy import are_characters, is_shape
 
 _MOST_OBJECTS = 1024  # of an array of objects
+_LONGEST_KEY = 1 << 12  # of a dict or set; two equal texts are compared to their ends each time that one is set
 
 
 class PickledFunction:
@@ -206,4 +207,6 @@ def key_of(value: Any) -> Any:
     """A key of a dict or item of a set. Others could be made to clash, or be nested so deeply that hashing fails."""
     if not isinstance(value, (str, bytes, bool, type(None))) and (type(value) is not int or abs(value) >= 1 << 60):
         raise ValueError(f"a key of type {type(value).__name__}, expected text or a whole number")
+    if isinstance(value, (str, bytes)) and len(value) > _LONGEST_KEY:
+        raise ValueError(f"a key of {len(value)} characters, expected {_LONGEST_KEY} at most")
     return value
