@@ -52,6 +52,24 @@ def test_load_plain_pickle_gives_what_pickle_gives(value: Any, protocol: int) ->
     assert_same(load_plain_pickle(data), pickle.loads(data))
 
 
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+@pytest.mark.parametrize("axes", [(1, 0, 2), (2, 0, 1), (2, 1, 0), (0, 2, 1)])
+def test_load_plain_pickle_of_arrays_with_turned_axes(axes: tuple[int, ...], protocol: int) -> None:
+    turned = np.arange(24.0).reshape(2, 3, 4).transpose(axes)
+    assert_same(load_plain_pickle(pickle.dumps(turned, protocol)), turned)
+
+
+@pytest.mark.parametrize(
+    "axes", [b"K\x00K\x00\x86", b"K\x00\x85", b"K\x01K\x02\x86", b"]", b"X\x01\x00\x00\x00aK\x00\x86"]
+)
+def test_load_plain_pickle_of_axes_that_an_array_does_not_have_is_refused(axes: bytes) -> None:
+    dtype = b"cnumpy\ndtype\nX\x02\x00\x00\x00i1\x85R"
+    data = b"\x80\x05cnumpy._core.numeric\n_frombuffer\n(C\x06abcdef" + dtype + b"K\x02K\x03\x86X\x01\x00\x00\x00K"
+    assert load_plain_pickle(data + b"K\x01K\x00\x86tR.").tolist() == [[97, 100], [98, 101], [99, 102]]
+    with pytest.raises(ValueError, match="an array of a damaged order of its axes"):
+        load_plain_pickle(data + axes + b"tR.")
+
+
 def test_load_plain_pickle_of_python_2_takes_latin_1() -> None:
     array = np.arange(3, dtype="<i4")
     raw = "".join(f"\\x{byte:02x}" for byte in array.tobytes())

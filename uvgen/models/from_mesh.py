@@ -216,7 +216,7 @@ def _read_mesh(path: Path, unit: str) -> tuple[NDArray[np.float64], NDArray[np.i
 
 def _read_scan(path: Path, unit: str, n: int, triangles: NDArray[np.int32], size: float) -> NDArray[np.float64]:
     vertices, own = _read_mesh(path, unit)
-    if len(vertices) != n or not np.array_equal(own, triangles):
+    if len(vertices) != n or not _same_triangles(own, triangles):
         found = (
             "other triangles than the mesh's"
             if len(vertices) == n
@@ -227,6 +227,14 @@ def _read_scan(path: Path, unit: str, n: int, triangles: NDArray[np.int32], size
     if not 1 / _OTHER_UNIT < ratio < _OTHER_UNIT:
         raise ModelError(f"{path}: {ratio:.3g} times as large as the mesh, expected scans in the same unit")
     return vertices
+
+
+def _same_triangles(one: NDArray[np.int32], other: NDArray[np.int32]) -> bool:
+    """Whether two meshes have the same triangles in any order: programs write polygons in orders of their own."""
+    if np.array_equal(one, other):
+        return True
+    ours, theirs = (np.unique(np.sort(triangles, axis=1), axis=0) for triangles in (one, other))
+    return np.array_equal(ours, theirs)
 
 
 def _principal_components(

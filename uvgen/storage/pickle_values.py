@@ -88,10 +88,16 @@ def _scalar(dtype: Any, raw: Any) -> np.generic:
     return result
 
 
-def _from_buffer(raw: Any, dtype: Any, shape: Any, order: Any) -> NDArray[Any]:
-    if order not in ("C", "F"):
+def _from_buffer(raw: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> NDArray[Any]:
+    """An array of protocol 5; since NumPy 2.3 also with its axes in another order than they have in memory."""
+    if order not in ("C", "F", "K") or (order == "K") != (axes is not None):
         raise ValueError("an array of a damaged order")
-    return np.frombuffer(values_of(raw, dtype, shape), dtype.dtype).reshape(shape, order=order)
+    values = np.frombuffer(values_of(raw, dtype, shape), dtype.dtype)
+    if axes is None:
+        return values.reshape(shape, order=order)
+    if not isinstance(axes, tuple) or any(type(k) is not int for k in axes) or sorted(axes) != list(range(len(shape))):
+        raise ValueError("an array of a damaged order of its axes")
+    return values.reshape(shape).transpose(axes)
 
 
 def _encode(text: Any, encoding: Any) -> bytes:
