@@ -327,6 +327,7 @@ def parameterize_(
             model = from_mesh.model_from_mesh(
                 Path(source), landmarks_path, scans, components, unit=unit, symmetric=not asymmetric
             )
+        show_warnings([] if scans is None else from_mesh.scan_warnings(scans, unit))
     from_mesh.write_model(model, out)
     if out.suffix.lower() in MODEL_SUFFIXES:
         show_warnings(model_doubts(model))

@@ -13,8 +13,9 @@ from support.builds import SMALL, edit_index, file_hashes, have, make, seal, set
 from support.stores import FolderStore, folder_store
 from support.toy import annotation, parameters, write_sample, write_tree
 
-from uvgen import export_shards, merge_shards, open_shards, split_shards, verify_shards
+from uvgen import build_shards, export_shards, load_model, merge_shards, open_shards, split_shards, verify_shards
 from uvgen.datasets import record
+from uvgen.datasets.made_with import about_another_model
 from uvgen.errors import DatasetError, InputError, SettingsError
 from uvgen.shards.constants import CONSTANTS
 from uvgen.storage.journal import Journal
@@ -303,3 +304,33 @@ def test_error_about_values_of_a_sample_names_the_set(
     for read in (lambda: reader[0], lambda: reader[:2]):
         with pytest.raises(DatasetError, match=r"shards: .*; run `uvgen verify .*shards`"):
             read()
+
+
+def test_samples_of_another_model_than_the_one_given_are_said(tree: Path, model_path: Path, tmp_path: Path) -> None:
+    """Landmarks may agree where the rest of the face does not, so that no distance from annotations shows it."""
+    model = load_model(model_path)
+    data = shutil.copytree(tree, tmp_path / "data")
+    stated = {"model": model.name, "model_file": str(model_path), "model_sha256": model.content_sha256}
+    (data / "synth.json").write_text(json.dumps(stated))
+    basis = np.array(model.basis)
+    inner = np.setdiff1d(np.arange(model.n_vertices), model.landmarks)
+    basis[inner] *= 1.05
+    other, other_uv = (
+        dataclasses.replace(model, basis=basis, name="other"),
+        dataclasses.replace(model, uv=model.uv**1.1),
+    )
+    result = build_shards(data, tmp_path / "other", model=other, config=SMALL)
+    (said,) = [text for text in result.warnings if "synth.json" in text]
+    assert f"{data / 'synth.json'}: its parameters belong to {model.name}, but other has another mean face or" in said
+    for alike in (model, other_uv):
+        assert about_another_model(data, alike) == []
+    assert about_another_model(tree, other) == []
+    (data / "synth.json").write_text(json.dumps(stated | {"model_file": str(tmp_path / "gone.h5")}))
+    assert about_another_model(data, other) == []
+    (data / "synth.json").unlink()
+    (data / "register.json").write_text(json.dumps(stated))
+    assert about_another_model(data, other) == []
+    turned = dataclasses.replace(model, triangles=np.roll(model.triangles, 1, axis=0))
+    assert about_another_model(data, turned) == []
+    joined = dataclasses.replace(model, triangles=(model.triangles + 1) % model.n_vertices)
+    assert "register.json: its meshes have the vertices of" in about_another_model(data, joined)[0]

@@ -9,7 +9,7 @@ from scipy.io import savemat
 from support.builds import SMALL, begun, have
 from support.toy import write_tree
 
-from uvgen import crop_to_image, load_model, open_shards
+from uvgen import crop_to_image, load_model, open_shards, save_model
 from uvgen.errors import DatasetError, InputError, SampleError, UvgenError
 from uvgen.evaluation.evaluate import evaluate_predictions
 from uvgen.evaluation.predictions import SHIFTS, Predictions, Reading
@@ -98,6 +98,18 @@ def test_one_file_has_all_faces_in_the_order_of_the_truth(shards, tmp_path) -> N
 def test_shards_are_predictions_too(shards) -> None:
     report = evaluate_predictions(shards, shards)
     assert mean(report) == 0 and report.complete
+
+
+def test_shards_whose_maps_have_other_uv_than_the_truths_are_refused(shards, model, tmp_path) -> None:
+    """Their texels are other points of the face: each would be compared with a wrong one."""
+    other = replace(model, uv=1 - (1 - model.uv) ** 1.5, name="other")
+    save_model(other, tmp_path / "other.h5")
+    have(shards.with_name("300W_LP"), tmp_path / "other.h5", tmp_path / "shards")
+    with pytest.raises(DatasetError, match=r"its maps are of other and have other UV than the truth's"):
+        evaluate_predictions(tmp_path / "shards", shards)
+    save_model(replace(model, basis=model.basis * np.float32(0.99)), tmp_path / "alike.h5")
+    have(shards.with_name("300W_LP"), tmp_path / "alike.h5", tmp_path / "alike")
+    assert evaluate_predictions(tmp_path / "alike", shards).complete
 
 
 def test_shards_of_another_convention_are_read_as_they_say(shards, tmp_path, model_path) -> None:

@@ -33,6 +33,30 @@ def lacking(model: MorphableModel) -> MorphableModel:
     return dataclasses.replace(skewed(model), mirror=mirror)
 
 
+@pytest.mark.parametrize(
+    ("kept", "message"),
+    [(0, "builtin: has mirror pairs of 0 of"), (0.4, "builtin: has mirror pairs of .*, expected 50% or more")],
+)
+def test_models_with_few_mirror_pairs_flip_nothing(kept: float, message: str) -> None:
+    """Texels of the opposite column would be all that they have, and nothing to measure the error by."""
+    model = builtin_model()
+    by_side = np.argsort(np.abs(model.mean[:, 0]))  # mirror images stay together
+    mirror = np.full(model.n_vertices, -1, np.int32)
+    some = by_side[: int(kept * model.n_vertices)]
+    mirror[some] = model.mirror[some]
+    with pytest.raises(ModelError, match=message):
+        TexelMirror.of_model(dataclasses.replace(skewed(model), mirror=mirror), 64)
+
+
+def test_models_whose_mirror_pairs_contradict_their_landmarks_flip_nothing() -> None:
+    model = builtin_model()
+    own = dataclasses.replace(model, mirror=np.arange(model.n_vertices, dtype=np.int32))
+    with pytest.raises(
+        ModelError, match=r"builtin: [3-6]. of 68 landmarks have mirror vertices far from the other side's"
+    ):
+        TexelMirror.of_model(own, 64)
+
+
 def faces(model: MorphableModel, n: int, yaw: float = 0.9) -> tuple[NDArray[np.float64], ...]:
     """Shape, expression, pose, similarity and image height of faces in crops of 200 px."""
     rng = np.random.default_rng(3)

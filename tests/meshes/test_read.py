@@ -194,6 +194,12 @@ def test_read_mesh_of_ply_with_empty_lines_passes_over_them(tmp_path: Path) -> N
         (lambda rows: [*rows[:-1], "3 0 2.9 3"], r"'3 0 2\.9 3' in element face, expected the numbers of vertices"),
         (lambda rows: [*rows[:-1], "3 0 2 5"], "'3 0 2 5' in element face, expected the numbers of vertices, 0 to 4"),
         (lambda rows: [*rows[:-1], "3 0 2 4294967299"], ".* in element face, expected the numbers of vertices, 0 to 4"),
+        (lambda rows: ["0 0 1,5", *rows[1:]], "'1,5' in row 1, expected numbers"),
+        (lambda rows: [rows[0], "0 0 1.5D2", *rows[2:]], r"'1\.5D2' in row 2, expected numbers"),
+        (lambda rows: ["0 0 1_0", *rows[1:]], "'1_0' in row 1, expected numbers"),
+        (lambda rows: ["1 2 3\f4 5 6", *rows[1:]], ".* in row 1, expected numbers"),
+        (lambda rows: ["1 2 3 \x1c 4 5 6", *rows[1:]], ".* in row 1, expected numbers"),
+        (lambda rows: ["1 2 3\r4 5 6", *rows[1:]], "'' in row 1, expected numbers and ends of lines"),
     ],
 )
 def test_read_mesh_of_an_ascii_ply_with_other_rows_than_it_states_is_refused(
@@ -201,7 +207,7 @@ def test_read_mesh_of_an_ascii_ply_with_other_rows_than_it_states_is_refused(
 ) -> None:
     pytest.importorskip("trimesh")
     rows = [*V.replace("v ", "").splitlines(), *(f"3 {a} {b} {c}" for a, b, c in TRIANGLES.tolist())]
-    (tmp_path / "a.ply").write_text("\n".join([*_HEAD, *_FACES, *change(rows)]))
+    (tmp_path / "a.ply").write_bytes("\n".join([*_HEAD, *_FACES, *change(rows)]).encode())
     with pytest.raises(MeshFileError, match=rf"a\.ply: not a readable mesh \({message}"):
         read_mesh(tmp_path / "a.ply")
 
@@ -217,6 +223,7 @@ def test_read_mesh_of_an_ascii_ply_with_other_rows_than_it_states_is_refused(
         ("4OFF", "3 0 1 2\n3 3 2 1\n3 0 2 3", "4OFF, whose vertices have other coordinates than x, y and z"),
         ("nOFF", "3 0 1 2\n3 3 2 1\n3 0 2 3", "nOFF, whose vertices have other coordinates than x, y and z"),
         ("OFF", "3 0 1_0 2\n3 3 2 1\n3 0 2 3", "other characters than an OFF has"),
+        ("OFF", "3 0 1 2\n3 3 2 1\f3 0 1 2\n3 0 2 3", "other characters than an OFF has"),
     ],
 )
 def test_read_mesh_of_an_off_that_lacks_polygons_or_has_other_vertices_is_refused(
@@ -240,13 +247,41 @@ def test_read_mesh_whose_polygons_have_no_corners_is_not_taken_for_a_cloud(tmp_p
             read_mesh(path, surface=surface)
 
 
-def test_read_mesh_of_an_ascii_ply_keeps_fractions_of_numbers_that_it_calls_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("blanks", ["", " ", "\t "])
+def test_read_mesh_of_an_ascii_ply_keeps_fractions_of_numbers_that_it_calls_whole(tmp_path: Path, blanks: str) -> None:
     pytest.importorskip("trimesh")
     rows = [*V.replace("v ", "").splitlines(), *(f"3 {a} {b} {c}" for a, b, c in TRIANGLES.tolist())]
     rows[1] = "0.5 -1.25 2.75"
-    head = [line.replace("float", "int") for line in _HEAD]
+    head = [line.replace("property float", f"{blanks}property int") for line in _HEAD]
     (tmp_path / "a.ply").write_text("\n".join([*head, *_FACES, *rows]))
     np.testing.assert_array_equal(read_mesh(tmp_path / "a.ply")[0][1], [0.5, -1.25, 2.75])
+
+
+def test_read_mesh_of_an_ascii_ply_takes_all_that_programs_write_as_numbers(tmp_path: Path) -> None:
+    pytest.importorskip("trimesh")
+    rows = ["0 0 +1.5", "4. -.0 2e0", "0\t3  -1.0E+00 ", "4 3 0.25", "nan -nan(ind) Infinity"]
+    (tmp_path / "a.ply").write_bytes("\r\n".join([*_HEAD, "end_header", *rows]).encode())
+    vertices, _ = read_mesh(tmp_path / "a.ply", surface=False, finite=False)
+    np.testing.assert_array_equal(vertices[:4], VERTICES[:4])
+    assert not np.isfinite(vertices[4]).any()
+
+
+@pytest.mark.parametrize("line", ["property list uchar int p{}", "property uchar p{}", "element e{} 0"])
+def test_read_mesh_of_a_ply_with_thousands_of_properties_is_refused_at_once(tmp_path: Path, line: str) -> None:
+    """Each list takes trimesh as long as all before it: 2000 in 61 kB took over a minute."""
+    pytest.importorskip("trimesh")
+    head = [text.replace("ascii", "binary_little_endian") for text in _HEAD]
+    lines = [*head, *(line.format(k) for k in range(5000)), "end_header", ""]
+    (tmp_path / "a.ply").write_bytes("\n".join(lines).encode() + bytes(1 << 16))
+    with pytest.raises(MeshFileError, match="more than 4096 elements and properties, or than 64 lists"):
+        read_mesh(tmp_path / "a.ply", surface=False)
+
+
+def test_read_obj_vertices_of_a_line_of_blanks_takes_time_in_proportion_to_it(tmp_path: Path) -> None:
+    (tmp_path / "a.obj").write_text(V + "f 1/1" + " " * 1_000_000 + "2/2 3 \t\nf 1 2 4")  # by squares: half an hour
+    vertices, polygons = read_obj_vertices(tmp_path / "a.obj")
+    np.testing.assert_array_equal(vertices, VERTICES)
+    assert polygons == "f 1" + " " * 1_000_000 + "2 3\nf 1 2 4"
 
 
 def test_read_mesh_of_a_ply_whose_comment_says_end_header_is_read(tmp_path: Path) -> None:

@@ -250,8 +250,16 @@ def stl(points: np.ndarray, name: str = "", end: str = "endsolid\n") -> str:
         (stl(np.ones((3, 4, 3))), "a facet without three vertices"),
         (stl(np.ones((2, 3, 3))) + stl(np.ones((2, 3, 3)))[6:], "a solid without its end"),
         (stl(np.ones((2, 3, 3))).replace("vertex 1.0 1.0 1.0", "vertex 1.0 1.0", 1), "a vertex without three numbers"),
+        (
+            stl(np.ones((2, 3, 3))).replace("1.0 1.0\n", "1.0 1,5\n", 1),
+            "a vertex without three numbers",
+        ),
+        (
+            stl(np.ones((2, 3, 3))).replace("vertex 1.0", "vertex 1.0D0", 1),
+            "a vertex without three numbers",
+        ),
     ],
-    ids=["no end", "cut", "quads", "no beginning", "two numbers"],
+    ids=["no end", "cut", "quads", "no beginning", "two numbers", "comma", "other exponent"],
 )
 def test_stl_as_text_whose_facets_are_not_triangles_or_that_is_cut_short_is_refused(
     tmp_path: Path, text: str, message: str

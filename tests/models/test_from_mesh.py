@@ -1,5 +1,7 @@
 """Models of one's own: from meshes, landmarks and scans; UV for models; export."""
 
+import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -7,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io as sio
+from scipy.spatial.transform import Rotation
 from support.models import builtin_model
 
 from uvgen import PositionMapper, load_model
 from uvgen.errors import DatasetError, InputError, ModelError
 from uvgen.meshes.tutte import signed_areas
-from uvgen.models.from_mesh import model_from_mesh, model_stretch, with_new_uv, write_model
+from uvgen.models.from_mesh import model_from_mesh, model_stretch, scan_warnings, with_new_uv, write_model
 from uvgen.rasterize import write_obj
 
 trimesh = pytest.importorskip("trimesh")
@@ -189,9 +192,48 @@ def test_from_mesh_with_bad_landmarks_is_refused(files, content, message) -> Non
 
 def test_from_mesh_with_an_unregistered_scan_is_refused(files, head) -> None:
     used, triangles = skin(head)
-    write_obj(files / "scans/bad.obj", head.mean[used], triangles[::-1], frame="raw")
+    write_obj(files / "scans/bad.obj", head.mean[used], (triangles + 1) % len(used), frame="raw")
     with pytest.raises(ModelError, match=r"bad\.obj: other triangles than the mesh's"):
         model_from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans")
+
+
+def test_from_mesh_with_two_meshes_of_a_scan_is_refused(files) -> None:
+    """Each would count twice in the components."""
+    trimesh.load(files / "scans/1.obj", process=False).export(files / "scans/1.ply")
+    with pytest.raises(ModelError, match=r"1\.obj: 1\.ply has the same name, expected one mesh of each scan"):
+        model_from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans")
+
+
+@pytest.mark.parametrize(
+    ("frame", "degrees", "unit", "message"),
+    [
+        ("scan", 9, "mm", r"turned by up to 9° against each other, .*; `uvgen register --frame model` puts them"),
+        ("scan", 1, "mm", ""),
+        ("model", 9, "mm", ""),
+        ("scan", 1, "cm", "its meshes are in cm, but are read in mm; give their unit"),
+    ],
+)
+def test_scans_that_say_that_they_are_in_frames_of_their_own_are_named(
+    uvgen, files, frame: str, degrees: float, unit: str, message: str
+) -> None:
+    turned = Rotation.from_euler("y", degrees, degrees=True).as_matrix().tolist()
+    entries = [{"rotation": np.eye(3).tolist(), "unit": unit}, {"rotation": turned, "unit": unit}]
+    (files / "scans/register.json").write_text(json.dumps({"frame": frame, "scans": entries}))
+    found = scan_warnings(files / "scans", "mm")
+    assert len(found) == bool(message) and re.search(message, "".join(found))
+    arguments = ["--landmarks", files / "landmarks.txt", "--scans", files / "scans", "--out", files / "own.h5"]
+    said = uvgen("model", "parameterize", files / "mean.obj", *arguments)
+    assert (f"{files / 'scans/register.json'}: its meshes" in said.stderr) == bool(message)
+    assert scan_warnings(files, "mm") == []
+
+
+def test_from_mesh_with_scans_whose_triangles_are_listed_in_another_order_is_the_same(files) -> None:
+    plain = model_from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans")
+    lines = (files / "scans/2.obj").read_text().splitlines()
+    corners = [" ".join(line.split()[:1] + line.split()[2:] + line.split()[1:2]) for line in lines if line[:2] == "f "]
+    (files / "scans/2.obj").write_text("\n".join([line for line in lines if line[:2] != "f "] + corners[::-1]))
+    found = model_from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans")
+    np.testing.assert_array_equal(found.basis, plain.basis)
 
 
 @pytest.mark.slow

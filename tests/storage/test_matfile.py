@@ -243,6 +243,26 @@ def test_read_numeric_of_a_variable_that_is_there_twice_is_refused(is_packed: bo
     assert read_numeric(data, ("y",)) == {}
 
 
+def test_read_variables_of_a_field_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    sio.savemat(stream, {"model": {"one": np.ones(3), "two": np.zeros(3)}})
+    assert stream.getvalue().count(b"two\0") == 1
+    (tmp_path / "a.mat").write_bytes(stream.getvalue().replace(b"two\0", b"one\0"))
+    with pytest.raises(ValueError, match="field one is there twice, expected once"):
+        read_variables(tmp_path / "a.mat")
+
+
+def test_read_variables_of_a_matlab_4_variable_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    sio.savemat(stream, {"UV": np.ones((3, 2)), "VU": np.zeros((3, 2))}, format="4")
+    (tmp_path / "a.mat").write_bytes(stream.getvalue())
+    assert set(read_variables(tmp_path / "a.mat")) == {"UV", "VU"}
+    (tmp_path / "a.mat").write_bytes(stream.getvalue().replace(b"VU\0", b"UV\0"))
+    for names in (None, ("UV",), ("other",)):
+        with pytest.raises(ValueError, match="variable UV is there twice, expected once"):
+            read_variables(tmp_path / "a.mat", names)
+
+
 @pytest.mark.parametrize("compressed", [False, True])
 def test_logical_values_are_no_numbers(compressed: bool) -> None:
     stream = io.BytesIO()

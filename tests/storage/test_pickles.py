@@ -52,6 +52,24 @@ def test_load_plain_pickle_gives_what_pickle_gives(value: Any, protocol: int) ->
     assert_same(load_plain_pickle(data), pickle.loads(data))
 
 
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+@pytest.mark.parametrize("axes", [(1, 0, 2), (2, 0, 1), (2, 1, 0), (0, 2, 1)])
+def test_load_plain_pickle_of_arrays_with_turned_axes(axes: tuple[int, ...], protocol: int) -> None:
+    turned = np.arange(24.0).reshape(2, 3, 4).transpose(axes)
+    assert_same(load_plain_pickle(pickle.dumps(turned, protocol)), turned)
+
+
+@pytest.mark.parametrize(
+    "axes", [b"K\x00K\x00\x86", b"K\x00\x85", b"K\x01K\x02\x86", b"]", b"X\x01\x00\x00\x00aK\x00\x86"]
+)
+def test_load_plain_pickle_of_axes_that_an_array_does_not_have_is_refused(axes: bytes) -> None:
+    dtype = b"cnumpy\ndtype\nX\x02\x00\x00\x00i1\x85R"
+    data = b"\x80\x05cnumpy._core.numeric\n_frombuffer\n(C\x06abcdef" + dtype + b"K\x02K\x03\x86X\x01\x00\x00\x00K"
+    assert load_plain_pickle(data + b"K\x01K\x00\x86tR.").tolist() == [[97, 100], [98, 101], [99, 102]]
+    with pytest.raises(ValueError, match="an array of a damaged order of its axes"):
+        load_plain_pickle(data + axes + b"tR.")
+
+
 def test_load_plain_pickle_of_python_2_takes_latin_1() -> None:
     array = np.arange(3, dtype="<i4")
     raw = "".join(f"\\x{byte:02x}" for byte in array.tobytes())
@@ -122,6 +140,10 @@ HOSTILE = {
     "object called": b"c__builtin__\nobject\n(tR.",
     "copies of one content": b"\x80\x02(" + b"".join(b"X\x03\x00\x00\x00%03dN" % k for k in range(999)) + b"dq\x000"
     + b"cchumpy.ch\nCh\nq\x010" + b"h\x01)\x81h\x00b0" * 5_000 + b"N.",
+    "one long key again and again": b"\x80\x02}" + b"".join(
+        b"X\x40\x42\x0f\x00" + b"a" * 1_000_000 + b"q%c" % k + b"Ns" for k in range(2)
+    ) + b"h\x01Ns" * 600_000 + b".",
+    "one long item again and again": b"\x80\x04\x8f(" + b"B\x40\x42\x0f\x00" + b"a" * 1_000_000 + b"q\x01\x90.",
     "a codec that packs": b"c_codecs\nencode\n(S'x'\nS'zip'\ntR.",
     "a function as the result": b"cnumpy\ndtype\n.",
     "a memo place far away": b"Nr\xff\xff\xff\xffj\xfe\xff\xff\xff.",

@@ -4,6 +4,9 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from uvgen.errors import InputError, ModelError
 from uvgen.models.load import BUILTIN, load_model
 from uvgen.models.morphable import MorphableModel
@@ -13,6 +16,9 @@ from uvgen.storage.plain_json import parse_json
 from uvgen.storage.text import read_text
 from uvgen.storage.transfers import MissingError
 from uvgen.storage.urls import local_path, url_of
+
+_ROWS = 4096  # vertices that are compared at once
+_LAST_BITS = 1e-5  # of the largest number
 
 
 def model_of_samples(folder: str | os.PathLike[str], *, untrusted: bool = False) -> MorphableModel | None:
@@ -56,6 +62,44 @@ def model_of_samples(folder: str | os.PathLike[str], *, untrusted: bool = False)
 def says_its_model(folder: str | os.PathLike[str]) -> bool:
     """Whether `model_of_samples` has something to go by."""
     return _stated(folder) is not None
+
+
+def about_another_model(folder: str | os.PathLike[str], model: MorphableModel) -> list[str]:
+    """A warning if a folder says that its samples or meshes are of a model by which they are other faces.
+
+    That model is read to tell: one that differs in its UV, its mouth or its landmarks alone means the same. Nothing is
+    said if it cannot be read any more, or has another number of vertices, as a resampled one has.
+    """
+    stated = _stated(folder)
+    if stated is None or stated.sha256 == model.content_sha256 or (stated.file is None and stated.name != BUILTIN):
+        return []
+    try:
+        own = load_model(stated.file or BUILTIN)
+    except (ModelError, InputError):
+        return []
+    known = stated.file in (None, BUILTIN) or own.content_sha256 == stated.sha256
+    if not known or own.n_vertices != model.n_vertices:
+        return []
+    if stated.where.name == REGISTER_INDEX:
+        ours, theirs = (np.unique(np.sort(one.triangles, axis=1), axis=0) for one in (own, model))
+        if np.array_equal(ours, theirs):
+            return []
+        return [f"{stated.where}: its meshes have the vertices of {stated.name}, but {model.name} joins others"]
+    if _alike(own.mean, model.mean) and _alike(own.basis, model.basis):
+        return []
+    return [
+        f"{stated.where}: its parameters belong to {stated.name}, but {model.name} has another mean face or other "
+        "components: maps that are made with it are of other faces"
+    ]
+
+
+def _alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
+    """Whether two arrays hold the same but for their last bits, looked at some thousand rows at a time."""
+    if one.shape != other.shape:
+        return False
+    rows = range(0, len(one), _ROWS)
+    largest = max((float(np.abs(one[k : k + _ROWS]).max(initial=0)) for k in rows), default=0.0)
+    return all(np.abs(one[k : k + _ROWS] - other[k : k + _ROWS]).max(initial=0) <= _LAST_BITS * largest for k in rows)
 
 
 class _Stated(NamedTuple):

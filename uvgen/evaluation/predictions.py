@@ -36,7 +36,7 @@ from uvgen.evaluation.prediction_files import (
     suffixes_of_predict,
 )
 from uvgen.evaluation.truth import TrueFace, Truth
-from uvgen.maps.landmarks import read_landmarks
+from uvgen.maps.landmarks import LandmarkWeights, read_landmarks
 from uvgen.meshes.read import MESH_SUFFIXES, read_mesh
 from uvgen.meshes.registered import Topology, check_triangles
 from uvgen.normalization import Normalization, check_scale
@@ -56,6 +56,7 @@ SHIFTS = {**IMAGE_SHIFTS, "matlab": (1.0, 1.0)}
 """Pixels of the original image by which labels of a convention lie right of and below the exact ones."""
 
 FRAMES = ("crop", "image")
+_OTHER_UV = 1.0  # texels between the landmarks of two sets' maps, in the median, from which their UV are others
 _FARTHEST_PX = 1e9  # farther ones are of another unit or damaged, and their squares soon no numbers
 
 
@@ -166,8 +167,30 @@ class Predictions:
                 f"{self.path}: no prediction for any of {count(len(names), 'face')}, expected names such as "
                 f"{names[0]}{found}"
             )
+        if self._rows:
+            self._check_layout()
         self._missing = set(self.missing)
         self._number = {name: k for k, name in enumerate(names)}
+
+    def _check_layout(self) -> None:
+        """DatasetError if the maps of shards have other UV than the truth's: texels are other points then."""
+        shards, true = self._shards, self._truth.reading
+        if true is None or "posmap" not in {*shards.fields, *shards.made}:
+            return
+        own = LandmarkWeights.of_constants(shards.constants)
+        if own.size != true.size:  # which is said of each face
+            return
+        (rows, columns), (true_rows, true_columns) = (
+            ((weights.indices // own.size * weights.weights).sum(axis=1),
+             (weights.indices % own.size * weights.weights).sum(axis=1))
+            for weights in (own, true)
+        )  # fmt: skip
+        apart = float(np.median(np.hypot(rows - true_rows, columns - true_columns)))
+        if apart > _OTHER_UV:
+            raise DatasetError(
+                f"{self.path}: its maps are of {shards.config.model} and have other UV than the truth's, landmarks "
+                f"{apart:.3g} texels elsewhere, expected shards that were built with the truth's model"
+            )
 
     def has(self, name: str) -> bool:
         """Whether there is one for this face."""

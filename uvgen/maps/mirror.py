@@ -20,18 +20,22 @@ from uvgen.images.crop import frontal_scale
 from uvgen.maps.atlas import MESH, UvAtlas, build_atlas, texel_coordinates
 from uvgen.maps.memo import once_per_model
 from uvgen.models.morphable import MorphableModel, check_sound
+from uvgen.wording import count
 
 EXACT_PX = 0.1
 """Largest error of a mirror that counts as exact."""
 
 _SAME = 1e-3  # texels that two places may be apart and count as one
+_FEWEST = 0.5  # of the vertices that must have a mirror vertex: texels of the others are those of the opposite column
+_ELSEWHERE = 0.1  # of the face's size, from the other side's landmark: its mirror vertex is another place
 
 
 def mirror_vertices(model: MorphableModel) -> NDArray[np.int32]:
     """(n,) int32: each vertex's mirror vertex, -1 where it has none, or one that is not the mirror vertex of its own
     mirror vertex.
 
-    Raises ModelError if the model does not say which vertices mirror each other.
+    Raises ModelError if the model does not say which vertices mirror each other, or says it of few, or most landmarks
+    have mirror vertices far from the other side's landmarks.
     """
     check_sound(model)
     if model.mirror is None:
@@ -41,6 +45,20 @@ def mirror_vertices(model: MorphableModel) -> NDArray[np.int32]:
         )
     known = np.where(model.mirror >= 0, model.mirror, 0)
     mutual = (model.mirror >= 0) & (model.mirror[known] == np.arange(len(known)))
+    if mutual.sum() < _FEWEST * len(mutual):
+        found = f"{mutual.sum()} of {count(len(mutual), 'vertex')}"
+        raise ModelError(
+            f"{model.name}: has mirror pairs of {found}, expected {_FEWEST:.0%} or more: else flipping would put "
+            "labels on wrong points"
+        )
+    own, there = model.mean[model.landmarks[LANDMARK_MIRROR]], model.mean[known[model.landmarks]]
+    size = np.ptp(model.mean[model.landmarks], axis=0).max()
+    elsewhere = mutual[model.landmarks] & (np.linalg.norm(own - there, axis=1) > _ELSEWHERE * size)
+    if elsewhere.sum() > len(elsewhere) / 2:
+        raise ModelError(
+            f"{model.name}: {elsewhere.sum()} of 68 landmarks have mirror vertices far from the other side's "
+            "landmarks, expected pairs of left and right: flipping would put labels on wrong points"
+        )
     return np.where(mutual, model.mirror, -1).astype(np.int32)
 
 

@@ -24,12 +24,18 @@ _PLY_TYPES = {
 }  # fmt: skip
 _STL_HEADER = 84  # bytes
 _STL_KEYS = {b"solid": "s", b"facet": "f", b"vertex": "v", b"endfacet": "e", b"endsolid": "x"}
-_STL_VERTEX = re.compile(rb"(?im)^[ \t]*vertex(?:[ \t]+\S+){3}[ \t]*\r?$")
+_NUMBER = rb"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?|nan(?:\(\w*\))?)"
+_STL_VERTEX = re.compile(rb"(?im)^[ \t]*vertex(?:[ \t]+" + _NUMBER + rb"){3}[ \t]*\r?$")
+_NO_NUMBER = re.compile(rb"(?i)(?<![^ \t\r\n])(?!" + _NUMBER + rb"(?![^ \t\r\n]))[^ \t\r\n]+|\r(?!\n|\Z)")
+_CONTROL = re.compile(rb"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]")  # of which Python's text takes some for ends of lines
 _SHOWN = 40  # characters of a line in a message
 _CORNERS = ("vertex_index", "vertex_indices")
+_MOST_IN_HEADER, _MOST_LISTS = 4096, 64  # elements and properties: time grows with the square of their number
 _WHOLE = rb"[ \t]+u?(?:char|short|int|int8|int16|int32)[ \t]+"
-_WHOLE_PLACES = re.compile(rb"(?m)^property" + _WHOLE + rb"([xyz])[ \t]*\r?$")
-_LISTED_CORNERS = re.compile(rb"(?m)^(property[ \t]+list[ \t]+\w+)" + _WHOLE + rb"(vertex_(?:index|indices))[ \t]*\r?$")
+_WHOLE_PLACES = re.compile(rb"(?m)^[ \t]*property" + _WHOLE + rb"([xyz])[ \t]*\r?$")
+_LISTED_CORNERS = re.compile(
+    rb"(?m)^[ \t]*(property[ \t]+list[ \t]+\w+)" + _WHOLE + rb"(vertex_(?:index|indices))[ \t]*\r?$"
+)
 
 
 def _elements(header: bytes) -> list[tuple[str, int, list[list[str]]]]:
@@ -45,7 +51,14 @@ def _elements(header: bytes) -> list[tuple[str, int, list[list[str]]]]:
 
 
 def check_ply_rows(header: bytes, body: bytes) -> None:
-    """ValueError if an ASCII PLY has not the rows that its header states, or one of them is cut short."""
+    """ValueError if an ASCII PLY has not the rows that its header states, or one of them is cut short.
+
+    Also if something in them is no number: NumPy before 2.4 ends a row there, and reads ``1,5`` as 1. Form feeds and
+    the like, at which trimesh would begin a new row, are such.
+    """
+    if odd := _NO_NUMBER.search(body):
+        shown, line = brief(odd[0].decode("ascii", "replace"))[:_SHOWN], body.count(b"\n", 0, odd.start()) + 1
+        raise ValueError(f"{shown!r} in row {line}, expected numbers and ends of lines alone")
     lines = [line for line in body.split(b"\n") if line.strip()]
     start, elements = 0, _elements(header)
     n_vertices = next((n for name, n, _ in elements if name == "vertex"), 0)
@@ -107,7 +120,7 @@ def off_of_triangles(data: bytes) -> bytes:
 
     ValueError if it lacks polygons that it states, or has vertices of another dimension.
     """
-    if not data.isascii() or b"_" in data:  # which Python takes for parts of numbers
+    if not data.isascii() or b"_" in data or _CONTROL.search(data):  # "_", which Python takes for a part of a number
         raise ValueError("other characters than an OFF has, expected ASCII")
     found = re.match(rb"\s*(\w*?)C?OFF\b", data)
     if found is None:
@@ -163,7 +176,7 @@ def plain_stl(data: bytes) -> bytes:
 
 def format_of_ply(header: bytes) -> str:
     """The format that a PLY's header states; ValueError if it is none, or something in it is there twice."""
-    found, elements, properties = "", list[str](), list[tuple[str, str]]()
+    found, elements, properties, n_lists = "", list[str](), list[tuple[str, str]](), 0
     for line in header.decode("ascii", "replace").splitlines():
         key, *words = line.split() or [""]
         if key == "format":
@@ -179,6 +192,9 @@ def format_of_ply(header: bytes) -> str:
         elif key == "property" and elements and words:
             _check_types(line, words)
             properties.append((elements[-1], words[-1]))
+            n_lists += words[0] == "list"
+        if len(elements) + len(properties) > _MOST_IN_HEADER or n_lists > _MOST_LISTS:
+            raise ValueError(f"more than {_MOST_IN_HEADER} elements and properties, or than {_MOST_LISTS} lists")
     if found not in _PLY_FORMATS:
         raise ValueError(f"format {brief(found)[:_SHOWN] or 'none'}, expected one of {', '.join(_PLY_FORMATS)}")
     if twice := [name for name in elements if elements.count(name) > 1]:

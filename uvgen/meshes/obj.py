@@ -107,8 +107,8 @@ def read_obj_vertices(path: str | os.PathLike[str]) -> tuple[NDArray[np.float64]
         raise MeshFileError(f"{path}: not a readable mesh: {brief(error)}, expected 3 numbers per vertex") from error
     if not np.isfinite(vertices).all():
         raise MeshFileError(f"{path}: vertex {np.argwhere(~np.isfinite(vertices))[0][0]} is NaN or infinite")
-    polygons = "\n".join(line for line in every if line.startswith(("f ", "f\t")))
-    return vertices, re.sub(r"/\S*|[ \t\r]+(?=\n|$)", "", polygons)
+    polygons = "\n".join(line.rstrip() for line in every if line.startswith(("f ", "f\t")))
+    return vertices, re.sub(r"/\S*", "", polygons)
 
 
 def _text(path: Path) -> str:

@@ -12,6 +12,7 @@ _MOST_TURNED = 0.25  # triangles of the other orientation in UV
 _MOST_FLAT = 0.01  # triangles without an area in UV: decimated meshes have a few, in which nothing is lost
 _FLAT = 1e-12  # area in UV, of which a texel of the finest grid has 6e-8
 _BRIGHTEST = (2.0, 512.0)  # mean color of a face
+_FEWEST_PAIRED = 0.5  # of the vertices
 _SIZE_MM = (60.0, 400.0)  # of the box around a face's landmarks, its longer side
 
 
@@ -100,6 +101,11 @@ def _about_mirror(model: MorphableModel) -> list[str]:
         return []
     found = []
     paired = np.flatnonzero(model.mirror >= 0)
+    if len(paired) < _FEWEST_PAIRED * model.n_vertices:
+        found.append(
+            f"mirror pairs: of {len(paired)} of {count(model.n_vertices, 'vertex')}, expected {_FEWEST_PAIRED:.0%} or "
+            "more; without them, augmentation cannot flip maps"
+        )
     if (wrong := paired[model.mirror[model.mirror[paired]] != paired]).size:
         found.append(
             f"mirror pairs: {count(len(wrong), 'vertex')} {are(len(wrong))} not the mirror image of their mirror "

@@ -14,10 +14,14 @@ from uvgen.models.model_file import save_model
 from uvgen.models.morphable import MorphableModel, make_model
 from uvgen.models.vertex_numbers import read_landmarks
 from uvgen.storage.files import replaced_on_success, sha256_file
+from uvgen.storage.folders import REGISTER_INDEX
+from uvgen.storage.plain_json import parse_json
+from uvgen.storage.text import read_text
 from uvgen.wording import count
 
 _FARTHEST_UM = 1e12  # what a model may hold; with more, products overflow in LAPACK
 _OTHER_UNIT = 3.0  # faces differ less in size than units do
+_TURNED_DEG = 2.0  # between registered scans, from which they are not in one frame
 OUTPUTS = (".h5", ".npy", ".mat", ".obj")
 """Suffixes of the files that `write_model` writes."""
 
@@ -105,6 +109,10 @@ def model_from_mesh(
             if path.suffix.lower() in _MESHES and not path.name.startswith(".") and not path.stem.endswith(".landmarks")
         )
         extent = float(np.ptp(vertices, axis=0).max())
+        by_name: dict[str, Path] = {}
+        for path in paths:
+            if path.suffix.lower() in MESH_SUFFIXES and (other := by_name.setdefault(path.stem, path)) is not path:
+                raise ModelError(f"{other}: {path.name} has the same name, expected one mesh of each scan; remove one")
         if len(paths) < 2:
             raise ModelError(f"{scans}: {count(len(paths), 'mesh')} in it, expected two or more registered scans")
         mean, basis = _principal_components(
@@ -129,6 +137,42 @@ def model_from_mesh(
         mirror=mirror,
         sources={path.name: sha256_file(path) for path in used},
     )
+
+
+def scan_warnings(scans: Path, unit: str) -> list[str]:
+    """What the `register.json` beside scans says of their frames and units that does not fit a model of them.
+
+    Parameters
+    ----------
+    scans : Path
+        Folder of scans; nothing is said of one that `uvgen register` did not make.
+    unit : {"um", "mm", "cm", "m"}
+        In which they are read.
+
+    Returns
+    -------
+    list of str
+        A sentence each: scans that are turned against each other, and other units.
+    """
+    path = scans / REGISTER_INDEX
+    try:
+        content = parse_json(read_text(path, "what uvgen wrote"))
+        moved, entries = content["frame"] == "model", content["scans"]
+        turns = np.array([entry["rotation"] for entry in entries], np.float64).reshape(-1, 3, 3)
+        units = {"mm"} if moved else {str(entry["unit"]).replace("µ", "u") for entry in entries if entry["unit"]}
+    except (OSError, ValueError, KeyError, TypeError, InputError):
+        return []
+    found = []
+    cosine = (np.einsum("kij,ij->k", turns, turns[0]) - 1) / 2 if len(turns) else np.ones(1)
+    apart = float(np.degrees(np.arccos(cosine.clip(-1, 1))).max())
+    if not moved and apart > _TURNED_DEG:
+        found.append(
+            f"{path}: its meshes lie on their scans, turned by up to {apart:.3g}° against each other, which becomes a "
+            "part of the shape components; `uvgen register --frame model` puts them into one frame"
+        )
+    if others := sorted(units - {unit}):
+        found.append(f"{path}: its meshes are in {', '.join(others)}, but are read in {unit}; give their unit")
+    return found
 
 
 def _uv_of(
@@ -172,7 +216,7 @@ def _read_mesh(path: Path, unit: str) -> tuple[NDArray[np.float64], NDArray[np.i
 
 def _read_scan(path: Path, unit: str, n: int, triangles: NDArray[np.int32], size: float) -> NDArray[np.float64]:
     vertices, own = _read_mesh(path, unit)
-    if len(vertices) != n or not np.array_equal(own, triangles):
+    if len(vertices) != n or not _same_triangles(own, triangles):
         found = (
             "other triangles than the mesh's"
             if len(vertices) == n
@@ -183,6 +227,14 @@ def _read_scan(path: Path, unit: str, n: int, triangles: NDArray[np.int32], size
     if not 1 / _OTHER_UNIT < ratio < _OTHER_UNIT:
         raise ModelError(f"{path}: {ratio:.3g} times as large as the mesh, expected scans in the same unit")
     return vertices
+
+
+def _same_triangles(one: NDArray[np.int32], other: NDArray[np.int32]) -> bool:
+    """Whether two meshes have the same triangles in any order: programs write polygons in orders of their own."""
+    if np.array_equal(one, other):
+        return True
+    ours, theirs = (np.unique(np.sort(triangles, axis=1), axis=0) for triangles in (one, other))
+    return np.array_equal(ours, theirs)
 
 
 def _principal_components(

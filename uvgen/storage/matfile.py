@@ -165,10 +165,10 @@ def variable_names(path: str | PathLike[str]) -> set[str]:
         return {_header_of(start, order).name for start, _ in _tops(file, size, order)}
 
 
-def _check_once(name: str, found: Collection[str]) -> None:
-    """ValueError if a variable was found before: which of the two is meant is not known."""
+def _check_once(name: str, found: Collection[str], what: str = "variable") -> None:
+    """ValueError if a variable or field was found before: which of the two is meant is not known."""
     if name and name in found:
-        raise ValueError(f"variable {name} is there twice, expected once; save it anew")
+        raise ValueError(f"{what} {name} is there twice, expected once; save it anew")
 
 
 def _other_kind(data: bytes) -> str:
@@ -356,7 +356,11 @@ def _struct(array: _Array, order: str, budget: _Budget, depth: int) -> dict[str,
     if len(names) != n_fields * max(width, 0) or n_fields > _MOST_FIELDS or width > _LONGEST_NAME:
         raise ValueError(f"damaged struct {array.name}")
     fields = [_text(bytes(names[k * width : (k + 1) * width]).split(b"\0")[0]) for k in range(n_fields)]
-    return {field: _item(array, order, budget, depth) for field in fields}
+    found: dict[str, Any] = {}
+    for field in fields:
+        _check_once(field, found, "field")
+        found[field] = _item(array, order, budget, depth)
+    return found
 
 
 def _numbers(array: _Array, order: str) -> NDArray[Any]:

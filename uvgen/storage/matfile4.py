@@ -38,9 +38,10 @@ def read_version_4(file: BinaryIO, size: int, names: Collection[str] | None) -> 
     Raises
     ------
     ValueError
-        If it is damaged behind its first header.
+        If it is damaged behind its first header, or a variable is there twice.
     """
     found: dict[str, NDArray[Any]] = {}
+    seen: set[str] = set()
     position = 0
     for number in range(_MOST_VARIABLES):
         if position == size and number:
@@ -58,6 +59,9 @@ def read_version_4(file: BinaryIO, size: int, names: Collection[str] | None) -> 
         if position > size:
             raise ValueError(f"cut short: {name[:-1].decode('latin-1')} claims {rows} × {columns} values")
         text = name[:-1].decode("latin-1")
+        if text in seen:  # which of the two is meant is not known
+            raise ValueError(f"variable {text} is there twice, expected once; save it anew")
+        seen.add(text)
         if kind == 0 and not imaginary:
             wanted = names is None or text in names
             values = np.frombuffer(file.read(position - start) if wanted else b"", dtype)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from uvgen.storage.npy import are_characters, is_shape
 
 _MOST_OBJECTS = 1024  # of an array of objects
+_LONGEST_KEY = 1 << 12  # of a dict or set; two equal texts are compared to their ends each time that one is set
 
 
 class PickledFunction:
@@ -87,10 +88,16 @@ def _scalar(dtype: Any, raw: Any) -> np.generic:
     return result
 
 
-def _from_buffer(raw: Any, dtype: Any, shape: Any, order: Any) -> NDArray[Any]:
-    if order not in ("C", "F"):
+def _from_buffer(raw: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> NDArray[Any]:
+    """An array of protocol 5; since NumPy 2.3 also with its axes in another order than they have in memory."""
+    if order not in ("C", "F", "K") or (order == "K") != (axes is not None):
         raise ValueError("an array of a damaged order")
-    return np.frombuffer(values_of(raw, dtype, shape), dtype.dtype).reshape(shape, order=order)
+    values = np.frombuffer(values_of(raw, dtype, shape), dtype.dtype)
+    if axes is None:
+        return values.reshape(shape, order=order)
+    if not isinstance(axes, tuple) or any(type(k) is not int for k in axes) or sorted(axes) != list(range(len(shape))):
+        raise ValueError("an array of a damaged order of its axes")
+    return values.reshape(shape).transpose(axes)
 
 
 def _encode(text: Any, encoding: Any) -> bytes:
@@ -206,4 +213,6 @@ def key_of(value: Any) -> Any:
     """A key of a dict or item of a set. Others could be made to clash, or be nested so deeply that hashing fails."""
     if not isinstance(value, (str, bytes, bool, type(None))) and (type(value) is not int or abs(value) >= 1 << 60):
         raise ValueError(f"a key of type {type(value).__name__}, expected text or a whole number")
+    if isinstance(value, (str, bytes)) and len(value) > _LONGEST_KEY:
+        raise ValueError(f"a key of {len(value)} characters, expected {_LONGEST_KEY} at most")
     return value
