@@ -2,15 +2,17 @@
 
 import dataclasses
 import re
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from support.builds import SMALL, begun, have
+from support.builds import SMALL, begun, have, seal
 from support.toy import annotation, parameters, write_sample, write_tree
 
 from uvgen import (
@@ -686,3 +688,15 @@ def test_predictions_that_predict_wrote_are_drawn_where_they_lie_in_the_crop(sha
         with Image.open(folder / "sheet.png") as picture:
             sheets.append(np.asarray(picture).astype(int))
     assert all(np.abs(sheet - sheets[0]).max() < 60 and np.abs(sheet - sheets[0]).mean() < 0.1 for sheet in sheets)
+
+
+def test_predictions_for_a_sample_whose_landmarks_are_none_name_it(shards: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(shards, tmp_path / "damaged"))
+    with h5py.File(next(folder.glob("IBUG-*.h5")), "r+") as file:
+        file["landmarks"][0] = 0
+        name = file["name"][0].decode()
+    seal(folder)
+    reader = open_shards(folder)
+    k = list(reader.names).index(name)
+    with pytest.raises(InputError, match=rf"damaged: the landmarks of {name} cannot be compared with"):
+        predictions.prediction_sheet(reader, [k], reader[k : k + 1]["posmap"])

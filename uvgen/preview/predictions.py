@@ -93,7 +93,13 @@ def prediction_sheet(
             SampleView.of({**shown, "posmap": np.ascontiguousarray(m, np.float32)}, constants["coverage"],
                           constants["weight_mask"]) for m in pair
         ]  # fmt: skip
-        error = nme_2d(read_landmarks(views[0].position_map, reading)[None], sample["landmarks"][None])[0]
+        try:
+            error = nme_2d(read_landmarks(views[0].position_map, reading)[None], sample["landmarks"][None])[0]
+        except InputError as problem:  # of a damaged set
+            raise InputError(
+                f"{reader.folder}: the landmarks of {brief(sample['name'])} cannot be compared with ({problem}); run "
+                f"`uvgen verify {reader.folder}`"
+            ) from problem
         pictures = (
             landmark_panel(views[0], texels, reading),
             *(dense_panel(view, max(1, round(size / 42))) for view in views),
