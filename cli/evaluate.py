@@ -56,7 +56,8 @@ def _score_keys() -> Iterable[str]:
         help="Frame of x and y.  [default: the truth's: crop for a data set, image for others; image for "
              "what `uvgen predict` wrote]")  # fmt: skip
 @option("--convention", type=click.Choice(["exact", "face3d", "reshow", "matlab"]), group=_COUNTED,
-        help="Pixel convention of the predictions.  [default: the truth's]")  # fmt: skip
+        help="Pixel convention of the predictions.  [default: the truth's; that of the set that predictions are "
+             "or were exported from; exact for what `uvgen predict` wrote]")  # fmt: skip
 @option("--draws", type=click.IntRange(min=0), default=100, show_default=True, metavar="N", group=_WHAT,
         help="Random draws of equally many faces from each yaw bin.")  # fmt: skip
 @option("--seed", type=SEED, default=0, show_default=True, group=_WHAT, help="Random seed of the draws.")
@@ -104,8 +105,8 @@ def command(
     Faces without a usable prediction are left out of all means. They are counted and named, and the exit status is 3.
 
     \b
-    Exit status: 0 all faces compared (doubts included), 1 failed, 2 wrong usage, 3 some faces could not be compared
-    (each is named), 130, 143, 129 interrupted.
+    Exit status: 0 all faces compared (doubts included), 1 failed, 2 wrong usage, 3 some faces could not be compared, or
+    are not in a submission (each is named), 130, 143, 129 interrupted.
     """
     from uvgen import evaluate_predictions
     from uvgen.datasets.open import builtin_of_set
@@ -144,30 +145,34 @@ def command(
         )
     if out is not None:
         write_evaluation(result, out, overwrite=overwrite)
+    left: dict[str, list[str]] = {}
     for kind, path in submissions:
         how = {"model": model, "reading": reading, "split": split, "untrusted": untrusted}
         with output_of("--submission"):
-            _submit(kind, path, predictions, truth, keypoints, **how)
+            left[kind] = _submit(kind, path, predictions, truth, keypoints, **how)
     _show_problems(result, quiet=quiet)
+    named = {*result.missing, *result.not_finite, *(name for name, _ in result.unread)}
+    more = [(kind, name) for kind, names in left.items() for name in names if name not in named]
+    for kind, name in more:  # scored, but of no shape that the benchmark could use
+        click.echo(printable(f"not in the submission for {kind}: {name} (its prediction shows no face)"), err=True)
     if as_json:
         print_json(result.to_plain())
     elif not quiet:
         _show(result)
         if out is not None:
             click.echo(f"\n{printable(str(out))}: {', '.join(sorted(path.name for path in out.iterdir()))}")
-    if not result.complete:
+    if more or not result.complete:
         sys.exit(3)
 
 
-def _submit(kind: str, path: Path, predictions: Path, shards: Path, keypoints: Path | None, **how: Any) -> None:
-    """Write one submission."""
+def _submit(kind: str, path: Path, predictions: Path, shards: Path, keypoints: Path | None, **how: Any) -> list[str]:
+    """Write one submission, and return the names of the samples that are not in it."""
     from uvgen.evaluation.submissions import write_dad3dheads, write_realy
 
-    if kind == "dad3dheads":
-        write_dad3dheads(predictions, shards, path, **how)
-    elif keypoints is not None:
-        template = keypoints.with_suffix(".obj")
-        write_realy(predictions, shards, path, template=template, keypoints=keypoints, **how)
+    if kind == "dad3dheads" or keypoints is None:
+        return write_dad3dheads(predictions, shards, path, **how)
+    template = keypoints.with_suffix(".obj")
+    return write_realy(predictions, shards, path, template=template, keypoints=keypoints, **how)
 
 
 _MOST = 20

@@ -52,7 +52,8 @@ _SHOWN, _PREDICTED, _OUTPUT = "What is shown", "Predictions", "What comes out"
 @option("--frame", type=click.Choice(["crop", "image"]), group=_PREDICTED,
         help="Frame of their x and y.  [default: image for what `uvgen predict` wrote, crop for others]")  # fmt: skip
 @option("--convention", type=click.Choice(["exact", "face3d", "reshow", "matlab"]), group=_PREDICTED,
-        help="Pixel convention of the predictions.  [default: the set's]")  # fmt: skip
+        help="Pixel convention of the predictions.  [default: the set's; that of the set that predictions are or "
+             "were exported from; exact for what `uvgen predict` wrote]")  # fmt: skip
 @workers_option
 @overwrite_option("a report")
 @untrusted_option

@@ -1,6 +1,7 @@
 """`uvgen evaluate`: what it prints, writes, and says by its exit status."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -126,3 +127,14 @@ def test_evaluate_without_predictions_or_truth_exits_with_1(uvgen, shards, tmp_p
     assert nothing.exit_code == 1
     unknown = uvgen("evaluate", "--pred", shards, "--truth", shards, "--scores", "nme")
     assert unknown.exit_code == 2 and "--scores: nme, expected one or more of all, nme_68_2d" in unknown.stderr
+
+
+def test_evaluate_names_a_face_that_is_in_no_submission(uvgen, shards, predictions, tmp_path, model_path) -> None:
+    shutil.rmtree(predictions / "IBUG_Flip")  # whose images have the names of IBUG's
+    name = open_shards(shards).names[0]
+    np.save(predictions / f"{name}.npy", np.broadcast_to(np.array([16.0, 16, 0]), (48, 48, 3)))
+    done = uvgen("evaluate", "--pred", predictions, "--truth", shards, "--model", model_path, "--quiet",
+                 "--scores", "nme_68_2d", "--submission", "dad3dheads", tmp_path / "sub.json")  # fmt: skip
+    assert f"not in the submission for dad3dheads: {name} (its prediction shows no face)" in done.stderr
+    assert done.exit_code == 3 and len(json.loads((tmp_path / "sub.json").read_text())) == 5
+    assert f"not in the submission for dad3dheads: {open_shards(shards).names[-1]}" not in done.stderr  # named before

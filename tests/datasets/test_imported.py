@@ -611,3 +611,17 @@ def test_import_maps_of_folders_of_several_conventions_says_so(
         import_maps(tmp_path / "all", tmp_path / "out", model=model, config=CONFIG)
     named = MapOptions(convention="exact")
     assert import_maps(tmp_path / "all", tmp_path / "out", model=model, config=CONFIG, options=named).samples
+
+
+def test_map_of_a_face_that_looks_away_is_refused(tmp_path: Path, model: MorphableModel, built: Built) -> None:
+    """Mirrored, and z away from the viewer: no mirror image, which does not fit, but a face from behind."""
+    _, reader = built("face3d")
+    folder = write_maps(tmp_path / "maps", reader, "face3d")
+    name = reader.names[int(np.abs(reader.column("crop_pose")[:, 1]).argmin())]
+    path = folder / f"{name}.npy"
+    away = np.load(path) * [-1, 1, -1] + [SIZE - 1, 0, 0]
+    np.save(path, away.astype(np.float32))
+    (skip,) = import_maps(folder, tmp_path / "out", model=model).skipped
+    assert (
+        skip.name == name and f"{path.name}: its face is turned 1" in skip.reason and "° from the viewer" in skip.reason
+    )

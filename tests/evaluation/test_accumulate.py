@@ -142,3 +142,14 @@ def test_maps_in_crop_widths_are_refused(batch, kind: str) -> None:
     assert one.result().names == ()
     one.add(256 * maps, 256 * maps)
     assert len(one.result().names) == 9
+
+
+@pytest.mark.parametrize("squash", [[1e-160, 1e-160, 1], [1e-300, 1, 1]])
+def test_truth_whose_box_is_nothing_is_refused(squash: list[float]) -> None:
+    """Shares of it are numbers whose squares are none: their spread would be infinite, which no JSON holds."""
+    evaluation, points = Evaluation(), np.random.default_rng(3).uniform(20, 200, (2, 68, 3))
+    tiny = points * np.array([[1, 1, 1], squash])[:, None]
+    with pytest.raises(InputError, match=r"truth: the box of face 1's 68 points is \S+ px large, expected a face's"):
+        evaluation.add(points, tiny)
+    evaluation.add(points / 200, points / 200)  # of another unit
+    assert evaluation.result().summaries["nme_68_2d"].mean == 0

@@ -4,11 +4,14 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from itertools import pairwise
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
+from uvgen import open_shards
 from uvgen.errors import InputError, OutputError, SettingsError
 from uvgen.evaluation.curve import Curve, curve_picture, curve_svg
 from uvgen.evaluation.evaluate import evaluate_predictions
@@ -111,3 +114,18 @@ def test_worst_face_is_first(shards, predict) -> None:
     assert found == sorted(found, reverse=True) and len(order) == 9
     with pytest.raises(InputError, match="key: 'nme', expected 'nme_68_2d'"):
         report.worst_first("nme")
+
+
+def test_curve_of_a_folder_with_control_characters_in_its_name_is_xml() -> None:
+    svg = curve_svg([Curve("a", np.linspace(0, 0.1, 5))], "p\x01\n\udcff<b>")
+    title = ElementTree.fromstring(svg).find("{http://www.w3.org/2000/svg}text").text
+    assert title == r"p\x01\n\xff<b>"
+
+
+def test_table_says_how_many_faces_have_scores_and_shows_doubts_as_text(shards, predict) -> None:
+    folder = predict()
+    name = open_shards(shards).names[0]
+    np.save(folder / f"{name}.npy", np.full((48, 48, 3), np.nan))
+    report = replace(evaluate_predictions(folder, shards), doubts=("<b>|*odd*",))
+    assert "\n9 in the truth, 8 compared.\n" in markdown(report) and r"- doubt: \<b\>\|\*odd\*" in markdown(report)
+    assert text_table(report).startswith("truth: landmarks (8 faces;")

@@ -1,15 +1,18 @@
 """Predictions of every layout come out as they went in, and each way in which a file can be wrong is named."""
 
+import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from scipy.io import savemat
-from support.builds import SMALL, begun, have
-from support.toy import write_tree
+from support.builds import SMALL, begun, have, seal
+from support.toy import toy_model, write_tree
 
-from uvgen import crop_to_image, load_model, open_shards, save_model
+from uvgen import build_shards, crop_to_image, export_shards, load_model, open_shards, save_model
 from uvgen.errors import DatasetError, InputError, SampleError, UvgenError
 from uvgen.evaluation.evaluate import evaluate_predictions
 from uvgen.evaluation.predictions import SHIFTS, Predictions, Reading
@@ -100,13 +103,15 @@ def test_shards_are_predictions_too(shards) -> None:
     assert mean(report) == 0 and report.complete
 
 
-def test_shards_whose_maps_have_other_uv_than_the_truths_are_refused(shards, model, tmp_path) -> None:
+def test_of_shards_whose_maps_have_other_uv_only_landmarks_are_compared(shards, model, tmp_path) -> None:
     """Their texels are other points of the face: each would be compared with a wrong one."""
     other = replace(model, uv=1 - (1 - model.uv) ** 1.5, name="other")
     save_model(other, tmp_path / "other.h5")
     have(shards.with_name("300W_LP"), tmp_path / "other.h5", tmp_path / "shards")
-    with pytest.raises(DatasetError, match=r"its maps are of other and have other UV than the truth's"):
-        evaluate_predictions(tmp_path / "shards", shards)
+    report = evaluate_predictions(tmp_path / "shards", shards)
+    (doubt,) = [text for text in report.doubts if "UV" in text]
+    assert "its maps are of other and have other UV than those of the truth" in doubt
+    assert mean(report, "nme_68_2d") < 0.02 and "nme_dense_3d" not in report.result.summaries
     save_model(replace(model, basis=model.basis * np.float32(0.99)), tmp_path / "alike.h5")
     have(shards.with_name("300W_LP"), tmp_path / "alike.h5", tmp_path / "alike")
     assert evaluate_predictions(tmp_path / "alike", shards).complete
@@ -352,3 +357,84 @@ def test_parameters_that_are_no_numbers_cost_their_own_face(shards, model, tmp_p
         np.save(path, np.ones(model.n_shape + model.n_expression + 7, bool))
     with pytest.raises(InputError, match="bool, expected numbers"):
         evaluate_predictions(tmp_path, shards, model=model)
+
+
+@pytest.fixture
+def face3ds(tmp_path: Path, model_path: Path) -> Path:
+    """Samples whose labels lie one pixel of the image right of and above the exact ones."""
+    tree = write_tree(tmp_path / "300W_LP", 1)
+    build_shards(tree, tmp_path / "face3ds", model=model_path, config=replace(SMALL, convention="face3d"))
+    return tmp_path / "face3ds"
+
+
+def test_what_predict_wrote_counts_pixels_exactly_whatever_the_truth_does(face3ds, tmp_path) -> None:
+    folder, points = tmp_path / "predicted", np.random.default_rng(0).uniform(20, 200, (2, 3, 68))
+    folder.mkdir()
+    (folder / "predict.json").write_text('{"crop": "auto"}')
+    for sample in open_shards(face3ds):
+        path = folder / f"{sample['name']}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savetxt(path, crop_to_image(sample["landmarks"], sample["image_to_crop"]) - [1, -1, 0], "%.17g")
+    assert mean(evaluate_predictions(folder, face3ds), "nme_68_3d") < 1e-5
+    np.save(tmp_path / "AFLW2000-3D.pts68.npy", points)  # which counts from 1, as MATLAB
+    np.save(tmp_path / "AFLW2000-3D.pose.npy", np.zeros(2))
+    for k, face in enumerate(points):
+        np.savetxt(folder / f"0000{k}.txt", face.T - [1, 1, 0], "%.17g")
+    assert mean(evaluate_predictions(folder, tmp_path), "nme_68_3d") < 1e-9
+    named = evaluate_predictions(folder, tmp_path, reading=Reading(convention="matlab"))
+    assert mean(named, "nme_68_3d") > 1e-3
+
+
+def test_exported_maps_are_read_in_the_convention_that_the_export_states(face3ds, shards, tmp_path) -> None:
+    export_shards(face3ds, tmp_path / "maps", "npy")
+    found = Predictions(tmp_path / "maps", truth := open_truth(shards))
+    face = truth.face(list(truth.names).index(name := open_shards(face3ds).names[0]))
+    stored = np.load(tmp_path / "maps" / f"{name}.npy")
+    np.testing.assert_allclose(
+        found.read(face).maps[0][..., :2] - stored[..., :2],
+        np.broadcast_to(face.image_to_truth @ [-1, 1], (*stored.shape[:2], 2)), atol=1e-5,
+    )  # fmt: skip
+
+
+def test_maps_of_another_model_are_doubted_and_landmarks_read_where_it_has_them(shards, tmp_path) -> None:
+    model = toy_model()
+    other = replace(model, uv=model.uv**1.05)
+    tree = write_tree(tmp_path / "300W_LP")
+    build_shards(tree, tmp_path / "other", model=other, config=SMALL)
+    report = evaluate_predictions(tmp_path / "other", shards)
+    assert mean(report, "nme_68_2d") < 0.02 and mean(report) > 0
+    (doubt,) = [text for text in report.doubts if "UV" in text]
+    assert "the data set's that of" in doubt and doubt.endswith("is it the same UV?")
+    assert not any("UV" in text for text in evaluate_predictions(shards, shards).doubts)
+
+
+def test_maps_that_predict_made_with_another_model_are_doubted(shards, predict) -> None:
+    folder = predict()
+    (folder / "predict.json").write_text('{"crop": "whole", "model": "Other", "model_sha256": "0123456789abcdef"}')
+    (doubt,) = evaluate_predictions(folder, shards).doubts
+    assert "its maps have the UV of Other (0123456789ab), the data set's that of" in doubt
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("image_to_crop", 0, "its image_to_crop in .* cannot be used"),
+        ("image_to_crop", np.nan, "its image_to_crop in .* cannot be used"),
+        ("image_to_crop", 1e300, "its image_to_crop in .* cannot be used"),
+        ("pose", np.nan, "its yaw in .* is nan, expected an angle"),
+    ],
+)
+def test_damaged_sample_of_a_truth_costs_itself(
+    shards, predict, tmp_path, field: str, value: float, words: str
+) -> None:
+    folder = Path(shutil.copytree(shards, tmp_path / "damaged"))
+    with h5py.File(next(folder.glob("IBUG-*.h5")), "r+") as file:
+        file[field][0] = value
+    seal(folder)
+    report = evaluate_predictions(predict(), folder)
+    ((name, reason),) = report.unread
+    assert name.startswith("IBUG/") and re.search(words, reason)
+    assert len(report.result.names) == 8 and sum(one.n for one in report.result.summaries["nme_68_2d"].bins) == 8
+    if field == "image_to_crop":  # as predictions too
+        ((name, reason),) = evaluate_predictions(folder, shards).unread
+        assert name.startswith("IBUG/") and re.search(words, reason)

@@ -1,9 +1,13 @@
 """What DAD-3DHeads' and REALY's programs read out of the files is what was predicted."""
 
 import json
+import shutil
+from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
+from support.builds import seal
 
 from uvgen import load_model, open_shards
 from uvgen.errors import InputError, OutputError, SettingsError
@@ -188,3 +192,13 @@ def test_key_points_that_only_python_takes_for_numbers_are_refused(tmp_path, mod
     (tmp_path / "points.txt").write_text(json.dumps([[number, 0.1, 0.1]] * 85))
     with pytest.raises(InputError, match=r"points\.txt: not readable"):
         keypoint_uv(model, tmp_path / "BFM09.obj", tmp_path / "points.txt")
+
+
+def test_sample_of_the_truth_that_cannot_be_read_is_left_out(shards, predictions, tmp_path, model_path) -> None:
+    folder = Path(shutil.copytree(shards, tmp_path / "damaged"))
+    with h5py.File(next(folder.glob("AFW-*.h5")), "r+") as file:
+        file["image_to_crop"][0] = 0
+        name = file["name"][0].decode()
+    seal(folder)
+    left = write_dad3dheads(predictions, folder, tmp_path / "sub.json", model=model_path)
+    assert name in left and len(left) == 7 and len(json.loads((tmp_path / "sub.json").read_text())) == 2

@@ -2,15 +2,17 @@
 
 import dataclasses
 import re
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from support.builds import SMALL, begun, have
+from support.builds import SMALL, begun, have, seal
 from support.toy import annotation, parameters, write_sample, write_tree
 
 from uvgen import (
@@ -19,6 +21,7 @@ from uvgen import (
     LandmarkWeights,
     PositionMapper,
     contact_sheet,
+    crop_to_image,
     load_model,
     open_shards,
     render_predictions,
@@ -667,3 +670,33 @@ def test_sheet_leaves_out_annotations_of_another_version(model_path: Any, tmp_pa
 )
 def test_names_are_drawn_in_letters_that_the_font_has(name: str, drawn: str) -> None:
     assert layout.drawable(name) == drawn
+
+
+def test_predictions_that_predict_wrote_are_drawn_where_they_lie_in_the_crop(shards: Path, tmp_path: Path) -> None:
+    # They count in the photograph, unless the photographs were crops.
+    sheets = []
+    for place, stated in (("a/maps", None), ("b/maps", "auto"), ("c/maps", "whole")):
+        folder = tmp_path / place
+        for sample in open_shards(shards):
+            path = folder / f"{sample['name']}.npy"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            in_image = crop_to_image(sample["posmap"].astype(np.float64), sample["image_to_crop"])
+            np.save(path, in_image if stated == "auto" else sample["posmap"])
+        if stated is not None:
+            (folder / "predict.json").write_text(f'{{"crop": "{stated}"}}')
+        assert render_predictions(shards, folder, folder / "sheet.png", 1).problems == ()
+        with Image.open(folder / "sheet.png") as picture:
+            sheets.append(np.asarray(picture).astype(int))
+    assert all(np.abs(sheet - sheets[0]).max() < 60 and np.abs(sheet - sheets[0]).mean() < 0.1 for sheet in sheets)
+
+
+def test_predictions_for_a_sample_whose_landmarks_are_none_name_it(shards: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(shards, tmp_path / "damaged"))
+    with h5py.File(next(folder.glob("IBUG-*.h5")), "r+") as file:
+        file["landmarks"][0] = 0
+        name = file["name"][0].decode()
+    seal(folder)
+    reader = open_shards(folder)
+    k = list(reader.names).index(name)
+    with pytest.raises(InputError, match=rf"damaged: the landmarks of {name} cannot be compared with"):
+        predictions.prediction_sheet(reader, [k], reader[k : k + 1]["posmap"])

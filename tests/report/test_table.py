@@ -4,17 +4,18 @@ import dataclasses
 import re
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import scipy.io as sio
 from hypothesis import given
 from hypothesis import strategies as st
-from support.builds import SMALL, have
+from support.builds import SMALL, have, seal
 from support.reports import BIGGER
 from support.toy import write_sample
 
 from uvgen import SampleSelection, build_shards, open_shards
-from uvgen.errors import SettingsError
+from uvgen.errors import DatasetError, SettingsError
 from uvgen.models.morphable import MorphableModel
 from uvgen.report.javascript import as_json, numbers, packed
 from uvgen.report.overview import _histogram
@@ -116,3 +117,14 @@ def test_packed_arrays_are_little_endian() -> None:
     array = np.array([1, 258], ">u2")
     assert packed(array) == packed(array.astype("<u2")) == "AQACAQ=="
     assert numbers(np.array([1 / 3, np.float32(2)]), 2) == [0.33, 2.0]
+
+
+@pytest.mark.parametrize("value", [0, np.nan, 1e300])
+def test_table_of_a_sample_without_a_crop_names_the_set(model_path: Path, tmp_path: Path, value: float) -> None:
+    write_sample(tmp_path / "300W_LP/AFW", "AFW_1_1_0", seed=1)
+    have(tmp_path / "300W_LP", model_path, tmp_path / "shards")
+    with h5py.File(tmp_path / "shards/AFW-00000.h5", "r+") as file:
+        file["image_to_crop"][0] = value
+    seal(tmp_path / "shards")
+    with pytest.raises(DatasetError, match=r"shards: the image_to_crop of a sample cannot be used .*`uvgen verify"):
+        SampleTable.of(open_shards(tmp_path / "shards"))

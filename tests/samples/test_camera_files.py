@@ -299,7 +299,6 @@ def test_read_reconstruction_takes_cameras_by_the_images_names(tmp_path: Path) -
         ("junk\n", "", r"cameras.txt: line 1 is 'junk' \(1 word\), expected CAMERA_ID MODEL"),
         ("1 PINHOLE 100 80 1_0 1 1 1\n", "", "cameras.txt: line 1"),
         (EXAMPLE, "1 1 0 0 0 0 0 0 1\n", r"images.txt: line 1 is .* \(9 words\), expected IMAGE_ID QW"),
-        (EXAMPLE, "1 1 0 0 0 0 nan 0 1 a.jpg\n", "images.txt: line 1"),
         (
             EXAMPLE,  # without the lines of points, every second image would be passed over
             "1 1 0 0 0 0 0 0 1 a.jpg\n2 1 0 0 0 0 0 0 1 b.jpg\n",
@@ -342,3 +341,22 @@ def test_read_reconstruction_of_other_lenses_or_binary_files_says_what_to_do(tmp
     (tmp_path / "b" / "images.bin").touch()
     with pytest.raises(DatasetError, match=r"COLMAP's binary files.*model_converter --output_type TXT"):
         read_reconstruction(tmp_path / "b")
+
+
+def test_number_of_a_reconstruction_that_no_camera_has_costs_its_image_alone(tmp_path: Path) -> None:
+    cameras = (
+        "1 PINHOLE 9 8 1 1 4 4\n2 PINHOLE 9 8 1 1 nan 4\n3 PINHOLE nan 8 1 1 4 4\n4 PINHOLE 0 8 1 1 4 4\n"
+        "5 PINHOLE 9 8 inf 1 4 4\n"
+    )
+    images = "".join(f"{k} 1 0 0 0 0 0 {z} {camera} {name}.jpg\n\n" for k, z, camera, name in (
+        (1, "0", 1, "a"), (2, "nan", 1, "b"), (3, "1e300", 1, "c"), (4, "0", 2, "d"), (5, "0", 3, "e"),
+        (6, "0", 4, "f"), (7, "0", 5, "g"), (8, "0", 1, "h"),
+    ))  # fmt: skip
+    found: dict[str, Any] = read_reconstruction(write_colmap(tmp_path / "c", cameras, images))
+    assert [name for name, camera in found.items() if isinstance(camera, ImageCamera)] == ["a.jpg", "h.jpg"]
+    for name, words in {
+        "b": "images.txt: line 3: a number is NaN", "c": "images.txt: line 5: a number is NaN",
+        "d": "cameras.txt: line 2: a number is NaN", "e": "cameras.txt: line 3: a number is NaN",
+        "f": "cameras.txt: line 4: PINHOLE: an image of 0 × 8 px", "g": "cameras.txt: line 5: a number is NaN",
+    }.items():  # fmt: skip
+        assert words in found[f"{name}.jpg"]

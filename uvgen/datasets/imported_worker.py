@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.fields import build_fields, shard_attributes, while_unchanged
-from uvgen.datasets.mean_face import lay_on
+from uvgen.datasets.mean_face import AWAY, lay_on
 from uvgen.datasets.plan import ShardTask
 from uvgen.datasets.quality.survey import Survey
 from uvgen.datasets.record import ShardResult
@@ -157,6 +157,13 @@ class _Importer:
                 f"{sample.parameters}: the texels of {self.job.model.name}'s 68 landmarks show no face "
                 f"({distance / extent:.0%} of their box off, expected {_UNLIKE:.0%} at most); is its UV another "
                 "model's, or the map's first row at the chin?"
+            )
+        facing = affine[2, 2] / np.cbrt(np.abs(np.linalg.det(affine[:, :3])))
+        if facing < AWAY:
+            away = np.degrees(np.arccos(max(facing, -1.0)))
+            raise SampleError(
+                f"{sample.parameters}: its face is turned {away:.0f}° from the viewer, expected one in view; are x "
+                "mirrored and z away from the viewer?"
             )
         inside = ((landmarks[:, :2] >= 0) & (landmarks[:, :2] <= size - 1)).all(axis=1)
         outside = 2 * np.count_nonzero(inside) < len(landmarks)

@@ -5,6 +5,9 @@ from numpy.typing import NDArray
 
 from uvgen.similarity import align_points
 
+AWAY = -0.5
+"""Cosine between a face's direction and the viewer's below which its label is refused: more than 120°."""
+
 
 def lay_on(mean: NDArray[np.float64], points: NDArray[np.floating]) -> tuple[NDArray[np.float64], float]:
     """A model's points laid on others by rotation, scale and shift, see `uvgen.similarity.align_points`.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.cameras import ImageCamera, apply_camera
-from uvgen.datasets.mean_face import lay_on
+from uvgen.datasets.mean_face import AWAY, lay_on
 from uvgen.datasets.plan import ShardTask
 from uvgen.datasets.quality.annotated_rows import Kept
 from uvgen.datasets.quality.plausible import LARGEST_FACE, SMALLEST_FACE_PX, check_inside, check_labels
@@ -25,7 +25,6 @@ from uvgen.samples.map_files import IMAGE_SHIFTS
 from uvgen.samples.mesh_files import MeshSample, camera_of_sample, mesh_files_sha256
 
 _UNLIKE = 0.25  # RMS distance of landmarks from the aligned mean's, per size of their box; 0.05 is usual, 0.16 at 15 cm
-_AWAY = -0.5  # cosine between the face's direction and the viewer's below which it is refused: more than 120°
 _UNITS = {1e3: "1000 times too small, as if it were in meters", 1e-3: "1000 times too large, as if it were in µm"}
 _LARGE = {
     "image": "a mesh without a camera counts px of the image; is it in meters or mm? Give its camera",
@@ -154,7 +153,7 @@ class MeshReader:
                 f"or left and right exchanged?{_NO_CAMERA if kind == 'image' else ''}"
             )
         facing = affine[2, 2] / np.cbrt(np.abs(np.linalg.det(affine[:, :3])))
-        if facing < _AWAY:
+        if facing < AWAY:
             away = np.degrees(np.arccos(max(facing, -1.0)))
             advice = " is the camera's convention another, which looks the other way?"
             raise SampleError(

@@ -17,6 +17,7 @@ from uvgen.maps.landmarks import LandmarkWeights
 from uvgen.wording import count
 
 _LEAST = 1 / 32  # of a crop, that a face spans in px: with less, the unit is another one
+_LEAST_BOX = 1e-6  # px, or another unit, of the points whose box divides errors: squares of these must be numbers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,6 +153,11 @@ class Evaluation:
             raise InputError(
                 f"truth: the map of face {small[0]} spans {_spans(t.maps)[small[0]]:.2g} px, expected px of a crop of "
                 f"{self._surface.crop_size}; multiply maps in crop widths by its size"
+            )
+        boxes = np.sqrt(np.ptp(as_numpy(t.landmarks)[..., :2].astype(np.float64), axis=1).prod(axis=1))
+        if (small := np.flatnonzero((boxes > 0) & (boxes < _LEAST_BOX))).size:
+            raise InputError(
+                f"truth: the box of face {small[0]}'s 68 points is {boxes[small[0]]:.2g} px large, expected a face's"
             )
         names = [str(len(self._names) + k) for k in range(len(p))] if names is None else [*map(str, names)]
         if len(names) != len(p):

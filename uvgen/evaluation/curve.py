@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import InputError
+from uvgen.storage.names import printable
 from uvgen.wording import count
 
 _WIDTH, _HEIGHT = 640, 420
@@ -61,7 +62,7 @@ def _plot(curves: list[Curve], title: str, label: str, most: float | None) -> _P
         lines.append((mean, _COLORS[k % len(_COLORS)], _thinned(corners)))
     x_ticks = [(place(k * step, 0)[0], f"{100 * k * step:.4g}") for k in range(n_steps + 1)]
     y_ticks = [(place(0, k / 5)[1], f"{20 * k}") for k in range(6)]
-    return _Plot(title, label, x_ticks, y_ticks, lines)
+    return _Plot(printable(title), label, x_ticks, y_ticks, lines)
 
 
 def _thinned(corners: list[tuple[float, float]]) -> list[tuple[float, float]]:

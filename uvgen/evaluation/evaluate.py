@@ -247,7 +247,7 @@ def evaluate_predictions(
     not_finite = max((one.not_finite for one in results.values()), key=len)
     if any(one.summaries for one in results.values()):  # of a truth that no chosen score is of, there is no table
         results = {name: one for name, one in results.items() if one.summaries}
-    doubts = [*true.doubts, *find_doubts(job.counted(), true.convention)]
+    doubts = [*true.doubts, *found.doubts, *find_doubts(job.counted(), true.convention)]
     for name, result in results.items():
         doubts += _partly_scored(result, name, set(not_finite))
     return EvaluationReport(

@@ -4,7 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,23 @@ from uvgen.wording import count
 MOST_BYTES = 1 << 34
 """Of an array of predictions."""
 
+OF_PREDICT = "exact"
+"""The pixel convention of what `uvgen predict` writes: it undoes that of the network's labels."""
+
 _OF_EXPORTS = "weight_mask.npy"  # lies beside the maps that `uvgen export` writes
 _SUFFIXES = (".npy", ".mat", *MESH_SUFFIXES)
 _MOST_TEXT = 1 << 20  # of 68 lines
 _MOST_FILES = 10_000_000
+
+
+class StatedByPredict(NamedTuple):
+    """What `predict.json` says of the files beside it."""
+
+    frame: str
+    """Where they count: "image", or "crop" if the photographs were said to be crops already."""
+    model: str
+    model_sha256: str
+    """The model whose UV the maps have; "" if it is not stated."""
 
 
 def array_of_faces(path: Path, n: int) -> NDArray[Any]:
@@ -47,13 +60,17 @@ def suffixes_of_predict(folder: Path, has_maps: bool) -> tuple[str, ...]:
     raise DatasetError(f"{folder}: no landmarks, expected what `uvgen predict --write landmarks` writes")
 
 
-def frame_of_predict(folder: Path) -> str:
-    """Where `uvgen predict` counts: in its photographs, or in the crop if these were said to be crops already."""
+def stated_by_predict(folder: Path) -> StatedByPredict | None:
+    """What the folder that `uvgen predict` wrote says of its files; None if another program made it."""
+    if not (folder / PREDICT_INDEX).exists():
+        return None
     try:
         content = parse_json(read_text(folder / PREDICT_INDEX, "what `uvgen predict` wrote", most_bytes=max_bytes()))
     except (InputError, OSError, ValueError):  # the results count, whatever became of it
-        content = {}
-    return "crop" if isinstance(content, dict) and content.get("crop") == "whole" else "image"
+        content = None
+    stated = content if isinstance(content, dict) else {}
+    model, sha256 = (one if isinstance(one := stated.get(key), str) else "" for key in ("model", "model_sha256"))
+    return StatedByPredict("crop" if stated.get("crop") == "whole" else "image", brief(model), sha256)
 
 
 def points_of_lines(path: Path) -> NDArray[np.float64]:

@@ -29,22 +29,24 @@ from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.evaluation.faces import Faces
 from uvgen.evaluation.prediction_files import (
     MOST_BYTES,
+    OF_PREDICT,
     array_of_faces,
     files_of,
-    frame_of_predict,
     points_of_lines,
+    stated_by_predict,
     suffixes_of_predict,
 )
-from uvgen.evaluation.truth import TrueFace, Truth
+from uvgen.evaluation.truth import ShardTruth, TrueFace, Truth, crop_of_sample
 from uvgen.maps.landmarks import LandmarkWeights, read_landmarks
 from uvgen.meshes.read import MESH_SUFFIXES, read_mesh
 from uvgen.meshes.registered import Topology, check_triangles
 from uvgen.normalization import Normalization, check_scale
 from uvgen.samples.find import Sample
-from uvgen.samples.map_files import IMAGE_SHIFTS
+from uvgen.samples.map_files import IMAGE_SHIFTS, stated_convention
 from uvgen.samples.parameter_list import VECTORS
 from uvgen.samples.read import read_annotation
-from uvgen.storage.folders import DATASET_INDEX, PREDICT_INDEX
+from uvgen.shards.reader import ShardReader
+from uvgen.storage.folders import DATASET_INDEX, EXPORT_MARK
 from uvgen.storage.npy import as_float64, read_npy_file
 from uvgen.wording import count
 
@@ -73,7 +75,7 @@ class Reading:
         Frame of x and y. By default the truth's; for files of `uvgen predict`, the one that they state.
     convention : str, optional
         Pixel convention, a key of `uvgen.evaluation.predictions.SHIFTS`; by default that of the data set if the
-        predictions are one, else the truth's.
+        predictions are one or were exported from one, "exact" for files of `uvgen predict`, else the truth's.
     """
 
     scale: str | float = "px"
@@ -112,6 +114,8 @@ class Predictions:
         Names of the truth without a prediction.
     unexpected : list of str
         What is there and belongs to no face of the truth.
+    doubts : list of str
+        What the files say of themselves that may not fit the truth.
 
     Raises
     ------
@@ -139,7 +143,9 @@ class Predictions:
         self._rows: dict[str, int] = {}
         self._frame = self._how.frame or truth.frame
         self._convention = self._how.convention
-        self.unexpected: list[str] = []
+        self._reading: LandmarkWeights | None = None
+        self._has_other_uv = False
+        self.unexpected, self.doubts = list[str](), list[str]()
         names = list(truth.names)
         if not self.path.exists():
             raise DatasetError(f"{self.path}: no such file or folder, expected predictions")
@@ -147,13 +153,21 @@ class Predictions:
             self._shards = open_shards(self.path, model, untrusted=untrusted)
             self._rows = {name: k for k, name in enumerate(self._shards.names)}
             self._convention = self._convention or self._shards.config.build.convention
+            self._has_other_uv, self.doubts = _doubts_of_shards(self._shards, truth)
+            if len(self._shards):
+                self._reading = LandmarkWeights.of_constants(self._shards.constants)  # of its own model
             there = set(self._rows)
         elif self.path.is_dir():
             suffixes = None
-            if (self.path / PREDICT_INDEX).exists():
+            if (stated := stated_by_predict(self.path)) is not None:
                 suffixes = suffixes_of_predict(self.path, has_maps=truth.reading is not None)
+                self._convention = self._convention or OF_PREDICT
                 if truth.reading is not None:  # of crops
-                    self._frame = self._how.frame or frame_of_predict(self.path)
+                    self._frame = self._how.frame or stated.frame
+                if suffixes == (".npy",) and isinstance(truth, ShardTruth):
+                    self.doubts += doubts_of_uv(self.path, stated.model, stated.model_sha256, truth.reader)
+            elif self._convention is None:
+                self._convention = stated_convention(self.path / EXPORT_MARK)
             self._files, self.unexpected = files_of(self.path, names, suffixes)
             there = set(self._files)
         else:
@@ -167,30 +181,8 @@ class Predictions:
                 f"{self.path}: no prediction for any of {count(len(names), 'face')}, expected names such as "
                 f"{names[0]}{found}"
             )
-        if self._rows:
-            self._check_layout()
         self._missing = set(self.missing)
         self._number = {name: k for k, name in enumerate(names)}
-
-    def _check_layout(self) -> None:
-        """DatasetError if the maps of shards have other UV than the truth's: texels are other points then."""
-        shards, true = self._shards, self._truth.reading
-        if true is None or "posmap" not in {*shards.fields, *shards.made}:
-            return
-        own = LandmarkWeights.of_constants(shards.constants)
-        if own.size != true.size:  # which is said of each face
-            return
-        (rows, columns), (true_rows, true_columns) = (
-            ((weights.indices // own.size * weights.weights).sum(axis=1),
-             (weights.indices % own.size * weights.weights).sum(axis=1))
-            for weights in (own, true)
-        )  # fmt: skip
-        apart = float(np.median(np.hypot(rows - true_rows, columns - true_columns)))
-        if apart > _OTHER_UV:
-            raise DatasetError(
-                f"{self.path}: its maps are of {shards.config.model} and have other UV than the truth's, landmarks "
-                f"{apart:.3g} texels elsewhere, expected shards that were built with the truth's model"
-            )
 
     def has(self, name: str) -> bool:
         """Whether there is one for this face."""
@@ -218,9 +210,10 @@ class Predictions:
             return self._placed(self._as_faces(self._array[self._number[face.name]], face, str(self.path)), face)
         if self._rows:
             row = self._shards[self._rows[face.name]]
-            maps, points = row.get("posmap"), Faces(row["landmarks"][None].astype(np.float64))
+            maps = None if self._has_other_uv else row.get("posmap")
+            points = Faces(row["landmarks"][None].astype(np.float64))
             return self._placed(
-                points if maps is None else self._of_map(maps, face.name), face, _crop_change(row, face)
+                points if maps is None else self._of_map(maps, face.name), face, self._crop_change(row, face)
             )
         path = self._files[face.name]
         suffix = path.suffix.lower()
@@ -272,7 +265,7 @@ class Predictions:
             raise SampleError(f"{where}: a map of {len(values)} texels per side, expected {reading.size}, the truth's")
         maps = np.ascontiguousarray(values, np.float64)[None]
         with np.errstate(invalid="ignore"):
-            return Faces(read_landmarks(maps, reading), maps)
+            return Faces(read_landmarks(maps, self._reading or reading), maps)
 
     def _placed(self, faces: Faces, face: TrueFace, crop_change: NDArray[np.float64] | None = None) -> Faces:
         """In the truth's frame and pixel convention; `crop_change` takes the crop that they are of to the truth's."""
@@ -281,11 +274,17 @@ class Predictions:
             why = "this sample is mirrored" if face.row else "the truth has no such frame"
             raise SampleError(f"{face.name}: its prediction is said to be in the {frame}, and {why}")
         matrix = face.frames[frame] if crop_change is None or frame != "crop" else crop_change
-        shift = np.array(SHIFTS[face.convention]) - SHIFTS[self._convention or face.convention]
-        moved = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1.0]])
-        moved[:2, 2] = face.image_to_truth @ shift
-        moved = moved @ matrix
-        return Faces(_moved(faces.landmarks, moved), None if faces.maps is None else _moved(faces.maps, moved))
+        how = placing(matrix, face.image_to_truth, self._convention or face.convention, face.convention)
+        return Faces(moved(faces.landmarks, how), None if faces.maps is None else moved(faces.maps, how))
+
+    def _crop_change(self, row: dict[str, Any], face: TrueFace) -> NDArray[np.float64] | None:
+        """(3, 3): what takes x, y in the crop of a sample of shards to the truth's crop; None if it is the same one."""
+        if not face.row:
+            return None
+        if bool(row.get("flipped", False)) != bool(face.row.get("flipped", False)):
+            raise SampleError(f"{face.name}: one of prediction and truth is mirrored, expected both or none")
+        own, true = crop_of_sample(row, self.path), np.asarray(face.row["image_to_crop"], np.float64)
+        return None if np.array_equal(own, true) else true @ np.linalg.inv(own)
 
     def _of_mesh(self, path: Path) -> Faces:
         mapper = self._mapper_of(str(path))
@@ -342,17 +341,59 @@ class Predictions:
         return self._mapper
 
 
-def _crop_change(row: dict[str, Any], face: TrueFace) -> NDArray[np.float64] | None:
-    """(3, 3): what takes x, y in the crop of a sample of shards to the truth's crop; None if it is the same one."""
-    if not face.row:
-        return None
-    if bool(row.get("flipped", False)) != bool(face.row.get("flipped", False)):
-        raise SampleError(f"{face.name}: one of prediction and truth is mirrored, expected both or none")
-    own, true = (np.asarray(one["image_to_crop"], np.float64) for one in (row, face.row))
-    return None if np.array_equal(own, true) else true @ np.linalg.inv(own)
+def _doubts_of_shards(shards: ShardReader, truth: Truth) -> tuple[bool, list[str]]:
+    """Whether the maps of a data set have other UV than the truth's, as far as landmarks tell, and what to say of it.
+
+    Models that were converted from other files of the same one differ in their hashes alone. If the UV are others,
+    texels are other points of the face, and only landmarks can be compared.
+    """
+    if not isinstance(truth, ShardTruth) or not len(shards) or not len(truth.reader):
+        return False, []
+    own, true = shards.config, truth.reader.config
+    if own.model_sha256 == true.model_sha256 or own.build.uv_size != true.build.uv_size:
+        return False, []
+    (rows, columns), (true_rows, true_columns) = map(_places, (shards, truth.reader))
+    apart = np.hypot(rows - true_rows, columns - true_columns)
+    if not apart.any():
+        return False, []
+    if (usual := float(np.median(apart))) <= _OTHER_UV:
+        return False, doubts_of_uv(shards.folder, own.model, own.model_sha256, truth.reader)
+    return True, [
+        f"{shards.folder}: its maps are of {own.model} and have other UV than those of the truth, landmarks "
+        f"{usual:.3g} texels elsewhere; only landmarks are compared"
+    ]
 
 
-def _moved(points: NDArray[Any], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+def _places(shards: ShardReader) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rows and columns of the landmarks in the maps of a data set."""
+    weights = LandmarkWeights.of_constants(shards.constants)
+    rows, columns = np.divmod(weights.indices, weights.size)
+    return (rows * weights.weights).sum(axis=1), (columns * weights.weights).sum(axis=1)
+
+
+def doubts_of_uv(where: Path, model: str, model_sha256: str, true: ShardReader) -> list[str]:
+    """A question if maps are of another model than the data set's; "" if nothing says which."""
+    if model_sha256 in ("", true.config.model_sha256):
+        return []
+    return [
+        f"{where}: its maps have the UV of {model or 'another model'} ({model_sha256[:12]}), the data set's that of "
+        f"{true.config.model} ({true.config.model_sha256[:12]}): is it the same UV?"
+    ]
+
+
+def placing(
+    matrix: NDArray[np.float64], image_to_truth: NDArray[np.float64], convention: str, true: str
+) -> NDArray[np.float64]:
+    """(3, 3): what takes x, y of a convention to the truth's frame, by `matrix`, and to its convention, `true`.
+
+    `image_to_truth` is that of `TrueFace`.
+    """
+    shift = np.eye(3)
+    shift[:2, 2] = image_to_truth @ (np.array(SHIFTS[true]) - SHIFTS[convention])
+    return np.asarray(shift @ matrix, np.float64)
+
+
+def moved(points: NDArray[Any], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """(..., 2 or 3) points after a matrix of x and y; z by its scale."""
     with np.errstate(invalid="ignore"):  # infinity and NaN are counted later
         plane = points[..., :2] @ matrix[:2, :2].T + matrix[:2, 2]

@@ -22,7 +22,7 @@ from uvgen.checks import check_paths
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError, UvgenError
 from uvgen.evaluation.predictions import Predictions, Reading
 from uvgen.evaluation.shape_scores import SEVEN
-from uvgen.evaluation.truth import ShardTruth, open_truth
+from uvgen.evaluation.truth import ShardTruth, face_or_problem, open_truth
 from uvgen.geometry import similarity_scale
 from uvgen.maps.atlas import build_atlas, texel_coordinates
 from uvgen.meshes.files import write_obj
@@ -91,7 +91,7 @@ def write_dad3dheads(
     Returns
     -------
     list of str
-        Names of samples without a usable prediction, which are left out.
+        Names of samples that cannot be read or have no usable prediction, which are left out.
 
     Raises
     ------
@@ -302,7 +302,10 @@ def _maps(
     for k, name in enumerate(truth.names):
         if not found.has(name):
             continue
-        face = truth.face(k)
+        face, _ = face_or_problem(truth, k)
+        if face is None:
+            left.append(name)
+            continue
         try:
             faces = found.read(face)
         except UvgenError as error:

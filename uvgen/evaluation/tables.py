@@ -42,7 +42,7 @@ def text_table(report: EvaluationReport) -> str:
         counts = [one.n for one in next((s.bins for s in result.summaries.values() if s.bins), ())]
         by_yaw = [f"{label}°: {n}" for n, label in zip(counts, _HEAD[2:5], strict=True)] if counts else []
         faces = f"; |yaw| {', '.join(by_yaw)}" if counts else ""
-        lines.append(f"truth: {name} ({count(len(result.names), 'face')}{faces})")
+        lines.append(f"truth: {name} ({count(_n_compared(result), 'face')}{faces})")
         for row in rows:
             lines.append(
                 "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
@@ -53,6 +53,10 @@ def text_table(report: EvaluationReport) -> str:
         drawn = _drawn(score, summary)
         lines.append(f"{score.title}: {score.subset}; divided by: {score.box}; aligned: {score.alignment}{drawn}")
     return "\n".join(lines)
+
+
+def _n_compared(result: EvaluationResult) -> int:
+    return len(result.names) - len(result.not_finite)
 
 
 def _first_summaries(report: EvaluationReport) -> dict[str, Summary]:
@@ -92,7 +96,7 @@ def markdown(report: EvaluationReport) -> str:
         score = SCORES[key]
         drawn = _drawn(score, summary).removeprefix("; ") or "-"
         lines.append(f"| {score.title} | {score.subset} | {score.box} | {score.alignment} | {drawn} |")
-    lines += ["", "## Faces", "", f"{report.faces} in the truth, {len(report.result.names)} compared."]
+    lines += ["", "## Faces", "", f"{report.faces} in the truth, {_n_compared(report.result)} compared."]
     for what, names in (
         ("without a prediction", report.missing),
         ("with NaN or infinity", report.not_finite),
@@ -103,7 +107,7 @@ def markdown(report: EvaluationReport) -> str:
             shown = ", ".join(map(in_markdown, names[:20]))
             lines.append(f"- {len(names)} {what}: {shown}{', …' if len(names) > 20 else ''}")
     lines += [f"- {text}" for text in report.notes]
-    lines += [f"- doubt: {text}" for text in report.doubts]
+    lines += [f"- doubt: {in_markdown(text)}" for text in report.doubts]
     return "\n".join(lines) + "\n"
 
 

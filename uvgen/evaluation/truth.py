@@ -23,8 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.datasets.open import open_shards, own_model
-from uvgen.errors import DatasetError, SampleError, UvgenError
+from uvgen.errors import DatasetError, InputError, SampleError, UvgenError
 from uvgen.evaluation.faces import Faces
+from uvgen.geometry import similarity_scale
 from uvgen.maps.landmarks import LandmarkWeights
 from uvgen.samples.files import check_machine
 from uvgen.samples.find import find_samples
@@ -183,6 +184,7 @@ class ShardTruth:
     def face(self, k: int) -> TrueFace:
         """See `Truth`."""
         row = self.reader[k]
+        to_crop = crop_of_sample(row, self.reader.folder)
         maps = row.get("posmap")
         truths = {"landmarks": Faces(row["landmarks"][None], None if maps is None else maps[None])}
         annotated, partial = row.get("annotated_landmarks"), dict[str, int]()
@@ -194,9 +196,26 @@ class ShardTruth:
             truths["annotation"] = Faces((annotated if whole else annotated[:, :2])[None])
         frames = {"crop": np.eye(3)}
         if not row.get("flipped", False):
-            frames["image"] = np.asarray(row["image_to_crop"], np.float64)
+            frames["image"] = to_crop
         yaw = float(np.rad2deg(np.float64(row["pose"][1])))
+        if not np.isfinite(yaw):  # without it, no face would have a bin
+            raise SampleError(
+                f"{row['name']}: its yaw in {self.reader.folder} is {yaw:g}, expected an angle; run `uvgen verify "
+                f"{self.reader.folder}`"
+            )
         return TrueFace(row["name"], yaw, truths, frames, self.convention, row, partial)
+
+
+def crop_of_sample(row: dict[str, Any], folder: os.PathLike[str]) -> NDArray[np.float64]:
+    """(3, 3): what takes the image of a sample of shards to its crop; SampleError if it is damaged."""
+    matrix = np.asarray(row["image_to_crop"], np.float64)
+    try:
+        similarity_scale(matrix)
+    except InputError as error:
+        raise SampleError(
+            f"{row['name']}: its image_to_crop in {folder} cannot be used ({error}); run `uvgen verify {folder}`"
+        ) from error
+    return matrix
 
 
 class SampleTruth:

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from uvgen.checks import check_array, check_paths, check_several, number_in
 from uvgen.datasets.open import open_shards, own_model
 from uvgen.errors import DatasetError, InputError
-from uvgen.evaluation.prediction_files import files_of
+from uvgen.evaluation.prediction_files import OF_PREDICT, StatedByPredict, files_of, stated_by_predict
+from uvgen.evaluation.predictions import doubts_of_uv, moved, placing
+from uvgen.evaluation.truth import crop_of_sample
 from uvgen.images.codecs import check_picture_name, save_picture
 from uvgen.maps.landmarks import LandmarkWeights, read_landmarks
 from uvgen.metrics import nme_2d
@@ -91,7 +93,13 @@ def prediction_sheet(
             SampleView.of({**shown, "posmap": np.ascontiguousarray(m, np.float32)}, constants["coverage"],
                           constants["weight_mask"]) for m in pair
         ]  # fmt: skip
-        error = nme_2d(read_landmarks(views[0].position_map, reading)[None], sample["landmarks"][None])[0]
+        try:
+            error = nme_2d(read_landmarks(views[0].position_map, reading)[None], sample["landmarks"][None])[0]
+        except InputError as problem:  # of a damaged set
+            raise InputError(
+                f"{reader.folder}: the landmarks of {brief(sample['name'])} cannot be compared with ({problem}); run "
+                f"`uvgen verify {reader.folder}`"
+            ) from problem
         pictures = (
             landmark_panel(views[0], texels, reading),
             *(dense_panel(view, max(1, round(size / 42))) for view in views),
@@ -122,7 +130,8 @@ def render_predictions(
         The data set's folder.
     predictions : path-like
         Folder of position maps (U, U, 3), NAME.npy as the set names its samples (``IBUG/IBUG_image_008_1_0.npy``), or
-        without the folder, if only one sample is called so.
+        without the folder, if only one sample is called so. In px of the crop; if `uvgen predict` wrote them, where it
+        says.
     out : path-like
         The picture, which ends in .png or .jpg; an existing file is replaced.
     n_samples, names, seed
@@ -137,7 +146,7 @@ def render_predictions(
     Returns
     -------
     PreviewResult
-        Its `problems` count the samples without a prediction.
+        Its `problems` count the samples without a prediction, and say if the maps are of another model.
 
     Raises
     ------
@@ -187,6 +196,10 @@ def render_predictions(
     normalization = Normalization.of_scale(scale, reader.config.build.size)
     size = len(reader.constants["coverage"])
     maps = np.stack([_read(files[all_names[k]], size, normalization) for k in chosen])
+    doubts: list[str] = []
+    if (stated := stated_by_predict(folder)) is not None:
+        doubts = doubts_of_uv(folder, stated.model, stated.model_sha256, reader)
+        maps = np.stack([_in_crop(*pair, reader, stated) for pair in zip(maps, chosen, strict=True)])
     begin("drawing")
     title = f"{brief(folder.name)}: predictions of {brief(reader.folder.name)}"
     picture = prediction_sheet(reader, chosen, maps, title=title)
@@ -194,10 +207,24 @@ def render_predictions(
     save_picture(picture, path)
     missing = len(all_names) - len(files)
     said = f"{missing} of {count(len(all_names), 'sample')} {have(missing)} no prediction in {folder}"
-    problems = (said,) if missing else ()
+    problems = (*doubts, *([said] if missing else []))
     shown = tuple(all_names[k] for k in chosen)
     height, width = picture.shape[:2]
     return PreviewResult(len(reader), shown, problems, (path,), (height, width), time.perf_counter() - started)
+
+
+def _in_crop(values: NDArray[Any], number: int, reader: ShardReader, stated: StatedByPredict) -> NDArray[np.float32]:
+    """A map that `uvgen predict` wrote, in the crop of its sample and in the set's convention."""
+    sample = reader[number]
+    to_crop = crop_of_sample(sample, reader.folder)
+    if sample.get("flipped", False):
+        raise DatasetError(
+            f"{reader.folder}: {brief(sample['name'])} is mirrored, and `uvgen predict` predicted its photograph; name "
+            "other samples"
+        )
+    matrix = to_crop if stated.frame == "image" else np.eye(3)
+    how = placing(matrix, to_crop[:2, :2], OF_PREDICT, reader.config.build.convention)
+    return moved(values, how).astype(np.float32)
 
 
 def _read(path: Path, size: int, normalization: Normalization) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from uvgen.datasets.quality.label_columns import label_columns
 from uvgen.datasets.quality.plausible import MOST_DEVIATIONS, SMALLEST_FACE_PX
 from uvgen.datasets.quality.summary import HIGH_NME
+from uvgen.errors import DatasetError, InputError
 from uvgen.geometry import similarity_scale, wrapped_deg
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.reader import ShardReader
@@ -86,7 +87,13 @@ class SampleTable:
         number = {folder: k for k, folder in enumerate(subsets)}
         landmarks = columns["landmarks"]
         size = reader.config.build.size
-        magnification = similarity_scale(columns["image_to_crop"])
+        try:
+            magnification = similarity_scale(columns["image_to_crop"])
+        except InputError as error:
+            raise DatasetError(
+                f"{reader.folder}: the image_to_crop of a sample cannot be used ({error}); run `uvgen verify "
+                f"{reader.folder}`"
+            ) from error
         with np.errstate(all="ignore"):  # of damaged sets, which are shown all the same
             face_px = np.ptp(landmarks[..., :2], axis=1).max(axis=1) / magnification
         finite = np.isfinite(landmarks).all(axis=(1, 2)) & np.isfinite(angles).all(axis=1)

@@ -83,7 +83,7 @@ def read_reconstruction(folder: Path) -> dict[str, ImageCamera | str]:
         try:
             if len(words) < 10:
                 raise ValueError(f"{count(len(words), 'word')}")
-            turn, place = _numbers(words[1:5]), _numbers(words[5:8])
+            numbers = _numbers(words[1:8])
         except ValueError as error:
             shown = brief(line)[:60]
             raise DatasetError(
@@ -96,8 +96,11 @@ def read_reconstruction(folder: Path) -> dict[str, ImageCamera | str]:
             continue
         lens = lenses.get(words[8], f"{path}: line {number}: camera {brief(words[8])} is not in {COLMAP_FILES[0]}")
         try:
+            _check_numbers(numbers)
             found[name] = (
-                lens if isinstance(lens, str) else ImageCamera("perspective", quaternion_matrix(turn), place, *lens)
+                lens
+                if isinstance(lens, str)
+                else ImageCamera("perspective", quaternion_matrix(numbers[:4]), numbers[4:], *lens)
             )
         except InputError as error:
             found[name] = f"{path}: line {number}: {error}"
@@ -116,8 +119,8 @@ def _lenses(path: Path) -> dict[str, Lens | str]:
                 raise ValueError("1 word")
             model = words[0]
             values = _numbers(words[1:])
-            if len(values) < 3 or not all(1 <= side <= 1 << 20 and side == int(side) for side in values[:2]):
-                raise ValueError("no size")
+            if len(values) < 3:
+                raise ValueError(f"{count(1 + len(words), 'word')}")
         except ValueError as error:
             shown = brief(line)[:60]
             raise DatasetError(
@@ -134,6 +137,9 @@ def _lenses(path: Path) -> dict[str, Lens | str]:
 
 
 def _lens(model: str, values: np.ndarray) -> Lens:
+    _check_numbers(values)
+    if not all(1 <= side <= 1 << 20 and side == int(side) for side in values[:2]):
+        raise InputError(f"{model}: an image of {values[0]:g} × {values[1]:g} px, expected whole numbers of px")
     if model not in _MODELS:
         raise InputError(
             f"a camera of model {brief(model)}, expected {', '.join(_MODELS)} without distortion; undistort the images "
@@ -152,10 +158,13 @@ def _lens(model: str, values: np.ndarray) -> Lens:
 
 
 def _numbers(words: list[str]) -> np.ndarray:
-    values = np.array([number_of(word) for word in words])
+    return np.array([number_of(word) for word in words])
+
+
+def _check_numbers(values: np.ndarray) -> None:
+    """Raise InputError if a number is none that a camera has; unlike another line, it costs its image alone."""
     if not (np.abs(values) < _MOST).all():
-        raise ValueError(f"a number is NaN, infinite or above {_MOST:g}")
-    return values
+        raise InputError(f"a number is NaN, infinite or above {_MOST:g}")
 
 
 def _lines(path: Path) -> list[str]:

@@ -146,13 +146,14 @@ def _stated_around(folder: Path, known: dict[Path, str | None]) -> str | None:
             stated = known[place]
             break
         passed.append(place)
-        if (stated := _stated_convention(place / EXPORT_MARK)) is not None:
+        if (stated := stated_convention(place / EXPORT_MARK)) is not None:
             break
     known.update(dict.fromkeys(passed, stated))
     return stated
 
 
-def _stated_convention(mark: Path) -> str | None:
+def stated_convention(mark: Path) -> str | None:
+    """The convention of an export's labels by the file in which it says so; None if there is no such file."""
     if not mark.is_file() or mark.is_symlink():
         return None
     try:
