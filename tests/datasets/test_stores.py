@@ -408,3 +408,31 @@ def test_small_files_of_a_store_that_are_huge_are_not_fetched(stored: Path, monk
     monkeypatch.setenv("UVGEN_MAX_BYTES", "100")
     with pytest.raises(DatasetError, match=r"dataset\.json: \d+ bytes or more, expected 100 at most; set UVGEN_MAX"):
         open_shards(URL)
+
+
+def test_build_into_a_store_whose_set_is_read_on_this_machine_meanwhile_has_the_bytes_of_a_local_one(
+    store: FolderStore, local: Path, model_path: Path
+) -> None:
+    readers = []
+
+    def read(kind: str, path: str) -> None:
+        if kind == "put" and not path.endswith(".h5") and (store.folder / "bucket/sets/one/dataset.json").exists():
+            readers.append(len(open_shards(URL)))  # which puts into the mirror what the store has still
+
+    store.faults.append(read)
+    build(local, model_path)
+    assert readers
+    assert file_hashes(store.folder / "bucket/sets/one") == file_hashes(local / "shards")
+
+
+def test_build_into_a_store_where_no_sample_of_a_shard_is_left_leaves_no_shard_there(
+    store: FolderStore, tree: Path, model_path: Path
+) -> None:
+    samples = [tree / f"AFW/AFW_00{k}_1_0.mat" for k in range(2)]
+    samples[0].write_bytes(b"damaged")
+    make(tree, model_path, URL)  # type: ignore[arg-type]
+    assert (store.folder / "bucket/sets/one/AFW-00000.h5").exists()
+    for path in samples:
+        path.write_bytes(b"damaged otherwise")
+    assert len(make(tree, model_path, URL).skipped) == 2  # type: ignore[arg-type]
+    assert not (store.folder / "bucket/sets/one/AFW-00000.h5").exists()

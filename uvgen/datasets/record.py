@@ -143,7 +143,7 @@ class ShardRecord:
         write_constants(folder, data)
         if self._sizes is not None:
             remove(folder / name for name in old)  # now that no index lists them
-            upload(folder / CONSTANTS)
+            _put(folder / CONSTANTS, data)
         self._journal.remove()  # what it says is in the index now
 
     def _check_places(self) -> None:
@@ -232,12 +232,11 @@ class ShardRecord:
             raise DatasetError(
                 f"{self._folder}: was deleted, moved or replaced while it was written; run the command again"
             )
-        self._index_sha256 = self.index.write(self._folder)
-        if self._sizes is not None:
-            data = _bytes_of(self._folder / DATASET_INDEX)
-            if data != self._published:
-                upload(self._folder / DATASET_INDEX)
-                self._published = data
+        data = self.index.write(self._folder)
+        self._index_sha256 = hashlib.sha256(data).hexdigest()
+        if self._sizes is not None and data != self._published:
+            _put(self._folder / DATASET_INDEX, data)
+            self._published = data
 
     def pause(self) -> None:
         """Write the index; if that fails, the journal has it all."""
@@ -269,12 +268,13 @@ class ShardRecord:
 
     def _check_published(self) -> None:
         """Put the index again if an older one is there: of a try that was given up, and ended all the same."""
+        data = self._published or b""
         for _ in range(TRIES):
             with draft(DATASET_INDEX) as new:
                 fetch(self._folder / DATASET_INDEX, new.path)
-                if new.path.read_bytes() == self._published:
+                if new.path.read_bytes() == data:
                     return
-            upload(self._folder / DATASET_INDEX)
+            _put(self._folder / DATASET_INDEX, data)
         raise DatasetError(f"{self._folder / DATASET_INDEX}: another index is there; does another build write there?")
 
 
@@ -304,6 +304,16 @@ def _bytes_of(path: Path) -> bytes | None:
         return path.read_bytes()
     except OSError:
         return None
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Upload a small file to its place in a store.
+
+    Not the one in the mirror: whoever reads the set on this machine meanwhile fetches there what the store holds.
+    """
+    with draft(path.name) as new:
+        new.path.write_bytes(data)
+        upload(path, new.path)
 
 
 def _listed_shards(folder: Path, sizes: Mapping[str, int]) -> list[str]:
