@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,18 @@ from support.builds import (
     wait_for,
 )  # fmt: skip
 from support.faults import faulty_environment
-from support.toy import toy_model, write_sample, write_tree
+from support.toy import annotation, parameters, toy_model, write_sample, write_tree
 
-from uvgen import Augmentation, RunOptions, build_shards, load_model, open_shards, verify_shards
+from uvgen import (
+    Augmentation,
+    BuildConfig,
+    RunOptions,
+    build_shards,
+    load_model,
+    open_shards,
+    repair_shards,
+    verify_shards,
+)
 from uvgen.datasets.record import ShardRecord
 from uvgen.errors import DatasetError, OutputError, SettingsError
 from uvgen.models.model_file import save_model
@@ -488,3 +498,92 @@ def test_build_run_again_takes_a_sample_whose_second_file_was_removed(
         assert (result.samples, result.new_samples, result.skipped) == (6, 2, ())
         removed.write_bytes(kept)
         sample.with_suffix(f".{second}").unlink()
+
+
+def _one_of_three_dimensions(folder: Path) -> BuildConfig:
+    for k in range(3):
+        write_sample(folder, f"a{k}", k)
+    points = annotation(parameters(3))
+    write_sample(folder, "z", 3, pt3d_68=np.concatenate([points, np.zeros((1, 68))]))
+    return SMALL
+
+
+def _as_many_of_each_length(folder: Path) -> BuildConfig:
+    for k in range(6):
+        name = "z" if k == 5 else f"a{k}"
+        write_sample(folder, name, k, Tex_Para=np.linspace(-1, 1, 6 if k < 3 else 8)[:, None])
+    return dataclasses.replace(SMALL, keep=("tex",))
+
+
+def _half_of_another_model(folder: Path) -> BuildConfig:
+    for k in range(6):
+        shape = parameters(k)["Shape_Para"] * (40 if k % 2 else 1)
+        write_sample(folder, "z" if k == 5 else f"a{k}", k, Shape_Para=shape)
+    return SMALL
+
+
+def _versions_with_one_annotation(folder: Path) -> BuildConfig:
+    points = annotation(parameters(0, yaw=-1.2))
+    for k in range(4):
+        pose = parameters(0, yaw=-1.2 + 0.3 * k)["Pose_Para"]
+        write_sample(folder, f"z_1_{k}", 0, Pose_Para=pose, pt2d=points)
+    return dataclasses.replace(SMALL, max_nme=0.08)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [_one_of_three_dimensions, _as_many_of_each_length, _half_of_another_model, _versions_with_one_annotation],
+)
+def test_build_run_again_after_a_sample_was_repaired_that_says_something_of_all_is_as_one_of_the_repaired(
+    write: Callable[[Path], BuildConfig], model_path: Path, tmp_path: Path
+) -> None:
+    """What the first samples that are read say decides how every shard is made."""
+    tree, out, whole = tmp_path / "tree", tmp_path / "out", tmp_path / "whole"
+    config = write(tree / "A")
+    last = max((tree / "A").glob("*.mat"))
+    kept = last.read_bytes()
+    last.write_bytes(b"damaged")
+    assert make(tree, model_path, out, config).skipped
+    last.write_bytes(kept)
+    for file in list(json.loads((out / "dataset.json").read_text())["shards"])[:1]:
+        before = file_hashes(out)
+        (out / file["file"]).unlink(missing_ok=True)
+        repair_shards(out, data=tree, model=model_path)
+        assert file_hashes(out) == before  # without the sample, as the others were made
+    make(tree, model_path, out, config)
+    make(tree, model_path, whole, config)
+    assert file_hashes(out) == file_hashes(whole)
+
+
+def test_build_run_again_after_a_sample_was_damaged_that_says_something_of_all_is_refused(
+    model_path: Path, tmp_path: Path
+) -> None:
+    tree, out = tmp_path / "tree", tmp_path / "out"
+    config = _one_of_three_dimensions(tree / "A")
+    make(tree, model_path, out, config)
+    (tree / "A/z.mat").write_bytes(b"damaged")
+    with pytest.raises(SettingsError, match="annotated landmarks of 3 coordinates, now they have 2: other files, or"):
+        make(tree, model_path, out, config)
+
+
+def test_build_overwrite_takes_the_place_of_a_shard_that_was_cut_short(
+    tree: Path, model_path: Path, tmp_path: Path, expected: dict[str, str]
+) -> None:
+    out = tmp_path / "shards"
+    make(tree, model_path, out)
+    shard = out / listed_shards(out)[1]
+    shard.write_bytes(shard.read_bytes()[:-7])
+    make(tree, model_path, out, overwrite=True)
+    assert file_hashes(out) == expected
+
+
+def test_build_overwrite_refuses_another_program_s_file_before_it_deletes_anything(
+    tree: Path, model_path: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "shards"
+    make(tree, model_path, out)
+    (out / listed_shards(out)[1]).write_bytes(b"notes")
+    before = file_hashes(out)
+    with pytest.raises(OutputError, match="is not a shard of uvgen, but the name of one to write"):
+        make(tree, model_path, out, overwrite=True)
+    assert file_hashes(out) == before

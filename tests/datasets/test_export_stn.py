@@ -1,6 +1,7 @@
 """`uvgen export --to stn`: read with SciPy and as 3DMMasSTN and its PyTorch port index what they read."""
 
 import csv
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from PIL import Image
 from support.builds import SMALL, have
 from support.toy import write_tree
 
-from uvgen import Augmentation, BuildConfig, SampleSelection, build_shards, export_shards, open_shards
+from uvgen import Augmentation, BuildConfig, SampleSelection, build_shards, export_shards, open_shards, split_shards
 from uvgen.datasets.augmented import augment_shards
 from uvgen.datasets.export.stn import points_of
+from uvgen.errors import InputError
 from uvgen.geometry import AFLW_MIRROR, pose_to_image
 from uvgen.maps.aflw import aflw_texels, aflw_uv
 from uvgen.maps.atlas import texel_coordinates
@@ -194,3 +196,29 @@ def test_export_of_a_set_of_the_built_in_model_needs_no_model(tmp_path: Path, uv
     replace(index, config={**index.config, "model_sha256": "0" * 64}).write(shards)  # of another version's
     done = uvgen("export", shards, "--to", "stn", "--out", tmp_path / "stn")
     assert done.exit_code == 2 and "--model: none, expected one for stn" in done.stderr
+
+
+def test_stn_has_no_labels_of_samples_that_are_in_neither_part(built: Path, model_path: Path, tmp_path: Path) -> None:
+    shards = shutil.copytree(built, tmp_path / "shards")
+    parts = {
+        split.name: split.samples for split in split_shards(shards, {"train": 0.4, "val": 0.3, "test": 0.3}).splits
+    }
+    export_shards(shards, tmp_path / "out", "stn", model=model_path)
+    with open(tmp_path / "out" / LABELS, newline="") as file:
+        val = {row["filepath"].removesuffix(".jpg"): row["val"] for row in csv.DictReader(file)}
+    assert val == dict.fromkeys(parts["train"], "0") | dict.fromkeys(parts["val"], "1")
+    images = sio.loadmat(tmp_path / "out/imdb.mat")["images"][0, 0]
+    assert images["labels"].shape[-1] == images["set"].shape[-1] == images["names"].shape[-1] == len(val)
+    assert parts["test"] and all((tmp_path / f"out/images/{name}.jpg").exists() for name in parts["test"])
+
+
+@pytest.mark.parametrize("to", ["stn", "deep3d"])
+def test_export_of_none_of_the_samples_to_train_or_validate_with_is_refused(
+    to: str, built: Path, model_path: Path, tmp_path: Path
+) -> None:
+    shards = shutil.copytree(built, tmp_path / "shards")
+    split_shards(shards, {"train": 0.4, "val": 0.3, "test": 0.3})
+    needed = {"stn": {"model": model_path}, "deep3d": {"data": built.with_name("300W_LP")}}[to]
+    with pytest.raises(InputError, match="train and val have none of the samples that were chosen"):
+        export_shards(shards, tmp_path / "out", to, split="test", **needed)
+    assert not (tmp_path / "out").exists()

@@ -337,3 +337,20 @@ def test_verify_repair_ends_with_0_where_all_is_sound_then_and_with_1_where_not(
 def test_verify_with_inputs_but_without_repair_is_wrong_usage(uvgen: Any, sets: Path, option: str) -> None:
     result = uvgen("verify", sets / "built", option, sets / "built/dataset.json")
     assert result.exit_code == 2 and f"{option} goes with --repair" in result.stderr
+
+
+def test_repair_of_a_flat_folder_that_was_renamed_says_what_its_name_was(model_path: Path, tmp_path: Path) -> None:
+    for k in range(3):
+        write_sample(tmp_path / "faces", f"face{k}", k)
+    out = tmp_path / "out"
+    make(tmp_path / "faces", model_path, out)
+    before = file_hashes(out)
+    (out / "faces-00001.h5").unlink()
+    (tmp_path / "faces").rename(tmp_path / "moved")
+    with pytest.raises(
+        DatasetError, match=r"moved, which gives no faces-00001\.h5; was the folder renamed .* name faces$"
+    ):
+        repair_shards(out, data=tmp_path / "moved", model=model_path)
+    (tmp_path / "faces").symlink_to(tmp_path / "moved")
+    repair_shards(out, data=tmp_path / "faces", model=model_path)
+    assert file_hashes(out) == before

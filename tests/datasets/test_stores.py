@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from uvgen import (
     describe_shards,
     export_shards,
     find_samples,
+    load_model,
     merge_shards,
     open_shards,
     repair_shards,
@@ -408,3 +410,48 @@ def test_small_files_of_a_store_that_are_huge_are_not_fetched(stored: Path, monk
     monkeypatch.setenv("UVGEN_MAX_BYTES", "100")
     with pytest.raises(DatasetError, match=r"dataset\.json: \d+ bytes or more, expected 100 at most; set UVGEN_MAX"):
         open_shards(URL)
+
+
+def test_build_into_a_store_whose_set_is_read_on_this_machine_meanwhile_has_the_bytes_of_a_local_one(
+    store: FolderStore, local: Path, model_path: Path
+) -> None:
+    readers = []
+
+    def read(kind: str, path: str) -> None:
+        if kind == "put" and not path.endswith(".h5") and (store.folder / "bucket/sets/one/dataset.json").exists():
+            readers.append(len(open_shards(URL)))  # which puts into the mirror what the store has still
+
+    store.faults.append(read)
+    build(local, model_path)
+    assert readers
+    assert file_hashes(store.folder / "bucket/sets/one") == file_hashes(local / "shards")
+
+
+def test_build_into_a_store_where_no_sample_of_a_shard_is_left_leaves_no_shard_there(
+    store: FolderStore, tree: Path, model_path: Path
+) -> None:
+    samples = [tree / f"AFW/AFW_00{k}_1_0.mat" for k in range(2)]
+    samples[0].write_bytes(b"damaged")
+    make(tree, model_path, URL)  # type: ignore[arg-type]
+    assert (store.folder / "bucket/sets/one/AFW-00000.h5").exists()
+    for path in samples:
+        path.write_bytes(b"damaged otherwise")
+    assert len(make(tree, model_path, URL).skipped) == 2  # type: ignore[arg-type]
+    assert not (store.folder / "bucket/sets/one/AFW-00000.h5").exists()
+
+
+def test_build_from_a_store_skips_a_sample_whose_files_this_machine_cannot_take(
+    store: FolderStore, tree: Path, model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a build from a folder does: it costs no other sample."""
+    shutil.copytree(tree, store.folder / "bucket/data")
+    large = store.folder / "bucket/data/AFW/AFW_000_1_0.jpg"
+    large.write_bytes(large.read_bytes() + bytes(50_000))
+    monkeypatch.setenv("UVGEN_MAX_BYTES", "40000")
+    store.faults.append(failing(9, OSError(errno.ENAMETOOLONG, "File name too long"), name="AFW_002_1_0.mat"))
+    result = build_shards("s3://bucket/data", tmp_path / "out", model=load_model(model_path), config=SMALL)
+    assert result.samples == 7
+    assert [(skip.name, skip.reason.partition(": ")[2][:40]) for skip in result.skipped] == [
+        ("AFW/AFW_000_1_0", f"{large.stat().st_size} bytes or more, expected 40000 at most"[:40]),
+        ("AFW/AFW_002_1_0", "its name is too long for a file of this "),
+    ]

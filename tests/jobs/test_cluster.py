@@ -210,6 +210,32 @@ def test_machine_that_cannot_take_part_is_named_before_any_work(tmp_path: Path, 
     assert not engine.sent and not os.listdir(tmp_path)
 
 
+class Joined(Threads):
+    """Machines that joined after the others were looked at, and have other files."""
+
+    def __init__(self, **changes: Any) -> None:
+        super().__init__()
+        self.changes, self.tokens = changes, list[bool]()
+
+    def submit(self, number: int, serve: Any, assignment: Any, job: bytes, task: bytes) -> None:
+        self.tokens.append(Path(assignment.token).exists())
+        super().submit(number, serve, assignment._replace(**self.changes), job, task)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"token": "/nowhere/token"}, r"^/nowhere: .* does not see it, expected a folder that all machines share"),
+        ({"files": ((__file__, "ab"),)}, r"test_cluster\.py: .* has another file there; copy one to all"),
+        ({"files": (("/nowhere/model.h5", "ab"),)}, r"^/nowhere/model\.h5: .* does not have it"),
+    ],
+)
+def test_machine_that_joins_later_and_cannot_take_part_ends_the_run(changes: Any, message: str, tmp_path: Path) -> None:
+    with on(Joined(**changes)) as engine, pytest.raises(WorkerError, match=message):
+        run_job(Multiply(tmp_path, np.arange(3.0)), [1], Record(), tmp_path, RunOptions(1))
+    assert engine.tokens == [True] and not os.listdir(tmp_path)
+
+
 def test_model_travels_as_its_file_or_whole_where_a_machine_has_none(tmp_path: Path) -> None:
     from uvgen.models.load import load_model
     from uvgen.models.model_file import save_model

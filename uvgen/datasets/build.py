@@ -150,7 +150,7 @@ def build_shards(
             out,
             NewSet(
                 DatasetConfig(config, model.name, model.content_sha256, hash_of_weights(constants)),
-                {**describe_plan(samples, config.copies), "annotated_dimensions": survey.dimensions},
+                {**describe_plan(samples, config.copies), **survey.to_plain()},
                 constants,
                 mirror,
                 model,

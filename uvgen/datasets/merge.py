@@ -232,6 +232,8 @@ def merge_shards(
         "names_sha256": hashlib.sha256("\n".join(sample.name for sample in samples).encode()).hexdigest(),
     }
     plan.pop(REPEATED, None)
+    if any(index.plan.get("survey") != plan.get("survey") for index in indexes):
+        plan.pop("survey", None)
     if repeated := _repeated(folders, indexes, samples, untrusted=untrusted):
         plan[REPEATED] = repeated
     job = MergeJob(out, config, untrusted, resized=shard_size is not None)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from uvgen._version import __version__
 from uvgen.datasets.config import UNSTATED, BuildConfig, DatasetConfig
 from uvgen.datasets.output_folder import check_store, named_like_shards, read_begun
+from uvgen.datasets.quality.survey import SURVEYED
 from uvgen.described import described
 from uvgen.errors import DatasetError, OutputError
 from uvgen.jobs.run import check_same
@@ -29,6 +30,7 @@ from uvgen.storage.isolated import reading_in_child
 from uvgen.storage.journal import Journal
 from uvgen.storage.object_cache import draft
 from uvgen.storage.objects import fetch, listed, remove, upload
+from uvgen.storage.reading import open_regular
 from uvgen.storage.transfers import TRIES
 from uvgen.storage.urls import url_of, writes_are_commits
 
@@ -68,6 +70,7 @@ class ShardResult:
     __repr__ = described
 
 
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 _JOURNAL = f"{TEMPORARY_PREFIX}journal"
 _SECONDS_BETWEEN_WRITES = 10.0
 _SECONDS_BETWEEN_COMMITS = 1800.0  # where each write of the index stays in a repository's history
@@ -76,6 +79,9 @@ _DIFFERENCES = {
     "model_sha256": "another model", "weight_mask_sha256": "another weight mask", "augmented_from": "other shards",
     "merged_from": "other shards",
     "repeated_annotations": "other samples that hold the annotation of another version of their photograph",
+    "annotated_dimensions": "annotated landmarks of {old} coordinates, now they have {new}: other files, or one of the "
+    "first that were read was damaged or repaired since",
+    "survey": "other checks: other files, or one of the first that were read was damaged or repaired since",
     "names_sha256": "other samples of the same number: another list, exclusions or subsets, or other files",
     "samples": "{old} samples, now they are {new}: another list, exclusions, limit or subsets, or other files",
 }  # fmt: skip
@@ -107,8 +113,10 @@ class ShardRecord:
         self.index, self.new_samples, self.remarks = fresh, 0, list[tuple[str, str]]()
         self._constants, self._units, self._state = constants, units, state
         self._folder, self._overwrite = folder, overwrite
-        self._journal = Journal(folder / _JOURNAL, [fresh.uvgen, fresh.config, fresh.plan])
+        asked = {key: value for key, value in fresh.plan.items() if key not in SURVEYED}
+        self._journal = Journal(folder / _JOURNAL, [fresh.uvgen, fresh.config, asked])
         self._finished, self._listed = set[str](), set[str]()
+        self._anew = set[str]()  # shards that are made again, whatever they hold
         self._outdated = dict[str, str | None]()  # shards that are no longer made, and their SHA-256
         self._added, self._written_at, self._write_seconds = 0, time.monotonic(), 0.0
         self._sizes: dict[str, int] | None = None  # of what a store holds
@@ -126,15 +134,16 @@ class ShardRecord:
             self._published = _bytes_of(folder / DATASET_INDEX)
             old = _listed_shards(folder, self._sizes) if self._overwrite else []
         if self._overwrite:
+            replaced = self._shards_there()
+            self._check_places(besides=replaced)  # before anything is deleted
             self._journal.remove()
-            with reading_in_child(True):
-                for path in [path for path in named_like_shards(folder) if is_shard(path)]:
-                    path.unlink()
+            for path in replaced:
+                path.unlink()
             (folder / CONSTANTS).unlink(missing_ok=True)
             (folder / DATASET_INDEX).unlink(missing_ok=True)  # last: without it, the others count as foreign
         if (folder / DATASET_INDEX).exists():
-            index = read_begun(folder)
-            check_same(folder, _settings(index), _settings(self.index), _DIFFERENCES)
+            index = _with_journal(read_begun(folder), self._lines())
+            self._check_settings(index)
             self._take_over(index)
         self._check_places()
         data = constants_bytes(self._constants)
@@ -143,23 +152,53 @@ class ShardRecord:
         write_constants(folder, data)
         if self._sizes is not None:
             remove(folder / name for name in old)  # now that no index lists them
-            upload(folder / CONSTANTS)
+            _put(folder / CONSTANTS, data)
         self._journal.remove()  # what it says is in the index now
 
-    def _check_places(self) -> None:
+    def _shards_there(self) -> set[Path]:
+        """The shards in the folder, and damaged ones that its index lists."""
+        listed_files = set[str]()
+        with suppress(DatasetError):
+            listed_files = {entry.file for entry in Index.read(self._folder).shards}
+        with reading_in_child(True):
+            return {
+                path
+                for path in named_like_shards(self._folder)
+                if is_shard(path) or (path.name in listed_files and _was_hdf5(path))
+            }
+
+    def _check_places(self, besides: Set[Path] = frozenset()) -> None:
         """Raise OutputError if something that no run made is in the place of a shard that is still to be made."""
         paths = [self._folder / unit.file for unit in self._units if unit.file not in self._listed]
         with reading_in_child(True):
             for path in paths:
-                if os.path.lexists(path) and not is_shard(path):
+                if path not in besides and os.path.lexists(path) and not is_shard(path):
                     raise OutputError(
                         f"{path}: is not a shard of uvgen, but the name of one to write; move it away, or "
                         "choose another output folder"
                     )
 
+    def _check_settings(self, index: Index) -> None:
+        """Raise SettingsError unless a set was begun with the same settings.
+
+        If they differ in what a few samples' files say alone, and a skipped sample was repaired since, all of its
+        shards are made again, as a build of the repaired files makes them: they depend on it.
+        """
+        plan, old = self.index.plan, dict(index.plan)
+        if "survey" not in old and "survey" in plan:  # of a version that did not state it
+            old["survey"] = plan["survey"]
+        differs = any(old.get(key) != plan.get(key) for key in SURVEYED)
+        anew = differs and bool(self._changed(index))
+        if anew:
+            old |= {key: plan[key] for key in SURVEYED if key in plan}
+        before = dataclasses.replace(index, plan=old)
+        check_same(self._folder, _settings(before), _settings(self.index), _DIFFERENCES)
+        if anew:
+            index.plan = dict(plan)
+            self._anew = {entry.file for entry in index.shards}
+
     def _take_over(self, index: Index) -> None:
-        """Keep what an index and the journal list, less what is damaged, and what can be repaired."""
-        index = _with_journal(index, self._lines())
+        """Keep what an index lists, less what is damaged, and what can be repaired."""
         self._listed = {entry.file for entry in index.shards}
         units = {unit.file: unit for unit in self._units}
         self._outdated = {entry.file: entry.sha256 for entry in index.shards if entry.file not in units}
@@ -171,6 +210,7 @@ class ShardRecord:
             entry
             for entry in index.shards
             if entry.file in units
+            and entry.file not in self._anew
             and _accounts_for(units[entry.file], entry, skipped.get(entry.file, ()), augmented=augmented)
             and (entry.sha256 is None or self._size(entry.file) == entry.size_bytes)
         ]
@@ -232,12 +272,11 @@ class ShardRecord:
             raise DatasetError(
                 f"{self._folder}: was deleted, moved or replaced while it was written; run the command again"
             )
-        self._index_sha256 = self.index.write(self._folder)
-        if self._sizes is not None:
-            data = _bytes_of(self._folder / DATASET_INDEX)
-            if data != self._published:
-                upload(self._folder / DATASET_INDEX)
-                self._published = data
+        data = self.index.write(self._folder)
+        self._index_sha256 = hashlib.sha256(data).hexdigest()
+        if self._sizes is not None and data != self._published:
+            _put(self._folder / DATASET_INDEX, data)
+            self._published = data
 
     def pause(self) -> None:
         """Write the index; if that fails, the journal has it all."""
@@ -269,12 +308,13 @@ class ShardRecord:
 
     def _check_published(self) -> None:
         """Put the index again if an older one is there: of a try that was given up, and ended all the same."""
+        data = self._published or b""
         for _ in range(TRIES):
             with draft(DATASET_INDEX) as new:
                 fetch(self._folder / DATASET_INDEX, new.path)
-                if new.path.read_bytes() == self._published:
+                if new.path.read_bytes() == data:
                     return
-            upload(self._folder / DATASET_INDEX)
+            _put(self._folder / DATASET_INDEX, data)
         raise DatasetError(f"{self._folder / DATASET_INDEX}: another index is there; does another build write there?")
 
 
@@ -304,6 +344,25 @@ def _bytes_of(path: Path) -> bytes | None:
         return path.read_bytes()
     except OSError:
         return None
+
+
+def _was_hdf5(path: Path) -> bool:
+    """Whether a file begins as HDF5's do, or is empty, as what is left of one."""
+    try:
+        with open_regular(path) as file:
+            return file.read(len(_HDF5)) in (_HDF5, b"")
+    except OSError:
+        return False
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Upload a small file to its place in a store.
+
+    Not the one in the mirror: whoever reads the set on this machine meanwhile fetches there what the store holds.
+    """
+    with draft(path.name) as new:
+        new.path.write_bytes(data)
+        upload(path, new.path)
 
 
 def _listed_shards(folder: Path, sizes: Mapping[str, int]) -> list[str]:

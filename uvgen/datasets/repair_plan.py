@@ -13,7 +13,7 @@ from uvgen.datasets.augmented import check_source_shards, hash_of_source, plan_c
 from uvgen.datasets.augmented_worker import AugmentJob, CopyTask
 from uvgen.datasets.build import constants_of, describe_plan, mirror_of
 from uvgen.datasets.config import CopyConfig, DatasetConfig
-from uvgen.datasets.naming import copy_name, original_name
+from uvgen.datasets.naming import copy_name, original_name, subset_of_shard
 from uvgen.datasets.open import check_model
 from uvgen.datasets.plan import ShardTask, plan_shards
 from uvgen.datasets.quality.survey import Survey, survey_samples
@@ -118,12 +118,19 @@ def plan_build_again(
         root = folder_of(data) if root is None else root
         data = find_samples(data)
     samples = _samples_of(folder, index, config, data, root)
-    survey = survey_samples(samples, model, build, run)
+    survey = Survey.of_plan(index.plan, build) or survey_samples(samples, model, build, run)
     tasks = [
         replace(task, expected=bad[task.file].sha256)
         for task in plan_shards(samples, build.shard_size, build.copies)
         if task.file in bad
     ]
+    if unplanned := sorted(bad.keys() - {task.file for task in tasks}):
+        named = sorted({sample.subset for sample in samples})
+        raise DatasetError(
+            f"{'data' if root is None else root}: its samples are in {', '.join(named)}, which gives no "
+            f"{unplanned[0]}; was the folder renamed since {folder} was made? Give it, or a link to it, the name "
+            f"{subset_of_shard(unplanned[0])}"
+        )
     job = BuildJob(folder, Path(os.path.abspath(root or ".")), model, mirror_of(model, build), build, survey, "skip")
     return RepairPlan(job, tasks, _without_samples, constants)
 

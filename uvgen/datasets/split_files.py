@@ -178,11 +178,18 @@ def find_split(folder: Path, name: str, there: Sequence[str]) -> list[int]:
     return [k for k, sample in enumerate(there) if sample in listed]
 
 
-def check_train_and_val(folder: Path, names: Sequence[str]) -> None:
-    """Raise InputError if a folder's splits train and val, which exports take if both are there, name other samples."""
-    if (folder / SPLITS).exists() and {"train", "val"} <= set(read_splits(folder / SPLITS)):
+def check_train_and_val(folder: Path, names: Sequence[str], chosen: Sequence[str]) -> None:
+    """Raise InputError if a folder's splits train and val, which exports take if both are there, name other samples
+    than its own (`names`), or none of those that are exported (`chosen`)."""
+    splits = read_splits(folder / SPLITS) if (folder / SPLITS).exists() else {}
+    if {"train", "val"} <= set(splits):
         for name in ("train", "val"):
             find_split(folder, name, names)
+        if {*splits["train"].samples, *splits["val"].samples}.isdisjoint(chosen):
+            raise InputError(
+                f"{folder / SPLITS}: its splits train and val have none of the samples that were chosen, expected "
+                "some: the export would list nothing to train or validate with; choose others (names, split)"
+            )
 
 
 def check_splits(folder: Path, names: Sequence[str]) -> list[str]:

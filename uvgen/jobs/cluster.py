@@ -9,17 +9,26 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from hashlib import sha256
 from pathlib import Path
-from tempfile import mkstemp
 from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
 from uvgen.checks import choice, number_in, shown
 from uvgen.errors import DatasetError, InputError, UvgenError, WorkerError
-from uvgen.jobs.host import Assignment, Machine, differing, end_hosts, probe, serve, versions
+from uvgen.jobs.host import (
+    Assignment,
+    Machine,
+    differing,
+    end_hosts,
+    other_file,
+    probe,
+    serve,
+    unseen,
+    versions,
+)
 from uvgen.parallel.engine import Engine, Event
 from uvgen.parallel.workers import Death, unpacked
 from uvgen.progress import advance
-from uvgen.storage.files import TEMPORARY_PREFIX
+from uvgen.storage.files import new_temporary
 from uvgen.storage.names import brief
 
 BACKENDS = ("local", "dask", "ray")
@@ -114,6 +123,7 @@ class ClusterWorkers(Generic[Work]):
         self._counted: dict[int, int] = {}  # samples of each that were counted as done
         self._numbers = 0
         self._alone_since: float | None = None
+        self._token: tuple[Path, int] | None = None  # a file in the output folder, and its handle
 
     def open(self, job: str) -> None:
         """Send the processes a job, a file in the folder, from which they make the function for tasks."""
@@ -138,24 +148,28 @@ class ClusterWorkers(Generic[Work]):
         DatasetError
             If nothing can be written into the folder.
         """
-        token = None
+        self._remove_token()
         try:
             if folder is not None:
-                try:
-                    handle, token = mkstemp(prefix=TEMPORARY_PREFIX, dir=folder)
-                except OSError as error:
-                    raise DatasetError(
-                        f"{folder}: cannot be written ({error.strerror or error}); check its permissions and free space"
-                    ) from error
-                os.close(handle)
-            self._wait_for_workers()
-            names = tuple(str(path) for path in files)
-            here = probe(None, names)
-            there = self._engine.on_each(probe, token, names)
-        finally:
-            if token is not None:
-                with suppress(OSError):
-                    Path(token).unlink()
+                self._token = new_temporary(folder, "cluster")
+        except OSError as error:
+            raise DatasetError(
+                f"{folder}: cannot be written ({error.strerror or error}); check its permissions and free space"
+            ) from error
+        try:
+            missing = self._look_at_machines(folder, files)
+        except BaseException:
+            self._remove_token()
+            raise
+        return [path for path in files if str(path) in missing]
+
+    def _look_at_machines(self, folder: Path | None, files: list[Path]) -> set[str]:
+        """Which files some machine does not have; those that join later are compared with what is found here."""
+        token = None if self._token is None else str(self._token[0])
+        self._wait_for_workers()
+        names = tuple(str(path) for path in files)
+        here = probe(None, names)
+        there = self._engine.on_each(probe, token, names)
         missing: set[str] = set()
         for where, machine in sorted(there.items()):
             if not isinstance(machine, Machine):
@@ -163,16 +177,23 @@ class ClusterWorkers(Generic[Work]):
             if machine.versions != here.versions:
                 raise WorkerError(differing(f"{machine.name} ({where})", machine.versions, here.versions))
             if not machine.sees:
-                raise WorkerError(
-                    f"{folder}: {machine.name} ({where}) does not see it, expected a folder that all machines share "
-                    "under one path"
-                )
+                raise WorkerError(unseen(folder or Path(), f"{machine.name} ({where})"))
             for name, sha in machine.files.items():
                 if sha and sha != here.files[name]:
-                    raise WorkerError(f"{name}: {machine.name} ({where}) has another file there; copy one to all")
+                    raise WorkerError(other_file(name, f"{machine.name} ({where})"))
                 if not sha:
                     missing.add(name)
-        return [path for path in files if str(path) in missing]
+        by_path = () if missing else tuple(here.files.items())
+        self._assignment = self._assignment._replace(token=token, files=by_path)
+        return missing
+
+    def _remove_token(self) -> None:
+        """Remove the file by which machines know the output folder."""
+        if self._token is not None:
+            (path, handle), self._token = self._token, None
+            with suppress(OSError):
+                path.unlink()
+            os.close(handle)
 
     def submit(self, work: Work, task: Any, *, first: bool = False) -> None:
         """Queue a task, which `__iter__` returns with `work`; `first` puts it before those that wait."""
@@ -194,12 +215,14 @@ class ClusterWorkers(Generic[Work]):
             for event in heard or self._engine.wait(_WAIT_S):
                 if event.number in self._out and (outcome := self._heard(event)) is not None:
                     yield outcome
+        self._remove_token()
 
     def close(self) -> None:
         """Kill the processes and drop all tasks."""
         self._waiting.clear()
         self._out.clear()
         self._counted.clear()
+        self._remove_token()
         self._engine.stop()
 
     def __enter__(self) -> "ClusterWorkers[Work]":

@@ -40,6 +40,8 @@ class Assignment(NamedTuple):
     function: tuple[str, str]  # module and name of what opens a job's file
     timeout: float | None  # seconds per task
     versions: dict[str, str]  # of the machine that started the run
+    token: str | None = None  # path of a file in the output folder, while there is work
+    files: tuple[tuple[str, str], ...] = ()  # paths of files that the job refers to, and their SHA-256
 
 
 class Machine(NamedTuple):
@@ -126,6 +128,7 @@ def serve(
     try:
         if (own := _versions_at(assignment.run)) != assignment.versions:
             raise WorkerError(differing(socket.gethostname(), own, assignment.versions))
+        _check_joined(assignment.token, assignment.files)
         with shown_on(display):
             outcome = _Host.take(assignment).make(assignment, job, task, abandoned)
     except OSError as error:
@@ -135,6 +138,32 @@ def serve(
     if isinstance(outcome, Death):
         return "died", f"{outcome.how} on {socket.gethostname()}".encode(), display.done
     return "made", pickle.dumps(outcome), display.done
+
+
+@lru_cache(maxsize=1)
+def _check_joined(token: str | None, files: tuple[tuple[str, str], ...]) -> None:
+    """Raise WorkerError if this machine, which may have joined after the others were looked at, cannot take part.
+
+    What it writes would not be where the run looks for it.
+    """
+    name = socket.gethostname()
+    if token is not None and not Path(token).exists():
+        raise WorkerError(unseen(Path(token).parent, name))
+    for path, sha in files:
+        if (found := _sha(path)) != sha:
+            raise WorkerError(
+                other_file(path, name) if found else f"{path}: {name} does not have it, the first machines do; copy it"
+            )
+
+
+def unseen(folder: Path, machine: str) -> str:
+    """The message that a machine does not see the folder that is filled."""
+    return f"{folder}: {machine} does not see it, expected a folder that all machines share under one path"
+
+
+def other_file(path: str, machine: str) -> str:
+    """The message that a machine has another content in a file."""
+    return f"{path}: {machine} has another file there; copy one to all"
 
 
 def _of_machine(error: OSError) -> WorkerError:

@@ -181,7 +181,7 @@ def _details(index: Index, config: DatasetConfig) -> tuple[tuple[str, str], ...]
     return (
         ("SHA-256 of the model", config.model_sha256),
         ("SHA-256 of the weight mask", config.weight_mask_sha256),
-        *((_in_words(key), _shown(_counted(key, value))) for key, value in index.plan.items()),
+        *((_in_words(key), _shown(_counted(key, value))) for key, value in index.plan.items() if key != "survey"),
         ("marks in the browser are kept under", identity_of(index)),
     )
 

@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -96,7 +96,7 @@ def at_hand(samples: Sequence[AnySample]) -> Iterator[tuple[Sequence[AnySample],
             return path if url is None else folder / MIRROR / url.replace("://", "/", 1)
 
         try:
-            fetch_all([(path, local(path)) for path in sorted(stored)])
+            bad = fetch_all([(path, local(path)) for path in sorted(stored)])
         except DatasetError as error:
             cause = error.__cause__
             if not isinstance(cause, OSError) or cause.errno != errno.ENOSPC:
@@ -110,8 +110,15 @@ def at_hand(samples: Sequence[AnySample]) -> Iterator[tuple[Sequence[AnySample],
                     sample,
                     image=sample.image and local(sample.image),
                     parameters=sample.parameters and local(sample.parameters),
+                    problem=_problem(sample, bad),
                 )
                 for sample in samples
             ],
             local,
         )
+
+
+def _problem(sample: "Sample", bad: Mapping[Path, str]) -> str:
+    """Why a sample cannot be used: what was seen before, or that one of its files could not be taken from the store."""
+    found = (bad[path] for path in (sample.parameters, sample.image) if path and path in bad)
+    return sample.problem or next(found, "")

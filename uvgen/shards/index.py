@@ -97,10 +97,10 @@ class Index:
         """Samples, skipped ones aside, that an unfinished set does not have yet."""
         return int(self.plan["samples"]) - self.n_samples - len(self.skipped)
 
-    def write(self, folder: Path) -> str:
+    def write(self, folder: Path) -> bytes:
         """Replace the folder's `dataset.json` if it differs; entries are sorted, whatever order they came in.
 
-        Returns the SHA-256 of the file.
+        Returns the file's content.
         """
         content: dict[str, Any] = {
             "format": "uvgen-dataset",
@@ -117,7 +117,7 @@ class Index:
         if not same_content(path, data):
             with replaced_on_success(path, make_folder=False) as temporary:
                 temporary.write_bytes(data)
-        return hashlib.sha256(data).hexdigest()
+        return data
 
     def check(self, n_samples: int) -> None:
         """Raise ValueError if a value is none that uvgen writes; `n_samples` is what is stated of all shards."""

@@ -15,7 +15,7 @@ from uvgen.shards.index import ShardEntry
 from uvgen.storage.files import replaced_on_success, sha256_file
 from uvgen.storage.hdf5 import new_hdf5, write_attributes
 from uvgen.storage.object_cache import draft
-from uvgen.storage.objects import upload
+from uvgen.storage.objects import remove, upload
 from uvgen.storage.urls import url_of
 
 _HELD_BYTES = 512 << 20  # 32 samples of 1024 px
@@ -184,6 +184,8 @@ def _uploaded(path: Path, expected: str | None, *how: Any) -> ShardEntry:
         if made.sha256 is not None and expected in (None, made.sha256):
             upload(path, new.path)
             new.keep(made.sha256, path.suffix, made.size_bytes)
+        elif made.sha256 is None and expected is None:
+            remove([path])  # of an earlier run, when samples of it could be used
     return made
 
 

@@ -148,8 +148,12 @@ def _ending(given_up: threading.Event) -> Any:
     return Callback(hooks={"check": check})
 
 
-def _too_large(url: str, found: int, most: int) -> DatasetError:
-    return DatasetError(f"{url}: {found} bytes or more, expected {most} at most; set UVGEN_MAX_BYTES to allow more")
+class TooLargeError(DatasetError):
+    """A file of a store has more bytes than are read."""
+
+
+def _too_large(url: str, found: int, most: int) -> TooLargeError:
+    return TooLargeError(f"{url}: {found} bytes or more, expected {most} at most; set UVGEN_MAX_BYTES to allow more")
 
 
 def _unwritable(folder: Path, error: OSError) -> DatasetError:
@@ -290,16 +294,27 @@ def remove(paths: Iterable[Path]) -> None:
             tried(once, url, "deleted")
 
 
-def fetch_all(places: Sequence[tuple[Path, Path]]) -> None:
-    """Fetch many small files at once, each from its place in the mirror to a path; those that are gone are left out."""
+def fetch_all(places: Sequence[tuple[Path, Path]]) -> dict[Path, str]:
+    """Fetch many small files at once, each from its place in the mirror to a path; those that are gone are left out.
 
-    def one(place: tuple[Path, Path]) -> None:
+    Returns what is wrong with those that no machine like this one can take, by their places.
+    """
+
+    def one(place: tuple[Path, Path]) -> str:
         path, to = place
-        with suppress(MissingError):
-            fetch(path, to)
+        try:
+            with suppress(MissingError):
+                fetch(path, to)
+        except TooLargeError as error:
+            return str(error)
+        except DatasetError as error:
+            if getattr(error.__cause__, "errno", None) != errno.ENAMETOOLONG:
+                raise
+            return f"{_url(path)}: its name is too long for a file of this machine; rename it"
+        return ""
 
     with ThreadPoolExecutor(min(_AT_ONCE, max(len(places), 1))) as pool:
-        list(pool.map(one, places))
+        return {path: why for (path, _), why in zip(places, pool.map(one, places), strict=True) if why}
 
 
 def _filesystem(url: str) -> Any:

@@ -278,7 +278,7 @@ def _check_source(reader: ShardReader, out: Path, target: ExportTarget, *, whole
         )
     if target.has_parts:
         every = reader if whole else open_shards(reader.folder, untrusted=untrusted)
-        check_train_and_val(reader.folder, every.names)
+        check_train_and_val(reader.folder, every.names, reader.names)
 
 
 def _check_names(reader: ShardReader, target: ExportTarget, out: Path) -> None:

@@ -15,9 +15,10 @@ expression at one standard deviation, zeros if the model has fewer; ``prepareExp
 script solves for it.
 
 Labels are x, y and whether the point is seen: in ``imdb.mat`` in MATLAB's px with **y up**, as its demo draws them; in
-the CSV in px of the image, **y down**, the first pixel 0. Sets are 1 for train and 2 for val, 0 and 1 in the CSV. A
-point is seen where the surface around its texel faces the viewer (visibilityNotSelf.m) and it lies in the crop. Sixteen
-of AFLW's points are some of the 68; the others lie in UV where 3DMMasSTN has them.
+the CSV in px of the image, **y down**, the first pixel 0. Sets are 1 for train and 2 for val, 0 and 1 in the CSV;
+samples that the set's splits put into neither have a crop and no labels. A point is seen where the surface around its
+texel faces the viewer (visibilityNotSelf.m) and it lies in the crop. Sixteen of AFLW's points are some of the 68; the
+others lie in UV where 3DMMasSTN has them.
 """
 
 import csv
@@ -77,9 +78,12 @@ def finish(reader: ShardReader, folder: Path, *, model: MorphableModel) -> None:
     files = [_labels_file(folder, Path(file).stem) for file in reader.files]
     labels = np.concatenate([np.load(file) for file in files])
     copies = reader.config.augmentation is not None
-    val = set(train_and_val(reader.names, reader.folder, copies=copies)[1])
-    in_val = np.array([name in val for name in reader.names])
-    _write_labels(folder, [f"{key(name)}.jpg" for name in reader.names], labels, in_val)
+    train, val = map(set, train_and_val(reader.names, reader.folder, copies=copies))
+    rows = [k for k, name in enumerate(reader.names) if name in train or name in val]
+    names = [reader.names[k] for k in rows]
+    _write_labels(
+        folder, [f"{key(name)}.jpg" for name in names], labels[rows], np.array([name in val for name in names])
+    )
     (folder / "util/landmarks").mkdir(parents=True, exist_ok=True)
     (folder / "util/BFM_UV.mat").write_bytes(mat({"UV": model.uv.astype(np.float64)}))
     for size in GRIDS:

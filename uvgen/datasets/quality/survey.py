@@ -26,6 +26,11 @@ from uvgen.wording import none_can_be
 _N_PROBES = 16
 _BATCH = 1024  # further samples, if none of the probes can be used
 _N_VERSIONS = 4  # of a photograph, that are compared
+_CHECKED = ("shape", "expression")
+_MOST_KEPT = 1 << 16  # numbers of a field of a sample's file
+
+SURVEYED = ("annotated_dimensions", "survey")
+"""Keys of a plan that the files of a few samples decide: they may change when one of these is repaired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +53,30 @@ class Survey:
 
     dimensions: int = 2
     extras: tuple[tuple[str, int], ...] = ()
-    deviations_checked: tuple[str, ...] = ("shape", "expression")
+    deviations_checked: tuple[str, ...] = _CHECKED
     repeated: bool = False
     warnings: tuple[str, ...] = field(default=(), compare=False)
+
+    def to_plain(self) -> dict[str, Any]:
+        """What a set's plan states of it, under the keys `SURVEYED`: every shard depends on it."""
+        survey = {
+            "kept": dict(self.extras),
+            "deviations_checked": list(self.deviations_checked),
+            "repeated": self.repeated,
+        }
+        return {"annotated_dimensions": self.dimensions, "survey": survey}
+
+    @classmethod
+    def of_plan(cls, plan: Mapping[str, Any], config: BuildConfig) -> "Survey | None":
+        """The survey that a set's plan states; None if it states none that can be used."""
+        try:
+            stated, dimensions = plan["survey"], plan["annotated_dimensions"]
+            kept = tuple((name, stated["kept"][name]) for name in config.keep)
+            checked = tuple(name for name in _CHECKED if name in stated["deviations_checked"])
+            sound = dimensions in (2, 3) and all(type(n) is int and 0 <= n <= _MOST_KEPT for _, n in kept)
+            return cls(dimensions, kept, checked, stated["repeated"] is True) if sound else None
+        except (LookupError, TypeError):
+            return None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
