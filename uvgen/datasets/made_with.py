@@ -74,7 +74,7 @@ def about_another_model(folder: str | os.PathLike[str], model: MorphableModel) -
     if stated is None or stated.sha256 == model.content_sha256 or (stated.file is None and stated.name != BUILTIN):
         return []
     try:
-        own = load_model(stated.file or BUILTIN)
+        own = load_model(stated.file or BUILTIN, untrusted=stated.file is not None)  # which the user did not name
     except (ModelError, InputError):
         return []
     known = stated.file in (None, BUILTIN) or own.content_sha256 == stated.sha256
