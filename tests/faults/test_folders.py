@@ -253,7 +253,7 @@ def test_index_is_written_now_and_then_and_the_journal_says_the_rest(
 ) -> None:
     tree, written = write_tree(tmp_path / "data", 20), list[int]()
     write, listed = Index.write, list[int]()
-    monkeypatch.setattr(Index, "write", lambda self, folder: (written.append(len(self.shards)), write(self, folder)))
+    monkeypatch.setattr(Index, "write", lambda self, folder: (written.append(len(self.shards)), write(self, folder))[1])
 
     def look(_: ShardResult) -> None:
         assert (tmp_path / "out/.uvgen-journal").exists()
