@@ -13,6 +13,7 @@ from pathlib import Path
 
 from uvgen.randomness import keyed_generator
 from uvgen.storage.drafts import draft_of
+from uvgen.storage.folders import EXPORT_MARK
 from uvgen.synth import builtin_samples
 
 PATIENCE_S = 300
@@ -101,7 +102,8 @@ class Bench:
     def finish(self, job: str, out: Path, *more: object) -> int:
         """Run a command to its end and compare all bytes, hidden files too; remove the folder."""
         status, errors = self.end(self.start(job, out, *more))
-        left = [path for path in [*out.rglob(".*"), draft_of(out)] if path.exists()]
+        hidden = [path for path in out.rglob(".*") if path.name != EXPORT_MARK]  # which a finished export has
+        left = [path for path in [*hidden, draft_of(out)] if path.exists()]
         wrong = status != 0 or hashes(out) != self.whole[job] or bool(left)
         if wrong:
             print(f"{job}: status {status} {errors} left {left}", file=sys.stderr)
