@@ -1,14 +1,13 @@
 """Model files that are overwritten while a command uses them: nothing is written of what they held in between."""
 
 import dataclasses
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from support.builds import SMALL, have
+from support.overwritten import overwritten
 from support.photographs import write_photographs
 from support.scans import write_scans
 from support.toy import write_tree
@@ -22,25 +21,12 @@ from uvgen import (
     register_scans,
     render_faces,
     render_preview,
-    save_model,
     verify_shards,
     write_report,
 )
 from uvgen.datasets.augmented import augment_shards
 from uvgen.errors import ModelError
 from uvgen.models.morphable import MorphableModel
-
-
-def overwritten(model: MorphableModel, folder: Path) -> MorphableModel:
-    """The model, mapped from a file that holds another one by now."""
-    path, other = folder / "model.h5", folder / "other.h5"
-    save_model(model, path)
-    save_model(dataclasses.replace(model, basis=model.basis * np.float32(1.5)), other)
-    mapped = load_model(path)
-    path.write_bytes(other.read_bytes())
-    later = path.stat().st_mtime_ns + 10**9
-    os.utime(path, ns=(later, later))
-    return mapped
 
 
 def made(out: Path) -> list[Path]:

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io as sio
+from support.overwritten import overwritten
 from support.toy import face3d_files, toy_model
 
 from uvgen import BuildConfig, build_shards, load_model, save_model
@@ -83,13 +84,7 @@ def test_check_unchanged_of_a_model_whose_file_was_written_to_says_so(model, tmp
 
 
 def test_build_with_a_model_that_is_overwritten_meanwhile_ends_with_an_error(model, tree, tmp_path) -> None:
-    path, other = tmp_path / "model.h5", tmp_path / "other.h5"
-    save_model(model, path)
-    save_model(dataclasses.replace(model, basis=model.basis * np.float32(1.5)), other)
-    mapped = load_model(path)
-    path.write_bytes(other.read_bytes())
-    later = path.stat().st_mtime_ns + 10**9
-    os.utime(path, ns=(later, later))
+    mapped = overwritten(model, tmp_path)
     with pytest.raises(ModelError, match="was written to while it was in use"):
         build_shards(tree, tmp_path / "out", model=mapped, config=BuildConfig(size=32))
     assert not list((tmp_path / "out").glob("*.h5"))

@@ -128,7 +128,7 @@ def reader_of(
     return ShardReader(folder, index, config, made, demands, finish)
 
 
-def check_same(reader: ShardReader, state: str) -> None:
+def check_same_set(reader: ShardReader, state: str) -> None:
     """Raise DatasetError unless the set that a process opened again is the one of this `state_of`."""
     if state_of(reader) != state:
         raise DatasetError(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from uvgen.datasets.open import check_same, open_shards
+from uvgen.datasets.open import check_same_set, open_shards
 from uvgen.errors import DatasetError
 from uvgen.geometry import wrapped_deg
 from uvgen.images.jpeg import encode_jpeg
@@ -90,7 +90,7 @@ class PictureJob:
         stored = open_shards(self.shards, untrusted=self.untrusted)
         reader = open_shards(self.shards, self.model, untrusted=self.untrusted) if self.made else stored
         for opened in (stored, reader):
-            check_same(opened, self.state)
+            check_same_set(opened, self.state)
         constants = reader.constants
         texels, read, _ = landmarks_of(constants, self.model, reader.config.build.convention)
         picture = _Picture(reader, constants["coverage"], constants["weight_mask"], texels, read, self.predictions)

@@ -21,7 +21,7 @@ from uvgen.datasets.config import DatasetConfig
 from uvgen.datasets.export.common import Part, Skipped, pixel_layouts
 from uvgen.datasets.export.folder import ExportRecord, Written, check_export_folder, in_place, is_export, written
 from uvgen.datasets.export.targets import EXPORT_TARGETS, ExportTarget, check_target
-from uvgen.datasets.open import builtin_of_set, check_same, open_shards, own_model
+from uvgen.datasets.open import builtin_of_set, check_same_set, open_shards, own_model
 from uvgen.datasets.split_files import check_train_and_val
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
@@ -236,7 +236,7 @@ class ExportJob:
     def open(self) -> Callable[[Part], Written[Part]]:
         """The function that writes the samples of one shard."""
         reader = open_shards(self.shards, self.model, names=self.names, untrusted=self.untrusted)
-        check_same(reader, self.state)
+        check_same_set(reader, self.state)
         keywords = self.keywords()
 
         def write(part: Part) -> Written[Part]:
