@@ -181,11 +181,11 @@ def samples_of(data: Path | None, subsets: tuple[str, ...], select: Any) -> tupl
 
 def print_plan(samples: Any, config: Any, out: Path, *, overwrite: bool = False, as_json: bool = False) -> None:
     """What a build would do; one that would be refused, because of what `out` holds, is refused here too."""
+    from uvgen.datasets.begun import check_begun
     from uvgen.datasets.build import describe_plan
     from uvgen.datasets.config import sample_bytes
     from uvgen.datasets.output_folder import check_output
     from uvgen.datasets.plan import plan_shards
-    from uvgen.datasets.record import check_begun
     from uvgen.storage.objects import listed
     from uvgen.storage.urls import shown_path, url_of
 

@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from uvgen.checks import check_instance, check_optional_paths, check_paths
+from uvgen.datasets.begun import check_begun
 from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.made_with import about_another_model, model_of_samples
 from uvgen.datasets.make_shards import BuildResult, NewSet, make_shards
 from uvgen.datasets.output_folder import check_output, output_folder
 from uvgen.datasets.plan import ShardTask, plan_shards
 from uvgen.datasets.quality.survey import survey_samples
-from uvgen.datasets.record import ShardResult, check_begun
+from uvgen.datasets.record import ShardResult
 from uvgen.datasets.same_samples import check_same_samples
 from uvgen.datasets.turned import SampleTurner
 from uvgen.datasets.worker import BuildJob

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from uvgen.cameras import ImageCamera
 from uvgen.checks import check_instance, check_optional_paths, check_paths
+from uvgen.datasets.begun import check_begun
 from uvgen.datasets.build import about_unread, constants_of, describe_plan, mirror_of
 from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.made_with import about_another_model, lie_in_the_models_frame, model_of_samples
@@ -25,7 +26,7 @@ from uvgen.datasets.mesh_worker import MeshJob, MeshReader
 from uvgen.datasets.output_folder import check_output, output_folder
 from uvgen.datasets.plan import ShardTask, plan_shards
 from uvgen.datasets.quality.survey import Survey, SurveyJob, probes_of
-from uvgen.datasets.record import ShardResult, check_begun
+from uvgen.datasets.record import ShardResult
 from uvgen.datasets.same_samples import check_same_samples
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.jobs.options import RunOptions, check_on_error, check_run

@@ -12,27 +12,22 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from uvgen._version import __version__
-from uvgen.datasets.config import UNSTATED, BuildConfig, DatasetConfig
-from uvgen.datasets.output_folder import check_store, named_like_shards, read_begun
+from uvgen.datasets.begun import check_same_settings
+from uvgen.datasets.output_folder import named_like_shards, read_begun
 from uvgen.datasets.quality.survey import SURVEYED
+from uvgen.datasets.set_folder import SetFolder, identity
 from uvgen.described import described
 from uvgen.errors import DatasetError, OutputError
-from uvgen.jobs.run import check_same
-from uvgen.models.morphable import MorphableModel
 from uvgen.shards.constants import CONSTANTS, constants_bytes, write_constants
 from uvgen.shards.format import is_shard
 from uvgen.shards.index import Index, ShardEntry, SkippedSample, known, plain
 from uvgen.shards.writer import as_stored
 from uvgen.storage.files import TEMPORARY_PREFIX
-from uvgen.storage.folders import DATASET_INDEX, SHARD_NAME
+from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.isolated import reading_in_child
 from uvgen.storage.journal import Journal
-from uvgen.storage.object_cache import draft
-from uvgen.storage.objects import fetch, listed, remove, upload
 from uvgen.storage.reading import open_regular
-from uvgen.storage.transfers import TRIES
-from uvgen.storage.urls import url_of, writes_are_commits
+from uvgen.storage.urls import writes_are_commits
 
 
 class ShardUnit(Protocol):
@@ -75,18 +70,6 @@ _JOURNAL = f"{TEMPORARY_PREFIX}journal"
 _SECONDS_BETWEEN_WRITES = 10.0
 _SECONDS_BETWEEN_COMMITS = 1800.0  # where each write of the index stays in a repository's history
 
-_DIFFERENCES = {
-    "model_sha256": "another model", "weight_mask_sha256": "another weight mask", "augmented_from": "other shards",
-    "merged_from": "other shards",
-    "repeated_annotations": "other samples that hold the annotation of another version of their photograph",
-    "annotated_dimensions": "annotated landmarks of {old} coordinates, now they have {new}: other files, or one of the "
-    "first that were read was damaged or repaired since",
-    "survey": "other checks: other files, or one of the first that were read was damaged or repaired since",
-    "names_sha256": "other samples of the same number: another list, exclusions or subsets, or other files",
-    "samples": "{old} samples, now they are {new}: another list, exclusions, limit or subsets, or other files",
-}  # fmt: skip
-"""How a message says that one of these settings differs from that of a set that was begun."""
-
 
 class ShardRecord:
     """`dataset.json` and its journal while shards are made.
@@ -112,28 +95,20 @@ class ShardRecord:
     ) -> None:  # fmt: skip
         self.index, self.new_samples, self.remarks = fresh, 0, list[tuple[str, str]]()
         self._constants, self._units, self._state = constants, units, state
-        self._folder, self._overwrite = folder, overwrite
+        self._folder, self._overwrite, self._place = folder, overwrite, SetFolder(folder)
         asked = {key: value for key, value in fresh.plan.items() if key not in SURVEYED}
         self._journal = Journal(folder / _JOURNAL, [fresh.uvgen, fresh.config, asked])
         self._finished, self._listed = set[str](), set[str]()
         self._anew = set[str]()  # shards that are made again, whatever they hold
         self._outdated = dict[str, str | None]()  # shards that are no longer made, and their SHA-256
         self._added, self._written_at, self._write_seconds = 0, time.monotonic(), 0.0
-        self._sizes: dict[str, int] | None = None  # of what a store holds
-        self._published: bytes | None = None  # the index that it holds
-        self._index_sha256 = ""  # of the index that was written last
-        self._place: tuple[int, int] | None = None  # which folder it is, once that is locked
 
     def resume(self) -> None:
         """Keep the shards that are listed and whole; with `overwrite`, delete them instead."""
         folder, old = self._folder, list[str]()
-        self._place = _identity(folder)
-        if url_of(folder) is not None:
-            check_store(folder)  # again: another run may have finished before this one's claim
-            self._sizes = listed(folder)
-            self._published = _bytes_of(folder / DATASET_INDEX)
-            old = _listed_shards(folder, self._sizes) if self._overwrite else []
+        self._place.open()
         if self._overwrite:
+            old = self._place.stored_shards()
             replaced = self._shards_there()
             self._check_places(besides=replaced)  # before anything is deleted
             self._journal.remove()
@@ -148,11 +123,10 @@ class ShardRecord:
         self._check_places()
         data = constants_bytes(self._constants)
         self.index.constants_sha256 = hashlib.sha256(data).hexdigest()
-        self._publish()  # first: files without an index that lists them are taken for another program's
+        self._place.write_index(self.index)  # first: files that no index lists are taken for another program's
         write_constants(folder, data)
-        if self._sizes is not None:
-            remove(folder / name for name in old)  # now that no index lists them
-            _put(folder / CONSTANTS, data)
+        self._place.remove_stored(old)  # now that no index lists them
+        self._place.store(CONSTANTS, data)
         self._journal.remove()  # what it says is in the index now
 
     def _shards_there(self) -> set[Path]:
@@ -192,7 +166,7 @@ class ShardRecord:
         if anew:
             old |= {key: plan[key] for key in SURVEYED if key in plan}
         before = dataclasses.replace(index, plan=old)
-        check_same(self._folder, _settings(before), _settings(self.index), _DIFFERENCES)
+        check_same_settings(self._folder, before, self.index)
         if anew:
             index.plan = dict(plan)
             self._anew = {entry.file for entry in index.shards}
@@ -212,7 +186,7 @@ class ShardRecord:
             if entry.file in units
             and entry.file not in self._anew
             and _accounts_for(units[entry.file], entry, skipped.get(entry.file, ()), augmented=augmented)
-            and (entry.sha256 is None or self._size(entry.file) == entry.size_bytes)
+            and (entry.sha256 is None or self._place.size(entry.file) == entry.size_bytes)
         ]
         changed = self._changed(index)
         index.shards = [entry for entry in index.shards if entry.file not in changed]
@@ -222,7 +196,7 @@ class ShardRecord:
 
     def _lines(self) -> list[Any]:
         """What the journal adds to the index that is there; an index that came from elsewhere has other shards."""
-        found = hashlib.sha256(_bytes_of(self._folder / DATASET_INDEX) or b"").hexdigest()
+        found = self._place.found_index_sha256()
         return [line for line in self._journal.read() if isinstance(line, dict) and line.get("index") == found]
 
     def _changed(self, index: Index) -> set[str]:
@@ -247,7 +221,7 @@ class ShardRecord:
         self.index.shards.append(result.entry)  # it is of a unit that was not finished: the index does not list it
         self.index.skipped.extend(result.skipped)
         skipped = [plain(skip) for skip in result.skipped]
-        self._journal.append({"index": self._index_sha256, "entry": plain(result.entry), "skipped": skipped})
+        self._journal.append({"index": self._place.index_sha256, "entry": plain(result.entry), "skipped": skipped})
         self.new_samples += result.entry.samples
         self.remarks += result.remarks
         self._added += 1
@@ -258,25 +232,9 @@ class ShardRecord:
 
     def _write(self) -> None:
         started = time.monotonic()
-        self._publish()
+        self._place.write_index(self.index)
         self._written_at = time.monotonic()
         self._write_seconds = self._written_at - started
-
-    def _size(self, file: str) -> int:
-        """Bytes of a shard, if it is; -1 for none."""
-        return _size(self._folder / file) if self._sizes is None else self._sizes.get(file, -1)
-
-    def _publish(self) -> None:
-        """Write the index, and upload it if that changes what the store holds."""
-        if self._place != _identity(self._folder):  # flushing the journal may have taken seconds
-            raise DatasetError(
-                f"{self._folder}: was deleted, moved or replaced while it was written; run the command again"
-            )
-        data = self.index.write(self._folder)
-        self._index_sha256 = hashlib.sha256(data).hexdigest()
-        if self._sizes is not None and data != self._published:
-            _put(self._folder / DATASET_INDEX, data)
-            self._published = data
 
     def pause(self) -> None:
         """Write the index; if that fails, the journal has it all."""
@@ -295,27 +253,15 @@ class ShardRecord:
         made = {entry.sha256 for entry in self.index.shards if entry.sha256 is not None}
         again = [file for file, digest in sorted(self._outdated.items()) if digest in made]
         there = [self._folder / file for file in again if (self._folder / file).is_file()]
-        listed_files = {_identity(self._folder / entry.file) for entry in self.index.shards} if there else set()
+        listed_files = {identity(self._folder / entry.file) for entry in self.index.shards} if there else set()
         with reading_in_child(True):
             for path in there:  # some file systems ignore case: it may be a shard of the index, by another name
-                if is_shard(path) and _identity(path) not in listed_files:
+                if is_shard(path) and identity(path) not in listed_files:
                     path.unlink()
-        if self._sizes is not None:
-            remove(self._folder / file for file in again if file in self._sizes)
-        if self._sizes is not None and self._added:
-            self._check_published()
+        self._place.remove_stored(again)
+        if self._added:
+            self._place.check_stored_index()
         self._journal.remove()
-
-    def _check_published(self) -> None:
-        """Put the index again if an older one is there: of a try that was given up, and ended all the same."""
-        data = self._published or b""
-        for _ in range(TRIES):
-            with draft(DATASET_INDEX) as new:
-                fetch(self._folder / DATASET_INDEX, new.path)
-                if new.path.read_bytes() == data:
-                    return
-            _put(self._folder / DATASET_INDEX, data)
-        raise DatasetError(f"{self._folder / DATASET_INDEX}: another index is there; does another build write there?")
 
 
 def _accounts_for(unit: ShardUnit, entry: ShardEntry, skipped: Sequence[str], *, augmented: bool) -> bool:
@@ -330,22 +276,6 @@ def _accounts_for(unit: ShardUnit, entry: ShardEntry, skipped: Sequence[str], *,
     return stored is None or [as_stored(name) for name in stored] == entry.sample_names
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    """What two names of one file have in common; None if there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-def _bytes_of(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None
-
-
 def _was_hdf5(path: Path) -> bool:
     """Whether a file begins as HDF5's do, or is empty, as what is left of one."""
     try:
@@ -353,32 +283,6 @@ def _was_hdf5(path: Path) -> bool:
             return file.read(len(_HDF5)) in (_HDF5, b"")
     except OSError:
         return False
-
-
-def _put(path: Path, data: bytes) -> None:
-    """Upload a small file to its place in a store.
-
-    Not the one in the mirror: whoever reads the set on this machine meanwhile fetches there what the store holds.
-    """
-    with draft(path.name) as new:
-        new.path.write_bytes(data)
-        upload(path, new.path)
-
-
-def _listed_shards(folder: Path, sizes: Mapping[str, int]) -> list[str]:
-    """Shards that a store's index lists and that are there; none if it has no index that can be read.
-
-    Files of other names or sizes are not what a run put there, whoever lists them.
-    """
-    try:
-        entries = Index.read(folder).shards
-    except DatasetError:
-        return []
-    return [
-        entry.file
-        for entry in entries
-        if SHARD_NAME.fullmatch(entry.file) and sizes.get(entry.file) == entry.size_bytes
-    ]
 
 
 def _with_journal(index: Index, lines: Sequence[Any]) -> Index:
@@ -400,38 +304,3 @@ def _with_journal(index: Index, lines: Sequence[Any]) -> Index:
     except (ValueError, LookupError, TypeError, AttributeError):
         return index
     return with_lines
-
-
-def _settings(index: Index) -> dict[str, Any]:
-    """What a data set was made with, an augmentation's options side by side with the others."""
-    config = {key: value for key, value in index.config.items() if key != "augmentation"}
-    ranges = index.config.get("augmentation") or {}
-    if not isinstance(ranges, Mapping):  # which no build states
-        ranges = {"": ranges}
-    options = {f"augmentation {key}".rstrip(): value for key, value in ranges.items()}
-    found: dict[str, Any] = {}
-    for part in ({"uvgen": index.uvgen}, {**UNSTATED, **config}, options, index.plan):
-        for key, value in part.items():  # none may stand for another's: no build states one twice
-            found[key if key not in found else f"{key} stated again"] = value
-    return found
-
-
-def check_begun(out: Path, config: BuildConfig, model: MorphableModel | None, plan: Mapping[str, Any]) -> None:
-    """Raise SettingsError, before any work, if a folder holds a set that was begun with other settings.
-
-    Without a model, models are not compared.
-    """
-    if not (out / DATASET_INDEX).exists():
-        return
-    old = _settings(read_begun(out))
-    name, content = ("", "") if model is None else (model.name, model.content_sha256)
-    stated = DatasetConfig(config, name, content, "").to_plain()
-    new = _settings(Index(__version__, stated, dict(plan)))
-    del new["weight_mask_sha256"]  # known later
-    if model is None:
-        del new["model"], new["model_sha256"]
-    check_same(out, {key: old.get(key) for key in new}, new, _DIFFERENCES)
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else -1

@@ -1,0 +1,61 @@
+"""What the set in an output folder was begun with, compared with what a run asks for."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from uvgen._version import __version__
+from uvgen.datasets.config import UNSTATED, BuildConfig, DatasetConfig
+from uvgen.datasets.output_folder import read_begun
+from uvgen.jobs.run import check_same
+from uvgen.models.morphable import MorphableModel
+from uvgen.shards.index import Index
+from uvgen.storage.folders import DATASET_INDEX
+
+_DIFFERENCES = {
+    "model_sha256": "another model", "weight_mask_sha256": "another weight mask", "augmented_from": "other shards",
+    "merged_from": "other shards",
+    "repeated_annotations": "other samples that hold the annotation of another version of their photograph",
+    "annotated_dimensions": "annotated landmarks of {old} coordinates, now they have {new}: other files, or one of the "
+    "first that were read was damaged or repaired since",
+    "survey": "other checks: other files, or one of the first that were read was damaged or repaired since",
+    "names_sha256": "other samples of the same number: another list, exclusions or subsets, or other files",
+    "samples": "{old} samples, now they are {new}: another list, exclusions, limit or subsets, or other files",
+}  # fmt: skip
+"""How a message says that one of these settings differs from that of a set that was begun."""
+
+
+def check_same_settings(folder: Path, begun: Index, asked: Index) -> None:
+    """Raise SettingsError, which names what differs, if a folder's set was begun with other settings than are asked."""
+    check_same(folder, _settings(begun), _settings(asked), _DIFFERENCES)
+
+
+def check_begun(out: Path, config: BuildConfig, model: MorphableModel | None, plan: Mapping[str, Any]) -> None:
+    """Raise SettingsError, before any work, if a folder holds a set that was begun with other settings.
+
+    Without a model, models are not compared.
+    """
+    if not (out / DATASET_INDEX).exists():
+        return
+    old = _settings(read_begun(out))
+    name, content = ("", "") if model is None else (model.name, model.content_sha256)
+    stated = DatasetConfig(config, name, content, "").to_plain()
+    new = _settings(Index(__version__, stated, dict(plan)))
+    del new["weight_mask_sha256"]  # known later
+    if model is None:
+        del new["model"], new["model_sha256"]
+    check_same(out, {key: old.get(key) for key in new}, new, _DIFFERENCES)
+
+
+def _settings(index: Index) -> dict[str, Any]:
+    """What a data set was made with, an augmentation's options side by side with the others."""
+    config = {key: value for key, value in index.config.items() if key != "augmentation"}
+    ranges = index.config.get("augmentation") or {}
+    if not isinstance(ranges, Mapping):  # which no build states
+        ranges = {"": ranges}
+    options = {f"augmentation {key}".rstrip(): value for key, value in ranges.items()}
+    found: dict[str, Any] = {}
+    for part in ({"uvgen": index.uvgen}, {**UNSTATED, **config}, options, index.plan):
+        for key, value in part.items():  # none may stand for another's: no build states one twice
+            found[key if key not in found else f"{key} stated again"] = value
+    return found
