@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from uvgen.errors import DatasetError
-from uvgen.shards.format import Layout
+from uvgen.shards.format import LEAST_SAMPLE_BYTES, Layout
 from uvgen.shards.index import ShardEntry
 from uvgen.shards.shard import OpenShard
 from uvgen.shards.stored import shard_path
@@ -18,6 +18,9 @@ from uvgen.shards.table import ShardTable, names_digest
 from uvgen.storage.files import has_sha256, sha256_file
 from uvgen.storage.isolated import Hdf5Process
 from uvgen.storage.object_cache import forget
+from uvgen.storage.objects import stored_size
+from uvgen.storage.urls import url_of
+from uvgen.wording import count
 
 _MAX_OPEN = 64  # files a pool keeps open
 
@@ -177,3 +180,15 @@ def check_hash(path: Path, sha256: str | None) -> None:
         raise DatasetError(f"{path}: cannot be read ({error.strerror or error}); missing?") from error
     if found != sha256:
         raise DatasetError(f"{path}: its SHA-256 is not the one in the index; damaged or changed")
+
+
+def check_sizes(folder: Path, entries: Sequence[ShardEntry]) -> None:
+    """Raise DatasetError if shards are too small for their samples: an order of them all would fill the memory."""
+    for entry in entries:
+        path = folder / entry.file
+        try:
+            size = path.stat().st_size if url_of(folder) is None else stored_size(path)
+        except OSError as error:
+            raise DatasetError(f"{path}: cannot be read ({error.strerror or error}); missing?") from error
+        if entry.samples * LEAST_SAMPLE_BYTES > size:
+            raise DatasetError(f"{path}: has {size} bytes, too few for {count(entry.samples, 'sample')}")

@@ -17,18 +17,16 @@ from uvgen.checks import check_buffer
 from uvgen.errors import DatasetError, FieldError, InputError
 from uvgen.fixed_point import decode
 from uvgen.shards.constants import CONSTANTS, read_constants
-from uvgen.shards.format import LEAST_SAMPLE_BYTES
-from uvgen.shards.index import Index, ShardEntry
+from uvgen.shards.index import Index
 from uvgen.shards.makers import Finish, Maker
 from uvgen.shards.places import SamplePlaces
-from uvgen.shards.pool import ShardDemands, ShardPool, check_hash
+from uvgen.shards.pool import ShardDemands, ShardPool, check_hash, check_sizes
 from uvgen.shards.shard import OpenShard
 from uvgen.shards.stored import ReadAhead
 from uvgen.shards.table import listed_names
 from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.hdf5_dataset import MAX_INFLATED_BYTES
 from uvgen.storage.names import brief
-from uvgen.storage.objects import stored_size
 from uvgen.storage.urls import url_of
 from uvgen.wording import count, typed
 
@@ -69,7 +67,7 @@ class ShardReader:
         self._constants_sha256 = index.constants_sha256
         entries = [entry for entry in index.shards if entry.samples]
         if sum(entry.samples for entry in entries if entry.names is None) > _MANY:
-            _check_sizes(self.folder, entries)
+            check_sizes(self.folder, entries)
         self._pool = ShardPool(self.folder, entries, demands or ShardDemands())
         self._places = SamplePlaces([entry.samples for entry in entries])
 
@@ -387,7 +385,8 @@ class ShardReader:
         if self._pool.demands.hashed:
             check_hash(path, self._constants_sha256)
         constants = read_constants(self.folder, self.config.build.uv_size)  # says first what is wrong with what is none
-        check_hash(path, self._constants_sha256)  # another set's would be taken for this one's
+        if not self._pool.demands.hashed:
+            check_hash(path, self._constants_sha256)  # another set's would be taken for this one's
         return constants
 
 
@@ -398,18 +397,6 @@ def naming(folder: Path) -> Iterator[None]:
         yield
     except InputError as error:
         raise DatasetError(f"{folder}: {error}; run `uvgen verify {typed(folder)}`") from error
-
-
-def _check_sizes(folder: Path, entries: Sequence[ShardEntry]) -> None:
-    """Raise DatasetError if shards are too small for their samples: an order of them all would fill the memory."""
-    for entry in entries:
-        path = folder / entry.file
-        try:
-            size = path.stat().st_size if url_of(folder) is None else stored_size(path)
-        except OSError as error:
-            raise DatasetError(f"{path}: cannot be read ({error.strerror or error}); missing?") from error
-        if entry.samples * LEAST_SAMPLE_BYTES > size:
-            raise DatasetError(f"{path}: has {size} bytes, too few for {count(entry.samples, 'sample')}")
 
 
 def state_of(reader: ShardReader) -> str:
