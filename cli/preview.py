@@ -14,9 +14,9 @@ from uvgen.cli.options import (
     untrusted_option,
 )
 from uvgen.cli.progress import reported, show_quality, show_warnings
-from uvgen.cli.results import json_option, print_json
+from uvgen.cli.results import json_option, note_unfinished, print_json
 from uvgen.cli.value_types import SCALE, SCALE_HELP, SEED
-from uvgen.wording import are, count
+from uvgen.wording import count
 
 
 @click.command("preview")
@@ -76,9 +76,7 @@ def command(
     """
     from uvgen import open_shards, render_predictions, render_preview
     from uvgen.images.codecs import SUFFIXES
-    from uvgen.shards.index import Index, data_folder
     from uvgen.storage.files import check_file
-    from uvgen.storage.urls import shown_path
 
     if out.suffix.lower() not in SUFFIXES:
         raise click.BadParameter(f"{out}: expected a name that ends in {' or '.join(SUFFIXES)}", param_hint="--out")
@@ -88,10 +86,7 @@ def command(
         refuse_given(["every", "targets"], "does not go with --pred, whose sheet has no place for it")
     check_file(out)
     check_maps(open_shards(shards, untrusted=untrusted).config, model_path, shards)
-    if missing := Index.read(data_folder(shards)).missing:
-        click.echo(
-            f"note: {shown_path(shards)} is unfinished, {count(missing, 'sample')} {are(missing)} missing", err=True
-        )
+    note_unfinished(shards)
     with reported(quiet=quiet):
         if predictions is not None:
             result = render_predictions(

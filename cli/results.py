@@ -12,6 +12,7 @@ from uvgen.cli.groups import as_typed
 from uvgen.cli.options import HOW_IT_RUNS, option
 from uvgen.cli.streams import print_result
 from uvgen.storage.names import printable
+from uvgen.wording import are, count
 
 _MOST_NAMED, _MOST_ALIKE, _N_EXAMPLES = 20, 3, 3
 
@@ -37,6 +38,18 @@ def name_other_drafts(out: Path) -> None:
             )),
             err=True,
         )  # fmt: skip
+
+
+def note_unfinished(shards: Path) -> None:
+    """Say on stderr if samples of a set are still to be made: what reads it now does without them."""
+    from uvgen.shards.index import Index, data_folder
+    from uvgen.storage.urls import shown_path
+
+    if missing := Index.read(data_folder(shards)).missing:
+        click.echo(
+            as_typed(f"note: {shown_path(shards)} is unfinished, {count(missing, 'sample')} {are(missing)} missing"),
+            err=True,
+        )
 
 
 def name_skipped(skipped: Sequence[Any], listed_in: str, *, quiet: bool = False) -> None:

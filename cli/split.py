@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from uvgen.cli.options import ANY_PATH, PATH_OR_URL
-from uvgen.cli.results import json_option, print_json
+from uvgen.cli.results import json_option, note_unfinished, print_json
 from uvgen.cli.value_types import SEED, SPLIT_NAME, AnyType, CheckedText
 from uvgen.wording import count
 
@@ -77,6 +77,7 @@ def command(
     """
     from uvgen import split_shards
 
+    note_unfinished(shards)
     result = split_shards(shards, fractions, seed=seed, by=by, out=out, overwrite=overwrite)
     if as_json:
         print_json(result.to_plain())

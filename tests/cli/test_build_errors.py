@@ -376,8 +376,9 @@ def test_build_that_is_interrupted_says_whether_anything_is_kept(
     said = "nothing is written yet" if before else "what is finished is kept, run the command again to continue"
     assert result.exit_code == 130 and result.stderr.endswith(f"uvgen: interrupted; {said}\n")
     if not before:
-        shown = uvgen("preview", tmp_path / "out", "--out", tmp_path / "p.png")
-        assert shown.exit_code == 0 and "is unfinished, 7 samples are missing" in shown.stderr
+        for command in (("preview", "--out", tmp_path / "p.png"), ("split", "--fractions", "train=0.5,val=0.5")):
+            shown = uvgen(command[0], tmp_path / "out", *command[1:])
+            assert shown.exit_code == 0 and "is unfinished, 7 samples are missing" in shown.stderr
 
 
 @pytest.mark.parametrize("index", INDICES)
