@@ -256,6 +256,9 @@ HIDDEN: dict[str, Callable[[Path, str], Path]] = {
     "behind a group in a group": lambda path, weights: external_network(
         path, weights, before=_GROUP[:2] + _GROUP + _GROUP[-2:]
     ),
+    "in a graph whose number has bits that fall away": lambda path, weights: external_network(
+        path, weights, graph_tag=b"\xba\x80\x80\x80\x10"
+    ),
     "named with a NUL": lambda path, weights: external_network(path, f"{weights}\0x"),
     "of a function": external_function_network,
 }

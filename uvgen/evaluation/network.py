@@ -283,8 +283,8 @@ _INNER = {
 def _external(data: bytes) -> Iterator[str]:
     """Locations of the tensors of an ONNX file that lie in other files; those before the damage, of a damaged one.
 
-    All that onnxruntime finds: it passes over groups of fields, and opens files whose names are not UTF-8, or hold a
-    NUL, where the name ends for the system.
+    All that onnxruntime finds: it passes over groups of fields, takes 32 bits of what precedes a field, which may be
+    written with more, and opens files whose names are not UTF-8, or hold a NUL, where the name ends for the system.
     """
     view, todo = memoryview(data), [(_MODEL, 0, len(data))]
     while todo:
@@ -292,6 +292,7 @@ def _external(data: bytes) -> Iterator[str]:
         entry, groups = {}, 0  # groups that are open: what is in them is no field of the message
         while at < end:
             tag, at = _varint(view, at, end)
+            tag &= 0xFFFFFFFF
             if tag & 7 in (3, 4):
                 groups += 1 if tag & 7 == 3 else -1
             elif tag & 7 == 2:
