@@ -256,6 +256,9 @@ HIDDEN: dict[str, Callable[[Path, str], Path]] = {
     "behind a group in a group": lambda path, weights: external_network(
         path, weights, before=_GROUP[:2] + _GROUP + _GROUP[-2:]
     ),
+    "in a graph whose number has bits that fall away": lambda path, weights: external_network(
+        path, weights, graph_tag=b"\xba\x80\x80\x80\x10"
+    ),
     "named with a NUL": lambda path, weights: external_network(path, f"{weights}\0x"),
     "of a function": external_function_network,
 }
@@ -333,3 +336,38 @@ def test_networks_leave_nothing_in_the_folders_of_temporary_files_and_of_the_use
     environment |= {"TMPDIR": str(home), "HOME": str(home), "XDG_CACHE_HOME": str(home), "XDG_DATA_HOME": str(home)}
     subprocess.run([sys.executable, "-c", program, str(network)], check=True, env=environment)
     assert os.listdir(home) == []
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("Tile node. bfc_arena.cc: Failed to allocate memory for")]
+)
+def test_memory_that_runs_out_is_no_fault_of_the_photograph(tmp_path: Path, error: Exception) -> None:
+    network = Network(identity_network(tmp_path / "n.onnx", (1, 3, 32, 32)), NetworkOptions("bytes"))
+
+    class Short:
+        def run(self, *_: object) -> None:
+            raise error
+
+    network._session = Short()
+    with pytest.raises(MemoryError, match=r"n\.onnx: memory ran out while it was run"):
+        network(CROP)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit memory")
+def test_a_network_that_asks_for_more_memory_than_there_may_be_says_how_much_that_is(tmp_path: Path) -> None:
+    path = identity_network(tmp_path / "n.onnx", (1, 3, 32, 32))
+    code = (
+        "import resource, pickle, pathlib, sys\n"
+        "from uvgen import NetworkOptions\n"
+        "from uvgen.evaluation import network_trial\n"
+        "def short(*_): raise MemoryError\n"
+        "network_trial.Network = short\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))\n"
+        "job = pathlib.Path(sys.argv[2])\n"
+        "job.write_bytes(pickle.dumps((pathlib.Path(sys.argv[1]), NetworkOptions())))\n"
+        "network_trial.open_trial(job)(None)\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code, str(path), str(tmp_path / "job")], capture_output=True, text=True, check=False
+    )
+    assert "n.onnx: asks for more than 3 GiB, expected a network; raise the limit (ulimit -v)" in found.stderr

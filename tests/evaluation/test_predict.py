@@ -38,6 +38,7 @@ from uvgen.meshes.read import read_mesh
 from uvgen.samples.box_tables import read_boxes
 from uvgen.samples.landmark_files import read_landmarks as landmarks_of_file
 from uvgen.samples.landmark_schemes import FaceLandmarks
+from uvgen.storage.text import read_text
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'uvgen[onnx]'")
 
@@ -349,6 +350,15 @@ def test_folders_of_others_are_left_alone(photos, network, tmp_path, damage) -> 
     (tmp_path / "other/predict.json").write_text(damage)
     with pytest.raises(SettingsError, match=r"predict\.json: cannot be read"):
         predict_photographs(network, photos, tmp_path / "other", network_options=IN_SIZES)
+
+
+def test_a_folder_whose_index_is_larger_than_other_texts_may_be_is_continued(
+    photos, network, tmp_path, monkeypatch
+) -> None:
+    made = predict_photographs(network, photos, tmp_path / "out", network_options=IN_SIZES)
+    monkeypatch.setitem(read_text.__kwdefaults__ or {}, "most_bytes", 100)
+    again = predict_photographs(network, photos, tmp_path / "out", network_options=IN_SIZES)
+    assert again.new_samples == 0 and again.faces == made.faces
 
 
 def test_drawings_are_no_photographs_of_the_next_run(photos, network, tmp_path) -> None:

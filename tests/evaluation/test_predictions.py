@@ -252,8 +252,15 @@ def test_what_predict_wrote_is_read_as_maps_or_landmarks_of_the_photographs(shar
     # the maps count, though landmarks are there; the folder says that they are of photographs
     assert mean(evaluate_predictions(folder, shards, reading=Reading(frame="image"))) < 1e-6
     assert mean(evaluate_predictions(folder, shards)) < 1e-6
-    (folder / "predict.json").write_text('{"crop": "auto"')  # damaged
-    assert mean(evaluate_predictions(folder, shards)) < 1e-6
+    (folder / "predict.json").write_text('{"crop": "auto"}')
+    assert evaluate_predictions(folder, shards).doubts == ()
+    for damage in ('{"crop": "auto"', '{"crop": 5}', "[]"):
+        (folder / "predict.json").write_text(damage)
+        report = evaluate_predictions(folder, shards)
+        assert mean(report) < 1e-6
+        (doubt,) = report.doubts
+        assert "predict.json: is damaged, and does not say whether predictions are in px of the photographs" in doubt
+        assert evaluate_predictions(folder, shards, reading=Reading(frame="image")).doubts == ()
     assert mean(evaluate_predictions(folder, shards, reading=Reading(frame="crop"))) > 0.01
 
 

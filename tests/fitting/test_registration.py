@@ -4,6 +4,7 @@ Distances are in mm. A face resampled at random points says nothing of where on 
 shape; errors of vertices are therefore larger than distances to the surface.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ from support.scans import Points, face_of, resampled, somewhere, triangulated
 from support.toy import grid, toy_model
 
 from uvgen import Registration, register_scan
-from uvgen.errors import InputError
+from uvgen.errors import InputError, ModelError
 from uvgen.fitting.scans import registration
+from uvgen.fitting.scans import template as template_module
 from uvgen.fitting.scans.registration import register, unit_of
 from uvgen.fitting.scans.template import Smoother, Template, bending
 from uvgen.geometry import LANDMARK_MIRROR
@@ -39,6 +41,23 @@ def template(model: MorphableModel) -> Template:
 @pytest.fixture(scope="module")
 def builtin_template() -> Template:
     return Template(builtin_model())
+
+
+@pytest.mark.parametrize("kind", ["triangles at random", "a vertex of all triangles"])
+def test_a_model_whose_mesh_is_no_surface_is_refused_before_anything_is_solved(
+    kind: str, model: MorphableModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The matrix of a smooth field would have dense factors."""
+    n, rng = 2000, np.random.default_rng(0)
+    triangles = rng.integers(0, n, (2 * n, 3))
+    if kind == "a vertex of all triangles":
+        triangles = np.stack([np.zeros(n - 2, int), np.arange(1, n - 1), np.arange(2, n)], axis=1)
+    mean = rng.uniform(-8e4, 8e4, (n, 3))
+    other = replace(model, mean=mean.astype(np.float32), triangles=triangles.astype(np.int32), path=None)
+    monkeypatch.setattr(template_module, "_LEAST_WIDTH", 64)
+    Template(model)
+    with pytest.raises(ModelError, match=r"toy: triangles: join the 2000 vertices all over the mesh, or very many to"):
+        Template(other)
 
 
 def errors(found: Registration, truth: Points, place: Similarity) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from uvgen.errors import MeshFileError
+from uvgen.errors import InputError, MeshFileError
 from uvgen.meshes.obj import read_obj_vertices, read_textured_obj
 from uvgen.meshes.read import read_mesh
 from uvgen.meshes.seams import pack_parts, split_seams
@@ -55,6 +55,14 @@ def test_split_seams_takes_rounded_uv_for_one() -> None:
     uv = np.array([[[0.1, 0.1], [0.2, 0.1], [0.1, 0.2]], [[0.1 + 1e-8, 0.1], [0.1, 0.2], [0.2, 0.1]]])
     split, _, sources = split_seams(np.array([[0, 1, 2], [0, 2, 1]]), uv, 3)
     assert not len(sources) and split.max() == 2
+
+
+def test_split_seams_that_would_repeat_vertices_again_and_again_is_refused() -> None:
+    rng, triangles = np.random.default_rng(0), np.tile([0, 1, 2], (9, 1))
+    split, uv, sources = split_seams(triangles, rng.uniform(size=(9, 3, 2)), 3)
+    assert len(sources) == 24 and len(uv) == 27 and split.max() == 26
+    with pytest.raises(InputError, match="texture coordinates: 30 for 3 vertices, expected one for each and some more"):
+        split_seams(np.tile([0, 1, 2], (10, 1)), rng.uniform(size=(10, 3, 2)), 3)
 
 
 def test_pack_parts_keeps_parts_apart_and_stretches_each() -> None:

@@ -358,6 +358,17 @@ def test_uv_of_an_obj_of_another_mesh_are_refused(larger: MorphableModel, tmp_pa
         completed(bare(larger, landmarks=larger.landmarks), Supplements(uv=tmp_path / "a.obj"))
 
 
+def test_uv_of_an_obj_with_very_many_uv_of_a_vertex_are_refused(larger: MorphableModel, tmp_path: Path) -> None:
+    """Of each vertex that is repeated, all components are."""
+    corners = np.tile(larger.triangles, (2, 1))
+    uv = np.random.default_rng(0).uniform(size=(corners.size, 2)).round(5)
+    lines = [f"v {x} {y} {z}" for x, y, z in larger.mean.tolist()] + [f"vt {u} {v}" for u, v in uv.tolist()]
+    lines += [f"f {a + 1}/{3 * k + 1} {b + 1}/{3 * k + 2} {c + 1}/{3 * k + 3}" for k, (a, b, c) in enumerate(corners)]
+    (tmp_path / "a.obj").write_text("\n".join(lines))
+    with pytest.raises(InputError, match=r"a\.obj: texture coordinates: \d+ for \d+ vertices, expected one for each"):
+        completed(bare(larger, landmarks=larger.landmarks), Supplements(uv=tmp_path / "a.obj"))
+
+
 def test_found_uv_leave_out_ears_and_other_parts_of_the_mesh(larger: MorphableModel) -> None:
     n = larger.n_vertices
     eyeball = larger.mean[[800, 801, 840]] - [0, 0, 5000]

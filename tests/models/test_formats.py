@@ -363,6 +363,17 @@ def test_keep_all_averages_neighbors_on_a_mesh_that_is_no_surface() -> None:
     assert (found[5:] == 0).all()
 
 
+def test_keep_all_of_files_of_which_most_is_left_out_is_refused(
+    tmp_path: Path, whole: MorphableModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Expressions of the others are solved for at once, whatever their triangles join."""
+    files = write_whole(tmp_path, whole)
+    bfm_whole.read(**files)
+    monkeypatch.setattr(bfm_whole, "_MOST_CARRIED", 6)
+    with pytest.raises(ModelError, match=r"trimIndex leaves out 7 of 1688 vertices, expected 6 at most with argument"):
+        bfm_whole.read(**files)
+
+
 def test_keep_all_of_wrong_files_is_refused(tmp_path: Path, whole: MorphableModel) -> None:
     files = write_whole(tmp_path, whole)
     sio.savemat(tmp_path / "trimmed.mat", {"UV": whole.uv})

@@ -140,6 +140,13 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         cut(triangles=np.concatenate([[[0, 1, N]], CONTENT["triangles"][1:]])), "triangle 0 has corners of two parts"
     ),
     "parents in a ring": (cut(joint_parent_indices=np.array([0, 2, 1, 1])), "joint_parent_indices are .* expected"),
+    "a component named twice": (
+        cut(mesh_component_names=np.array(["skin", "tongue", "tongue"])), "mesh_component_names has 'tongue' twice"
+    ),
+    "a group named twice": (
+        cut(vertex_group_names=np.array(["skin", "left_eye", "right_eye", "tongue", "skin", "nose"])),
+        "vertex_group_names has 'skin' twice",
+    ),
     "objects": (cut(expression_basis=np.array([{}], object)), "expression_basis holds Python objects"),
     "one number": (cut(template_vertex_positions=np.float32(1)), "template_vertex_positions is float32"),
 }  # fmt: skip
@@ -157,6 +164,47 @@ def test_read_of_very_many_names_does_not_look_for_each(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", **gnm_content() | {"mesh_component_names": np.array(["skin"] * 4091)})
     with pytest.raises(ModelError, match="4097 names of groups and components, expected 4096 at most"):
         gnm.read(tmp_path / "a.npz")
+
+
+SMALL = {  # three vertices: all that else is a face's is multiplied with them
+    "template_vertex_positions": np.eye(3, dtype=np.float32) * 0.1,
+    "vertex_identity_basis": np.zeros((0, 3, 3), np.float32),
+    "expression_basis": np.zeros((4, 3, 3), np.float32),
+    "triangles": np.array([[0, 1, 2]]),
+}
+
+
+def test_read_of_more_joints_than_vertices_is_refused(tmp_path: Path) -> None:
+    joints = {
+        "joint_names": np.array(list("abcd")), "joint_parent_indices": np.zeros(4, int),
+        "template_joint_positions": np.zeros((4, 3)), "joint_identity_basis": np.zeros((0, 4, 3)),
+        "skinning_weights": np.full((4, 3), 0.25), "pose_correctives_regressor": np.zeros((36, 9)),
+    }  # fmt: skip
+    np.savez(tmp_path / "a.npz", **SMALL, **joints)
+    with pytest.raises(ModelError, match=r"a\.npz: 4 joints of 3 vertices, expected a few joints"):
+        gnm.read(tmp_path / "a.npz")
+
+
+def test_read_of_very_many_uv_of_a_vertex_is_refused(tmp_path: Path) -> None:
+    uv = np.random.default_rng(0).uniform(size=(10, 3, 2)).astype(np.float32)
+    parts = {
+        "vertex_groups": np.ones((1, 3)), "vertex_group_names": np.array(["skin"]),
+        "mesh_component_names": np.array(["skin"]),
+    }  # fmt: skip
+    np.savez(tmp_path / "a.npz", **SMALL | {"triangles": np.tile([0, 1, 2], (10, 1))}, triangle_uvs=uv, **parts)
+    with pytest.raises(ModelError, match=r"a\.npz: texture coordinates: 30 for 3 vertices, expected one for each"):
+        gnm.read(tmp_path / "a.npz")
+
+
+def test_read_of_a_file_of_halves_gives_the_same_joints_nearly(path: Path) -> None:
+    whole = gnm.read(path)
+    halves = {k: a.astype(np.float16) if a.dtype == np.float32 else a for k, a in CONTENT.items()}
+    np.savez(path, **halves)
+    found = gnm.read(path)
+    assert found.rig is not None and whole.rig is not None
+    for name in ("joints", "joint_basis", "weights", "correctives"):
+        values = getattr(whole.rig, name)
+        np.testing.assert_allclose(getattr(found.rig, name), values, atol=1e-3 * np.abs(values).max(), err_msg=name)
 
 
 def test_read_of_a_file_without_parts_has_no_uv_and_no_skin(tmp_path: Path) -> None:

@@ -142,6 +142,17 @@ def test_read_of_a_bad_folder_names_the_file(tmp_path: Path, kind: str) -> None:
         ict.read(tmp_path)
 
 
+def test_read_of_very_many_uv_of_a_vertex_is_refused(tmp_path: Path) -> None:
+    """Of each vertex that is repeated, every mesh's place is taken."""
+    vertices = "v 0 0 0\nv 9 0 0\nv 0 9 0\n"
+    texture = "".join(f"vt {k / 30:.4f} {k * 7 % 30 / 30:.4f}\n" for k in range(30))
+    faces = "".join(f"f 1/{k} 2/{k + 1} 3/{k + 2}\n" for k in range(1, 30, 3))
+    (tmp_path / "generic_neutral_mesh.obj").write_text(vertices + texture + faces)
+    (tmp_path / "identity000.obj").write_text(vertices)
+    with pytest.raises(ModelError, match=r"generic_neutral_mesh\.obj: texture coordinates: 30 for 3 vertices"):
+        ict.read(tmp_path)
+
+
 def test_read_takes_meshes_whose_faces_are_written_otherwise_or_not_at_all(tmp_path: Path) -> None:
     write_ict(tmp_path / "FaceXModel")
     sound = ict.read(tmp_path)

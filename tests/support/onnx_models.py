@@ -88,10 +88,12 @@ def write_mean_face_network(path: Path, size: int = 64, uv_size: int = 32) -> Pa
     return constant_network(path, np.ascontiguousarray(np.moveaxis(position_map, 2, 0)[None]), size)
 
 
-def external_network(path: Path, weights: str | bytes, size: int = 64, uv_size: int = 32, before: bytes = b"") -> Path:
+def external_network(
+    path: Path, weights: str | bytes, size: int = 64, uv_size: int = 32, before: bytes = b"", graph_tag: bytes = b"\x3a"
+) -> Path:
     """Says of every image what a file beside it holds, (1, 3, U, U) float32: as torch's exporter stores weights.
 
-    `before` is what the tensor has before the file's name.
+    `before` is what the tensor has before the file's name, `graph_tag` what precedes the graph.
     """
     shape = (1, 3, uv_size, uv_size)
     entries = {"location": weights, "length": str(4 * 3 * uv_size**2)}
@@ -100,7 +102,8 @@ def external_network(path: Path, weights: str | bytes, size: int = 64, uv_size: 
     graph = _field(1, _field(1, "map") + _field(2, "position_map") + _field(4, "Identity")) + _field(2, "tests")
     graph += _field(5, tensor) + _field(11, _value("image", (1, 3, size, size), np.float32))
     graph += _field(12, _value("position_map", shape, np.float32))
-    path.write_bytes(_field(1, 8) + _field(7, graph) + _field(8, _field(1, "") + _field(2, 13)))
+    sets = _field(8, _field(1, "") + _field(2, 13))
+    path.write_bytes(_field(1, 8) + graph_tag + _varint(len(graph)) + graph + sets)
     return path
 
 

@@ -11,6 +11,7 @@ from uvgen.maps.atlas import build_atlas, hole_loops, texel_coordinates
 from uvgen.maps.memo import once_per_model
 from uvgen.maps.mirror import mirror_vertices
 from uvgen.meshes.grid import mesh_from_map
+from uvgen.meshes.nearest import nearest_vertices
 from uvgen.meshes.topology import triangulate_loop
 from uvgen.models.morphable import MorphableModel
 from uvgen.rasterize.shading import vertex_normals
@@ -171,9 +172,7 @@ def _facing_out(
 
 def _all_mirrored(model: MorphableModel) -> NDArray[np.int32]:
     """The mirror vertex of every vertex; of one without, that which is nearest to its mirrored place."""
-    from scipy.spatial import cKDTree
-
     mirror = mirror_vertices(model).copy()
     unpaired = np.flatnonzero(mirror < 0)
-    mirror[unpaired] = cKDTree(model.mean).query(model.mean[unpaired] * [-1, 1, 1])[1]
+    mirror[unpaired] = nearest_vertices(model.mean, model.mean[unpaired] * [-1, 1, 1])[1]
     return frozen(mirror, np.int32)

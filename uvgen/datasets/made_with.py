@@ -13,6 +13,7 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.storage.folders import FIT_INDEX, REGISTER_INDEX, SYNTH_INDEX
 from uvgen.storage.objects import fetch
 from uvgen.storage.plain_json import parse_json
+from uvgen.storage.reading import max_bytes
 from uvgen.storage.text import read_text
 from uvgen.storage.transfers import MissingError
 from uvgen.storage.urls import local_path, url_of
@@ -113,7 +114,7 @@ _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, InputEr
 
 
 def _content(path: Path) -> Any:
-    return parse_json(read_text(path, "what uvgen wrote"))
+    return parse_json(read_text(path, "what uvgen wrote", most_bytes=max_bytes()))
 
 
 def lie_in_the_models_frame(meshes: str | os.PathLike[str]) -> bool:

@@ -42,6 +42,9 @@ _UNTOLD = re.compile(
 )
 """Parts of onnxruntime's errors that precede what is wrong: where in its source that was found."""
 
+_NO_MEMORY = "Failed to allocate memory"
+"""What onnxruntime says where its arena gets none."""
+
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 _FEWEST_TEXELS, _LARGEST = 16, 4096
 _LEAST_PX, _MOST_SIZES = 3.0, 100.0  # across a map that is in px: less is another unit, more is no face
@@ -135,7 +138,7 @@ class Network:
     def __call__(self, crop: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The position map (U, U, 3), px of a crop (size, size, 3) in RGB.
 
-        Raises SampleError if it fails, or its map is not finite or in another unit.
+        Raises SampleError if it fails, or its map is not finite or in another unit; MemoryError if memory runs out.
         """
         check_bytes(crop, "crop", (self.size, self.size, 3))
         with np.errstate(over="ignore", invalid="ignore"):
@@ -205,6 +208,8 @@ class Network:
         try:
             (found,) = self._session.run([self._output], {self._input: np.ascontiguousarray(batch, self._type)})
         except Exception as error:  # of onnxruntime's own kinds
+            if isinstance(error, MemoryError) or _NO_MEMORY in str(error):
+                raise MemoryError(f"{self._path}: memory ran out while it was run") from error
             raise SampleError(f"{self._path}: fails on a crop of {self.size} px ({brief(error)})") from error
         if not isinstance(found, np.ndarray):  # a sequence, a map of keys, a sparse tensor, nothing
             raise InputError(
@@ -283,8 +288,8 @@ _INNER = {
 def _external(data: bytes) -> Iterator[str]:
     """Locations of the tensors of an ONNX file that lie in other files; those before the damage, of a damaged one.
 
-    All that onnxruntime finds: it passes over groups of fields, and opens files whose names are not UTF-8, or hold a
-    NUL, where the name ends for the system.
+    All that onnxruntime finds: it passes over groups of fields, takes 32 bits of what precedes a field, which may be
+    written with more, and opens files whose names are not UTF-8, or hold a NUL, where the name ends for the system.
     """
     view, todo = memoryview(data), [(_MODEL, 0, len(data))]
     while todo:
@@ -292,6 +297,7 @@ def _external(data: bytes) -> Iterator[str]:
         entry, groups = {}, 0  # groups that are open: what is in them is no field of the message
         while at < end:
             tag, at = _varint(view, at, end)
+            tag &= 0xFFFFFFFF
             if tag & 7 in (3, 4):
                 groups += 1 if tag & 7 == 3 else -1
             elif tag & 7 == 2:

@@ -91,10 +91,23 @@ def open_trial(job: Path) -> Callable[[None], NetworkSizes]:
         try:
             network = Network(path, options)
         except MemoryError as error:
-            raise InputError(f"{path}: asks for more than {_MAX_MEMORY >> 30} GiB, expected a network") from error
+            limit = _memory_limit()
+            raised = "; raise the limit (ulimit -v)" if limit < _MAX_MEMORY else ""
+            what = f"{path}: asks for more than {limit / (1 << 30):.3g} GiB, expected a network{raised}"
+            raise InputError(what) from error
         return NetworkSizes(network.size, network.uv_size)
 
     return run
+
+
+def _memory_limit() -> int:
+    """Bytes that this process may take: what `_limit_memory` sets, or less."""
+    try:
+        import resource
+
+        return min(limit for limit in (*resource.getrlimit(resource.RLIMIT_AS), _MAX_MEMORY) if limit >= 0)
+    except (ImportError, AttributeError, OSError):  # Windows, macOS
+        return _MAX_MEMORY
 
 
 def _limit_memory() -> None:

@@ -39,6 +39,8 @@ class StatedByPredict(NamedTuple):
     model: str
     model_sha256: str
     """The model whose UV the maps have; "" if it is not stated."""
+    doubts: tuple[str, ...] = ()
+    """That it does not say where they count, if it does not."""
 
 
 def array_of_faces(path: Path, n: int) -> NDArray[Any]:
@@ -68,9 +70,15 @@ def stated_by_predict(folder: Path) -> StatedByPredict | None:
         content = parse_json(read_text(folder / PREDICT_INDEX, "what `uvgen predict` wrote", most_bytes=max_bytes()))
     except (InputError, OSError, ValueError):  # the results count, whatever became of it
         content = None
+    doubts: tuple[str, ...] = ()
+    if not isinstance(content, dict) or not isinstance(content.get("crop"), str):
+        doubts = (
+            f"{folder / PREDICT_INDEX}: is damaged, and does not say whether predictions are in px of the photographs "
+            "or of crops; taken as those of photographs",
+        )
     stated = content if isinstance(content, dict) else {}
     model, sha256 = (one if isinstance(one := stated.get(key), str) else "" for key in ("model", "model_sha256"))
-    return StatedByPredict("crop" if stated.get("crop") == "whole" else "image", brief(model), sha256)
+    return StatedByPredict("crop" if stated.get("crop") == "whole" else "image", brief(model), sha256, doubts)
 
 
 def points_of_lines(path: Path) -> NDArray[np.float64]:

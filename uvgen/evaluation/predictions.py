@@ -164,6 +164,7 @@ class Predictions:
                 self._convention = self._convention or OF_PREDICT
                 if truth.reading is not None:  # of crops
                     self._frame = self._how.frame or stated.frame
+                    self.doubts += stated.doubts if self._how.frame is None else ()
                 if suffixes == (".npy",) and isinstance(truth, ShardTruth):
                     self.doubts += doubts_of_uv(self.path, stated.model, stated.model_sha256, truth.reader)
             elif self._convention is None:

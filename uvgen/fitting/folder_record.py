@@ -20,6 +20,7 @@ from uvgen.storage.folders import check_own_folder
 from uvgen.storage.journal import Journal
 from uvgen.storage.names import brief, printable
 from uvgen.storage.plain_json import parse_json
+from uvgen.storage.reading import max_bytes
 from uvgen.storage.text import read_text
 from uvgen.wording import are, count
 
@@ -68,7 +69,7 @@ class FolderIndex(Generic[Entry]):
     def read(self, path: Path) -> dict[str, Any]:
         """The content of an index; SettingsError if the file is not one."""
         try:
-            content = parse_json(read_text(path, f"what uvgen {self.command} wrote"))
+            content = parse_json(read_text(path, f"what uvgen {self.command} wrote", most_bytes=max_bytes()))
             if not isinstance(content, dict) or content.get("format") != self.format:
                 raise ValueError(f"not of uvgen {self.command}")
             self._check(content)

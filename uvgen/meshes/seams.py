@@ -10,7 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.errors import InputError
+from uvgen.wording import count
+
 _SAME = 1e-6  # of the unit square: corners this close share a UV
+_MOST_REPEATED = 8  # times the vertices: a closed surface has six corners for each
 _STRIP = 1 / 8  # of the unit square's height, for all charts but the first part's
 _MARGIN = 1 / 64  # of a tile's sides
 
@@ -37,6 +41,11 @@ def split_seams(
         A vertex keeps the first UV that a triangle gives it; (0, 0) where no triangle does.
     sources : (k,) int32
         The vertex that each repeated one repeats, rising.
+
+    Raises
+    ------
+    InputError
+        If k is more than 8 n, which no surface needs: all that is known of a vertex is repeated, such as a basis.
     """
     vertex = np.asarray(triangles, np.int64).reshape(-1)
     uv = np.asarray(corner_uv, np.float64).reshape(-1, 2)
@@ -47,9 +56,13 @@ def split_seams(
     order = np.lexsort((first, vertex[first]))  # of groups: by vertex, then by the corner that names them first
     owner = vertex[first[order]]
     leads = np.diff(owner, prepend=-1) != 0
+    if (repeated := int((~leads).sum())) > _MOST_REPEATED * n:
+        raise InputError(
+            f"texture coordinates: {len(order)} for {count(n, 'vertex')}, expected one for each and some more on seams"
+        )
     number = np.empty(len(order), np.int64)
     number[order] = np.where(leads, owner, n - 1 + np.cumsum(~leads))
-    found = np.zeros((n + int((~leads).sum()), 2))
+    found = np.zeros((n + repeated, 2))
     found[number] = uv[first]
     return number[group].reshape(-1, 3).astype(np.int32), found, owner[~leads].astype(np.int32)
 

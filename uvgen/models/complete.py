@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import InputError, ModelError
+from uvgen.meshes.nearest import nearest_vertices
 from uvgen.meshes.seams import carried_corner_uv, split_seams
 from uvgen.models.assembled import AssembledModel
 from uvgen.models.formats import flame
@@ -189,9 +190,7 @@ def _kept_vertices(assembled: AssembledModel, given: Supplements) -> NDArray[np.
         kept = np.arange(n, dtype=np.int32)
         _check_edges(assembled, larger, kept, "uv_from")
         return kept
-    from scipy.spatial import cKDTree
-
-    distance, nearest = cKDTree(larger.mean).query(np.asarray(assembled.mean, np.float64))
+    distance, nearest = nearest_vertices(larger.mean, np.asarray(assembled.mean, np.float64))
     if distance.max() > _SAME_UM or len(np.unique(nearest)) < n:
         raise InputError(
             f"uv_from: {larger.name} has {count(larger.n_vertices, 'vertex')}, up to {distance.max() / 1e3:.3g} mm "

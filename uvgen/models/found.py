@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import InputError, ModelError
+from uvgen.meshes.nearest import nearest_vertices
 from uvgen.meshes.topology import boundary_loops, find_components, find_mirror
 from uvgen.meshes.tutte import parameterize
 from uvgen.models.assembled import AssembledModel
@@ -90,10 +91,8 @@ def found_mirror(mean: NDArray[np.float64], triangles: NDArray[Any]) -> NDArray[
         return find_mirror(mean, triangles).astype(np.int32)
     except InputError:
         pass
-    from scipy.spatial import cKDTree
-
     edges = np.linalg.norm(mean[triangles[:, 0]] - mean[triangles[:, 1]], axis=1)
     middle = (mean[:, 0].min() + mean[:, 0].max()) / 2
-    distance, image = cKDTree(mean).query(mean * [-1, 1, 1] + [2 * middle, 0, 0])
+    distance, image = nearest_vertices(mean, mean * [-1, 1, 1] + [2 * middle, 0, 0])
     paired = (distance < _NEAR_EDGE * np.median(edges)) & (image[image] == np.arange(len(mean)))
     return np.where(paired, image, -1).astype(np.int32) if paired.mean() > _MIRRORED else None

@@ -16,6 +16,7 @@ from uvgen.models.vertex_numbers import read_landmarks
 from uvgen.storage.files import replaced_on_success, sha256_file
 from uvgen.storage.folders import REGISTER_INDEX
 from uvgen.storage.plain_json import parse_json
+from uvgen.storage.reading import max_bytes
 from uvgen.storage.text import read_text
 from uvgen.wording import count
 
@@ -156,7 +157,7 @@ def scan_warnings(scans: Path, unit: str) -> list[str]:
     """
     path = scans / REGISTER_INDEX
     try:
-        content = parse_json(read_text(path, "what uvgen wrote"))
+        content = parse_json(read_text(path, "what uvgen wrote", most_bytes=max_bytes()))
         moved, entries = content["frame"] == "model", content["scans"]
         turns = np.array([entry["rotation"] for entry in entries], np.float64).reshape(-1, 3, 3)
         units = {"mm"} if moved else {str(entry["unit"]).replace("µ", "u") for entry in entries if entry["unit"]}

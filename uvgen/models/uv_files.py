@@ -114,7 +114,10 @@ def _of_obj(
         raise InputError(f"{path}: vertex {where} has no UV, expected UV of every vertex")
     if not is_same_mesh(triangles, own, n):
         raise InputError(f"{path}: its faces join other vertices than the model's triangles do, expected the same mesh")
-    split, uv, repeated = split_seams(own, corner_uv, n)
+    try:
+        split, uv, repeated = split_seams(own, corner_uv, n)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     if len(repeated) and len(own) < _SAME_NUMBER * len(triangles):  # whose triangles take the place of the model's
         raise InputError(
             f"{path}: {count(len(own), 'triangle')}, the model has {len(triangles)}, expected the same mesh: the "

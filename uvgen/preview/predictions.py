@@ -198,7 +198,7 @@ def render_predictions(
     maps = np.stack([_read(files[all_names[k]], size, normalization) for k in chosen])
     doubts: list[str] = []
     if (stated := stated_by_predict(folder)) is not None:
-        doubts = doubts_of_uv(folder, stated.model, stated.model_sha256, reader)
+        doubts = [*stated.doubts, *doubts_of_uv(folder, stated.model, stated.model_sha256, reader)]
         maps = np.stack([_in_crop(*pair, reader, stated) for pair in zip(maps, chosen, strict=True)])
     begin("drawing")
     title = f"{brief(folder.name)}: predictions of {brief(reader.folder.name)}"

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.errors import InputError, ModelError
 from uvgen.geometry import rotations_about
 from uvgen.meshes.harmonic import factors, laplacian
 from uvgen.meshes.scans import outward_normals
@@ -14,6 +15,8 @@ from uvgen.similarity import Similarity
 
 _MOST_ROWS = 5000  # vertices that are compared with a scan while coefficients are fitted
 _LEAST_AREA = 1e-3  # least area of a vertex, as a share of the mean: some have no triangles, or tiny ones
+_MOST_SQUARES = 500  # mean square of a vertex's neighbors: about 50 on faces
+_LEAST_WIDTH, _MOST_WIDTH = 4096, 25.0  # a matrix's bandwidth, and times √n: 3 to 6 on faces, 90 of random triangles
 _KEPT = 1e-3  # weight that keeps a vertex in place if it has no counterpart
 
 JAW = 17
@@ -52,7 +55,10 @@ class Template:
         self.std = np.where(np.isfinite(std) & (std > 0), std, 0)
         used = np.unique(model.triangles)
         self.rows = used[:: -(-len(used) // _MOST_ROWS)]
-        self._bending = bending(self.mean, closed, self.area)
+        try:
+            self._bending = bending(self.mean, closed, self.area)
+        except InputError as error:
+            raise ModelError(f"{model.path or model.name}: {error}") from error
 
     def basis(self, vertices: NDArray[Any]) -> NDArray[np.float64]:
         """(v, 3, k) the basis at some vertices, in mm per standard deviation."""
@@ -100,6 +106,7 @@ def bending(mean: NDArray[np.float64], triangles: NDArray[np.int32], area: NDArr
     """Sparse matrix (n, n) of the quadratic form ∫ |Δd|² of a field d over the vertices.
 
     Vertices of the smaller components of the mesh, such as eyeballs, are tied to the nearest ones of the largest.
+    InputError if the triangles join vertices as no surface does: the matrix would have dense factors.
     """
     from scipy.sparse import coo_array, diags_array
     from scipy.spatial import cKDTree
@@ -114,7 +121,26 @@ def bending(mean: NDArray[np.float64], triangles: NDArray[np.int32], area: NDArr
         ends = np.concatenate([others, near]), np.concatenate([near, others])
         ties = coo_array((np.ones(2 * len(others)), ends), shape=(n, n)).tocsr()
         plain = plain + diags_array(np.asarray(ties.sum(axis=1)).ravel()) - ties
-    return (plain.T @ diags_array(1 / area) @ plain).tocsc()
+    degrees = np.diff(plain.indptr).astype(np.float64)
+    if not (degrees**2).sum() > _MOST_SQUARES * n + _LEAST_WIDTH**2:
+        squared = (plain.T @ diags_array(1 / area) @ plain).tocsc()
+        if _bandwidth(squared) <= max(_LEAST_WIDTH, _MOST_WIDTH * np.sqrt(n)):
+            return squared
+    raise InputError(
+        f"triangles: join the {n} vertices all over the mesh, or very many to one, expected a surface, on which a "
+        "smooth field can be found"
+    )
+
+
+def _bandwidth(matrix: Any) -> int:
+    """How far from the diagonal a symmetric matrix has entries, with its rows in an order in which that is little."""
+    from scipy.sparse.csgraph import reverse_cuthill_mckee
+
+    order = reverse_cuthill_mckee(matrix, symmetric_mode=True)
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    entries = matrix.tocoo()
+    return int(np.abs(place[entries.row] - place[entries.col]).max(initial=0))
 
 
 def moved(place: Similarity, step: NDArray[np.float64]) -> Similarity:

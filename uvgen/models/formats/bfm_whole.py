@@ -24,6 +24,8 @@ from uvgen.models.morphable import MorphableModel, make_model
 from uvgen.storage.files import sha256_file
 from uvgen.wording import count
 
+_MOST_CARRIED = 2048  # vertices whose expressions are solved for: 275 in the mouth, which any triangles may join
+
 
 def read(bfm: Path, expression: Path, info: Path, uv: Path, mouth: Path | None = None) -> MorphableModel:
     """Assemble the whole model from the distributed files.
@@ -54,6 +56,11 @@ def read(bfm: Path, expression: Path, info: Path, uv: Path, mouth: Path | None =
     shape = matlab.points(basel, "shapeMU", bfm).astype(np.float64).reshape(-1, 3)
     n = len(shape)
     trim = matlab.named_vertices(matlab.vector(about, "trimIndex", info), "trimIndex", info, n)
+    if (lacking := n - len(trim)) > min(_MOST_CARRIED, len(trim)):
+        raise ModelError(
+            f"{info}: trimIndex leaves out {lacking} of {count(n, 'vertex')}, expected {_MOST_CARRIED} at most with "
+            "argument `keep_all`: 3DDFA's, which leaves out the inside of the mouth"
+        )
     if max(matlab.numbers(given_uv, "UV", uv).shape) == len(trim) != n:
         raise ModelError(
             f"{uv}: UV of {count(len(trim), 'vertex')}, expected {n} with argument `keep_all`: BFM_UV.mat of 3DMMasSTN"

@@ -22,6 +22,7 @@ corner with the largest weight. Points 2 to 6 of the jaw are in reverse order th
 show.
 """
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.checks import choice
-from uvgen.errors import ModelError
+from uvgen.errors import InputError, ModelError
 from uvgen.meshes.seams import pack_parts, split_seams
 from uvgen.models.assembled import AssembledModel
 from uvgen.models.rig import Rig
@@ -111,7 +112,10 @@ def read(path: Path, *, parts: str = "all") -> AssembledModel:
     sources: NDArray[np.int32] = np.empty(0, np.int32)
     if "triangle_uvs" in found and (part is not None or parts == "skin"):
         corner_uv = found["triangle_uvs"][np.all(number[found["triangles"]] >= 0, axis=1)]
-        split, uv, sources = split_seams(triangles, corner_uv, len(kept))
+        try:
+            split, uv, sources = split_seams(triangles, corner_uv, len(kept))
+        except InputError as error:
+            raise ModelError(f"{path}: {error}") from error
         triangles = split.astype(np.int64)
         if parts == "all" and part is not None:
             uv = pack_parts(uv, np.concatenate([part, part[sources]]))
@@ -187,9 +191,19 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
     n_names = sum(len(found[name]) for name in ("vertex_group_names", "mesh_component_names") if name in found)
     if n_names > _MOST_GROUPS:  # each is looked for among all
         raise ModelError(f"{path}: {count(n_names, 'name')} of groups and components, expected {_MOST_GROUPS} at most")
+    for name in ("vertex_group_names", "mesh_component_names"):
+        if name in found and (twice := _twice(found[name].tolist())):
+            raise ModelError(f"{path}: {name} has {brief(twice)!r} twice, expected each name once")
+    if sum(n_joints) > sum(n):  # of each joint, its motion with every component is written out
+        raise ModelError(f"{path}: {count(sum(n_joints), 'joint')} of {count(sum(n), 'vertex')}, expected a few joints")
     if "triangle_uvs" in found and not ((found["triangle_uvs"] >= 0) & (found["triangle_uvs"] <= 1)).all():
         raise ModelError(f"{path}: triangle_uvs holds NaN or leaves [0, 1], expected the unit square")
     return found
+
+
+def _twice(names: list[str]) -> str:
+    """The first name that is there twice; "" if none is."""
+    return next((name for name, times in Counter(names).items() if times > 1), "")
 
 
 def _basis(components: NDArray[Any], taken: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -208,22 +222,23 @@ def _mirror(found: dict[str, NDArray[Any]], n: int, path: Path) -> NDArray[Any] 
     return np.asarray(mirror, np.int64)
 
 
-def _group(found: dict[str, NDArray[Any]], name: str) -> NDArray[np.bool_] | None:
-    names = found["vertex_group_names"].tolist()
-    return found["vertex_groups"][names.index(name)] > 0.5 if name in names else None
-
-
 def _parts(found: dict[str, NDArray[Any]], n: int, path: Path) -> NDArray[np.int32] | None:
     """The mesh that each vertex belongs to, 0 for the skin; None if the file does not say."""
     if not all(key in found for key in _PART_KEYS):
         return None
     names = sorted(found["mesh_component_names"].tolist(), key=lambda name: name != _SKIN)
     part = np.full(n, -1, np.int32)
-    corneas = _group(found, _CORNEAS)
+    rows = {name: row for row, name in enumerate(found["vertex_group_names"].tolist())}
+
+    def group(name: str) -> NDArray[np.bool_]:
+        inside: NDArray[np.bool_] = found["vertex_groups"][rows[name]] > 0.5
+        return inside
+
+    corneas = group(_CORNEAS) if _CORNEAS in rows else None
     for number, name in enumerate(names):
-        inside = _group(found, name)
-        if inside is None:
+        if name not in rows:
             raise ModelError(f"{path}: vertex_group_names has no {brief(name)!r}, which mesh_component_names has")
+        inside = group(name)
         part[inside] = 2 * number
         if corneas is not None and number:
             part[inside & corneas] = 2 * number + 1
@@ -282,11 +297,12 @@ def _rig(found: dict[str, NDArray[Any]], taken: NDArray[np.int64], path: Path) -
         )
     n, n_expression = found["skinning_weights"].shape[1], len(found["expression_basis"])
     identity = np.moveaxis(found["joint_identity_basis"], 0, 2)
+    fixed, um = np.zeros((*identity.shape[:2], n_expression), identity.dtype), np.float32(_UM_PER_M)
     return Rig(
         names=tuple(map(str, found["joint_names"].tolist())),
         parents=parents,
-        joints=found["template_joint_positions"] * _UM_PER_M,
-        joint_basis=np.concatenate([identity, np.zeros((*identity.shape[:2], n_expression))], axis=2) * _UM_PER_M,
+        joints=found["template_joint_positions"] * um,  # of float16, which cannot hold them, float32
+        joint_basis=np.concatenate([identity, fixed], axis=2) * um,
         weights=found["skinning_weights"].T[taken],
-        correctives=found["pose_correctives_regressor"].T.reshape(n, 3, -1)[taken] * _UM_PER_M,
+        correctives=found["pose_correctives_regressor"].T.reshape(n, 3, -1)[taken] * um,
     )

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.checks import choice
-from uvgen.errors import MeshFileError, ModelError
+from uvgen.errors import InputError, MeshFileError, ModelError
 from uvgen.meshes.obj import read_obj_vertices, read_textured_obj
 from uvgen.meshes.read import read_mesh
 from uvgen.meshes.seams import pack_parts, split_seams
@@ -115,7 +115,10 @@ def read(path: Path, *, parts: str = "face") -> AssembledModel:
         if not len(triangles):
             raise ModelError(f"{neutral}: no triangle with texture coordinates from 0 to 1, expected the face's")
         corner_uv = corner_uv + np.stack([_APART * part, 0 * part], axis=1)[:, None]
-        triangles, uv, sources = split_seams(triangles, corner_uv, n)
+        try:
+            triangles, uv, sources = split_seams(triangles, corner_uv, n)
+        except InputError as error:
+            raise ModelError(f"{neutral}: {error}") from error
         part_of = np.zeros(len(uv), np.int32)
         part_of[triangles] = part[:, None]
         uv[:, 0] -= _APART * part_of
