@@ -18,6 +18,7 @@ from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.meshes.files import write_ply
 from uvgen.meshes.read import read_mesh
 from uvgen.models.morphable import MorphableModel
+from uvgen.samples.landmark_schemes import NoLandmarks
 from uvgen.storage.folders import REGISTERED, folder_kind
 
 N = 2
@@ -189,6 +190,26 @@ def test_what_cannot_be_done_is_said_before_any_work(scans: Path, whole: Path, m
     ):
         with pytest.raises(kind, match=message):
             call()
+
+
+def test_landmarks_that_may_be_of_two_scans_are_nobodys(scans: Path, model: MorphableModel, tmp_path: Path) -> None:
+    """As of persons' folders in which files have the same names."""
+    marks = min(scans.rglob("*.landmarks.*"))
+    stem = marks.name.partition(".landmarks.")[0]
+    first = next(path for path in marks.parent.glob(f"{stem}.*") if ".landmarks." not in path.name)
+    for person in ("ann", "bob"):
+        (tmp_path / "people" / person).mkdir(parents=True)
+        shutil.copy(first, tmp_path / "people" / person / first.name)
+    (tmp_path / "marks").mkdir()
+    shutil.copy(marks, tmp_path / "marks")
+    with pytest.raises(DatasetError, match=r"none of 2 scans can be used; .* may be of .*bob.* as well, expected"):
+        register_scans(tmp_path / "people", tmp_path / "out", model=model, landmarks=tmp_path / "marks")
+    one = InputFile(tmp_path / "people" / "bob" / first.name, "bob/1")
+    for disputed in ({}, {one.path: NoLandmarks("another's")}):
+        job = worker.RegisterJob(
+            tmp_path / "people", tmp_path, model, None, tmp_path / "marks", None, RegisterOptions("npy"), disputed
+        )
+        assert (worker.state_of(job, one) == "") == bool(disputed)
 
 
 def test_overwriting_removes_what_is_listed_alone(

@@ -27,6 +27,7 @@ from uvgen.meshes.scans import SCAN_SUFFIXES
 from uvgen.models.load import BUILTIN, as_model, where_read
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
+from uvgen.samples.landmark_claims import disputed_scan_landmarks
 from uvgen.samples.scan_landmarks import MARK, READERS
 from uvgen.storage.names import printable, safe_name
 from uvgen.wording import none_can_be
@@ -148,7 +149,8 @@ def register_scans(
     begin("listing scans")
     found = find_scans(root, out, options.format)
     opened = as_model(model, untrusted=untrusted)
-    job = RegisterJob(root, out, opened, where_read(model, opened), where, chosen, options)
+    disputed = disputed_scan_landmarks([scan.path for scan in found], where)
+    job = RegisterJob(root, out, opened, where_read(model, opened), where, chosen, options, disputed)
     record = RegisterRecord(job, found, overwrite=overwrite)
     run_job(
         job, record.units, record, out, run, progress=progress,
