@@ -133,6 +133,16 @@ def test_interrupted_runs_go_on_to_the_same_bytes(fitted, clips, tmp_path, monke
     assert hashes(tmp_path / "out") == hashes(fitted)
 
 
+def test_what_an_interrupted_run_made_of_another_video_is_not_kept(fitted, clips, tmp_path) -> None:
+    """As where the video is cut, or its frames are saved in another format, before the command runs again."""
+    scratch = tmp_path / "out" / ".uvgen-frames-nod"
+    scratch.mkdir(parents=True)
+    for name in ("frame_000099.png", "frame_000099.mat", "frame_000001.jpg", "frame_000001.mat", ".uvgen-video"):
+        (scratch / name).write_bytes(b"of another video")
+    fit(clips, tmp_path / "out")
+    assert hashes(tmp_path / "out") == hashes(fitted)
+
+
 def test_landmarks_that_were_found_before_an_interruption_are_not_sought_again(
     clips, fitted, tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
