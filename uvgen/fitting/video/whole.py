@@ -11,6 +11,7 @@ from typing import BinaryIO
 _BOXES = (b"ftyp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"styp", b"sidx", b"pnot", b"uuid", b"meta")
 _MOST_PARTS = 1_000_000
 _EBML, _SEGMENT, _CLUSTER = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67", b"\x1f\x43\xb6\x75"
+_LISTS, _OPEN_RIFF = (b"RIFF", b"LIST"), (0, 0xFFFFFFFF)
 _OPEN = 0  # in place of the end of a part that does not say where that is
 _SLACK = 64  # bytes by which programs that write AVI count wrongly
 
@@ -32,13 +33,18 @@ def is_cut_short(file: BinaryIO) -> bool:
 
 
 def has_gaps(file: BinaryIO) -> bool:
-    """Whether the parts of a Matroska or WebM file do not follow one another up to its end. The file is left where it
-    was.
+    """Whether the parts of an AVI, Matroska or WebM file do not follow one another up to its end. The file is left
+    where it was.
 
-    FFmpeg passes over what lies between such a place and the next cluster, or takes it for the video's end.
+    FFmpeg passes over what lies between such a place and the next picture that it finds, or takes it for the video's
+    end.
     """
     before = file.tell()
     try:
+        file.seek(0)
+        head = file.read(12)
+        if head[:4] == b"RIFF" and head[8:] == b"AVI ":
+            return _riff_has_gaps(file)
         header = _element(file, 0)
         segment = None if header is None or header[0] != _EBML else _element(file, header[2])
         if segment is None or segment[0] != _SEGMENT:
@@ -60,6 +66,34 @@ def has_gaps(file: BinaryIO) -> bool:
         return False
     finally:
         file.seek(before)
+
+
+def _riff_has_gaps(file: BinaryIO) -> bool:
+    """Whether in the first RIFF chunk of an AVI something is no chunk. Some programs do not pad odd ones."""
+    at, end = 0, _SLACK
+    for _ in range(_MOST_PARTS):
+        file.seek(at)
+        head = file.read(12)
+        if at + 8 > end:
+            return False
+        if not _is_chunk(head[:4]) and at:
+            file.seek(at - 1)
+            head, at = file.read(12), at - 1
+            if not _is_chunk(head[:4]):
+                return True
+        length = int.from_bytes(head[4:8], "little")
+        if at == 0:
+            end = 8 + length if length not in _OPEN_RIFF else 0
+        if length in _OPEN_RIFF and head[:4] in _LISTS:  # never finished
+            return False
+        if at + 8 + length > end + _SLACK:
+            return True
+        at += 12 if at == 0 or (head[:4] == b"LIST" and head[8:] in (b"movi", b"rec ")) else 8 + length + length % 2
+    return False
+
+
+def _is_chunk(kind: bytes) -> bool:
+    return len(kind) == 4 and all(0x20 <= byte < 0x7F for byte in kind)
 
 
 def _element(file: BinaryIO, at: int) -> tuple[bytes, int, int] | None:
@@ -104,7 +138,7 @@ def _riff_ends(file: BinaryIO, size: int) -> int:
         if at >= size or len(head) < 8 or head[:4] != b"RIFF":
             break
         (length,) = struct.unpack("<I", head[4:])
-        if length in (0, 0xFFFFFFFF):  # never finished: it does not say
+        if length in _OPEN_RIFF:  # never finished: it does not say
             break
         at += 8 + length + length % 2
     return at
