@@ -13,6 +13,7 @@ from support.scans import write_scans
 from uvgen import RegisterOptions, RunOptions, register_scans
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
 from uvgen.fitting.scans import worker
+from uvgen.fitting.scans.folder import find_scans
 from uvgen.fitting.tasks import InputFile
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.meshes.files import write_ply
@@ -255,6 +256,13 @@ def test_command_says_the_error_and_what_was_left_out(
     assert uvgen("register", scans, "--out", out, "--max-error", 0).exit_code == 2
     loud = uvgen(*arguments[:-2], "--overwrite", "--verbose", "-j", 1)
     assert "scan0: 0." in loud.stderr and "% of the face" in loud.stderr
+    assert "of a kind that is not read" not in loud.stderr
+    for name in ("scan0.fbx", "more/scan7.gltf"):  # the first is a scan that is read, too
+        (scans / name).parent.mkdir(exist_ok=True)
+        (scans / name).write_bytes(b"of another program")
+    assert "1 scan is of a kind that is not read, first more/scan7.gltf, expected .obj" in uvgen(*arguments).stderr
+    with pytest.raises(DatasetError, match=r"more: 1 scan is of a kind that is not read, first scan7\.gltf"):
+        find_scans(scans / "more", out, "npy")
 
 
 # Links in the output folder

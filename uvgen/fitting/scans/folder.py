@@ -16,7 +16,7 @@ from uvgen.checks import check_instance, check_optional_paths, check_paths
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
 from uvgen.fitting.detectors import FaceDetector, as_detector, used_detector
-from uvgen.fitting.photographs import files_below, folder_clashes, name_key
+from uvgen.fitting.photographs import about_other_kinds, files_below, folder_clashes, name_key
 from uvgen.fitting.scans.options import RegisterOptions
 from uvgen.fitting.scans.record import INDEX, RegisterRecord
 from uvgen.fitting.scans.worker import RegisteredScan, RegisterJob, RejectedScan
@@ -32,6 +32,10 @@ from uvgen.samples.scan_landmarks import MARK, READERS
 from uvgen.storage.names import printable, safe_name
 from uvgen.wording import none_can_be
 
+_OTHER_SCANS = (
+    ".gltf", ".fbx", ".dae", ".3ds", ".wrl", ".x3d", ".usd", ".usdc", ".usdz", ".blend", ".3mf", ".ctm", ".vtk",
+    ".xyz", ".asc", ".pcd", ".e57", ".las", ".laz", ".abs", ".bnd",
+)  # fmt: skip
 _SAME_NAME = "another scan has the same name, expected names that differ in more than suffix or case; rename one"
 
 
@@ -166,6 +170,13 @@ def register_scans(
     )  # fmt: skip
 
 
+def about_other_scans(root: Path, out: Path) -> list[str]:
+    """A warning of meshes and point clouds of kinds that are not read, if no scan of the same name is."""
+    return about_other_kinds(
+        root, out, SCAN_SUFFIXES, _OTHER_SCANS, "a folder of scans", of="scan", cure="save as PLY or OBJ"
+    )
+
+
 def find_scans(root: Path, out: Path, kind: str) -> list[InputFile]:
     """The scans in a folder and its subfolders, sorted by name; DatasetError if there are none.
 
@@ -177,7 +188,8 @@ def find_scans(root: Path, out: Path, kind: str) -> list[InputFile]:
         if not (path.stem.endswith(MARK) and path.suffix.lower() in READERS)
     ]
     if not paths:
-        raise DatasetError(f"{root}: no scans in it, expected {', '.join(SCAN_SUFFIXES)}")
+        others = about_other_scans(root, out)
+        raise DatasetError(f"{root}: {others[0] if others else 'no scans in it, expected ' + ', '.join(SCAN_SUFFIXES)}")
     names = [safe_name(printable(path.relative_to(root).with_suffix("").as_posix())) for path in paths]
     counts = Counter(map(name_key, names))
     clashes = folder_clashes(names, INDEX.file, (f".{kind}",))
