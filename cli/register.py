@@ -20,7 +20,7 @@ from uvgen.cli.options import (
     verbose_option,
     workers_option,
 )
-from uvgen.cli.progress import reported, waited
+from uvgen.cli.progress import reported, show_warnings, waited
 from uvgen.cli.results import json_option, name_skipped, print_json
 from uvgen.cli.value_types import FiniteRange
 from uvgen.storage.names import printable
@@ -86,6 +86,7 @@ def command(
     Exit status: 0 all registered, 3 some scans left out, 1 failed, 2 wrong usage, 130, 143, 129 interrupted.
     """
     from uvgen import RegisterOptions, register_scans
+    from uvgen.fitting.scans.folder import about_other_scans
 
     found_by = detector_of(detector, detector_model)
     with reported(quiet=quiet, verbose=verbose) as shown:
@@ -103,6 +104,7 @@ def command(
         )
     if result.notice:
         click.echo(f"note: {result.notice}", err=True)
+    show_warnings(about_other_scans(scans, out))
     if not verbose:
         name_skipped(result.skipped, "register.json", quiet=quiet)
     if as_json:

@@ -433,6 +433,21 @@ def test_prepare_leaves_out_photographs_whose_files_would_have_the_same_name(pho
     assert all("its files would have the names of another photograph's" in skip.reason for skip in result.skipped)
 
 
+def test_prepare_gives_landmarks_that_may_be_of_two_photographs_to_neither(photos: Path, tmp_path: Path) -> None:
+    jpeg = min(photos.glob("*.jpg"))
+    for person in ("ann", "bob"):
+        (tmp_path / "people" / person).mkdir(parents=True)
+        shutil.copy(jpeg, tmp_path / "people" / person / "1.jpg")
+    (tmp_path / "marks").mkdir()
+    shutil.copy(jpeg.with_suffix(".txt"), tmp_path / "marks" / "1.txt")
+    with pytest.raises(DatasetError, match=r"none of 2 photographs can be used; .*marks/1\.txt may be of .*bob/1\.jpg"):
+        prepare_deep3d(tmp_path / "people", tmp_path / "out", detections=tmp_path / "marks")
+    shutil.copy(jpeg, tmp_path / "people" / "1.jpg")  # in the folder of both
+    result = prepare_deep3d(tmp_path / "people", tmp_path / "out", detections=tmp_path / "marks")
+    assert result.faces == 1 and [skip.name for skip in result.skipped] == ["ann/1", "bob/1"]
+    assert all("whose" in skip.reason and "belongs to" in skip.reason for skip in result.skipped)
+
+
 def test_prepare_leaves_out_a_photograph_at_which_processes_die_alone(photos: Path, tmp_path: Path) -> None:
     job = prepare.PrepareJob(tmp_path / "out", photos, None, "ignore", 95)
     job.draft.mkdir()

@@ -443,6 +443,19 @@ def test_wrong_options_are_refused(wrong: dict[str, Any], message: str) -> None:
         PredictOptions(**wrong)
 
 
+def test_a_box_that_may_be_of_two_photographs_is_nobodys(photos, network, tmp_path) -> None:
+    for person in ("ann", "bob", "carl"):
+        (tmp_path / "people" / person).mkdir(parents=True)
+        shutil.copy(first(photos), tmp_path / "people" / person / ("2.jpg" if person == "carl" else "1.jpg"))
+    (tmp_path / "boxes.csv").write_text("image,left,top,right,bottom\n1.jpg,20,25,100,110\n2.jpg,20,25,100,110\n")
+    result = predict_photographs(
+        network, tmp_path / "people", tmp_path / "out", network_options=IN_SIZES, boxes=tmp_path / "boxes.csv"
+    )
+    assert [face.name for face in result.faces] == ["carl/2"]
+    assert [skip.name for skip in result.skipped] == ["ann/1", "bob/1"]
+    assert all("boxes.csv, 1 may be of" in skip.reason for skip in result.skipped)
+
+
 def test_rows_that_are_no_boxes_cost_their_photographs(photos, network, tmp_path) -> None:
     names = [path.name for path in sorted(photos.glob("*.jpg"))]
     (tmp_path / "boxes.csv").write_text(

@@ -13,11 +13,13 @@ from support.scans import write_scans
 from uvgen import RegisterOptions, RunOptions, register_scans
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
 from uvgen.fitting.scans import worker
+from uvgen.fitting.scans.folder import find_scans
 from uvgen.fitting.tasks import InputFile
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.meshes.files import write_ply
 from uvgen.meshes.read import read_mesh
 from uvgen.models.morphable import MorphableModel
+from uvgen.samples.landmark_schemes import NoLandmarks
 from uvgen.storage.folders import REGISTERED, folder_kind
 
 N = 2
@@ -191,6 +193,26 @@ def test_what_cannot_be_done_is_said_before_any_work(scans: Path, whole: Path, m
             call()
 
 
+def test_landmarks_that_may_be_of_two_scans_are_nobodys(scans: Path, model: MorphableModel, tmp_path: Path) -> None:
+    """As of persons' folders in which files have the same names."""
+    marks = min(scans.rglob("*.landmarks.*"))
+    stem = marks.name.partition(".landmarks.")[0]
+    first = next(path for path in marks.parent.glob(f"{stem}.*") if ".landmarks." not in path.name)
+    for person in ("ann", "bob"):
+        (tmp_path / "people" / person).mkdir(parents=True)
+        shutil.copy(first, tmp_path / "people" / person / first.name)
+    (tmp_path / "marks").mkdir()
+    shutil.copy(marks, tmp_path / "marks")
+    with pytest.raises(DatasetError, match=r"none of 2 scans can be used; .* may be of .*bob.* as well, expected"):
+        register_scans(tmp_path / "people", tmp_path / "out", model=model, landmarks=tmp_path / "marks")
+    one = InputFile(tmp_path / "people" / "bob" / first.name, "bob/1")
+    for disputed in ({}, {one.path: NoLandmarks("another's")}):
+        job = worker.RegisterJob(
+            tmp_path / "people", tmp_path, model, None, tmp_path / "marks", None, RegisterOptions("npy"), disputed
+        )
+        assert (worker.state_of(job, one) == "") == bool(disputed)
+
+
 def test_overwriting_removes_what_is_listed_alone(
     scans: Path, whole: Path, model: MorphableModel, tmp_path: Path
 ) -> None:
@@ -234,6 +256,13 @@ def test_command_says_the_error_and_what_was_left_out(
     assert uvgen("register", scans, "--out", out, "--max-error", 0).exit_code == 2
     loud = uvgen(*arguments[:-2], "--overwrite", "--verbose", "-j", 1)
     assert "scan0: 0." in loud.stderr and "% of the face" in loud.stderr
+    assert "of a kind that is not read" not in loud.stderr
+    for name in ("scan0.fbx", "more/scan7.gltf"):  # the first is a scan that is read, too
+        (scans / name).parent.mkdir(exist_ok=True)
+        (scans / name).write_bytes(b"of another program")
+    assert "1 scan is of a kind that is not read, first more/scan7.gltf, expected .obj" in uvgen(*arguments).stderr
+    with pytest.raises(DatasetError, match=r"more: 1 scan is of a kind that is not read, first scan7\.gltf"):
+        find_scans(scans / "more", out, "npy")
 
 
 # Links in the output folder

@@ -39,7 +39,7 @@ from uvgen.fitting.video import frames, state, worker
 from uvgen.fitting.video.frames import Frame, digest_of, frames_of
 from uvgen.fitting.video.memory import bounded_memory
 from uvgen.fitting.video.record import videos_of
-from uvgen.fitting.video.whole import is_cut_short
+from uvgen.fitting.video.whole import has_gaps, is_cut_short
 from uvgen.fitting.worker import FaceTools
 from uvgen.samples.photographs import source_photograph
 
@@ -130,6 +130,16 @@ def test_interrupted_runs_go_on_to_the_same_bytes(fitted, clips, tmp_path, monke
     with pytest.raises(KeyboardInterrupt):
         fit(clips, tmp_path / "out", run=RunOptions(workers), progress=stop)
     assert fit(clips, tmp_path / "out", run=RunOptions(workers)).new_samples < N + 6
+    assert hashes(tmp_path / "out") == hashes(fitted)
+
+
+def test_what_an_interrupted_run_made_of_another_video_is_not_kept(fitted, clips, tmp_path) -> None:
+    """As where the video is cut, or its frames are saved in another format, before the command runs again."""
+    scratch = tmp_path / "out" / ".uvgen-frames-nod"
+    scratch.mkdir(parents=True)
+    for name in ("frame_000099.png", "frame_000099.mat", "frame_000001.jpg", "frame_000001.mat", ".uvgen-video"):
+        (scratch / name).write_bytes(b"of another video")
+    fit(clips, tmp_path / "out")
     assert hashes(tmp_path / "out") == hashes(fitted)
 
 
@@ -689,6 +699,96 @@ def test_lengths_that_containers_leave_open_are_no_damage(tmp_path) -> None:
             file.seek(3)
             assert is_cut_short(file) == is_short, name
             assert file.tell() == 3
+
+
+@pytest.mark.parametrize("name", ["walk.mkv", "walk.mp4", "walk.avi"])
+def test_pictures_that_the_decoder_finds_damaged_are_left_out_up_to_the_next_key_frame(
+    av, images, tmp_path, name
+) -> None:
+    """Decoders fill what they cannot read, and say so; pictures made from such ones are no better."""
+    whole = encode(tmp_path / name, [*images] * 3)
+    with av.open(str(whole)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    keys = [k for k, packet in enumerate(packets) if packet.is_keyframe]
+    assert keys[:2] == [0, 12] and len(packets) == 3 * N
+    data = whole.read_bytes()
+    place = data.index(bytes(packets[4])) + packets[4].size // 2
+    whole.write_bytes(data[:place] + bytes(20) + data[place + 20 :])
+    seen = decoded(whole)
+    assert [frame.number for frame in seen if frame.problem] == [*range(4, 12)]
+    assert all("damaged, as its decoder says" in frame.problem for frame in seen[4:12])
+    encode(whole, [*images] * 3)
+    for frame, true in zip(seen, decoded(whole), strict=True):
+        assert frame.problem or np.array_equal(frame.image, true.image)
+
+
+@pytest.mark.parametrize("name", ["walk.mkv", "walk.avi"])
+def test_a_video_with_a_hole_between_its_pictures_is_named(av, images, tmp_path, name) -> None:
+    """FFmpeg takes such a place for the end, or passes over it, without an error."""
+    path = encode(tmp_path / name, images)
+    with av.open(str(path)) as container:
+        packet = [packet for packet in container.demux(video=0) if packet.size][5]
+    data = path.read_bytes()
+    place = data.index(bytes(packet)) - 12
+    path.write_bytes(data[:place] + bytes(12) + data[place + 12 :])
+    seen = list[Frame]()
+    with pytest.raises(InputError, match=r"walk\.\w+: damaged: its parts do not follow one another"):
+        seen.extend(frames_of(_Job(), Photograph(path, "walk"), None))  # type: ignore[arg-type]
+    assert 0 < len(seen) < N
+
+
+@pytest.mark.parametrize(
+    ("content", "gaps"),
+    [
+        (b"\xec\x81a\x1f\x43\xb6\x75\x86\xe7\x81\0\xa3\x81b\xec\x80", False),
+        (b"\xec\x81a\x1f\x43\xb6\x75\x86\xe7\x81\0\0\x81b\xec\x80", True),  # no element in a cluster
+        (b"\xec\x81a\x1f\x43\xb6\x75\x86\xe7\x81\0\xa3\x82b\xec\x80", True),  # one that is longer than it
+        (b"\xec\x81a\x1f\x43\xb6\x75\xff\0\0", False),  # which leaves open where it ends
+        (b"\xec\x81a\0\0\0\0", True),
+        (b"\xec\x85a", True),
+        (b"\xec", True),
+        (b"", False),
+    ],
+)
+def test_the_parts_of_matroska_files_follow_one_another(tmp_path, content: bytes, gaps: bool) -> None:
+    whole = b"\x1a\x45\xdf\xa3\x82ab\x18\x53\x80\x67" + bytes([0x80 | len(content)]) + content
+    for data, is_expected in ((whole, gaps), (whole.replace(b"\x18\x53", b"\x18\x54"), False), (b"", False)):
+        (tmp_path / "file").write_bytes(data)
+        with open(tmp_path / "file", "rb") as file:
+            file.seek(2)
+            assert has_gaps(file) == is_expected and file.tell() == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "gaps"),
+    [
+        (b"LIST\x10\0\0\0movi00dc\x04\0\0\0abcd", False),
+        (b"LIST\x10\0\0\0movi00dc\x03\0\0\0abc\0idx1\0\0\0\0", False),
+        (b"LIST\x0f\0\0\0movi00dc\x03\0\0\0abcidx1\0\0\0\0", False),  # which is not padded
+        (b"LIST\x10\0\0\0movi00dc\xff\0\0\0abcd", True),
+        (b"LIST\x10\0\0\0movi\0\0\0\0\0\0\0\0abcd", True),
+        (b"LIST\0\0\0\0movi\0\0\0\0\0\0\0\0abcd", False),  # which was never finished
+        (b"", False),
+    ],
+)
+def test_the_parts_of_avi_files_follow_one_another(tmp_path, content: bytes, gaps: bool) -> None:
+    for length, is_expected in ((4 + len(content), gaps), (0, False)):
+        (tmp_path / "file").write_bytes(b"RIFF" + struct.pack("<I", length) + b"AVI " + content)
+        with open(tmp_path / "file", "rb") as file:
+            file.seek(3)
+            assert has_gaps(file) == is_expected and file.tell() == 3
+
+
+def test_a_video_whose_pixels_stop_being_square_is_used_up_to_there_and_named(av, images, tmp_path) -> None:
+    """As broadcasts do, whose recordings state the form of their pixels again and again."""
+    square, wide = (encode(tmp_path / f"{a}.mpg", images, codec="mpeg2video", aspect=(a, 3)) for a in (3, 4))
+    (tmp_path / "both.mpg").write_bytes(square.read_bytes() + wide.read_bytes())
+    seen = list[Frame]()
+    with pytest.raises(InputError, match=r"both\.mpg: pixels of 4:3 from frame \d+ on, expected square ones"):
+        seen.extend(frames_of(_Job(), Photograph(tmp_path / "both.mpg", "both"), None))  # type: ignore[arg-type]
+    assert 0 < len(seen) <= N
+    (tmp_path / "both.mpg").write_bytes(square.read_bytes() * 2)
+    assert len(decoded(tmp_path / "both.mpg")) == 2 * N
 
 
 def test_a_cover_picture_is_not_the_video(av, movie, images, tmp_path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from uvgen.samples.landmark_claims import disputed_landmarks
+from uvgen.samples.landmark_claims import disputed_landmarks, disputed_scan_landmarks
 from uvgen.samples.landmark_schemes import NoLandmarks
 from uvgen.samples.landmark_tables import LandmarkTable, read_table
 
@@ -68,6 +68,23 @@ def test_disputed_landmarks_of_a_folder_are_those_of_one_file_for_two_images(tmp
     assert not disputed_landmarks(images[:2], marks)
     twice = [tmp_path / "x" / "alice" / "1.jpg", tmp_path / "y" / "alice" / "1.jpg"]
     assert set(disputed_landmarks(twice, marks)) == set(twice)
+
+
+def test_disputed_landmarks_of_scans_are_those_of_one_file_for_two(tmp_path: Path) -> None:
+    marks = tmp_path / "marks"
+    (marks / "neutral").mkdir(parents=True)
+    scans = [tmp_path / name for name in ("ann/neutral/1.obj", "bob/neutral/1.ply", "carl/smile/1.obj", "bob/2.obj")]
+    assert not disputed_scan_landmarks(scans, marks)
+    (marks / "1.landmarks.txt").touch()
+    assert set(disputed_scan_landmarks(scans, marks)) == set(scans[:3])
+    (marks / "neutral" / "1.json").touch()
+    wrong = disputed_scan_landmarks(scans, marks)
+    assert set(wrong) == set(scans[:2])  # the third has the other file for itself
+    assert re.search(r"marks/neutral/1\.json may be of .*bob/neutral/1\.ply as well", wrong[scans[0]])
+    top = [tmp_path / "1.obj", tmp_path / "dave" / "1.obj"]
+    assert list(disputed_scan_landmarks(top, marks)) == top[1:]
+    assert isinstance(disputed_scan_landmarks(top, marks)[top[1]], NoLandmarks)
+    assert not disputed_scan_landmarks(scans)  # beside them there are none
 
 
 def test_disputed_landmarks_of_many_images_of_one_name_take_no_square_time(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from uvgen.errors import InputError
 from uvgen.samples.landmark_files import find_landmarks
-from uvgen.samples.landmark_schemes import FaceLandmarks, outside_image
+from uvgen.samples.landmark_schemes import FaceLandmarks, NoLandmarks, outside_image
 from uvgen.samples.landmark_tables import LandmarkTable, read_table
 
 POINTS = np.round(np.random.default_rng(4).uniform(5, 90, (68, 2)), 2)
@@ -333,6 +333,48 @@ def test_find_landmarks_of_datumaro_takes_points_in_the_order_of_their_numbers(t
         content = json.dumps({"categories": categories, "items": [item]})
         ((face,),) = look_up(tmp_path / "a.json", content, "a.jpg")
         np.testing.assert_allclose(face.points, wanted)
+
+
+def test_find_landmarks_of_datumaro_takes_points_of_one_annotation_in_the_order_of_their_numbers(
+    tmp_path: Path,
+) -> None:
+    labels, stored = shuffled()
+    points = {"type": "points", "label_id": 1, "points": (stored + 0.5).ravel().tolist(), "visibility": [2] * 68}
+    points["visibility"][labels.index("5")] = 1
+    for label_id, wanted in ((1, POINTS), (2, stored)):
+        categories = {"points": {"items": [{"label_id": label_id, "labels": labels, "joints": []}]}}
+        content = json.dumps({"categories": categories, "items": [{"id": "a", "annotations": [points]}]})
+        ((face,),) = look_up(tmp_path / "a.json", content, "a.jpg")
+        np.testing.assert_allclose(face.points, wanted)
+        (hidden,) = np.flatnonzero(face.scores == 0.5)
+        np.testing.assert_allclose(face.points[hidden], stored[labels.index("5")])
+
+
+def test_find_landmarks_of_images_in_which_a_program_found_no_face_costs_these_alone(tmp_path: Path) -> None:
+    face, box = POINTS.tolist(), {"image": "a.jpg", "box": [1, 2, 3, 4]}
+    for content in ({"a.jpg": None, "b.jpg": face}, [box, {"image": "b.jpg", "landmarks": face}]):
+        missing, (found,) = look_up(tmp_path / "t.json", json.dumps(content), "a.jpg", "b.jpg")
+        assert "a.jpg: no landmarks, expected" in missing
+        np.testing.assert_allclose(found.points, POINTS)
+    for content in ({"a.jpg": None}, [box]):
+        with pytest.raises(InputError, match='entry 0 has no "image" or no "landmarks"'):
+            look_up(tmp_path / "t.json", json.dumps(content), "a.jpg")
+
+
+def test_find_landmarks_of_coco_passes_over_annotations_without_labeled_keypoints(tmp_path: Path) -> None:
+    content = json.loads(coco({"a.jpg": POINTS}))
+    content["annotations"].append({**content["annotations"][0], "id": 99, "keypoints": [0] * 3 * 68})
+    ((face,),) = look_up(tmp_path / "t.json", json.dumps(content), "a.jpg")
+    np.testing.assert_allclose(face.points, POINTS)
+
+
+def test_find_landmarks_of_openface_passes_over_rows_of_no_face(tmp_path: Path) -> None:
+    header = ["frame", " success", *(f" x_{k}" for k in range(68)), *(f" y_{k}" for k in range(68))]
+    rows = [[name, success, *POINTS.T.ravel()] for name, success in ((1, 1), (1, 0), (2, 0))]
+    content = "\n".join([",".join(header), *(", ".join(map(str, row)) for row in rows)])
+    (face,), none = look_up(tmp_path / "t.csv", content, "1.jpg", "2.jpg")
+    np.testing.assert_allclose(face.points, POINTS)
+    assert isinstance(none, NoLandmarks)
 
 
 def test_find_landmarks_of_a_skeleton_whose_numbers_are_there_twice_is_quick_to_refuse_it(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ def picked(points: np.ndarray, *, named: bool) -> str:
 
 
 SWAPPED = re.sub(r'name="(\d+)"', lambda found: f'name="{67 - int(found[1])}"', picked(np.ones((68, 3)), named=False))
+FROM_1 = SWAPPED.replace('"0"', '"68"')
 
 
 def write_all(folder: Path) -> None:
@@ -71,6 +72,7 @@ def test_landmark_files_are_found_beside_scans_and_in_a_folder(tmp_path: Path) -
         ("a.pp", "<a", "not readable as picked points"),
         ("a.pp", "<!ENTITY a>", "document type or entities"),
         ("a.pp", '<p><point x="1" y="2" z="3" name="nose"/></p>', "1 point, expected 68 in order"),
+        ("a.pp", FROM_1, "points named 1 to 68 in another order, expected the order of their names"),
         ("a.pp", SWAPPED, "points named 0 to 67 in another order, expected the order of their names"),
         ("a.npy", "no", "damaged"),
         ("a.csv", "", r"a name that ends in \.csv"),

@@ -6,7 +6,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from uvgen.jobs.options import RunOptions, check_run
 from uvgen.jobs.run import run_job
 from uvgen.progress import advance
 from uvgen.samples.files import check_machine
+from uvgen.samples.landmark_claims import disputed_landmarks
 from uvgen.samples.landmark_files import find_landmarks, own_files
 from uvgen.samples.landmark_schemes import FaceLandmarks, NoLandmarks, in_line, misplaced, to_68, unlike_face
 from uvgen.samples.read import EXIF
@@ -161,18 +162,20 @@ def prepare_deep3d(
     check_out(out)
     check_export_folder(out, overwrite=overwrite)
     where = None if detections is None else Path(os.path.abspath(detections))
-    open_table(where)  # before any work
+    table = open_table(where)  # before any work
     notice = "" if chosen is None else chosen.open().notice
     photographs = find_photographs(root, out)
     counts = Counter(key(one.name) for one in photographs)
     photographs = [
         replace(one, problem=_SAME_KEY) if counts[key(one.name)] > 1 and not one.problem else one for one in photographs
     ]
+    paths = [one.path for one in photographs]
+    disputed = {} if where is None else disputed_landmarks(paths, where, table)
     starts = range(0, len(photographs), _BATCH)
     batches = [Batch(f"{first:08}", tuple(photographs[first : first + _BATCH])) for first in starts]
     place = beside(out) if overwrite and is_export(out) else out
     with exclusive(draft_of(place)) as check_there, in_place(place, out) as draft:
-        job = PrepareJob(draft, where, chosen, exif, quality)
+        job = PrepareJob(draft, where, chosen, exif, quality, disputed)
         settings = {
             "images": str(root), "photographs": _digest(one.name for one in photographs), "detections": str(where),
             **detector_settings(chosen), "exif": exif, "quality": quality,
@@ -186,7 +189,8 @@ def prepare_deep3d(
         )  # fmt: skip
     skipped = tuple(record.skipped)
     names = {skip.name for skip in skipped}
-    used = notice and _any_detected([one.path for one in photographs if one.name not in names], where)
+    listed = [one.path for one in photographs if one.name not in names]
+    used = notice and (any(path in disputed for path in listed) or _any_detected(listed, where))
     return PreparedFaces(
         len(photographs) - len(skipped), skipped, notice if used else "", time.perf_counter() - started
     )
@@ -239,13 +243,15 @@ def _finish(draft: Path, photographs: list[Photograph], skipped: list[Skipped]) 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PrepareJob:
-    """What every process needs: the folder to fill, where landmarks come from, and how images are read and written."""
+    """What every process needs: the folder to fill, where landmarks come from and whose they are not, and how images
+    are read and written."""
 
     draft: Path
     detections: Path | None
     detector: FaceDetector | None
     exif: str
     quality: int
+    disputed: Mapping[Path, str] = field(default_factory=dict)
 
     def open(self) -> Callable[[Batch], Written[Batch]]:
         """The function that writes the files of some photographs."""
@@ -305,11 +311,13 @@ class _Preparer:
         """The five points and the 68 landmarks of the largest face."""
         job = self._job
         found: list[FaceLandmarks] | str = f"{path}: no detections"
-        if job.detections is not None:
+        if path in job.disputed:
+            found = job.disputed[path]
+        elif job.detections is not None:
             table = self._table
             found = find_landmarks([path], job.detections)[path] if table is None else table.of_image(path)
-            if isinstance(found, str) and not isinstance(found, NoLandmarks):
-                raise InputError(found)
+        if job.detections is not None and isinstance(found, str) and not isinstance(found, NoLandmarks):
+            raise InputError(found)
         if isinstance(found, str):
             if job.detector is None:
                 raise InputError(found)

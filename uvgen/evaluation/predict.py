@@ -29,6 +29,8 @@ from uvgen.jobs.run import run_job
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
+from uvgen.samples.box_tables import read_boxes
+from uvgen.samples.landmark_claims import disputed_landmarks
 from uvgen.wording import none_can_be
 
 _INDEX_STEM = Path(INDEX.file).stem
@@ -168,7 +170,9 @@ def predict_photographs(
     where = None if landmarks is None else Path(os.path.abspath(landmarks))
     table_file = None if boxes is None else Path(os.path.abspath(boxes))
     chosen, notice, disputed = None, "", dict[Path, str]()
-    if boxes is None and not is_whole:
+    if table_file is not None:
+        disputed = disputed_landmarks([one.path for one in photographs], None, read_boxes(table_file))
+    elif not is_whole:
         table = open_table(where)
         marked, disputed = which_are_marked(photographs, where, table)
         stated = INDEX.stated_detector(target, overwrite=overwrite)

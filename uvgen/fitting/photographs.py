@@ -67,15 +67,22 @@ def find_photographs(
 
 def about_other_pictures(root: Path, out: Path) -> list[str]:
     """A warning of pictures of kinds that are not read, such as phones make, if no image of the same name is."""
-    what = "a folder of photographs"
-    read = {os.path.splitext(path)[0] for path in files_below(root, out, IMAGE_SUFFIXES, what)}
-    others = files_below(root, out, _OTHER_PICTURES, what)
-    paths = [path for path in others if os.path.splitext(path)[0] not in read]
+    return about_other_kinds(
+        root, out, IMAGE_SUFFIXES, _OTHER_PICTURES, "a folder of photographs", of="image", cure="convert to JPEG"
+    )
+
+
+def about_other_kinds(
+    root: Path, out: Path, read: tuple[str, ...], others: tuple[str, ...], what: str, *, of: str, cure: str
+) -> list[str]:
+    """A warning of files with suffixes that are not read, if none of the same name has one that is."""
+    named = {os.path.splitext(path)[0] for path in files_below(root, out, read, what)}
+    paths = [path for path in files_below(root, out, others, what) if os.path.splitext(path)[0] not in named]
     if not paths:
         return []
-    images = f"{count(len(paths), 'image')} {are(len(paths))}"
+    files = f"{count(len(paths), of)} {are(len(paths))}"
     first = printable(paths[0].relative_to(root).as_posix())
-    return [f"{images} of a kind that is not read, first {first}, expected {_READ}; convert to JPEG"]
+    return [f"{files} of a kind that is not read, first {first}, expected {', '.join(read)}; {cure}"]
 
 
 def files_below(root: Path, out: Path, suffixes: tuple[str, ...], what: str) -> list[Path]:

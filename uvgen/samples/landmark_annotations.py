@@ -59,7 +59,7 @@ def _coco(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
             )
         sizes[key] = _size(image.get("width"), image.get("height"))
     for number, annotation in enumerate(content["annotations"]):
-        if not annotation.get("keypoints"):  # a box alone
+        if not _any_labeled(annotation.get("keypoints")):  # a box alone
             continue
         source = f"{path}, annotation {brief(annotation.get('id', number))[:60]}"
         key = _id(annotation["image_id"])
@@ -82,7 +82,15 @@ def _coco(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
         yield names[key], read
 
 
+def _any_labeled(keypoints: Any) -> bool:
+    """Whether an annotation of COCO's has keypoints, and not all a v of 0, which those have that are not labeled."""
+    if not isinstance(keypoints, list) or len(keypoints) % 3:
+        return bool(keypoints)
+    return any(v != 0 for v in keypoints[2::3])
+
+
 def _datumaro(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
+    labels = _labels_of_datumaro(content)
     for item in content["items"]:
         picture = item.get("image") or {}
         name, stated = str(picture.get("path") or item["id"]), picture.get("size")
@@ -109,13 +117,18 @@ def _datumaro(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
                         f"{source}: {count(points.size, 'number')}, {len(seen)} visibilities, expected x, y of each"
                     )
                 scores = np.select([seen == 1, seen == 2], [_OCCLUDED, 1.0], 0.0)
-                return face_of(points.reshape(-1, 2) - _CVAT_CENTER, scores, source, image_size=size)
+                called = labels.get(str(parts[0].get("label_id")), []) if len(parts) == 1 else []
+                order = _by_number(source, called) if len(called) == len(seen) else slice(None)
+                return face_of(
+                    points.reshape(-1, 2)[order] - _CVAT_CENTER, scores[order], source, image_size=size
+                )  # fmt: skip
 
             yield name, read
 
 
 def _plain(path: Path, content: Any) -> Iterator[Entry]:
     entries = content.items() if isinstance(content, dict) else [(None, entry) for entry in content]
+    listed: list[tuple[str, dict[Any, Any], Any]] = []
     for number, (name, entry) in enumerate(entries):
         about = entry if isinstance(entry, dict) else {"landmarks": entry}
         if name is None:
@@ -125,11 +138,17 @@ def _plain(path: Path, content: Any) -> Iterator[Entry]:
             except ValueError as error:
                 raise InputError(f"{path}: entry {number}: {error}") from None
         points = next((about[key] for key in ("landmarks", "points", "keypoints") if key in about), None)
-        if not isinstance(name, str) or not isinstance(points, list):
-            raise InputError(f'{path}: entry {number} has no "image" or no "landmarks", expected both')
+        if not isinstance(name, str) or not isinstance(points, list | None):
+            raise _incomplete(path, number)
+        listed.append((name, about, points))
+    if listed and all(points is None for _, _, points in listed):
+        raise _incomplete(path, 0)
+    for name, about, points in listed:
 
         def read(about: Mapping[str, Any] = about, points: Any = points, name: str = name) -> FaceLandmarks:
             source = f"{path}, {brief(name)[:80]}"
+            if points is None:  # where a program found no face
+                raise InputError(f"{source}: no landmarks, expected [[x, y], …]")
             values = _array(source, points)
             if values.ndim == 1 and values.size % 2 == 0:
                 values = values.reshape(-1, 2)
@@ -145,6 +164,10 @@ def _plain(path: Path, content: Any) -> Iterator[Entry]:
             return face_of(values[:, :2], scores, source, box=_box(source, about.get("box", about.get("bbox"))))
 
         yield name, read
+
+
+def _incomplete(path: Path, number: int) -> InputError:
+    return InputError(f'{path}: entry {number} has no "image" or no "landmarks", expected both')
 
 
 def _by_number(source: str, labels: Sequence[str]) -> list[int]:
@@ -169,6 +192,19 @@ def _labels_of_points(categories: Any) -> dict[str, list[str]]:
         labels = category.get("keypoints") if isinstance(category, dict) else None
         if isinstance(labels, list):
             found[str(category.get("id"))] = [str(label) for label in labels]
+    return found
+
+
+def _labels_of_datumaro(content: Mapping[str, Any]) -> dict[str, list[str]]:
+    """What Datumaro's categories call the points of an annotation, by its label's number."""
+    items: Any = content
+    for key in ("categories", "points", "items"):
+        items = items.get(key) if isinstance(items, dict) else None
+    found = {}
+    for item in items if isinstance(items, list) else []:
+        labels = item.get("labels") if isinstance(item, dict) else None
+        if isinstance(labels, list):
+            found[str(item.get("label_id"))] = [str(label) for label in labels]
     return found
 
 

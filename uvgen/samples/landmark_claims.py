@@ -1,12 +1,14 @@
 """Landmarks that several images could take, because their files have the same name in different folders."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from uvgen.errors import InputError
 from uvgen.samples.landmark_files import own_files
 from uvgen.samples.landmark_schemes import NoLandmarks
 from uvgen.samples.landmark_tables import LandmarkTable
+from uvgen.samples.scan_landmarks import landmark_file
 from uvgen.storage.names import printable
 
 
@@ -30,20 +32,34 @@ def disputed_landmarks(
         Of the images that want the same file or entry, the one that shares most folders with an entry has it, or the
         one whose folder all others lie in; the others have none. If none is first, nobody has it.
     """
+    if table is not None:
+        return _disputed(images, table.claim, table)
+    return _disputed(images, lambda image: _file_claim(image, where))
+
+
+def disputed_scan_landmarks(scans: Sequence[Path], folder: Path | None = None) -> dict[Path, str]:
+    """The same of scans and the files of their landmarks, in a folder or beside them."""
+    return _disputed(scans, lambda scan: _scan_claim(scan, folder))
+
+
+_Claim = Callable[[Path], tuple[str, int] | None]
+
+
+def _disputed(images: Sequence[Path], claim_of: _Claim, table: LandmarkTable | None = None) -> dict[Path, str]:
     by_stem: dict[str, list[Path]] = {}
     for image in images:
         by_stem.setdefault(os.path.splitext(image.name)[0], []).append(image)
     wrong: dict[Path, str] = {}
     for alike in by_stem.values():
         if len(alike) > 1:
-            wrong |= _disputed(alike, where, table)
+            wrong |= _disputed_of_one_name(alike, claim_of, table)
     return wrong
 
 
-def _disputed(images: Sequence[Path], where: Path | None, table: LandmarkTable | None) -> dict[Path, str]:
+def _disputed_of_one_name(images: Sequence[Path], claim_of: _Claim, table: LandmarkTable | None) -> dict[Path, str]:
     claims: dict[str, list[tuple[int, Path]]] = {}
     for image in images:
-        claim = _file_claim(image, where) if table is None else table.claim(image)
+        claim = claim_of(image)
         if claim is not None:
             claims.setdefault(claim[0], []).append((claim[1], image))
     wrong: dict[Path, str] = {}
@@ -72,3 +88,12 @@ def _file_claim(image: Path, where: Path | None) -> tuple[str, int] | None:
     """The file of an image's landmarks; one in a folder of the image's folder's name counts more."""
     files, place = own_files(image, where)
     return (str(files[0]), int(where is not None and place != where)) if files else None
+
+
+def _scan_claim(scan: Path, folder: Path | None) -> tuple[str, int] | None:
+    """The file of a scan's landmarks, likewise; none if there are two, which is its own error."""
+    try:
+        file = landmark_file(scan, folder)
+    except InputError:
+        return None
+    return None if file is None else (str(file), int(folder is not None and file.parent != folder))

@@ -53,15 +53,18 @@ def csv_entries(path: Path, text: str) -> Iterator[Entry]:
     """Landmarks of images from a table with a header; InputError if its columns do not say what they are."""
     columns: list[_Columns] = []
 
-    def name_of(row: list[str]) -> str:
+    def name_of(row: list[str]) -> str | None:
         if not columns:
             columns.append(_columns(path, row))
-        image = columns[0].image
+        image, success = columns[0].image, columns[0].success
+        if len(row) > success >= 0 and row[success].strip() in ("0", "0.0"):
+            return None
         return row[image] if len(row) > image else "?"
 
     names, cells_of = scan_csv(path, text, "image, x_0, y_0, x_1, y_1 …", name_of)
     for row in range(columns[0].first if columns else 0, len(names)):
-        yield names[row], _csv_reader(f"{path}, row {row + 1}", cells_of, row, columns[0])
+        if (name := names[row]) is not None:
+            yield name, _csv_reader(f"{path}, row {row + 1}", cells_of, row, columns[0])
 
 
 class _Columns(NamedTuple):
@@ -71,6 +74,7 @@ class _Columns(NamedTuple):
     image: int
     points: list[list[int]] | None  # None: x, y after the image
     n: int = 0  # how many columns the header has
+    success: int = -1  # OpenFace's, of which a 0 says that it found no face
 
 
 def _columns(path: Path, row: list[str]) -> _Columns:
@@ -114,7 +118,8 @@ def _columns(path: Path, row: list[str]) -> _Columns:
     if order != list(range(order[0], order[0] + len(order))) or order[0] > 1:
         raise InputError(f"{path}: columns x_… are not numbered one by one from 0 or 1, expected all points of a face")
     points = [[columns.get((kind, k), -1) for kind in ("x", "y", "score")] for k in order]
-    return _Columns(1, names[0] if image is None else image, points, len(row))
+    success = next((k for k, cell in enumerate(row) if cell.strip().lower() == "success"), -1)
+    return _Columns(1, names[0] if image is None else image, points, len(row), success)
 
 
 def _csv_reader(

@@ -155,8 +155,12 @@ def _picked(path: Path) -> NDArray[np.float64]:
     names = [point.get("name", "") for point in found]
     points = np.full((68, 3), np.nan)
     if len(rows) == 68:
-        if names != _NUMBERS and set(names) == set(_NUMBERS):
-            raise InputError(f"{path}: points named 0 to 67 in another order, expected the order of their names")
+        numbers = [int(name) for name in names if name.isascii() and name.isdecimal() and len(name) < 6]
+        first = min(numbers, default=0)
+        if numbers != sorted(numbers) and sorted(numbers) == list(range(first, first + 68)):
+            raise InputError(
+                f"{path}: points named {first} to {first + 67} in another order, expected the order of their names"
+            )
         points[:] = rows
     elif len(set(names)) == len(names) and set(names) <= set(_NUMBERS):
         for name, row in zip(names, rows, strict=True):

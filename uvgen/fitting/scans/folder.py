@@ -16,7 +16,7 @@ from uvgen.checks import check_instance, check_optional_paths, check_paths
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
 from uvgen.fitting.detectors import FaceDetector, as_detector, used_detector
-from uvgen.fitting.photographs import files_below, folder_clashes, name_key
+from uvgen.fitting.photographs import about_other_kinds, files_below, folder_clashes, name_key
 from uvgen.fitting.scans.options import RegisterOptions
 from uvgen.fitting.scans.record import INDEX, RegisterRecord
 from uvgen.fitting.scans.worker import RegisteredScan, RegisterJob, RejectedScan
@@ -27,10 +27,15 @@ from uvgen.meshes.scans import SCAN_SUFFIXES
 from uvgen.models.load import BUILTIN, as_model, where_read
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
+from uvgen.samples.landmark_claims import disputed_scan_landmarks
 from uvgen.samples.scan_landmarks import MARK, READERS
 from uvgen.storage.names import printable, safe_name
 from uvgen.wording import none_can_be
 
+_OTHER_SCANS = (
+    ".gltf", ".fbx", ".dae", ".3ds", ".wrl", ".x3d", ".usd", ".usdc", ".usdz", ".blend", ".3mf", ".ctm", ".vtk",
+    ".xyz", ".asc", ".pcd", ".e57", ".las", ".laz", ".abs", ".bnd",
+)  # fmt: skip
 _SAME_NAME = "another scan has the same name, expected names that differ in more than suffix or case; rename one"
 
 
@@ -148,7 +153,8 @@ def register_scans(
     begin("listing scans")
     found = find_scans(root, out, options.format)
     opened = as_model(model, untrusted=untrusted)
-    job = RegisterJob(root, out, opened, where_read(model, opened), where, chosen, options)
+    disputed = disputed_scan_landmarks([scan.path for scan in found], where)
+    job = RegisterJob(root, out, opened, where_read(model, opened), where, chosen, options, disputed)
     record = RegisterRecord(job, found, overwrite=overwrite)
     run_job(
         job, record.units, record, out, run, progress=progress,
@@ -164,6 +170,13 @@ def register_scans(
     )  # fmt: skip
 
 
+def about_other_scans(root: Path, out: Path) -> list[str]:
+    """A warning of meshes and point clouds of kinds that are not read, if no scan of the same name is."""
+    return about_other_kinds(
+        root, out, SCAN_SUFFIXES, _OTHER_SCANS, "a folder of scans", of="scan", cure="save as PLY or OBJ"
+    )
+
+
 def find_scans(root: Path, out: Path, kind: str) -> list[InputFile]:
     """The scans in a folder and its subfolders, sorted by name; DatasetError if there are none.
 
@@ -175,7 +188,8 @@ def find_scans(root: Path, out: Path, kind: str) -> list[InputFile]:
         if not (path.stem.endswith(MARK) and path.suffix.lower() in READERS)
     ]
     if not paths:
-        raise DatasetError(f"{root}: no scans in it, expected {', '.join(SCAN_SUFFIXES)}")
+        others = about_other_scans(root, out)
+        raise DatasetError(f"{root}: {others[0] if others else 'no scans in it, expected ' + ', '.join(SCAN_SUFFIXES)}")
     names = [safe_name(printable(path.relative_to(root).with_suffix("").as_posix())) for path in paths]
     counts = Counter(map(name_key, names))
     clashes = folder_clashes(names, INDEX.file, (f".{kind}",))

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from uvgen.models.load import check_model_file
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import advance
 from uvgen.samples.files import check_machine
+from uvgen.samples.landmark_schemes import NoLandmarks
 from uvgen.samples.scan_landmarks import landmark_file, missing_landmarks, read_scan_landmarks
 from uvgen.storage.files import replaced_on_success, sha256_file
 from uvgen.storage.names import printable
@@ -118,6 +119,8 @@ class RegisterJob:
         Finds landmarks in pictures of scans that no file has landmarks of.
     options : RegisterOptions
         What the meshes are, and which scans are rejected.
+    disputed : mapping of Path to str
+        Scans whose landmarks are another one's, see `uvgen.samples.landmark_claims`.
     """
 
     root: Path
@@ -127,6 +130,7 @@ class RegisterJob:
     landmarks: Path | None
     detector: FaceDetector | None
     options: RegisterOptions
+    disputed: Mapping[Path, str] = field(default_factory=dict)
 
     def open(self) -> Callable[[RegisterTask], RegisteredScan | RejectedScan]:
         """The function that registers a scan."""
@@ -155,12 +159,19 @@ class _Tools:
         return self._detector
 
 
+def _marks_of(job: RegisterJob, scan: InputFile) -> Path | None:
+    """The file of a scan's landmarks, None if the detector is to find them; InputError if there are none."""
+    why = job.disputed.get(scan.path)
+    marks = landmark_file(scan.path, job.landmarks) if why is None else None
+    if marks is None and (job.detector is None or not isinstance(why, NoLandmarks | None)):
+        raise InputError(why or missing_landmarks(scan.path, job.landmarks))
+    return marks
+
+
 def state_of(job: RegisterJob, scan: InputFile) -> str:
     """Hash of a scan's file and its landmarks'; that of nothing if one cannot be read."""
     try:
-        marks = landmark_file(scan.path, job.landmarks)
-        if marks is None and job.detector is None:
-            return ""
+        marks = _marks_of(job, scan)
         if any(path.stat().st_size > max_bytes() for path in (scan.path, marks) if path is not None):
             return ""  # it is refused unread
         of_marks = "" if marks is None else sha256_file(marks)
@@ -176,9 +187,7 @@ def _register(tools: _Tools, task: RegisterTask) -> RegisteredScan | RejectedSca
             raise InputError(f"{scan.path}: {scan.problem}")
         made_of = state_of(job, scan)
         points, triangles = read_scan(scan.path)
-        marks = landmark_file(scan.path, job.landmarks)
-        if marks is None and job.detector is None:
-            raise InputError(missing_landmarks(scan.path, job.landmarks))
+        marks = _marks_of(job, scan)
         given = None if marks is None else read_scan_landmarks(marks)
         found = _registered(tools, scan, points, triangles, given)
         _check_precision(job, scan, found)

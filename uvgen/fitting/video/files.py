@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -50,6 +50,19 @@ def write_file(path: Path, data: bytes) -> None:
             file.write(data)
     except OSError as error:
         raise DatasetError(f"{path}: cannot be written ({error.strerror or error}); check free space") from error
+
+
+def remove_others(scratch: Path, names: Collection[str]) -> None:
+    """Remove what an interrupted run left in a hidden folder of a video that has been changed since.
+
+    Raises DatasetError if that cannot be done.
+    """
+    try:
+        for name in os.listdir(scratch):
+            if name not in names and _OURS.fullmatch(name):
+                (scratch / name).unlink()
+    except OSError as error:
+        raise DatasetError(f"{scratch}: cannot be written ({error.strerror or error}); check permissions") from error
 
 
 def replace_folder(scratch: Path, folder: Path) -> None:

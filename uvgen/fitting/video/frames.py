@@ -18,7 +18,7 @@ from uvgen.errors import DependencyError, InputError, UvgenError, to_install
 from uvgen.fitting.tasks import Photograph
 from uvgen.fitting.video.find import frame_files, frame_name
 from uvgen.fitting.video.memory import bounded_memory
-from uvgen.fitting.video.whole import is_cut_short
+from uvgen.fitting.video.whole import has_gaps, is_cut_short
 from uvgen.fitting.worker import FaceJob, read_photograph
 from uvgen.images.jpeg import encode_jpeg
 from uvgen.images.orientation import oriented
@@ -29,6 +29,9 @@ from uvgen.storage.reading import check_picture_size, max_bytes, open_regular
 _QUALITY = 95  # of frames that are written as JPEG
 _USUAL_RATE = 25.0  # frames per s, if neither the caller nor the file states it
 _MOST_ASPECT = 1.02  # of pixels that count as square: sizes are rounded to even numbers
+_DAMAGED = (
+    "damaged, as its decoder says, or made from a picture that is; those after it up to the next key frame are left out"
+)
 _MOST_RATE = 100_000.0  # of frames that a file puts closer together, the times are not believed
 # without playlists and lists of files, which could refer to other files or addresses
 _FORMATS = (
@@ -173,7 +176,8 @@ def _decoded(av: Any, file: BinaryIO, job: FaceJob, video: Photograph, rate: flo
         stream.thread_type, stream.codec_context.thread_count = "NONE", 1
         _check_pixels(path, stream.sample_aspect_ratio)
         usual = min(abs(float(rate or stream.average_rate or _USUAL_RATE)), _MOST_RATE)
-        number, last = 0, -np.inf
+        number, last, is_damaged = 0, -np.inf, False
+        aspect = None
         decoded = _frames_in(container, stream)
         while True:
             try:
@@ -183,22 +187,30 @@ def _decoded(av: Any, file: BinaryIO, job: FaceJob, video: Photograph, rate: flo
                 if frame is None:
                     break
                 check_picture_size(frame.width, frame.height)
-                image = frame.to_ndarray(format="rgb24")
+                is_damaged = frame.is_corrupt or (is_damaged and not frame.key_frame)
+                image = _NOTHING if is_damaged else frame.to_ndarray(format="rgb24")
             except (av.FFmpegError, ValueError, MemoryError) as error:
                 where = f"damaged after frame {number - 1}, the last that is used" if number else "not a readable video"
                 raise InputError(f"{path}: {where} ({_reason(error)})") from error
-            if job.exif == "apply":
-                image = oriented(image, _orientation(frame))
+            before, aspect = aspect, stream.codec_context.sample_aspect_ratio
+            if number and aspect != before:  # as where a broadcast changes it
+                _check_pixels(path, aspect, f" from frame {number} on")
             stated = None if rate or frame.time is None else float(frame.time)
             last = _next_time(last, stated, usual)
             shown = path.parent / path.stem / f"{frame_name(number)}.jpg"
-            yield Frame(number, last, shown, np.ascontiguousarray(image), b"", ".jpg")
+            if job.exif == "apply" and not is_damaged:
+                image = oriented(image, _orientation(frame))
+            yield Frame(number, last, shown, np.ascontiguousarray(image), b"", ".jpg", _DAMAGED * is_damaged)
             number += 1
     if not number:
         raise InputError(f"{path}: holds no frames, expected a video")
     if is_cut_short(file):
         why = "the file is shorter than it states; copy it again"
         raise InputError(f"{path}: damaged after frame {number - 1}, the last that is used ({why})")
+    if has_gaps(file):
+        raise InputError(
+            f"{path}: damaged: its parts do not follow one another, so that pictures are missing; copy it again"
+        )
 
 
 def _frames_in(container: Any, stream: Any) -> Iterator[Any]:
@@ -216,12 +228,12 @@ def _frames_in(container: Any, stream: Any) -> Iterator[Any]:
         raise ValueError("the file ends within a picture; copy it again")
 
 
-def _check_pixels(path: Path, aspect: Any) -> None:
+def _check_pixels(path: Path, aspect: Any, where: str = "") -> None:
     """Raise InputError if pixels are not square, as a video states: a face that is squeezed is no face of a model."""
     if aspect and not 1 / _MOST_ASPECT <= aspect <= _MOST_ASPECT:
         raise InputError(
-            f"{path}: pixels of {aspect.numerator}:{aspect.denominator}, expected square ones; make them so, with "
-            'ffmpeg -i IN -vf "scale=trunc(iw*sar/2)*2:ih,setsar=1" OUT'
+            f"{path}: pixels of {aspect.numerator}:{aspect.denominator}{where}, expected square ones; make them so, "
+            'with ffmpeg -i IN -vf "scale=trunc(iw*sar/2)*2:ih,setsar=1" OUT'
         )
 
 

@@ -1,4 +1,4 @@
-"""Whether a video file is as long as its container says: a copy or download that stopped early is not.
+"""Whether a video file is whole as its container says: a copy or download that stopped early, or has holes, is not.
 
 FFmpeg takes the end of such a file for the video's. MP4 and MOV, AVI, and Matroska and WebM state how long their parts
 are; a file of another kind, or one that leaves it open, as live recordings do, counts as whole.
@@ -10,7 +10,9 @@ from typing import BinaryIO
 
 _BOXES = (b"ftyp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"styp", b"sidx", b"pnot", b"uuid", b"meta")
 _MOST_PARTS = 1_000_000
-_EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+_EBML, _SEGMENT, _CLUSTER = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67", b"\x1f\x43\xb6\x75"
+_LISTS, _OPEN_RIFF = (b"RIFF", b"LIST"), (0, 0xFFFFFFFF)
+_OPEN = 0  # in place of the end of a part that does not say where that is
 _SLACK = 64  # bytes by which programs that write AVI count wrongly
 
 
@@ -28,6 +30,86 @@ def is_cut_short(file: BinaryIO) -> bool:
         return head[:4] == _EBML and _segment_ends(file) > size
     finally:
         file.seek(at)
+
+
+def has_gaps(file: BinaryIO) -> bool:
+    """Whether the parts of an AVI, Matroska or WebM file do not follow one another up to its end. The file is left
+    where it was.
+
+    FFmpeg passes over what lies between such a place and the next picture that it finds, or takes it for the video's
+    end.
+    """
+    before = file.tell()
+    try:
+        file.seek(0)
+        head = file.read(12)
+        if head[:4] == b"RIFF" and head[8:] == b"AVI ":
+            return _riff_has_gaps(file)
+        header = _element(file, 0)
+        segment = None if header is None or header[0] != _EBML else _element(file, header[2])
+        if segment is None or segment[0] != _SEGMENT:
+            return False
+        at, ends = segment[1], [segment[2]]  # of the parts that are not yet at their ends, the inner ones last
+        for _ in range(_MOST_PARTS):
+            while ends and at == ends[-1]:
+                ends.pop()
+            if not ends:
+                return False
+            part = _element(file, at)
+            if part is None or part[2] > ends[-1]:
+                return True
+            kind, begin, end = part
+            if end == _OPEN:
+                return False
+            at = begin if kind == _CLUSTER else end
+            ends += [end] * (kind == _CLUSTER)
+        return False
+    finally:
+        file.seek(before)
+
+
+def _riff_has_gaps(file: BinaryIO) -> bool:
+    """Whether in the first RIFF chunk of an AVI something is no chunk. Some programs do not pad odd ones."""
+    at, end = 0, _SLACK
+    for _ in range(_MOST_PARTS):
+        file.seek(at)
+        head = file.read(12)
+        if at + 8 > end:
+            return False
+        if not _is_chunk(head[:4]) and at:
+            file.seek(at - 1)
+            head, at = file.read(12), at - 1
+            if not _is_chunk(head[:4]):
+                return True
+        length = int.from_bytes(head[4:8], "little")
+        if at == 0:
+            end = 8 + length if length not in _OPEN_RIFF else 0
+        if length in _OPEN_RIFF and head[:4] in _LISTS:  # never finished
+            return False
+        if at + 8 + length > end + _SLACK:
+            return True
+        at += 12 if at == 0 or (head[:4] == b"LIST" and head[8:] in (b"movi", b"rec ")) else 8 + length + length % 2
+    return False
+
+
+def _is_chunk(kind: bytes) -> bool:
+    return len(kind) == 4 and all(0x20 <= byte < 0x7F for byte in kind)
+
+
+def _element(file: BinaryIO, at: int) -> tuple[bytes, int, int] | None:
+    """Kind of an element of EBML, and where its content begins and ends, `_OPEN` if it does not say that; None if it is
+    none."""
+    file.seek(at)
+    head = file.read(12)
+    n = 9 - head[0].bit_length() if head else 9  # bytes of the kind, which is 0x80 or more in one byte
+    if n > 4 or len(head) <= n:
+        return None
+    m = 9 - head[n].bit_length()
+    if m > 8 or len(head) < n + m:
+        return None
+    most = (1 << 7 * m) - 1
+    length = int.from_bytes(head[n : n + m]) & most
+    return head[:n], at + n + m, _OPEN if length == most else at + n + m + length
 
 
 def _boxes_end(file: BinaryIO, size: int) -> int:
@@ -56,31 +138,14 @@ def _riff_ends(file: BinaryIO, size: int) -> int:
         if at >= size or len(head) < 8 or head[:4] != b"RIFF":
             break
         (length,) = struct.unpack("<I", head[4:])
-        if length in (0, 0xFFFFFFFF):  # never finished: it does not say
+        if length in _OPEN_RIFF:  # never finished: it does not say
             break
         at += 8 + length + length % 2
     return at
 
 
 def _segment_ends(file: BinaryIO) -> int:
-    """Where the segment of a Matroska file ends; 0 if it does not say."""
-    file.seek(len(_EBML))
-    header = _vint(file)
-    if header is None:
-        return 0
-    file.seek(header, os.SEEK_CUR)
-    if file.read(4) != _SEGMENT or (length := _vint(file)) is None:
-        return 0
-    return file.tell() + length
-
-
-def _vint(file: BinaryIO) -> int | None:
-    """A length of EBML; None if it is unknown or none."""
-    first = file.read(1)
-    if not first or not first[0]:
-        return None
-    n = 8 - first[0].bit_length()  # bytes that follow
-    rest = file.read(n)
-    bits = 7 * (n + 1)
-    value = int.from_bytes(first + rest) & ((1 << bits) - 1)
-    return value if len(rest) == n and value != (1 << bits) - 1 else None
+    """Where the segment of a Matroska file ends; `_OPEN`, which is 0, if it does not say."""
+    header = _element(file, 0)
+    segment = None if header is None else _element(file, header[2])
+    return _OPEN if segment is None or segment[0] != _SEGMENT else segment[2]

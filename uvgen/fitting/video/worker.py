@@ -32,7 +32,7 @@ from uvgen.fitting.fitted import (
 )
 from uvgen.fitting.options import VideoOptions
 from uvgen.fitting.tasks import FitTask, Photograph
-from uvgen.fitting.video.files import SCRATCH, make_scratch, replace_folder, write_file
+from uvgen.fitting.video.files import SCRATCH, make_scratch, remove_others, replace_folder, write_file
 from uvgen.fitting.video.find import frame_name
 from uvgen.fitting.video.frames import Frame, check_opens, frames_of
 from uvgen.fitting.video.linking import Places, linked, thumbnail_of
@@ -166,6 +166,10 @@ def _fit(tools: FaceTools[VideoJob], task: FitTask) -> FittedBatch:
                 )
             frames = _fitted(job, video, scratch, state, found, skips)
             if frames:
+                of_frames = {
+                    f"{frame.name.rpartition('/')[2]}{end}" for frame in frames for end in (frame.suffix, ".mat")
+                }
+                remove_others(scratch, of_frames)
                 replace_folder(scratch, job.out / video.name)
             else:
                 shutil.rmtree(scratch, ignore_errors=True)
