@@ -759,6 +759,28 @@ def test_the_parts_of_matroska_files_follow_one_another(tmp_path, content: bytes
             assert has_gaps(file) == is_expected and file.tell() == 2
 
 
+@pytest.mark.parametrize("live", ["0", "1"])
+@pytest.mark.parametrize("lost", [0, 40])
+def test_a_recording_whose_length_is_open_has_no_gaps_wherever_it_stopped(av, images, tmp_path, live, lost) -> None:
+    """As browsers write them: neither the segment nor its clusters say where they end."""
+    path = encode(tmp_path / "walk.mkv", images, options={"live": live})
+    path.write_bytes(path.read_bytes()[: -lost or None])
+    with open(path, "rb") as file:
+        assert has_gaps(file) == is_cut_short(file) == (live == "0" and lost > 0)
+
+
+def test_an_open_recording_with_a_hole_has_gaps(tmp_path) -> None:
+    start = b"\x1a\x45\xdf\xa3\x82ab\x18\x53\x80\x67\xff\xec\x81a"
+    for content, gaps in (
+        (b"\x1f\x43\xb6\x75\x86\xe7\x81\0\xa3\x84b", False),
+        (bytes(16), True),
+        (b"\xec\x89a", False),
+    ):
+        (tmp_path / "file").write_bytes(start + content)
+        with open(tmp_path / "file", "rb") as file:
+            assert has_gaps(file) == gaps
+
+
 @pytest.mark.parametrize(
     ("content", "gaps"),
     [

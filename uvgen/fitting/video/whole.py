@@ -13,6 +13,7 @@ _MOST_PARTS = 1_000_000
 _EBML, _SEGMENT, _CLUSTER = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67", b"\x1f\x43\xb6\x75"
 _LISTS, _OPEN_RIFF = (b"RIFF", b"LIST"), (0, 0xFFFFFFFF)
 _OPEN = 0  # in place of the end of a part that does not say where that is
+_HEAD = 12  # bytes of the longest kind and length of an element of EBML
 _SLACK = 64  # bytes by which programs that write AVI count wrongly
 
 
@@ -49,7 +50,8 @@ def has_gaps(file: BinaryIO) -> bool:
         segment = None if header is None or header[0] != _EBML else _element(file, header[2])
         if segment is None or segment[0] != _SEGMENT:
             return False
-        at, ends = segment[1], [segment[2]]  # of the parts that are not yet at their ends, the inner ones last
+        size = os.fstat(file.fileno()).st_size
+        at, ends = segment[1], [segment[2] or size]  # of the parts that are not yet at their ends, the inner ones last
         for _ in range(_MOST_PARTS):
             while ends and at == ends[-1]:
                 ends.pop()
@@ -57,7 +59,8 @@ def has_gaps(file: BinaryIO) -> bool:
                 return False
             part = _element(file, at)
             if part is None or part[2] > ends[-1]:
-                return True
+                reached = at + _HEAD if part is None else part[2]
+                return segment[2] != _OPEN or reached <= size  # a recording that was stopped ends within a part
             kind, begin, end = part
             if end == _OPEN:
                 return False
@@ -100,7 +103,7 @@ def _element(file: BinaryIO, at: int) -> tuple[bytes, int, int] | None:
     """Kind of an element of EBML, and where its content begins and ends, `_OPEN` if it does not say that; None if it is
     none."""
     file.seek(at)
-    head = file.read(12)
+    head = file.read(_HEAD)
     n = 9 - head[0].bit_length() if head else 9  # bytes of the kind, which is 0x80 or more in one byte
     if n > 4 or len(head) <= n:
         return None
