@@ -12,8 +12,9 @@ from pathlib import Path
 
 from uvgen.errors import DatasetError, OutputError, UvgenError
 from uvgen.storage.cache import cache_folder
-from uvgen.storage.contents import discard
+from uvgen.storage.contents import discard, empty
 from uvgen.storage.files import TEMPORARY_PREFIX, check_no_url, names_another, temporary_name
+from uvgen.storage.locks import exclusive
 
 
 def draft_of(folder: Path) -> Path:
@@ -133,6 +134,28 @@ def folder_on_success(folder: Path) -> Iterator[Path]:
         with suppress(OSError):
             draft.rmdir()  # if it is empty: there is nothing to go on with
         raise
+
+
+@contextmanager
+def folder_made_at_once(folder: Path) -> Iterator[Path]:
+    """As `folder_on_success`, for a folder that no later run goes on with: its draft is empty, and never left behind.
+
+    What a killed run left in it may be of other settings. No other process makes the same folder meanwhile.
+
+    Raises
+    ------
+    BusyError
+        If another process makes it.
+    """
+    draft = draft_of(folder)
+    with exclusive(draft):
+        try:
+            with folder_on_success(folder) as place:
+                empty(place)
+                yield place
+        except BaseException:
+            discard(draft, TEMPORARY_PREFIX)
+            raise
 
 
 def beside(folder: Path) -> Path:
