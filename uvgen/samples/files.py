@@ -23,6 +23,8 @@ _GONE = {
     )
     if hasattr(errno, name)
 }  # fmt: skip
+OUT_OF_REACH = _GONE - {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM}
+"""Errors by which a file is there as far as is known, but its disk does not answer."""
 _SHORT = {getattr(errno, name) for name in ("EMFILE", "ENFILE", "ENOMEM", "EAGAIN") if hasattr(errno, name)}
 
 
@@ -129,12 +131,44 @@ def check_source(sample: Sample, error: BaseException) -> None:
         Why; what counts is the OSError that it comes from.
     """
     check_machine(error)
-    cause = error.__cause__
-    if not isinstance(cause, OSError) or cause.errno not in _GONE:
-        return
     for path in (sample.image, sample.parameters):
         if path is not None:
-            check_still_there(path.parent)
+            check_folder_of(path, error)
+
+
+def check_folder_of(path: Path, error: BaseException) -> None:
+    """As `check_source`, for a file alone."""
+    check_machine(error)
+    if isinstance(error.__cause__, OSError) and error.__cause__.errno in _GONE:
+        check_still_there(path.parent)
+
+
+def is_out_of_reach(path: Path, error: OSError) -> bool:
+    """Whether a file is there but cannot be read at present: it may be what it was, and so may what was made of it.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    error : OSError
+        Why it cannot be read, or an error that comes from that.
+
+    Returns
+    -------
+    bool
+        False if it is missing, or can be read and is of no use.
+
+    Raises
+    ------
+    DatasetError, MemoryError, WorkerError
+        As `check_source`.
+    """
+    cause = error if error.__cause__ is None else error.__cause__
+    if isinstance(cause, OSError):
+        met = DatasetError(f"{path}: cannot be read ({cause.strerror or brief(cause)})")
+        met.__cause__ = cause
+        check_folder_of(path, met)
+    return isinstance(cause, OSError) and cause.errno in _GONE - {errno.ENOENT, errno.ENOTDIR}
 
 
 def check_still_there(folder: Path) -> None:
