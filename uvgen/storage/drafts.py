@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from uvgen.errors import DatasetError, OutputError, UvgenError
+from uvgen.interrupts import interrupts_deferred
 from uvgen.storage.cache import cache_folder
 from uvgen.storage.contents import discard, empty
 from uvgen.storage.files import TEMPORARY_PREFIX, check_no_url, names_another, temporary_name
@@ -164,13 +165,14 @@ def beside(folder: Path) -> Path:
 
 
 def exchange(new: Path, folder: Path) -> None:
-    """Put a finished folder in the place of an older one, which is removed."""
+    """Put a finished folder in the place of an older one, which is removed. Ctrl-C never leaves neither there."""
     away, place = draft_of(folder), Path(os.path.realpath(folder))
     shutil.rmtree(away, ignore_errors=True)
-    os.replace(place, away)
-    try:
-        os.replace(new, place)
-    except OSError:
-        os.replace(away, place)
-        raise
-    shutil.rmtree(away, ignore_errors=True)
+    with interrupts_deferred():
+        os.replace(place, away)
+        try:
+            os.replace(new, place)
+        except OSError:
+            os.replace(away, place)
+            raise
+        shutil.rmtree(away, ignore_errors=True)
