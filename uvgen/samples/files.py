@@ -13,7 +13,7 @@ from uvgen.samples.find import Sample
 from uvgen.samples.parameter_list import is_list, is_listed
 from uvgen.shards.index import SkippedSample
 from uvgen.storage.names import brief
-from uvgen.storage.reading import max_bytes
+from uvgen.storage.reading import SHORTAGES, max_bytes
 
 _GONE = {
     getattr(errno, name)
@@ -25,7 +25,6 @@ _GONE = {
 }  # fmt: skip
 OUT_OF_REACH = _GONE - {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM}
 """Errors by which a file is there as far as is known, but its disk does not answer."""
-_SHORT = {getattr(errno, name) for name in ("EMFILE", "ENFILE", "ENOMEM", "EAGAIN") if hasattr(errno, name)}
 
 
 def files_sha256(sample: Sample, *more: Path) -> str:
@@ -114,7 +113,7 @@ def check_machine(error: BaseException) -> None:
     while cause is not None:
         if isinstance(cause, MemoryError) or getattr(cause, "errno", None) == errno.ENOMEM:
             raise MemoryError(f"{str(error).split(': ')[0]}: memory ran out while it was read") from error
-        if isinstance(cause, OSError) and cause.errno in _SHORT:
+        if isinstance(cause, OSError) and cause.errno in SHORTAGES:
             advice = "" if "(ulimit" in str(error) else "; raise the limit (ulimit -a) or use fewer workers"
             raise DatasetError(f"{error}{advice}") from error
         cause = cause.__cause__
