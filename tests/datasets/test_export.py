@@ -1,8 +1,10 @@
 """`uvgen export`: each layout read back by the library that reads it elsewhere."""
 
 import dataclasses
+import errno
 import json
 import os
+import re
 import shutil
 import tarfile
 from pathlib import Path
@@ -259,6 +261,28 @@ def test_export_whose_journal_cannot_be_deleted_is_not_finished(
     with pytest.raises(DatasetError, match=r"\.uvgen-journal: cannot be deleted"):
         export_shards(built, tmp_path / "out", "npy")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO])
+@pytest.mark.parametrize("below", ["", "/train", "/train/1"])
+def test_export_whose_files_cannot_be_listed_before_they_are_moved_fails_and_leaves_nothing(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, below: str
+) -> None:
+    list_folder, failed = os.scandir, list[str]()
+
+    def scandir(path: Any) -> Any:
+        if re.search(rf"/\.part-[^/]*{below}$", str(path)) and not failed:
+            failed.append(str(path))
+            raise OSError(number, os.strerror(number), path)
+        return list_folder(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", scandir)
+        with pytest.raises(DatasetError, match=rf"{below}: cannot be listed \({os.strerror(number)}\)"):
+            export_shards(built, tmp_path / "out", "prnet")
+    assert failed and os.listdir(tmp_path) == []
+    export_shards(built, tmp_path / "out", "prnet")
+    assert len([*(tmp_path / "out").rglob("uv_posmap.npy")]) == N
 
 
 def test_export_that_fails_to_overwrite_leaves_the_old_one(built: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Maps that other programs wrote: each layout becomes the shards that a build of the same samples gives."""
 
+import errno
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ import scipy.io as sio
 from click.testing import CliRunner
 from PIL import Image
 from support.builds import edit_index, file_hashes
+from support.faults import fail_reads
 from support.toy import toy_model, write_tree
 
 from uvgen import (
@@ -171,7 +173,7 @@ def test_import_maps_with_originals_finds_scale_and_convention(
 @pytest.mark.parametrize("convention", ["exact", "face3d"])
 @pytest.mark.parametrize("to", ["npy", "prnet"])
 def test_import_maps_of_an_export_takes_the_convention_that_it_states(
-    tmp_path: Path, model: MorphableModel, built: Built, to: str, convention: str
+    tmp_path: Path, model: MorphableModel, built: Built, monkeypatch: pytest.MonkeyPatch, to: str, convention: str
 ) -> None:
     _, reader = built(convention)
     export_shards(reader.folder, tmp_path / "files", to, model=model)
@@ -183,6 +185,10 @@ def test_import_maps_of_an_export_takes_the_convention_that_it_states(
     import_maps(tmp_path / "files", tmp_path / "named", model=model, options=MapOptions(convention="face3d"))
     assert open_shards(tmp_path / "named").config.build.convention == "face3d"
     mark = tmp_path / "files/.uvgen-export.json"
+    with monkeypatch.context() as patch:
+        fail_reads(patch, mark.name, errno.EMFILE)
+        with pytest.raises(DatasetError, match=r"\.uvgen-export\.json: cannot be read \(Too many open files\)"):
+            import_maps(tmp_path / "files", tmp_path / "again", model=model)
     mark.write_text(mark.read_text().replace("labels", "other"))
     with pytest.raises(DatasetError, match="does not say its labels' convention, expected an export of this version"):
         import_maps(tmp_path / "files", tmp_path / "again", model=model)

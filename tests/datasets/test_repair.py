@@ -1,5 +1,6 @@
 """Damaged files of a data set made anew: byte for byte what they were, or left as they are and named."""
 
+import errno
 import itertools
 import shutil
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.builds import SMALL, edit_index, file_hashes, have, make
+from support.faults import fail_reads
 from support.toy import toy_model, write_sample, write_tree
 
 from uvgen import (
@@ -113,6 +115,20 @@ def test_repair_of_a_whole_set_needs_nothing_and_writes_nothing(sets: Path, name
     before = states(sets / name)
     result = repair_shards(sets / name)
     assert (result.repaired, result.problems, states(sets / name)) == ((), (), before)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".h5", ".npz"])
+def test_repair_with_too_many_open_files_takes_nothing_for_damaged(
+    sets: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    before = states(sets / "built")
+    with monkeypatch.context() as patch:
+        fail_reads(patch, suffix, errno.EMFILE)
+        with pytest.raises(
+            DatasetError, match=r"cannot be read \(Too many open files\); (check perm|raise the limit)[^;]*$"
+        ):
+            repair_shards(sets / "built")
+    assert states(sets / "built") == before
 
 
 def test_repair_of_swapped_shards_makes_both_and_leaves_strays(sets: Path, model_path: Path) -> None:

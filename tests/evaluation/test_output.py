@@ -12,19 +12,25 @@ import numpy as np
 import pytest
 
 from uvgen import open_shards
-from uvgen.errors import InputError, OutputError, SettingsError
+from uvgen.errors import BusyError, InputError, OutputError, SettingsError
 from uvgen.evaluation.curve import Curve, curve_picture, curve_svg
 from uvgen.evaluation.evaluate import evaluate_predictions
 from uvgen.evaluation.output import FILES, write_evaluation
 from uvgen.evaluation.scores import SCORES
 from uvgen.evaluation.tables import markdown, per_face, text_table
+from uvgen.storage.drafts import draft_of
 from uvgen.storage.files import temporary_name
+from uvgen.storage.locks import exclusive
 
 
 @pytest.fixture(scope="module")
-def report(shards, predict_once):
-    folder = predict_once(lambda m: m + np.random.default_rng(0).normal(0, 0.5, m.shape), skip=1)
-    return evaluate_predictions(folder, shards, scores="all")
+def predictions(predict_once):
+    return predict_once(lambda m: m + np.random.default_rng(0).normal(0, 0.5, m.shape), skip=1)
+
+
+@pytest.fixture(scope="module")
+def report(shards, predictions):
+    return evaluate_predictions(predictions, shards, scores="all")
 
 
 def test_every_table_says_of_each_score_what_it_compares(report) -> None:
@@ -80,6 +86,33 @@ def test_folder_is_whole_or_not_there_and_replaced_only_where_asked(report, tmp_
     (tmp_path / "full/x").write_text("")
     with pytest.raises(OutputError, match="exists and is not empty"):
         write_evaluation(report, tmp_path / "full")
+
+
+@pytest.fixture(scope="module")
+def report_without_curve(shards, predictions):
+    return evaluate_predictions(predictions, shards, scores=["ssim"])
+
+
+def test_folder_holds_no_curve_of_an_evaluation_that_was_killed(report_without_curve, tmp_path) -> None:
+    out = tmp_path / "out"
+    draft_of(out).mkdir()
+    for name in FILES:
+        (draft_of(out) / name).write_text("of the killed one")
+    write_evaluation(report_without_curve, out)
+    assert {path.name for path in out.iterdir()} == {"scores.json", "table.md", "faces.csv"}
+    assert json.loads((out / "scores.json").read_text()) == report_without_curve.to_plain()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_folder_holds_no_curve_of_the_evaluation_that_it_replaces(report, report_without_curve, tmp_path) -> None:
+    out = write_evaluation(report, tmp_path / "out")
+    write_evaluation(report_without_curve, out, overwrite=True)
+    assert {path.name for path in out.iterdir()} == {"scores.json", "table.md", "faces.csv"}
+
+
+def test_folder_that_another_process_writes_is_refused(report, tmp_path) -> None:
+    with exclusive(draft_of(tmp_path / "out")), pytest.raises(BusyError, match="another uvgen is writing into it"):
+        write_evaluation(report, tmp_path / "out")
 
 
 def test_curve_goes_through_the_share_of_faces_below_each_error() -> None:

@@ -1,5 +1,6 @@
 """`uvgen.predict_photographs` and `uvgen predict`: networks on folders of photographs, whatever is wrong with some."""
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from support.faults import fail_reads
 from support.onnx_models import constant_network, endless_network, identity_network
 from support.photographs import write_photographs
 
@@ -301,6 +303,22 @@ def test_interrupted_runs_go_on_to_the_same_bytes(photos, network, tmp_path, mon
     assert 0 < result.new_samples < N == len(result.faces)
     assert content(tmp_path / "out") == content(tmp_path / "whole")
     assert predict_photographs(network, photos, tmp_path / "out", **arguments).new_samples == 0
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE])
+def test_photographs_whose_disk_does_not_answer_cost_no_finished_face(
+    photos, network, tmp_path, monkeypatch, number
+) -> None:
+    predict_photographs(network, photos, tmp_path / "out", network_options=IN_SIZES)
+    before = content(tmp_path / "out")
+    with monkeypatch.context() as patch:
+        fail_reads(patch, ".jpg", number)
+        if number == errno.EMFILE:
+            with pytest.raises(DatasetError, match=r"cannot be read \(Too many open files\); raise the limit"):
+                predict_photographs(network, photos, tmp_path / "out", network_options=IN_SIZES)
+        else:
+            assert predict_photographs(network, photos, tmp_path / "out", network_options=IN_SIZES).new_samples == 0
+    assert content(tmp_path / "out") == before
 
 
 def test_what_changed_is_predicted_anew(photos, network, tmp_path) -> None:

@@ -23,6 +23,7 @@ from uvgen.geometry import rotation_matrices
 from uvgen.maps.atlas import build_atlas
 from uvgen.meshes.read import read_mesh
 from uvgen.rasterize import write_obj
+from uvgen.storage.drafts import draft_of
 
 
 @pytest.fixture
@@ -89,10 +90,13 @@ def test_realy_key_points_are_those_of_the_template(shards, predictions, tmp_pat
     rows = weights(85, len(model.triangles))
     (tmp_path / "BFM09.txt").write_text(json.dumps(rows))
     out = tmp_path / "realy"
+    (draft_of(out) / "meshes").mkdir(parents=True)
+    (draft_of(out) / "meshes/of_a_run_that_was_killed.obj").write_text("")
     write_realy(
         predictions, shards, out, model=model, template=tmp_path / "BFM09.obj", keypoints=tmp_path / "BFM09.txt"
     )
     assert sorted(path.name for path in out.iterdir()) == ["meshes", "uvgen.obj", "uvgen.txt"]
+    assert len([*(out / "meshes").iterdir()]) == 3
     mine, n = json.loads((out / "uvgen.txt").read_text()), 0
     _, template = read_mesh(out / "uvgen.obj")
     for sample in open_shards(shards):

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from support.faults import fail_reads
 from support.photographs import write_photographs
 
 from uvgen import (
@@ -123,6 +124,22 @@ def test_more_photographs_are_added_and_missing_files_made_anew(photos: Path, tm
     sorted((tmp_path / "out").glob("*.mat"))[0].unlink()
     assert fit_photographs(photos, tmp_path / "out").new_samples == 2
     assert hashes(tmp_path / "out") == hashes(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE])
+def test_photographs_whose_disk_does_not_answer_cost_no_finished_face(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    fit_photographs(photos, tmp_path / "out")
+    before = hashes(tmp_path / "out")
+    with monkeypatch.context() as patch:
+        fail_reads(patch, ".jpg", number)
+        if number == errno.EMFILE:
+            with pytest.raises(DatasetError, match=r"cannot be read \(Too many open files\); raise the limit"):
+                fit_photographs(photos, tmp_path / "out")
+        else:
+            assert fit_photographs(photos, tmp_path / "out").new_samples == 0
+    assert hashes(tmp_path / "out") == before
 
 
 def test_photographs_of_one_name_share_no_landmarks(photos: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`uvgen.register_scans` and `uvgen register`: what comes of folders of scans, whatever is wrong with some."""
 
+import errno
 import json
 import shutil
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.faults import fail_reads
 from support.scans import write_scans
 
 from uvgen import RegisterOptions, RunOptions, register_scans
@@ -88,6 +90,22 @@ def test_what_is_missing_or_changed_is_made_anew_alone(
     result = register_scans(scans, out, model=model)
     assert [skip.name for skip in result.skipped] == ["scan1"] and not (out / "scan1.obj").exists()
     assert "mirrored in their order" in result.skipped[0].reason
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE])
+def test_scans_whose_disk_does_not_answer_cost_no_finished_mesh(
+    scans: Path, model: MorphableModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    register_scans(scans, tmp_path / "out", model=model)
+    before = hashes(tmp_path / "out")
+    with monkeypatch.context() as patch:
+        fail_reads(patch, ".npy", number)
+        if number == errno.EMFILE:
+            with pytest.raises(DatasetError, match=r"cannot be read \(Too many open files\); raise the limit"):
+                register_scans(scans, tmp_path / "out", model=model)
+        else:
+            assert register_scans(scans, tmp_path / "out", model=model).new_samples == 0
+    assert hashes(tmp_path / "out") == before
 
 
 def test_bad_scans_cost_only_themselves(scans: Path, model: MorphableModel, tmp_path: Path) -> None:

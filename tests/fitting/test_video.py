@@ -1,5 +1,6 @@
 """`uvgen.fit_video`: what comes of videos and folders of frames, whatever is wrong with some."""
 
+import errno
 import io
 import json
 import os
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from support.faults import fail_reads
 from support.videos import encode, head, write_frames, write_marks
 
 from uvgen import (
@@ -140,6 +142,16 @@ def test_what_an_interrupted_run_made_of_another_video_is_not_kept(fitted, clips
     for name in ("frame_000099.png", "frame_000099.mat", "frame_000001.jpg", "frame_000001.mat", ".uvgen-video"):
         (scratch / name).write_bytes(b"of another video")
     fit(clips, tmp_path / "out")
+    assert hashes(tmp_path / "out") == hashes(fitted)
+
+
+def test_frames_that_cannot_be_read_for_too_many_open_files_cost_no_finished_sample(
+    fitted, clips, tmp_path, monkeypatch
+) -> None:
+    shutil.copytree(fitted, tmp_path / "out")
+    fail_reads(monkeypatch, ".png", errno.EMFILE)
+    with pytest.raises(DatasetError, match="Too many open files"):
+        fit(clips, tmp_path / "out")
     assert hashes(tmp_path / "out") == hashes(fitted)
 
 

@@ -1,6 +1,8 @@
 """Finding samples in a folder."""
 
+import errno
 import os
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from support.toy import HEIGHT, WIDTH, picture, write_sample
 
 from uvgen.datasets.plan import ShardTask
 from uvgen.errors import DatasetError, InputError, SampleError
+from uvgen.samples import image_folders
 from uvgen.samples.files import files_sha256
 from uvgen.samples.find import Sample, find_samples, unread_folders
 from uvgen.samples.read import read_annotation, read_image
@@ -249,6 +252,36 @@ def test_find_samples_in_an_archive_unpacked_into_itself_is_refused(tmp_path: Pa
         write_sample(tmp_path / folder, "a")
     with pytest.raises(DatasetError, match=r"holds 1 image of the same names as .*unpacked into itself"):
         find_samples(tmp_path / "AFLW2000")
+
+
+def test_find_samples_names_a_link_to_a_folder_whose_disk_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for subset in ("AFW", "IBUG"):
+        write_sample(tmp_path / "data" / subset, f"{subset}_1")
+
+    def is_folder(entry: Any) -> bool:
+        if entry.name == "AFW":
+            raise OSError(number, os.strerror(number), entry.path)
+        return bool(entry.is_dir())
+
+    class Entry:
+        def __init__(self, entry: Any) -> None:
+            self.name, self.path, self.is_dir = entry.name, entry.path, lambda: is_folder(entry)
+
+    scanned = image_folders._scanned
+
+    @contextmanager
+    def scan(folder: Path) -> Any:
+        with scanned(folder) as entries:
+            yield [Entry(entry) for entry in entries]
+
+    monkeypatch.setattr(image_folders, "_scanned", scan)
+    number = errno.ESTALE
+    with pytest.raises(DatasetError, match=rf"AFW: cannot be read \({os.strerror(errno.ESTALE)}\)"):
+        find_samples(tmp_path / "data")
+    number = errno.ELOOP  # a link to itself is no folder
+    assert names(find_samples(tmp_path / "data")) == ["IBUG/IBUG_1"]
 
 
 @pytest.mark.parametrize("root", ["set", "link to the set"])

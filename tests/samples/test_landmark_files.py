@@ -1,6 +1,8 @@
 """Landmark files: each layout, its first pixel, several faces, and what is wrong."""
 
+import errno
 import json
+import os
 import pickle
 import re
 from pathlib import Path
@@ -160,6 +162,23 @@ def test_find_landmarks_names_a_wrong_file_and_its_image(
 ) -> None:
     (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     assert re.search(message, problem(tmp_path / "a.jpg"))
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE])
+def test_find_landmarks_names_a_file_whose_disk_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    (tmp_path / "a.pts").write_text(pts(points()))
+    look_at = Path.stat
+
+    def stat(path: Path, **options: bool) -> os.stat_result:
+        if path.name == "a.pts":
+            raise OSError(number, os.strerror(number), path)
+        return look_at(path, **options)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    found = find_landmarks([tmp_path / "a.jpg"])[tmp_path / "a.jpg"]
+    assert not isinstance(found, NoLandmarks) and f"a.pts: cannot be read ({os.strerror(number)})" in str(found)
 
 
 def test_find_landmarks_refuses_objects_in_npy(tmp_path: Path) -> None:

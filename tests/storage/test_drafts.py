@@ -3,13 +3,14 @@
 import errno
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 
 from uvgen.errors import DatasetError, OutputError, SampleError
 from uvgen.storage import drafts
-from uvgen.storage.drafts import draft_of, folder_on_success, other_drafts
+from uvgen.storage.drafts import beside, draft_of, exchange, folder_made_at_once, folder_on_success, other_drafts
 from uvgen.storage.journal import Journal
 
 
@@ -28,6 +29,39 @@ def test_folder_on_success_goes_on_with_what_an_interrupted_run_left(tmp_path: P
     with folder_on_success(tmp_path / "out") as draft:
         assert (draft / "a").read_text() == "first"
     assert (tmp_path / "out/a").exists()
+
+
+def test_folder_made_at_once_takes_nothing_over_and_leaves_nothing(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    for error in (KeyboardInterrupt, ValueError):
+        with pytest.raises(error), folder_made_at_once(target) as draft:
+            (draft / "first").write_text("of the interrupted run")
+            raise error
+        assert os.listdir(tmp_path) == []
+    draft_of(target).mkdir()
+    (draft_of(target) / "first").write_text("of the killed run")
+    with folder_made_at_once(target) as draft:
+        (draft / "second").write_text("of the next")
+    assert os.listdir(tmp_path) == ["out"] and os.listdir(target) == ["second"]
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_exchange_that_is_interrupted_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    folder, rename, calls = tmp_path / "out", os.replace, list[Path]()
+    for path, text in ((folder, "old"), (beside(folder), "new")):
+        path.mkdir()
+        (path / "text").write_text(text)
+
+    def replace(old: Path, new: Path) -> None:
+        rename(old, new)
+        calls.append(new)
+        if len(calls) == at:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(KeyboardInterrupt):
+        exchange(beside(folder), folder)
+    assert os.listdir(tmp_path) == ["out"] and (folder / "text").read_text() == "new"
 
 
 def test_folder_on_success_interrupted_before_its_first_file_leaves_nothing(tmp_path: Path) -> None:

@@ -1,15 +1,17 @@
 """Files and folders that are whole or not there, and locks."""
 
 import errno
+import hashlib
 import multiprocessing
 import os
 from pathlib import Path
 
 import pytest
+from support.faults import fail_reads
 
 from uvgen.errors import DatasetError, OutputError
 from uvgen.storage.drafts import folder_on_success
-from uvgen.storage.files import check_folder, replaced_on_success, temporary_name
+from uvgen.storage.files import check_folder, has_sha256, replaced_on_success, temporary_name
 from uvgen.storage.journal import Journal
 from uvgen.storage.locks import exclusive, locked, scratch_folder
 
@@ -66,6 +68,21 @@ def test_an_error_about_what_the_body_writes_names_the_target(tmp_path: Path, pl
         ):
             body(made)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+def test_an_unreadable_file_has_another_hash_unless_the_machine_is_short_of_something(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    path, digest = tmp_path / "a", hashlib.sha256().hexdigest()
+    path.touch()
+    assert has_sha256(path, digest)
+    fail_reads(monkeypatch, "/a", number)
+    if number == errno.EIO:
+        assert not has_sha256(path, digest)
+    else:
+        with pytest.raises(DatasetError, match=rf"/a: cannot be read \({os.strerror(number)}\); raise the limit"):
+            has_sha256(path, digest)
 
 
 def hold(path: Path, ready: object, go_on: object) -> None:

@@ -11,7 +11,9 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from subprocess import PIPE, Popen
+from typing import Any
 
+import pytest
 from support.builds import PATIENCE_S
 from support.toy import write_sample
 
@@ -72,6 +74,18 @@ def faulty_environment(folder: Path, **orders: str) -> dict[str, str]:
         **os.environ, "PYTHONPATH": os.pathsep.join(path), "UVGEN_FAULTS": str(folder / "orders"),
         "TMPDIR": str(folder / "tmp"),
     }  # fmt: skip
+
+
+def fail_reads(monkeypatch: pytest.MonkeyPatch, suffix: str, number: int) -> None:
+    """Let reading files of this suffix fail, in this process, as `number` says."""
+    opened = os.open
+
+    def fail(path: Any, flags: int, *arguments: Any, **options: Any) -> int:
+        if os.fspath(path).endswith(suffix) and not flags & (os.O_WRONLY | os.O_RDWR):
+            raise OSError(number, os.strerror(number), path)
+        return opened(path, flags, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", fail)
 
 
 def write_samples(root: Path, n: int = 40, subset: str = "AFW") -> Path:

@@ -8,6 +8,7 @@ from uvgen.evaluation.predict_options import WRITTEN
 from uvgen.evaluation.predict_worker import PredictedFace, PredictJob, face_table, made_of
 from uvgen.fitting.face_record import FaceIndex, FaceRecord, check_face_name
 from uvgen.fitting.tasks import Photograph
+from uvgen.samples.files import is_out_of_reach
 from uvgen.storage.folders import PREDICT_INDEX
 from uvgen.storage.names import brief
 
@@ -46,4 +47,7 @@ class PredictRecord(FaceRecord[PredictedFace]):
         paths = [self._out / f"{face.name}{suffix}" for face in faces for suffix in face.suffixes]
         if not all(path.is_file() for path in paths):
             return False
-        return {face.made_of for face in faces} == {made_of(self._job, self._table, photograph)}
+        try:
+            return {face.made_of for face in faces} == {made_of(self._job, self._table, photograph)}
+        except OSError as error:
+            return is_out_of_reach(photograph.path, error)

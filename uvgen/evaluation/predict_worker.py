@@ -139,13 +139,10 @@ def face_table(job: PredictJob) -> LandmarkTable | None:
 
 
 def made_of(job: PredictJob, table: LandmarkTable | None, photograph: Photograph) -> str:
-    """What `PredictedFace.made_of` would be now; that of nothing if the photograph cannot be read."""
+    """What `PredictedFace.made_of` would be now; OSError if the photograph cannot be read."""
     if job.options.crop != "whole":
         return state_of(job, table, photograph)
-    try:
-        return hashlib.sha256(read_file(photograph.path, MOST_BYTES)).hexdigest()
-    except OSError:
-        return ""
+    return hashlib.sha256(read_file(photograph.path, MOST_BYTES)).hexdigest()
 
 
 def _predict(tools: FaceTools[PredictJob], network: Network, task: FitTask) -> PredictedBatch:

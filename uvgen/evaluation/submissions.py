@@ -32,7 +32,7 @@ from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.files import check_machine
 from uvgen.similarity import align_points
-from uvgen.storage.drafts import check_new_folder, folder_on_success
+from uvgen.storage.drafts import check_new_folder, folder_made_at_once
 from uvgen.storage.files import check_folder, replaced_on_success
 from uvgen.storage.names import brief
 from uvgen.storage.plain_json import are_numbers, parse_json
@@ -181,8 +181,8 @@ def write_realy(
     coverage = truth.reader.constants["coverage"]
     uv = keypoint_uv(model, template, keypoints)
     left, names = list(found.missing), dict[str, Any]()
-    with folder_on_success(Path(os.path.abspath(out))) as draft:
-        (draft / "meshes").mkdir(exist_ok=True)
+    with folder_made_at_once(Path(os.path.abspath(out))) as draft:
+        (draft / "meshes").mkdir()
         for name, position_map, _, _ in _maps(truth, found, left):
             short = _new_name(name, names)
             vertices, triangles, _ = _upright(position_map, coverage)

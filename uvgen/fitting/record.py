@@ -13,6 +13,7 @@ from uvgen.fitting.fitted import FittedFace, FittedFrame
 from uvgen.fitting.photographs import units_of
 from uvgen.fitting.tasks import Photograph
 from uvgen.fitting.worker import FitJob, open_table, settings, state_of
+from uvgen.samples.files import is_out_of_reach
 from uvgen.samples.image_folders import IMAGE_SUFFIXES
 from uvgen.storage.folders import FIT_INDEX
 from uvgen.storage.names import brief
@@ -92,9 +93,12 @@ class FitRecord(FaceRecord[FittedFace]):
         super().resume()
 
     def is_made(self, photograph: Photograph, faces: Sequence[FittedFace]) -> bool:
-        """Whether a photograph's samples are there, and it and its landmarks have not changed since."""
+        """Whether a photograph's samples are there, and neither it nor its landmarks are known to have changed."""
         for face in faces:
             path = self._out / face.name
             if not all(path.with_name(path.name + end).is_file() for end in (face.suffix, ".mat")):
                 return False
-        return {face.made_of for face in faces} == {state_of(self._job, self._table, photograph)}
+        try:
+            return {face.made_of for face in faces} == {state_of(self._job, self._table, photograph)}
+        except OSError as error:
+            return is_out_of_reach(photograph.path, error)

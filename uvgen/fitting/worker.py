@@ -143,12 +143,9 @@ def open_table(landmarks: Path | None) -> LandmarkTable | None:
 
 
 def state_of(job: FaceJob, table: LandmarkTable | None, photograph: Photograph, data: bytes | None = None) -> str:
-    """Hash of a photograph and of its landmarks in files; that of nothing if it cannot be read."""
+    """Hash of a photograph and of its landmarks in files; OSError if it cannot be read."""
     if data is None:
-        try:
-            data = read_file(photograph.path, MOST_BYTES)
-        except OSError:
-            return ""
+        data = read_file(photograph.path, MOST_BYTES)
     return _state(data, _of_files(job, table, photograph.path))
 
 

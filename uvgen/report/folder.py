@@ -1,6 +1,5 @@
 """The folder of a report: whole or not there, and never in the place of anything but an older report."""
 
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -8,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from uvgen.errors import OutputError, SettingsError
-from uvgen.storage.contents import empty
+from uvgen.storage.contents import empty, walked
 from uvgen.storage.drafts import beside, check_new_folder, draft_of, exchange, folder_on_success
 from uvgen.storage.files import check_folder
 from uvgen.storage.folders import REPORT_PARTS
@@ -36,7 +35,7 @@ def _is_report(folder: Path) -> bool:
 def _others(out: Path) -> list[str]:
     """What is in a report's folder, or in those in it, and no part of a report of any version."""
     found = {path.name for path in out.iterdir() if path.is_dir()} - {part.split("/")[0] for part in REPORT_PARTS}
-    for folder, inner, files in os.walk(out):
+    for folder, inner, files in walked(out):
         there = Path(folder).relative_to(out)
         names = [name for name in files if not _LEFT_BY_BROWSERS.fullmatch(name)]
         names += [name for name in inner if Path(folder, name).is_symlink()]

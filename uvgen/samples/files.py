@@ -13,7 +13,7 @@ from uvgen.samples.find import Sample
 from uvgen.samples.parameter_list import is_list, is_listed
 from uvgen.shards.index import SkippedSample
 from uvgen.storage.names import brief
-from uvgen.storage.reading import max_bytes
+from uvgen.storage.reading import SHORTAGES, max_bytes
 
 _GONE = {
     getattr(errno, name)
@@ -23,7 +23,8 @@ _GONE = {
     )
     if hasattr(errno, name)
 }  # fmt: skip
-_SHORT = {getattr(errno, name) for name in ("EMFILE", "ENFILE", "ENOMEM", "EAGAIN") if hasattr(errno, name)}
+OUT_OF_REACH = _GONE - {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM}
+"""Errors by which a file is there as far as is known, but its disk does not answer."""
 
 
 def files_sha256(sample: Sample, *more: Path) -> str:
@@ -112,7 +113,7 @@ def check_machine(error: BaseException) -> None:
     while cause is not None:
         if isinstance(cause, MemoryError) or getattr(cause, "errno", None) == errno.ENOMEM:
             raise MemoryError(f"{str(error).split(': ')[0]}: memory ran out while it was read") from error
-        if isinstance(cause, OSError) and cause.errno in _SHORT:
+        if isinstance(cause, OSError) and cause.errno in SHORTAGES:
             advice = "" if "(ulimit" in str(error) else "; raise the limit (ulimit -a) or use fewer workers"
             raise DatasetError(f"{error}{advice}") from error
         cause = cause.__cause__
@@ -129,12 +130,44 @@ def check_source(sample: Sample, error: BaseException) -> None:
         Why; what counts is the OSError that it comes from.
     """
     check_machine(error)
-    cause = error.__cause__
-    if not isinstance(cause, OSError) or cause.errno not in _GONE:
-        return
     for path in (sample.image, sample.parameters):
         if path is not None:
-            check_still_there(path.parent)
+            check_folder_of(path, error)
+
+
+def check_folder_of(path: Path, error: BaseException) -> None:
+    """As `check_source`, for a file alone."""
+    check_machine(error)
+    if isinstance(error.__cause__, OSError) and error.__cause__.errno in _GONE:
+        check_still_there(path.parent)
+
+
+def is_out_of_reach(path: Path, error: OSError) -> bool:
+    """Whether a file is there but cannot be read at present: it may be what it was, and so may what was made of it.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    error : OSError
+        Why it cannot be read, or an error that comes from that.
+
+    Returns
+    -------
+    bool
+        False if it is missing, or can be read and is of no use.
+
+    Raises
+    ------
+    DatasetError, MemoryError, WorkerError
+        As `check_source`.
+    """
+    cause = error if error.__cause__ is None else error.__cause__
+    if isinstance(cause, OSError):
+        met = DatasetError(f"{path}: cannot be read ({cause.strerror or brief(cause)})")
+        met.__cause__ = cause
+        check_folder_of(path, met)
+    return isinstance(cause, OSError) and cause.errno in _GONE - {errno.ENOENT, errno.ENOTDIR}
 
 
 def check_still_there(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Folders of images, here or in an object store: which of a tree's hold some, and what to say if none does."""
 
+import errno
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -21,6 +22,9 @@ VIDEO_SUFFIXES = (
 _MOST_FOLDERS = 256  # whose subfolders are looked for, below those that are read: a home folder has many more
 
 
+_NO_FOLDER = (errno.ELOOP, errno.EACCES, errno.EPERM)  # of a link to itself, or into a folder that may not be read
+
+
 @contextmanager
 def _scanned(folder: Path) -> "Iterator[Iterable[os.DirEntry[str]] | Iterable[StoredEntry]]":
     """What lies in a folder, here or in an object store; OSError or DatasetError if it cannot be listed."""
@@ -40,9 +44,9 @@ def _entries(folder: Path) -> "list[os.DirEntry[str]] | list[StoredEntry]":
 
 
 def unlisted(folder: Path, error: OSError) -> DatasetError:
-    """The error for a folder that cannot be listed."""
+    """The error for a folder that cannot be listed; one that says so already is raised as it is."""
     if isinstance(error, DatasetError):  # of a store
-        return error
+        raise error
     return DatasetError(f"{folder}: {unreadable(error, 'a folder like 300W-LP')}")
 
 
@@ -129,5 +133,7 @@ def folders_in(folder: Path) -> list[Path]:
 def _is_folder(entry: "os.DirEntry[str] | StoredEntry") -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link to itself, or into a folder that may not be read
-        return False
+    except OSError as error:
+        if error.errno in _NO_FOLDER:
+            return False
+        raise unlisted(Path(entry.path), error) from error  # as on a network's disk that does not answer

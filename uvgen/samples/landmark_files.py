@@ -23,7 +23,7 @@ import numpy as np
 from uvgen.checks import check_optional_paths, check_paths, check_several
 from uvgen.errors import InputError, UvgenError
 from uvgen.geometry import LANDMARK_MIRROR
-from uvgen.samples.files import check_machine
+from uvgen.samples.files import OUT_OF_REACH, check_folder_of
 from uvgen.samples.landmark_schemes import COUNTS, MOST_FACES, SCHEMES, FaceLandmarks, NoLandmarks, faces_of
 from uvgen.samples.landmark_tables import TABLES, read_table
 from uvgen.samples.photographs import unflipped
@@ -132,14 +132,25 @@ def has_landmarks(image: str | os.PathLike[str], folder: str | os.PathLike[str] 
 
 
 def own_files(image: Path, folder: Path | None) -> tuple[list[Path], Path]:
-    """An image's own files of landmarks, and the last folder where they were looked for."""
+    """An image's own files of landmarks, and the last folder where they were looked for; InputError as `_is_there`."""
     places = [image.parent] if folder is None else [folder / _folder_name(image), folder]
     for place in places:
         names = [f"{image.stem}{suffix}" for suffix in (*_READERS, "_pts.mat")]
-        files = [place / name for name in names if os.path.exists(place / name)]  # noqa: PTH110 - names may be too long
+        files = [place / name for name in names if _is_there(place / name)]
         if files:
             return files, place
     return [], places[-1]
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is such a file; InputError if its disk does not answer: no detector takes its place then."""
+    try:
+        path.stat()
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in OUT_OF_REACH:
+            raise InputError(f"{path}: cannot be read ({error.strerror or brief(error)})") from error
+        return False
+    return True
 
 
 def _folder_name(image: Path) -> str:
@@ -149,7 +160,11 @@ def _folder_name(image: Path) -> str:
 
 def _of_file(image: Path, folder: Path | None) -> list[FaceLandmarks] | str:
     """The faces of an image's own file, or what is wrong."""
-    files, place = own_files(image, folder)
+    try:
+        files, place = own_files(image, folder)
+    except InputError as error:
+        check_folder_of(image if folder is None else folder / image.name, error)
+        return f"{error} (landmarks of {image})"
     texts = [path for path in files if path.suffix.lower() != ".mat"] or files  # a .mat may be 300W-LP's parameters
     if not texts:
         suffixes = ", ".join(_READERS)
@@ -159,7 +174,7 @@ def _of_file(image: Path, folder: Path | None) -> list[FaceLandmarks] | str:
     try:
         faces = read_landmarks(texts[0])
     except UvgenError as error:
-        check_machine(error)
+        check_folder_of(texts[0], error)
         return f"{error} (landmarks of {image})"
     name = _folder_name(image)
     if texts[0].suffix.lower() == ".mat" and unflipped(name) != name:  # keep the original's order

@@ -159,7 +159,9 @@ def stated_convention(mark: Path) -> str | None:
     try:
         stated = parse_json(read_file(mark, _MOST_BYTES).decode())["labels"]
         return str(choice(stated, "labels", tuple(IMAGE_SHIFTS)))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise DatasetError(f"{mark}: cannot be read ({error.strerror or brief(error)})") from error
+    except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(
             f"{mark}: does not say its labels' convention, expected an export of this version; export again"
         ) from error

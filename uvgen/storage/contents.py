@@ -2,8 +2,22 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+
+from uvgen.errors import DatasetError
+
+
+def walked(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    """What `os.walk` gives of a folder, which passes over what cannot be listed; that is a DatasetError here."""
+
+    def fail(error: OSError) -> None:
+        raise DatasetError(
+            f"{error.filename or folder}: cannot be listed ({error.strerror or error}); run the command again"
+        ) from error
+
+    return os.walk(folder, onerror=fail)
 
 
 def remove(path: Path) -> None:

@@ -11,9 +11,11 @@ from functools import cache
 from pathlib import Path
 
 from uvgen.errors import DatasetError, OutputError, UvgenError
+from uvgen.interrupts import interrupts_deferred
 from uvgen.storage.cache import cache_folder
-from uvgen.storage.contents import discard
+from uvgen.storage.contents import discard, empty
 from uvgen.storage.files import TEMPORARY_PREFIX, check_no_url, names_another, temporary_name
+from uvgen.storage.locks import exclusive
 
 
 def draft_of(folder: Path) -> Path:
@@ -135,19 +137,42 @@ def folder_on_success(folder: Path) -> Iterator[Path]:
         raise
 
 
+@contextmanager
+def folder_made_at_once(folder: Path) -> Iterator[Path]:
+    """As `folder_on_success`, for a folder that no later run goes on with: its draft is empty, and never left behind.
+
+    What a killed run left in it may be of other settings. No other process makes the same folder meanwhile.
+
+    Raises
+    ------
+    BusyError
+        If another process makes it.
+    """
+    draft = draft_of(folder)
+    with exclusive(draft):
+        try:
+            with folder_on_success(folder) as place:
+                empty(place)
+                yield place
+        except BaseException:
+            discard(draft, TEMPORARY_PREFIX)
+            raise
+
+
 def beside(folder: Path) -> Path:
     """If a folder is put that is to replace another one, hidden beside it, until `exchange` does."""
     return draft_of(folder).with_name(f"{draft_of(folder).name}-new")
 
 
 def exchange(new: Path, folder: Path) -> None:
-    """Put a finished folder in the place of an older one, which is removed."""
+    """Put a finished folder in the place of an older one, which is removed. Ctrl-C never leaves neither there."""
     away, place = draft_of(folder), Path(os.path.realpath(folder))
     shutil.rmtree(away, ignore_errors=True)
-    os.replace(place, away)
-    try:
-        os.replace(new, place)
-    except OSError:
-        os.replace(away, place)
-        raise
-    shutil.rmtree(away, ignore_errors=True)
+    with interrupts_deferred():
+        os.replace(place, away)
+        try:
+            os.replace(new, place)
+        except OSError:
+            os.replace(away, place)
+            raise
+        shutil.rmtree(away, ignore_errors=True)

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from uvgen.errors import SCHEMES, DatasetError, OutputError, UvgenError
-from uvgen.storage.reading import open_regular
+from uvgen.storage.reading import SHORTAGES, open_regular
 
 TEMPORARY_PREFIX = ".uvgen-"
 _TEMPORARY = re.compile(r"\.uvgen-tmp-[0-9a-f]{12}-.*", re.DOTALL)
@@ -273,8 +273,13 @@ def sha256_file(path: Path) -> str:
 
 
 def has_sha256(path: Path, sha256: str, *, most_bytes: int | None = None) -> bool:
-    """Whether a regular file is there, can be read, has no more than `most_bytes`, and has this SHA-256."""
+    """Whether a regular file is there, can be read, has no more than `most_bytes`, and has this SHA-256.
+
+    DatasetError if that cannot be known, such as with too many open files: it does not count as damaged.
+    """
     try:
         return (most_bytes is None or path.stat().st_size <= most_bytes) and sha256_file(path) == sha256
-    except OSError:
+    except OSError as error:
+        if error.errno in SHORTAGES:
+            raise DatasetError(f"{path}: cannot be read ({error.strerror}); raise the limit (ulimit -a)") from error
         return False

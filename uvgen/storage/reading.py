@@ -17,6 +17,9 @@ _MAX_BYTES = 4 << 30  # the largest model files have 0.4 GB
 _BLOCK = 1 << 20
 _FREE_PIXELS = 1 << 20  # that any file may state
 
+SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
+"""Errors by which a file cannot be read for want of something that the machine has too little of: none is damaged."""
+
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe"),

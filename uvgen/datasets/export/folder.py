@@ -14,7 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from uvgen._version import __version__
 from uvgen.datasets.export.common import Skipped
 from uvgen.errors import DatasetError, OutputError, SettingsError
-from uvgen.storage.contents import empty
+from uvgen.storage.contents import empty, walked
 from uvgen.storage.drafts import beside, check_new_folder, exchange, folder_on_success
 from uvgen.storage.files import check_folder
 from uvgen.storage.folders import EXPORT_MARK
@@ -69,7 +69,7 @@ def written(draft: Path, part: NamedPart, write: Callable[[Path], Sequence[Skipp
     try:
         skipped = write(stage)
         files = list[tuple[str, int]]()
-        for folder, _, names in os.walk(stage):
+        for folder, _, names in walked(stage):  # what is not seen would be deleted with the stage
             place = draft / Path(folder).relative_to(stage)
             place.mkdir(parents=True, exist_ok=True)
             for name in names:
@@ -100,7 +100,7 @@ def is_export(folder: Path) -> bool:
 
 def count_files(folder: Path) -> int:
     """How many files there are in a folder and those in it."""
-    return sum(len(files) for _, _, files in os.walk(folder))
+    return sum(len(files) for _, _, files in walked(folder))
 
 
 def _stated_files(folder: Path) -> Any:

@@ -19,6 +19,7 @@ from uvgen.fitting.scans.worker import (
 )
 from uvgen.fitting.tasks import InputFile
 from uvgen.progress import begin
+from uvgen.samples.files import is_out_of_reach
 from uvgen.storage.contents import link_between
 from uvgen.storage.folders import REGISTER_INDEX
 from uvgen.storage.names import brief, safe_name
@@ -98,7 +99,10 @@ class RegisterRecord(FolderRecord):
         made = self.scans.get(unit.name)
         if made is None or unit.scan.problem or not mesh_path(self._out, unit.name, self._job.options.format).is_file():
             return False
-        return made.made_of == state_of(self._job, unit.scan)
+        try:
+            return made.made_of == state_of(self._job, unit.scan)
+        except OSError as error:
+            return is_out_of_reach(unit.scan.path, error)
 
     def discard(self, unit: RegisterTask) -> None:
         """Remove a scan's earlier mesh, in any format."""

@@ -28,7 +28,7 @@ from uvgen.samples.files import check_machine
 from uvgen.samples.landmark_schemes import NoLandmarks
 from uvgen.samples.scan_landmarks import landmark_file, missing_landmarks, read_scan_landmarks
 from uvgen.storage.files import replaced_on_success, sha256_file
-from uvgen.storage.names import printable
+from uvgen.storage.names import brief, printable
 from uvgen.storage.reading import max_bytes
 
 _COARSEST_MM = 0.05  # between neighboring numbers of a mesh that is written
@@ -169,15 +169,15 @@ def _marks_of(job: RegisterJob, scan: InputFile) -> Path | None:
 
 
 def state_of(job: RegisterJob, scan: InputFile) -> str:
-    """Hash of a scan's file and its landmarks'; that of nothing if one cannot be read."""
+    """Hash of a scan's file and its landmarks'; that of nothing if one is of no use, OSError if one cannot be read."""
     try:
         marks = _marks_of(job, scan)
-        if any(path.stat().st_size > max_bytes() for path in (scan.path, marks) if path is not None):
-            return ""  # it is refused unread
-        of_marks = "" if marks is None else sha256_file(marks)
-        return hashlib.sha256(f"{sha256_file(scan.path)} {of_marks}".encode()).hexdigest()
-    except (OSError, UvgenError):
+    except UvgenError:
         return ""
+    if any(path.stat().st_size > max_bytes() for path in (scan.path, marks) if path is not None):
+        return ""  # it is refused unread
+    of_marks = "" if marks is None else sha256_file(marks)
+    return hashlib.sha256(f"{sha256_file(scan.path)} {of_marks}".encode()).hexdigest()
 
 
 def _register(tools: _Tools, task: RegisterTask) -> RegisteredScan | RejectedScan:
@@ -185,7 +185,11 @@ def _register(tools: _Tools, task: RegisterTask) -> RegisteredScan | RejectedSca
     try:
         if scan.problem:
             raise InputError(f"{scan.path}: {scan.problem}")
-        made_of = state_of(job, scan)
+        try:
+            made_of = state_of(job, scan)
+        except OSError as error:
+            name = error.filename or scan.path
+            raise InputError(f"{name}: cannot be read ({error.strerror or brief(error)})") from error
         points, triangles = read_scan(scan.path)
         marks = _marks_of(job, scan)
         given = None if marks is None else read_scan_landmarks(marks)

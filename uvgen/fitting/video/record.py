@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from uvgen.errors import UvgenError
+from uvgen.errors import InputError
 from uvgen.fitting.face_record import FaceRecord
 from uvgen.fitting.fitted import FittedFace, FittedFrame, Unfitted
 from uvgen.fitting.record import INDEX, check_fit_folder, check_kind
@@ -14,7 +14,7 @@ from uvgen.fitting.video.files import scratch_folders
 from uvgen.fitting.video.state import state_of_video
 from uvgen.fitting.video.worker import VideoJob
 from uvgen.fitting.worker import open_table
-from uvgen.samples.files import check_machine
+from uvgen.samples.files import is_out_of_reach
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +72,8 @@ class VideoRecord(FaceRecord[FittedFace]):
                 return False
         try:
             return {face.made_of for face in faces} == {state_of_video(self._job, self._table, photograph)}
-        except UvgenError as error:
-            check_machine(error)
-            return False
+        except InputError as error:
+            return isinstance(error.__cause__, OSError) and is_out_of_reach(photograph.path, error.__cause__)
 
     def finish(self) -> None:
         """Write the index, and remove hidden folders of interrupted runs whose videos are gone."""

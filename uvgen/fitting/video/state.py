@@ -10,6 +10,7 @@ from uvgen.fitting.tasks import Photograph
 from uvgen.fitting.video.find import frame_files
 from uvgen.fitting.video.frames import digest_of
 from uvgen.fitting.worker import MOST_BYTES, FaceJob
+from uvgen.samples.files import check_folder_of
 from uvgen.samples.landmark_files import find_landmarks, own_files
 from uvgen.samples.landmark_schemes import FaceLandmarks, NoLandmarks
 from uvgen.samples.landmark_tables import LandmarkTable
@@ -109,5 +110,6 @@ def _digest(path: Path) -> str:
     """The hash of a frame or landmark file; one that cannot be read is reported when its frame is fitted."""
     try:
         return digest_of(path, MOST_BYTES)
-    except InputError:
+    except InputError as error:
+        check_folder_of(path, error)
         return "unreadable"
