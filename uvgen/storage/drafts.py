@@ -5,7 +5,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -140,14 +140,40 @@ def beside(folder: Path) -> Path:
     return draft_of(folder).with_name(f"{draft_of(folder).name}-new")
 
 
-def exchange(new: Path, folder: Path) -> None:
-    """Put a finished folder in the place of an older one, which is removed."""
+def exchange(new: Path, folder: Path, check: Callable[[], None]) -> None:
+    """Put a finished folder in the place of an older one, which is removed.
+
+    Parameters
+    ----------
+    new, folder : Path
+        The finished folder, and the older one, which may be gone by now.
+    check : callable
+        Raises OutputError if what is at `folder` may not be replaced. Making the new folder may have taken hours, in
+        which others could put files of their own into the old one.
+
+    Raises
+    ------
+    OutputError
+        Of `check`. The new folder stays where it is.
+    DatasetError
+        If the folders cannot be renamed. The new one stays, too.
+    """
     away, place = draft_of(folder), Path(os.path.realpath(folder))
-    shutil.rmtree(away, ignore_errors=True)
-    os.replace(place, away)
+    stays = f"the new one is whole and stays in {new} until the next run"
     try:
-        os.replace(new, place)
-    except OSError:
-        os.replace(away, place)
-        raise
+        check()
+    except OutputError as error:
+        raise OutputError(f"{error}; {stays}") from error
+    shutil.rmtree(away, ignore_errors=True)
+    try:
+        with suppress(FileNotFoundError):  # it was moved away or deleted meanwhile
+            os.replace(place, away)
+        try:
+            os.replace(new, place)
+        except OSError:
+            with suppress(FileNotFoundError):
+                os.replace(away, place)
+            raise
+    except OSError as error:
+        raise DatasetError(f"{folder}: cannot be replaced ({error.strerror or error}); {stays}") from error
     shutil.rmtree(away, ignore_errors=True)
