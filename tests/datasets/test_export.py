@@ -6,6 +6,7 @@ import os
 import shutil
 import tarfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from uvgen.storage.drafts import draft_of
 from uvgen.storage.files import folds_case
 from uvgen.storage.folders import EXPORT_MARK
 from uvgen.storage.journal import Journal
+from uvgen.storage.locks import exclusive
 
 N = 9  # samples of the toy tree, in 6 shards
 # of 255, at quality 95 on smooth crops: quantization alone; wrong channel or row order is tens of gray levels off
@@ -273,16 +275,21 @@ def test_export_does_not_replace_files_that_came_into_the_old_one_meanwhile(buil
 
 
 def test_export_takes_the_place_of_one_that_was_moved_away_meanwhile(built: Path, tmp_path: Path) -> None:
+    """And leaves what another run, which has begun since, has written for the same place."""
     out, old = tmp_path / "out", tmp_path / "old"
     export_shards(built, out, "npy")
+    with ExitStack() as stack:
 
-    def move(_: int) -> None:
-        if out.exists():
-            out.rename(old)
+        def move(_: int) -> None:
+            if out.exists():
+                out.rename(old)
+                stack.enter_context(exclusive(draft_of(out)))
+                (draft_of(out) / "begun").touch()
 
-    export_shards(built, out, "npy", quality=80, overwrite=True, progress=move)
+        export_shards(built, out, "npy", quality=80, overwrite=True, progress=move)
+        assert (draft_of(out) / "begun").exists()
     assert [json.loads((path / EXPORT_MARK).read_text())["quality"] for path in (old, out)] == [JPEG_QUALITY, 80]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["old", "out"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [draft_of(out).name, "old", "out"]
 
 
 def test_export_whose_place_another_folder_took_meanwhile_leaves_that(built: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from uvgen.errors import DatasetError, OutputError, UvgenError
 from uvgen.storage.cache import cache_folder
 from uvgen.storage.contents import discard
 from uvgen.storage.files import TEMPORARY_PREFIX, check_no_url, names_another, temporary_name
+from uvgen.storage.locks import remove_unlocked
 
 
 def draft_of(folder: Path) -> Path:
@@ -164,16 +165,19 @@ def exchange(new: Path, folder: Path, check: Callable[[], None]) -> None:
         check()
     except OutputError as error:
         raise OutputError(f"{error}; {stays}") from error
-    shutil.rmtree(away, ignore_errors=True)
+    remove_unlocked(away)  # that of a run that has begun meanwhile stays
+    is_away = False
     try:
-        with suppress(FileNotFoundError):  # it was moved away or deleted meanwhile
+        with suppress(FileNotFoundError):  # the old one was moved or deleted meanwhile
             os.replace(place, away)
+            is_away = True
         try:
             os.replace(new, place)
         except OSError:
-            with suppress(FileNotFoundError):
+            if is_away:
                 os.replace(away, place)
             raise
     except OSError as error:
         raise DatasetError(f"{folder}: cannot be replaced ({error.strerror or error}); {stays}") from error
-    shutil.rmtree(away, ignore_errors=True)
+    if is_away:
+        shutil.rmtree(away, ignore_errors=True)
