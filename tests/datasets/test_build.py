@@ -29,6 +29,7 @@ from uvgen import (
     build_shards,
     import_maps,
     load_model,
+    merge_shards,
     open_shards,
     read_image,
     render_faces,
@@ -37,15 +38,17 @@ from uvgen import (
     warp_image,
     weight_mask,
 )
+from uvgen.datasets import make_shards
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.fields import MAP_PARAMETERS
 from uvgen.datasets.plan import plan_shards
-from uvgen.errors import DatasetError, InputError, SampleError
+from uvgen.errors import DatasetError, InputError, OutputError, SampleError
 from uvgen.fixed_point import FixedPoint
 from uvgen.models.model_file import save_model
 from uvgen.models.morphable import make_model
 from uvgen.samples.find import Sample, find_samples
 from uvgen.shards.index import Index
+from uvgen.storage.files import folds_case
 
 EXACT = dataclasses.replace(SMALL, posmap_dtype="float32")
 
@@ -319,6 +322,28 @@ def test_build_bad_sample_costs_only_itself(model_path: Path, tmp_path: Path) ->
         assert_equal_samples(found[name], expected[name])
     listed = json.loads((tmp_path / "damaged/dataset.json").read_text(encoding="utf-8"))["skipped"]
     assert listed == [dataclasses.asdict(skip) for skip in result.skipped]
+
+
+def test_build_of_subsets_whose_shards_would_be_one_file_is_refused(
+    model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second shard would replace the first, and the index list both."""
+    if folds_case(tmp_path):
+        pytest.skip("this disk has no such folders")
+    for number, subset in enumerate(("AFW", "afw", "IBUG")):
+        write_sample(tmp_path / "data" / subset, f"face_{number}", number)
+    out, config = tmp_path / "out", dataclasses.replace(SMALL, shard_size=1)
+    for subset in ("AFW", "afw"):
+        build_shards(tmp_path / "data", tmp_path / subset, model=model_path, config=config, subsets=[subset])
+    with monkeypatch.context() as patch:
+        patch.setattr(make_shards, "folds_case", lambda _: True)
+        with pytest.raises(OutputError, match=r"out: AFW-00000\.h5 and afw-00000\.h5 would be one file, as its disk"):
+            make(tmp_path / "data", model_path, out, config)
+        with pytest.raises(OutputError, match=r"out: AFW-00000\.h5 and afw-00000\.h5 would be one file, as its disk"):
+            merge_shards([tmp_path / "AFW", tmp_path / "afw"], out)
+        assert not out.exists()
+        assert build_shards(tmp_path / "data", out, model=model_path, config=config, subsets=["AFW"]).samples == 1
+    assert make(tmp_path / "data", model_path, tmp_path / "here", config).samples == 3
 
 
 def test_build_of_bad_parameters_alone_ends_before_any_work(tree: Path, model_path: Path, tmp_path: Path) -> None:

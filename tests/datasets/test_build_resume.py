@@ -193,6 +193,41 @@ def test_build_of_a_flat_folder_that_was_renamed_leaves_no_shard_of_the_old_name
     assert verify_shards(out).problems == ()
 
 
+def test_build_of_a_renamed_folder_that_is_interrupted_leaves_no_shard_of_the_old_name(
+    model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(6):
+        write_sample(tmp_path / "old", f"face_{number}", number)
+    out = tmp_path / "shards"
+    make(tmp_path / "old", model_path, out)
+    (tmp_path / "old").rename(tmp_path / "new")
+
+    def stop(_: object) -> None:
+        raise KeyboardInterrupt
+
+    for progress in (stop, stop, None):  # after one shard, after another, and when all are made
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            if progress is None:
+                patch.setattr(ShardRecord, "finish", stop)
+            make(tmp_path / "new", model_path, out, progress=progress)
+        assert len([*out.glob("old-*.h5")]) == 3
+    make(tmp_path / "new", model_path, out)
+    make(tmp_path / "new", model_path, tmp_path / "undisturbed")
+    assert file_hashes(out) == file_hashes(tmp_path / "undisturbed")
+
+
+@pytest.mark.parametrize("name", ["../mine.h5", ".mine.h5", "mine.txt", 3, ""])
+def test_index_with_outdated_files_that_are_no_shards_is_refused(
+    built: tuple[Path, Path], model_path: Path, tmp_path: Path, name: Any
+) -> None:
+    out = Path(shutil.copytree(built[1], tmp_path / "out"))
+    digest = next(entry["sha256"] for entry in json.loads((out / "dataset.json").read_text())["shards"])
+    outdated = [name] if name == 3 else {name: digest}
+    edit_index(out, lambda content: content.update(outdated=outdated))
+    with pytest.raises(SettingsError, match=r"not a data set's index .*outdated"):
+        make(built[0], model_path, out)
+
+
 @pytest.mark.parametrize("other", ["two", "elsewhere/one"])
 @pytest.mark.parametrize("options", [{}, {"augmentation": Augmentation(), "copies": 2}])
 def test_build_of_another_folder_whose_samples_are_called_alike_is_refused(

@@ -7,6 +7,8 @@ import os
 import re
 import shutil
 import tarfile
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +31,15 @@ from uvgen.datasets.export import run as export_run
 from uvgen.datasets.export.folder import ExportRecord
 from uvgen.datasets.export.targets import EXPORT_TARGETS
 from uvgen.errors import BusyError, DatasetError, InputError, OutputError, SettingsError
+from uvgen.images.jpeg import JPEG_QUALITY
 from uvgen.jobs.run import run_job
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.drafts import draft_of
 from uvgen.storage.files import folds_case
+from uvgen.storage.folders import EXPORT_MARK
 from uvgen.storage.journal import Journal
+from uvgen.storage.locks import exclusive
 
 N = 9  # samples of the toy tree, in 6 shards
 # of 255, at quality 95 on smooth crops: quantization alone; wrong channel or row order is tens of gray levels off
@@ -239,7 +244,7 @@ def test_export_that_was_killed_while_it_took_the_place_of_another_leaves_nothin
 ) -> None:
     """Between the two renames, neither export has the name."""
 
-    def killed(new: Path, out: Path) -> None:
+    def killed(new: Path, out: Path, check: Callable[[], None]) -> None:
         out.replace(draft_of(out))
         raise KeyboardInterrupt
 
@@ -252,6 +257,56 @@ def test_export_that_was_killed_while_it_took_the_place_of_another_leaves_nothin
     assert len([*tmp_path.iterdir()]) == 2
     export_shards(built, tmp_path / "out", "npy", overwrite=True)
     assert hashes_below(tmp_path / "out") == whole and [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_export_does_not_replace_files_that_came_into_the_old_one_meanwhile(built: Path, tmp_path: Path) -> None:
+    """As a training writes them, while the new one is made for hours."""
+    out = tmp_path / "out"
+    export_shards(built, out, "npy")
+
+    def train(_: int) -> None:
+        (out / "checkpoint.pt").write_text("mine")
+
+    with pytest.raises(OutputError, match=r"other files than its export had; .* is whole and stays in .*-new until"):
+        export_shards(built, out, "npy", quality=80, overwrite=True, progress=train)
+    assert (out / "checkpoint.pt").read_text() == "mine"
+    (out / "checkpoint.pt").unlink()
+    export_shards(built, out, "npy", quality=80, overwrite=True)
+    assert json.loads((out / EXPORT_MARK).read_text())["quality"] == 80
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_export_takes_the_place_of_one_that_was_moved_away_meanwhile(built: Path, tmp_path: Path) -> None:
+    """And leaves what another run, which has begun since, has written for the same place."""
+    out, old = tmp_path / "out", tmp_path / "old"
+    export_shards(built, out, "npy")
+    with ExitStack() as stack:
+
+        def move(_: int) -> None:
+            if out.exists():
+                out.rename(old)
+                stack.enter_context(exclusive(draft_of(out)))
+                (draft_of(out) / "begun").touch()
+
+        export_shards(built, out, "npy", quality=80, overwrite=True, progress=move)
+        assert (draft_of(out) / "begun").exists()
+    assert [json.loads((path / EXPORT_MARK).read_text())["quality"] for path in (old, out)] == [JPEG_QUALITY, 80]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [draft_of(out).name, "old", "out"]
+
+
+def test_export_whose_place_another_folder_took_meanwhile_leaves_that(built: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    export_shards(built, out, "npy")
+
+    def move(_: int) -> None:
+        if not (tmp_path / "old").exists():
+            out.rename(tmp_path / "old")
+            out.mkdir()
+            (out / "mine").write_text("mine")
+
+    with pytest.raises(OutputError, match="exists and is not empty"):
+        export_shards(built, out, "npy", overwrite=True, progress=move)
+    assert (out / "mine").read_text() == "mine"
 
 
 def test_export_whose_journal_cannot_be_deleted_is_not_finished(

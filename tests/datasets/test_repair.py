@@ -170,6 +170,27 @@ def test_repair_where_a_bad_sample_was_mended_makes_the_shard_without_it(
     assert again.skipped == () and again.new_samples > 0
 
 
+@pytest.mark.parametrize("suffix", [".mat", ".jpg"])
+def test_repair_where_a_bad_sample_was_mended_covers_others_with_the_same_images(
+    model_path: Path, tmp_path: Path, suffix: str
+) -> None:
+    """Occluders showed the image of a sample whose parameters could not be read, and none that could not be read."""
+    tree, out = write_tree(tmp_path / "data"), tmp_path / "out"
+    bad = tree / f"AFW/AFW_001_1_0{suffix}"
+    whole = bad.read_bytes()
+    bad.write_bytes(b"cut")
+    covered = Augmentation(occlusion=1.0, occluder_fills=("image",))
+    make(tree, model_path, out, replace(SMALL, shard_size=3, augmentation=covered, copies=4))
+    before = file_hashes(out)
+    shards = sorted(out.glob("AFW-*.h5"))
+    bad.write_bytes(whole)
+    for shard in shards:
+        shard.unlink()
+    result = repair_shards(out, data=tree, model=model_path)
+    assert (result.repaired, result.problems) == (tuple(shards), ())
+    assert file_hashes(out) == before
+
+
 def test_repair_where_a_sample_has_changed_leaves_its_shard_and_makes_the_others(sets: Path, model_path: Path) -> None:
     folder = sets / "built"
     whole = file_hashes(folder)

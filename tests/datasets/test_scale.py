@@ -167,8 +167,8 @@ def test_end_of_a_run_whose_folder_was_renamed_takes_steps_in_proportion_to_the_
         folder = tmp_path / str(n)
         _, kept = a_record(folder, n)
         kept.index.shards = [index_module.ShardEntry(f"NEW-{k}.h5", 1, 9, f"{k:064}") for k in range(n)]
-        kept._outdated = {f"OLD-{k}.h5": f"{k:064}" for k in range(n)}
-        for name in [*kept._outdated, *(entry.file for entry in kept.index.shards)]:
+        kept.index.outdated = {f"OLD-{k}.h5": f"{k:064}" for k in range(n)}
+        for name in [*kept.index.outdated, *(entry.file for entry in kept.index.shards)]:
             (folder / name).touch()
         return kept.finish
 

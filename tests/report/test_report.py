@@ -483,6 +483,21 @@ def test_report_with_something_else_in_its_folder_is_not_replaced(shards: Path, 
     assert (tmp_path / "report/bad.txt").read_text() == "marks"
 
 
+def test_report_does_not_replace_marks_that_were_saved_in_the_old_one_meanwhile(shards: Path, tmp_path: Path) -> None:
+    out = tmp_path / "report"
+    write_report(shards, out, options=ReportOptions(worst=1))
+
+    def save(_: int) -> None:
+        (out / "bad.txt").write_text("marks")
+
+    with pytest.raises(OutputError, match=r"bad\.txt: is in a report's folder .*; the new one is whole and stays in"):
+        write_report(shards, out, options=ReportOptions(worst=1), overwrite=True, progress=save)
+    assert (out / "bad.txt").read_text() == "marks"
+    (out / "bad.txt").unlink()
+    write_report(shards, out, options=ReportOptions(worst=1), overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
+
+
 def test_report_that_another_process_makes_is_refused(shards: Path, tmp_path: Path) -> None:
     with exclusive(draft_of(tmp_path / "report")), pytest.raises(BusyError):
         write_report(shards, tmp_path / "report", options=ReportOptions(worst=1))

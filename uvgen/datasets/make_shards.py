@@ -1,6 +1,7 @@
 """Making the shards of a data set that are not there yet, of whatever kind, and saying what was done."""
 
 import time
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from uvgen.datasets.open import reader_of
 from uvgen.datasets.quality.summary import LabelQuality, label_quality
 from uvgen.datasets.record import ShardRecord, ShardResult, ShardUnit
 from uvgen.described import described
-from uvgen.errors import DatasetError
+from uvgen.errors import DatasetError, OutputError
 from uvgen.jobs.options import RunOptions
 from uvgen.jobs.run import Job, run_job
 from uvgen.maps.mirror import TexelMirror
@@ -23,6 +24,8 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
 from uvgen.shards.index import Index, SkippedSample
 from uvgen.shards.stored import is_at_hand
+from uvgen.storage.files import folds_case
+from uvgen.storage.names import brief
 from uvgen.storage.urls import shown_path, url_of
 from uvgen.wording import count, have, none_can_be, typed
 
@@ -151,6 +154,7 @@ def make_shards(
         If the folder cannot be written or holds a data set made with other settings, or no sample could be used.
     """
     started = time.perf_counter()
+    _check_files(out, units)
     config, model, warnings = made.config, made.model, made.warnings
     begun = Index(__version__, config.to_plain(), dict(made.plan))
     record = ShardRecord(out, begun, made.constants, units, state, overwrite=overwrite)
@@ -182,6 +186,21 @@ def make_shards(
     return BuildResult(
         index.n_samples, record.new_samples, skipped, files, size_bytes, seconds, made.mirror, quality, tuple(warnings)
     )
+
+
+def _check_files(out: Path, units: Sequence[ShardUnit]) -> None:
+    """Raise OutputError if two shards would be one file: of subsets that only differ in case or in composed accents."""
+    if url_of(out) is not None:
+        return
+    alike: dict[str, str] = {}
+    pairs = (
+        (alike.setdefault(unicodedata.normalize("NFC", unit.file).casefold(), unit.file), unit.file) for unit in units
+    )
+    if (two := next((pair for pair in pairs if pair[0] != pair[1]), None)) and folds_case(out):
+        raise OutputError(
+            f"{out}: {brief(two[0])} and {brief(two[1])} would be one file, as its disk does not tell capitals from "
+            "small letters; give one folder of samples another name, or choose a folder on another disk"
+        )
 
 
 def _noticed(remarks: Sequence[tuple[str, str]], exif: str) -> list[str]:

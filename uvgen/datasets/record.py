@@ -100,7 +100,6 @@ class ShardRecord:
         self._journal = Journal(folder / _JOURNAL, [fresh.uvgen, fresh.config, asked])
         self._finished, self._listed = set[str](), set[str]()
         self._anew = set[str]()  # shards that are made again, whatever they hold
-        self._outdated = dict[str, str | None]()  # shards that are no longer made, and their SHA-256
         self._added, self._written_at, self._write_seconds = 0, time.monotonic(), 0.0
 
     def resume(self) -> None:
@@ -175,7 +174,8 @@ class ShardRecord:
         """Keep what an index lists, less what is damaged, and what can be repaired."""
         self._listed = {entry.file for entry in index.shards}
         units = {unit.file: unit for unit in self._units}
-        self._outdated = {entry.file: entry.sha256 for entry in index.shards if entry.file not in units}
+        known_shards = index.outdated | {entry.file: entry.sha256 for entry in index.shards if entry.sha256}
+        index.outdated = {file: digest for file, digest in known_shards.items() if file not in units}
         skipped = dict[str, list[str]]()
         for skip in index.skipped:
             skipped.setdefault(skip.shard, []).append(skip.name)
@@ -247,11 +247,12 @@ class ShardRecord:
         """Write the index, also if there was nothing to do, and remove shards that were made again by other names.
 
         They have the name of a folder of samples that was renamed since. Those with another content are of another
-        folder, whose samples are called alike, and stay.
+        folder, whose samples are called alike, and stay. The index names them until they are gone: this run may be
+        killed before.
         """
         self._write()
         made = {entry.sha256 for entry in self.index.shards if entry.sha256 is not None}
-        again = [file for file, digest in sorted(self._outdated.items()) if digest in made]
+        again = [file for file, digest in sorted(self.index.outdated.items()) if digest in made]
         there = [self._folder / file for file in again if (self._folder / file).is_file()]
         listed_files = {identity(self._folder / entry.file) for entry in self.index.shards} if there else set()
         with reading_in_child(True):
@@ -259,6 +260,9 @@ class ShardRecord:
                 if is_shard(path) and identity(path) not in listed_files:
                     path.unlink()
         self._place.remove_stored(again)
+        if self.index.outdated:
+            self.index.outdated = {}
+            self._write()
         if self._added:
             self._place.check_stored_index()
         self._journal.remove()

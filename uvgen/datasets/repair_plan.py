@@ -37,7 +37,7 @@ class RepairPlan(NamedTuple):
 
     job: Job[Any, ShardResult]
     tasks: list[Any]
-    without: Callable[[Any, dict[str, str]], Any]  # a task that skips the samples of these names, for these reasons
+    without: Sequence[Callable[[Any, dict[str, str]], Any]]  # each makes a task that skips the samples of these names
     constants: Callable[[], Mapping[str, NDArray[Any]]]
 
 
@@ -105,9 +105,7 @@ def plan_build_again(
             "damaged shards and run the same `uvgen build --maps-from` again"
         )
     if not bad:
-        return RepairPlan(
-            BuildJob(folder, folder, model, None, build, Survey(), "skip"), [], _without_samples, constants
-        )
+        return RepairPlan(BuildJob(folder, folder, model, None, build, Survey(), "skip"), [], (), constants)
     if data is None:
         if config.model != BUILTIN:
             raise InputError(f"data: none, expected the folder of samples that {folder} was made of; give data")
@@ -132,7 +130,9 @@ def plan_build_again(
             f"{subset_of_shard(unplanned[0])}"
         )
     job = BuildJob(folder, Path(os.path.abspath(root or ".")), model, mirror_of(model, build), build, survey, "skip")
-    return RepairPlan(job, tasks, _without_samples, constants)
+    shows_images = build.augmentation is not None and "image" in build.augmentation.occluder_fills
+    without = (_without_samples, _without_parameters) if shows_images else (_without_samples,)
+    return RepairPlan(job, tasks, without, constants)
 
 
 def _samples_of(
@@ -204,7 +204,7 @@ def plan_copies_again(
         if task.file in bad
     ]
     job = AugmentJob(source, folder, config, copied, opened if needed else None, "skip", untrusted)
-    return RepairPlan(job, tasks, _without_copies, lambda: read_constants(source, built.build.uv_size))
+    return RepairPlan(job, tasks, (_without_copies,), lambda: read_constants(source, built.build.uv_size))
 
 
 def _check_count(folder: Path, index: Index, n_shards: int) -> None:
@@ -219,6 +219,12 @@ def _check_count(folder: Path, index: Index, n_shards: int) -> None:
 def _without_samples(task: ShardTask, skipped: Mapping[str, str]) -> ShardTask:
     samples = [replace(one, problem=skipped.get(printable(one.name), one.problem)) for one in task.samples]
     return replace(task, samples=tuple(samples))
+
+
+def _without_parameters(task: ShardTask, skipped: Mapping[str, str]) -> ShardTask:
+    """The samples are skipped, but their images can be read: occluders over others may have shown them."""
+    left_out = [replace(one, parameters=None) if printable(one.name) in skipped else one for one in task.samples]
+    return replace(task, samples=tuple(left_out))
 
 
 def _without_copies(task: CopyTask, skipped: Mapping[str, str]) -> CopyTask:

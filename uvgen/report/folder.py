@@ -4,6 +4,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from uvgen.errors import OutputError, SettingsError
@@ -76,7 +77,7 @@ def report_on_success(out: Path, *, overwrite: bool) -> Iterator[tuple[Path, Cal
                 empty(folder)
                 yield folder, check_there
             if old:
-                exchange(target, out)
+                exchange(target, out, partial(check_report_folder, out, overwrite=True))
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)  # also after Ctrl-C: a report goes on with nothing
             raise

@@ -86,6 +86,7 @@ class Index:
     shards: list[ShardEntry] = field(default_factory=list)
     skipped: list[SkippedSample] = field(default_factory=list)
     constants_sha256: str | None = None
+    outdated: dict[str, str] = field(default_factory=dict)  # SHA-256 of shards whose samples have another name now
 
     @property
     def n_samples(self) -> int:
@@ -113,6 +114,8 @@ class Index:
             "shards": [plain(entry) for entry in sorted(self.shards, key=lambda entry: entry.file)],
             "skipped": [plain(entry) for entry in sorted(self.skipped, key=lambda entry: (entry.name, entry.shard))],
         }
+        if self.outdated:
+            content["outdated"] = dict(sorted(self.outdated.items()))
         data, path = sealed(content), folder / DATASET_INDEX
         if not same_content(path, data):
             with replaced_on_success(path, make_folder=False) as temporary:
@@ -126,6 +129,10 @@ class Index:
         hashes = [entry.sha256 for entry in self.shards if entry.samples]
         hashes += [] if self.constants_sha256 is None else [self.constants_sha256]
         hashes += [skip.files_sha256 for skip in self.skipped if skip.files_sha256 is not None]
+        if not isinstance(self.outdated, dict):
+            raise ValueError("outdated shards that are not an object")
+        texts += self.outdated
+        hashes += self.outdated.values()
         for entry in self.shards:
             numbers += [entry.samples, entry.size_bytes]
             texts += [entry.file] if entry.names is None else [entry.file, entry.names]
@@ -135,16 +142,15 @@ class Index:
             raise ValueError("a name, reason or hash that is not text")
         if odd := [text for text in hashes if text is not None and not is_sha256(text)]:
             raise ValueError(f"the hash {brief(odd[0])!r}, expected 64 hexadecimal digits")
+        if odd := [name for name in self.outdated if not _is_named_well(name)]:
+            raise ValueError(f"an outdated shard named {odd[0]!r}")
         for entry in self.shards:
             name = entry.file
-            named_well = _PLAIN_NAME.fullmatch(name) or (
-                name == Path(name).name == printable(name) and len(name.encode()) < 256
-            )
             if not name.endswith(".h5") or name.startswith("."):  # hidden: temporary files have such names
                 raise ValueError(f"a shard named {name!r}, expected a name that ends in .h5 and is not a temporary one")
             if entry.samples * LEAST_SAMPLE_BYTES > entry.size_bytes:
                 raise ValueError(f"{count(entry.samples, 'sample')} in the {entry.size_bytes} bytes of {name!r}")
-            if not named_well or (entry.sha256 is None) != (entry.samples == 0):
+            if not _is_named_well(name) or (entry.sha256 is None) != (entry.samples == 0):
                 raise ValueError(f"entry of {entry.file!r} with {count(entry.samples, 'sample')}")
             if entry.samples and entry.names is not None and entry.names.count("\n") + 1 != entry.samples:
                 raise ValueError(f"other names than the {count(entry.samples, 'sample')} of {name!r}, a line each")
@@ -177,6 +183,7 @@ class Index:
                 [known(ShardEntry, entry) for entry in content["shards"]],
                 [known(SkippedSample, entry) for entry in content["skipped"]],
                 content.get("constants_sha256"),
+                content.get("outdated", {}),
             )  # fmt: skip
             index.check(content["n_samples"])
             return index
@@ -197,6 +204,14 @@ class Index:
                 f"{path}: not a data set's index ({brief(error)}); is it damaged, edited by hand, or made "
                 "by an earlier uvgen? Build the data set again"
             ) from error
+
+
+def _is_named_well(file: str) -> bool:
+    """Whether a shard may have this name."""
+    if _PLAIN_NAME.fullmatch(file):
+        return True
+    plain_name = file == Path(file).name == printable(file) and len(file.encode()) < 256
+    return plain_name and file.endswith(".h5") and not file.startswith(".")
 
 
 _SEAL = b',\n  "sha256": "'

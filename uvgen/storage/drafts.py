@@ -5,7 +5,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -15,7 +15,7 @@ from uvgen.interrupts import interrupts_deferred
 from uvgen.storage.cache import cache_folder
 from uvgen.storage.contents import discard, empty
 from uvgen.storage.files import TEMPORARY_PREFIX, check_no_url, names_another, temporary_name
-from uvgen.storage.locks import exclusive
+from uvgen.storage.locks import exclusive, remove_unlocked
 
 
 def draft_of(folder: Path) -> Path:
@@ -164,15 +164,44 @@ def beside(folder: Path) -> Path:
     return draft_of(folder).with_name(f"{draft_of(folder).name}-new")
 
 
-def exchange(new: Path, folder: Path) -> None:
-    """Put a finished folder in the place of an older one, which is removed. Ctrl-C never leaves neither there."""
+def exchange(new: Path, folder: Path, check: Callable[[], None]) -> None:
+    """Put a finished folder in the place of an older one, which is removed. Ctrl-C never leaves neither there.
+
+    Parameters
+    ----------
+    new, folder : Path
+        The finished folder, and the older one, which may be gone by now.
+    check : callable
+        Raises OutputError if what is at `folder` may not be replaced. Making the new folder may have taken hours, in
+        which others could put files of their own into the old one.
+
+    Raises
+    ------
+    OutputError
+        Of `check`. The new folder stays where it is.
+    DatasetError
+        If the folders cannot be renamed. The new one stays, too.
+    """
     away, place = draft_of(folder), Path(os.path.realpath(folder))
-    shutil.rmtree(away, ignore_errors=True)
+    stays = f"the new one is whole and stays in {new} until the next run"
+    try:
+        check()
+    except OutputError as error:
+        raise OutputError(f"{error}; {stays}") from error
+    remove_unlocked(away)  # that of a run that has begun meanwhile stays
+    is_away = False
     with interrupts_deferred():
-        os.replace(place, away)
         try:
-            os.replace(new, place)
-        except OSError:
-            os.replace(away, place)
-            raise
-        shutil.rmtree(away, ignore_errors=True)
+            with suppress(FileNotFoundError):  # the old one was moved or deleted meanwhile
+                os.replace(place, away)
+                is_away = True
+            try:
+                os.replace(new, place)
+            except OSError:
+                if is_away:
+                    os.replace(away, place)
+                raise
+        except OSError as error:
+            raise DatasetError(f"{folder}: cannot be replaced ({error.strerror or error}); {stays}") from error
+        if is_away:
+            shutil.rmtree(away, ignore_errors=True)

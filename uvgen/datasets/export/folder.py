@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -117,7 +118,7 @@ def in_place(place: Path, out: Path) -> Iterator[Path]:
     with folder_on_success(place) as draft:
         yield draft
     if place != out:
-        exchange(place, out)
+        exchange(place, out, partial(check_export_folder, out, overwrite=True))
 
 
 class ExportRecord:
