@@ -90,7 +90,8 @@ def path_of(name: str) -> PurePosixPath:
 
 
 def unhidden(path: str) -> str:
-    """A file's path, which gets ``_`` before it if the next run would take it for what a killed one left."""
+    """A file's path, which gets ``_`` before it if uvgen's own hidden files or folders might have its name: the next
+    run would take it for what a killed one left."""
     return f"_{path}" if path.startswith(TEMPORARY_PREFIX) else path
 
 
