@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from support.builds import SMALL, edit_index, file_hashes, have
+from support.builds import SMALL, edit_index, file_hashes, have, seal
 from support.exports import needs_package
 from support.toy import write_tree
 
@@ -388,6 +388,28 @@ def test_export_of_samples_in_folders_named_like_its_own_hidden_ones_holds_them_
     rename(built, tmp_path / "odd", lambda _: next(given))
     odd = export_shards(tmp_path / "odd", tmp_path / "odd out", to)
     assert (odd.samples, len(odd.files)) == (N, len(plain.files))
+
+
+@pytest.mark.parametrize("to", OF_SAMPLES)
+@pytest.mark.parametrize(("field", "value"), [("image_to_crop", 0), ("image_to_crop", np.nan), ("pose", np.nan)])
+def test_export_of_a_sample_whose_numbers_cannot_be_names_it(
+    built: Path, tmp_path: Path, to: str, field: str, value: float
+) -> None:
+    shutil.copytree(built, tmp_path / "odd")
+    path = sorted((tmp_path / "odd").glob("*.h5"))[0]
+    with h5py.File(path, "r+") as file:
+        name = file["name"].asstr()[0]
+        values = file[field][()]
+        values[0] = value
+        file[field][...] = values
+    seal(tmp_path / "odd")
+    if to == "deep3d":  # which leaves samples out
+        (skipped,) = export_shards(tmp_path / "odd", tmp_path / "out", to).skipped
+        assert skipped.name == name and field in skipped.reason
+        return
+    with pytest.raises(DatasetError, match=rf"odd: {name}: {field} .*; run `uvgen verify"):
+        export_shards(tmp_path / "odd", tmp_path / "out", to)
+    assert not (tmp_path / "out").exists()
 
 
 def test_files_of_an_export_to_reshow_are_its_own_or_in_folders(built: Path, tmp_path: Path) -> None:
