@@ -8,7 +8,15 @@ from numpy.typing import NDArray
 
 from uvgen.augment.draws import AugmentationDraw
 from uvgen.datasets.config import BuildConfig, DatasetConfig
-from uvgen.datasets.fields import MAP_PARAMETERS, known_layouts, odd_codes, odd_targets, required_fields, target_fields
+from uvgen.datasets.fields import (
+    MAP_PARAMETERS,
+    excluded_fields,
+    known_layouts,
+    odd_codes,
+    odd_targets,
+    required_fields,
+    target_fields,
+)
 from uvgen.datasets.quality.annotations import in_image
 from uvgen.datasets.quality.plausible import MOST
 from uvgen.errors import DatasetError, InputError
@@ -113,7 +121,8 @@ def _problems(
     """What is wrong with a shard's content, although its bytes are what they were."""
     try:
         config = DatasetConfig.of_index(index, folder)
-        with OpenShard(path, entry.samples, process=process, required=required_fields(config)) as shard:
+        required, excluded = required_fields(config), excluded_fields(config)
+        with OpenShard(path, entry.samples, process=process, required=required, excluded=excluded) as shard:
             problems = shard.other_origin(index.config)
             if not problems:
                 shard.check_layouts(known_layouts(config.build))
