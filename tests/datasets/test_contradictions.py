@@ -14,14 +14,18 @@ from support.stores import FolderStore, folder_store
 from support.toy import annotation, parameters, write_sample, write_tree
 
 from uvgen import (
+    ReportOptions,
     augment_shards,
     build_shards,
+    describe_shards,
     export_shards,
     load_model,
     merge_shards,
     open_shards,
+    render_preview,
     split_shards,
     verify_shards,
+    write_report,
 )
 from uvgen.datasets import record
 from uvgen.datasets.made_with import about_another_model
@@ -436,3 +440,23 @@ def test_samples_of_another_model_than_the_one_given_are_said(tree: Path, model_
     assert about_another_model(data, turned) == []
     joined = dataclasses.replace(model, triangles=(model.triangles + 1) % model.n_vertices)
     assert "register.json: its meshes have the vertices of" in about_another_model(data, joined)[0]
+
+
+def test_errors_about_values_of_a_set_that_is_looked_at_name_it(shards: Path, tmp_path: Path) -> None:
+    """Both find them where nothing says which set they are of."""
+    augment_shards(shards, tmp_path / "copies", "none")
+    for path in (tmp_path / "copies").glob("*.h5"):
+        with h5py.File(path) as file:
+            n = len(file["name"])
+        set_texts(path, "augmentation", ["{}"] * n)
+    seal(tmp_path / "copies")
+    with h5py.File(shards / "AFW-00000.h5", "r+") as file:
+        file["image_to_crop"][...] = 0
+    seal(shards)
+    for use, folder in (
+        (lambda folder: describe_shards(folder), shards),
+        (lambda folder: write_report(folder, tmp_path / "out", options=ReportOptions(verify=False)), "copies"),
+        (lambda folder: render_preview(folder, tmp_path / "out.png", 1), "copies"),
+    ):
+        with pytest.raises(DatasetError, match=rf"{tmp_path / folder}: .*; run `uvgen verify {tmp_path / folder}`"):
+            use(tmp_path / folder)
