@@ -83,7 +83,7 @@ def command(
     for _, alike in itertools.groupby(told, key=lambda finding: finding.code):
         click.echo(as_typed(_shown([*alike])))
     if not quiet and (line := _checked(found)):
-        click.echo(line)
+        click.echo(printable(line))
     if not quiet or told:
         click.echo(found.verdict)
     sys.exit(0 if found.sound else 1)

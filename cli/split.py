@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from uvgen.cli.options import ANY_PATH, PATH_OR_URL
+from uvgen.cli.options import ANY_PATH, PATH_OR_URL, untrusted_option
 from uvgen.cli.results import json_option, note_unfinished, print_json
 from uvgen.cli.value_types import SEED, SPLIT_NAME, AnyType, CheckedText
 from uvgen.wording import count
@@ -56,11 +56,12 @@ def _check_groups(by: str) -> None:
               help="What stays in one part; REGEX: all samples in whose names it matches the same text.")  # fmt: skip
 @click.option("-o", "--out", type=ANY_PATH, help="File to write.  [default: splits.json in the folder]")
 @click.option("--overwrite", is_flag=True, help="Replace parts of the same names that were divided otherwise.")
+@untrusted_option
 @json_option
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 def command(
-    shards: Path, fractions: dict[str, float], seed: int, by: str, out: Path | None, overwrite: bool, as_json: bool,
-    quiet: bool,
+    shards: Path, fractions: dict[str, float], seed: int, by: str, out: Path | None, overwrite: bool,
+    untrusted: bool, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Divide a data set into parts, and list their samples in splits.json; no shard is copied.
 
@@ -78,7 +79,7 @@ def command(
     from uvgen import split_shards
 
     note_unfinished(shards)
-    result = split_shards(shards, fractions, seed=seed, by=by, out=out, overwrite=overwrite)
+    result = split_shards(shards, fractions, seed=seed, by=by, out=out, overwrite=overwrite, untrusted=untrusted)
     if as_json:
         print_json(result.to_plain())
     elif not quiet:

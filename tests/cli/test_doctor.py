@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from support.builds import have
+from support.builds import edit_index, have
 
 from uvgen import SynthOptions, render_faces, split_shards
 
@@ -34,6 +34,13 @@ def test_doctor_status_and_json_say_whether_there_are_errors(uvgen, tree, model_
     assert result.exit_code == 1 and content["sound"] is False and content["kind"] == "data set"
     assert [finding["code"] for finding in content["findings"]] == ["UV203"]
     assert content["facts"]["packages"]["h5py"] and content["checked"]["shards"] == 6
+
+
+def test_doctor_prints_what_a_set_says_as_text(uvgen, tree, model_path, tmp_path) -> None:
+    have(tree, model_path, tmp_path / "shards")
+    edit_index(tmp_path / "shards", lambda content: content["config"].update(model="\x1b[31mtoy\nsound"))
+    result = uvgen("doctor", tmp_path / "shards")
+    assert r"model \x1b[31mtoy\nsound, " in result.stdout and "\x1b" not in result.output
 
 
 def test_doctor_takes_the_model_that_a_folder_of_samples_names(uvgen, tmp_path) -> None:

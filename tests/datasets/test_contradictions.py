@@ -13,10 +13,23 @@ from support.builds import SMALL, edit_index, file_hashes, have, make, seal, set
 from support.stores import FolderStore, folder_store
 from support.toy import annotation, parameters, write_sample, write_tree
 
-from uvgen import build_shards, export_shards, load_model, merge_shards, open_shards, split_shards, verify_shards
+from uvgen import (
+    ReportOptions,
+    augment_shards,
+    build_shards,
+    describe_shards,
+    export_shards,
+    load_model,
+    merge_shards,
+    open_shards,
+    render_preview,
+    split_shards,
+    verify_shards,
+    write_report,
+)
 from uvgen.datasets import record
 from uvgen.datasets.made_with import about_another_model
-from uvgen.errors import DatasetError, InputError, SettingsError
+from uvgen.errors import DatasetError, InputError, SampleError, SettingsError
 from uvgen.shards.constants import CONSTANTS
 from uvgen.storage.journal import Journal
 
@@ -306,6 +319,99 @@ def test_error_about_values_of_a_sample_names_the_set(
             read()
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("image_to_crop", 0, "image_to_crop cannot be used"),
+        ("image_to_crop", np.nan, "image_to_crop holds NaN"),
+        ("pose", 0, "pose has a scale of 0 px/µm"),
+        ("landmarks", np.inf, "landmarks holds NaN or infinity"),
+    ],
+)
+def test_augment_leaves_out_a_sample_whose_numbers_cannot_be_and_no_other(
+    shards: Path, tmp_path: Path, field: str, value: float, reason: str
+) -> None:
+    with h5py.File(shards / "AFW-00000.h5", "r+") as file:
+        name = file["name"].asstr()[0]
+        values = file[field][()]
+        values[0] = value
+        file[field][...] = values
+    seal(shards)
+    n = len(open_shards(shards))
+    result = augment_shards(shards, tmp_path / "copies", "none", copies=2)
+    assert [skip.name for skip in result.skipped] == [f"{name}-0", f"{name}-1"]
+    assert all(skip.reason.startswith(f"{name}: {reason}") for skip in result.skipped)
+    assert result.samples == 2 * n - 2 and verify_shards(tmp_path / "copies").sound
+    with pytest.raises(SampleError, match=reason):
+        augment_shards(shards, tmp_path / "none", "none", on_error="fail")
+
+
+def add_field(shards: Path, name: str, value: np.ndarray[Any, Any], **options: Any) -> None:
+    """The same value of a new field in each sample."""
+    for path in shards.glob("*.h5"):
+        with h5py.File(path, "r+") as file:
+            data = np.repeat(value[None], len(file["name"]), axis=0)
+            file.create_dataset(name, data=data, **options)
+    seal(shards)
+
+
+@pytest.mark.parametrize("field", ["parts", "covered", "flipped", "augmentation", "unseen", "camera"])
+def test_set_with_a_field_that_its_settings_exclude_is_refused(shards: Path, tmp_path: Path, field: str) -> None:
+    """Per-pixel targets that the settings do not name would stay where they are while the crop moves."""
+    side, texels = SMALL.size, SMALL.uv_size
+    values = {
+        "parts": np.zeros((side, side), np.uint8), "covered": np.zeros((side, side), bool), "flipped": np.array(True),
+        "augmentation": np.array(b"{}", h5py.string_dtype("utf-8", 2)), "unseen": np.zeros((texels, texels), bool),
+        "camera": np.eye(4),
+    }  # fmt: skip
+    value = values[field]
+    chunks = (1, *value.shape) if value.ndim == 2 and field != "camera" else None
+    add_field(shards, field, value, chunks=chunks)
+    for use in (
+        lambda: open_shards(shards)[0],
+        lambda: augment_shards(shards, tmp_path / "out", "none"),
+        lambda: merge_shards(shards, tmp_path / "out"),
+    ):
+        with pytest.raises(DatasetError, match=f"has a dataset {field}, expected none in a set with the settings of"):
+            use()
+    assert all(f"has a dataset {field}" in problem for problem in verify_shards(shards).problems)
+    assert not verify_shards(shards).sound
+
+
+def test_set_with_a_field_that_another_program_added_is_used(shards: Path, tmp_path: Path) -> None:
+    add_field(shards, "gaze", np.ones(3, np.float32))
+    assert verify_shards(shards).sound
+    augment_shards(shards, tmp_path / "copies", "none")
+    np.testing.assert_array_equal(open_shards(tmp_path / "copies")[0]["gaze"], 1)
+
+
+def test_copies_of_a_set_with_a_setting_of_a_later_version_are_refused(shards: Path, tmp_path: Path) -> None:
+    """They could not state it, though their shards do."""
+    for path in shards.glob("*.h5"):
+        with h5py.File(path, "r+") as file:
+            text = json.dumps({**json.loads(file.attrs["config"]), "later": 5})
+            file.attrs["config"] = np.array(text.encode(), h5py.string_dtype("utf-8", len(text)))
+    seal(shards, lambda content: content["config"].update(later=5))
+    assert verify_shards(shards).sound and open_shards(shards)[0]
+    for use in (
+        lambda: augment_shards(shards, tmp_path / "out", "none"),
+        lambda: merge_shards(shards, tmp_path / "out"),
+    ):
+        with pytest.raises(DatasetError, match="shards: was made with later = 5, which this uvgen does not know"):
+            use()
+    assert not (tmp_path / "out").exists()
+
+
+def test_copies_of_a_set_whose_weight_mask_is_another_are_refused(shards: Path, tmp_path: Path) -> None:
+    edit_index(shards, lambda content: content["config"].update(weight_mask_sha256="0" * 64))
+    for path in shards.glob("*.h5"):
+        with h5py.File(path, "r+") as file:
+            assert "weight_mask_sha256" not in json.loads(file.attrs["config"])
+    for use in (augment_shards, merge_shards):
+        with pytest.raises(DatasetError, match=f"{CONSTANTS}: its weight_mask is not the one whose SHA-256"):
+            use(shards, tmp_path / "out")
+
+
 def test_samples_of_another_model_than_the_one_given_are_said(tree: Path, model_path: Path, tmp_path: Path) -> None:
     """Landmarks may agree where the rest of the face does not, so that no distance from annotations shows it."""
     model = load_model(model_path)
@@ -334,3 +440,23 @@ def test_samples_of_another_model_than_the_one_given_are_said(tree: Path, model_
     assert about_another_model(data, turned) == []
     joined = dataclasses.replace(model, triangles=(model.triangles + 1) % model.n_vertices)
     assert "register.json: its meshes have the vertices of" in about_another_model(data, joined)[0]
+
+
+def test_errors_about_values_of_a_set_that_is_looked_at_name_it(shards: Path, tmp_path: Path) -> None:
+    """Both find them where nothing says which set they are of."""
+    augment_shards(shards, tmp_path / "copies", "none")
+    for path in (tmp_path / "copies").glob("*.h5"):
+        with h5py.File(path) as file:
+            n = len(file["name"])
+        set_texts(path, "augmentation", ["{}"] * n)
+    seal(tmp_path / "copies")
+    with h5py.File(shards / "AFW-00000.h5", "r+") as file:
+        file["image_to_crop"][...] = 0
+    seal(shards)
+    for use, folder in (
+        (lambda folder: describe_shards(folder), shards),
+        (lambda folder: write_report(folder, tmp_path / "out", options=ReportOptions(verify=False)), "copies"),
+        (lambda folder: render_preview(folder, tmp_path / "out.png", 1), "copies"),
+    ):
+        with pytest.raises(DatasetError, match=rf"{tmp_path / folder}: .*; run `uvgen verify {tmp_path / folder}`"):
+            use(tmp_path / folder)

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from support.builds import SMALL, edit_index, file_hashes, have
+from support.builds import SMALL, edit_index, file_hashes, have, seal
 from support.exports import needs_package
 from support.toy import write_tree
 
@@ -433,14 +433,62 @@ def test_export_of_a_file_named_like_a_folder_is_an_error(built: Path, tmp_path:
         export_shards(tmp_path / "odd", tmp_path / "out", "npy")
 
 
-@pytest.mark.parametrize("own", [*EXPORT_TARGETS["reshow"].own_files])
+@pytest.mark.parametrize(
+    ("to", "own"), [(to, own) for to, target in EXPORT_TARGETS.items() for own in target.own_files]
+)
 def test_export_of_a_folder_with_the_name_of_the_exports_own_file_is_an_error(
-    built: Path, tmp_path: Path, own: str
+    built: Path, tmp_path: Path, to: str, own: str
 ) -> None:
     given = iter([f"{own}/a", *map(str, range(N))])
     rename(built, tmp_path / "odd", lambda _: next(given))
     with pytest.raises(InputError, match=f"a sample's folder '{own}': a file of the export's own has this name"):
-        export_shards(tmp_path / "odd", tmp_path / "out", "reshow")
+        export_shards(tmp_path / "odd", tmp_path / "out", to)
+
+
+@pytest.mark.parametrize("to", ["npy", "reshow", "obj", "stn"])
+def test_export_of_samples_in_folders_named_like_its_own_hidden_ones_holds_them_all(
+    built: Path, tmp_path: Path, to: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each shard is written into a folder whose name follows from the shard's, and which is emptied before."""
+    plain = export_shards(built, tmp_path / "plain", to)
+    stages, mkdir = list[str](), Path.mkdir
+
+    def noting(path: Path, *arguments: Any, **options: Any) -> None:
+        if path.parent.name.startswith(".uvgen-out-") and path.name.startswith("."):
+            stages.append(path.name)
+        mkdir(path, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "mkdir", noting)
+        export_shards(built, tmp_path / "out", to)
+    assert len(set(stages)) == 6  # one for each shard
+    folders = [*reversed([*dict.fromkeys(stages)]), ".uvgen-export.json", ".uvgen-journal", ".uvgen-part-0"]
+    given = iter([f"{folder}/a" for folder in folders])
+    rename(built, tmp_path / "odd", lambda _: next(given))
+    odd = export_shards(tmp_path / "odd", tmp_path / "odd out", to)
+    assert (odd.samples, len(odd.files)) == (N, len(plain.files))
+
+
+@pytest.mark.parametrize("to", OF_SAMPLES)
+@pytest.mark.parametrize(("field", "value"), [("image_to_crop", 0), ("image_to_crop", np.nan), ("pose", np.nan)])
+def test_export_of_a_sample_whose_numbers_cannot_be_names_it(
+    built: Path, tmp_path: Path, to: str, field: str, value: float
+) -> None:
+    shutil.copytree(built, tmp_path / "odd")
+    path = sorted((tmp_path / "odd").glob("*.h5"))[0]
+    with h5py.File(path, "r+") as file:
+        name = file["name"].asstr()[0]
+        values = file[field][()]
+        values[0] = value
+        file[field][...] = values
+    seal(tmp_path / "odd")
+    if to == "deep3d":  # which leaves samples out
+        (skipped,) = export_shards(tmp_path / "odd", tmp_path / "out", to).skipped
+        assert skipped.name == name and field in skipped.reason
+        return
+    with pytest.raises(DatasetError, match=rf"odd: {name}: {field} .*; run `uvgen verify"):
+        export_shards(tmp_path / "odd", tmp_path / "out", to)
+    assert not (tmp_path / "out").exists()
 
 
 def test_files_of_an_export_to_reshow_are_its_own_or_in_folders(built: Path, tmp_path: Path) -> None:
@@ -612,8 +660,8 @@ def test_export_that_was_killed_makes_again_what_is_no_longer_there(
     with pytest.raises(KeyboardInterrupt):
         export_shards(built, tmp_path / "out", to, progress=stop)
     draft = draft_of(tmp_path / "out")
-    assert not [path for path in draft.iterdir() if path.name.startswith(".part-")]
-    (draft / ".part-0123456789abcdef").mkdir()  # of a process that was killed
+    assert not [path for path in draft.iterdir() if path.name.startswith(".uvgen-part-")]
+    (draft / ".uvgen-part-0123456789abcdef").mkdir()  # of a process that was killed
     lost = next(path for path in sorted(draft.rglob("*")) if path.suffix in (".npy", ".mds", ".tar"))
     if damage == "gone":
         lost.unlink()

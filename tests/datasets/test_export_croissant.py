@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from support.builds import SMALL, edit_index, have
+from support.builds import SMALL, edit_index, have, seal
 from support.toy import write_tree
 
 from uvgen import describe_shards, open_shards, verify_shards
@@ -132,3 +132,16 @@ def test_uvgen_export_of_a_description_needs_no_model_and_all_samples(built: Pat
     assert refused.exit_code == 2 and "describes whole shards, expected neither --list nor --split" in refused.stderr
     result = uvgen("export", built, *out)
     assert (result.exit_code, result.stdout) == (0, f"{tmp_path / 'out'}: 9 samples as croissant\n"), result.stderr
+
+
+def test_croissant_card_shows_the_name_of_a_field_as_text(built: Path, tmp_path: Path) -> None:
+    name = "a` | <img src=x> | **b"
+    shutil.copytree(built, tmp_path / "shards")
+    for path in (tmp_path / "shards").glob("*.h5"):
+        with h5py.File(path, "r+") as file:
+            file.create_dataset(name, data=np.ones(len(file["name"])))
+    seal(tmp_path / "shards")
+    export_shards(tmp_path / "shards", tmp_path / "out", "croissant")
+    card = (tmp_path / "out/README.md").read_text(encoding="utf-8")
+    assert r"| a\` \| \<img src=x\> \| \*\*b |" in card and "<img" not in card.replace(r"\<img", "")
+    assert name in {field["name"] for field in read(tmp_path / "out")["recordSet"][0]["field"]}

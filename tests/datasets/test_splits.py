@@ -3,22 +3,43 @@
 import json
 import os
 import pickle
+import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.builds import assert_equal_samples, begun, by_name, file_hashes, have, make
+from support.builds import (
+    assert_equal_samples,
+    begun,
+    by_name,
+    edit_index,
+    file_hashes,
+    have,
+    make,
+    seal,
+    set_texts,
+)
 from support.toy import write_sample
 
-from uvgen import Augmentation, augment_shards, merge_shards, open_shards, select_names, split_shards, verify_shards
+from uvgen import (
+    Augmentation,
+    augment_shards,
+    describe_shards,
+    merge_shards,
+    open_shards,
+    select_names,
+    split_shards,
+    verify_shards,
+)
 from uvgen.datasets import split_files
 from uvgen.datasets.selection import Criteria
 from uvgen.datasets.split_files import SPLITS, Split, read_splits, write_splits
 from uvgen.datasets.splits import group_samples, train_and_val
 from uvgen.errors import BusyError, DatasetError, InputError, OutputError
-from uvgen.samples.photographs import source_photograph
+from uvgen.samples.photographs import photograph_of, source_photograph
 from uvgen.storage.locks import locked
 
 HALVES = {"train": 0.5, "val": 0.5}
@@ -80,6 +101,25 @@ def photographs(names) -> set[str]:
 )
 def test_source_photograph_of_published_names_is_their_photograph(name, expected) -> None:
     assert source_photograph(name) == expected
+
+
+def test_set_whose_names_have_more_digits_than_python_reads_is_used_like_any_other(built, tmp_path) -> None:
+    shards = shutil.copytree(built, tmp_path / "shards")  # no links: they are changed
+    for path in sorted(shards.glob("AFW-*.h5")):
+        with h5py.File(path) as file:
+            n = len(file["name"])
+        set_texts(path, "name", [f"AFW/{path.stem}_{k}_{5000 * '9'}" for k in range(n)])
+    edit_index(shards, lambda content: [entry.pop("names") for entry in content["shards"]])
+    seal(shards)
+    assert verify_shards(shards).sound
+    assert describe_shards(shards).quality is not None
+    assert len(select_names(shards, Criteria(max_nme=1))) > 0
+    merge_shards(shards, tmp_path / "merged", shard_size=3)
+
+
+def test_photograph_of_a_version_has_as_many_digits_as_a_file_s_name() -> None:
+    assert photograph_of("AFW_1_" + 255 * "7") == ("AFW_1", int(255 * "7"))
+    assert photograph_of("AFW_1_" + 5000 * "7") is None
 
 
 def test_split_never_divides_a_photograph_and_gives_each_sample_one_part(shards) -> None:

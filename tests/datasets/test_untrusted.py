@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.builds import assert_equal_samples, file_hashes, have
+from support.builds import assert_equal_samples, edit_index, file_hashes, have
 from support.hostile import CRASHES, HANGS, as_shard, break_readers
 from support.toy import write_tree
 
@@ -59,6 +59,16 @@ def test_verify_of_a_shard_that_crashes_hdf5_names_it(built: Path, tmp_path: Pat
     (problem,) = uvgen.verify_shards(shards, untrusted=True).problems
     assert "the process that read it ended with status -6" in problem
     assert uvgen.verify_shards(shards).sound
+
+
+def test_split_of_a_shard_that_crashes_hdf5_raises_where_the_index_names_no_samples(
+    built: Path, tmp_path: Path
+) -> None:
+    shards = as_shard(sorted(built.glob("*.h5"))[0].read_bytes() + CRASHES, built, tmp_path / "shards")
+    edit_index(shards, lambda content: [entry.pop("names", None) for entry in content["shards"]])
+    with pytest.raises(DatasetError, match=r"the process that read it ended with status -6"):
+        uvgen.split_shards(shards, {"train": 1.0}, untrusted=True)
+    assert uvgen.split_shards(shards, {"train": 1.0}).splits[0].samples == tuple(open_shards(shards).names)
 
 
 @pytest.mark.slow

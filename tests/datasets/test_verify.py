@@ -1,5 +1,6 @@
 """Checking shards on several processes; what is checked is tested where it can be wrong."""
 
+import dataclasses
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -7,12 +8,14 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from support.builds import edit_index, have
+from support.builds import SMALL, edit_index, have, seal
 from support.toy import write_tree
 
 from uvgen import RunOptions, verify_shards
-from uvgen.datasets import verify
+from uvgen.datasets import shard_checks, verify
+from uvgen.datasets.config import DatasetConfig
 from uvgen.shards.index import Index
+from uvgen.shards.shard import OpenShard
 
 
 @pytest.fixture
@@ -136,3 +139,54 @@ def test_verify_names_a_weight_mask_that_the_index_does_not_state(shards: Path) 
     edit_index(shards, lambda content: content["config"].update(weight_mask_sha256="0" * 64))
     (problem,) = verify_shards(shards).problems
     assert problem.endswith("constants.npz: its weight_mask is not the one whose SHA-256 dataset.json states")
+
+
+def test_verify_reads_fields_that_other_programs_added_and_all_texts(shards: Path) -> None:
+    files = sorted(shards.glob("*.h5"))
+    for path in files:
+        with h5py.File(path, "r+") as file:
+            n = len(file["name"])
+            file.create_dataset("depths", data=np.ones((n, 64, 3)), chunks=(1, 64, 3), compression="gzip")
+            file.create_dataset("ages", data=np.ones((n, 200)), chunks=(n, 200), compression="gzip")
+    for path, field in zip(files, ("depths", "ages"), strict=False):
+        with h5py.File(path) as file:
+            chunk = file[field].id.get_chunk_info(0)
+        data = bytearray(path.read_bytes())
+        data[chunk.byte_offset + 4 : chunk.byte_offset + 8] = b"\xff" * 4
+        path.write_bytes(data)
+    with h5py.File(files[2], "r+") as file:
+        texts = file["source"][()]
+        texts[0] = b"\xff.jpg"
+        file["source"][...] = texts
+    seal(shards)
+    found = verify_shards(shards).problems
+    assert [problem.split(": ")[1].split()[0] for problem in found] == ["depths", "ages", "source"], found
+
+
+def test_verify_reads_the_names_of_many_samples_with_another_pose_once(
+    shards: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, path = Index.read(shards), shards / "AFW-00000.h5"
+    config = DatasetConfig.of_index(index, shards)
+    with h5py.File(path, "r+") as file:
+        file["crop_pose"][...] += 1
+        n = len(file["name"])
+    calls, texts = list[str](), OpenShard.texts
+    monkeypatch.setattr(OpenShard, "texts", lambda shard, name: calls.append(name) or texts(shard, name))
+    with OpenShard(path, n) as shard:
+        found = shard_checks._check_crop_pose(shard, config)
+    assert n > 1 and len(found) == n and calls == ["name"]
+
+
+def test_verify_names_a_map_that_leads_where_no_image_is(tmp_path: Path, model_path: Path) -> None:
+    floats = dataclasses.replace(SMALL, posmap_dtype="float32")
+    have(write_tree(tmp_path / "tree", 1), model_path, tmp_path / "shards", floats)
+    path = sorted((tmp_path / "shards").glob("*.h5"))[0]
+    with h5py.File(path, "r+") as file:
+        name = file["name"].asstr()[0]
+        values = file["posmap"][0]
+        values[3, 3] = 3e38
+        file["posmap"][0] = values
+    seal(tmp_path / "shards")
+    (problem,) = verify_shards(tmp_path / "shards").problems
+    assert problem == f"{path}: posmap of {name} holds 3e+38, which no image has"

@@ -26,6 +26,7 @@ from uvgen.datasets.config import BuildConfig
 from uvgen.errors import DatasetError
 from uvgen.shards.constants import read_constants
 from uvgen.shards.index import Index
+from uvgen.storage.hdf5_dataset import Hdf5Dataset
 
 R, U = SMALL.size, SMALL.uv_size
 WAYS = ("set", "command")
@@ -189,6 +190,35 @@ def test_shard_with_impossible_jpegs_is_refused(jpegs: Path, tmp_path: Path, cha
     with pytest.raises(DatasetError, match=rf"00000\.h5: .*({message})"):
         open_shards(folder)[0]
     assert not verify_shards(folder).sound
+
+
+@pytest.mark.parametrize("untrusted", [False, True])
+def test_shard_whose_jpegs_are_packed_together_unpacks_them_once(
+    jpegs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, untrusted: bool
+) -> None:
+    """Else each of many samples would take as long as all of them."""
+
+    def pack(file: h5py.File) -> None:
+        data = file["image_data"][()]
+        attributes = {key: file["image_data"].attrs.get_id(key) for key in file["image_data"].attrs}
+        del file["image_data"]
+        packed = file.create_dataset("image_data", data=data, chunks=(len(data),), compression="gzip")
+        assert attributes.keys() == {"codec", "channels"}
+        for key, text in (("codec", b"JPEG"), ("channels", b"RGB")):
+            packed.attrs[key] = np.array(text, h5py.string_dtype("utf-8", len(text)))
+
+    folder = changed(jpegs, tmp_path / "packed", pack)
+    read, n = Hdf5Dataset.read, list[str]()
+
+    def counting(dataset: Hdf5Dataset, *arguments: Any) -> Any:
+        n.append(dataset.name)
+        return read(dataset, *arguments)
+
+    monkeypatch.setattr(Hdf5Dataset, "read", counting)
+    reader, plain = open_shards(folder, untrusted=untrusted), open_shards(jpegs)
+    for k in (0, 1, 0, 1):
+        np.testing.assert_array_equal(reader[k]["image"], plain[k]["image"])
+    assert n.count("image_data") == (0 if untrusted else 1)  # the child process reads it in this one's place
 
 
 def test_shard_whose_jpeg_is_larger_than_its_crop_takes_no_memory_for_it(jpegs: Path, tmp_path: Path) -> None:

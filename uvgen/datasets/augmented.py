@@ -14,7 +14,7 @@ from pathlib import Path
 from uvgen.augment.values import Augmentation
 from uvgen.checks import check_instance, check_paths, number_in, seed_number
 from uvgen.datasets.augmented_worker import AugmentJob, CopyTask
-from uvgen.datasets.config import MAX_COPIES, CopyConfig, DatasetConfig
+from uvgen.datasets.config import MAX_COPIES, CopyConfig, DatasetConfig, check_known
 from uvgen.datasets.make_shards import BuildResult, NewSet, make_shards
 from uvgen.datasets.naming import shard_file, subset_of_shard
 from uvgen.datasets.open import builtin_of, check_model
@@ -112,6 +112,7 @@ def augment_shards(
     index = Index.read(source)
     built = DatasetConfig.of_index(index, source)
     check_source_shards(source, index, built)
+    check_known(index, built, source)
     augmentation.check_crops()
     if model is None and built.build.has_parameters and (augmentation.flip or built.build.targets):
         model = builtin_of(built)

@@ -15,9 +15,9 @@ from uvgen._version import __version__
 from uvgen.augment.draws import AugmentationDraw
 from uvgen.augment.sample import apply
 from uvgen.datasets.config import CopyConfig, DatasetConfig
-from uvgen.datasets.fields import MAP_PARAMETERS, augmented_fields, known_layouts, required_fields
+from uvgen.datasets.fields import MAP_PARAMETERS, augmented_fields, excluded_fields, known_layouts, required_fields
 from uvgen.datasets.naming import copy_name
-from uvgen.datasets.quality.plausible import MOST
+from uvgen.datasets.quality.plausible import MOST, odd_numbers
 from uvgen.datasets.record import ShardResult
 from uvgen.datasets.source import check_source, check_source_hash, check_unchanged
 from uvgen.datasets.targets import remaking_targets
@@ -136,8 +136,10 @@ def _make_shard(job: AugmentJob, makers: _Makers, process: Hdf5Process | None, t
     path = shard_path(job.source, task.source)
     check_source_hash(path, task.source)
     built = dataclasses.replace(job.config, copied=None)
-    required = required_fields(built)
-    with OpenShard(path, task.source.samples, known_layouts(job.config.build), process, required=required) as source:
+    with OpenShard(
+        path, task.source.samples, known_layouts(built.build), process,
+        required=required_fields(built), excluded=excluded_fields(built),
+    ) as source:  # fmt: skip
         check_source(path, task.source, source, built.to_plain())
         if task.trial is not None:
             _rows(source, [task.trial], job, makers, task, lambda name, error: None)
@@ -188,12 +190,14 @@ def _rows(
     large = {name: np.empty((len(rows), *shape), dtype) for name, (shape, dtype) in shapes.items()}
     samples: list[dict[str, Any]] = []
     copy, bad = task.copy, dict(task.bad)
+    numbers, stored = list[int](), list[dict[str, Any]]()
     for row in rows:
-        if row in bad:
-            name = source.read("name", row)
-            skip(copy_name(name, copy), SampleError(f"{name}: {bad[row]}"))
-    numbers = [row for row in rows if row not in bad]
-    stored = [{name: source.read(name, row) for name in small} for row in numbers]
+        sample = {name: source.read(name, row) for name in (["name"] if row in bad else small)}
+        if wrong := bad.get(row) or odd_numbers(sample):
+            skip(copy_name(sample["name"], copy), SampleError(f"{sample['name']}: {wrong}"))
+        else:
+            numbers.append(row)
+            stored.append(sample)
     augmentation, seed = job.copied.augmentation, job.copied.augmentation_seed
     draws = [augmentation.draw(seed, sample["name"], copy, shapes["image"][0][0]) for sample in stored]
     flipped = {} if makers.maps is None else _flipped_maps(makers.maps, stored, draws, large["posmap"])

@@ -23,6 +23,7 @@ from uvgen.samples.map_files import LAYOUTS
 from uvgen.samples.read import EXIF, EXTRAS
 from uvgen.shards.index import Index
 from uvgen.storage.folders import DATASET_INDEX
+from uvgen.storage.names import brief
 
 SMALLEST_SIDE, LARGEST_SIDE = 16, 4096  # of crops and maps
 MAX_COPIES = 10_000
@@ -303,12 +304,24 @@ class DatasetConfig:
                 content = {name: value for name, value in content.items() if name not in values}
             build = BuildConfig.from_plain(content)
             build.check()
-            hashes = {name: str(content[name]) for name in ("model", "model_sha256", "weight_mask_sha256")}
+            hashes = {name: content[name] for name in ("model", "model_sha256", "weight_mask_sha256")}
+            if odd := [name for name, text in hashes.items() if not isinstance(text, str)]:
+                raise ValueError(f"{odd[0]}: {brief(hashes[odd[0]])}, expected text")
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
             raise DatasetError(
                 f"{folder / DATASET_INDEX}: its config cannot be used ({error}), expected a build's; build it again"
             ) from error
         return cls(build, **hashes, copied=copied)
+
+
+def check_known(index: Index, config: DatasetConfig, folder: Path) -> None:
+    """Raise DatasetError if a set was made with a setting that this version does not know: what is made of its samples
+    could not state it, and would be refused."""
+    if unknown := [key for key in index.config if key not in config.in_full]:
+        raise DatasetError(
+            f"{folder}: was made with {brief(unknown[0])} = {brief(index.config[unknown[0]])}, which this uvgen does "
+            f"not know; use the version that made it, {brief(index.uvgen)}"
+        )
 
 
 def is_number(value: object) -> bool:

@@ -167,6 +167,17 @@ def required_fields(config: DatasetConfig) -> tuple[str, ...]:
     return ("image", *stored, *made_of, *camera, "crop_pose", *_POINTS, "name", "source", *kept, *drawn)
 
 
+def excluded_fields(config: DatasetConfig) -> tuple[str, ...]:
+    """Fields that no sample of such a set has: whoever moves samples would not move these, or would mirror the maps."""
+    build = config.build
+    return (
+        *(name for name in target_layouts(TARGETS, build.size, build.uv_size) if name not in target_fields(build)),
+        *(AUGMENTED if config.augmentation is None else ()),
+        *(() if _marks(build) else ("unseen",)),
+        *(() if build.meshes else CAMERA),
+    )
+
+
 def odd_codes(config: DatasetConfig, attributes: Mapping[str, Any]) -> str:
     """What is wrong with how maps say what their fixed-point numbers stand for; otherwise nothing."""
     if config.build.posmap_dtype != "uint16":

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from uvgen.checks import check_paths, check_several, shown
-from uvgen.datasets.config import UNSTATED, DatasetConfig
-from uvgen.datasets.fields import known_layouts, required_fields
+from uvgen.datasets.config import UNSTATED, DatasetConfig, check_known
+from uvgen.datasets.fields import excluded_fields, known_layouts, required_fields
 from uvgen.datasets.make_shards import BuildResult, NewSet, make_shards
 from uvgen.datasets.naming import shard_file, subset_of_shard
 from uvgen.datasets.open import reader_of
@@ -135,8 +135,11 @@ class MergeJob:
             check_unchanged(path, piece.entry, shard)
 
     def _opened(self, piece: Piece, process: Hdf5Process | None) -> OpenShard:
-        path, required = shard_path(piece.folder, piece.entry), required_fields(self.config)
-        return OpenShard(path, piece.entry.samples, known_layouts(self.config.build), process, required=required)
+        path, config = shard_path(piece.folder, piece.entry), self.config
+        return OpenShard(
+            path, piece.entry.samples, known_layouts(config.build), process,
+            required=required_fields(config), excluded=excluded_fields(config),
+        )  # fmt: skip
 
 
 def _batches(samples: Iterator[dict[str, Any]], size: int) -> Iterator[dict[str, list[Any]]]:
@@ -278,6 +281,7 @@ def _common(folders: Sequence[Path], indexes: Sequence[Index], shard_size: int |
         if index.constants_sha256 != indexes[0].constants_sha256:
             raise InputError(f"{folder}: has other {CONSTANTS} than {folders[0]}, expected the same")
     common = DatasetConfig.of_index(indexes[0], folders[0])
+    check_known(indexes[0], common, folders[0])
     if shard_size is None:
         return common
     build = replace(common.build, shard_size=shard_size)

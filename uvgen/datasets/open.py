@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from uvgen.checks import check_paths
 from uvgen.datasets.config import BuildConfig, DatasetConfig
-from uvgen.datasets.fields import MAP_PARAMETERS, known_layouts, required_fields
+from uvgen.datasets.fields import MAP_PARAMETERS, excluded_fields, known_layouts, required_fields
 from uvgen.datasets.split_files import find_split
 from uvgen.errors import DatasetError, InputError, ModelError, UvgenError
 from uvgen.normalization import AUTO, Normalization, image_choice
@@ -121,10 +121,10 @@ def reader_of(
     finish: Finish | None = None,
 ) -> ShardReader:
     """The reader of a data set whose index was read, which refuses shards without the fields of its configuration."""
-    layouts, required = known_layouts(config.build), required_fields(config)
     demands = ShardDemands(
-        layouts, tuple(required), {**config.in_full, **index.config}, hashed=check, untrusted=untrusted
-    )
+        known_layouts(config.build), required_fields(config), excluded_fields(config),
+        {**config.in_full, **index.config}, hashed=check, untrusted=untrusted,
+    )  # fmt: skip
     return ShardReader(folder, index, config, made, demands, finish)
 
 

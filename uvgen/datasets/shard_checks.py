@@ -1,5 +1,6 @@
 """What `uvgen verify` checks of each shard."""
 
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -8,7 +9,15 @@ from numpy.typing import NDArray
 
 from uvgen.augment.draws import AugmentationDraw
 from uvgen.datasets.config import BuildConfig, DatasetConfig
-from uvgen.datasets.fields import MAP_PARAMETERS, known_layouts, odd_codes, odd_targets, required_fields, target_fields
+from uvgen.datasets.fields import (
+    MAP_PARAMETERS,
+    excluded_fields,
+    known_layouts,
+    odd_codes,
+    odd_targets,
+    required_fields,
+    target_fields,
+)
 from uvgen.datasets.quality.annotations import in_image
 from uvgen.datasets.quality.plausible import MOST
 from uvgen.errors import DatasetError, InputError
@@ -113,7 +122,8 @@ def _problems(
     """What is wrong with a shard's content, although its bytes are what they were."""
     try:
         config = DatasetConfig.of_index(index, folder)
-        with OpenShard(path, entry.samples, process=process, required=required_fields(config)) as shard:
+        required, excluded = required_fields(config), excluded_fields(config)
+        with OpenShard(path, entry.samples, process=process, required=required, excluded=excluded) as shard:
             problems = shard.other_origin(index.config)
             if not problems:
                 shard.check_layouts(known_layouts(config.build))
@@ -161,6 +171,14 @@ def _check_values(shard: OpenShard, config: DatasetConfig) -> list[str]:
             problems.append(f"{name} holds NaN or infinity")
         elif name not in ("shape", "expression", "camera") and np.abs(values).max(initial=0) > MOST:
             problems.append(f"{name} holds {np.abs(values).max():g}, which no image has")
+    for name in (name for name in shard.fields if name not in (*images, *names)):  # any others: whether they are read
+        if name in shard.chunked:
+            for k in range(shard.n_samples):
+                shard.read(name, k)
+        elif shard.layouts[name][1].kind == "S":
+            shard.texts(name)
+        else:
+            shard.column(name)
     heights = shard.column("image_height")
     if not ((heights > 0) & (heights < MOST)).all():
         problems.append(f"image_height holds {heights.min()} to {heights.max()} px")
@@ -169,6 +187,8 @@ def _check_values(shard: OpenShard, config: DatasetConfig) -> list[str]:
             values = shard.read(name, k) if name in shard.fields else np.zeros(0)
             if values.dtype.kind == "f" and not np.isfinite(values).all():
                 problems.append(f"{name} of {sample} holds NaN or infinity")
+            elif values.dtype.kind == "f" and np.abs(values).max(initial=0) > MOST:
+                problems.append(f"{name} of {sample} holds {np.abs(values).max():g}, which no image has")
             elif name == "parts" and values.max() >= len(PARTS):
                 problems.append(f"parts of {sample} holds {values.max()}, expected labels of 0 to {len(PARTS) - 1}")
     return problems + _check_draws(shard)
@@ -228,8 +248,9 @@ def _check_read_landmarks(shard: OpenShard, folder: Path, config: DatasetConfig)
     if config.build.meshes:
         tolerance += farthest_from_map(config.build)
     problems = []
-    for k, (name, stored) in enumerate(zip(shard.texts("name"), shard.column("landmarks"), strict=True)):
-        if _flipped(shard)[k]:
+    rows = zip(shard.texts("name"), shard.column("landmarks"), _flipped(shard), strict=True)
+    for k, (name, stored, flipped) in enumerate(rows):
+        if flipped:
             continue
         found = read_landmarks(decode(shard.read("posmap", k), attributes), weights)
         if not (apart := np.abs(found - stored).max()) <= tolerance:
@@ -244,7 +265,7 @@ def _check_crop_pose(shard: OpenShard, config: DatasetConfig) -> list[str]:
     size = config.build.size
     poses = crop_pose(pose, similarity, height, size, config.build.convention, _flipped(shard))
     good = _apart(stored, poses, size) <= _POSE_TOLERANCE
-    return [f"{shard.texts('name')[k]}: crop_pose is not that of its pose" for k in np.flatnonzero(~good)]
+    return [f"{name}: crop_pose is not that of its pose" for name in compress(shard.texts("name"), ~good)]
 
 
 def _check_targets(shard: OpenShard, maker: "TargetMaker") -> list[str]:

@@ -5,8 +5,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from uvgen.datasets.config import DatasetConfig
 from uvgen.errors import DatasetError
-from uvgen.shards.constants import CONSTANTS
+from uvgen.shards.constants import CONSTANTS, hash_of_weights, read_constants
 from uvgen.shards.format import Field
 from uvgen.shards.index import Index, ShardEntry
 from uvgen.shards.shard import OpenShard
@@ -24,6 +25,11 @@ def check_source_constants(folder: Path, index: Index) -> None:
     if not has_sha256(path, index.constants_sha256, most_bytes=max_bytes()):
         what = "changed" if path.exists() else "missing"
         raise DatasetError(f"{path}: {what}; run `uvgen verify --repair {typed(folder)}` or the `uvgen build` again")
+    config = DatasetConfig.of_index(index, folder)
+    if hash_of_weights(read_constants(folder, config.build.uv_size)) != config.weight_mask_sha256:
+        raise DatasetError(
+            f"{path}: its weight_mask is not the one whose SHA-256 {DATASET_INDEX} states; make the data set again"
+        )
 
 
 def check_source_hash(path: Path, entry: ShardEntry) -> None:

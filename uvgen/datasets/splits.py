@@ -17,12 +17,12 @@ from typing import Any
 from uvgen.checks import check_optional_paths, check_paths, check_several, seed_number, shown, true_or_false
 from uvgen.datasets.config import DatasetConfig, is_number
 from uvgen.datasets.naming import original_name
+from uvgen.datasets.open import reader_of
 from uvgen.datasets.split_files import SPLITS, Split, check_split_name, read_splits, write_splits
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
 from uvgen.samples.photographs import source_photograph
 from uvgen.shards.index import Index, data_folder
-from uvgen.shards.reader import ShardReader
 from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.names import brief
 from uvgen.wording import count
@@ -74,6 +74,7 @@ def split_shards(
     by: str = PHOTOGRAPH,
     out: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
+    untrusted: bool = False,
 ) -> SplitResult:
     """Divide a data set into named parts by photographs, and write their lists; no shard is touched.
 
@@ -93,6 +94,8 @@ def split_shards(
         File to write; ``splits.json`` in the folder by default, where readers find it.
     overwrite : bool
         Whether to replace parts of the same names that are divided otherwise.
+    untrusted : bool
+        Read the shards in a child process, if the index does not name their samples: see `uvgen.open_shards`.
 
     Returns
     -------
@@ -116,8 +119,11 @@ def split_shards(
     seed = seed_number(seed)
     folder = data_folder(path, changes="splits.json is written into it")
     index = Index.read(folder)
-    names = _names(folder, index)
-    groups = group_samples(names, by, copies=DatasetConfig.of_index(index, folder).augmentation is not None)
+    config = DatasetConfig.of_index(index, folder)
+    names = reader_of(folder, index, config, untrusted=untrusted).names
+    if not names:
+        raise DatasetError(f"{folder / DATASET_INDEX}: the set holds no samples, expected some to divide")
+    groups = group_samples(names, by, copies=config.augmentation is not None)
     keys = sorted(groups, key=lambda group: (_place(seed, group), group))
     splits, photographs, first, total = [], {}, 0, 0.0
     for name, fraction in fractions.items():
@@ -235,10 +241,3 @@ def train_and_val(
         chosen = set(names) - val, val
     train, val_names = ([name for name in names if name in part] for part in chosen)
     return train, val_names
-
-
-def _names(folder: Path, index: Index) -> list[str]:
-    names = ShardReader(folder, index, None).names
-    if not names:
-        raise DatasetError(f"{folder / DATASET_INDEX}: the set holds no samples, expected some to divide")
-    return names

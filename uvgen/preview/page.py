@@ -35,7 +35,7 @@ from uvgen.preview.selection import numbers_of, spread
 from uvgen.preview.target_panels import target_panels
 from uvgen.progress import advance, begin
 from uvgen.samples.selection import checked_names
-from uvgen.shards.reader import ShardReader
+from uvgen.shards.reader import ShardReader, naming
 from uvgen.storage.names import brief
 
 MOST = 24
@@ -262,7 +262,8 @@ def contact_sheet(
             sample["label_nme"] = np.nan
             sample["annotated_landmarks"] = np.full_like(sample["annotated_landmarks"], np.nan)
         face = SampleView.of(sample, coverage, weights)
-        row = row_of(sample, face, texels, read, every)
+        with naming(reader.folder):
+            row = row_of(sample, face, texels, read, every)
         if targets:
             more, titles = target_panels(sample)
             row = replace(row, more=more, more_titles=titles)

@@ -24,7 +24,7 @@ from uvgen.preview.problems import label_problems
 from uvgen.preview.sample_view import SampleView
 from uvgen.progress import advance
 from uvgen.report.javascript import numbers, packed, write_script
-from uvgen.shards.reader import ShardReader
+from uvgen.shards.reader import ShardReader, naming
 
 THUMB = 128
 """Pixels along each side of a thumbnail."""
@@ -101,7 +101,8 @@ class PictureJob:
                 sample = reader[k] if place < pictured.n_pages else stored[k]
                 thumbs.append(picture.thumbnail(sample))
                 if place < pictured.n_pages:
-                    content = picture.page(sample)
+                    with naming(reader.folder):
+                        content = picture.page(sample)
                     number = pictured.number * PER_FILE + place
                     write_script(self.out / sample_file(number), "sample", number, content)
                     wrong.append(bool(content["problems"]))

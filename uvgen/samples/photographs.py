@@ -3,7 +3,7 @@
 import re
 
 _FLIP = "_Flip"
-_VERSION = re.compile(r"(.+_\d+)_(\d+)(-\d+)?")
+_VERSION = re.compile(r"(.+_\d+)_(\d{1,255})(-\d+)?")  # no file's name is longer, and `int` reads 4300 digits at most
 _FURTHER = re.compile(r"(.+)[-_]face\d+", re.DOTALL)  # of a photograph: by `uvgen fit --faces all`, or in a list
 _FRAME = re.compile(r"(?:(.+)_)?frame_\d{6,}", re.DOTALL)  # of a video, by `uvgen fit --video`
 _FACE = re.compile(r"(.+?_\d+)(?:_\d+)?_\d+")  # photograph, number of the face in it, version

@@ -33,8 +33,8 @@ class ShardDemands:
     ----------
     layouts : dict of str to Layout
         Shapes and dtypes that fields must have, if a shard has them.
-    required : tuple of str
-        Fields that each shard must have.
+    required, excluded : tuple of str
+        Fields that each shard must have, and that none may have.
     origin : dict
         Attributes that the index states, and each shard must state as well: settings and model.
     hashed : bool
@@ -45,6 +45,7 @@ class ShardDemands:
 
     layouts: Mapping[str, Layout] = field(default_factory=dict)
     required: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
     origin: Mapping[str, Any] = field(default_factory=dict)
     hashed: bool = False
     untrusted: bool = False
@@ -130,8 +131,11 @@ class ShardPool:
             try:
                 if hashed:
                     check_hash(path, entry.sha256)
-                expected, required = dict(self.demands.layouts), self.demands.required
-                return path, OpenShard(path, entry.samples, expected, self.process, required=required)
+                demands = self.demands
+                return path, OpenShard(
+                    path, entry.samples, demands.layouts, self.process,
+                    required=demands.required, excluded=demands.excluded,
+                )  # fmt: skip
             except DatasetError:
                 if last or path.parent == self.folder:
                     raise

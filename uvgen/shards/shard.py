@@ -56,8 +56,8 @@ class OpenShard:
         Samples that the index says it has.
     expected : mapping of str to Layout
         What is known of some fields; those of other names may be anything.
-    required : sequence of str
-        Fields that must be there.
+    required, excluded : sequence of str
+        Fields that must be there, and that must not.
     process : Hdf5Process, optional
         Reads the file in this one's place.
 
@@ -75,6 +75,7 @@ class OpenShard:
         process: Hdf5Process | None = None,
         *,
         required: Sequence[str] = (),
+        excluded: Sequence[str] = (),
     ) -> None:
         self._path, self.n_samples = path, n_samples
         with opened_by(None if process is None else process.open):
@@ -83,6 +84,10 @@ class OpenShard:
             self._open(expected or {})
             if missing := [name for name in required if name not in self.layouts]:
                 raise self._file.refused(f"no dataset {missing[0]}")
+            if odd := [name for name in excluded if name in self.layouts]:
+                raise self._file.refused(
+                    f"has a dataset {odd[0]}, expected none in a set with the settings of {DATASET_INDEX}"
+                )
         except BaseException:
             self._file.close()
             raise

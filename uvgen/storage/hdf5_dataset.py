@@ -188,13 +188,20 @@ class Hdf5Dataset:
                     target[...] = part[tuple(slice(n) for n in target.shape)]
             return out.view(np.uint8) != 0 if out.dtype == np.bool_ else out
 
+    @cached_property
+    def _whole(self) -> NDArray[Any]:
+        return self.read()
+
     def read_range(self, start: int, stop: int) -> NDArray[Any]:
-        """Elements `start` to `stop` of the first axis of a contiguous dataset; of another, cut from all of it."""
+        """Elements `start` to `stop` of the first axis of a contiguous dataset; of another, cut from all of it.
+
+        That is unpacked once and kept, since each of many samples would take as long as all of them.
+        """
         with self._file.guarded(self.name):
             if not 0 <= start <= stop <= self.shape[0]:
                 raise ValueError(f"elements {start} to {stop} of {self.shape[0]}")
             if self._offset is None:
-                return self.read()[start:stop]
+                return self._whole[start:stop]
             out = np.empty((stop - start, *self.shape[1:]), self.dtype)
             self._file.read_into(out, self._offset + start * (self.n_bytes // max(self.shape[0], 1)))
             return out

@@ -73,7 +73,8 @@ def field_table(layouts: Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]]) ->
     rows = ["| field | shape | type | content |", "| --- | --- | --- | --- |"]
     for name, (shape, dtype) in layouts.items():
         kind = "text" if dtype.kind == "S" else dtype.name
-        rows.append(f"| `{name}` | {tuple(shape) if shape else ''} | {kind} | {CONTENT.get(name, '')} |")
+        shown = f"`{name}`" if name in CONTENT else in_markdown(name)  # another program may have added it
+        rows.append(f"| {shown} | {tuple(shape) if shape else ''} | {kind} | {CONTENT.get(name, '')} |")
     return "\n".join(rows) + "\n"
 
 

@@ -11,13 +11,16 @@ import numpy as np
 import scipy.io
 from numpy.typing import NDArray
 
+from uvgen.datasets.quality.plausible import odd_numbers
+from uvgen.errors import DatasetError
 from uvgen.images.codecs import encode_png
 from uvgen.maps.mask_files import weights_to_gray
 from uvgen.maps.target_layouts import target_layouts
 from uvgen.progress import advance
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.files import TEMPORARY_PREFIX
-from uvgen.storage.names import safe_name
+from uvgen.storage.names import brief, safe_name
+from uvgen.wording import typed
 
 _NO_DATE = b"MATLAB 5.0 MAT-file, made by uvgen".ljust(116)  # the same data set gives the same bytes
 
@@ -47,6 +50,16 @@ def each(part: Part) -> Iterator[int]:
     for number in part.samples:
         yield number
         advance(1)
+
+
+def sample_of(reader: ShardReader, number: int) -> dict[str, Any]:
+    """A sample as `reader` hands it out; DatasetError if its numbers are none that another program can use."""
+    sample: dict[str, Any] = reader[number]
+    if wrong := odd_numbers(sample):
+        raise DatasetError(
+            f"{reader.folder}: {brief(sample['name'])}: {wrong}; run `uvgen verify {typed(reader.folder)}`"
+        )
+    return sample
 
 
 def array_layouts(reader: ShardReader) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
@@ -90,7 +103,8 @@ def path_of(name: str) -> PurePosixPath:
 
 
 def unhidden(path: str) -> str:
-    """A file's path, which gets ``_`` before it if the next run would take it for what a killed one left."""
+    """A file's path, which gets ``_`` before it if uvgen's own hidden files or folders might have its name: the next
+    run would take it for what a killed one left."""
     return f"_{path}" if path.startswith(TEMPORARY_PREFIX) else path
 
 

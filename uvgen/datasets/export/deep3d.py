@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from uvgen.datasets.export.common import Part, Skipped, each, path_of, state_of_files
 from uvgen.datasets.quality.annotations import in_image
+from uvgen.datasets.quality.plausible import odd_numbers
 from uvgen.datasets.splits import train_and_val
 from uvgen.errors import InputError, SampleError
 from uvgen.images.codecs import encode_png
@@ -41,6 +42,7 @@ from uvgen.samples.read import read_picture as read_whole
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.kinds import describe_bytes
 from uvgen.storage.names import printable, shortened, unencodable
+from uvgen.wording import typed
 
 FIVE_OF_68 = ((36, 39), (42, 45), (30,), (48,), (54,))
 """Landmarks whose mean is each of the five points."""
@@ -105,6 +107,8 @@ def write(reader: ShardReader, part: Part, folder: Path, quality: int, *, data: 
     for number in each(part):
         sample = reader[number]
         try:
+            if wrong := odd_numbers(sample):
+                raise SampleError(f"{wrong}; run `uvgen verify {typed(reader.folder)}`")
             path = source_path(root, sample["source"], data)
             if why := unencodable(str(path)):
                 raise SampleError(f"{path}: {why}")

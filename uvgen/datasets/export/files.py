@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from uvgen.datasets.export.common import PARAMETERS, Part, each, npy, path_of, pixel_layouts, unhidden
+from uvgen.datasets.export.common import PARAMETERS, Part, each, npy, path_of, pixel_layouts, sample_of, unhidden
 from uvgen.images.jpeg import encode_jpeg
 from uvgen.shards.reader import ShardReader
 
@@ -21,7 +21,7 @@ def key(name: str) -> str:
 def write(reader: ShardReader, part: Part, folder: Path, quality: int) -> None:
     """Write the files of a shard's samples."""
     for number in each(part):
-        sample = reader[number]
+        sample = sample_of(reader, number)
         path = folder / key(sample["name"])
         path.parent.mkdir(parents=True, exist_ok=True)
         path.with_name(f"{path.name}.jpg").write_bytes(encode_jpeg(sample["image"], quality))

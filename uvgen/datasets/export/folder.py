@@ -17,7 +17,7 @@ from uvgen.datasets.export.common import Skipped
 from uvgen.errors import DatasetError, OutputError, SettingsError
 from uvgen.storage.contents import empty, walked
 from uvgen.storage.drafts import beside, check_new_folder, exchange, folder_on_success
-from uvgen.storage.files import check_folder
+from uvgen.storage.files import TEMPORARY_PREFIX, check_folder
 from uvgen.storage.folders import EXPORT_MARK
 from uvgen.storage.journal import Journal
 from uvgen.storage.locks import remove_unlocked
@@ -25,8 +25,8 @@ from uvgen.storage.names import printable
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import read_file
 
-_RECORD, _SKIPPED = ".uvgen-journal", "skipped.txt"
-_STAGE = re.compile(r"\.part-[0-9a-f]{16}")
+_RECORD, _SKIPPED = f"{TEMPORARY_PREFIX}journal", "skipped.txt"
+_STAGE = re.compile(re.escape(TEMPORARY_PREFIX) + r"part-[0-9a-f]{16}")
 _MOST_BYTES = 1 << 26  # of what an export states: earlier ones name all photographs
 
 
@@ -64,7 +64,8 @@ def written(draft: Path, part: NamedPart, write: Callable[[Path], Sequence[Skipp
     write : callable
         Writes them into a folder; returns those that were left out.
     """
-    stage = draft / f".part-{hashlib.sha256(part.name.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
+    digest = hashlib.sha256(part.name.encode("utf-8", "surrogatepass")).hexdigest()
+    stage = draft / f"{TEMPORARY_PREFIX}part-{digest[:16]}"  # no sample's folder: see `unhidden`
     shutil.rmtree(stage, ignore_errors=True)  # of a process that died
     stage.mkdir()
     try:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.datasets.export.common import Part, each, npy, write_uv_files
+from uvgen.datasets.export.common import Part, each, npy, sample_of, write_uv_files
 from uvgen.images.jpeg import encode_jpeg
 from uvgen.maps.atlas import build_atlas
 from uvgen.maps.masks import face_mask
@@ -39,7 +39,7 @@ def key(name: str) -> str:
 def write(reader: ShardReader, part: Part, folder: Path, quality: int, *, model: MorphableModel) -> None:
     """Write the folders of a shard's samples."""
     for number in each(part):
-        sample = reader[number]
+        sample = sample_of(reader, number)
         path = folder / "train" / str(number + 1)
         path.mkdir(parents=True, exist_ok=True)
         (path / "original.jpg").write_bytes(encode_jpeg(sample["image"], quality))

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.datasets.export.common import Part, each, mat, npy, path_of, write_uv_files
+from uvgen.datasets.export.common import Part, each, mat, npy, path_of, sample_of, unhidden, write_uv_files
 from uvgen.images.codecs import encode_png
 from uvgen.images.jpeg import encode_jpeg
 from uvgen.samples.map_files import IMAGE_SHIFTS
@@ -35,14 +35,14 @@ def key(name: str) -> str:
     """The path of a sample's files without their endings; a hidden name gets ``_`` before it."""
     path = path_of(name)
     path = path.with_name(f"_{path.name}") if path.name.startswith(".") else path
-    return str(path / path.name)
+    return unhidden(str(path / path.name))
 
 
 def write(reader: ShardReader, part: Part, folder: Path, quality: int, *, convention: str) -> None:
     """Write the folders of a shard's samples."""
     built = reader.config.build.convention
     for number in each(part):
-        sample = reader[number]
+        sample = sample_of(reader, number)
         path = folder / PurePosixPath(key(sample["name"]))
         path.parent.mkdir(parents=True, exist_ok=True)
         tform = _tform(sample, len(sample["image"]))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from uvgen.datasets.export.common import array_layouts
+from uvgen.datasets.export.common import array_layouts, sample_of
 from uvgen.images.jpeg import encode_jpeg
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.names import printable
@@ -15,6 +15,6 @@ def key_of_row(name: str) -> str:
 
 def row_of(reader: ShardReader, number: int, quality: int) -> dict[str, Any]:
     """A sample's row: ``name``, the crop's JPEG bytes ``image``, and the arrays of `array_layouts`."""
-    sample = reader[number]
+    sample = sample_of(reader, number)
     arrays = {name: sample[name] for name in array_layouts(reader)}
     return {"name": printable(sample["name"]), "image": encode_jpeg(sample["image"], quality), **arrays}

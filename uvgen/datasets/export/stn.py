@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.datasets.export.common import Part, each, mat, path_of
+from uvgen.datasets.export.common import Part, each, mat, path_of, sample_of
 from uvgen.datasets.splits import train_and_val
 from uvgen.images.jpeg import encode_jpeg
 from uvgen.images.warp import warp_image
@@ -59,7 +59,7 @@ def write(reader: ShardReader, part: Part, folder: Path, quality: int, *, model:
     texels = texel_coordinates(aflw_uv(model), reader.config.build.uv_size)
     labels = []
     for number in each(part):
-        sample = reader[number]
+        sample = sample_of(reader, number)
         size = len(sample["image"])
         scale = (SIZE - 1) / (size - 1)
         crop = warp_image(sample["image"], np.diag([scale, scale, 1.0]), SIZE)

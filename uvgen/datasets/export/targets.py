@@ -118,9 +118,9 @@ EXPORT_TARGETS = {
     "huggingface": ExportTarget(huggingface, has_pixels=True, check_packages=huggingface.check_packages),
     "tfrecord": ExportTarget(tfrecord, has_pixels=True),
     "mds": ExportTarget(mds, has_pixels=True),
-    "obj": ExportTarget(obj, has_jpeg=False, endings=(".obj", ".mtl", ".png")),
-    "ply": ExportTarget(ply, has_jpeg=False, endings=(".ply", ".png")),
-    "glb": ExportTarget(glb, has_jpeg=False, endings=(".glb",)),
+    "obj": ExportTarget(obj, has_jpeg=False, own_files=("weight_mask.npy",), endings=(".obj", ".mtl", ".png")),
+    "ply": ExportTarget(ply, has_jpeg=False, own_files=("weight_mask.npy",), endings=(".ply", ".png")),
+    "glb": ExportTarget(glb, has_jpeg=False, own_files=("weight_mask.npy",), endings=(".glb",)),
     "croissant": ExportTarget(croissant, has_maps=False, has_jpeg=False, has_pixels=True, is_whole=True),
 }
 """What `uvgen.export_shards` takes for `to`. Per-pixel targets are `uvgen.maps.target_layouts.TARGETS`."""

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.datasets.export.common import Part, each, path_of, unhidden
+from uvgen.datasets.export.common import Part, each, path_of, sample_of, unhidden
 from uvgen.meshes.grid import mesh_from_map
 from uvgen.rasterize.texture import unwrap
 from uvgen.shards.reader import ShardReader
@@ -42,7 +42,7 @@ def textured_faces(
     """The file of each sample of a shard, whose folder is made, the sample, and its face."""
     coverage = reader.constants["coverage"]
     for number in each(part):
-        sample = reader[number]
+        sample = sample_of(reader, number)
         path = folder / f"{mesh_key(sample['name'])}{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
         yield path, sample, textured_face(sample, coverage)

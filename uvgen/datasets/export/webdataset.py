@@ -11,7 +11,7 @@ import re
 import tarfile
 from pathlib import Path
 
-from uvgen.datasets.export.common import PARAMETERS, Part, each, npy, path_of, pixel_layouts
+from uvgen.datasets.export.common import PARAMETERS, Part, each, npy, path_of, pixel_layouts, sample_of
 from uvgen.images.jpeg import encode_jpeg
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.files import replaced_on_success
@@ -30,7 +30,7 @@ def write(reader: ShardReader, part: Part, folder: Path, quality: int) -> None:
         tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as tar,
     ):
         for number in each(part):
-            sample = reader[number]
+            sample = sample_of(reader, number)
             stem = key(sample["name"])
             _add(tar, f"{stem}.jpg", encode_jpeg(sample["image"], quality))
             _add(tar, f"{stem}.posmap.npy", npy(sample["posmap"]))

@@ -14,7 +14,7 @@ from uvgen.datasets.naming import original_name
 from uvgen.datasets.quality.annotations import in_image
 from uvgen.samples.photographs import photograph_of
 from uvgen.shards.index import Index
-from uvgen.shards.reader import ShardReader
+from uvgen.shards.reader import ShardReader, naming
 
 POINT_FIELDS = ("image_to_crop", "landmarks", "annotated_landmarks", "flipped")
 """What `image_points` needs, as far as it is stored."""
@@ -34,7 +34,8 @@ def stored_of(reader: ShardReader, *names: str) -> list[str]:
 def image_points(reader: ShardReader, rows: dict[str, Any], name: str) -> NDArray[np.float64]:
     """Points of crops, in px of the original images."""
     flipped = rows.get("flipped", np.zeros(len(rows[name]), bool))
-    return in_image(rows[name], rows["image_to_crop"], flipped, reader.config.build.size)
+    with naming(reader.folder):
+        return in_image(rows[name], rows["image_to_crop"], flipped, reader.config.build.size)
 
 
 class LabelColumns(NamedTuple):

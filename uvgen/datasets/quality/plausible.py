@@ -5,12 +5,14 @@ sample beyond them is left out, or kept if `BuildConfig.implausible` is "keep".
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.errors import SampleError
+from uvgen.errors import InputError, SampleError
+from uvgen.geometry import similarity_scale
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.find import Sample
 from uvgen.samples.read import Annotation
@@ -35,6 +37,28 @@ LARGEST_FACE = 3.0
 
 _AWAY = -0.5  # cosine between the face's direction and the viewer's: turned by more than 120°
 _UNITS = {1e-3: "1000 times too large, as if it were in px/mm", 1e3: "1000 times too small"}
+
+
+_NUMBERS = (
+    "landmarks", "shape", "expression", "pose", "crop_pose", "camera", "image_to_crop", "image_height", "posmap",
+)  # fmt: skip
+
+
+def odd_numbers(sample: Mapping[str, Any]) -> str:
+    """What of a stored sample's numbers can be none of a face, as in a set that `uvgen verify` refuses; or nothing.
+
+    Fields that are not there, and maps as codes, are passed over.
+    """
+    for name in _NUMBERS:
+        values = sample.get(name)
+        if isinstance(values, np.ndarray | np.generic) and not np.isfinite(values).all():
+            return f"{name} holds NaN or infinity, expected numbers"
+    try:
+        similarity_scale(sample["image_to_crop"])
+    except InputError as error:
+        return f"image_to_crop cannot be used ({error})"
+    scale = float(sample["pose"][6])
+    return "" if scale > 0 else f"pose has a scale of {scale:.4g} px/µm, expected more than 0"
 
 
 def check_counts(sample: Sample, annotation: Annotation, model: MorphableModel) -> None:
