@@ -290,5 +290,5 @@ def test_what_is_no_array_is_refused_and_hides_none(tmp_path: Path, kind: int, i
         data = HEAD + b"".join(packed(part) if is_packed else part for part in parts)
         (tmp_path / "a.mat").write_bytes(data)
         for read in (lambda data=data: read_numeric(data, ("x", "y")), lambda: read_variables(tmp_path / "a.mat")):
-            with pytest.raises(ValueError, match="damaged|cut short"):
+            with pytest.raises(ValueError, match=r"damaged|cut short"):
                 read()
