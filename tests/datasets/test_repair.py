@@ -154,6 +154,26 @@ def test_repair_where_a_bad_sample_was_mended_makes_the_shard_without_it(
     assert again.skipped == () and again.new_samples > 0
 
 
+@pytest.mark.parametrize("bad", [".jpg", ".mat"])
+def test_repair_where_crops_show_the_image_of_a_mended_sample_makes_what_was_there(
+    tmp_path: Path, model_path: Path, bad: str
+) -> None:
+    """The image of a sample whose parameters could not be read hid parts of other faces, and does so again."""
+    tree = write_tree(tmp_path / "data", 3)
+    sample = tree / "IBUG/IBUG_001_1_0"
+    was = {path: path.read_bytes() for path in sorted(sample.parent.glob(f"{sample.name}.*"))}
+    sample.with_suffix(bad).write_bytes(b"damaged")
+    others = Augmentation(occlusion=1.0, n_occluders=(4, 4), occluder_fills=("image",))
+    have(tree, model_path, tmp_path / "built", replace(SMALL, augmentation=others, copies=2))
+    whole = file_hashes(tmp_path / "built")
+    for path in (tmp_path / "built").glob("IBUG*.h5"):
+        path.unlink()
+    for path, content in was.items():
+        path.write_bytes(content)
+    assert repair_shards(tmp_path / "built", model=model_path, data=tree).problems == ()
+    assert file_hashes(tmp_path / "built") == whole
+
+
 def test_repair_where_a_sample_has_changed_leaves_its_shard_and_makes_the_others(sets: Path, model_path: Path) -> None:
     folder = sets / "built"
     whole = file_hashes(folder)

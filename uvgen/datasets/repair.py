@@ -143,8 +143,9 @@ def repair_shards(
             plan = plan_build_again(folder, index, config, bad, data, root, model, weights, run)
         record = _Record(folder, index, bad, of_builtin=data is None and config.copied is None)
         run_job(plan.job, plan.tasks, record, folder, run, progress=progress, doing="repairing", locked=True)
-        again = [plan.without(task, skips) for task in plan.tasks if (skips := _skipped(index, task.file))]
-        run_job(plan.job, again, record, folder, run, progress=progress, doing="repairing", locked=True)
+        for without in plan.without:
+            again = [without(task, skips) for task in plan.tasks if (skips := _skipped(index, task.file))]
+            run_job(plan.job, again, record, folder, run, progress=progress, doing="repairing", locked=True)
         problems = [f"{folder / file}: {why}" for file, why in sorted(record.problems.items())]
         repaired = [folder / file for file in sorted(bad) if file not in record.problems]
         if not constants:

@@ -37,7 +37,7 @@ class RepairPlan(NamedTuple):
 
     job: Job[Any, ShardResult]
     tasks: list[Any]
-    without: Callable[[Any, dict[str, str]], Any]  # a task that skips the samples of these names, for these reasons
+    without: Sequence[Callable[[Any, dict[str, str]], Any]]  # ways to skip a task's samples of these names, for reasons
     constants: Callable[[], Mapping[str, NDArray[Any]]]
 
 
@@ -106,7 +106,7 @@ def plan_build_again(
         )
     if not bad:
         return RepairPlan(
-            BuildJob(folder, folder, model, None, build, Survey(), "skip"), [], _without_samples, constants
+            BuildJob(folder, folder, model, None, build, Survey(), "skip"), [], [_without_samples], constants
         )
     if data is None:
         if config.model != BUILTIN:
@@ -132,7 +132,10 @@ def plan_build_again(
             f"{subset_of_shard(unplanned[0])}"
         )
     job = BuildJob(folder, Path(os.path.abspath(root or ".")), model, mirror_of(model, build), build, survey, "skip")
-    return RepairPlan(job, tasks, _without_samples, constants)
+    # What hides a part of a face may be another sample's image, also of one whose parameters alone could not be read.
+    shows_others = build.augmentation is not None and "image" in build.augmentation.occluder_fills
+    without = [_without_samples, _without_parameters] if shows_others else [_without_samples]
+    return RepairPlan(job, tasks, without, constants)
 
 
 def _samples_of(
@@ -204,7 +207,7 @@ def plan_copies_again(
         if task.file in bad
     ]
     job = AugmentJob(source, folder, config, copied, opened if needed else None, "skip", untrusted)
-    return RepairPlan(job, tasks, _without_copies, lambda: read_constants(source, built.build.uv_size))
+    return RepairPlan(job, tasks, [_without_copies], lambda: read_constants(source, built.build.uv_size))
 
 
 def _check_count(folder: Path, index: Index, n_shards: int) -> None:
@@ -218,6 +221,13 @@ def _check_count(folder: Path, index: Index, n_shards: int) -> None:
 
 def _without_samples(task: ShardTask, skipped: Mapping[str, str]) -> ShardTask:
     samples = [replace(one, problem=skipped.get(printable(one.name), one.problem)) for one in task.samples]
+    return replace(task, samples=tuple(samples))
+
+
+def _without_parameters(task: ShardTask, skipped: Mapping[str, str]) -> ShardTask:
+    samples = [
+        replace(one, parameters=None, row=None) if printable(one.name) in skipped else one for one in task.samples
+    ]
     return replace(task, samples=tuple(samples))
 
 
