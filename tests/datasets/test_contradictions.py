@@ -431,8 +431,9 @@ def test_samples_of_another_model_than_the_one_given_are_said(tree: Path, model_
     for alike in (model, other_uv):
         assert about_another_model(data, alike) == []
     assert about_another_model(tree, other) == []
-    (data / "synth.json").write_text(json.dumps(stated | {"model_file": str(tmp_path / "gone.h5")}))
-    assert about_another_model(data, other) == []
+    for unreadable in (str(tmp_path / "gone.h5"), "x" * 300):
+        (data / "synth.json").write_text(json.dumps(stated | {"model_file": unreadable}))
+        assert about_another_model(data, other) == []
     (data / "synth.json").unlink()
     (data / "register.json").write_text(json.dumps(stated))
     assert about_another_model(data, other) == []

@@ -158,6 +158,16 @@ def test_a_level_that_a_gray_png_states_to_be_transparent_is_black(bits: int, le
         decode_gray(data)
 
 
+@pytest.mark.parametrize("kind", ["PLTE", "tRNS"])
+def test_a_png_with_two_palettes_or_two_of_what_is_clear_is_refused(kind: str) -> None:
+    rows = np.array([[0, 1, 2], [2, 1, 0]], np.uint8)
+    parts = {"PLTE": chunk(b"PLTE", bytes(range(9))), "tRNS": chunk(b"tRNS", b"\xff")}
+    once = b"".join(parts.values())
+    np.testing.assert_array_equal(decode_image(png(8, 3, rows, first=once)), np.arange(9).reshape(3, 3)[rows])
+    with pytest.raises(ValueError, match=f"{kind} is there twice in a PNG"):
+        decode_image(png(8, 3, rows, first=once + parts[kind]))
+
+
 def test_a_png_whose_colors_its_palette_lacks_is_refused() -> None:
     rows, palette = np.array([[0, 1, 2], [3, 1, 0]], np.uint8), bytes(range(12))
     colors = np.arange(12).reshape(4, 3)[rows]

@@ -1,6 +1,7 @@
 """Models: checks, uvgen's own file, and the foreign formats, which must agree to the last bit."""
 
 import dataclasses
+import errno
 import hashlib
 import os
 import pickle
@@ -146,6 +147,23 @@ def test_load_model_of_no_model_raises(tmp_path, name, content, message) -> None
         (tmp_path / name).write_bytes(content)
     with pytest.raises(ModelError, match=message):
         load_model(tmp_path / name)
+
+
+def test_load_model_of_what_may_not_be_looked_at_raises(tmp_path, monkeypatch) -> None:
+    """Such as a model in another user's folder, which the samples that were fitted with it name."""
+    with pytest.raises(ModelError, match=r"cannot be read \(File name too long\), expected a model"):
+        load_model(tmp_path / ("x" * 300))
+    (tmp_path / "private").mkdir()
+    is_file = Path.is_file
+
+    def refused(path: Path) -> bool:
+        if path.parent.name == "private":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", refused)  # tests may run as root, who may enter any folder
+    with pytest.raises(ModelError, match=r"private.*: cannot be read \(Permission denied\), expected a model"):
+        load_model(tmp_path / "private")
 
 
 def test_load_model_of_a_folder_raises(tmp_path) -> None:

@@ -371,3 +371,21 @@ def test_hash_of_files_tells_what_was_wrong_when_a_sample_was_found_but_not_wher
     assert files_sha256(replace(bad[0], problem="/x/a.jpg: a.bmp has the same name")) != files_sha256(bad[0])
     died = ShardTask("AFW-00000.h5", (sample,)).without({0: "its process was killed"}).samples[0]
     assert died.problem.endswith("its process was killed") and files_sha256(died) == plain
+
+
+def test_find_samples_of_a_whole_disk_passes_over_the_folder_of_what_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the administrator may read it: its refusal would end every build."""
+    write_sample(tmp_path / "AFW", "a")
+    (tmp_path / "lost+found").mkdir()
+    scandir = os.scandir
+
+    def refused(path: Any) -> Any:
+        if os.fspath(path).endswith("lost+found"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    assert names(find_samples(tmp_path)) == ["AFW/a"]
+    assert unread_folders(tmp_path) == []

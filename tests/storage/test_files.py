@@ -10,8 +10,9 @@ import pytest
 from support.faults import fail_reads
 
 from uvgen.errors import DatasetError, OutputError
+from uvgen.storage import files
 from uvgen.storage.drafts import folder_on_success
-from uvgen.storage.files import check_folder, has_sha256, replaced_on_success, temporary_name
+from uvgen.storage.files import check_folder, has_sha256, replaced_on_success, sha256_file, temporary_name
 from uvgen.storage.journal import Journal
 from uvgen.storage.locks import exclusive, locked, scratch_folder
 
@@ -236,3 +237,18 @@ def test_check_folder_removes_what_a_killed_process_left_of_its_probe(
     (tmp_path / "of a user-probe").mkdir()
     check_folder(tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["of a user-probe"]
+
+
+def test_sha256_file_of_a_file_without_an_end_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of /proc/self/pagemap, which states no size and has terabytes; a stranger's link may lead to it."""
+    (tmp_path / "a").write_bytes(b"abc" * 200_000)
+    expected = hashlib.sha256(b"abc" * 200_000).hexdigest()
+    assert sha256_file(tmp_path / "a") == expected and has_sha256(tmp_path / "a", expected)
+    monkeypatch.setattr(files, "_MOST_UNSTATED", 1000)
+    assert sha256_file(tmp_path / "a") == expected
+    if not Path("/proc/self/maps").exists():
+        pytest.skip("no /proc here")
+    assert os.stat("/proc/self/maps").st_size == 0
+    with pytest.raises(OSError, match="more bytes than it states"):
+        sha256_file(Path("/proc/self/maps"))
+    assert not has_sha256(Path("/proc/self/maps"), expected)

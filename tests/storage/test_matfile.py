@@ -278,3 +278,17 @@ def test_two_arrays_in_one_compressed_element_are_refused() -> None:
     packed = zlib.compress(data[128:])
     with pytest.raises(ValueError, match="two arrays in one compressed element, expected one in each"):
         read_numeric(data[:128] + struct.pack("<II", 15, len(packed)) + packed, ("a",))
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+@pytest.mark.parametrize("kind", [0, 1, 9, 14 | 4 << 16])
+def test_what_is_no_array_is_refused_and_hides_none(tmp_path: Path, kind: int, is_packed: bool) -> None:
+    """Such as zeros where a disk lost the end of a file: what was there would be missing without a word."""
+    one, other = (array(6, (1, 1), element(9, bytes(8)), name=name) for name in (b"x", b"y"))
+    lost = struct.pack("<I", kind) + bytes(len(other) - 4)
+    for parts in ((one, lost), (one, lost, other), (lost, one)):
+        data = HEAD + b"".join(packed(part) if is_packed else part for part in parts)
+        (tmp_path / "a.mat").write_bytes(data)
+        for read in (lambda data=data: read_numeric(data, ("x", "y")), lambda: read_variables(tmp_path / "a.mat")):
+            with pytest.raises(ValueError, match=r"damaged|cut short"):
+                read()

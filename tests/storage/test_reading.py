@@ -1,5 +1,6 @@
 """Whole files are read if they are files, and not larger than allowed."""
 
+import errno
 import os
 import socket
 from pathlib import Path
@@ -50,6 +51,24 @@ def test_read_file_of_a_size_that_is_not_stated_stops_at_the_limit() -> None:
     assert read_file("/proc/self/maps").count(b"\n") > 5
     with pytest.raises(OSError, match="more than the 50 bytes that are read"):
         read_file("/proc/self/maps", 50)
+
+
+def test_read_file_of_a_file_whose_next_bytes_are_still_to_come_is_an_os_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of the kernel's log, /proc/kmsg, to which a stranger's link may lead: the machine is short of nothing."""
+    (tmp_path / "log").touch()
+    assert read_file(tmp_path / "log") == b""
+
+    def nothing_yet(*_: object) -> bytes:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(os, "read", nothing_yet)
+    with pytest.raises(OSError, match="a file without an end") as raised:
+        read_file(tmp_path / "log")
+    assert raised.value.errno == errno.EINVAL and raised.value.filename == str(tmp_path / "log")
+    assert raised.value.__cause__ is None
+    assert describe_file(tmp_path / "log") == "a file that cannot be read"
 
 
 def test_read_file_of_a_huge_sparse_file_takes_no_memory(tmp_path: Path) -> None:

@@ -223,8 +223,10 @@ def _without_samples(task: ShardTask, skipped: Mapping[str, str]) -> ShardTask:
 
 def _without_parameters(task: ShardTask, skipped: Mapping[str, str]) -> ShardTask:
     """The samples are skipped, but their images can be read: occluders over others may have shown them."""
-    left_out = [replace(one, parameters=None) if printable(one.name) in skipped else one for one in task.samples]
-    return replace(task, samples=tuple(left_out))
+    samples = [
+        replace(one, parameters=None, row=None) if printable(one.name) in skipped else one for one in task.samples
+    ]
+    return replace(task, samples=tuple(samples))
 
 
 def _without_copies(task: CopyTask, skipped: Mapping[str, str]) -> CopyTask:

@@ -45,7 +45,7 @@ def check_whole(data: bytes, image: Any) -> None:
 
 def check_chunks(data: bytes) -> None:
     """Raise ValueError if a PNG's header is not its first chunk, or one of its palette and pixels is not where it
-    belongs, or not what its checksum says.
+    belongs, there twice, or not what its checksum says.
     """
     if data[8:16] != b"\0\0\0\x0dIHDR":
         raise ValueError("a PNG that does not begin with its header (perhaps Apple's own kind), save it again")
@@ -57,6 +57,8 @@ def check_chunks(data: bytes) -> None:
             raise ValueError(
                 f"a PNG with a part of an unknown kind, {kind.decode('latin-1')!r}, that cannot be omitted"
             )
+        if kind in (b"PLTE", b"tRNS") and kind in seen:  # Pillow takes the last, and other programs the first
+            raise ValueError(f"{kind.decode()} is there twice in a PNG, expected it once; it is damaged")
         if kind in (b"PLTE", b"tRNS") and b"IDAT" in seen:
             raise ValueError(f"{kind.decode()} behind the pixels of a PNG, expected before them; it is damaged")
         if kind == b"IDAT":

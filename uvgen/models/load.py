@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from uvgen.checks import shown
-from uvgen.errors import InputError, ModelError
+from uvgen.errors import InputError, ModelError, UvgenError
 from uvgen.models.assembled import AssembledModel
 from uvgen.models.checked import check_unchanged
 from uvgen.models.complete import completed
@@ -15,6 +15,7 @@ from uvgen.models.formats import format_of
 from uvgen.models.model_file import read_model
 from uvgen.models.morphable import MorphableModel, hash_arrays
 from uvgen.storage.kinds import describe_file
+from uvgen.storage.names import brief
 from uvgen.storage.reading import irregular
 
 BUILTIN = "builtin"
@@ -65,7 +66,13 @@ def load_model(path: str | PathLike[str], *, untrusted: bool = False) -> Morphab
     from uvgen.storage.isolated import reading_in_child
 
     with reading_in_child(untrusted):
-        return _load(Path(path), untrusted=untrusted)
+        try:
+            return _load(Path(path), untrusted=untrusted)
+        except OSError as error:  # of looking at it: a folder that may not be entered, a name that is too long
+            if isinstance(error, UvgenError):
+                raise
+            why = f"cannot be read ({error.strerror or brief(error)}), expected a model ({_EXPECTED})"
+            raise ModelError(f"{error.filename or path}: {why}") from error
 
 
 def where_read(given: MorphableModel | str | PathLike[str], model: MorphableModel) -> str | None:

@@ -5,6 +5,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -12,6 +13,7 @@ from uvgen.errors import DatasetError, SampleError, WorkerError
 from uvgen.samples.find import Sample
 from uvgen.samples.parameter_list import is_list, is_listed
 from uvgen.shards.index import SkippedSample
+from uvgen.storage.files import sha256_file
 from uvgen.storage.names import brief
 from uvgen.storage.reading import SHORTAGES, max_bytes
 
@@ -49,7 +51,8 @@ def files_sha256(sample: Sample, *more: Path) -> str:
     """
     digest = hashlib.sha256()
     for path in (sample.image, sample.parameters, *more):
-        digest.update(_state(path).encode())
+        is_shared = sample.row is not None and path is sample.parameters
+        digest.update(_state(path, _sha256_of_list if is_shared else sha256_file).encode())
     if sample.problem and not sample.deadly:
         digest.update(sample.problem.rpartition(": ")[2].encode("utf-8", "surrogatepass"))  # without its path
     return digest.hexdigest()
@@ -76,7 +79,18 @@ def confirmed(skipped: SkippedSample, tried: Callable[[Callable[[Any, Exception]
     return replace(skipped, files_sha256=other)
 
 
-def _state(path: Path | None) -> str:
+def _sha256_of_list(path: Path) -> str:
+    """SHA-256 of a list of samples, which is hashed once while it does not change, not once for each of its rows."""
+    stat = path.stat()
+    return _sha256_once(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=2)
+def _sha256_once(path: Path, size: int, time_ns: int) -> str:
+    return sha256_file(path)
+
+
+def _state(path: Path | None, sha256: Callable[[Path], str]) -> str:
     if path is None:
         return "none "
     try:
@@ -84,8 +98,7 @@ def _state(path: Path | None) -> str:
             return "missing "
         if (size := path.stat().st_size) > max_bytes():
             return f"{size} bytes "
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() + " "
+        return f"{sha256(path)} "
     except OSError as error:
         return f"error {error.errno} "
 

@@ -124,10 +124,16 @@ def folders_in(folder: Path) -> list[Path]:
     """The folders that lie in a folder, hidden ones left out, by name."""
     try:
         with _scanned(folder) as entries:
-            found = [entry.path for entry in entries if not entry.name.startswith(".") and _is_folder(entry)]
+            found = [entry.path for entry in entries if not _is_passed_over(entry.name) and _is_folder(entry)]
     except OSError as error:
         raise unlisted(folder, error) from error
     return [Path(path) for path in sorted(found)]
+
+
+def _is_passed_over(name: str) -> bool:
+    """Whether a folder of this name holds no images of anybody: a hidden one, or the one that the file systems of Linux
+    make in the root of each disk, and let only the administrator read."""
+    return name.startswith(".") or name == "lost+found"
 
 
 def _is_folder(entry: "os.DirEntry[str] | StoredEntry") -> bool:

@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from uvgen.errors import SCHEMES, DatasetError, OutputError, UvgenError
 from uvgen.storage.reading import SHORTAGES, open_regular
@@ -16,6 +17,8 @@ from uvgen.storage.reading import SHORTAGES, open_regular
 TEMPORARY_PREFIX = ".uvgen-"
 _TEMPORARY = re.compile(r"\.uvgen-tmp-[0-9a-f]{12}-.*", re.DOTALL)
 _PROBE = "probe"
+_HASHED_AT_ONCE = 1 << 18
+_MOST_UNSTATED = 1 << 28  # bytes that a file may have beyond those that it states
 
 
 @contextmanager
@@ -266,10 +269,26 @@ def sha256_file(path: Path) -> str:
     Raises
     ------
     OSError
-        If it cannot be read, or is no regular file.
+        If it cannot be read, is no regular file, or has no end.
     """
     with open_regular(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # it has readinto
+        return sha256_of(file)
+
+
+def sha256_of(file: BinaryIO) -> str:
+    """SHA-256 of what is left of an open regular file; OSError if that is far more than the file states.
+
+    Files that the kernel makes up state no size: hashing one that gives what all addresses of a process hold would take
+    hours.
+    """
+    digest, block = hashlib.sha256(), memoryview(bytearray(_HASHED_AT_ONCE))
+    left = os.fstat(file.fileno()).st_size + _MOST_UNSTATED
+    while n := file.readinto(block):  # type: ignore[attr-defined]  # a BufferedReader
+        left -= n
+        if left < 0:
+            raise OSError(errno.EFBIG, "more bytes than it states", file.name)
+        digest.update(block[:n])
+    return digest.hexdigest()
 
 
 def has_sha256(path: Path, sha256: str, *, most_bytes: int | None = None) -> bool:

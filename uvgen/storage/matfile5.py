@@ -41,14 +41,13 @@ def tops(file: BinaryIO, size: int, order: str) -> Iterator[tuple[bytes, tuple[i
             raise ValueError(f"cut short at byte {position}")
         kind, n = struct.unpack(order + "II", tag)
         start = position + 8
-        if kind >> 16:  # a small element: no array
-            position = start
-            continue
+        if kind not in (MATRIX, COMPRESSED):  # as zeros in place of what a disk lost, which would hide what was there
+            raise ValueError(f"no array at byte {position}; it is damaged")
         if start + n > size:
             raise ValueError(f"cut short: an element at byte {position} claims {n} bytes")
         if kind == COMPRESSED:
             yield _unpacked(zlib.decompressobj(), file.read(min(n, _PEEKED)), _PEEKED), (kind, start, n)
-        elif kind == MATRIX:
+        else:
             yield tag + file.read(min(n, _PEEKED)), (kind, start, n)
         position = start + n
     raise ValueError(f"more than {_MOST_VARIABLES} variables")
@@ -68,11 +67,12 @@ def contents(
         else:
             unpacked = memoryview(_decompress(data, budget))
             kind, content = next(_elements(unpacked, order, padded=False), (0, unpacked))
-            if kind == MATRIX:
-                rest = unpacked[8 + len(content) :]
-                if len(rest) >= 8 and struct.unpack_from(order + "I", rest)[0] == MATRIX:
-                    raise ValueError("two arrays in one compressed element, expected one in each; save it anew")
-                yield content
+            if kind != MATRIX:
+                raise ValueError("a compressed element without an array; it is damaged")
+            rest = unpacked[8 + len(content) :]
+            if len(rest) >= 8 and struct.unpack_from(order + "I", rest)[0] == MATRIX:
+                raise ValueError("two arrays in one compressed element, expected one in each; save it anew")
+            yield content
 
 
 def _unpacked(stream: Any, data: bytes, most: int) -> bytes:

@@ -108,10 +108,23 @@ def _opened(path: str | os.PathLike[str]) -> tuple[int, int]:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
         if kind is not None:
             raise OSError(errno.EINVAL, f"{kind}, expected a file", os.fspath(path))
+        if not status.st_size:
+            _check_has_end(handle, path)
     except BaseException:
         os.close(handle)
         raise
     return handle, status.st_size
+
+
+def _check_has_end(handle: int, path: str | os.PathLike[str]) -> None:
+    """Raise OSError if a file that states no size is one whose next bytes are still to come, as the kernel's log has:
+    readers would take the error of that for a machine that is short of something.
+    """
+    try:
+        if os.read(handle, 1):
+            os.lseek(handle, 0, os.SEEK_SET)
+    except BlockingIOError:
+        raise OSError(errno.EINVAL, "a file without an end, expected one with an end", os.fspath(path)) from None
 
 
 def read_file(path: str | os.PathLike[str], most_bytes: int | None = None) -> bytes:

@@ -3,7 +3,6 @@
 One frame is in memory at a time. The length that a file's header states is not trusted.
 """
 
-import hashlib
 import os
 import struct
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from uvgen.fitting.worker import FaceJob, read_photograph
 from uvgen.images.jpeg import encode_jpeg
 from uvgen.images.orientation import oriented
 from uvgen.samples.files import check_machine
+from uvgen.storage.files import sha256_of
 from uvgen.storage.names import brief, printable
 from uvgen.storage.reading import check_picture_size, max_bytes, open_regular
 
@@ -280,6 +280,6 @@ def digest_of(path: Path, most_bytes: int | None = None) -> str:
                     f"{printable(str(path))}: {missing} of its {status.st_size} bytes were never written, expected a "
                     "whole file; get it again, or set UVGEN_MAX_BYTES to allow more"
                 )
-            return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # it has readinto
+            return sha256_of(file)
     except OSError as error:
         raise InputError(f"{printable(str(path))}: cannot be read ({error.strerror or brief(error)})") from error
