@@ -326,7 +326,7 @@ def test_export_whose_files_cannot_be_listed_before_they_are_moved_fails_and_lea
     list_folder, failed = os.scandir, list[str]()
 
     def scandir(path: Any) -> Any:
-        if re.search(rf"/\.part-[^/]*{below}$", str(path)) and not failed:
+        if re.search(rf"/\.uvgen-part-[^/]*{below}$", str(path)) and not failed:
             failed.append(str(path))
             raise OSError(number, os.strerror(number), path)
         return list_folder(path)

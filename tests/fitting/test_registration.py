@@ -56,7 +56,7 @@ def test_a_model_whose_mesh_is_no_surface_is_refused_before_anything_is_solved(
     other = replace(model, mean=mean.astype(np.float32), triangles=triangles.astype(np.int32), path=None)
     monkeypatch.setattr(template_module, "_LEAST_WIDTH", 64)
     Template(model)
-    with pytest.raises(ModelError, match=r"toy: triangles: join the 2000 vertices all over the mesh, or very many to"):
+    with pytest.raises(ModelError, match=r"toy: triangles: join 2000 vertices all over the mesh, or very many to"):
         Template(other)
 
 

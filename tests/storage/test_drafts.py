@@ -60,7 +60,7 @@ def test_exchange_that_is_interrupted_is_done(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(os, "replace", replace)
     with pytest.raises(KeyboardInterrupt):
-        exchange(beside(folder), folder)
+        exchange(beside(folder), folder, lambda: None)
     assert os.listdir(tmp_path) == ["out"] and (folder / "text").read_text() == "new"
 
 

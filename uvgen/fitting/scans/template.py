@@ -12,6 +12,7 @@ from uvgen.meshes.scans import outward_normals
 from uvgen.meshes.topology import find_components
 from uvgen.models.morphable import MorphableModel
 from uvgen.similarity import Similarity
+from uvgen.wording import count
 
 _MOST_ROWS = 5000  # vertices that are compared with a scan while coefficients are fitted
 _LEAST_AREA = 1e-3  # least area of a vertex, as a share of the mean: some have no triangles, or tiny ones
@@ -127,7 +128,7 @@ def bending(mean: NDArray[np.float64], triangles: NDArray[np.int32], area: NDArr
         if _bandwidth(squared) <= max(_LEAST_WIDTH, _MOST_WIDTH * np.sqrt(n)):
             return squared
     raise InputError(
-        f"triangles: join the {n} vertices all over the mesh, or very many to one, expected a surface, on which a "
+        f"triangles: join {count(n, 'vertex')} all over the mesh, or very many to one, expected a surface, on which a "
         "smooth field can be found"
     )
 
