@@ -59,7 +59,7 @@ SHIFTS = {**IMAGE_SHIFTS, "matlab": (1.0, 1.0)}
 
 FRAMES = ("crop", "image")
 _OTHER_UV = 1.0  # texels between the landmarks of two sets' maps, in the median, from which their UV are others
-_FARTHEST_PX = 1e9  # farther ones are of another unit or damaged, and their squares soon no numbers
+FARTHEST_PREDICTED_PX = 1e9  # predictions may be far off; those that lie farther are damaged or of another unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +201,7 @@ class Predictions:
         faces = self._read(face)
         if faces.finite()[0]:
             far = max(float(np.abs(values).max()) for values in (faces.landmarks, faces.maps) if values is not None)
-            if far > _FARTHEST_PX:
+            if far > FARTHEST_PREDICTED_PX:
                 raise SampleError(f"{face.name}: its prediction leads {far:.3g} px away, expected px of a face")
         return faces
 
@@ -253,9 +253,11 @@ class Predictions:
         (scale,), (offset,) = self._normalization.scale, self._normalization.offset
         with np.errstate(over="ignore", invalid="ignore"):
             found = values * scale + offset
-        far = np.isfinite(values) & ~(np.abs(found) <= _FARTHEST_PX)
+        far = np.isfinite(values) & ~(np.abs(found) <= FARTHEST_PREDICTED_PX)
         if far.any():
-            raise SampleError(f"{where}: {values[far][0]:.4g} for a place, expected {_FARTHEST_PX:.0e} px at most")
+            raise SampleError(
+                f"{where}: {values[far][0]:.4g} for a place, expected {FARTHEST_PREDICTED_PX:.0e} px at most"
+            )
         return found
 
     def _of_map(self, values: NDArray[Any], where: str) -> Faces:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.checks import choice
+from uvgen.checks import FARTHEST_PX, choice
 from uvgen.errors import DatasetError, SampleError
 from uvgen.normalization import MAP_SCALES
 from uvgen.samples.find import Sample, told_apart
@@ -34,7 +34,6 @@ from uvgen.storage.reading import read_file
 
 _MOST_BYTES = 1 << 28
 _MOST_FILES = 10_000_000
-_FARTHEST_PX = 1e6
 _LARGEST_SCALE = 1e3
 _DIVIDED = 4.0  # a map whose values are all below that was divided by something
 IMAGE_SHIFTS = {"exact": (0.0, 0.0), "face3d": (1.0, -1.0), "reshow": (1.0, 0.0)}
@@ -267,7 +266,7 @@ def read_map(sample: Sample, layout: str, scale: float = 1.0, offset: float = 0.
             values += np.float32(offset)
     if not np.isfinite(values).all():
         raise SampleError(f"{path}: holds NaN or infinity, expected px")
-    if np.abs(values).max() > _FARTHEST_PX:
+    if np.abs(values).max() > FARTHEST_PX:
         raise SampleError(f"{path}: values of {values.min():.3g} to {values.max():.3g}, expected px of the crop")
     if np.abs(values).max(initial=0) < _DIVIDED:
         names = ", ".join(name for name in MAP_SCALES if name != "px")

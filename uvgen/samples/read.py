@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.checks import choice
+from uvgen.checks import FARTHEST_PX, choice
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.geometry import LANDMARK_MIRROR
@@ -29,7 +29,6 @@ EXTRAS = {"tex": "Tex_Para", "illum": "Illum_Para", "color": "Color_Para"}
 
 _LANDMARKS = {"pt2d": ((68, 2), (21, 2)), "pt3d_68": ((68, 3),)}
 _MOST_BYTES = 1 << 28  # of an image or a .mat
-_FARTHEST_PX = 1e6  # of an annotated point; NaN, infinity and larger numbers are none
 _FEWEST_COMPARED = 5  # marked points that may not all lie in one point or line; fewer may do so by chance
 _FIRST_PIXEL = np.array([1.0, 1, 0])  # of MATLAB's x, y and z
 _PARAMETERS = ("Pose_Para", "Shape_Para", "Exp_Para")
@@ -217,8 +216,8 @@ def _points(array: NDArray[Any] | None, shapes: tuple[tuple[int, int], ...]) -> 
     points: NDArray[np.float64] = np.asarray(stated, np.float64)
     plane, unmarked = points[:, :2], None
     ends = [*zip(points.min(axis=0).tolist(), points.max(axis=0).tolist(), strict=True)]
-    if not all(low > 0 and high < _FARTHEST_PX for low, high in ends):  # of nearly all files, the ends are enough
-        unmarked = (plane == -1).any(axis=1) | (plane == 0).all(axis=1) | ~(np.abs(points) < _FARTHEST_PX).all(axis=1)
+    if not all(low > 0 and high < FARTHEST_PX for low, high in ends):  # of nearly all files, the ends are enough
+        unmarked = (plane == -1).any(axis=1) | (plane == 0).all(axis=1) | ~(np.abs(points) < FARTHEST_PX).all(axis=1)
     if unmarked is not None and unmarked.any():
         marked = plane[~unmarked]
         if not len(marked) or (len(marked) >= _FEWEST_COMPARED and np.ptp(marked, axis=0).min() < 1):
