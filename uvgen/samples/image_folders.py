@@ -8,11 +8,10 @@ from pathlib import Path
 
 from uvgen.errors import DatasetError
 from uvgen.samples.stored import StoredEntry, stored_entries
-from uvgen.storage.folders import SAMPLES, instead, unreadable
+from uvgen.storage.folders import IMAGE_SUFFIXES, SAMPLES, instead, unreadable
 from uvgen.storage.urls import url_of
 from uvgen.wording import count
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 VIDEO_SUFFIXES = (
     ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".flv", ".ogv", ".3gp",
 )  # fmt: skip

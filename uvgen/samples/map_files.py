@@ -24,8 +24,7 @@ from uvgen.checks import FARTHEST_PX, choice
 from uvgen.errors import DatasetError, SampleError
 from uvgen.normalization import MAP_SCALES
 from uvgen.samples.find import Sample, told_apart
-from uvgen.samples.image_folders import IMAGE_SUFFIXES
-from uvgen.storage.folders import EXPORT_MARK, unreadable
+from uvgen.storage.folders import EXPORT_MARK, IMAGE_SUFFIXES, unreadable
 from uvgen.storage.matfile import read_numeric
 from uvgen.storage.names import brief, printable
 from uvgen.storage.npy import read_npy_file

@@ -26,8 +26,9 @@ PREDICTIONS = "predictions of a network"
 REGISTERED = "registered scans"
 REMAINS, MODELS, EMPTY, OTHER = "shards without their dataset.json", "a folder of models", "an empty folder", "a folder"
 
-_IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-_MODELS = (".h5", ".hdf5", ".mat", ".npz", ".pkl")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+MODEL_SUFFIXES = (".h5", ".hdf5", ".mat", ".npz", ".pkl")
+"""Endings of images, and of files that hold a model."""
 _MOST_FOLDERS = 64
 
 
@@ -69,9 +70,9 @@ def folder_kind(path: str | os.PathLike[str]) -> str:
             any(map(_is_pair, _pairs(os.listdir(one)))) for one in inner if one.is_dir()
         ):
             return SAMPLES
-        if any(_has(name, _IMAGES) for name in names):
+        if any(_has(name, IMAGE_SUFFIXES) for name in names):
             return SAMPLES
-        return MODELS if any(_has(name, _MODELS) for name in names) else OTHER
+        return MODELS if any(_has(name, MODEL_SUFFIXES) for name in names) else OTHER
     except OSError:
         return OTHER
 
@@ -160,7 +161,7 @@ def _pairs(names: list[str]) -> list[tuple[str, set[str]]]:
 
 
 def _is_pair(one: tuple[str, set[str]]) -> bool:
-    return ".mat" in one[1] and not one[1].isdisjoint(_IMAGES)
+    return ".mat" in one[1] and not one[1].isdisjoint(IMAGE_SUFFIXES)
 
 
 def _has(name: str, suffixes: tuple[str, ...]) -> bool:
