@@ -20,6 +20,7 @@ from uvgen.errors import InputError
 from uvgen.wording import count
 
 MAX_SIDE = 32768  # pixels; keeps every pixel index of a picture, and every coordinate in it, exact
+FARTHEST_PX = 1e6  # from an image's corner: a label that lies farther away is damaged or of another unit
 
 _KINDS = {"real numbers": "fiub", "bool or real numbers": "fiub", "numbers": "fiu", "integers": "iu"}
 _OVERSHOOT = 0.25  # of colors of 0 to 1 that were resampled

@@ -29,6 +29,12 @@ LANDMARK_MIRROR = np.array(
 """(68,) index of the iBUG landmark that each landmark becomes when the image is mirrored."""
 LANDMARK_MIRROR.setflags(write=False)
 
+N_JAW = 17
+"""Number of iBUG landmarks along the jaw, 0 to 16. They mark the outline of the face in its image, no fixed points."""
+
+INNER = slice(N_JAW, 68)
+"""The other iBUG landmarks, which mark the same points of the face in every image."""
+
 AFLW_MIRROR = np.array([5, 4, 3, 2, 1, 0, 11, 10, 9, 8, 7, 6, 16, 15, 14, 13, 12, 19, 18, 17, 20])
 """(21,) index of the AFLW landmark that each becomes when the image is mirrored: 3DMMasSTN's syncFlippedLandmarks.m."""
 AFLW_MIRROR.setflags(write=False)

@@ -13,7 +13,7 @@ from support.examples import examples
 
 from uvgen import fit_landmarks, load_model
 from uvgen.errors import InputError
-from uvgen.fitting.contour import Contour, inside, outward_normals
+from uvgen.fitting.contour import Contour, inside, mean_face_normals
 from uvgen.fitting.doubts import landmark_doubts
 from uvgen.fitting.fitter import angles_of
 from uvgen.geometry import LANDMARK_MIRROR, pose_to_image, rotation_matrices
@@ -281,8 +281,8 @@ def test_a_model_without_expressions_and_one_without_shapes_are_fitted(builtin: 
 
 def test_normals_point_outward_whichever_way_triangles_turn(builtin: MorphableModel) -> None:
     turned = dataclasses.replace(builtin, triangles=np.ascontiguousarray(builtin.triangles[:, ::-1]))
-    np.testing.assert_allclose(outward_normals(turned), outward_normals(builtin), atol=1e-3)
-    assert outward_normals(builtin)[builtin.landmarks[30], 2] > 0.5
+    np.testing.assert_allclose(mean_face_normals(turned), mean_face_normals(builtin), atol=1e-3)
+    assert mean_face_normals(builtin)[builtin.landmarks[30], 2] > 0.5
 
 
 def test_the_contour_of_a_model_without_regions_is_nearly_the_same(builtin: MorphableModel) -> None:

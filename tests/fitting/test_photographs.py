@@ -18,8 +18,8 @@ from uvgen.errors import DatasetError, DependencyError, InputError, OutputError,
 from uvgen.fitting import detectors, worker
 from uvgen.fitting.landmarks import fit_landmarks
 from uvgen.fitting.photographs import about_other_pictures, find_photographs, folder_clashes
-from uvgen.samples.find import IMAGE_SUFFIXES
 from uvgen.samples.landmark_schemes import FaceLandmarks
+from uvgen.storage.folders import IMAGE_SUFFIXES
 
 N = 3
 SMALL = BuildConfig(size=32, uv_size=32)

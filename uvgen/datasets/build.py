@@ -40,7 +40,7 @@ from uvgen.progress import begin
 from uvgen.samples.files import files_sha256
 from uvgen.samples.find import Sample, find_samples, folder_of, unread_folders
 from uvgen.samples.selection import SampleSelection
-from uvgen.samples.stored import at_hand
+from uvgen.samples.stored import AnySample, at_hand
 from uvgen.shards.constants import hash_of_weights
 from uvgen.storage.urls import local_path
 from uvgen.wording import are, count
@@ -158,7 +158,7 @@ def build_shards(
                 [*survey.warnings, *of_another, *unread],
             ),
             run,
-            state=_state_of(samples),
+            state=states_of(samples, files_sha256),
             overwrite=overwrite,
             progress=progress,
         )
@@ -200,15 +200,17 @@ def _inputs(
     return data, Path(os.path.abspath(local_path(root or "."))), as_model(model)
 
 
-def _state_of(samples: Sequence[Sample]) -> Callable[[ShardTask, str], str | None]:
-    """What the files of a sample hold, by the sample's name."""
+def states_of(
+    samples: Sequence[AnySample], hash_files: Callable[[AnySample], str]
+) -> Callable[[ShardTask, str], str | None]:
+    """What gives a hash of a sample's files by its shard and its name; None for names of other samples."""
     by_name = {sample.name: sample for sample in samples}
 
     def state(_: ShardTask, name: str) -> str | None:
         if name not in by_name:
             return None
         with at_hand([by_name[name]]) as (here, _local):
-            return files_sha256(here[0])
+            return hash_files(here[0])
 
     return state
 

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from uvgen.cameras import ImageCamera
 from uvgen.checks import check_instance, check_optional_paths, check_paths
 from uvgen.datasets.begun import check_begun
-from uvgen.datasets.build import about_unread, constants_of, describe_plan, mirror_of
+from uvgen.datasets.build import about_unread, constants_of, describe_plan, mirror_of, states_of
 from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.made_with import about_another_model, lie_in_the_models_frame, model_of_samples
 from uvgen.datasets.make_shards import BuildResult, NewSet, make_shards
@@ -156,7 +156,7 @@ def import_meshes(
                 ],
             ),
             run,
-            state=_state_of(samples),
+            state=states_of(samples, mesh_files_sha256),
             overwrite=overwrite,
             progress=progress,
         )
@@ -250,12 +250,3 @@ def _doubts(samples: Sequence[MeshSample], model: MorphableModel, config: BuildC
         else:
             return None
     return errors
-
-
-def _state_of(samples: Sequence[MeshSample]) -> Callable[[ShardTask, str], str | None]:
-    by_name = {sample.name: sample for sample in samples}
-
-    def state(_: ShardTask, name: str) -> str | None:
-        return mesh_files_sha256(by_name[name]) if name in by_name else None
-
-    return state

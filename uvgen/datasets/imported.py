@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from uvgen.checks import check_instance, check_paths
-from uvgen.datasets.build import constants_of, describe_plan
+from uvgen.datasets.build import constants_of, describe_plan, states_of
 from uvgen.datasets.config import LARGEST_SIDE, SMALLEST_SIDE, BuildConfig, DatasetConfig
 from uvgen.datasets.imported_worker import ImportJob, hash_of_files
 from uvgen.datasets.make_shards import BuildResult, NewSet, make_shards
 from uvgen.datasets.map_options import MapOptions
 from uvgen.datasets.output_folder import check_output, output_folder
-from uvgen.datasets.plan import ShardTask, plan_shards
+from uvgen.datasets.plan import plan_shards
 from uvgen.datasets.quality.map_comparison import compare_maps
 from uvgen.datasets.record import ShardResult
 from uvgen.datasets.same_samples import check_same_samples
@@ -164,7 +164,7 @@ def import_maps(
                 warnings=warnings,
             ),
             run,
-            state=_state_of(samples, layout),
+            state=states_of(samples, partial(hash_of_files, layout=layout)),
             overwrite=overwrite,
             progress=progress,
         )
@@ -241,12 +241,3 @@ def _about_scale(samples: Sequence[Sample], config: BuildConfig, weights: Landma
         f"the faces of the first {len(middles)} maps lie at {x:.0%} of the crops' width and {y:.0%} of their height, "
         "expected about the middle; are these maps of crops of another size?"
     ]
-
-
-def _state_of(samples: Sequence[Sample], layout: str) -> Callable[[ShardTask, str], str | None]:
-    by_name = {sample.name: sample for sample in samples}
-
-    def state(_: ShardTask, name: str) -> str | None:
-        return hash_of_files(by_name[name], layout) if name in by_name else None
-
-    return state

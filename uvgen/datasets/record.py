@@ -26,6 +26,7 @@ from uvgen.storage.files import TEMPORARY_PREFIX
 from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.isolated import reading_in_child
 from uvgen.storage.journal import Journal
+from uvgen.storage.kinds import HDF5_SIGNATURE
 from uvgen.storage.reading import open_regular
 from uvgen.storage.urls import writes_are_commits
 
@@ -65,7 +66,6 @@ class ShardResult:
     __repr__ = described
 
 
-_HDF5 = b"\x89HDF\r\n\x1a\n"
 _JOURNAL = f"{TEMPORARY_PREFIX}journal"
 _SECONDS_BETWEEN_WRITES = 10.0
 _SECONDS_BETWEEN_COMMITS = 1800.0  # where each write of the index stays in a repository's history
@@ -284,7 +284,7 @@ def _was_hdf5(path: Path) -> bool:
     """Whether a file begins as HDF5's do, or is empty, as what is left of one."""
     try:
         with open_regular(path) as file:
-            return file.read(len(_HDF5)) in (_HDF5, b"")
+            return file.read(len(HDF5_SIGNATURE)) in (HDF5_SIGNATURE, b"")
     except OSError:
         return False
 

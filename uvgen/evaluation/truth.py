@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.checks import FARTHEST_PX
 from uvgen.datasets.open import open_shards, own_model
 from uvgen.errors import DatasetError, InputError, SampleError, UvgenError
 from uvgen.evaluation.faces import Faces
@@ -32,7 +33,7 @@ from uvgen.samples.find import find_samples
 from uvgen.samples.read import read_annotation
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.folders import DATASET_INDEX
-from uvgen.storage.names import brief
+from uvgen.storage.names import brief, os_reason
 from uvgen.storage.npy import as_float64, read_npy_file
 from uvgen.storage.text import read_text
 from uvgen.storage.urls import local_path, url_of
@@ -51,7 +52,6 @@ AFLW21 = "aflw21"
 
 _BOX_SIDE = 120.0  # px of 3DDFA's crops
 _MOST_BYTES = 1 << 30
-_FARTHEST_PX = 1e6  # from the image's corner: larger ones are damaged, and the scores made of them mean nothing
 _DEGREES = ("degrees", 360.0)
 _FEWEST_YAWS = 30  # of which some are above 3° if they are degrees
 
@@ -331,7 +331,7 @@ def _listed_names(path: Path, n: int, of: str) -> list[str]:
     try:
         listed = read_text(path, "one name per line").split()
     except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror or error}), expected one name per line") from error
+        raise DatasetError(f"{path}: cannot be read ({os_reason(error)}), expected one name per line") from error
     if len(listed) != n:
         raise DatasetError(f"{path}: {count(len(listed), 'name')}, expected {n}, those of {of}")
     names = [os.path.splitext(name)[0] for name in listed]
@@ -341,7 +341,7 @@ def _listed_names(path: Path, n: int, of: str) -> list[str]:
 
 
 def _array(
-    path: Path, shape: tuple[int | None, ...], unit: str = "px", most: float = _FARTHEST_PX
+    path: Path, shape: tuple[int | None, ...], unit: str = "px", most: float = FARTHEST_PX
 ) -> NDArray[np.float64]:
     array = read_npy_file(path, DatasetError, most_bytes=_MOST_BYTES)
     if len(array.shape) != len(shape) or any(n not in (None, m) for n, m in zip(shape, array.shape, strict=True)):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.geometry import N_JAW
 from uvgen.models.morphable import REGIONS, MorphableModel
 from uvgen.rasterize.shading import vertex_normals
 
@@ -17,10 +18,6 @@ _AWAY = 0.05  # cosine below which a jaw vertex is turned away
 _FACING = 0.1  # cosine above which a vertex of the mean face, seen from the front, belongs to its front
 _CELL = 0.03  # as a share of the face's size: at most one vertex is taken from each cube of this size
 _FEATURES = ("mouth", "eyes", "nose")
-
-
-JAW = 17
-"""Landmarks of the jaw, which are the first ones."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,8 +42,8 @@ class Contour:
     def of_model(cls, model: MorphableModel) -> "Contour":
         """The front of the face within jaw and brows, without eyes, nose and mouth."""
         mean = model.mean.astype(np.float64)
-        normals = outward_normals(model)
-        outline = model.landmarks[[*range(JAW), *range(26, 16, -1)]]
+        normals = mean_face_normals(model)
+        outline = model.landmarks[[*range(N_JAW), *range(26, 16, -1)]]
         within = inside(mean[:, :2], mean[outline, :2]) & (normals[:, 2] > _FACING)
         if model.regions is not None:
             within &= ~np.isin(model.regions, [REGIONS.index(name) for name in _FEATURES])
@@ -57,7 +54,7 @@ class Contour:
         cell = _CELL * float(np.sqrt(np.ptp(mean[model.landmarks, :2], axis=0).prod()))
         _, first = np.unique(np.floor(mean[chosen] / cell), axis=0, return_index=True)
         chosen = chosen[np.sort(first)]
-        return cls(chosen, normals[chosen], normals[model.landmarks[:JAW]])
+        return cls(chosen, normals[chosen], normals[model.landmarks[:N_JAW]])
 
     def seen_along(self, rotation: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Which jaw points slide along the silhouette, and which vertices it consists of.
@@ -110,7 +107,7 @@ class Contour:
         return chosen, flat / np.linalg.norm(flat, axis=1, keepdims=True)
 
 
-def outward_normals(model: MorphableModel) -> NDArray[np.float64]:
+def mean_face_normals(model: MorphableModel) -> NDArray[np.float64]:
     """(n, 3) unit normals of the mean face, whichever way the file's triangles turn."""
     normals = vertex_normals(model.mean, model.triangles).astype(np.float64)
     front = normals[model.landmarks[27:31], 2].sum()  # the bridge of the nose faces the viewer

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.fitting import kernels
-from uvgen.fitting.contour import JAW, Contour
+from uvgen.fitting.contour import Contour
 from uvgen.fitting.steps import FREEDOM, angles_of, counted, pose_jacobian, root_of_inverse, student
-from uvgen.geometry import rotation_matrices, rotations_about
+from uvgen.geometry import N_JAW, rotation_matrices, rotations_about
 from uvgen.models.morphable import MorphableModel
 
 _START_YAWS_DEG = (-75.0, -40.0, 0.0, 40.0, 75.0)
@@ -76,7 +76,7 @@ class Fitter:
         std = np.concatenate([model.shape_std, model.expression_std]).astype(np.float64)
         self.std = np.where(np.isfinite(std) & (std > 0), std, 0)
         self._basis = model.basis[vertices].astype(np.float64) * (self.std / self.unit)
-        self._first = 0 if self._contour is None else JAW  # of the landmarks that are always the same points
+        self._first = 0 if self._contour is None else N_JAW  # of the landmarks that are always the same points
         self._same = self._basis[self._first : 68].reshape(3 * (68 - self._first), len(self.std))
         self.n_shape = model.n_shape
         self._all, self._expression = slice(0, len(self.std)), slice(model.n_shape, len(self.std))
@@ -125,7 +125,7 @@ class Fitter:
     def _at_first(self, faces: Faces) -> NDArray[np.float64]:
         """(N, 68) weights while it is not known which jaw points slide."""
         jaw = 1.0 if self._contour is None else _JAW_AT_FIRST
-        return faces.given * np.where(np.arange(68) < 17, jaw, 1)
+        return faces.given * np.where(np.arange(68) < N_JAW, jaw, 1)
 
     def _gold_standard(self, faces: Faces) -> NDArray[np.float64]:
         """(N, 3) angles of the affine cameras that take the mean face to the landmarks, made rotations."""
@@ -189,7 +189,7 @@ class Fitter:
     def _slid(self, faces: Faces, contour: Contour) -> Faces:
         """Jaw points that are turned away, at the silhouette."""
         place, direction = faces.place.copy(), np.zeros_like(faces.across)
-        place[:, :JAW] = np.arange(JAW)
+        place[:, :N_JAW] = np.arange(N_JAW)
         for k, rotation in enumerate(faces.rotation):
             jaw, edge = contour.seen_along(rotation)
             if not len(jaw) or not len(edge):

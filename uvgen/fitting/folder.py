@@ -26,7 +26,7 @@ from uvgen.jobs.run import run_job
 from uvgen.models.load import BUILTIN, as_model, where_read
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
-from uvgen.samples.image_folders import IMAGE_SUFFIXES
+from uvgen.storage.folders import IMAGE_SUFFIXES
 from uvgen.wording import none_can_be
 
 

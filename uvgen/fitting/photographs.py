@@ -9,10 +9,11 @@ from pathlib import Path
 
 from uvgen.errors import DatasetError
 from uvgen.fitting.tasks import FitTask, Photograph
-from uvgen.samples.image_folders import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from uvgen.samples.image_folders import VIDEO_SUFFIXES
 from uvgen.storage.folders import (
     EXPORT,
     FIT_INDEX,
+    IMAGE_SUFFIXES,
     PREDICT_INDEX,
     REGISTER_INDEX,
     REPORT,

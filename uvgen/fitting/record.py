@@ -14,8 +14,7 @@ from uvgen.fitting.photographs import units_of
 from uvgen.fitting.tasks import Photograph
 from uvgen.fitting.worker import FitJob, open_table, settings, state_of
 from uvgen.samples.files import is_out_of_reach
-from uvgen.samples.image_folders import IMAGE_SUFFIXES
-from uvgen.storage.folders import FIT_INDEX
+from uvgen.storage.folders import FIT_INDEX, IMAGE_SUFFIXES
 from uvgen.storage.names import brief
 
 _TEXTS = ("photograph", "name", "image", "source", "suffix", "made_of")

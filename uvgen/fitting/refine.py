@@ -20,7 +20,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from threadpoolctl import threadpool_limits
 
 from uvgen.errors import InputError
-from uvgen.fitting.contour import outward_normals
+from uvgen.fitting.contour import mean_face_normals
 from uvgen.fitting.landmarks import LandmarkFit
 from uvgen.fitting.steps import FREEDOM, angles_of, pose_jacobian
 from uvgen.geometry import affine_to_pose, pose_to_image, rotations_about
@@ -151,7 +151,7 @@ def _surface(model: MorphableModel) -> _Surface:
     if model.albedo_basis is not None and model.albedo_std is not None:
         colors = model.albedo_basis[chosen].astype(np.float64) * model.albedo_std / albedo[..., None]
     return _Surface(
-        chosen, outward_normals(model), model.mean.astype(np.float64), model.basis[chosen] * std,
+        chosen, mean_face_normals(model), model.mean.astype(np.float64), model.basis[chosen] * std,
         model.basis[model.landmarks] * std, _GAMMA * np.log(albedo / 255), _GAMMA * colors, std,
     )  # fmt: skip
 

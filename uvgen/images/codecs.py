@@ -19,7 +19,7 @@ from uvgen.checks import check_bytes
 from uvgen.errors import InputError
 from uvgen.images.bmp import bmp_size, decode_bmp
 from uvgen.images.jpeg import check_jpeg, decode_whole_jpeg
-from uvgen.images.png_rows import check_chunks, check_whole, color_that_is_clear
+from uvgen.images.png_rows import CHANNELS, check_chunks, check_whole, color_that_is_clear
 from uvgen.storage.files import replaced_on_success
 from uvgen.storage.kinds import describe_bytes
 from uvgen.storage.reading import check_density, check_picture_size, max_pixels
@@ -30,7 +30,6 @@ SUFFIXES = (".png", ".jpg", ".jpeg")
 _IMAGES, _LOSSLESS = ("JPEG", "PNG", "BMP", "WEBP"), ("PNG", "BMP")
 _NAMES = {"WEBP": "WebP"}  # if `describe_bytes` writes a format otherwise than Pillow
 _DEFLATED = 1032  # bytes that deflate makes of one at most
-_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a PNG, by its type of color
 _TRANSPARENT_ROWS = 1 << 18  # pixels that are laid on black at a time
 _PILLOW = threading.Lock()  # around changes of its global bound
 
@@ -133,7 +132,7 @@ def _most_pixels_per_byte(data: bytes, kind: str) -> int:
     """Pixels that a file may hold in each of its bytes."""
     if kind == "a WebP image":
         return 1 << 28  # a single color takes nearly nothing there
-    bits = max(data[24], 1) * _CHANNELS.get(data[25], 1) if kind == "a PNG image" and len(data) > 25 else 1
+    bits = max(data[24], 1) * CHANNELS.get(data[25], 1) if kind == "a PNG image" and len(data) > 25 else 1
     return -(-8 * _DEFLATED // bits)
 
 

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the type of color
+CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+"""Channels of a PNG by its type of color."""
+
 _CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")  # all that may not be passed over
 _BLOCK = 1 << 20
 
@@ -28,7 +30,7 @@ def check_whole(data: bytes, image: Any) -> None:
     last = image.crop((0, height - 1, width, height))
     if not data[28] and last.getbbox(alpha_only=False) is not None:
         return
-    bits, channels = data[24], _CHANNELS[data[25]]
+    bits, channels = data[24], CHANNELS[data[25]]
     passes = _ADAM7 if data[28] else ((0, 0, 1, 1),)
     expected = 0
     for left, top, step_x, step_y in passes:

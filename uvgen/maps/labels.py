@@ -12,7 +12,9 @@ from uvgen.checks import check_apart, check_buffer, check_instance, float64_arra
 from uvgen.errors import InputError
 from uvgen.fixed_point import MAX_CODE, FixedPoint
 from uvgen.geometry import (
+    INNER,
     LANDMARK_MIRROR,
+    N_JAW,
     affine_to_pose,
     crop_affine,
     pose_to_image,
@@ -23,7 +25,6 @@ from uvgen.geometry import (
 if TYPE_CHECKING:  # who moves no map needs no numba: `label_nme` is for commands that only read
     from uvgen.maps.mirror import ComponentMirror, TexelMirror
 
-_INNER, _JAW = slice(17, 68), slice(0, 17)
 _SMALLEST_BOX_PX = 1.0
 
 FEWEST_ANNOTATED = 5
@@ -277,7 +278,7 @@ def label_nme(
     box = np.where(sides.min(axis=1) >= _SMALLEST_BOX_PX, np.sqrt(sides.prod(axis=1)), np.nan)
     distance = np.where(known, np.linalg.norm(points - np.where(known[..., None], truth, 0), axis=2), 0)
     found = []
-    for part in (_INNER, _JAW):
+    for part in (INNER, slice(N_JAW)):
         n = known[:, part].sum(axis=1)
         mean = np.divide(distance[:, part].sum(axis=1), n, out=np.full(len(n), np.nan), where=n >= fewest)
         found.append((mean / box).astype(np.float32))

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from uvgen.errors import DependencyError, MeshFileError, to_install
 from uvgen.meshes.mesh_rows import check_ply_lists, check_ply_rows, format_of_ply, off_of_triangles, with_wide_types
 from uvgen.storage.kinds import describe_file
-from uvgen.storage.names import brief
+from uvgen.storage.names import brief, os_reason
 from uvgen.storage.reading import read_file
 from uvgen.storage.text import decode_text, number_of
 from uvgen.wording import count
@@ -85,7 +85,9 @@ def read_mesh(path: str | os.PathLike[str], *, surface: bool = True, finite: boo
             cloud = f"no vertices in it, which its {count(len(triangles), 'triangle')} would name"
         raise MeshFileError(f"{path}: {cloud}, expected a mesh{'; a point cloud has no surface' * (len(vertices) > 0)}")
     if finite and not np.isfinite(vertices).all():
-        raise MeshFileError(f"{path}: vertex {np.argwhere(~np.isfinite(vertices))[0][0]} is NaN or infinite")
+        raise MeshFileError(
+            f"{path}: vertex {np.argwhere(~np.isfinite(vertices))[0][0]} is NaN or infinite, expected finite numbers"
+        )
     low, high = int(triangles.min(initial=0)), int(triangles.max(initial=0))
     if low < 0 or high >= len(vertices):
         raise MeshFileError(f"{path}: triangles name vertices {low} to {high}, expected 0 to {len(vertices) - 1}")
@@ -96,7 +98,7 @@ def _obj_text(path: Path) -> str:
     try:
         return decode_text(read_file(path, _MOST_BYTES), strict=False)
     except OSError as error:
-        raise MeshFileError(f"{path}: cannot be read ({error.strerror})") from error
+        raise MeshFileError(f"{path}: cannot be read ({os_reason(error)})") from error
     except ValueError as error:
         raise MeshFileError(f"{path}: not a readable mesh: {error}, {_EXPECTED}") from error
 
@@ -234,7 +236,9 @@ def _read_by_trimesh(path: Path) -> Mesh:
             f"{path}: {count(polygons, 'polygon')} stated, none of three corners or more, {_EXPECTED}; it is damaged"
         )
     if triangles.size and not 0 <= triangles.min() <= triangles.max() < 2**31:
-        raise MeshFileError(f"{path}: triangles name vertices {triangles.min()} to {triangles.max()}")
+        raise MeshFileError(
+            f"{path}: triangles name vertices {triangles.min()} to {triangles.max()}, expected 0 to {len(vertices) - 1}"
+        )
     return vertices, triangles.astype(np.int32)
 
 

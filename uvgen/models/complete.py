@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import InputError, ModelError
+from uvgen.geometry import INNER
 from uvgen.meshes.nearest import nearest_vertices
 from uvgen.meshes.seams import carried_corner_uv, split_seams
 from uvgen.models.assembled import AssembledModel
@@ -31,7 +32,6 @@ _SAME_UM = 50.0  # µm, between vertices that are the same: the float32 of meter
 _UNLIKE = 0.5  # difference of edges, as a share of them: other faces of the same mesh are within 0.2
 _ROUNDING = 1e-4  # difference of edges of the same mesh
 _PROPORTIONAL = 0.999  # cosine between components that differ in scale alone
-_INNER = slice(17, 68)  # landmarks whose triangles face the viewer
 
 
 def _larger_of(given: Supplements) -> MorphableModel | None:
@@ -303,8 +303,8 @@ def _with_repeated(assembled: AssembledModel, repeated: NDArray[np.int32]) -> As
 
 def _facing(mean: NDArray[np.float64], triangles: NDArray[Any], landmarks: NDArray[Any]) -> NDArray[Any]:
     """Triangles turned as the Basel model's are, clockwise for the viewer, which is the front for the rasterizer;
-    told by those about brows, nose, eyes and mouth."""
-    inside = landmarks[_INNER][(landmarks[_INNER] >= 0) & (landmarks[_INNER] < len(mean))]
+    told by those about brows, nose, eyes and mouth, which face the viewer."""
+    inside = landmarks[INNER][(landmarks[INNER] >= 0) & (landmarks[INNER] < len(mean))]
     a, b, c = (mean[triangles[np.isin(triangles, inside).any(axis=1)][:, k]] for k in range(3))
     toward_viewer = np.cross(b - a, c - a)[:, 2].sum()
     return np.ascontiguousarray(triangles[:, [0, 2, 1]]) if toward_viewer > 0 else triangles

@@ -3,11 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.geometry import LANDMARK_MIRROR
+from uvgen.geometry import LANDMARK_MIRROR, N_JAW
 from uvgen.models.morphable import REGIONS, MorphableModel
 from uvgen.wording import are, count
 
-_EYES, _NOSE_TIP, _MOUTH, _JAW = slice(36, 48), 30, slice(48, 68), slice(0, 17)
+_EYES, _NOSE_TIP, _MOUTH = slice(36, 48), 30, slice(48, 68)
 _MOST_TURNED = 0.25  # triangles of the other orientation in UV
 _MOST_FLAT = 0.01  # triangles without an area in UV: decimated meshes have a few, in which nothing is lost
 _FLAT = 1e-12  # area in UV, of which a texel of the finest grid has 6e-8
@@ -87,7 +87,7 @@ def _about_regions(model: MorphableModel) -> list[str]:
         return found
     labels = model.regions[model.landmarks]
     off_face = np.isin(labels, [REGIONS.index("neck"), REGIONS.index("other")])
-    if off := [k for k in np.flatnonzero(off_face).tolist() if k >= _JAW.stop]:
+    if off := [k for k in np.flatnonzero(off_face).tolist() if k >= N_JAW]:
         found.append(f"landmarks {_listed(off)}: lie in the regions neck or other, expected points of the face")
     if (model.regions == REGIONS.index("eyes")).any():
         eyes = np.arange(68)[_EYES]

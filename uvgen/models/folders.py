@@ -4,10 +4,9 @@ from pathlib import Path
 
 from uvgen.errors import ModelError
 from uvgen.models.formats import FOLDERS, format_of, known
-from uvgen.storage.folders import EMPTY, MODELS, OTHER, folder_kind
+from uvgen.storage.folders import EMPTY, MODEL_SUFFIXES, MODELS, OTHER, folder_kind
 from uvgen.storage.kinds import describe_file
 
-_SUFFIXES = (".h5", ".hdf5", ".mat", ".npz", ".pkl")
 _MOST_FILES = 64  # that are looked into; a folder of samples has more
 _MOST_FOLDERS = 16  # subfolders of one folder
 _MOST_OF_A_LEVEL = 64
@@ -99,7 +98,7 @@ def _several(folder: Path, whole: list[Path]) -> str:
 
 def _files(folder: Path) -> list[Path]:
     try:
-        there = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES and path.is_file())
+        there = sorted(path for path in folder.iterdir() if path.suffix.lower() in MODEL_SUFFIXES and path.is_file())
     except OSError:
         return []
     return there[:_MOST_FILES]

@@ -23,7 +23,7 @@ from uvgen.models.checked import check_once, file_state, remember_file
 from uvgen.models.formats import known
 from uvgen.models.morphable import MorphableModel, hash_arrays, make_model, remember_reader
 from uvgen.models.rig import RIG_DTYPES, Rig
-from uvgen.models.valid import DTYPES, check_bases
+from uvgen.models.valid import DTYPES, OPTIONAL, check_bases
 from uvgen.storage.files import replaced_on_success
 from uvgen.storage.hdf5 import new_hdf5, write_attributes
 from uvgen.storage.kinds import describe_file
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 FORMAT, VERSION = "uvgen-model", 2
 
-_OPTIONAL = ("regions", "mirror", "albedo_mean", "albedo_basis", "albedo_std")
 _RIG_DATASETS = tuple(f"rig_{name}" for name in RIG_DTYPES)
 _MAPPED_FIELDS = ("basis", "albedo_basis")
 _LEAST_BYTES, _MOST_RATIO = 64 << 20, 16  # what the arrays may take unpacked, and times the size of the file
@@ -119,7 +118,7 @@ def _read(path: Path) -> tuple[MorphableModel, str]:
         }
         name, sources, sha256 = _texts(file)
         rig = _rig(file, {key: arrays.pop(key) for key in _RIG_DATASETS if key in arrays})
-    if missing := sorted(set(DTYPES) - set(_OPTIONAL) - set(arrays)):
+    if missing := sorted(set(DTYPES) - set(OPTIONAL) - set(arrays)):
         raise ModelError(f"{path}: dataset {missing[0]} is missing, expected a whole model; convert it again")
     with file.guarded("the model"):
         stated = {"name": name, "sources": sources, "path": path.resolve(), "rig": rig}

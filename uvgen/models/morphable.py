@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 from uvgen.checks import frozen, shown
 from uvgen.errors import InputError, ModelError
 from uvgen.models.rig import RIG_DTYPES, Rig, frozen_rig
-from uvgen.models.valid import DTYPES, check_bases, check_structure, converted
+from uvgen.models.valid import DTYPES, OPTIONAL, check_bases, check_structure, converted
 from uvgen.parallel.travel import travels_as
 from uvgen.wording import count
 
 REGIONS = ("neck", "face", "mouth", "eyes", "nose", "other")
 """Names of the labels in `MorphableModel.regions`, by value; "other" is hair and the backs of the ears."""
 
-_OPTIONAL = ("regions", "mirror", "albedo_mean", "albedo_basis", "albedo_std")  # arrays that a model may lack
 _MOST_SOURCES, _NAMED_SOURCES = 64, 16
 
 
@@ -152,7 +151,7 @@ def check_sound(model: Any) -> None:
         return
     for name, dtype in DTYPES.items():
         array = getattr(model, name)
-        if array is None and name in _OPTIONAL:
+        if array is None and name in OPTIONAL:
             continue
         whole = np.dtype(dtype).kind in "iu"
         if not isinstance(array, np.ndarray) or array.dtype.kind not in ("iu" if whole else "f"):

@@ -21,6 +21,9 @@ DTYPES = {
 }  # fmt: skip
 """Each array field of `MorphableModel`, and the type of its numbers."""
 
+OPTIONAL = ("regions", "mirror", "albedo_mean", "albedo_basis", "albedo_std")
+"""Those of the fields that a model may lack."""
+
 N_REGIONS = 6  # names in `uvgen.models.morphable.REGIONS`
 LARGEST = 1e12  # µm, of a coordinate: products with parameters stay far from float32's end
 _FLATTEST = 1e-6  # extent of the landmarks in x or y, as a share of that in the other: fits divide by both

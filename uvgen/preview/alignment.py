@@ -14,7 +14,17 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from uvgen import rasterize
-from uvgen.checks import as_array, check_array, check_bytes, check_finite, check_paths, choice, number_in, shown
+from uvgen.checks import (
+    FARTHEST_PX,
+    as_array,
+    check_array,
+    check_bytes,
+    check_finite,
+    check_paths,
+    choice,
+    number_in,
+    shown,
+)
 from uvgen.errors import InputError
 from uvgen.geometry import transform_points
 from uvgen.images.crop import crop_from_landmarks
@@ -35,7 +45,6 @@ _OF_MAPS = ("dense", "mesh", "depth")
 _PANEL_EXTENT = PANEL / 1.5  # px, of the face that dots and lines of a panel are made for
 _ACROSS = 42  # dots of a dense alignment
 _MOST_PX = 4096  # along each side of what is drawn larger and averaged
-_FARTHEST_PX = 1e6
 _AXES = ((235, 64, 52), (70, 200, 80), (70, 130, 255))  # x to the picture's right, y up, z out of the face
 _BOX, _INK = (120, 255, 140), (20, 22, 26)
 
@@ -71,7 +80,7 @@ class _Face:
         return SampleView.of(sample, build_atlas(self.model, size).coverage, weight_mask(self.model, size))
 
     def pose(self) -> HeadPose:
-        """Of the map, or of the landmarks."""
+        """The pose of the head: the map's, or without a map the landmarks'."""
         if self.position_map is not None:
             return map_to_pose(self.position_map, self.model)
         return landmarks_to_pose(self.landmarks, self.model)
@@ -208,7 +217,7 @@ def _face(face: ArrayLike, kind: str, model: MorphableModel) -> _Face:
         raise InputError("face: landmarks (68, 2), expected a position map or landmarks (68, 3) for kind 'pose'")
     check_finite(values, "face")
     reach = float(np.abs(values).max(initial=0))
-    if reach > _FARTHEST_PX:
+    if reach > FARTHEST_PX:
         raise InputError(f"face: leads {reach:.3g} px away, expected px of the picture")
     if is_map:
         position_map = values.astype(np.float32)

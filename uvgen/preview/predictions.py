@@ -15,8 +15,9 @@ from uvgen.checks import check_array, check_paths, check_several, number_in
 from uvgen.datasets.open import open_shards, own_model
 from uvgen.errors import DatasetError, InputError
 from uvgen.evaluation.prediction_files import OF_PREDICT, StatedByPredict, files_of, stated_by_predict
-from uvgen.evaluation.predictions import doubts_of_uv, moved, placing
+from uvgen.evaluation.predictions import FARTHEST_PREDICTED_PX, moved, placing
 from uvgen.evaluation.truth import crop_of_sample
+from uvgen.evaluation.uv_doubts import doubts_of_uv
 from uvgen.images.codecs import check_picture_name, save_picture
 from uvgen.maps.landmarks import LandmarkWeights, read_landmarks
 from uvgen.metrics import nme_2d
@@ -36,7 +37,6 @@ from uvgen.storage.names import brief
 from uvgen.storage.npy import as_float64, read_npy_file
 from uvgen.wording import count, have
 
-_FARTHEST_PX = 1e9  # as of predictions that are compared
 _TITLES = ("68 points, predicted", "dense, predicted", "dense, true", "map, predicted", "map, true")
 
 
@@ -236,6 +236,6 @@ def _read(path: Path, size: int, normalization: Normalization) -> NDArray[np.flo
     found = np.asarray(normalization.denormalize(as_float64(values).astype(np.float32)))
     if not np.isfinite(found).all():
         raise DatasetError(f"{path}: holds NaN or infinity, expected {expected}")
-    if (far := float(np.abs(found).max())) > _FARTHEST_PX:
+    if (far := float(np.abs(found).max())) > FARTHEST_PREDICTED_PX:
         raise DatasetError(f"{path}: leads {far:.3g} px away, expected px of a crop; is its scale another?")
     return found

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
+from uvgen.checks import FARTHEST_PX
 from uvgen.errors import InputError
 from uvgen.samples.csv_rows import scan_csv
 from uvgen.samples.landmark_rows import image_key
 from uvgen.samples.landmark_schemes import FaceLandmarks
 from uvgen.samples.landmark_tables import LandmarkTable
-from uvgen.storage.names import brief
+from uvgen.storage.names import brief, os_reason
 from uvgen.storage.text import number_of, read_text
 from uvgen.wording import count
 
 _WHAT = "a CSV with columns image, left, top, right, bottom (or image, x, y, width, height)"
-_FARTHEST_PX = 1e6
 _CORNERS, _SIDES = ("left", "top", "right", "bottom"), ("x", "y", "width", "height")
 
 
@@ -46,7 +46,7 @@ def read_boxes(path: Path) -> LandmarkTable:
     try:
         text = read_text(path, _WHAT)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or brief(error)}), expected {_WHAT}") from error
+        raise InputError(f"{path}: cannot be read ({os_reason(error)}), expected {_WHAT}") from error
     rows, _ = scan_csv(path, text, _WHAT, list)
     header = [cell.strip().lower() for cell in rows[0]] if rows else []
     try:
@@ -86,7 +86,7 @@ def _face(source: str, row: Sequence[str], places: Sequence[int], n: int, *, sid
     if sides:
         values[2:] = [values[0] + values[2], values[1] + values[3]]
     left, top, right, bottom = values
-    if not all(map(math.isfinite, values)) or max(map(abs, values)) > _FARTHEST_PX or right <= left or bottom <= top:
+    if not all(map(math.isfinite, values)) or max(map(abs, values)) > FARTHEST_PX or right <= left or bottom <= top:
         raise InputError(f"{source}: a box from ({left:g}, {top:g}) to ({right:g}, {bottom:g}), expected a face's, px")
     points = np.array([[left, top], [right, bottom]])
     return FaceLandmarks(points, None, "box", np.array([left, top, right - left, bottom - top]), source)

@@ -12,7 +12,7 @@ import numpy as np
 from uvgen.cameras import ImageCamera
 from uvgen.errors import DatasetError, InputError
 from uvgen.samples.camera_files import LEAST, check_undistorted, quaternion_matrix
-from uvgen.storage.names import brief
+from uvgen.storage.names import brief, os_reason
 from uvgen.storage.reading import read_file
 from uvgen.storage.text import decode_text, number_of
 from uvgen.wording import count
@@ -164,13 +164,13 @@ def _numbers(words: list[str]) -> np.ndarray:
 def _check_numbers(values: np.ndarray) -> None:
     """Raise InputError if a number is none that a camera has; unlike another line, it costs its image alone."""
     if not (np.abs(values) < _MOST).all():
-        raise InputError(f"a number is NaN, infinite or above {_MOST:g}")
+        raise InputError(f"a number is NaN, infinite or above {_MOST:g}, expected those of a camera")
 
 
 def _lines(path: Path) -> list[str]:
     try:
         return decode_text(read_file(path, _MOST_BYTES)).split("\n")
     except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror or brief(error)})") from error
+        raise DatasetError(f"{path}: cannot be read ({os_reason(error)})") from error
     except ValueError as error:
         raise DatasetError(f"{path}: not text ({brief(error)}), expected COLMAP's format") from error

@@ -19,7 +19,6 @@ from typing import TypeVar
 from uvgen.checks import check_paths, check_several
 from uvgen.errors import DatasetError
 from uvgen.samples.image_folders import (
-    IMAGE_SUFFIXES,
     each_once,
     folders_below,
     folders_in,
@@ -29,7 +28,7 @@ from uvgen.samples.image_folders import (
 from uvgen.samples.parameter_list import is_list, open_list, place_of
 from uvgen.samples.photographs import unflipped
 from uvgen.samples.stored import list_store, stored_entries
-from uvgen.storage.folders import EXPORT, REPORT, folder_kind
+from uvgen.storage.folders import EXPORT, IMAGE_SUFFIXES, REPORT, folder_kind
 from uvgen.storage.names import brief, printable
 from uvgen.storage.urls import local_path, refuse_url, url_of
 

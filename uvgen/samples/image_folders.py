@@ -8,11 +8,10 @@ from pathlib import Path
 
 from uvgen.errors import DatasetError
 from uvgen.samples.stored import StoredEntry, stored_entries
-from uvgen.storage.folders import SAMPLES, instead, unreadable
+from uvgen.storage.folders import IMAGE_SUFFIXES, SAMPLES, instead, unreadable
 from uvgen.storage.urls import url_of
 from uvgen.wording import count
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 VIDEO_SUFFIXES = (
     ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".flv", ".ogv", ".3gp",
 )  # fmt: skip
@@ -96,7 +95,7 @@ def folders_below(folders: Sequence[Path], *, root: Path) -> list[Path]:
     found: list[Path] = []
     seen = set(map(os.path.realpath, [root, *folders]))
     queue = [*folders]
-    for folder in queue:  # which grows
+    for folder in queue:  # the loop below adds to it
         with suppress(DatasetError):
             for inner in each_once(folders_in(folder)):
                 if (where := os.path.realpath(inner)) in seen:
@@ -131,8 +130,8 @@ def folders_in(folder: Path) -> list[Path]:
 
 
 def _is_passed_over(name: str) -> bool:
-    """Whether a folder of this name holds no images of anybody: a hidden one, or the one that the file systems of Linux
-    make in the root of each disk, and let only the administrator read."""
+    """Whether folders of this name are passed over: hidden ones, and the one that Linux makes in the root of each disk,
+    which only the administrator may read."""
     return name.startswith(".") or name == "lost+found"
 
 

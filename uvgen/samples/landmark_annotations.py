@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from uvgen.errors import InputError
-from uvgen.samples.landmark_rows import Entry, image_key, number_in
+from uvgen.samples.landmark_rows import Entry, image_key, number_of_cell
 from uvgen.samples.landmark_schemes import FaceLandmarks, check_unnumbered, face_of, scores_in
 from uvgen.storage.names import brief
 from uvgen.storage.plain_json import are_numbers, parse_json
@@ -282,7 +282,7 @@ def _cvat_reader(source: str, shape: ElementTree.Element, size: tuple[int, int] 
             pairs = [pair.split(",") for pair in part.get("points", "").split(";")]
             if any(len(pair) != 2 for pair in pairs):
                 raise InputError(f'{source}: points "{brief(part.get("points"))[:40]}", expected "x,y;x,y"')
-            points += [[number_in(source, cell) for cell in pair] for pair in pairs]
+            points += [[number_of_cell(source, cell) for cell in pair] for pair in pairs]
             score = 0.0 if part.get("outside") == "1" else _OCCLUDED if part.get("occluded") == "1" else 1.0
             scores += [score] * len(pairs)
         return face_of(np.reshape(points, (-1, 2)) - _CVAT_CENTER, scores, source, image_size=size)

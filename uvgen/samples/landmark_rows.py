@@ -132,7 +132,7 @@ def _csv_reader(
         if columns.points is None:
             if len(cells) % 2 == 0:
                 raise InputError(f"{source}: {len(cells) - 1} numbers after the image, expected x and y of each point")
-            values = [number_in(source, cell) for cell in cells[1:]]
+            values = [number_of_cell(source, cell) for cell in cells[1:]]
             return face_of(np.reshape(values, (-1, 2)), None, source)
         most = max(k for three in columns.points for k in three)
         if len(cells) <= most:
@@ -142,9 +142,9 @@ def _csv_reader(
                 f"{source}: {count(len(cells), 'cell')}, expected {columns.n} as in the first line; quote cells with a "
                 "comma in them, and write 1.5, not 1,5"
             )
-        points = [[number_in(source, cells[k]) for k in three[:2]] for three in columns.points]
+        points = [[number_of_cell(source, cells[k]) for k in three[:2]] for three in columns.points]
         scored = all(three[2] >= 0 for three in columns.points)
-        scores = [number_in(source, cells[three[2]]) for three in columns.points] if scored else None
+        scores = [number_of_cell(source, cells[three[2]]) for three in columns.points] if scored else None
         return face_of(points, scores, source)
 
     return read
@@ -158,7 +158,7 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def number_in(source: str, cell: str) -> float:
+def number_of_cell(source: str, cell: str) -> float:
     """The number in a cell, NaN if it is empty."""
     if not cell.strip():
         return math.nan

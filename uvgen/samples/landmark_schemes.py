@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from uvgen.checks import FARTHEST_PX
 from uvgen.described import described
 from uvgen.errors import InputError
 from uvgen.storage.npy import as_float64
@@ -28,7 +29,6 @@ SCHEMES = {5: "5", 21: "21", 68: "68", 98: "98", 106: "106", 468: "478", 478: "4
 COUNTS = ", ".join(map(str, SCHEMES))
 MOST_FACES = 1000
 _LEAST_SCORE = 1e-6  # less is none
-_FARTHEST_PX = 1e6  # NaN, infinity and larger numbers are no points
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -164,7 +164,7 @@ def face_of(points: ArrayLike, scores: ArrayLike | None, source: str, **more: An
     """Landmarks of (n, 2) numbers that a file states, 0-based px; InputError if they are none."""
     array = np.array(points, np.float64)
     found = np.full(len(array), np.nan) if scores is None else np.array(scores, np.float64)
-    near = np.abs(array) < _FARTHEST_PX  # False for NaN too
+    near = np.abs(array) < FARTHEST_PX  # False for NaN too
     unmarked = ~near.all(axis=1) | (array == -1).all(axis=1)
     if scores is not None:
         unmarked |= ~(found > _LEAST_SCORE)

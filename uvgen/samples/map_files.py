@@ -20,21 +20,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.checks import choice
+from uvgen.checks import FARTHEST_PX, choice
 from uvgen.errors import DatasetError, SampleError
 from uvgen.normalization import MAP_SCALES
 from uvgen.samples.find import Sample, told_apart
-from uvgen.samples.image_folders import IMAGE_SUFFIXES
-from uvgen.storage.folders import EXPORT_MARK, unreadable
+from uvgen.storage.folders import EXPORT_MARK, IMAGE_SUFFIXES, unreadable
 from uvgen.storage.matfile import read_numeric
-from uvgen.storage.names import brief, printable
+from uvgen.storage.names import brief, os_reason, printable
 from uvgen.storage.npy import read_npy_file
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import read_file
 
 _MOST_BYTES = 1 << 28
 _MOST_FILES = 10_000_000
-_FARTHEST_PX = 1e6
 _LARGEST_SCALE = 1e3
 _DIVIDED = 4.0  # a map whose values are all below that was divided by something
 IMAGE_SHIFTS = {"exact": (0.0, 0.0), "face3d": (1.0, -1.0), "reshow": (1.0, 0.0)}
@@ -160,7 +158,7 @@ def stated_convention(mark: Path) -> str | None:
         stated = parse_json(read_file(mark, _MOST_BYTES).decode())["labels"]
         return str(choice(stated, "labels", tuple(IMAGE_SHIFTS)))
     except OSError as error:
-        raise DatasetError(f"{mark}: cannot be read ({error.strerror or brief(error)})") from error
+        raise DatasetError(f"{mark}: cannot be read ({os_reason(error)})") from error
     except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(
             f"{mark}: does not say its labels' convention, expected an export of this version; export again"
@@ -267,7 +265,7 @@ def read_map(sample: Sample, layout: str, scale: float = 1.0, offset: float = 0.
             values += np.float32(offset)
     if not np.isfinite(values).all():
         raise SampleError(f"{path}: holds NaN or infinity, expected px")
-    if np.abs(values).max() > _FARTHEST_PX:
+    if np.abs(values).max() > FARTHEST_PX:
         raise SampleError(f"{path}: values of {values.min():.3g} to {values.max():.3g}, expected px of the crop")
     if np.abs(values).max(initial=0) < _DIVIDED:
         names = ", ".join(name for name in MAP_SCALES if name != "px")
@@ -297,7 +295,7 @@ def _image_to_crop(path: Path) -> NDArray[np.float64]:
         content = read_numeric(read_file(mat, _MOST_BYTES), ("Tform",))
     except OSError as error:
         raise SampleError(
-            f"{mat}: cannot be read ({error.strerror}), expected reshow's Tform of {path.name}"
+            f"{mat}: cannot be read ({os_reason(error)}), expected reshow's Tform of {path.name}"
         ) from error
     except ValueError as error:
         raise SampleError(f"{mat}: {brief(error)}, expected reshow's Tform of {path.name}") from error

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.samples.csv_rows import scan_csv
 from uvgen.samples.landmark_rows import image_key, names_image
-from uvgen.storage.names import brief, printable
+from uvgen.storage.names import brief, os_reason, printable
 from uvgen.storage.npy import as_float64, read_npy_file
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.text import number_of, read_text
@@ -122,7 +122,7 @@ def open_list(path: str | os.PathLike[str]) -> ParameterList:
     except OSError as error:
         if isinstance(error, DatasetError):
             raise
-        raise DatasetError(f"{path}: cannot be read ({error.strerror}), expected {_WHAT}") from error
+        raise DatasetError(f"{path}: cannot be read ({os_reason(error)}), expected {_WHAT}") from error
 
 
 @lru_cache(maxsize=2)
@@ -237,7 +237,9 @@ def _of_json(path: Path, text: str) -> tuple[tuple[ListedRow, ...], Callable[[in
     if isinstance(content, dict) and len(content) == 1 and isinstance(next(iter(content.values())), list):
         (content,) = content.values()  # {"samples": [...]}
     if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
-        raise InputError(f'{path}: expected a list of objects: [{{"image": "a.jpg", "pose": […], "shape": […]}}, …]')
+        raise InputError(
+            f'{path}: not a list of objects, expected [{{"image": "a.jpg", "pose": […], "shape": […]}}, …]'
+        )
     entries = [{key.lower(): value for key, value in entry.items() if value is not None} for entry in content]
     rows = []
     for entry, written in zip(entries, content, strict=True):

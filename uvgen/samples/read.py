@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.checks import choice
+from uvgen.checks import FARTHEST_PX, choice
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.geometry import LANDMARK_MIRROR
@@ -17,7 +17,7 @@ from uvgen.samples.find import Sample
 from uvgen.samples.landmark_schemes import AFLW_21
 from uvgen.samples.parameter_list import open_list, read_vector
 from uvgen.storage.matfile import read_numeric
-from uvgen.storage.names import brief
+from uvgen.storage.names import brief, os_reason
 from uvgen.storage.reading import read_file
 from uvgen.wording import count
 
@@ -29,7 +29,6 @@ EXTRAS = {"tex": "Tex_Para", "illum": "Illum_Para", "color": "Color_Para"}
 
 _LANDMARKS = {"pt2d": ((68, 2), (21, 2)), "pt3d_68": ((68, 3),)}
 _MOST_BYTES = 1 << 28  # of an image or a .mat
-_FARTHEST_PX = 1e6  # of an annotated point; NaN, infinity and larger numbers are none
 _FEWEST_COMPARED = 5  # marked points that may not all lie in one point or line; fewer may do so by chance
 _FIRST_PIXEL = np.array([1.0, 1, 0])  # of MATLAB's x, y and z
 _PARAMETERS = ("Pose_Para", "Shape_Para", "Exp_Para")
@@ -115,7 +114,7 @@ def read_annotation(sample: Sample, extras: tuple[str, ...] = ()) -> Annotation:
     try:
         content = read_numeric(read_file(path, _MOST_BYTES), wanted)
     except OSError as error:
-        raise SampleError(f"{path}: cannot be read ({error.strerror})") from error
+        raise SampleError(f"{path}: cannot be read ({os_reason(error)})") from error
     except ValueError as error:
         raise SampleError(f"{path}: not a readable MATLAB file ({error}){_advice(error)}") from error
     if missing := [key for key in _PARAMETERS if key not in content]:
@@ -217,8 +216,8 @@ def _points(array: NDArray[Any] | None, shapes: tuple[tuple[int, int], ...]) -> 
     points: NDArray[np.float64] = np.asarray(stated, np.float64)
     plane, unmarked = points[:, :2], None
     ends = [*zip(points.min(axis=0).tolist(), points.max(axis=0).tolist(), strict=True)]
-    if not all(low > 0 and high < _FARTHEST_PX for low, high in ends):  # of nearly all files, the ends are enough
-        unmarked = (plane == -1).any(axis=1) | (plane == 0).all(axis=1) | ~(np.abs(points) < _FARTHEST_PX).all(axis=1)
+    if not all(low > 0 and high < FARTHEST_PX for low, high in ends):  # of nearly all files, the ends are enough
+        unmarked = (plane == -1).any(axis=1) | (plane == 0).all(axis=1) | ~(np.abs(points) < FARTHEST_PX).all(axis=1)
     if unmarked is not None and unmarked.any():
         marked = plane[~unmarked]
         if not len(marked) or (len(marked) >= _FEWEST_COMPARED and np.ptp(marked, axis=0).min() < 1):
@@ -274,7 +273,7 @@ def read_picture(sample: Sample, *, exif: str = "ignore", decode: str = "reduced
     try:
         data = read_file(path, _MOST_BYTES)
     except OSError as error:
-        raise SampleError(f"{path}: cannot be read ({error.strerror})") from error
+        raise SampleError(f"{path}: cannot be read ({os_reason(error)})") from error
 
     def refused(error: Exception) -> SampleError:
         return SampleError(f"{path}: not a readable image ({brief(error)}){_advice(error)}")

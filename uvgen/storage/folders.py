@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from uvgen.errors import OutputError
-from uvgen.storage.names import printable
+from uvgen.storage.names import os_reason, printable
 from uvgen.storage.reading import irregular
 from uvgen.wording import typed
 
@@ -26,8 +26,9 @@ PREDICTIONS = "predictions of a network"
 REGISTERED = "registered scans"
 REMAINS, MODELS, EMPTY, OTHER = "shards without their dataset.json", "a folder of models", "an empty folder", "a folder"
 
-_IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-_MODELS = (".h5", ".hdf5", ".mat", ".npz", ".pkl")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+MODEL_SUFFIXES = (".h5", ".hdf5", ".mat", ".npz", ".pkl")
+"""Endings of images, and of files that hold a model."""
 _MOST_FOLDERS = 64
 
 
@@ -69,9 +70,9 @@ def folder_kind(path: str | os.PathLike[str]) -> str:
             any(map(_is_pair, _pairs(os.listdir(one)))) for one in inner if one.is_dir()
         ):
             return SAMPLES
-        if any(_has(name, _IMAGES) for name in names):
+        if any(_has(name, IMAGE_SUFFIXES) for name in names):
             return SAMPLES
-        return MODELS if any(_has(name, _MODELS) for name in names) else OTHER
+        return MODELS if any(_has(name, MODEL_SUFFIXES) for name in names) else OTHER
     except OSError:
         return OTHER
 
@@ -147,7 +148,7 @@ def unreadable(error: OSError, expected: str) -> str:
         ``"no such folder, expected a folder of photographs"``.
     """
     why = {errno.ENOENT: "no such folder", errno.ENOTDIR: _kind_of(error.filename)}.get(error.errno or 0)
-    return f"{why or f'cannot be read ({error.strerror or error})'}, expected {expected}"
+    return f"{why or f'cannot be read ({os_reason(error)})'}, expected {expected}"
 
 
 def _pairs(names: list[str]) -> list[tuple[str, set[str]]]:
@@ -160,7 +161,7 @@ def _pairs(names: list[str]) -> list[tuple[str, set[str]]]:
 
 
 def _is_pair(one: tuple[str, set[str]]) -> bool:
-    return ".mat" in one[1] and not one[1].isdisjoint(_IMAGES)
+    return ".mat" in one[1] and not one[1].isdisjoint(IMAGE_SUFFIXES)
 
 
 def _has(name: str, suffixes: tuple[str, ...]) -> bool:
@@ -176,7 +177,7 @@ def check_own_folder(out: Path, index: str) -> None:
             return
         found = sorted(name for name in os.listdir(out) if not name.startswith("."))
     except OSError as error:
-        raise OutputError(f"{out}: cannot be read ({error.strerror}); choose another output folder") from error
+        raise OutputError(f"{out}: cannot be read ({os_reason(error)}); choose another output folder") from error
     if found:
         more = f" and {len(found) - 1} more" if found[1:] else ""
         raise OutputError(

@@ -38,7 +38,7 @@ _MAGIC = (
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself, which `git lfs pull` fetches"),
 )
 _ZEROS = "nothing but zero bytes, perhaps a download that failed"
-_HDF5 = b"\x89HDF\r\n\x1a\n"
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _MATLAB_5, _MATLAB_7_3 = (
     (b"\0\1IM", b"\1\0MI"),
     (b"\0\2IM", b"\2\0MI"),
@@ -108,9 +108,9 @@ def describe_head(head: bytes, size: int | None = None) -> str:
             return kind
     if (image := _describe_image(head)) is not None:
         return image
-    if head.startswith(b"MATLAB 7.3") or (head[124:128] in _MATLAB_7_3 and head[512:520] == _HDF5):
+    if head.startswith(b"MATLAB 7.3") or (head[124:128] in _MATLAB_7_3 and head[512:520] == HDF5_SIGNATURE):
         return "a MATLAB 7.3 file"
-    if _HDF5 in (head[:8], head[512:520], head[1024:1032], head[2048:2056]):
+    if HDF5_SIGNATURE in (head[:8], head[512:520], head[1024:1032], head[2048:2056]):
         return "an HDF5 file"
     if head[124:128] in _MATLAB_5:
         return "a MATLAB 5 to 7 file"

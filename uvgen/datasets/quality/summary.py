@@ -16,6 +16,7 @@ from uvgen.datasets.open import check_model
 from uvgen.datasets.quality.causes import find_cause
 from uvgen.datasets.quality.label_columns import POINT_FIELDS, image_points, label_columns, stored_of
 from uvgen.described import described
+from uvgen.geometry import INNER
 from uvgen.maps.labels import label_nme
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.reader import ShardReader
@@ -34,7 +35,6 @@ _N_DIAGNOSED = 256
 _FEW = 3  # samples: less of them show nothing about a set
 _MANY = 0.05  # share of samples that are far from their annotations, for a warning
 _HIGH_JAW = _VERY_HIGH_NME = 0.2
-_INNER = slice(17, 68)
 _UNSURE_PX, _BETTER = 0.25, 0.8  # a common shift is so near a whole pixel, and leaves less than this share of the error
 
 
@@ -213,7 +213,7 @@ def common_shift(points: NDArray[np.float64], annotated: NDArray[np.float64]) ->
     """The whole pixel that all labels are off by, if they are; faces with infinite points do not count."""
     finite = np.isfinite(points).all(axis=(1, 2)) & ~np.isinf(annotated).any(axis=(1, 2))
     points, annotated = points[finite], annotated[finite]
-    apart = annotated[:, _INNER] - points[:, _INNER]
+    apart = annotated[:, INNER] - points[:, INNER]
     marked = ~np.any(np.all(np.isnan(apart), axis=1), axis=1)
     if not marked.any():
         return None

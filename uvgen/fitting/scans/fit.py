@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import InputError
-from uvgen.fitting.scans.template import JAW, Template, moved, normals_of
-from uvgen.geometry import LANDMARK_MIRROR
+from uvgen.fitting.scans.template import Template, moved, normals_of
+from uvgen.geometry import LANDMARK_MIRROR, N_JAW
 from uvgen.meshes.scans import Feet, ScanSurface
 from uvgen.similarity import Similarity, align_points
 
@@ -23,7 +23,7 @@ OUTLIER_MM = 8.0
 """Distance of a landmark at which its weight is halved."""
 
 _MOST_RESIDUAL_MM = 12.0  # residual of the landmarks, without the jaw, above which they are no face's
-_BEYOND_MM = 1e100  # no place in the model's frame: its square is no number soon
+_BEYOND_MM = 1e100  # no place in the model's frame is as far: squares of larger numbers soon overflow
 _SUSPECT_MM = 4.0  # residual above which landmarks are tried with left and right exchanged
 _BETTER = 0.6  # of the residual: landmarks are mirrored if the exchange brings it below this share
 _LANDMARK_STEPS, _STEPS = 12, 30
@@ -85,7 +85,7 @@ def _to_landmarks(template: Template, landmarks: NDArray[np.float64], known: NDA
     chosen = np.flatnonzero(known)
     target, vertices = landmarks[chosen], template.landmarks[chosen]
     basis, mean = template.basis(vertices), template.mean[vertices]
-    trust = 1 / np.where(chosen < JAW, _JAW_MM, _LANDMARK_MM) ** 2
+    trust = 1 / np.where(chosen < N_JAW, _JAW_MM, _LANDMARK_MM) ** 2
     coefficients, weights = np.zeros(basis.shape[2]), trust
     for _ in range(_LANDMARK_STEPS):
         face = mean + basis @ coefficients
@@ -100,7 +100,7 @@ def _to_landmarks(template: Template, landmarks: NDArray[np.float64], known: NDA
         flat = rows.reshape(3 * len(rows), len(coefficients))
         right = flat.T @ (np.sqrt(weights)[:, None] * (wanted - mean)).ravel()
         coefficients = np.linalg.solve(flat.T @ flat + np.eye(flat.shape[1]), right)
-    inner = distance[chosen >= JAW] if (chosen >= JAW).any() else distance
+    inner = distance[chosen >= N_JAW] if (chosen >= N_JAW).any() else distance
     return Fitted(place, coefficients), float(np.sqrt((np.minimum(inner, 3 * np.median(inner)) ** 2).mean()))
 
 
@@ -120,7 +120,7 @@ def fit_to_surface(template: Template, scan: ScanSurface, landmarks: NDArray[np.
     marked, basis = template.landmarks[known], template.basis(rows)
     of_marks, area = template.basis(marked), template.area[rows] / template.area[rows].mean()
     place, coefficients, noise = start.place, start.coefficients, _FIRST_MM
-    trust = 1 / np.where(known < JAW, _JAW_MM, _LANDMARK_MM) ** 2
+    trust = 1 / np.where(known < N_JAW, _JAW_MM, _LANDMARK_MM) ** 2
     for _ in range(_STEPS):
         face = template.face(coefficients)
         normals = normals_of(template, face)[rows]

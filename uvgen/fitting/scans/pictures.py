@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from uvgen.errors import InputError
 from uvgen.fitting.scans.fit import fit_to_landmarks
-from uvgen.fitting.scans.template import JAW, Template
+from uvgen.fitting.scans.template import Template
+from uvgen.geometry import N_JAW
 from uvgen.meshes.scans import cleaned_scan, outward_normals
 from uvgen.rasterize import interpolate, rasterize
 from uvgen.samples.landmark_schemes import FaceLandmarks, to_68
@@ -109,7 +110,7 @@ def _found_in(
         return None
     flat, weights = to_68(faces[0])
     flat[weights <= 0] = np.nan
-    flat[:JAW] = np.nan  # on the outline in the picture, which is no fixed place on a face
+    flat[:N_JAW] = np.nan  # on the outline in the picture, which is no fixed place on a face
     # relative to the scan's center, because `interpolate` gives float32
     middle: NDArray[np.float64] = points.mean(axis=0)
     return _lifted(flat, covered, interpolate(fragments, triangles, points - middle)) + middle

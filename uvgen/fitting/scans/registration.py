@@ -15,7 +15,8 @@ from uvgen.checks import check_array, choice, float64_array
 from uvgen.described import described
 from uvgen.errors import InputError
 from uvgen.fitting.scans.fit import OUTLIER_MM, Fitted, fit_to_landmarks, fit_to_surface, matching
-from uvgen.fitting.scans.template import JAW, Smoother, Template, normals_of
+from uvgen.fitting.scans.template import Smoother, Template, normals_of
+from uvgen.geometry import N_JAW
 from uvgen.meshes.scans import ScanSurface, cleaned_scan
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
@@ -237,7 +238,7 @@ def _add_landmarks(
     wanted: NDArray[np.float64], weights: NDArray[np.float64],
 ) -> None:  # fmt: skip
     """Add the landmarks' pull to shifts and weights, in place; not the jaw's, which mark no fixed place."""
-    known = np.flatnonzero(np.isfinite(marks).all(axis=1) & (np.arange(68) >= JAW))
+    known = np.flatnonzero(np.isfinite(marks).all(axis=1) & (np.arange(68) >= N_JAW))
     at = template.landmarks[known]
     off = marks[known] - vertices[at]
     distance = np.linalg.norm(off, axis=1, keepdims=True)

@@ -20,9 +20,6 @@ _MOST_SQUARES = 500  # mean square of a vertex's neighbors: about 50 on faces
 _LEAST_WIDTH, _MOST_WIDTH = 4096, 25.0  # a matrix's bandwidth, and times √n: 3 to 6 on faces, 90 of random triangles
 _KEPT = 1e-3  # weight that keeps a vertex in place if it has no counterpart
 
-JAW = 17
-"""Number of the landmarks of the jaw, 0 to 16, which mark no fixed place on a face."""
-
 
 class Template:
     """A model with everything that registration needs; each process makes it once.

@@ -10,8 +10,8 @@ from pathlib import Path
 from uvgen.errors import DatasetError
 from uvgen.fitting.photographs import files_below, folder_name, name_key
 from uvgen.fitting.tasks import Photograph
-from uvgen.samples.image_folders import IMAGE_SUFFIXES, VIDEO_SUFFIXES
-from uvgen.storage.folders import FIT_INDEX
+from uvgen.samples.image_folders import VIDEO_SUFFIXES
+from uvgen.storage.folders import FIT_INDEX, IMAGE_SUFFIXES
 from uvgen.storage.names import brief
 from uvgen.storage.reading import irregular
 
