@@ -37,6 +37,7 @@ from uvgen.evaluation.prediction_files import (
     suffixes_of_predict,
 )
 from uvgen.evaluation.truth import ShardTruth, TrueFace, Truth, crop_of_sample
+from uvgen.evaluation.uv_doubts import doubts_of_shards, doubts_of_uv
 from uvgen.maps.landmarks import LandmarkWeights, read_landmarks
 from uvgen.meshes.read import MESH_SUFFIXES, read_mesh
 from uvgen.meshes.registered import Topology, check_triangles
@@ -45,7 +46,6 @@ from uvgen.samples.find import Sample
 from uvgen.samples.map_files import IMAGE_SHIFTS, stated_convention
 from uvgen.samples.parameter_list import VECTORS
 from uvgen.samples.read import read_annotation
-from uvgen.shards.reader import ShardReader
 from uvgen.storage.folders import DATASET_INDEX, EXPORT_MARK
 from uvgen.storage.npy import as_float64, read_npy_file
 from uvgen.wording import count
@@ -58,7 +58,6 @@ SHIFTS = {**IMAGE_SHIFTS, "matlab": (1.0, 1.0)}
 """Pixels of the original image by which labels of a convention lie right of and below the exact ones."""
 
 FRAMES = ("crop", "image")
-_OTHER_UV = 1.0  # texels between the landmarks of two sets' maps, in the median, from which their UV are others
 FARTHEST_PREDICTED_PX = 1e9  # predictions may be far off; those that lie farther are damaged or of another unit
 
 
@@ -153,7 +152,7 @@ class Predictions:
             self._shards = open_shards(self.path, model, untrusted=untrusted)
             self._rows = {name: k for k, name in enumerate(self._shards.names)}
             self._convention = self._convention or self._shards.config.build.convention
-            self._has_other_uv, self.doubts = _doubts_of_shards(self._shards, truth)
+            self._has_other_uv, self.doubts = doubts_of_shards(self._shards, truth)
             if len(self._shards):
                 self._reading = LandmarkWeights.of_constants(self._shards.constants)  # of its own model
             there = set(self._rows)
@@ -342,46 +341,6 @@ class Predictions:
             size, convention = self._truth.reading.size, self._truth.convention
             self._mapper = PositionMapper(self._model, size, convention, crop_size=self._truth.crop_size)
         return self._mapper
-
-
-def _doubts_of_shards(shards: ShardReader, truth: Truth) -> tuple[bool, list[str]]:
-    """Whether the maps of a data set have other UV than the truth's, as far as landmarks tell, and what to say of it.
-
-    Models that were converted from other files of the same one differ in their hashes alone. If the UV are others,
-    texels are other points of the face, and only landmarks can be compared.
-    """
-    if not isinstance(truth, ShardTruth) or not len(shards) or not len(truth.reader):
-        return False, []
-    own, true = shards.config, truth.reader.config
-    if own.model_sha256 == true.model_sha256 or own.build.uv_size != true.build.uv_size:
-        return False, []
-    (rows, columns), (true_rows, true_columns) = map(_places, (shards, truth.reader))
-    apart = np.hypot(rows - true_rows, columns - true_columns)
-    if not apart.any():
-        return False, []
-    if (usual := float(np.median(apart))) <= _OTHER_UV:
-        return False, doubts_of_uv(shards.folder, own.model, own.model_sha256, truth.reader)
-    return True, [
-        f"{shards.folder}: its maps are of {own.model} and have other UV than those of the truth, landmarks "
-        f"{usual:.3g} texels elsewhere; only landmarks are compared"
-    ]
-
-
-def _places(shards: ShardReader) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Rows and columns of the landmarks in the maps of a data set."""
-    weights = LandmarkWeights.of_constants(shards.constants)
-    rows, columns = np.divmod(weights.indices, weights.size)
-    return (rows * weights.weights).sum(axis=1), (columns * weights.weights).sum(axis=1)
-
-
-def doubts_of_uv(where: Path, model: str, model_sha256: str, true: ShardReader) -> list[str]:
-    """A question if maps are of another model than the data set's; "" if nothing says which."""
-    if model_sha256 in ("", true.config.model_sha256):
-        return []
-    return [
-        f"{where}: its maps have the UV of {model or 'another model'} ({model_sha256[:12]}), the data set's that of "
-        f"{true.config.model} ({true.config.model_sha256[:12]}): is it the same UV?"
-    ]
 
 
 def placing(

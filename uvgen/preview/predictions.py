@@ -15,8 +15,9 @@ from uvgen.checks import check_array, check_paths, check_several, number_in
 from uvgen.datasets.open import open_shards, own_model
 from uvgen.errors import DatasetError, InputError
 from uvgen.evaluation.prediction_files import OF_PREDICT, StatedByPredict, files_of, stated_by_predict
-from uvgen.evaluation.predictions import FARTHEST_PREDICTED_PX, doubts_of_uv, moved, placing
+from uvgen.evaluation.predictions import FARTHEST_PREDICTED_PX, moved, placing
 from uvgen.evaluation.truth import crop_of_sample
+from uvgen.evaluation.uv_doubts import doubts_of_uv
 from uvgen.images.codecs import check_picture_name, save_picture
 from uvgen.maps.landmarks import LandmarkWeights, read_landmarks
 from uvgen.metrics import nme_2d
