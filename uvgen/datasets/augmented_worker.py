@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from uvgen._version import __version__
 from uvgen.augment.draws import AugmentationDraw
 from uvgen.augment.sample import apply
-from uvgen.datasets.config import CopyConfig, DatasetConfig
+from uvgen.datasets.config import BuildConfig, CopyConfig, DatasetConfig
 from uvgen.datasets.fields import MAP_PARAMETERS, augmented_fields, excluded_fields, known_layouts, required_fields
 from uvgen.datasets.naming import copy_name
 from uvgen.datasets.quality.plausible import MOST, odd_numbers
@@ -51,25 +51,24 @@ class CopyTask:
     source: ShardEntry
     copy: int
     trial: int | None = None  # the row to try alone, writing nothing
-    bad: tuple[tuple[int, str], ...] = ()  # rows at which processes die, and what became of those
+    bad: tuple[tuple[int, str], ...] = ()  # rows at which processes die, and how they ended
+    expected: str | None = None  # the only SHA-256 that the shard may have; None if it may have any
 
     @property
     def n_samples(self) -> int:
-        """How many it has."""
+        """Number of samples in the shard, before any is skipped."""
         return self.source.samples
 
     def names(self) -> frozenset[str] | None:
-        """Of the copies; None if the source's index is of an older version and has no names."""
+        """Names of the copies; None if the source's index does not have the samples' names."""
         found = self.source.sample_names
         return None if found is None else frozenset(copy_name(name, self.copy) for name in found)
 
     def stored_names(self, skipped: Set[str], *, augmented: bool) -> list[str] | None:
-        """Of the copies that its shard has, as `names`."""
+        """As `names`, without those of skipped copies."""
         found = self.source.sample_names
         copies = None if found is None else [copy_name(name, self.copy) for name in found]
         return None if copies is None else [name for name in copies if name not in skipped]
-
-    expected: str | None = None  # if it is to be what it was
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -189,15 +188,8 @@ def _rows(
     shapes = {name: source.layouts[name] for name in ("image", "posmap") if name in source.layouts}
     large = {name: np.empty((len(rows), *shape), dtype) for name, (shape, dtype) in shapes.items()}
     samples: list[dict[str, Any]] = []
-    copy, bad = task.copy, dict(task.bad)
-    numbers, stored = list[int](), list[dict[str, Any]]()
-    for row in rows:
-        sample = {name: source.read(name, row) for name in (["name"] if row in bad else small)}
-        if wrong := bad.get(row) or odd_numbers(sample):
-            skip(copy_name(sample["name"], copy), SampleError(f"{sample['name']}: {wrong}"))
-        else:
-            numbers.append(row)
-            stored.append(sample)
+    copy = task.copy
+    numbers, stored = _sound_rows(source, rows, small, task, skip)
     augmentation, seed = job.copied.augmentation, job.copied.augmentation_seed
     draws = [augmentation.draw(seed, sample["name"], copy, shapes["image"][0][0]) for sample in stored]
     flipped = {} if makers.maps is None else _flipped_maps(makers.maps, stored, draws, large["posmap"])
@@ -238,20 +230,42 @@ def _rows(
         samples.append({**sample, **changed, "augmentation": draw.to_json(), "flipped": draw.flip})
     if not samples:
         return {}
-    made: dict[str, Any] = {key: [sample[key] for sample in samples] for key in samples[0]}
-    built = job.config.build
-    made["crop_pose"] = crop_pose(
-        made["pose"], made["image_to_crop"], made["image_height"], built.size, built.convention, made["flipped"]
-    )
-    for key, values in made.items():
-        if not isinstance(values[0], str):
-            made[key] = np.array(values)
+    made = _stacked(samples, job.config.build)
     for key, array in large.items():
         made[key] = array[: len(samples)]
     if targets is not None:
         made.update({name: values[shown] for name, values in targets[0].items()})
     if source.has_jpegs:
         made["image"] = [encode_jpeg(image, job.config.build.jpeg_quality) for image in made["image"]]
+    return made
+
+
+def _sound_rows(
+    source: OpenShard, rows: Sequence[int], fields: Sequence[str], task: CopyTask,
+    skip: Callable[[str, SampleError], None],
+) -> tuple[list[int], list[dict[str, Any]]]:  # fmt: skip
+    """The rows whose samples can be copied, and these fields of them; the others are skipped."""
+    bad = dict(task.bad)
+    numbers, samples = list[int](), list[dict[str, Any]]()
+    for row in rows:
+        sample = {name: source.read(name, row) for name in (["name"] if row in bad else fields)}
+        if wrong := bad.get(row) or odd_numbers(sample):
+            skip(copy_name(sample["name"], task.copy), SampleError(f"{sample['name']}: {wrong}"))
+        else:
+            numbers.append(row)
+            samples.append(sample)
+    return numbers, samples
+
+
+def _stacked(samples: Sequence[Mapping[str, Any]], built: BuildConfig) -> dict[str, Any]:
+    """The small fields of augmented samples along a new first axis, texts as lists, with the poses in their crops."""
+    made: dict[str, Any] = {key: [sample[key] for sample in samples] for key in samples[0]}
+    made["crop_pose"] = crop_pose(
+        made["pose"], made["image_to_crop"], made["image_height"], built.size, built.convention, made["flipped"]
+    )
+    for key, values in made.items():
+        if not isinstance(values[0], str):
+            made[key] = np.array(values)
     return made
 
 
