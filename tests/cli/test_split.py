@@ -181,7 +181,10 @@ def test_select_by_label_nme_of_a_set_without_annotations_says_why_none_is_chose
         sio.savemat(tmp_path / f"data/a{k}.mat", content)
     have(tmp_path / "data", model_path, tmp_path / "out")
     result = uvgen("select", tmp_path / "out", "--max-nme", 5, "--out", "-")
-    assert result.exit_code == 1 and "no sample has a label NME, the samples' files hold no landmarks" in result.stderr
+    assert (
+        result.exit_code == 1
+        and "no sample has a label NME, since the samples' files hold no landmarks" in result.stderr
+    )
     result = uvgen("select", tmp_path / "out", "--out", "-")
     assert result.exit_code == 2 and "no criterion, expected one or more of --list, --split" in result.stderr
 

@@ -488,7 +488,7 @@ def test_file_that_is_no_model_is_told_what_it_is(tmp_path) -> None:
 def test_diagnose_refuses_what_is_not_there_and_a_model_without_use(tmp_path, model_path) -> None:
     with pytest.raises(InputError, match="no such file or folder, expected a data set"):
         diagnose(tmp_path / "missing")
-    with pytest.raises(InputError, match="model: goes with a data set"):
+    with pytest.raises(InputError, match="model: given without a path, expected a data set"):
         diagnose(model=model_path)
     with pytest.raises(InputError, match=r"model: given with .*toy\.h5, which is a file; expected a folder of data"):
         diagnose(model_path, model=model_path)

@@ -441,7 +441,7 @@ def test_sampler_resumes_in_mid_epoch(plain: Path) -> None:
     for bad in (None, {}, {**state, "position": -3}, {**state, "position": 2.7}, {**state, "epoch": "x"}):
         with pytest.raises(InputError, match="sampler state: "):
             resumed.load_state_dict(bad)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="sampler state: seed is 1, this sampler's is 2"):
+    with pytest.raises(InputError, match="sampler state: seed is 1, expected this sampler's, 2"):
         ShardSampler(ShardDataset(plain), seed=2, rank=1, n_ranks=2).load_state_dict(state)
 
 

@@ -230,7 +230,7 @@ def test_read_annotation_of_a_list_that_was_changed_since_gives_no_other_image_s
         ("a.csv", "image,pose,pose\n", r"column pose is there twice"),
         ("a.csv", "image,pose,shape_1,shape_01\n", r"column shape_1 is there twice"),
         ("a.json", "{", r"a\.json: not readable JSON"),
-        ("a.json", '{"a": 1}', r"a\.json: expected a list of objects"),
+        ("a.json", '{"a": 1}', r"a\.json: not a list of objects, expected"),
         ("a.json", "[]", r"a\.json: no rows"),
     ],
 )

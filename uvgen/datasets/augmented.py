@@ -186,7 +186,7 @@ def check_source_shards(source: Path, index: Index, config: DatasetConfig) -> No
             "build` again"
         )
     if not index.n_samples:
-        raise DatasetError(f"{source}: holds no samples")
+        raise DatasetError(f"{source}: holds no samples, expected some to augment")
 
 
 _ORIGINALS = "; `uvgen build --meshes … --augment` flips too"

@@ -156,7 +156,10 @@ def _samples_of(
             f"{brief(missing[0])}; give the data that it was made of"
         )
     if any(index.plan.get(key) != value for key, value in describe_plan(chosen, config.build.copies).items()):
-        raise DatasetError(f"{where}: its samples are in another order than those that {folder} was made of")
+        raise DatasetError(
+            f"{where}: its samples are in another order than those that {folder} was made of; give the data that "
+            "it was made of"
+        )
     by_subset = Counter(sample.subset for sample in chosen)
     n_blocks = sum(-(-n // config.build.shard_size) for n in by_subset.values())
     _check_count(folder, index, n_blocks * config.build.copies)

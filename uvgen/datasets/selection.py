@@ -149,7 +149,10 @@ def _in_range(reader: ShardReader, field: str, low: float | None, high: float | 
     values = reader.column(field)
     if field == "label_nme":
         if not np.isfinite(values).any():
-            raise InputError(f"{reader.folder}: no sample has a label NME, the samples' files hold no landmarks")
+            raise InputError(
+                f"{reader.folder}: no sample has a label NME, since the samples' files hold no landmarks; choose by "
+                "something else"
+            )
         values = np.where(label_columns(reader).repeated, np.nan, values)
     if field == "crop_pose":
         values = np.abs(wrapped_deg(np.degrees(values[:, 1].astype(np.float64))))

@@ -125,7 +125,9 @@ def diagnose(
         raise InputError(f"{path}: no such file or folder, expected a data set, a folder of samples, or a model")
     if path is None:
         if model is not None:
-            raise InputError("model: goes with a data set or a folder of samples, or is itself the path")
+            raise InputError(
+                "model: given without a path, expected a data set or a folder of samples too; a model alone is the path"
+            )
         return Diagnosis(MACHINE, "", facts, _sorted(findings))
     of_shards = SHARD_NAME.fullmatch(Path(path).name) and (Path(path).parent / DATASET_INDEX).exists()
     if path != BUILTIN and of_shards and Path(path).is_file():

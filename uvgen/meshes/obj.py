@@ -106,7 +106,9 @@ def read_obj_vertices(path: str | os.PathLike[str]) -> tuple[NDArray[np.float64]
     except ValueError as error:
         raise MeshFileError(f"{path}: not a readable mesh: {brief(error)}, expected 3 numbers per vertex") from error
     if not np.isfinite(vertices).all():
-        raise MeshFileError(f"{path}: vertex {np.argwhere(~np.isfinite(vertices))[0][0]} is NaN or infinite")
+        raise MeshFileError(
+            f"{path}: vertex {np.argwhere(~np.isfinite(vertices))[0][0]} is NaN or infinite, expected finite numbers"
+        )
     polygons = "\n".join(line.rstrip() for line in every if line.startswith(("f ", "f\t")))
     return vertices, re.sub(r"/\S*", "", polygons)
 

@@ -85,7 +85,9 @@ def read_mesh(path: str | os.PathLike[str], *, surface: bool = True, finite: boo
             cloud = f"no vertices in it, which its {count(len(triangles), 'triangle')} would name"
         raise MeshFileError(f"{path}: {cloud}, expected a mesh{'; a point cloud has no surface' * (len(vertices) > 0)}")
     if finite and not np.isfinite(vertices).all():
-        raise MeshFileError(f"{path}: vertex {np.argwhere(~np.isfinite(vertices))[0][0]} is NaN or infinite")
+        raise MeshFileError(
+            f"{path}: vertex {np.argwhere(~np.isfinite(vertices))[0][0]} is NaN or infinite, expected finite numbers"
+        )
     low, high = int(triangles.min(initial=0)), int(triangles.max(initial=0))
     if low < 0 or high >= len(vertices):
         raise MeshFileError(f"{path}: triangles name vertices {low} to {high}, expected 0 to {len(vertices) - 1}")
@@ -234,7 +236,9 @@ def _read_by_trimesh(path: Path) -> Mesh:
             f"{path}: {count(polygons, 'polygon')} stated, none of three corners or more, {_EXPECTED}; it is damaged"
         )
     if triangles.size and not 0 <= triangles.min() <= triangles.max() < 2**31:
-        raise MeshFileError(f"{path}: triangles name vertices {triangles.min()} to {triangles.max()}")
+        raise MeshFileError(
+            f"{path}: triangles name vertices {triangles.min()} to {triangles.max()}, expected 0 to {len(vertices) - 1}"
+        )
     return vertices, triangles.astype(np.int32)
 
 

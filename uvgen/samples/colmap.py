@@ -164,7 +164,7 @@ def _numbers(words: list[str]) -> np.ndarray:
 def _check_numbers(values: np.ndarray) -> None:
     """Raise InputError if a number is none that a camera has; unlike another line, it costs its image alone."""
     if not (np.abs(values) < _MOST).all():
-        raise InputError(f"a number is NaN, infinite or above {_MOST:g}")
+        raise InputError(f"a number is NaN, infinite or above {_MOST:g}, expected those of a camera")
 
 
 def _lines(path: Path) -> list[str]:

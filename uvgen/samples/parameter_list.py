@@ -237,7 +237,9 @@ def _of_json(path: Path, text: str) -> tuple[tuple[ListedRow, ...], Callable[[in
     if isinstance(content, dict) and len(content) == 1 and isinstance(next(iter(content.values())), list):
         (content,) = content.values()  # {"samples": [...]}
     if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
-        raise InputError(f'{path}: expected a list of objects: [{{"image": "a.jpg", "pose": […], "shape": […]}}, …]')
+        raise InputError(
+            f'{path}: not a list of objects, expected [{{"image": "a.jpg", "pose": […], "shape": […]}}, …]'
+        )
     entries = [{key.lower(): value for key, value in entry.items() if value is not None} for entry in content]
     rows = []
     for entry, written in zip(entries, content, strict=True):

@@ -20,7 +20,7 @@ from uvgen.storage.isolated import Hdf5Process
 from uvgen.storage.object_cache import forget
 from uvgen.storage.objects import stored_size
 from uvgen.storage.urls import url_of
-from uvgen.wording import count
+from uvgen.wording import count, typed
 
 _MAX_OPEN = 64  # files a pool keeps open
 
@@ -195,4 +195,7 @@ def check_sizes(folder: Path, entries: Sequence[ShardEntry]) -> None:
         except OSError as error:
             raise DatasetError(f"{path}: cannot be read ({error.strerror or error}); missing?") from error
         if entry.samples * LEAST_SAMPLE_BYTES > size:
-            raise DatasetError(f"{path}: has {size} bytes, too few for {count(entry.samples, 'sample')}")
+            raise DatasetError(
+                f"{path}: has {size} bytes, too few for {count(entry.samples, 'sample')}; run `uvgen verify "
+                f"{typed(folder)}`"
+            )

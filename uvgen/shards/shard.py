@@ -235,7 +235,7 @@ class OpenShard:
         except ValueError as error:
             raise self._file.refused(f"attribute config is not JSON ({error})") from error
         if not isinstance(content, dict):
-            raise self._file.refused("attribute config is not JSON object")
+            raise self._file.refused("attribute config is not a JSON object")
         return content
 
     @property

@@ -183,7 +183,9 @@ class Augmenter:
 
     def _checked_source(self, source: str | os.PathLike[str], reader: ShardReader) -> Path:
         if self._custom:
-            raise InputError("source: goes with an augmentation of uvgen.augment")
+            raise InputError(
+                "source: goes with an augmentation of uvgen.augment, not with one of your own; leave it out"
+            )
         if reader.config.augmentation is not None:
             raise InputError(f"source: {reader.folder} is augmented already; give the set that it was made from")
         path = Path(os.path.abspath(source))  # workers may have another working folder

@@ -191,7 +191,7 @@ class ShardSampler(Sampler[int]):
         for name, value in self._identity().items():
             found = state.get(name)
             if not isinstance(found, Number | str | None) or found != value:  # tensors compare to tensors
-                raise InputError(f"sampler state: {name} is {shown(found)}, this sampler's is {value!r}")
+                raise InputError(f"sampler state: {name} is {shown(found)}, expected this sampler's, {value!r}")
         self.epoch = state["epoch"]
         self._start = self._given = min(state["position"], self._share(sum(self._shards)))
 

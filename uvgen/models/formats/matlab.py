@@ -52,7 +52,7 @@ def load(path: Path, *required: str, struct: str | None = None) -> dict[str, Any
         If the file is missing, not a MATLAB file, or lacks a variable.
     """
     if not path.exists():
-        raise ModelError(f"{path}: no such file")
+        raise ModelError(f"{path}: no such file, expected a MATLAB file")
     try:
         if describe_file(path) == "a MATLAB 7.3 file":
             content = _load_hdf5(path, None if struct is None else [struct])
