@@ -68,7 +68,7 @@ class Head(NamedTuple):
     turn: NDArray[np.float64]
     """(3, 3): see `around_face`."""
     center_x: np.float32
-    """Of the face in the photograph."""
+    """px: where the middle of the face is in the photograph."""
     center_y: np.float32
 
 

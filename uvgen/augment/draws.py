@@ -29,7 +29,7 @@ LIMITS = {
     "contrast": (0, 3), "saturation": (0, 3), "hue_deg": (-180, 180), "blur": (0, 8), "noise": (0, 128),
     "jpeg": (1, 100), "yaw_deg": (-180, 180), "pitch_deg": (-180, 180),
 }  # fmt: skip
-"""Of the numbers of a draw, and of the ranges that they are drawn from."""
+"""Limits of the numbers of a draw, and of the ranges that they are drawn from."""
 
 _TURNS = ("yaw_deg", "pitch_deg")  # omitted if they are 0, so that the JSON of older draws stays the same
 

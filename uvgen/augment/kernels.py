@@ -37,7 +37,7 @@ class Filling(NamedTuple):
     cell: int
     """px, side of the noise's squares."""
     seed: np.uint64
-    """Of the noise, and of where the image begins."""
+    """Seed of the noise, and of where the image begins."""
     content: NDArray[np.uint8]
     """(h, w, 3) the image, repeated as tiles."""
 

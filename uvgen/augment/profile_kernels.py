@@ -261,7 +261,7 @@ def smooth(triangles, sums, counts, values_out):
         total = values_out[a] + values_out[b] + values_out[c]
         for corner in (a, b, c):
             counts[corner] += f4(3)
-        if total != f4(0):  # of few
+        if total != f4(0):  # few triangles have one
             for corner in (a, b, c):
                 sums[corner] += total
     for i in range(len(values_out)):
@@ -333,7 +333,7 @@ def spread(values, fills, between, toward, least, some, colors_out: VertexColors
     mixed_out[:] = False
     for i in range(size_t(len(texels))):
         texel, n, w = four * size_t(texels[i]), three * i, four * i
-        if not some[texel // four]:  # as most
+        if not some[texel // four]:  # most vertices
             continue
         a, b = four * size_t(points[texel]), four * size_t(points[texel + one])
         c, d = four * size_t(points[texel + two]), four * size_t(points[texel + three])

@@ -64,9 +64,9 @@ class ProfileMesh(NamedTuple):
     """(c,): vertices of the coarse mesh."""
     coarse_triangles: NDArray[np.int32]
     coarse_mirror: NDArray[np.int32] | None
-    """(c,): among the coarse."""
+    """(c,): as `mirror`, among the vertices of the coarse mesh."""
     graph: PointGraph
-    """Of the coarse points."""
+    """Ways between the vertices of the coarse mesh."""
     between: Between
     back: float
     """How far it goes on behind its ears, as a share of the distance from its middle to where it is widest."""

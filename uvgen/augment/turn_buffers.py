@@ -16,7 +16,7 @@ from uvgen.augment.lanes import N_LANES
 WIDE, HIGH = 2, 4
 """Pixels of a cell. Row by row, they are the lanes of vector instructions."""
 VALUES = 4
-"""Of each pixel of a cell."""
+"""Numbers for each pixel of a cell."""
 BLOCK = 512
 """Triangles that are drawn at a time: what is known of them stays in the first-level cache."""
 
@@ -89,9 +89,9 @@ class MixedCells(NamedTuple):
     listed: NDArray[np.int32]
     """(k,) row * w + column of these."""
     left: int
-    """Of the window."""
+    """First column of the window."""
     top: int
-    """Of the window."""
+    """First row of the window."""
 
 
 class Placed(NamedTuple):
@@ -117,13 +117,13 @@ class View(NamedTuple):
     scale: np.float32
     """Pixels of the buffer per pixel of the photograph."""
     left: np.float32
-    """Where it begins, px of the photograph."""
+    """Where the buffer's first column lies, px of the photograph."""
     top: np.float32
-    """Where it begins, px of the photograph."""
+    """Where the buffer's first row lies, px of the photograph."""
     height: np.float32
-    """Of the photograph, px."""
+    """Height of the photograph, px."""
     width: np.float32
-    """Of the photograph, px."""
+    """Width of the photograph, px."""
     reach: int
     """Pixels of the buffer within which an edge counts, and as many as its margin is wide: 4 or more."""
     step: np.float32

@@ -91,7 +91,7 @@ class Augmentation:
     unseen: str = "mirror"
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):  # lists, as JSON has them, and NumPy's numbers mean the same
+        for field in dataclasses.fields(self):  # JSON has lists for tuples, and callers pass NumPy's numbers
             value = getattr(self, field.name)
             same = tuple(map(plain_number, value)) if isinstance(value, tuple | list) else plain_number(value)
             object.__setattr__(self, field.name, same)
@@ -260,7 +260,7 @@ class Augmentation:
         try:
             values = parse_json(text)
         except ValueError as error:
-            raise InputError(f"augmentation: not JSON ({error})") from error
+            raise InputError(f"augmentation: not JSON ({error}), expected an object of ranges") from error
         return cls.from_plain(values, base)
 
 

@@ -41,7 +41,7 @@ def check_begun(out: Path, config: BuildConfig, model: MorphableModel | None, pl
     name, content = ("", "") if model is None else (model.name, model.content_sha256)
     stated = DatasetConfig(config, name, content, "").to_plain()
     new = _settings(Index(__version__, stated, dict(plan)))
-    del new["weight_mask_sha256"]  # known later
+    del new["weight_mask_sha256"]  # not computed yet
     if model is None:
         del new["model"], new["model_sha256"]
     check_same(out, {key: old.get(key) for key in new}, new, _DIFFERENCES)
@@ -51,11 +51,11 @@ def _settings(index: Index) -> dict[str, Any]:
     """What a data set was made with, an augmentation's options side by side with the others."""
     config = {key: value for key, value in index.config.items() if key != "augmentation"}
     ranges = index.config.get("augmentation") or {}
-    if not isinstance(ranges, Mapping):  # which no build states
+    if not isinstance(ranges, Mapping):  # not written by uvgen
         ranges = {"": ranges}
     options = {f"augmentation {key}".rstrip(): value for key, value in ranges.items()}
     found: dict[str, Any] = {}
     for part in ({"uvgen": index.uvgen}, {**UNSTATED, **config}, options, index.plan):
-        for key, value in part.items():  # none may stand for another's: no build states one twice
+        for key, value in part.items():  # a key that is stated twice was not written by uvgen
             found[key if key not in found else f"{key} stated again"] = value
     return found

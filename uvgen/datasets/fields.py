@@ -168,7 +168,8 @@ def required_fields(config: DatasetConfig) -> tuple[str, ...]:
 
 
 def excluded_fields(config: DatasetConfig) -> tuple[str, ...]:
-    """Fields that no sample of such a set has: whoever moves samples would not move these, or would mirror the maps."""
+    """Fields that no sample of such a set may have: code that moves samples would leave these where they are, or mirror
+    the maps."""
     build = config.build
     return (
         *(name for name in target_layouts(TARGETS, build.size, build.uv_size) if name not in target_fields(build)),

@@ -67,15 +67,15 @@ class MergeTask:
 
     @property
     def n_samples(self) -> int:
-        """How many it has."""
+        """Number of samples in the shard."""
         return sum(len(piece.rows) for piece in self.pieces)
 
     def names(self) -> frozenset[str]:
-        """Of those that may be skipped: none."""
+        """Names by which samples may be skipped: none, since copying skips nothing."""
         return frozenset()
 
     def stored_names(self, skipped: Set[str], *, augmented: bool) -> list[str] | None:
-        """Of its samples, if the sources' indexes have them."""
+        """Names of the shard's samples; None if a source's index does not have them."""
         names = list[str]()
         for piece in self.pieces:
             listed = piece.entry.sample_names

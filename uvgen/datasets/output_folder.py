@@ -61,7 +61,7 @@ def check_store(out: Path) -> None:
 def _check_foreign(out: Path, *, overwrite: bool) -> None:
     """Raise OutputError if a folder without an index holds files of the names that a data set has."""
     named = [out / CONSTANTS, *named_like_shards(out)] if out.is_dir() else []
-    with reading_in_child(overwrite):  # files of anybody's
+    with reading_in_child(overwrite):  # anybody may have written them
         for path in sorted(named):
             if os.path.lexists(path) and not (overwrite and (path.name == CONSTANTS or is_shard(path))):
                 problem = f"{path}: exists, but no {DATASET_INDEX} lists it; choose another folder"

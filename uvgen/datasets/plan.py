@@ -15,22 +15,21 @@ class ShardTask:
     samples: tuple[Sample, ...]
     copy: int = 0
     trial: bool = False  # whether to try its samples and write nothing
+    expected: str | None = None  # the only SHA-256 that the shard may have; None if it may have any
 
     @property
     def n_samples(self) -> int:
-        """How many it has."""
+        """Number of samples in the shard, before any is skipped."""
         return len(self.samples)
 
     def names(self) -> frozenset[str]:
-        """Of its samples."""
+        """Names of the samples, by which some may be skipped."""
         return frozenset(sample.name for sample in self.samples)
 
     def stored_names(self, skipped: Set[str], *, augmented: bool) -> list[str]:
-        """Of those that its shard has."""
+        """Names that the shard's samples have without the skipped ones; those of copies if the set is augmented."""
         names = [sample.name for sample in self.samples if sample.name not in skipped]
         return [copy_name(name, self.copy) for name in names] if augmented else names
-
-    expected: str | None = None  # if it is to be what it was
 
     def parts(self) -> "list[ShardTask]":
         """Each of its samples alone, to be tried."""

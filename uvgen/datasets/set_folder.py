@@ -47,7 +47,7 @@ class SetFolder:
         return path.stat().st_size if path.exists() else -1
 
     def found_index_sha256(self) -> str:
-        """Of the index that is there."""
+        """SHA-256 of the index that is there; of nothing if there is none."""
         return hashlib.sha256(self._index_bytes() or b"").hexdigest()
 
     def write_index(self, index: Index) -> None:

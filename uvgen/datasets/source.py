@@ -61,7 +61,7 @@ def check_unchanged(path: Path, entry: ShardEntry, source: OpenShard) -> None:
 
 @lru_cache(maxsize=4)
 def _hash(path: Path, size: int, time_ns: int) -> str:
-    """Of a source shard, once for all that this process makes of it."""
+    """SHA-256 of a source shard, computed once for all copies that this process makes of it."""
     return sha256_file(path)
 
 

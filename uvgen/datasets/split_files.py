@@ -94,7 +94,7 @@ def read_splits(path: Path) -> dict[str, Split]:
 
 
 def _check_object(value: Any, what: str) -> dict[str, Any]:
-    """The value; ValueError if it is none that has fields."""
+    """The value; ValueError if it is no JSON object."""
     if not isinstance(value, dict):
         raise ValueError(f"{what} is {brief(json.dumps(value))[:40]}, expected a JSON object")
     return value

@@ -325,7 +325,7 @@ class Builder:
                 continue
             try:
                 return read_image(samples[k], exif=self.job.config.exif)
-            except UvgenError as error:  # reported if it is its turn
+            except UvgenError as error:  # reported when that sample itself is made
                 check_machine(error)
                 continue
         return None
@@ -351,7 +351,7 @@ class Builder:
         return maps, landmarks, np.array([np.isfinite(values).all() for values in maps])
 
     def _annotation(self, sample: Sample) -> Annotation:
-        """What a sample's file says, if it can be meant."""
+        """What a sample's file says; SampleError if it says what no face has."""
         annotation = read_annotation(sample, self.job.config.keep)
         check_counts(sample, annotation, self.model)
         check_pose(sample, annotation.pose)

@@ -34,7 +34,7 @@ _CROP_SCALE = 1.03 / 256
 CHANNELS = ("rgb", "bgr")
 LAYOUTS = ("auto", "NCHW", "NHWC")
 SIZE = 256
-"""Of crops, if the file leaves it open."""
+"""Side of crops, px, if the network's file does not state it."""
 
 _UNTOLD = re.compile(
     r"^\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from .*? failed: ?|/\S*onnxruntime/\S+:\d+ .*?\) (?=[A-Z])",

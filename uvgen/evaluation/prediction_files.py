@@ -20,7 +20,7 @@ from uvgen.storage.text import number_of, read_text
 from uvgen.wording import count
 
 MOST_BYTES = 1 << 34
-"""Of an array of predictions."""
+"""Size up to which an array of predictions is read."""
 
 OF_PREDICT = "exact"
 """The pixel convention of what `uvgen predict` writes: it undoes that of the network's labels."""

@@ -27,7 +27,7 @@ class _Texels(NamedTuple):
     matrix: NDArray[np.float32]
     """(3 n, ks + ke): of the mesh's vertices, or of the texels themselves."""
     places: kernels.TexelPlaces
-    """Of the texels among them."""
+    """Where the texels lie among the vertices."""
 
 
 class TexelProducts:

@@ -141,7 +141,7 @@ class Workers(Generic[Work]):
         self.close()
 
     def kill(self) -> None:
-        """Kill the processes, which whoever waits for them hears of as their death; to be called by another thread."""
+        """Kill the processes. A thread that waits for them is told that they died; another one calls this."""
         for worker in [*self._workers]:
             worker.process.kill()
 

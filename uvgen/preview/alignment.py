@@ -80,7 +80,7 @@ class _Face:
         return SampleView.of(sample, build_atlas(self.model, size).coverage, weight_mask(self.model, size))
 
     def pose(self) -> HeadPose:
-        """Of the map, or of the landmarks."""
+        """The pose of the head: the map's, or without a map the landmarks'."""
         if self.position_map is not None:
             return map_to_pose(self.position_map, self.model)
         return landmarks_to_pose(self.landmarks, self.model)

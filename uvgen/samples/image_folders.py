@@ -95,7 +95,7 @@ def folders_below(folders: Sequence[Path], *, root: Path) -> list[Path]:
     found: list[Path] = []
     seen = set(map(os.path.realpath, [root, *folders]))
     queue = [*folders]
-    for folder in queue:  # which grows
+    for folder in queue:  # the loop below adds to it
         with suppress(DatasetError):
             for inner in each_once(folders_in(folder)):
                 if (where := os.path.realpath(inner)) in seen:
@@ -130,8 +130,8 @@ def folders_in(folder: Path) -> list[Path]:
 
 
 def _is_passed_over(name: str) -> bool:
-    """Whether a folder of this name holds no images of anybody: a hidden one, or the one that the file systems of Linux
-    make in the root of each disk, and let only the administrator read."""
+    """Whether folders of this name are passed over: hidden ones, and the one that Linux makes in the root of each disk,
+    which only the administrator may read."""
     return name.startswith(".") or name == "lost+found"
 
 

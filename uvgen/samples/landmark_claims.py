@@ -30,7 +30,7 @@ def disputed_landmarks(
     -------
     dict of Path to str
         Of the images that want the same file or entry, the one that shares most folders with an entry has it, or the
-        one whose folder all others lie in; the others have none. If none is first, nobody has it.
+        one whose folder all others lie in; the others have none. If there is no such image, none of them has it.
     """
     if table is not None:
         return _disputed(images, table.claim, table)

@@ -57,7 +57,7 @@ class SamplePlaces:
         return shard, sample - self.first(shard) if self._rows is None else int(self._rows[sample])
 
     def chosen(self, shard: int, values: Any) -> Any:
-        """Of values of all rows of a shard, an array or a list, those of the samples that are meant."""
+        """Of the values of all rows of a shard, an array or a list, those of the reader's samples."""
         if self._rows is None:
             return values
         rows = self._rows[self.first(shard) : self.ends[shard]]

@@ -29,7 +29,7 @@ def as_stored(text: str) -> str:
 def held_at_once(fields: Mapping[str, Field], most: int) -> int:
     """How many samples are held, and appended, at once: `most`, or fewer of large ones.
 
-    A shard's bytes depend on it: whoever writes the same samples asks here.
+    A shard's bytes depend on it, so all code that writes samples takes the number from here.
     """
     size = sum(math.prod(f.shape) * np.dtype(f.dtype).itemsize for f in fields.values() if f.chunked)
     return max(1, min(most, _HELD_BYTES // max(size, 1)))

@@ -89,7 +89,7 @@ class Hdf5Process:
                    "what": what, "arguments": arguments}  # fmt: skip
         with self._lock:
             state = _state(file.path)
-            if state in self._broke:  # whoever asks next would wait as long once more
+            if state in self._broke:  # each further request would wait as long again
                 raise file.refused(self._broke[state])
             for is_last in (False, True):
                 try:

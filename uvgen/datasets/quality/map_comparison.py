@@ -138,7 +138,7 @@ def _pairs(
             check_counts(original, said, model)
             position_map = _unchecked(sample)
             stored = read_landmarks(position_map, landmark_weights(model, len(position_map)))
-        except UvgenError as error:  # reported if it is its turn
+        except UvgenError as error:  # reported when the sample is imported
             check_machine(error)
             continue
         if crop.shape[0] != crop.shape[1]:

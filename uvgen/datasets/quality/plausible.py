@@ -1,7 +1,7 @@
 """Whether a sample's parameters can be what they are taken for: what is certainly wrong never becomes a label.
 
-Scale and angles are checked always. The other limits are wide, because a data set may hold what nobody thought of; a
-sample beyond them is left out, or kept if `BuildConfig.implausible` is "keep".
+Scale and angles are always checked. The other limits are wide, because a data set may hold unusual faces; a sample
+beyond them is left out, or kept if `BuildConfig.implausible` is "keep".
 """
 
 import math

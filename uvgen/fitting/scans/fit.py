@@ -23,7 +23,7 @@ OUTLIER_MM = 8.0
 """Distance of a landmark at which its weight is halved."""
 
 _MOST_RESIDUAL_MM = 12.0  # residual of the landmarks, without the jaw, above which they are no face's
-_BEYOND_MM = 1e100  # no place in the model's frame: its square is no number soon
+_BEYOND_MM = 1e100  # no place in the model's frame is as far: squares of larger numbers soon overflow
 _SUSPECT_MM = 4.0  # residual above which landmarks are tried with left and right exchanged
 _BETTER = 0.6  # of the residual: landmarks are mirrored if the exchange brings it below this share
 _LANDMARK_STEPS, _STEPS = 12, 30
