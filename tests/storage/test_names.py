@@ -1,5 +1,7 @@
 """Names: shown on a line, and as paths never outside of their folder."""
 
+import errno
+import os
 import re
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uvgen.storage.names import brief, in_markdown, inside, printable, safe_name, shortened, unencodable
+from uvgen.storage.names import brief, in_markdown, inside, os_reason, printable, safe_name, shortened, unencodable
 
 ANY_TEXT = st.text(st.characters(), max_size=400) | st.lists(
     st.sampled_from(
@@ -94,3 +96,15 @@ def test_unencodable_says_which_character_an_encoding_of_file_names_lacks(monkey
     monkeypatch.setattr("os.fsencode", lambda name: name.encode("iso8859-1", "surrogateescape"))
     assert unencodable("é\udce9") == ""
     assert unencodable("éŽ").startswith("'Ž' is no character of latin-1, this locale's encoding of file names; set ")
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "a.mat"), "No such file or directory"),
+        (OSError("Can't open\nfile"), "Can't open file"),  # as of h5py and fsspec, without a number
+    ],
+    ids=["of the system", "of a library"],
+)
+def test_os_reason_is_never_none(error: OSError, expected: str) -> None:
+    assert os_reason(error) == expected

@@ -6,6 +6,7 @@ from pathlib import Path
 from uvgen.augment.values import PRESETS, Augmentation
 from uvgen.checks import check_paths, choice
 from uvgen.errors import InputError
+from uvgen.storage.names import os_reason
 from uvgen.storage.text import read_text
 
 
@@ -45,7 +46,7 @@ def read_augmentation(source: str | os.PathLike[str], base: str = "prnet") -> Au
             f"{path}: neither a preset ({', '.join(sorted(PRESETS))}) nor a file, expected one of them"
         ) from error
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}), expected a JSON object of ranges") from error
+        raise InputError(f"{path}: cannot be read ({os_reason(error)}), expected a JSON object of ranges") from error
     try:
         return Augmentation.from_json(text, preset)
     except InputError as error:

@@ -13,6 +13,7 @@ from uvgen.shards.index import Index, ShardEntry
 from uvgen.shards.shard import OpenShard
 from uvgen.storage.files import has_sha256, sha256_file
 from uvgen.storage.folders import DATASET_INDEX
+from uvgen.storage.names import os_reason
 from uvgen.storage.reading import max_bytes
 from uvgen.wording import typed
 
@@ -38,7 +39,7 @@ def check_source_hash(path: Path, entry: ShardEntry) -> None:
         stat = path.stat()
         found = _hash(path, stat.st_size, stat.st_mtime_ns)
     except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror or error})") from error
+        raise DatasetError(f"{path}: cannot be read ({os_reason(error)})") from error
     if found != entry.sha256:
         raise DatasetError(
             f"{path}: its SHA-256 is not the one in the index: damaged or changed; run `uvgen verify --repair "

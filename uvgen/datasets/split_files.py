@@ -14,7 +14,7 @@ from uvgen.errors import BusyError, DatasetError, InputError, SettingsError
 from uvgen.samples.selection import like_names
 from uvgen.storage.files import check_file, replaced_on_success, same_content
 from uvgen.storage.locks import locked
-from uvgen.storage.names import brief
+from uvgen.storage.names import brief, os_reason
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import max_bytes
 from uvgen.storage.text import read_text
@@ -87,7 +87,7 @@ def read_splits(path: Path) -> dict[str, Split]:
     except DatasetError:
         raise
     except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror}), expected {_WHAT}") from error
+        raise DatasetError(f"{path}: cannot be read ({os_reason(error)}), expected {_WHAT}") from error
     except (InputError, ValueError, LookupError, TypeError, AttributeError) as error:
         reason = str(error).removeprefix(f"{path}: ")
         raise DatasetError(f"{path}: cannot be used ({brief(reason)}), expected {_WHAT}; run it again") from error

@@ -13,6 +13,7 @@ from uvgen.evaluation.tables import markdown, per_face
 from uvgen.images.codecs import encode_png
 from uvgen.storage.drafts import check_new_folder, folder_made_at_once
 from uvgen.storage.files import check_folder, is_temporary, remove_leftovers, replaced_on_success
+from uvgen.storage.names import os_reason
 
 FILES = ("scores.json", "table.md", "faces.csv", "curve.svg", "curve.png")
 
@@ -87,7 +88,7 @@ def _remove(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        raise DatasetError(f"{path}: cannot be removed ({error.strerror or error}); remove it") from error
+        raise DatasetError(f"{path}: cannot be removed ({os_reason(error)}); remove it") from error
 
 
 def _content(report: EvaluationReport) -> dict[str, bytes]:

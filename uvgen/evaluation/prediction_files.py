@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.meshes.read import MESH_SUFFIXES
 from uvgen.storage.folders import PREDICT_INDEX
-from uvgen.storage.names import brief
+from uvgen.storage.names import brief, os_reason
 from uvgen.storage.npy import read_npy_file
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import max_bytes
@@ -90,7 +90,7 @@ def points_of_lines(path: Path) -> NDArray[np.float64]:
     except InputError as error:
         raise SampleError(str(error)) from error
     except OSError as error:
-        raise SampleError(f"{path}: cannot be read ({error.strerror or brief(error)}), expected {what}") from error
+        raise SampleError(f"{path}: cannot be read ({os_reason(error)}), expected {what}") from error
     except ValueError as error:
         raise SampleError(f"{path}: {brief(error)}, expected {what}") from error
     if len(lengths := {len(point) for point in points}) > 1:
@@ -113,7 +113,7 @@ def _files(root: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     found: dict[str, Path] = {}
 
     def fail(error: OSError) -> None:
-        raise DatasetError(f"{error.filename}: cannot be listed ({error.strerror}), expected predictions") from error
+        raise DatasetError(f"{error.filename}: cannot be listed ({os_reason(error)}), expected predictions") from error
 
     for folder, folders, names in os.walk(root, onerror=fail):
         folders[:] = sorted(name for name in folders if not name.startswith("."))

@@ -33,7 +33,7 @@ from uvgen.samples.find import find_samples
 from uvgen.samples.read import read_annotation
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.folders import DATASET_INDEX
-from uvgen.storage.names import brief
+from uvgen.storage.names import brief, os_reason
 from uvgen.storage.npy import as_float64, read_npy_file
 from uvgen.storage.text import read_text
 from uvgen.storage.urls import local_path, url_of
@@ -331,7 +331,7 @@ def _listed_names(path: Path, n: int, of: str) -> list[str]:
     try:
         listed = read_text(path, "one name per line").split()
     except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror or error}), expected one name per line") from error
+        raise DatasetError(f"{path}: cannot be read ({os_reason(error)}), expected one name per line") from error
     if len(listed) != n:
         raise DatasetError(f"{path}: {count(len(listed), 'name')}, expected {n}, those of {of}")
     names = [os.path.splitext(name)[0] for name in listed]

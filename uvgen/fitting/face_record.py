@@ -16,7 +16,7 @@ from uvgen.fitting.folder_record import FolderIndex, FolderRecord
 from uvgen.fitting.tasks import FitTask, Photograph
 from uvgen.fitting.video.files import remove_emptied
 from uvgen.progress import begin
-from uvgen.storage.names import brief, safe_name
+from uvgen.storage.names import brief, os_reason, safe_name
 
 _LONGEST = 250  # bytes of a file's name without its ending; file systems allow 255
 
@@ -184,7 +184,7 @@ class FaceRecord(FolderRecord, Generic[Face]):
             try:
                 folder.mkdir(exist_ok=True)
             except OSError as error:
-                raise DatasetError(f"{folder}: cannot be made ({error.strerror})") from error
+                raise DatasetError(f"{folder}: cannot be made ({os_reason(error)})") from error
 
     def _take_over(self, line: Any) -> None:
         """Keep the faces that an index or a line of the journal lists: all of a photograph's are in the same."""

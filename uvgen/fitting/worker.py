@@ -38,7 +38,7 @@ from uvgen.samples.landmark_files import find_landmarks
 from uvgen.samples.landmark_schemes import FaceLandmarks, NoLandmarks
 from uvgen.samples.landmark_tables import LandmarkTable, read_table
 from uvgen.storage.files import replaced_on_success
-from uvgen.storage.names import brief, printable
+from uvgen.storage.names import brief, os_reason, printable
 from uvgen.storage.reading import read_file
 
 MOST_BYTES = 1 << 28
@@ -235,7 +235,7 @@ def open_photograph(job: FaceJob, path: Path, decode: str = "full") -> tuple[byt
     try:
         data = read_file(path, MOST_BYTES)
     except OSError as error:
-        raise UvgenError(f"{path}: cannot be read ({error.strerror or brief(error)})") from error
+        raise UvgenError(f"{path}: cannot be read ({os_reason(error)})") from error
 
     return data, _picture_of(job, path, data, decode)
 
@@ -262,7 +262,7 @@ class _Picture:
             try:
                 data = read_file(path, MOST_BYTES)
             except OSError as error:
-                raise DatasetError(f"{path}: cannot be read any more ({error.strerror or brief(error)})") from error
+                raise DatasetError(f"{path}: cannot be read any more ({os_reason(error)})") from error
             if hashlib.sha256(data).hexdigest() != face.content:
                 raise DatasetError(
                     f"{path}: was changed while its faces were fitted; run the command again once it stays as it is"

@@ -29,7 +29,7 @@ from uvgen.parallel.engine import Engine, Event
 from uvgen.parallel.workers import Death, unpacked
 from uvgen.progress import advance
 from uvgen.storage.files import new_temporary
-from uvgen.storage.names import brief
+from uvgen.storage.names import brief, os_reason
 
 BACKENDS = ("local", "dask", "ray")
 """Where work can run."""
@@ -154,7 +154,7 @@ class ClusterWorkers(Generic[Work]):
                 self._token = new_temporary(folder, "cluster")
         except OSError as error:
             raise DatasetError(
-                f"{folder}: cannot be written ({error.strerror or error}); check its permissions and free space"
+                f"{folder}: cannot be written ({os_reason(error)}); check its permissions and free space"
             ) from error
         try:
             missing = self._look_at_machines(folder, files)

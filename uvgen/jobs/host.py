@@ -26,7 +26,7 @@ from uvgen.parallel.workers import Death, Workers
 from uvgen.progress import shown_on
 from uvgen.storage.files import sha256_file
 from uvgen.storage.locks import scratch_folder
-from uvgen.storage.names import brief
+from uvgen.storage.names import os_reason
 
 _SECONDS_BETWEEN_LOOKS = 0.3
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -168,7 +168,7 @@ def other_file(path: str, machine: str) -> str:
 
 def _of_machine(error: OSError) -> WorkerError:
     """What the system of this machine refuses, such as a file on a full disk, with the machine's name."""
-    what = f"{error.filename}: {error.strerror}" if error.filename else brief(error.strerror or error)
+    what = f"{error.filename}: {os_reason(error)}" if error.filename else os_reason(error)
     hint = "; TMPDIR on that machine needs a folder with free space" if error.errno in _FULL else ""
     return WorkerError(f"{socket.gethostname()}: {what}{hint}")
 

@@ -24,7 +24,7 @@ from uvgen.parallel.workers import Death, Workers
 from uvgen.progress import begin
 from uvgen.storage.files import remove_leftovers
 from uvgen.storage.locks import exclusive, scratch_folder
-from uvgen.storage.names import brief, unencodable
+from uvgen.storage.names import brief, os_reason, unencodable
 from uvgen.storage.urls import url_of
 
 Unit = TypeVar("Unit")
@@ -270,7 +270,7 @@ def _dumped(job: Any, pool: "Pool", out: Path | None) -> str:
             with traveling(whole=whole) as files:
                 joblib.dump(job, folder / name)
         except OSError as error:
-            found = error.strerror or error
+            found = os_reason(error)
             raise DatasetError(
                 f"{folder / name}: cannot be written ({found}); set TMPDIR to a folder with free space"
             ) from error

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from uvgen.errors import MeshFileError
 from uvgen.meshes.read import are_plain_numbers, index_of, joined_lines, read_mesh
-from uvgen.storage.names import brief
+from uvgen.storage.names import brief, os_reason
 from uvgen.storage.reading import read_file
 from uvgen.storage.text import decode_text, number_of
 from uvgen.wording import count
@@ -91,7 +91,7 @@ def read_obj_vertices(path: str | os.PathLike[str]) -> tuple[NDArray[np.float64]
     try:
         every = re.sub(r"(?m)^[ \t]+", "", _text(path)).split("\n")
     except OSError as error:
-        raise MeshFileError(f"{path}: cannot be read ({error.strerror}), expected an OBJ mesh") from error
+        raise MeshFileError(f"{path}: cannot be read ({os_reason(error)}), expected an OBJ mesh") from error
     except ValueError as error:
         raise MeshFileError(f"{path}: not a readable mesh: {brief(error)}, expected an OBJ mesh") from error
     lines = [line for line in every if line.startswith(("v ", "v\t"))]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from uvgen.errors import DependencyError, MeshFileError, to_install
 from uvgen.meshes.mesh_rows import check_ply_lists, check_ply_rows, format_of_ply, off_of_triangles, with_wide_types
 from uvgen.storage.kinds import describe_file
-from uvgen.storage.names import brief
+from uvgen.storage.names import brief, os_reason
 from uvgen.storage.reading import read_file
 from uvgen.storage.text import decode_text, number_of
 from uvgen.wording import count
@@ -98,7 +98,7 @@ def _obj_text(path: Path) -> str:
     try:
         return decode_text(read_file(path, _MOST_BYTES), strict=False)
     except OSError as error:
-        raise MeshFileError(f"{path}: cannot be read ({error.strerror})") from error
+        raise MeshFileError(f"{path}: cannot be read ({os_reason(error)})") from error
     except ValueError as error:
         raise MeshFileError(f"{path}: not a readable mesh: {error}, {_EXPECTED}") from error
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from uvgen.errors import MeshFileError
 from uvgen.meshes.read import MESH_SUFFIXES, read_mesh
 from uvgen.meshes.read_glb import read_glb
+from uvgen.storage.names import os_reason
 from uvgen.storage.npy import as_float64, read_npy_file
 from uvgen.storage.reading import read_file
 from uvgen.wording import are, count
@@ -82,7 +83,7 @@ def read_registered(path: Path, topology: Topology) -> NDArray[np.float64]:
         except OSError as error:
             if isinstance(error, MeshFileError):
                 raise
-            raise MeshFileError(f"{path}: cannot be read ({error.strerror})") from error
+            raise MeshFileError(f"{path}: cannot be read ({os_reason(error)})") from error
     else:
         vertices, triangles = read_mesh(path, surface=False)
     if len(vertices) != n:

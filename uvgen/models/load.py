@@ -15,7 +15,7 @@ from uvgen.models.formats import format_of
 from uvgen.models.model_file import read_model
 from uvgen.models.morphable import MorphableModel, hash_arrays
 from uvgen.storage.kinds import describe_file
-from uvgen.storage.names import brief
+from uvgen.storage.names import os_reason
 from uvgen.storage.reading import irregular
 
 BUILTIN = "builtin"
@@ -71,7 +71,7 @@ def load_model(path: str | PathLike[str], *, untrusted: bool = False) -> Morphab
         except OSError as error:  # of looking at it: a folder that may not be entered, a name that is too long
             if isinstance(error, UvgenError):
                 raise
-            why = f"cannot be read ({error.strerror or brief(error)}), expected a model ({_EXPECTED})"
+            why = f"cannot be read ({os_reason(error)}), expected a model ({_EXPECTED})"
             raise ModelError(f"{error.filename or path}: {why}") from error
 
 

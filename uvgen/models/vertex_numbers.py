@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import InputError, ModelError
-from uvgen.storage.names import brief
+from uvgen.storage.names import brief, os_reason
 from uvgen.storage.npy import read_npy_file
 from uvgen.storage.text import number_of, read_text
 from uvgen.wording import count
@@ -94,7 +94,7 @@ def _of_text(path: Path) -> tuple[NDArray[np.int64], int]:
         )
         return numbers, 1 if path.suffix.lower() == ".anl" and "%" in text else 0
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+        raise InputError(f"{path}: cannot be read ({os_reason(error)})") from error
     except InputError:
         raise
     except (ValueError, OverflowError) as error:

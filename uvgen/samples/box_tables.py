@@ -17,7 +17,7 @@ from uvgen.samples.csv_rows import scan_csv
 from uvgen.samples.landmark_rows import image_key
 from uvgen.samples.landmark_schemes import FaceLandmarks
 from uvgen.samples.landmark_tables import LandmarkTable
-from uvgen.storage.names import brief
+from uvgen.storage.names import brief, os_reason
 from uvgen.storage.text import number_of, read_text
 from uvgen.wording import count
 
@@ -46,7 +46,7 @@ def read_boxes(path: Path) -> LandmarkTable:
     try:
         text = read_text(path, _WHAT)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or brief(error)}), expected {_WHAT}") from error
+        raise InputError(f"{path}: cannot be read ({os_reason(error)}), expected {_WHAT}") from error
     rows, _ = scan_csv(path, text, _WHAT, list)
     header = [cell.strip().lower() for cell in rows[0]] if rows else []
     try:

@@ -23,7 +23,7 @@ from uvgen.cameras import CAMERA_KINDS, ImageCamera
 from uvgen.checks import check_paths
 from uvgen.errors import InputError
 from uvgen.geometry import rotations_about
-from uvgen.storage.names import brief
+from uvgen.storage.names import brief, os_reason
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import read_file
 from uvgen.wording import count
@@ -84,7 +84,7 @@ def read_camera(path: str | os.PathLike[str]) -> ImageCamera:
     try:
         return camera_of(parse_json(read_file(Path(path), _MOST_BYTES).decode("utf-8-sig")))
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or brief(error)}), expected a camera") from error
+        raise InputError(f"{path}: cannot be read ({os_reason(error)}), expected a camera") from error
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except ValueError as error:

@@ -12,7 +12,7 @@ import numpy as np
 from uvgen.cameras import ImageCamera
 from uvgen.errors import DatasetError, InputError
 from uvgen.samples.camera_files import LEAST, check_undistorted, quaternion_matrix
-from uvgen.storage.names import brief
+from uvgen.storage.names import brief, os_reason
 from uvgen.storage.reading import read_file
 from uvgen.storage.text import decode_text, number_of
 from uvgen.wording import count
@@ -171,6 +171,6 @@ def _lines(path: Path) -> list[str]:
     try:
         return decode_text(read_file(path, _MOST_BYTES)).split("\n")
     except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror or brief(error)})") from error
+        raise DatasetError(f"{path}: cannot be read ({os_reason(error)})") from error
     except ValueError as error:
         raise DatasetError(f"{path}: not text ({brief(error)}), expected COLMAP's format") from error

@@ -14,7 +14,7 @@ from uvgen.samples.find import Sample
 from uvgen.samples.parameter_list import is_list, is_listed
 from uvgen.shards.index import SkippedSample
 from uvgen.storage.files import sha256_file
-from uvgen.storage.names import brief
+from uvgen.storage.names import brief, os_reason
 from uvgen.storage.reading import SHORTAGES, max_bytes
 
 _GONE = {
@@ -177,7 +177,7 @@ def is_out_of_reach(path: Path, error: OSError) -> bool:
     """
     cause = error if error.__cause__ is None else error.__cause__
     if isinstance(cause, OSError):
-        met = DatasetError(f"{path}: cannot be read ({cause.strerror or brief(cause)})")
+        met = DatasetError(f"{path}: cannot be read ({os_reason(cause)})")
         met.__cause__ = cause
         check_folder_of(path, met)
     return isinstance(cause, OSError) and cause.errno in _GONE - {errno.ENOENT, errno.ENOTDIR}
@@ -191,7 +191,7 @@ def check_still_there(folder: Path) -> None:
             if next(entries, None) is not None:
                 return
     except OSError as error:
-        why = error.strerror or str(error)
+        why = os_reason(error)
     raise DatasetError(
         f"{folder}: the samples' folder has vanished ({why}): deleted or unmounted? Run the command again once it is "
         "there"

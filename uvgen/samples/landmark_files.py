@@ -28,7 +28,7 @@ from uvgen.samples.landmark_schemes import COUNTS, MOST_FACES, SCHEMES, FaceLand
 from uvgen.samples.landmark_tables import TABLES, read_table
 from uvgen.samples.photographs import unflipped
 from uvgen.storage.matfile import read_numeric
-from uvgen.storage.names import brief, printable
+from uvgen.storage.names import brief, os_reason, printable
 from uvgen.storage.npy import read_npy_file
 from uvgen.storage.reading import read_file
 from uvgen.storage.text import number_of, read_text
@@ -103,7 +103,7 @@ def read_landmarks(path: str | os.PathLike[str]) -> list[FaceLandmarks]:
     try:
         faces = reader(path)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or brief(error)})") from error
+        raise InputError(f"{path}: cannot be read ({os_reason(error)})") from error
     return sorted(faces, key=lambda face: -face.extent)
 
 
@@ -148,7 +148,7 @@ def _is_there(path: Path) -> bool:
         path.stat()
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno in OUT_OF_REACH:
-            raise InputError(f"{path}: cannot be read ({error.strerror or brief(error)})") from error
+            raise InputError(f"{path}: cannot be read ({os_reason(error)})") from error
         return False
     return True
 

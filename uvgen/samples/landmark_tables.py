@@ -23,7 +23,7 @@ from uvgen.errors import InputError
 from uvgen.samples.landmark_annotations import json_entries, xml_entries, xml_text
 from uvgen.samples.landmark_rows import Entry, csv_entries, wflw_entries
 from uvgen.samples.landmark_schemes import FaceLandmarks, NoLandmarks
-from uvgen.storage.names import brief, printable
+from uvgen.storage.names import brief, os_reason, printable
 from uvgen.storage.text import read_text
 
 _Found = tuple[tuple[str, ...], Entry]
@@ -131,7 +131,7 @@ def read_table(path: Path) -> LandmarkTable:
     try:
         text = xml_text(path) if path.suffix.lower() == ".xml" else read_text(path, "a table of landmarks")
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or brief(error)})") from error
+        raise InputError(f"{path}: cannot be read ({os_reason(error)})") from error
     entries_of = TABLES.get(path.suffix.lower())
     if entries_of is None:
         raise InputError(f"{path}: a name that ends in {path.suffix or 'nothing'}, expected {', '.join(TABLES)}")

@@ -26,7 +26,7 @@ from uvgen.normalization import MAP_SCALES
 from uvgen.samples.find import Sample, told_apart
 from uvgen.storage.folders import EXPORT_MARK, IMAGE_SUFFIXES, unreadable
 from uvgen.storage.matfile import read_numeric
-from uvgen.storage.names import brief, printable
+from uvgen.storage.names import brief, os_reason, printable
 from uvgen.storage.npy import read_npy_file
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import read_file
@@ -158,7 +158,7 @@ def stated_convention(mark: Path) -> str | None:
         stated = parse_json(read_file(mark, _MOST_BYTES).decode())["labels"]
         return str(choice(stated, "labels", tuple(IMAGE_SHIFTS)))
     except OSError as error:
-        raise DatasetError(f"{mark}: cannot be read ({error.strerror or brief(error)})") from error
+        raise DatasetError(f"{mark}: cannot be read ({os_reason(error)})") from error
     except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(
             f"{mark}: does not say its labels' convention, expected an export of this version; export again"
@@ -295,7 +295,7 @@ def _image_to_crop(path: Path) -> NDArray[np.float64]:
         content = read_numeric(read_file(mat, _MOST_BYTES), ("Tform",))
     except OSError as error:
         raise SampleError(
-            f"{mat}: cannot be read ({error.strerror}), expected reshow's Tform of {path.name}"
+            f"{mat}: cannot be read ({os_reason(error)}), expected reshow's Tform of {path.name}"
         ) from error
     except ValueError as error:
         raise SampleError(f"{mat}: {brief(error)}, expected reshow's Tform of {path.name}") from error

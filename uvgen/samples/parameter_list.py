@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.samples.csv_rows import scan_csv
 from uvgen.samples.landmark_rows import image_key, names_image
-from uvgen.storage.names import brief, printable
+from uvgen.storage.names import brief, os_reason, printable
 from uvgen.storage.npy import as_float64, read_npy_file
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.text import number_of, read_text
@@ -122,7 +122,7 @@ def open_list(path: str | os.PathLike[str]) -> ParameterList:
     except OSError as error:
         if isinstance(error, DatasetError):
             raise
-        raise DatasetError(f"{path}: cannot be read ({error.strerror}), expected {_WHAT}") from error
+        raise DatasetError(f"{path}: cannot be read ({os_reason(error)}), expected {_WHAT}") from error
 
 
 @lru_cache(maxsize=2)

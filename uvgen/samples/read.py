@@ -17,7 +17,7 @@ from uvgen.samples.find import Sample
 from uvgen.samples.landmark_schemes import AFLW_21
 from uvgen.samples.parameter_list import open_list, read_vector
 from uvgen.storage.matfile import read_numeric
-from uvgen.storage.names import brief
+from uvgen.storage.names import brief, os_reason
 from uvgen.storage.reading import read_file
 from uvgen.wording import count
 
@@ -114,7 +114,7 @@ def read_annotation(sample: Sample, extras: tuple[str, ...] = ()) -> Annotation:
     try:
         content = read_numeric(read_file(path, _MOST_BYTES), wanted)
     except OSError as error:
-        raise SampleError(f"{path}: cannot be read ({error.strerror})") from error
+        raise SampleError(f"{path}: cannot be read ({os_reason(error)})") from error
     except ValueError as error:
         raise SampleError(f"{path}: not a readable MATLAB file ({error}){_advice(error)}") from error
     if missing := [key for key in _PARAMETERS if key not in content]:
@@ -273,7 +273,7 @@ def read_picture(sample: Sample, *, exif: str = "ignore", decode: str = "reduced
     try:
         data = read_file(path, _MOST_BYTES)
     except OSError as error:
-        raise SampleError(f"{path}: cannot be read ({error.strerror})") from error
+        raise SampleError(f"{path}: cannot be read ({os_reason(error)})") from error
 
     def refused(error: Exception) -> SampleError:
         return SampleError(f"{path}: not a readable image ({brief(error)}){_advice(error)}")

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import InputError
-from uvgen.storage.names import brief, printable
+from uvgen.storage.names import brief, os_reason, printable
 from uvgen.storage.npy import as_float64, read_npy_file
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.text import number_of, read_text
@@ -89,7 +89,7 @@ def read_scan_landmarks(path: Path) -> NDArray[np.float64]:
     try:
         points = reader(path)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or brief(error)})") from error
+        raise InputError(f"{path}: cannot be read ({os_reason(error)})") from error
     if points.shape != (68, 3):
         raise InputError(f"{path}: {points.shape} numbers, expected {_EXPECTED}")
     points[~(np.abs(points) < _FARTHEST).all(axis=1)] = np.nan  # NaN, infinity and the like are no places

@@ -11,7 +11,7 @@ from uvgen.checks import number_in, shown, true_or_false
 from uvgen.errors import InputError
 from uvgen.samples.find import Sample, same_name
 from uvgen.storage.folders import IMAGE_SUFFIXES
-from uvgen.storage.names import brief
+from uvgen.storage.names import brief, os_reason
 from uvgen.storage.text import read_lines
 from uvgen.wording import are, count
 
@@ -203,7 +203,7 @@ def read_names(path: str | os.PathLike[str]) -> list[str]:
     try:
         return read_lines(path, "one sample name per line")
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}), expected one sample name per line") from error
+        raise InputError(f"{path}: cannot be read ({os_reason(error)}), expected one sample name per line") from error
 
 
 def like_names(name: str, there: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from uvgen.shards.format import LEAST_SAMPLE_BYTES, VERSION
 from uvgen.storage.cache import cache_folder
 from uvgen.storage.files import has_sha256, remove_leftovers, replaced_on_success, same_content
 from uvgen.storage.folders import DATA_SET, DATASET_INDEX, SHARD_NAME, instead
-from uvgen.storage.names import brief, is_sha256, printable
+from uvgen.storage.names import brief, is_sha256, os_reason, printable
 from uvgen.storage.objects import fetch, listed
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import irregular, max_bytes, read_file
@@ -198,7 +198,7 @@ class Index:
         except InputError as error:  # no text
             raise DatasetError(str(error)) from error
         except OSError as error:
-            raise DatasetError(f"{path}: cannot be read ({error.strerror}); check permissions") from error
+            raise DatasetError(f"{path}: cannot be read ({os_reason(error)}); check permissions") from error
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise DatasetError(
                 f"{path}: not a data set's index ({brief(error)}); is it damaged, edited by hand, or made "
@@ -328,7 +328,7 @@ def _remove(path: Path) -> None:
             return
         raise DatasetError(
             f"{path}: is in the cache, {cache_folder()}, but not in the store, and cannot be deleted "
-            f"({error.strerror or error}); delete it, or set UVGEN_CACHE to another folder"
+            f"({os_reason(error)}); delete it, or set UVGEN_CACHE to another folder"
         ) from error
 
 

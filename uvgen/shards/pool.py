@@ -17,6 +17,7 @@ from uvgen.shards.stored import shard_path
 from uvgen.shards.table import ShardTable, names_digest
 from uvgen.storage.files import has_sha256, sha256_file
 from uvgen.storage.isolated import Hdf5Process
+from uvgen.storage.names import os_reason
 from uvgen.storage.object_cache import forget
 from uvgen.storage.objects import stored_size
 from uvgen.storage.urls import url_of
@@ -181,7 +182,7 @@ def check_hash(path: Path, sha256: str | None) -> None:
     try:
         found = sha256_file(path)
     except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror or error}); missing?") from error
+        raise DatasetError(f"{path}: cannot be read ({os_reason(error)}); missing?") from error
     if found != sha256:
         raise DatasetError(f"{path}: its SHA-256 is not the one in the index; damaged or changed")
 
@@ -193,7 +194,7 @@ def check_sizes(folder: Path, entries: Sequence[ShardEntry]) -> None:
         try:
             size = path.stat().st_size if url_of(folder) is None else stored_size(path)
         except OSError as error:
-            raise DatasetError(f"{path}: cannot be read ({error.strerror or error}); missing?") from error
+            raise DatasetError(f"{path}: cannot be read ({os_reason(error)}); missing?") from error
         if entry.samples * LEAST_SAMPLE_BYTES > size:
             raise DatasetError(
                 f"{path}: has {size} bytes, too few for {count(entry.samples, 'sample')}; run `uvgen verify "

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from uvgen.errors import DatasetError
+from uvgen.storage.names import os_reason
 
 
 def walked(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
@@ -14,7 +15,7 @@ def walked(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
 
     def fail(error: OSError) -> None:
         raise DatasetError(
-            f"{error.filename or folder}: cannot be listed ({error.strerror or error}); run the command again"
+            f"{error.filename or folder}: cannot be listed ({os_reason(error)}); run the command again"
         ) from error
 
     return os.walk(folder, onerror=fail)

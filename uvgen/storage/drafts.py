@@ -16,6 +16,7 @@ from uvgen.storage.cache import cache_folder
 from uvgen.storage.contents import discard, empty
 from uvgen.storage.files import TEMPORARY_PREFIX, check_no_url, names_another, temporary_name
 from uvgen.storage.locks import exclusive, remove_unlocked
+from uvgen.storage.names import os_reason
 
 
 def draft_of(folder: Path) -> Path:
@@ -126,7 +127,7 @@ def folder_on_success(folder: Path) -> Iterator[Path]:
         if isinstance(error, UvgenError) or (in_body and names_another(error, draft)):
             raise
         raise DatasetError(
-            f"{folder}: cannot be written ({error.strerror or error}); check free space, permissions"
+            f"{folder}: cannot be written ({os_reason(error)}); check free space, permissions"
         ) from error
     except Exception:
         discard(draft, TEMPORARY_PREFIX)
@@ -202,6 +203,6 @@ def exchange(new: Path, folder: Path, check: Callable[[], None]) -> None:
                     os.replace(away, place)
                 raise
         except OSError as error:
-            raise DatasetError(f"{folder}: cannot be replaced ({error.strerror or error}); {stays}") from error
+            raise DatasetError(f"{folder}: cannot be replaced ({os_reason(error)}); {stays}") from error
         if is_away:
             shutil.rmtree(away, ignore_errors=True)

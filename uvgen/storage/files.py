@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from uvgen.errors import SCHEMES, DatasetError, OutputError, UvgenError
+from uvgen.storage.names import os_reason
 from uvgen.storage.reading import SHORTAGES, open_regular
 
 TEMPORARY_PREFIX = ".uvgen-"
@@ -72,7 +73,7 @@ def replaced_on_success(
             raise
         moved = ": its folder was moved, removed or replaced" if error.errno == errno.ENOENT else ""
         raise DatasetError(
-            f"{path}: cannot be written ({error.strerror or error}{moved}); check free space, permissions"
+            f"{path}: cannot be written ({os_reason(error)}{moved}); check free space, permissions"
         ) from error
     finally:
         if temporary is not None:
@@ -300,5 +301,5 @@ def has_sha256(path: Path, sha256: str, *, most_bytes: int | None = None) -> boo
         return (most_bytes is None or path.stat().st_size <= most_bytes) and sha256_file(path) == sha256
     except OSError as error:
         if error.errno in SHORTAGES:
-            raise DatasetError(f"{path}: cannot be read ({error.strerror}); raise the limit (ulimit -a)") from error
+            raise DatasetError(f"{path}: cannot be read ({os_reason(error)}); raise the limit (ulimit -a)") from error
         return False

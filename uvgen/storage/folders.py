@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from uvgen.errors import OutputError
-from uvgen.storage.names import printable
+from uvgen.storage.names import os_reason, printable
 from uvgen.storage.reading import irregular
 from uvgen.wording import typed
 
@@ -148,7 +148,7 @@ def unreadable(error: OSError, expected: str) -> str:
         ``"no such folder, expected a folder of photographs"``.
     """
     why = {errno.ENOENT: "no such folder", errno.ENOTDIR: _kind_of(error.filename)}.get(error.errno or 0)
-    return f"{why or f'cannot be read ({error.strerror or error})'}, expected {expected}"
+    return f"{why or f'cannot be read ({os_reason(error)})'}, expected {expected}"
 
 
 def _pairs(names: list[str]) -> list[tuple[str, set[str]]]:
@@ -177,7 +177,7 @@ def check_own_folder(out: Path, index: str) -> None:
             return
         found = sorted(name for name in os.listdir(out) if not name.startswith("."))
     except OSError as error:
-        raise OutputError(f"{out}: cannot be read ({error.strerror}); choose another output folder") from error
+        raise OutputError(f"{out}: cannot be read ({os_reason(error)}); choose another output folder") from error
     if found:
         more = f" and {len(found) - 1} more" if found[1:] else ""
         raise OutputError(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from uvgen.errors import DatasetError
+from uvgen.storage.names import os_reason
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import read_file
 
@@ -66,7 +67,7 @@ class Journal:
             self._valid = os.lseek(self._handle, 0, os.SEEK_CUR)
         except OSError as error:
             raise DatasetError(
-                f"{self._path}: cannot be written ({error.strerror or error}); check free space, permissions"
+                f"{self._path}: cannot be written ({os_reason(error)}); check free space, permissions"
             ) from error
 
     def _write(self, line: bytes) -> None:

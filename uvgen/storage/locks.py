@@ -13,6 +13,7 @@ from pathlib import Path
 
 from uvgen.errors import MIRROR, BusyError, DatasetError, OutputError
 from uvgen.storage.files import lock_handle, remove_leftovers
+from uvgen.storage.names import os_reason
 from uvgen.storage.reading import irregular
 
 _PAUSE_S = 0.05  # between looks at a lock that is waited for
@@ -139,7 +140,7 @@ def exclusive(folder: Path) -> Iterator[Callable[[], None]]:
             if is_new:  # by a umask that takes all rights
                 with suppress(OSError):
                     folder.rmdir()
-            raise OutputError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
+            raise OutputError(f"{folder}: cannot be written ({os_reason(error)}); choose another folder") from error
 
         check_claim = None
         if MIRROR in folder.parts:  # a store's: other machines see no lock of this one
@@ -192,7 +193,7 @@ def scratch_folder() -> Iterator[Path]:
                 os.close(handle)
         except OSError as error:
             raise DatasetError(
-                f"{place}: no temporary folder can be made in it ({error.strerror or error}); set TMPDIR to another"
+                f"{place}: no temporary folder can be made in it ({os_reason(error)}); set TMPDIR to another"
             ) from error
         stack.callback(os.close, handle)
         stack.callback(shutil.rmtree, folder, ignore_errors=True)

@@ -48,6 +48,11 @@ def brief(text: object) -> str:
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
 
 
+def os_reason(error: OSError) -> str:
+    """Why a file cannot be read or written, for a message: the system's words, or the error's own if it has none."""
+    return error.strerror or brief(error)
+
+
 def in_markdown(text: str) -> str:
     """Text as a page in Markdown shows it on one line: neither markup nor HTML, whatever is in it."""
     return _MARKUP.sub(r"\\\g<0>", printable(text))

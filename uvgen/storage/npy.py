@@ -11,7 +11,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from uvgen.errors import UvgenError
-from uvgen.storage.names import brief
+from uvgen.storage.names import brief, os_reason
 from uvgen.storage.reading import read_file
 from uvgen.wording import expecting
 
@@ -89,7 +89,7 @@ def read_npy_file(
     try:
         return read_npy(read_file(path, most_bytes))
     except OSError as problem:
-        raise error(f"{path}: cannot be read ({problem.strerror or brief(problem)})") from problem
+        raise error(f"{path}: cannot be read ({os_reason(problem)})") from problem
     except ValueError as problem:
         raise error(f"{path}: {expecting(problem, expected)}") from problem
 

@@ -21,7 +21,7 @@ from uvgen.errors import DatasetError, UvgenError
 from uvgen.storage.cache import cache_folder
 from uvgen.storage.files import has_sha256, is_temporary, new_temporary, remove_leftovers
 from uvgen.storage.locks import locked_file
-from uvgen.storage.names import brief, is_sha256
+from uvgen.storage.names import brief, is_sha256, os_reason
 from uvgen.storage.objects import fetch, stored_size
 from uvgen.storage.reading import read_file
 from uvgen.storage.transfers import patience_s
@@ -343,7 +343,7 @@ def _grown(folder: Path) -> list[tuple[str, int, int]]:
 def _unwritable(path: Path, error: BaseException) -> DatasetError:
     cause = error.__cause__ if isinstance(error, DatasetError) else error
     error = cause if isinstance(cause, OSError) else OSError(str(error))
-    what = "is full" if error.errno in _FULL else f"cannot be written ({error.strerror or error})"
+    what = "is full" if error.errno in _FULL else f"cannot be written ({os_reason(error)})"
     return DatasetError(
         f"{path.parent}: {what}, expected room for what comes from and goes to the store; free some, or set "
         "UVGEN_CACHE to another folder"

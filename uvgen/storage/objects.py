@@ -16,7 +16,7 @@ from typing import Any
 from uvgen.errors import DatasetError, DependencyError, InputError, to_install
 from uvgen.storage.cache import cache_folder
 from uvgen.storage.files import has_sha256, new_temporary, sha256_file, share_lock
-from uvgen.storage.names import brief
+from uvgen.storage.names import brief, os_reason
 from uvgen.storage.reading import max_bytes, read_file
 from uvgen.storage.s3 import WrongSizeError, client_of, download
 from uvgen.storage.transfers import (
@@ -157,7 +157,7 @@ def _too_large(url: str, found: int, most: int) -> TooLargeError:
 
 
 def _unwritable(folder: Path, error: OSError) -> DatasetError:
-    why = error.strerror or error
+    why = os_reason(error)
     if url := url_of(folder):  # of which the cache holds the small files
         return DatasetError(
             f"{cache_folder()}: the cache for {url} cannot be written ({why}); check free space, permissions, or "

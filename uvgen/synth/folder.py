@@ -24,6 +24,7 @@ from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.storage.files import check_folder, replaced_on_success, same_content
 from uvgen.storage.folders import SYNTH_INDEX, check_own_folder
+from uvgen.storage.names import os_reason
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import open_regular
 from uvgen.storage.text import read_text
@@ -185,7 +186,7 @@ class _SynthRecord:
             try:
                 folder.mkdir(exist_ok=True)
             except OSError as error:
-                raise DatasetError(f"{folder}: cannot be made ({error.strerror})") from error
+                raise DatasetError(f"{folder}: cannot be made ({os_reason(error)})") from error
 
     def is_finished(self, name: str) -> bool:
         """Whether a sample's files, and its mirror image's, are there and whole."""
@@ -226,7 +227,7 @@ def _remove(paths: Sequence[Path]) -> None:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise DatasetError(
-                f"{path}: cannot be removed ({error.strerror}); remove it, or choose another folder"
+                f"{path}: cannot be removed ({os_reason(error)}); remove it, or choose another folder"
             ) from error
 
 

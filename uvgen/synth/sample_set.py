@@ -19,6 +19,7 @@ from uvgen.storage.drafts import draft_of, folder_on_success
 from uvgen.storage.files import replaced_on_success, sha256_file
 from uvgen.storage.folders import SYNTH_INDEX
 from uvgen.storage.locks import locked_file
+from uvgen.storage.names import os_reason
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import read_file
 from uvgen.synth.names import sample_names
@@ -140,6 +141,6 @@ def _alone(folder: Path) -> Iterator[None]:
             ) from error
         except OSError as error:
             raise DatasetError(
-                f"{folder.parent}: cannot be written ({error.strerror}); set UVGEN_CACHE to a folder that can"
+                f"{folder.parent}: cannot be written ({os_reason(error)}); set UVGEN_CACHE to a folder that can"
             ) from error
         yield

@@ -28,7 +28,7 @@ from uvgen.samples.files import check_machine
 from uvgen.samples.landmark_schemes import NoLandmarks
 from uvgen.samples.scan_landmarks import landmark_file, missing_landmarks, read_scan_landmarks
 from uvgen.storage.files import replaced_on_success, sha256_file
-from uvgen.storage.names import brief, printable
+from uvgen.storage.names import os_reason, printable
 from uvgen.storage.reading import max_bytes
 
 _COARSEST_MM = 0.05  # between neighboring numbers of a mesh that is written
@@ -189,7 +189,7 @@ def _register(tools: _Tools, task: RegisterTask) -> RegisteredScan | RejectedSca
             made_of = state_of(job, scan)
         except OSError as error:
             name = error.filename or scan.path
-            raise InputError(f"{name}: cannot be read ({error.strerror or brief(error)})") from error
+            raise InputError(f"{name}: cannot be read ({os_reason(error)})") from error
         points, triangles = read_scan(scan.path)
         marks = _marks_of(job, scan)
         given = None if marks is None else read_scan_landmarks(marks)

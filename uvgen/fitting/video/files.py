@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from uvgen.errors import DatasetError, OutputError, UvgenError
-from uvgen.storage.names import printable
+from uvgen.storage.names import os_reason, printable
 
 SCRATCH = ".uvgen-frames-"
 """How the names of hidden folders in the output folder begin."""
@@ -28,7 +28,7 @@ def make_scratch(scratch: Path) -> None:
         scratch.mkdir(exist_ok=True)
         strange = _strange(scratch)
     except OSError as error:
-        raise DatasetError(f"{scratch}: cannot be made ({error.strerror or error})") from error
+        raise DatasetError(f"{scratch}: cannot be made ({os_reason(error)})") from error
     if strange is not None:
         raise OutputError(
             f"{scratch}: holds something else ({printable(strange)}), expected what an interrupted run left; remove it"
@@ -49,7 +49,7 @@ def write_file(path: Path, data: bytes) -> None:
         with open(path, "xb") as file:
             file.write(data)
     except OSError as error:
-        raise DatasetError(f"{path}: cannot be written ({error.strerror or error}); check free space") from error
+        raise DatasetError(f"{path}: cannot be written ({os_reason(error)}); check free space") from error
 
 
 def remove_others(scratch: Path, names: Collection[str]) -> None:
@@ -62,7 +62,7 @@ def remove_others(scratch: Path, names: Collection[str]) -> None:
             if name not in names and _OURS.fullmatch(name):
                 (scratch / name).unlink()
     except OSError as error:
-        raise DatasetError(f"{scratch}: cannot be written ({error.strerror or error}); check permissions") from error
+        raise DatasetError(f"{scratch}: cannot be written ({os_reason(error)}); check permissions") from error
 
 
 def replace_folder(scratch: Path, folder: Path) -> None:
@@ -88,7 +88,7 @@ def replace_folder(scratch: Path, folder: Path) -> None:
     except OSError as error:
         if isinstance(error, UvgenError):
             raise
-        raise DatasetError(f"{folder}: cannot be written ({error.strerror or error}); check permissions") from error
+        raise DatasetError(f"{folder}: cannot be written ({os_reason(error)}); check permissions") from error
 
 
 def remove_emptied(folder: Path) -> None:

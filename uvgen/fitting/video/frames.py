@@ -23,7 +23,7 @@ from uvgen.images.jpeg import encode_jpeg
 from uvgen.images.orientation import oriented
 from uvgen.samples.files import check_machine
 from uvgen.storage.files import sha256_of
-from uvgen.storage.names import brief, printable
+from uvgen.storage.names import brief, os_reason, printable
 from uvgen.storage.reading import check_picture_size, max_bytes, open_regular
 
 _QUALITY = 95  # of frames that are written as JPEG
@@ -98,7 +98,7 @@ def _of_folder(job: FaceJob, video: Photograph, rate: float) -> Iterator[Frame]:
     try:
         good, bad = frame_files(video.path)
     except OSError as error:
-        raise InputError(f"{video.path}: cannot be read ({error.strerror or brief(error)})") from error
+        raise InputError(f"{video.path}: cannot be read ({os_reason(error)})") from error
     for path, problem in bad:
         yield Frame(-1, 0.0, path, _NOTHING, b"", "", problem)
     for number, path in good:
@@ -121,7 +121,7 @@ def _of_file(job: FaceJob, video: Photograph, rate: float | None) -> Iterator[Fr
     except OSError as error:
         if isinstance(error, UvgenError):
             raise
-        raise InputError(f"{video.path}: cannot be read ({error.strerror or brief(error)})") from error
+        raise InputError(f"{video.path}: cannot be read ({os_reason(error)})") from error
 
 
 def import_av() -> ModuleType:
@@ -148,7 +148,7 @@ def check_opens(video: Photograph) -> None:
     except OSError as error:
         if isinstance(error, UvgenError):
             raise
-        raise InputError(f"{video.path}: cannot be read ({error.strerror or brief(error)})") from error
+        raise InputError(f"{video.path}: cannot be read ({os_reason(error)})") from error
 
 
 def _opened(av: Any, file: BinaryIO, path: Path) -> Any:
@@ -282,4 +282,4 @@ def digest_of(path: Path, most_bytes: int | None = None) -> str:
                 )
             return sha256_of(file)
     except OSError as error:
-        raise InputError(f"{printable(str(path))}: cannot be read ({error.strerror or brief(error)})") from error
+        raise InputError(f"{printable(str(path))}: cannot be read ({os_reason(error)})") from error

@@ -14,7 +14,7 @@ from uvgen.samples.files import check_folder_of
 from uvgen.samples.landmark_files import find_landmarks, own_files
 from uvgen.samples.landmark_schemes import FaceLandmarks, NoLandmarks
 from uvgen.samples.landmark_tables import LandmarkTable
-from uvgen.storage.names import brief
+from uvgen.storage.names import os_reason
 
 
 class VideoFaceJob(FaceJob, Protocol):
@@ -85,7 +85,7 @@ def _frames(video: Photograph) -> list[tuple[int, Path]]:
     try:
         return frame_files(video.path)[0]
     except OSError as error:
-        raise InputError(f"{video.path}: cannot be read ({error.strerror or brief(error)})") from error
+        raise InputError(f"{video.path}: cannot be read ({os_reason(error)})") from error
 
 
 def state_of_video(job: VideoFaceJob, table: LandmarkTable | None, video: Photograph) -> str:

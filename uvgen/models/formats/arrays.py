@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from uvgen.checks import shown
 from uvgen.errors import ModelError
 from uvgen.storage.kinds import describe_file
+from uvgen.storage.names import os_reason
 from uvgen.storage.npy import as_float64, read_npy
 from uvgen.storage.pickles import load_plain_pickle
 from uvgen.storage.reading import read_file
@@ -22,7 +23,7 @@ def read_bytes(path: Path, what: str) -> bytes:
     try:
         return read_file(path)
     except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror}), expected {what}") from error
+        raise ModelError(f"{path}: cannot be read ({os_reason(error)}), expected {what}") from error
 
 
 def read_pickle(path: Path, what: str) -> Any:

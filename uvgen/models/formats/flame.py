@@ -30,7 +30,7 @@ from uvgen.models.assembled import AssembledModel
 from uvgen.models.rig import JAW_STD, Rig, jaw_components
 from uvgen.storage.files import sha256_file
 from uvgen.storage.kinds import describe_file
-from uvgen.storage.names import brief
+from uvgen.storage.names import brief, os_reason
 from uvgen.storage.npz import npz_names, read_npz
 from uvgen.storage.pickle_values import CLASS
 from uvgen.storage.pickles import load_plain_pickle
@@ -284,7 +284,7 @@ def _content(path: Path) -> dict[Any, Any]:
             return read_npz(path, _KEYS)
         content = load_plain_pickle(read_file(path))
     except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror}), expected FLAME's .pkl or .npz") from error
+        raise ModelError(f"{path}: cannot be read ({os_reason(error)}), expected FLAME's .pkl or .npz") from error
     except ValueError as error:
         raise ModelError(f"{path}: not a readable FLAME model: {brief(error)}") from error
     return _dict(content, path)
@@ -302,7 +302,7 @@ def _embedding(path: Path) -> dict[Any, Any]:
         else:
             content = load_plain_pickle(data)
     except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror}), expected FLAME's landmarks") from error
+        raise ModelError(f"{path}: cannot be read ({os_reason(error)}), expected FLAME's landmarks") from error
     except ValueError as error:
         raise ModelError(f"{path}: not readable as landmarks of FLAME: {brief(error)}") from error
     return _dict(content, path)

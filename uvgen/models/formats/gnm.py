@@ -35,7 +35,7 @@ from uvgen.meshes.seams import pack_parts, split_seams
 from uvgen.models.assembled import AssembledModel
 from uvgen.models.rig import Rig
 from uvgen.storage.files import sha256_file
-from uvgen.storage.names import brief
+from uvgen.storage.names import brief, os_reason
 from uvgen.storage.npz import npz_names, read_npz
 from uvgen.wording import count
 
@@ -145,7 +145,7 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
     try:
         found = read_npz(path, _REQUIRED, _OPTIONAL)
     except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror}), expected gnm_head.npz") from error
+        raise ModelError(f"{path}: cannot be read ({os_reason(error)}), expected gnm_head.npz") from error
     except ValueError as error:
         raise ModelError(f"{path}: not a readable GNM Head: {brief(error)}") from error
     for keys in (_PART_KEYS, _JOINT_KEYS):  # of use only together

@@ -34,7 +34,7 @@ from uvgen.meshes.seams import pack_parts, split_seams
 from uvgen.meshes.topology import is_same_mesh
 from uvgen.models.assembled import AssembledModel
 from uvgen.storage.files import sha256_file
-from uvgen.storage.names import brief
+from uvgen.storage.names import brief, os_reason
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.text import read_text
 from uvgen.wording import count
@@ -209,7 +209,7 @@ def _check_different(folder: Path, names: list[str]) -> None:
         try:
             stat = (folder / name).stat()
         except OSError as error:
-            raise ModelError(f"{folder / name}: cannot be read ({error.strerror}), expected a mesh") from error
+            raise ModelError(f"{folder / name}: cannot be read ({os_reason(error)}), expected a mesh") from error
         if (other := seen.setdefault((stat.st_dev, stat.st_ino), name)) is not name:
             what = f"the same file as {other}" if other != name else "taken twice, by its name and as an expression"
             raise ModelError(f"{folder / name}: {what}, expected a mesh of its own")
