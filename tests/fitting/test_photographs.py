@@ -105,6 +105,19 @@ def test_a_photograph_that_changed_is_fitted_anew(photos: Path, tmp_path: Path, 
                                                                            same_person * len(result.faces))  # fmt: skip
 
 
+def test_samples_are_the_same_wherever_their_table_of_landmarks_lies(photos: Path, tmp_path: Path) -> None:
+    rows = [["image", *(f"{axis}{k}" for k in range(68) for axis in "xy")]]
+    for file in sorted(photos.rglob("*.txt")):
+        rows.append([f"{file.stem}.jpg", *map(str, np.loadtxt(file)[:, :2].ravel().tolist())])
+        file.unlink()
+    for place in ("a", "b/c"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "marks.csv").write_text("\n".join(map(",".join, rows)))
+        result = fit_photographs(photos, tmp_path / place / "out", landmarks=tmp_path / place / "marks.csv")
+        assert [face.source for face in result.faces] == [f"marks.csv, row {k + 2}" for k in range(len(rows) - 1)]
+    assert hashes(tmp_path / "a/out") == hashes(tmp_path / "b/c/out")
+
+
 @pytest.mark.parametrize("same_person", [False, True])
 def test_a_photograph_that_changes_while_it_is_fitted_ends_the_run_and_is_no_sample(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same_person: bool

@@ -360,3 +360,9 @@ def test_number_of_a_reconstruction_that_no_camera_has_costs_its_image_alone(tmp
         "f": "cameras.txt: line 4: PINHOLE: an image of 0 × 8 px", "g": "cameras.txt: line 5: a number is NaN",
     }.items():  # fmt: skip
         assert words in found[f"{name}.jpg"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+def test_camera_may_be_in_any_encoding_that_editors_write(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "c.json").write_text(json.dumps({"type": "image"}), encoding=encoding)
+    assert read_camera(tmp_path / "c.json").kind == "image"

@@ -111,28 +111,14 @@ def import_maps(
     check_limit(limit)
     config = BuildConfig() if config is None else config
     check_instance(config, "config", BuildConfig, "uvgen.BuildConfig(size=224)")
-    layout, scale, convention = options.layout, options.scale, options.convention
     out, root = output_folder(out), Path(os.path.abspath(data))
     check_output(out, overwrite=overwrite)
     if out.exists() and root.exists() and out.samefile(root):
         raise InputError(f"{out}: holds the maps, expected another folder for the shards")
-    begin("listing maps")
-    is_named = layout is not None
-    samples, layout = find_maps(root, layout)
-    exported = None if is_named else _exported(root, samples, convention)
-    if layout == "reshow" and exported not in (None, "reshow"):
-        raise InputError(f"{root}: was exported with {exported} labels, expected reshow's own in its layout")
-    if exported == "exact" and layout == "prnet_pytorch":
-        layout = "uvgen"
-    if convention is None and exported == "reshow" and layout != "reshow":
-        raise DatasetError(
-            f"{root}: {EXPORT_MARK} states labels of reshow, expected its layout of files, they are {layout}'s; name "
-            "the convention"
-        )
-    convention = convention or (None if layout == "reshow" else exported)
+    samples, layout, convention = _listed(root, options)
     samples = samples[:limit]
     model = as_model(model)
-    warnings = []
+    scale, warnings = options.scale, list[str]()
     if options.originals is not None and (scale is None or convention is None):
         begin("comparing maps with their originals")
         scale, convention, said = compare_maps(samples, layout, options.originals, model, scale, convention)
@@ -168,6 +154,24 @@ def import_maps(
             overwrite=overwrite,
             progress=progress,
         )
+
+
+def _listed(root: Path, options: MapOptions) -> tuple[list[Sample], str, str | None]:
+    """The crops with maps in a folder, their layout, and the pixel convention if the caller or an export states it."""
+    begin("listing maps")
+    convention = options.convention
+    samples, layout = find_maps(root, options.layout)
+    exported = None if options.layout is not None else _exported(root, samples, convention)
+    if layout == "reshow" and exported not in (None, "reshow"):
+        raise InputError(f"{root}: was exported with {exported} labels, expected reshow's own in its layout")
+    if exported == "exact" and layout == "prnet_pytorch":
+        layout = "uvgen"
+    if convention is None and exported == "reshow" and layout != "reshow":
+        raise DatasetError(
+            f"{root}: {EXPORT_MARK} states labels of reshow, expected its layout of files, they are {layout}'s; name "
+            "the convention"
+        )
+    return samples, layout, convention or (None if layout == "reshow" else exported)
 
 
 def _exported(root: Path, samples: Sequence[Sample], convention: str | None) -> str | None:

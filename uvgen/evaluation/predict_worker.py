@@ -17,7 +17,7 @@ from uvgen.errors import DatasetError, InputError, MeshFileError, ModelError, Uv
 from uvgen.evaluation.network import Network, NetworkOptions, hash_network
 from uvgen.evaluation.predict_options import WRITTEN, PredictOptions
 from uvgen.fitting.detectors import FaceDetector, detector_settings
-from uvgen.fitting.fitted import Unfitted
+from uvgen.fitting.fitted import Unfitted, source_below
 from uvgen.fitting.landmarks import FEWEST_POINTS, fit_landmarks
 from uvgen.fitting.tasks import FitTask, Photograph, PhotographJob
 from uvgen.fitting.worker import (
@@ -234,7 +234,7 @@ def _written(
     position_map = crop_to_image(crop_map, similarity).astype(np.float32)
     landmarks, pose = map_to_landmarks(position_map, job.model), map_to_pose(position_map, job.model)
     pitch, yaw, roll = np.rad2deg(pose.angles_rad).tolist()
-    source, path = printable(_below(job, face.source)), job.out / name
+    source, path = source_below(face.source, job.landmarks, job.boxes, job.root), job.out / name
     suffixes = (*(WRITTEN[item] for item in job.options.write), *([".png"] if job.options.draw is not None else []))
     check_model_file(job.model)
     content: dict[str, bytes] = {}
@@ -272,11 +272,3 @@ def _written(
 
 def _target(job: PredictJob, path: Path, suffix: str) -> Any:
     return replaced_on_success(path.with_name(path.name + suffix), folder=job.out, flush=False, make_folder=False)
-
-
-def _below(job: PredictJob, source: str) -> str:
-    """A file's path below the folder that it came from; a detector's name as it is."""
-    for folder in (job.landmarks, job.root):
-        if folder is not None and Path(source).is_relative_to(folder) and Path(source) != folder:
-            return Path(source).relative_to(folder).as_posix()
-    return source.rsplit("/", 1)[-1]

@@ -131,10 +131,15 @@ def parameters_of(
     return parameter_file(fit.shape[0], fit.expression[0], fit.pose[0], points, size, albedo=albedo, more=more)
 
 
-def source_below(source: str, *folders: Path | None) -> str:
-    """A landmark file's path below the folder that it came from; a detector's name as it is."""
-    for folder in folders:
-        if folder is not None and Path(source).is_relative_to(folder):
-            source = Path(source).relative_to(folder).as_posix() if Path(source) != folder else folder.name
-            break
+def source_below(source: str, *places: Path | None) -> str:
+    """Where landmarks or boxes of a face come from, without the folders of this machine around it.
+
+    A file's path below the folder that it came from, a table's name and what in it is the face's, or a detector's
+    name.
+    """
+    for place in places:
+        if place is not None and Path(source).is_relative_to(place) and Path(source) != place:
+            return printable(Path(source).relative_to(place).as_posix())
+        if place is not None and (source == str(place) or source.startswith(f"{place}, ")):
+            return printable(f"{place.name}{source[len(str(place)) :]}")
     return printable(source)

@@ -26,6 +26,7 @@ from uvgen.geometry import rotations_about
 from uvgen.storage.names import brief, os_reason
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import read_file
+from uvgen.storage.text import decode_text
 from uvgen.wording import count
 
 CAMERA_CONVENTIONS = ("uvgen", "opencv", "blender", "colmap")
@@ -82,7 +83,7 @@ def read_camera(path: str | os.PathLike[str]) -> ImageCamera:
     """
     check_paths(path=path)
     try:
-        return camera_of(parse_json(read_file(Path(path), _MOST_BYTES).decode("utf-8-sig")))
+        return camera_of(parse_json(decode_text(read_file(Path(path), _MOST_BYTES))))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({os_reason(error)}), expected a camera") from error
     except InputError as error:
