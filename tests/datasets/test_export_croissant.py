@@ -139,9 +139,11 @@ def test_croissant_card_shows_the_name_of_a_field_as_text(built: Path, tmp_path:
     shutil.copytree(built, tmp_path / "shards")
     for path in (tmp_path / "shards").glob("*.h5"):
         with h5py.File(path, "r+") as file:
-            file.create_dataset(name, data=np.ones(len(file["name"])))
+            for field in (name, "own_score"):
+                file.create_dataset(field, data=np.ones(len(file["name"]), np.float32))
     seal(tmp_path / "shards")
     export_shards(tmp_path / "shards", tmp_path / "out", "croissant")
     card = (tmp_path / "out/README.md").read_text(encoding="utf-8")
     assert r"| a\` \| \<img src=x\> \| \*\*b |" in card and "<img" not in card.replace(r"\<img", "")
+    assert "| `own_score` |" in card
     assert name in {field["name"] for field in read(tmp_path / "out")["recordSet"][0]["field"]}

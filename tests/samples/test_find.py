@@ -254,6 +254,14 @@ def test_find_samples_in_an_archive_unpacked_into_itself_is_refused(tmp_path: Pa
         find_samples(tmp_path / "AFLW2000")
 
 
+@pytest.mark.parametrize("target", ["nowhere", "notes.txt/below", "x" * 300, "broken"])
+def test_find_samples_passes_over_a_link_that_leads_nowhere(tmp_path: Path, target: str) -> None:
+    write_sample(tmp_path / "data" / "IBUG", "IBUG_1")
+    (tmp_path / "data" / "notes.txt").touch()
+    (tmp_path / "data" / "broken").symlink_to(target)
+    assert names(find_samples(tmp_path / "data")) == ["IBUG/IBUG_1"]
+
+
 def test_find_samples_names_a_link_to_a_folder_whose_disk_does_not_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -375,6 +376,54 @@ def test_find_landmarks_of_openface_passes_over_rows_of_no_face(tmp_path: Path) 
     (face,), none = look_up(tmp_path / "t.csv", content, "1.jpg", "2.jpg")
     np.testing.assert_allclose(face.points, POINTS)
     assert isinstance(none, NoLandmarks)
+
+
+def _openface(marked: dict[str, bool]) -> str:
+    header = ["image", "success", *(f"x_{k}" for k in range(68)), *(f"y_{k}" for k in range(68))]
+    return "\n".join(",".join(map(str, row)) for row in (
+        header, *([name, int(is_face), *POINTS.T.ravel()] for name, is_face in marked.items())
+    ))  # fmt: skip
+
+
+def _coco(marked: dict[str, bool], *, boxes: bool) -> str:
+    content = json.loads(coco(dict.fromkeys(marked, POINTS)))
+    for annotation, is_face in zip([*content["annotations"]], marked.values(), strict=True):
+        if not is_face and boxes:
+            annotation["keypoints"] = [0] * 3 * 68
+        elif not is_face:
+            content["annotations"].remove(annotation)
+    return json.dumps(content)
+
+
+def _datumaro(marked: dict[str, bool]) -> str:
+    shape = {"type": "points", "points": POINTS.ravel().tolist()}
+    return json.dumps({"items": [{"id": name, "annotations": [shape] * is_face} for name, is_face in marked.items()]})
+
+
+def _cvat(marked: dict[str, bool]) -> str:
+    shape = f'<points label="face" points="{";".join(f"{x},{y}" for x, y in POINTS)}"/>'
+    images = [f'<image name="{name}">{shape * is_face}</image>' for name, is_face in marked.items()]
+    return f"<annotations>{''.join(images)}</annotations>"
+
+
+@pytest.mark.parametrize(
+    ("file", "table_of"),
+    [
+        ("t.csv", _openface), ("t.json", partial(_coco, boxes=True)), ("t.json", partial(_coco, boxes=False)),
+        ("t.json", _datumaro), ("t.xml", _cvat),
+    ],
+)  # fmt: skip
+def test_find_landmarks_gives_no_image_that_the_table_has_no_face_of_the_face_of_another_folder(
+    tmp_path: Path, file: str, table_of: Callable[[dict[str, bool]], str]
+) -> None:
+    none, (face,) = look_up(tmp_path / file, table_of({"a/1.jpg": False, "b/1.jpg": True}), "a/1.jpg", "b/1.jpg")
+    assert isinstance(none, NoLandmarks) and "has no face of a/1" in none
+    np.testing.assert_allclose(face.points, POINTS, atol=0.6)
+    table = read_table(tmp_path / file)
+    assert [table.has_image(Path(name)) for name in ("a/1.jpg", "b/1.jpg")] == [False, True]
+    assert table.claim(Path("a/1.jpg")) is None
+    with pytest.raises(InputError, match="no faces in it"):
+        look_up(tmp_path / file, table_of({"a/1.jpg": False}), "a/1.jpg")
 
 
 def test_find_landmarks_of_a_skeleton_whose_numbers_are_there_twice_is_quick_to_refuse_it(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ VIDEO_SUFFIXES = (
 _MOST_FOLDERS = 256  # whose subfolders are looked for, below those that are read: a home folder has many more
 
 
-_NO_FOLDER = (errno.ELOOP, errno.EACCES, errno.EPERM)  # of a link to itself, or into a folder that may not be read
+_NO_FOLDER = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM)
+"""Errors of links that lead nowhere, such as below a file or to themselves, or into folders that may not be read."""
 
 
 @contextmanager

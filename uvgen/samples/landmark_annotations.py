@@ -24,6 +24,7 @@ from uvgen.wording import count
 _CVAT_CENTER = 0.5
 _MOST_PX = 1e9
 _OCCLUDED = 0.5
+_SHAPES = ("points", "skeleton")  # what CVAT calls those of landmarks
 
 
 def json_entries(path: Path, text: str) -> Iterator[Entry]:
@@ -49,6 +50,7 @@ def json_entries(path: Path, text: str) -> Iterator[Entry]:
 def _coco(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
     names: dict[str, str] = {}
     sizes: dict[str, tuple[int, int] | None] = {}
+    marked: set[str] = set()
     labels = _labels_of_points(content.get("categories"))
     for image in content["images"]:
         key, name = _id(image["id"]), str(image["file_name"])
@@ -65,6 +67,7 @@ def _coco(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
         key = _id(annotation["image_id"])
         if key not in names:
             raise InputError(f"{source}: of image {brief(key)[:60]}, expected one that it lists")
+        marked.add(key)
 
         def read(annotation: Mapping[str, Any] = annotation, source: str = source, key: str = key) -> FaceLandmarks:
             values = _array(source, annotation["keypoints"])
@@ -80,6 +83,7 @@ def _coco(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
             return face_of(points, scores, source, box=_box(source, annotation.get("bbox")), image_size=sizes[key])
 
         yield names[key], read
+    yield from ((name, None) for key, name in names.items() if key not in marked)
 
 
 def _any_labeled(keypoints: Any) -> bool:
@@ -95,6 +99,8 @@ def _datumaro(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
         picture = item.get("image") or {}
         name, stated = str(picture.get("path") or item["id"]), picture.get("size")
         size = _size(stated[1], stated[0]) if isinstance(stated, list) and len(stated) == 2 else None
+        if not any(annotation.get("type") in _SHAPES for annotation in item.get("annotations", [])):
+            yield name, None
         for number, annotation in enumerate(item.get("annotations", [])):
             source = f"{path}, item {brief(item['id'])[:60]}, annotation {number}"
             if annotation.get("type") == "points":
@@ -268,7 +274,10 @@ def xml_entries(path: Path, text: str) -> Iterator[Entry]:
         raise InputError(f"{path}: not readable XML ({brief(error)}), expected CVAT for images 1.1") from error
     for image in root.iter("image"):
         name, size = image.get("name", "?"), _size(image.get("width"), image.get("height"))
-        for number, shape in enumerate([*image.findall("points"), *image.findall("skeleton")]):
+        shapes = [*image.findall("points"), *image.findall("skeleton")]
+        if not shapes:
+            yield name, None
+        for number, shape in enumerate(shapes):
             yield name, _cvat_reader(f"{path}, {brief(name)[:80]}, face {number}", shape, size)
 
 

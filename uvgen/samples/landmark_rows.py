@@ -18,8 +18,8 @@ from uvgen.storage.names import brief
 from uvgen.storage.text import number_of
 from uvgen.wording import count
 
-Entry = tuple[str, Callable[[], FaceLandmarks]]
-"""The name of an image in a file, and what reads one of its faces."""
+Entry = tuple[str, Callable[[], FaceLandmarks] | None]
+"""The name of an image in a file, and what reads one of its faces; None if the file names it and has no face of it."""
 
 _MOST_CELLS = 4096  # of a row
 _IMAGE_COLUMNS = ("image", "imagename", "imagepath", "filename", "filepath", "file", "path", "name", "img", "frame")
@@ -53,18 +53,17 @@ def csv_entries(path: Path, text: str) -> Iterator[Entry]:
     """Landmarks of images from a table with a header; InputError if its columns do not say what they are."""
     columns: list[_Columns] = []
 
-    def name_of(row: list[str]) -> str | None:
+    def name_of(row: list[str]) -> tuple[str, bool]:
         if not columns:
             columns.append(_columns(path, row))
         image, success = columns[0].image, columns[0].success
-        if len(row) > success >= 0 and row[success].strip() in ("0", "0.0"):
-            return None
-        return row[image] if len(row) > image else "?"
+        is_face = not (len(row) > success >= 0 and row[success].strip() in ("0", "0.0"))
+        return row[image] if len(row) > image else "?", is_face
 
     names, cells_of = scan_csv(path, text, "image, x_0, y_0, x_1, y_1 …", name_of)
     for row in range(columns[0].first if columns else 0, len(names)):
-        if (name := names[row]) is not None:
-            yield name, _csv_reader(f"{path}, row {row + 1}", cells_of, row, columns[0])
+        name, is_face = names[row]
+        yield name, _csv_reader(f"{path}, row {row + 1}", cells_of, row, columns[0]) if is_face else None
 
 
 class _Columns(NamedTuple):

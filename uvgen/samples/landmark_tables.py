@@ -13,6 +13,7 @@ without: image, x, y, x, y … | 0 |
 Points of a skeleton (COCO, CVAT, Datumaro) whose labels are numbers are in the order of these, others as they stand.
 CVAT's canvas begins at the upper left corner of the first pixel: its center is (0.5, 0.5).
 An image is found by its path's end: the entry that shares most folders with it, whatever its suffix.
+One that a file names without a face, as where OpenFace had no success, has none: it takes no other folder's.
 """
 
 import os
@@ -64,13 +65,16 @@ class LandmarkTable:
                 ending.found.append((parts, entry))
 
     def has_image(self, image: Path) -> bool:
-        """Whether it has an entry of an image."""
-        return _parts(image.as_posix())[-1] in self._endings.further
+        """Whether it has a face of an image."""
+        return _any_face(self._best(image)[1])
 
     def claim(self, image: Path) -> tuple[str, int] | None:
-        """The entry that is an image's, as text, and how many parts of their paths they share; None without one."""
+        """The entry that is an image's, as text, and how many parts of their paths they share; None without one, or
+        without a face in it."""
         n, best = self._best(image)
-        return ("/".join(best[0][0]), n) if best and all(found == best[0][0] for found, _ in best) else None
+        if not _any_face(best) or not all(found == best[0][0] for found, _ in best):
+            return None
+        return "/".join(best[0][0]), n
 
     def _best(self, image: Path) -> tuple[int, list[_Found]]:
         """How many parts the entries that share most with an image's path share with it, and these: those of its own
@@ -92,12 +96,18 @@ class LandmarkTable:
             names = " and ".join(sorted(entry[0].strip() for _, entry in (best[0], other)))
             return f"{image}: {self.path} has {brief(names)}, expected one image of that name; name their folders"
         try:
-            faces = [entry[1]() for _, entry in best]
+            faces = [read() for _, (_, read) in best if read is not None]
         except InputError as error:
             return f"{error} (landmarks of {image})"
         except (LookupError, TypeError, AttributeError, ValueError) as error:  # of JSON with another layout in it
             return f"{self.path}: an entry of another layout ({brief(error)[:80]}), expected points (of {image})"
+        if not faces:
+            return NoLandmarks(f"{image}: {self.path} has no face of {brief(best[0][1][0].strip())}")
         return sorted(faces, key=lambda face: -face.extent)
+
+
+def _any_face(found: Sequence[_Found]) -> bool:
+    return any(read is not None for _, (_, read) in found)
 
 
 def _parts(name: str) -> tuple[str, ...]:
@@ -136,7 +146,7 @@ def read_table(path: Path) -> LandmarkTable:
     if entries_of is None:
         raise InputError(f"{path}: a name that ends in {path.suffix or 'nothing'}, expected {', '.join(TABLES)}")
     entries = list(entries_of(path, text))
-    if not entries:
+    if all(read is None for _, read in entries):
         raise InputError(f"{path}: no faces in it, expected landmarks of images")
     return LandmarkTable(path, entries)
 

@@ -1,5 +1,6 @@
 """What data cards say of a data set: what it holds, how it was made, and what is known of its license."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -21,6 +22,8 @@ IMAGES = (
     "must not be published."
 )
 """What is known of the images' license."""
+
+_PLAIN = re.compile(r"\w+", re.ASCII)  # names that need no escapes in Markdown's code
 
 CONTENT = {
     "name": "sample name; versions of one photograph share its beginning",
@@ -73,7 +76,7 @@ def field_table(layouts: Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]]) ->
     rows = ["| field | shape | type | content |", "| --- | --- | --- | --- |"]
     for name, (shape, dtype) in layouts.items():
         kind = "text" if dtype.kind == "S" else dtype.name
-        shown = f"`{name}`" if name in CONTENT else in_markdown(name)  # another program may have added it
+        shown = f"`{name}`" if _PLAIN.fullmatch(name) else in_markdown(name)  # another program may have added it
         rows.append(f"| {shown} | {tuple(shape) if shape else ''} | {kind} | {CONTENT.get(name, '')} |")
     return "\n".join(rows) + "\n"
 
