@@ -37,6 +37,7 @@ def test_journal_goes_on_with_its_own_lines(tmp_path: Path) -> None:
     journal.append(2)
     assert Journal(path, "work").read() == [1, 2]
     other = Journal(path, "other work")
+    assert other.read_any() == [1, 2]
     assert other.read() == []
     other.append(3)
     assert Journal(path, "other work").read() == [3] and Journal(path, "work").read() == []

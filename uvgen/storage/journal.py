@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -30,24 +31,24 @@ class Journal:
 
     def read(self) -> list[Any]:
         """The values, up to the first line that is not whole."""
-        self._valid, values = 0, []
+        lines = self._lines()
+        if not lines or lines[0] != self._about:
+            self._valid = 0
+            return []
+        values, length = _values(lines[1:])
+        self._valid = len(lines[0]) + length
+        return values
+
+    def read_any(self) -> list[Any]:
+        """As `read`, whatever the journal is about; lines that are appended then are added to none of that."""
+        self._valid = 0
+        return _values(self._lines()[1:])[0]
+
+    def _lines(self) -> list[bytes]:
         try:
-            lines = read_file(self._path).splitlines(keepends=True)
+            return read_file(self._path).splitlines(keepends=True)
         except OSError:
             return []
-        if not lines or lines[0] != self._about:
-            return []
-        self._valid = len(lines[0])
-        for line in lines[1:]:
-            digest, _, text = line.partition(b" ")
-            if not line.endswith(b"\n") or _digest(text) != digest:
-                break
-            try:
-                values.append(parse_json(text.decode()))
-            except ValueError:
-                break
-            self._valid += len(line)
-        return values
 
     def append(self, value: Any) -> None:
         """Add a value; DatasetError if that cannot be done."""
@@ -86,6 +87,21 @@ class Journal:
         self._valid = 0
         with suppress(OSError):
             self._path.unlink()
+
+
+def _values(lines: Sequence[bytes]) -> tuple[list[Any], int]:
+    """The values of lines, up to the first that is not whole, and how many bytes they have."""
+    values, length = list[Any](), 0
+    for line in lines:
+        digest, _, text = line.partition(b" ")
+        if not line.endswith(b"\n") or _digest(text) != digest:
+            break
+        try:
+            values.append(parse_json(text.decode()))
+        except ValueError:
+            break
+        length += len(line)
+    return values, length
 
 
 def _digest(text: bytes) -> bytes:
