@@ -1,5 +1,6 @@
 """A journal: an append-only file of lines that records what is finished until `dataset.json` is written."""
 
+import errno
 import hashlib
 import json
 import os
@@ -11,7 +12,9 @@ from typing import Any
 from uvgen.errors import DatasetError
 from uvgen.storage.names import os_reason
 from uvgen.storage.plain_json import parse_json
-from uvgen.storage.reading import read_file
+from uvgen.storage.reading import SHORTAGES, read_file
+
+_FOR_NOW = {*SHORTAGES, errno.EIO, errno.ESTALE}
 
 
 class Journal:
@@ -30,7 +33,7 @@ class Journal:
         self._handle, self._valid = -1, 0
 
     def read(self) -> list[Any]:
-        """The values, up to the first line that is not whole."""
+        """The values, up to the first line that is not whole; DatasetError if it is there but cannot be read now."""
         lines = self._lines()
         if not lines or lines[0] != self._about:
             self._valid = 0
@@ -47,7 +50,12 @@ class Journal:
     def _lines(self) -> list[bytes]:
         try:
             return read_file(self._path).splitlines(keepends=True)
-        except OSError:
+        except OSError as error:
+            if error.errno in _FOR_NOW:  # what it lists would be made again, or forgotten
+                raise DatasetError(
+                    f"{self._path}: cannot be read ({error.strerror}); check the disk, limits (ulimit -a), and run the "
+                    "command again"
+                ) from error
             return []
 
     def append(self, value: Any) -> None:
