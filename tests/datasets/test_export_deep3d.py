@@ -23,6 +23,7 @@ from uvgen.images.skin import skin_mask
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples import read as samples_read
 from uvgen.samples.landmark_schemes import FaceLandmarks
+from uvgen.storage.drafts import draft_of
 from uvgen.storage.folders import EXPORT_MARK
 from uvgen.storage.reading import read_file
 
@@ -283,6 +284,19 @@ def test_an_image_that_is_cut_short_after_it_was_read_is_written_whole(
     written = sorted((tmp_path / "out").glob("*.jpg"))
     assert len(written) == (N if command == "export" else 4)
     assert all(path.read_bytes() == (exported / path.name).read_bytes() for path in written)
+
+
+def test_prepare_keeps_nothing_of_what_a_process_that_died_was_writing(photos: Path, tmp_path: Path) -> None:
+    """It tries photographs one by one then, each in a folder of its own."""
+    out = tmp_path / "out"
+
+    def leave(_: int) -> None:
+        stage = draft_of(out) / ".uvgen-part-0123456789abcdef"
+        stage.mkdir()
+        (stage / "half.jpg").touch()
+
+    prepare_deep3d(photos, out, detections=photos, progress=leave)
+    assert [path.name for path in out.iterdir() if path.name.startswith(".")] == [EXPORT_MARK]
 
 
 def to_five(photos: Path) -> dict[str, NDArray[np.float64]]:

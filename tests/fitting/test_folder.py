@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from support.faults import fail_reads
+from support.faults import fail_reads, interrupted
 from support.photographs import write_photographs
 
 from uvgen import (
@@ -113,6 +113,42 @@ def test_interrupted_runs_go_on_to_the_same_bytes(
     assert hashes(tmp_path / "out") == hashes(tmp_path / "whole")
     again = fit_photographs(photos, tmp_path / "out")
     assert again.new_samples == 0 and again.faces == result.faces
+
+
+@pytest.mark.parametrize("unlisted", [False, True])
+def test_what_an_interrupted_run_made_is_no_sample_of_a_run_that_leaves_it_out(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unlisted: bool
+) -> None:
+    path = first(photos)
+    points = np.loadtxt(path.with_suffix(".txt"))
+    np.savetxt(path.with_suffix(".txt"), points + np.random.default_rng(0).normal(size=points.shape) * 4)
+    out = tmp_path / "out"
+    with interrupted(monkeypatch, "faces", unlisted=unlisted):
+        fit_photographs(photos, out)
+    assert (out / path.name).exists()
+    (out / "mine.jpg").write_bytes(b"mine")
+    strict = FitOptions(max_residual=0.02)
+    (skip,) = fit_photographs(photos, out, options=strict, overwrite=True).skipped
+    assert skip.image == path.name
+    fit_photographs(photos, tmp_path / "whole", options=strict)
+    assert hashes(out) == {**hashes(tmp_path / "whole"), "mine.jpg": b"mine"}
+
+
+def test_what_was_made_of_a_photograph_before_a_run_was_killed_goes_if_that_is_removed(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, out = first(photos), tmp_path / "out"
+    with interrupted(monkeypatch, "faces", unlisted=True):
+        fit_photographs(photos, out)
+    assert (out / path.name).exists()
+    shutil.copy(out / path.name, out / f"{path.stem}-face2.jpg")
+    for name in ("mine.jpg", f"{path.stem}-mine.jpg"):
+        (out / name).write_bytes(b"mine")
+    path.unlink()
+    fit_photographs(photos, out)
+    fit_photographs(photos, tmp_path / "whole")
+    mine = {"mine.jpg": b"mine", f"{path.stem}-mine.jpg": b"mine"}
+    assert hashes(out) == {**hashes(tmp_path / "whole"), **mine}
 
 
 def test_more_photographs_are_added_and_missing_files_made_anew(photos: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.faults import fail_reads
+from support.faults import fail_reads, interrupted
 from support.scans import write_scans
 
 from uvgen import RegisterOptions, RunOptions, register_scans
@@ -75,6 +75,22 @@ def test_interrupted_runs_go_on_to_the_same_bytes(
     result = register_scans(scans, tmp_path / "out", model=model, run=RunOptions(workers))
     assert 0 < result.new_samples < N == len(result.scans)
     assert hashes(tmp_path / "out") == hashes(whole)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_meshes_that_an_interrupted_run_did_not_list_go_if_their_scan_does(
+    scans: Path, model: MorphableModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool
+) -> None:
+    out, gone = tmp_path / "out", sorted(scans.glob("*.npy"))[0]
+    with interrupted(monkeypatch, "scans", unlisted=True):
+        register_scans(scans, out, model=model)
+    assert (out / f"{gone.stem}.obj").exists()
+    (out / "mine.obj").write_text("mine")
+    gone.unlink()
+    options = RegisterOptions(format="ply") if overwrite else RegisterOptions()
+    register_scans(scans, out, model=model, options=options, overwrite=overwrite)
+    register_scans(scans, tmp_path / "fresh", model=model, options=options)
+    assert hashes(out) == {**hashes(tmp_path / "fresh"), "mine.obj": b"mine"}
 
 
 def test_what_is_missing_or_changed_is_made_anew_alone(

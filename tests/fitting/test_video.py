@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from support.faults import fail_reads
+from support.faults import fail_reads, interrupted
 from support.videos import encode, head, write_frames, write_marks
 
 from uvgen import (
@@ -133,6 +133,18 @@ def test_interrupted_runs_go_on_to_the_same_bytes(fitted, clips, tmp_path, monke
         fit(clips, tmp_path / "out", run=RunOptions(workers), progress=stop)
     assert fit(clips, tmp_path / "out", run=RunOptions(workers)).new_samples < N + 6
     assert hashes(tmp_path / "out") == hashes(fitted)
+
+
+def test_frames_that_an_interrupted_run_did_not_list_go_if_their_video_does(clips, tmp_path, monkeypatch) -> None:
+    videos, out = tmp_path / "clips", tmp_path / "out"
+    shutil.copytree(clips, videos)
+    with interrupted(monkeypatch, "faces", unlisted=True):
+        fit(videos, out)
+    (folder,) = [path for path in out.iterdir() if path.is_dir()]
+    shutil.rmtree(videos / folder.name)
+    fit(videos, out)
+    fit(videos, tmp_path / "whole")
+    assert hashes(out) == hashes(tmp_path / "whole") and not folder.exists()
 
 
 def test_what_an_interrupted_run_made_of_another_video_is_not_kept(fitted, clips, tmp_path) -> None:

@@ -1,9 +1,11 @@
 """A journal: what is read of it, and what is in its place that is none."""
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
+from support.faults import fail_reads
 
 from uvgen.errors import DatasetError
 from uvgen.storage.journal import Journal
@@ -25,6 +27,22 @@ def test_journal_in_place_of_another_file_leaves_what_that_leads_to_alone(tmp_pa
     assert Journal(path, "work").read() == ["first", "second"] and not path.is_symlink()
 
 
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE])
+def test_journal_whose_disk_does_not_answer_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    path = tmp_path / ".uvgen-journal"
+    journal = Journal(path, "work")
+    journal.append(1)
+    journal.close()
+    with monkeypatch.context() as patched:
+        fail_reads(patched, path.name, number)
+        for read in (Journal(path, "work").read, Journal(path, "work").read_any):
+            with pytest.raises(DatasetError, match=rf"{path.name}: cannot be read \({os.strerror(number)}\); check"):
+                read()
+    assert Journal(path, "work").read() == [1]
+
+
 def test_journal_goes_on_with_its_own_lines(tmp_path: Path) -> None:
     path = tmp_path / ".uvgen-journal"
     journal = Journal(path, "work")
@@ -37,6 +55,7 @@ def test_journal_goes_on_with_its_own_lines(tmp_path: Path) -> None:
     journal.append(2)
     assert Journal(path, "work").read() == [1, 2]
     other = Journal(path, "other work")
+    assert other.read_any() == [1, 2]
     assert other.read() == []
     other.append(3)
     assert Journal(path, "other work").read() == [3] and Journal(path, "work").read() == []

@@ -8,7 +8,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from subprocess import PIPE, Popen
 from typing import Any
@@ -16,6 +17,8 @@ from typing import Any
 import pytest
 from support.builds import PATIENCE_S
 from support.toy import write_sample
+
+from uvgen.storage.journal import Journal
 
 _HOOK = '''
 import os, signal, sys, time
@@ -86,6 +89,23 @@ def fail_reads(monkeypatch: pytest.MonkeyPatch, suffix: str, number: int) -> Non
         return opened(path, flags, *arguments, **options)
 
     monkeypatch.setattr(os, "open", fail)
+
+
+@contextmanager
+def interrupted(monkeypatch: pytest.MonkeyPatch, key: str, *, unlisted: bool) -> Iterator[None]:
+    """End the block's run, of one worker, when its journal is to list what was made; `unlisted`: before it does."""
+    append = Journal.append
+
+    def stop(journal: Journal, value: Any) -> None:
+        is_result = isinstance(value, dict) and key in value
+        if not (is_result and unlisted):
+            append(journal, value)
+        if is_result:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Journal, "append", stop)
+        yield
 
 
 def write_samples(root: Path, n: int = 40, subset: str = "AFW") -> Path:

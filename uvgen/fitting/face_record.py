@@ -3,8 +3,10 @@
 `uvgen fit` and `uvgen predict` differ in what a face is and in which files it has: see `FaceIndex`.
 """
 
+import os
+import re
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -14,10 +16,11 @@ from uvgen.fitting.detectors import DETECTORS
 from uvgen.fitting.fitted import Unfitted
 from uvgen.fitting.folder_record import FolderIndex, FolderRecord
 from uvgen.fitting.tasks import FitTask, Photograph
-from uvgen.fitting.video.files import remove_emptied
+from uvgen.fitting.video.files import has_frames, remove_emptied
 from uvgen.progress import begin
 from uvgen.storage.names import brief, os_reason, safe_name
 
+_OTHER_FACE = re.compile(r"-face\d+\Z")  # ends the names of a photograph's faces, but for the first
 _LONGEST = 250  # bytes of a file's name without its ending; file systems allow 255
 
 
@@ -166,6 +169,35 @@ class FaceRecord(FolderRecord, Generic[Face]):
         for folder in sorted(parent for parent in parents if len(parent.parts) == 1):
             remove_emptied(self._out / folder)
 
+    def _inputs(self) -> Set[str]:
+        return self._usable
+
+    def _remove_unlisted(self, names: Set[str]) -> None:
+        if not names:
+            return
+        listed = {face.name for faces in self.faces.values() for face in faces}
+        first = {name.partition("/")[0] for name in names}
+        try:
+            with os.scandir(self._out) as entries:
+                inner = [e.name for e in entries if e.name in first and e.is_dir(follow_symlinks=False)]
+            for within in ("", *(f"{name}/" for name in sorted(inner))):
+                folder = self._out / within
+                of_video = within[:-1] in names and has_frames(folder)
+                for file in sorted(os.listdir(folder)):
+                    stem, suffix = os.path.splitext(within + file)
+                    if suffix.lower() not in self._index.suffixes or file == self._index.file or stem in listed:
+                        continue
+                    is_made = of_video or not names.isdisjoint((stem, _OTHER_FACE.sub("", stem)))
+                    if is_made and not (folder / file).is_dir():
+                        (folder / file).unlink()
+                if within:
+                    remove_emptied(folder)
+        except OSError as error:
+            raise DatasetError(
+                f"{error.filename or self._out}: cannot be removed ({error.strerror or error}), which an interrupted "
+                "run left; check permissions"
+            ) from error
+
     def _gone(self) -> set[str]:
         return set(self.faces) - self._planned
 
@@ -211,6 +243,7 @@ class FaceRecord(FolderRecord, Generic[Face]):
 
     def discard(self, unit: FitTask) -> None:
         """Remove the faces of its photographs, which may show fewer now."""
+        self._begin()
         for one in unit.photographs:
             for face in self.faces.pop(one.name, ()):
                 self._index.remove(self._out, face.name)

@@ -6,7 +6,7 @@ What an entry of the index is differs: a face of a photograph (`uvgen.fitting.fa
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,6 +116,7 @@ class FolderRecord(ABC):
         self._index, self._out, self._overwrite = index, out, overwrite
         self._stated, self._said = dict(stated), {**_SAID, **said}
         self.new_samples = 0
+        self._begun = set[str]()  # inputs of runs that did not end, and of this one: their files may be there unlisted
         self._journal = Journal(out / _JOURNAL, [index.format, _VERSION, __version__, self._stated])
 
     def resume(self) -> None:
@@ -126,6 +127,7 @@ class FolderRecord(ABC):
             old = self._index.read(path)
             if self._overwrite:
                 self._remove_all(old[self._index.key])
+                self._remove_unlisted(_begun_in(self._journal.read_any()))  # which nothing lists any more
                 self._journal.remove()
             else:
                 new = self._compared(old)
@@ -133,7 +135,10 @@ class FolderRecord(ABC):
                 self._take_over(old)
         with suppress(KeyError, TypeError, AttributeError, ValueError):  # a journal that uvgen did not write
             for line in self._journal.read():
-                self._take_over(line)
+                if "begun" in line:
+                    self._begun |= _begun_in([line])
+                else:
+                    self._take_over(line)
         if gone := sorted(self._gone()):
             raise SettingsError(
                 f"{out}: holds {self.entries} of {count(len(gone), self.made_of)} that {are(len(gone))} not there any "
@@ -155,6 +160,24 @@ class FolderRecord(ABC):
     @abstractmethod
     def _remove_all(self, entries: Sequence[Any]) -> None:
         """Delete the files of entries that an index lists."""
+
+    @abstractmethod
+    def _inputs(self) -> Set[str]:
+        """Names of all inputs that files may be made of."""
+
+    @abstractmethod
+    def _remove_unlisted(self, names: Set[str]) -> None:
+        """Delete files that were made of inputs of these names, and are not those of an entry.
+
+        A run may be killed after a file is written and before the journal lists it, and may leave out what an earlier
+        one did not.
+        """
+
+    def _begin(self) -> None:
+        """Note, before anything is made, what files may be made of."""
+        if new := self._inputs() - self._begun:
+            self._journal.append({"begun": sorted(new)})
+            self._begun |= new
 
     @abstractmethod
     def _gone(self) -> set[str]:
@@ -183,6 +206,13 @@ class FolderRecord(ABC):
         self._journal.close()
 
     def finish(self) -> None:
-        """Write the index."""
+        """Remove files that runs which did not end have left, and write the index."""
+        self._remove_unlisted(self._begun)
         self._write()
         self._journal.remove()
+
+
+def _begun_in(lines: Sequence[Any]) -> set[str]:
+    """The names of inputs that runs have begun with, as lines of a journal state them."""
+    stated = [line["begun"] for line in lines if isinstance(line, dict) and isinstance(line.get("begun"), list)]
+    return {name for names in stated for name in names if isinstance(name, str)}

@@ -118,6 +118,7 @@ def _check_link(file: "Hdf5File", group: Any, part: str) -> None:
 
 
 _WITHOUT_LOCKS = {getattr(errno, name) for name in ("ENOLCK", "EOPNOTSUPP", "ENOTSUP") if hasattr(errno, name)}
+_OPEN_WITHOUT = "locking flag"  # HDF5's words where this process has the file open in the other way
 
 
 def _opened(path: Path) -> h5py.File:
@@ -126,7 +127,7 @@ def _opened(path: Path) -> h5py.File:
     try:
         return h5py.File(path, "r", **how)
     except OSError as error:
-        if error.errno not in _WITHOUT_LOCKS:
+        if error.errno not in _WITHOUT_LOCKS and _OPEN_WITHOUT not in str(error):
             raise
         return h5py.File(path, "r", locking=False, **how)
 

@@ -1,8 +1,10 @@
 """A journal: an append-only file of lines that records what is finished until `dataset.json` is written."""
 
+import errno
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,9 @@ from typing import Any
 from uvgen.errors import DatasetError
 from uvgen.storage.names import os_reason
 from uvgen.storage.plain_json import parse_json
-from uvgen.storage.reading import read_file
+from uvgen.storage.reading import SHORTAGES, read_file
+
+_FOR_NOW = {*SHORTAGES, errno.EIO, errno.ESTALE}
 
 
 class Journal:
@@ -29,25 +33,30 @@ class Journal:
         self._handle, self._valid = -1, 0
 
     def read(self) -> list[Any]:
-        """The values, up to the first line that is not whole."""
-        self._valid, values = 0, []
-        try:
-            lines = read_file(self._path).splitlines(keepends=True)
-        except OSError:
-            return []
+        """The values, up to the first line that is not whole; DatasetError if it is there but cannot be read now."""
+        lines = self._lines()
         if not lines or lines[0] != self._about:
+            self._valid = 0
             return []
-        self._valid = len(lines[0])
-        for line in lines[1:]:
-            digest, _, text = line.partition(b" ")
-            if not line.endswith(b"\n") or _digest(text) != digest:
-                break
-            try:
-                values.append(parse_json(text.decode()))
-            except ValueError:
-                break
-            self._valid += len(line)
+        values, length = _values(lines[1:])
+        self._valid = len(lines[0]) + length
         return values
+
+    def read_any(self) -> list[Any]:
+        """As `read`, whatever the journal is about; lines that are appended then are added to none of that."""
+        self._valid = 0
+        return _values(self._lines()[1:])[0]
+
+    def _lines(self) -> list[bytes]:
+        try:
+            return read_file(self._path).splitlines(keepends=True)
+        except OSError as error:
+            if error.errno in _FOR_NOW:  # what it lists would be made again, or forgotten
+                raise DatasetError(
+                    f"{self._path}: cannot be read ({error.strerror}); check the disk, limits (ulimit -a), and run the "
+                    "command again"
+                ) from error
+            return []
 
     def append(self, value: Any) -> None:
         """Add a value; DatasetError if that cannot be done."""
@@ -86,6 +95,21 @@ class Journal:
         self._valid = 0
         with suppress(OSError):
             self._path.unlink()
+
+
+def _values(lines: Sequence[bytes]) -> tuple[list[Any], int]:
+    """The values of lines, up to the first that is not whole, and how many bytes they have."""
+    values, length = list[Any](), 0
+    for line in lines:
+        digest, _, text = line.partition(b" ")
+        if not line.endswith(b"\n") or _digest(text) != digest:
+            break
+        try:
+            values.append(parse_json(text.decode()))
+        except ValueError:
+            break
+        length += len(line)
+    return values, length
 
 
 def _digest(text: bytes) -> bytes:

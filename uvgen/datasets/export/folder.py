@@ -163,14 +163,18 @@ class ExportRecord:
 
     def resume(self) -> None:
         """Go on with a draft of the same export; empty another one."""
-        for path in [path for path in self._draft.iterdir() if _STAGE.fullmatch(path.name)]:
-            shutil.rmtree(path, ignore_errors=True)
+        self._remove_stages()
         lines = [line for line in map(_journaled, self._journal.read()) if line is not None]
         self._finished = {name: skipped for name, skipped, files in lines if self._are_there(files)}
         if self._finished:
             return
         self._journal.remove()
         empty(self._draft)
+
+    def _remove_stages(self) -> None:
+        """Remove the folders of parts at which processes died."""
+        for path in [path for path in self._draft.iterdir() if _STAGE.fullmatch(path.name)]:
+            shutil.rmtree(path, ignore_errors=True)
 
     def _are_there(self, files: Sequence[tuple[str, int]]) -> bool:
         """Whether files of the draft have the sizes that they had."""
@@ -199,6 +203,7 @@ class ExportRecord:
 
     def finish(self) -> None:
         """Write the files that exist once, and by which the folder is known."""
+        self._remove_stages()
         skipped = self.skipped
         if skipped:
             lines = "".join(f"{printable(skip.name)}: {printable(skip.reason)}\n" for skip in skipped)

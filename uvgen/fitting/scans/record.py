@@ -1,7 +1,7 @@
 """`register.json`: the settings that a folder of registered scans was made with, and an entry for each mesh in it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -78,8 +78,16 @@ class RegisterRecord(FolderRecord):
         for scan in entries:
             self._remove(scan["name"])
 
+    def _inputs(self) -> Set[str]:
+        return {unit.name for unit in self.units}
+
+    def _remove_unlisted(self, names: Set[str]) -> None:
+        for name in sorted(names - self.scans.keys()):
+            if safe_name(name) == name:
+                self._remove(name)
+
     def _gone(self) -> set[str]:
-        return set(self.scans) - {unit.name for unit in self.units}
+        return self.scans.keys() - self._inputs()
 
     def _prepare(self) -> None:
         if self.scans:
@@ -106,6 +114,7 @@ class RegisterRecord(FolderRecord):
 
     def discard(self, unit: RegisterTask) -> None:
         """Remove a scan's earlier mesh, in any format."""
+        self._begin()
         if self.scans.pop(unit.name, None) is not None:
             self._remove(unit.name)
 

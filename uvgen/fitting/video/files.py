@@ -91,6 +91,11 @@ def replace_folder(scratch: Path, folder: Path) -> None:
         raise DatasetError(f"{folder}: cannot be written ({os_reason(error)}); check permissions") from error
 
 
+def has_frames(folder: Path) -> bool:
+    """Whether a folder is that of a video's frames, and nothing else lies in it."""
+    return (folder / _MARK).is_file() and _strange(folder) is None
+
+
 def remove_emptied(folder: Path) -> None:
     """Remove a folder of which only the mark of a video's is left."""
     with suppress(OSError):
