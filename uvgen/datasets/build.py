@@ -37,7 +37,7 @@ from uvgen.maps.targets import check_model_has
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
-from uvgen.samples.files import files_sha256, hash_now
+from uvgen.samples.files import files_sha256
 from uvgen.samples.find import Sample, find_samples, folder_of, unread_folders
 from uvgen.samples.selection import SampleSelection
 from uvgen.samples.stored import AnySample, at_hand
@@ -202,16 +202,15 @@ def _inputs(
 
 def states_of(
     samples: Sequence[AnySample], hash_files: Callable[[AnySample], str]
-) -> Callable[[ShardTask, str, str], str | None]:
-    """What gives a hash of a sample's files by its shard, its name, and the hash that was stated; None for names of
-    other samples."""
+) -> Callable[[ShardTask, str], str | None]:
+    """What gives a hash of a sample's files by its shard and its name; None for names of other samples."""
     by_name = {sample.name: sample for sample in samples}
 
-    def state(_: ShardTask, name: str, stated: str) -> str | None:
+    def state(_: ShardTask, name: str) -> str | None:
         if name not in by_name:
             return None
         with at_hand([by_name[name]]) as (here, _local):
-            return hash_now(here[0], stated, hash_files)
+            return hash_files(here[0])
 
     return state
 

@@ -118,7 +118,7 @@ def make_shards(
     made: NewSet,
     run: RunOptions,
     *,
-    state: Callable[[Unit, str, str], str | None] | None = None,
+    state: Callable[[Unit, str], str | None] | None = None,
     overwrite: bool,
     progress: Callable[[ShardResult], object] | None,
     doing: str = "building",
@@ -138,8 +138,7 @@ def make_shards(
     run : RunOptions
         On how many processes, and what happens if one dies or takes too long.
     state : callable, optional
-        What the files of a skipped sample of a unit hold, by name and by what they held: a shard is made anew if that
-        has changed.
+        What the files of a skipped sample of a unit hold, by name: a shard is made anew if that has changed.
     overwrite, progress
         See `uvgen.build_shards`.
     doing : str

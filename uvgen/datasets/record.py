@@ -91,7 +91,7 @@ class ShardRecord:
 
     def __init__(
         self, folder: Path, fresh: Index, constants: Mapping[str, NDArray[Any]], units: Sequence[Any],
-        state: Callable[[Any, str, str], str | None] | None, *, overwrite: bool,
+        state: Callable[[Any, str], str | None] | None, *, overwrite: bool,
     ) -> None:  # fmt: skip
         self.index, self.new_samples, self.remarks = fresh, 0, list[tuple[str, str]]()
         self._constants, self._units, self._state = constants, units, state
@@ -206,7 +206,7 @@ class ShardRecord:
             skip.shard
             for skip in index.skipped
             if self._state is not None and skip.files_sha256 is not None and skip.shard in units
-            and self._state(units[skip.shard], skip.name, skip.files_sha256) != skip.files_sha256
+            and self._state(units[skip.shard], skip.name) != skip.files_sha256
         }  # fmt: skip
 
     def is_finished(self, unit: ShardUnit) -> bool:

@@ -9,10 +9,9 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from uvgen.errors import MIRROR, DatasetError, SampleError, WorkerError
+from uvgen.errors import DatasetError, SampleError, WorkerError
 from uvgen.samples.find import Sample
 from uvgen.samples.parameter_list import is_list, is_listed
-from uvgen.samples.stored import AnySample
 from uvgen.shards.index import SkippedSample
 from uvgen.storage.files import sha256_file
 from uvgen.storage.names import brief, os_reason
@@ -47,35 +46,16 @@ def files_sha256(sample: Sample, *more: Path) -> str:
     Returns
     -------
     str
-        64 hexadecimal digits; others if a file was mended, added or removed. If processes died at the sample, its files
-        are not read, as that may end this process too: their sizes and times stand for their content.
+        64 hexadecimal digits; others if a file was mended, added or removed. At which sample processes died makes no
+        difference: it is tried again when its files change.
     """
     digest = hashlib.sha256()
     for path in (sample.image, sample.parameters, *more):
         is_shared = sample.row is not None and path is sample.parameters
-        if sample.deadly and path is not None and MIRROR not in path.parts:  # what was fetched just now has a new time
-            digest.update(_unread_state(path).encode())
-        else:
-            digest.update(_state(path, _sha256_of_list if is_shared else sha256_file).encode())
+        digest.update(_state(path, _sha256_of_list if is_shared else sha256_file).encode())
     if sample.problem and not sample.deadly:
         digest.update(sample.problem.rpartition(": ")[2].encode("utf-8", "surrogatepass"))  # without its path
     return digest.hexdigest()
-
-
-def hash_now(sample: AnySample, stated: str, hashed: Callable[[AnySample], str]) -> str:
-    """What is to be compared with the hash that was stated of a sample when it was skipped.
-
-    Parameters
-    ----------
-    sample : Sample
-        As it was found now.
-    stated : str
-        The hash.
-    hashed : callable
-        `files_sha256`, or what includes it.
-    """
-    unread = hashed(replace(sample, deadly=True))
-    return unread if unread == stated else hashed(sample)
 
 
 def confirmed(skipped: SkippedSample, tried: Callable[[Callable[[Any, Exception], None]], object]) -> SkippedSample:
@@ -121,14 +101,6 @@ def _state(path: Path | None, sha256: Callable[[Path], str]) -> str:
         return f"{sha256(path)} "
     except OSError as error:
         return f"error {error.errno} "
-
-
-def _unread_state(path: Path) -> str:
-    try:
-        stat = path.stat()
-    except OSError as error:
-        return f"error {error.errno} "
-    return f"{stat.st_size} bytes of {stat.st_mtime_ns} "
 
 
 def check_machine(error: BaseException) -> None:

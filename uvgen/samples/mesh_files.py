@@ -246,6 +246,6 @@ def mesh_files_sha256(sample: MeshSample) -> str:
     if camera := sample.camera:
         numbers = (*camera.focal_px, *camera.center_px, *(camera.size or ()))
         digest.update(f"{camera.kind} {numbers}".encode() + camera.rotation.tobytes() + camera.translation.tobytes())
-    elif not sample.deadly:
+    else:
         digest.update(sample.problem.encode())
     return digest.hexdigest()

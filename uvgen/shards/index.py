@@ -59,8 +59,7 @@ class SkippedSample:
     reason : str
         Why it was skipped.
     files_sha256 : str or None
-        Hash of what its files held then: if they change, the sample is tried again. Of their sizes and times, if
-        processes died at it.
+        Hash of what its files held then: if they change, the sample is tried again.
     """
 
     name: str
