@@ -151,6 +151,20 @@ def test_what_was_made_of_a_photograph_before_a_run_was_killed_goes_if_that_is_r
     assert hashes(out) == {**hashes(tmp_path / "whole"), **mine}
 
 
+def test_samples_that_somebody_put_there_are_kept_whatever_is_left_out(photos: Path, tmp_path: Path) -> None:
+    path, out = first(photos), tmp_path / "out"
+    points = np.loadtxt(path.with_suffix(".txt"))
+    np.savetxt(path.with_suffix(".txt"), points + np.random.default_rng(0).normal(size=points.shape) * 4)
+    strict = FitOptions(max_residual=0.02)
+    assert [skip.image for skip in fit_photographs(photos, out, options=strict).skipped] == [path.name]
+    for suffix in (path.suffix, ".mat"):
+        (out / path.with_suffix(suffix).name).write_bytes(b"mine")
+    shutil.copy(first(photos), photos / "more.jpg")
+    shutil.copy(sorted(photos.glob("*.txt"))[-1], photos / "more.txt")
+    fit_photographs(photos, out, options=strict)
+    assert (out / path.name).read_bytes() == (out / path.with_suffix(".mat").name).read_bytes() == b"mine"
+
+
 def test_more_photographs_are_added_and_missing_files_made_anew(photos: Path, tmp_path: Path) -> None:
     fit_photographs(photos, tmp_path / "whole")
     away = first(photos)

@@ -172,31 +172,26 @@ class FaceRecord(FolderRecord, Generic[Face]):
     def _inputs(self) -> Set[str]:
         return self._usable
 
-    def _remove_unlisted(self, names: Set[str]) -> None:
-        if not names:
-            return
+    def _unlisted(self, names: Set[str]) -> dict[str, list[Path]]:
         listed = {face.name for faces in self.faces.values() for face in faces}
         first = {name.partition("/")[0] for name in names}
-        try:
-            with os.scandir(self._out) as entries:
-                inner = [e.name for e in entries if e.name in first and e.is_dir(follow_symlinks=False)]
-            for within in ("", *(f"{name}/" for name in sorted(inner))):
-                folder = self._out / within
-                of_video = within[:-1] in names and has_frames(folder)
-                for file in sorted(os.listdir(folder)):
-                    stem, suffix = os.path.splitext(within + file)
-                    if suffix.lower() not in self._index.suffixes or file == self._index.file or stem in listed:
-                        continue
-                    is_made = of_video or not names.isdisjoint((stem, _OTHER_FACE.sub("", stem)))
-                    if is_made and not (folder / file).is_dir():
-                        (folder / file).unlink()
-                if within:
-                    remove_emptied(folder)
-        except OSError as error:
-            raise DatasetError(
-                f"{error.filename or self._out}: cannot be removed ({error.strerror or error}), which an interrupted "
-                "run left; check permissions"
-            ) from error
+        found: dict[str, list[Path]] = {}
+        with os.scandir(self._out) as entries:
+            inner = [e.name for e in entries if e.name in first and e.is_dir(follow_symlinks=False)]
+        for within in ("", *(f"{name}/" for name in sorted(inner))):
+            folder = self._out / within
+            video = within[:-1] if within[:-1] in names and has_frames(folder) else None
+            for file in sorted(os.listdir(folder)):
+                stem, suffix = os.path.splitext(within + file)
+                if suffix.lower() not in self._index.suffixes or file == self._index.file or stem in listed:
+                    continue
+                name = video or next((one for one in (stem, _OTHER_FACE.sub("", stem)) if one in names), None)
+                if name is not None and not (folder / file).is_dir():
+                    found.setdefault(name, []).append(folder / file)
+        return found
+
+    def _tidy(self, folder: Path) -> None:
+        remove_emptied(folder)
 
     def _gone(self) -> set[str]:
         return set(self.faces) - self._planned

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from uvgen._version import __version__
-from uvgen.errors import InputError, SettingsError
+from uvgen.errors import DatasetError, InputError, SettingsError
 from uvgen.jobs.run import check_same
 from uvgen.storage.files import check_folder, replaced_on_success
 from uvgen.storage.folders import check_own_folder
 from uvgen.storage.journal import Journal
-from uvgen.storage.names import brief, printable
+from uvgen.storage.names import brief, os_reason, printable
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import max_bytes
 from uvgen.storage.text import read_text
@@ -117,6 +117,7 @@ class FolderRecord(ABC):
         self._stated, self._said = dict(stated), {**_SAID, **said}
         self.new_samples = 0
         self._begun = set[str]()  # inputs of runs that did not end, and of this one: their files may be there unlisted
+        self._has_begun = False
         self._journal = Journal(out / _JOURNAL, [index.format, _VERSION, __version__, self._stated])
 
     def resume(self) -> None:
@@ -127,7 +128,7 @@ class FolderRecord(ABC):
             old = self._index.read(path)
             if self._overwrite:
                 self._remove_all(old[self._index.key])
-                self._remove_unlisted(_begun_in(self._journal.read_any()))  # which nothing lists any more
+                self._remove_unlisted(_begun_in(self._journal.read_any()))
                 self._journal.remove()
             else:
                 new = self._compared(old)
@@ -166,18 +167,47 @@ class FolderRecord(ABC):
         """Names of all inputs that files may be made of."""
 
     @abstractmethod
+    def _unlisted(self, names: Set[str]) -> dict[str, list[Path]]:
+        """Files of the folder that a run makes of inputs of these names, by name, but for those of listed entries.
+
+        OSError if a folder cannot be listed.
+        """
+
+    def _tidy(self, folder: Path) -> None:  # noqa: B027 - nothing, where a run makes no folders
+        """Remove a folder that a run made and of which nothing is left."""
+
+    def _begin(self) -> None:
+        """Note, before anything is made, what files may be made of. Files that are there already are somebody's."""
+        if self._has_begun:
+            return
+        self._has_begun, new = True, self._inputs() - self._begun
+        try:
+            new -= self._unlisted(new).keys()
+        except OSError as error:
+            raise DatasetError(f"{error.filename or self._out}: cannot be listed ({os_reason(error)})") from error
+        if new:
+            self._journal.append({"begun": sorted(new)})
+            self._begun |= new
+
     def _remove_unlisted(self, names: Set[str]) -> None:
         """Delete files that were made of inputs of these names, and are not those of an entry.
 
         A run may be killed after a file is written and before the journal lists it, and may leave out what an earlier
-        one did not.
+        one did not. DatasetError if that cannot be done.
         """
-
-    def _begin(self) -> None:
-        """Note, before anything is made, what files may be made of."""
-        if new := self._inputs() - self._begun:
-            self._journal.append({"begun": sorted(new)})
-            self._begun |= new
+        if not names:
+            return
+        try:
+            files = [path for of_one in self._unlisted(names).values() for path in of_one]
+            for path in files:
+                path.unlink()
+            for folder in sorted({path.parent for path in files} - {self._out}):
+                self._tidy(folder)
+        except OSError as error:
+            raise DatasetError(
+                f"{error.filename or self._out}: cannot be removed ({os_reason(error)}), which an interrupted run "
+                "left; check permissions"
+            ) from error
 
     @abstractmethod
     def _gone(self) -> set[str]:

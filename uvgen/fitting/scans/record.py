@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence, Set
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import Any
 
 from uvgen.errors import OutputError
@@ -81,10 +82,9 @@ class RegisterRecord(FolderRecord):
     def _inputs(self) -> Set[str]:
         return {unit.name for unit in self.units}
 
-    def _remove_unlisted(self, names: Set[str]) -> None:
-        for name in sorted(names - self.scans.keys()):
-            if safe_name(name) == name:
-                self._remove(name)
+    def _unlisted(self, names: Set[str]) -> dict[str, list[Path]]:
+        found = {name: self._files_of(name) for name in sorted(names - self.scans.keys()) if safe_name(name) == name}
+        return {name: files for name, files in found.items() if files}
 
     def _gone(self) -> set[str]:
         return self.scans.keys() - self._inputs()
@@ -97,10 +97,13 @@ class RegisterRecord(FolderRecord):
                 raise OutputError(f"{link}: is a link, expected a folder of {self._out}; remove it")
 
     def _remove(self, name: str) -> None:
-        for kind in FORMATS:
-            path = mesh_path(self._out, name, kind)
-            if path.is_file() and link_between(self._out, path) is None:
-                path.unlink()
+        for path in self._files_of(name):
+            path.unlink()
+
+    def _files_of(self, name: str) -> list[Path]:
+        """A scan's mesh, in any format."""
+        paths = [mesh_path(self._out, name, kind) for kind in FORMATS]
+        return [path for path in paths if path.is_file() and link_between(self._out, path) is None]
 
     def is_finished(self, unit: RegisterTask) -> bool:
         """Whether its mesh is there, made of what the scan and its landmarks are now."""
