@@ -171,3 +171,14 @@ def test_build_atlas_of_triangles_over_each_other_is_refused_where_it_would_take
     for times, size in ((20_000, 256), (1000, 4096)):
         with pytest.raises(ModelError, match=rf"toy.*: its triangles cover the UV square {times // 100}\d\d times"):
             build_atlas(with_first(times), size)
+
+
+@pytest.mark.parametrize("n_loops", [1, 5])
+def test_triangulate_loops_of_very_many_vertices_leaves_the_last_open(n_loops, monkeypatch) -> None:
+    monkeypatch.setattr(topology, "_MOST_IN_ALL", 90_000)
+    angles = np.linspace(0, 2 * np.pi, 200, endpoint=False)
+    uv = 0.5 + 0.4 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    loops = [np.arange(200, dtype=np.int32)] * n_loops
+    found = [len(triangles) for triangles in topology.triangulate_loops(loops, uv)]
+    assert found[:2] == [198, 198][:n_loops] and found[2:] == [*found[2:3], 0, 0][: max(n_loops - 2, 0)]
+    assert all(0 < n < 198 for n in found[2:3])

@@ -15,7 +15,7 @@ from uvgen.described import described
 from uvgen.errors import InputError, ModelError
 from uvgen.geometry import check_convention
 from uvgen.maps.memo import once_per_model
-from uvgen.meshes.topology import boundary_loops, signed_area, triangulate_loop
+from uvgen.meshes.topology import boundary_loops, signed_area, triangulate_loops
 from uvgen.models.morphable import MorphableModel
 from uvgen.rasterize.fragments import rasterize
 from uvgen.wording import count
@@ -163,7 +163,7 @@ def build_atlas(model: MorphableModel, size: int, convention: str = "exact") -> 
 @once_per_model
 def _atlas(model: MorphableModel, size: int, rule: str) -> UvAtlas:
     loops = hole_loops(model.triangles, model.uv)
-    closures = [triangulate_loop(loop, model.uv) for loop in loops]
+    closures = triangulate_loops(loops, model.uv)
     triangles = np.concatenate([model.triangles, model.mouth_triangles, *closures]).astype(np.int32)
     _check_overlap(model, triangles, size)
     triangle, weights = _rasterize_uv(model.uv, triangles, size, rule)
