@@ -49,7 +49,7 @@ def shown(value: Any) -> str:
             return "a nested tensor"
         if not isinstance(value, type) and hasattr(value, "dtype") and getattr(value, "shape", None):
             return f"{value.dtype} {tuple(value.shape)}"
-        text = str(value) if isinstance(value, Real) else " ".join(repr(value).split())  # one line
+        text = str(value) if isinstance(value, Real) else " ".join(repr(value)[: 64 * _LONGEST].split())  # one line
     except (RecursionError, ValueError):  # lists in lists, or integers of thousands of digits
         return f"{type(value).__name__} too long to show"
     except Exception:  # an object's own: what is wrong with it is said in its place

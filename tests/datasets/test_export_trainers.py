@@ -1,5 +1,6 @@
 """What `uvgen export` writes for PRNet_PyTorch and reshow's PRNet-PyTorch, read the way these do, and read back."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -246,3 +247,10 @@ def test_prnet_canonical_vertices_of_the_basel_mesh_are_those_that_prnet_publish
     off = canonical_map(stand_in_model, 256).reshape(-1, 3)[ind] - published
     # px; the Basel mean with and without 3DDFA's mean expression, and where the face's mask ends
     assert np.abs(off.mean(axis=0)).max() < 2 and off.std(axis=0).max() < 1
+
+
+def test_prnet_of_a_model_whose_eyes_are_one_above_the_other_is_refused(model: MorphableModel) -> None:
+    landmarks = model.landmarks.copy()
+    landmarks[45] = landmarks[36]
+    with pytest.raises(ModelError, match="landmarks 36 and 45, the outer corners of the eyes, are 0 µm apart in x"):
+        canonical_map(dataclasses.replace(model, landmarks=landmarks), 32)

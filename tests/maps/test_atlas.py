@@ -14,6 +14,7 @@ from uvgen.errors import InputError, ModelError
 from uvgen.maps.atlas import CLOSURE, FILLED, MESH, hole_loops, texel_coordinates
 from uvgen.meshes import topology
 from uvgen.meshes.topology import triangulate_loop
+from uvgen.models.morphable import MorphableModel
 
 
 @pytest.mark.parametrize("size", [24, 61])
@@ -156,3 +157,28 @@ def test_interpolate_takes_real_numbers_as_float32(model, dtype) -> None:
     found = atlas.interpolate(values)
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, atlas.interpolate(values.astype(np.float32)))
+
+
+def test_build_atlas_of_triangles_over_each_other_is_refused_where_it_would_take_very_long(model) -> None:
+    uv = model.uv.copy()
+    uv[model.triangles[0]] = [[0, 0], [1, 0], [0.5, 1]]
+
+    def with_first(times: int) -> MorphableModel:
+        triangles = np.concatenate([np.tile(model.triangles[:1], (times, 1)), model.triangles])
+        return dataclasses.replace(model, uv=uv, triangles=triangles)
+
+    assert build_atlas(with_first(1000), 16).coverage.any()
+    for times, size in ((20_000, 256), (1000, 4096)):
+        with pytest.raises(ModelError, match=rf"toy.*: its triangles cover the UV square {times // 100}\d\d times"):
+            build_atlas(with_first(times), size)
+
+
+@pytest.mark.parametrize("n_loops", [1, 5])
+def test_triangulate_loops_of_very_many_vertices_leaves_the_last_open(n_loops, monkeypatch) -> None:
+    monkeypatch.setattr(topology, "_MOST_IN_ALL", 90_000)
+    angles = np.linspace(0, 2 * np.pi, 200, endpoint=False)
+    uv = 0.5 + 0.4 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    loops = [np.arange(200, dtype=np.int32)] * n_loops
+    found = [len(triangles) for triangles in topology.triangulate_loops(loops, uv)]
+    assert found[:2] == [198, 198][:n_loops] and found[2:] == [*found[2:3], 0, 0][: max(n_loops - 2, 0)]
+    assert all(0 < n < 198 for n in found[2:3])

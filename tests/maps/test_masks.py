@@ -99,3 +99,20 @@ def test_masks_of_the_real_uv_overlap_those_that_prnet_published(reference: Path
     published_weights = np.asarray(Image.open(reference / "prnet_uv/uv_weight_mask.png"))
     assert overlap(face_mask(unlabeled, 256), published_face) >= 0.93
     assert overlap(feature_mask(unlabeled, 256), published_weights >= 62) >= 0.80
+
+
+@pytest.mark.parametrize("points", ["in one point", "in a row", "in a column", "in a line", "all in one point"])
+def test_masks_of_landmarks_without_an_area_between_them_are_around_them(points: str) -> None:
+    plain = dataclasses.replace(load_model("builtin"), regions=None)
+    uv, nose = plain.uv.copy(), plain.landmarks[27:36]
+    uv[nose] = {
+        "in one point": np.full((9, 2), 0.5), "in a row": np.stack([np.linspace(0.4, 0.6, 9), np.full(9, 0.5)], 1),
+        "in a column": np.stack([np.full(9, 0.5), np.linspace(0.4, 0.6, 9)], 1),
+        "in a line": np.repeat(np.linspace(0.4, 0.6, 9), 2).reshape(9, 2), "all in one point": np.full((9, 2), 0.5),
+    }[points]  # fmt: skip
+    if points == "all in one point":
+        uv[plain.landmarks] = 0.5
+    flat, size = dataclasses.replace(plain, uv=uv), 64
+    features, weights = feature_mask(flat, size), weight_mask(flat, size)
+    column, row = np.rint(texel_coordinates(uv[nose], size)).astype(int).T
+    assert features[row, column].all() and not features[-1].any() and weights.any()

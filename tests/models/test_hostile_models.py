@@ -153,16 +153,16 @@ def test_load_model_of_an_earlier_check_is_checked_again(
     assert count == [path] * 2
 
 
-@pytest.mark.parametrize("untrusted", [False, True])
+@pytest.mark.parametrize(("kind", "untrusted"), [("f4", False), ("f4", True), ("i1", False)])
 def test_load_model_of_arrays_that_inflate_is_refused_before_they_do(
-    model_path: Path, tmp_path: Path, untrusted: bool
+    model_path: Path, tmp_path: Path, kind: str, untrusted: bool
 ) -> None:
     path = Path(shutil.copy(model_path, tmp_path / "large.h5"))
     n, block = 1 << 26, 1 << 20
     with h5py.File(path, "r+") as file:
         del file["mean"]
-        data = file.create_dataset("mean", (n,), "f4", chunks=(block,), compression="gzip", fillvalue=None)
-        packed = zlib.compress(bytes(4 * block), 9)
+        data = file.create_dataset("mean", (n,), kind, chunks=(block,), compression="gzip", fillvalue=None)
+        packed = zlib.compress(bytes(np.dtype(kind).itemsize * block), 9)
         for k in range(0, n, block):
             data.id.write_direct_chunk((k,), packed)
     tracemalloc.start()

@@ -1,5 +1,6 @@
 """The Basel Face Models of 2017 and 2019."""
 
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -135,3 +136,17 @@ def test_recognizes_no_other_file(tmp_path: Path, model_path: Path) -> None:
     (tmp_path / "a.h5").write_text("v 0 0 0")
     for path in (model_path, tmp_path, tmp_path / "a.h5", tmp_path / "none"):
         assert not statismo.recognizes(path)
+
+
+@pytest.mark.parametrize("name", ["shape/model/pcaBasis", "color/model/mean", "expression/representer/cells"])
+def test_read_of_a_statismo_file_that_inflates_is_refused_before_it_does(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "a.h5"
+    write_statismo(path)
+    with h5py.File(path, "r+") as file:
+        del file[name]
+        file.create_dataset(name, (200, 1 << 20), np.int8, chunks=(1, 1 << 20), compression="gzip", fillvalue=0)
+        zeros = zlib.compress(bytes(1 << 20))
+        for row in range(200):
+            file[name].id.write_direct_chunk((row, 0), zeros)
+    with pytest.raises(ModelError, match=r"a\.h5: has arrays of 8\d{8} bytes unpacked, expected \d+ at most"):
+        statismo.read(path)

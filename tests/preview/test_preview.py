@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import shutil
+import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -360,6 +361,15 @@ def test_spread_depends_on_the_seed_and_not_on_the_order() -> None:
     chosen = [names[k] for k in spread(yaws, names, 8, seed=0)]
     assert [names[order[k]] for k in spread(yaws[order], [names[k] for k in order], 8, seed=0)] == chosen
     assert [names[k] for k in spread(yaws, names, 8, seed=1)] != chosen
+
+
+def test_spread_of_one_long_name_among_many_takes_memory_for_each_name_alone() -> None:
+    names = ["x" * 65_000, *(f"s{k}" for k in range(20_000))]
+    tracemalloc.start()
+    chosen = spread(np.zeros(len(names)), names, 3, seed=0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(chosen) == 3 and peak < 50_000_000
 
 
 @pytest.mark.parametrize("yaws", [np.zeros(9), np.array([0.1]), np.array([-1.0, 1.0])])

@@ -2,6 +2,7 @@
 
 import pickle
 import pickletools
+import struct
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,12 @@ HOSTILE = {
         b"](" + b"h%c" % k * 10 + b"eq%c" % (k + 1) for k in range(12)
     ) + b".",
 
+    "one text again and again": b"\x80\x02(X" + struct.pack("<I", 10_000) + b"a" * 10_000 + b"2" * 100_000 + b"l.",
+    "one number again and again": b"\x80\x02(\x8b" + struct.pack("<i", 1024) + b"\x7f" * 1024 + b"2" * 100_000 + b"t.",
+    "one array again and again": b"\x80\x02(" + _ARRAY + b"(I1\n(I1\ntcnumpy\ndtype\n(S'f4'\nI0\nI1\ntRI00\nS'1234'\ntb"
+    + b"2" * 100_000 + b"l.",
+    "one set again and again": b"\x80\x04(\x8f(" + b"".join(b"M" + struct.pack("<H", k) for k in range(1000)) + b"\x90"
+    + b"2" * 100_000 + b"l.",
     "copies of one list": b"\x80\x02(" + b"K\x00" * 50_000 + b"lq\x00"
     + b"cbuiltins\nlist\nh\x00\x85R0" * 50_000 + b"h\x00.",
     "too many instructions": b"N0" * 1_100_000 + b"N.",
@@ -262,3 +269,8 @@ def test_texts_of_no_characters_are_refused(code: int) -> None:
     for data in (pickle.dumps(array), pickle.dumps({"a": array}, 2), one):
         with pytest.raises(ValueError, match="texts of damaged characters"):
             load_plain_pickle(data)
+
+
+def test_load_plain_pickle_keeps_a_long_text_and_bytes_that_are_there_once() -> None:
+    content = {"a": "x" * 3_000_000, "b": bytes(200_000_000), "c": [2**200, {1, 2}]}
+    assert load_plain_pickle(pickle.dumps(content)) == content

@@ -12,7 +12,7 @@ from uvgen.maps.memo import once_per_model
 from uvgen.maps.mirror import mirror_vertices
 from uvgen.meshes.grid import mesh_from_map
 from uvgen.meshes.nearest import nearest_vertices
-from uvgen.meshes.topology import triangulate_loop
+from uvgen.meshes.topology import triangulate_loops
 from uvgen.models.morphable import MorphableModel
 from uvgen.rasterize.shading import vertex_normals
 
@@ -84,7 +84,7 @@ def profile_mesh(model: MorphableModel) -> ProfileMesh:
             "can be turned; is it in another unit?"
         )
     triangles = np.concatenate(
-        [model.triangles, *(triangulate_loop(loop, model.uv) for loop in hole_loops(model.triangles, model.uv))]
+        [model.triangles, *triangulate_loops(hole_loops(model.triangles, model.uv), model.uv)]
     ).astype(np.int32)
     closing = model.mouth_triangles  # of either orientation, in the files that have them
     triangles = np.concatenate([_facing_out(model, triangles, np.arange(model.n_vertices)), closing, closing[:, ::-1]])

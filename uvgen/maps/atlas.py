@@ -15,7 +15,7 @@ from uvgen.described import described
 from uvgen.errors import InputError, ModelError
 from uvgen.geometry import check_convention
 from uvgen.maps.memo import once_per_model
-from uvgen.meshes.topology import boundary_loops, signed_area, triangulate_loop
+from uvgen.meshes.topology import boundary_loops, signed_area, triangulate_loops
 from uvgen.models.morphable import MorphableModel
 from uvgen.rasterize.fragments import rasterize
 from uvgen.wording import count
@@ -25,6 +25,8 @@ FILLED, MESH, CLOSURE = 0, 1, 2
 
 _RULES = {"exact": "top-left", "face3d": "face3d"}  # the rasterizer's, of each pixel convention
 
+_MOST_COVERED = 64  # times that the boxes around triangles may cover the UV square
+_MOST_TEXELS = 1 << 30  # or texels in all of them, which take 10 s
 _RIM = 1e-6  # how much the grid is stretched to reach its rim: 1e-4 texels at 256
 
 
@@ -161,8 +163,9 @@ def build_atlas(model: MorphableModel, size: int, convention: str = "exact") -> 
 @once_per_model
 def _atlas(model: MorphableModel, size: int, rule: str) -> UvAtlas:
     loops = hole_loops(model.triangles, model.uv)
-    closures = [triangulate_loop(loop, model.uv) for loop in loops]
+    closures = triangulate_loops(loops, model.uv)
     triangles = np.concatenate([model.triangles, model.mouth_triangles, *closures]).astype(np.int32)
+    _check_overlap(model, triangles, size)
     triangle, weights = _rasterize_uv(model.uv, triangles, size, rule)
     if rule == "top-left":  # a texel center on the mesh's right or lower rim is on the mesh too
         rim, rim_weights = _rasterize_uv(0.5 + (model.uv - 0.5) * (1 + _RIM), triangles, size, rule)
@@ -182,6 +185,21 @@ def _atlas(model: MorphableModel, size: int, rule: str) -> UvAtlas:
         triangle, weights = triangle[tuple(nearest)], weights[tuple(nearest)]
     arrays = triangles[triangle.ravel()], weights.reshape(-1, 3), texel_kind
     return UvAtlas(size, *(frozen(array, array.dtype) for array in arrays))
+
+
+def _check_overlap(model: MorphableModel, triangles: NDArray[np.int32], size: int) -> None:
+    """Raise ModelError if triangles lie over each other in UV so often that to draw them takes very long.
+
+    The boxes around a face's triangles cover the unit square 2 to 3 times, those of triangles with UV in a wrong order
+    a tenth as often as there are triangles.
+    """
+    u, v = (model.uv[triangles, k] for k in range(2))
+    covered = float(((u.max(axis=1) - u.min(axis=1)) * (v.max(axis=1) - v.min(axis=1))).sum())
+    if covered > max(_MOST_COVERED, _MOST_TEXELS / size**2):
+        raise ModelError(
+            f"{model.path or model.name}: its triangles cover the UV square {covered:.0f} times, expected a few; are "
+            "the UV of another mesh, or in another order?"
+        )
 
 
 def _rasterize_uv(

@@ -1,5 +1,7 @@
 """Masks over the UV grid: the face, its features, and the weights of the training loss."""
 
+from contextlib import suppress
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,7 +51,7 @@ def _face(model: MorphableModel, size: int, labels: NDArray[np.uint8] | None) ->
     points, unit = _landmark_points(model, size)
     jaw = points[:17]
     sides = [[0.0, jaw[0, 1]], [size - 1.0, jaw[16, 1]], [size - 1.0, 0.0], [0.0, 0.0]]
-    mask = _near_polygon(_hull(np.concatenate([jaw, sides])), _JAW_MARGIN * unit, size)
+    mask = _near_hull(np.concatenate([jaw, sides]), _JAW_MARGIN * unit, size)
     border = round(_BORDER * unit)
     inside = np.zeros_like(mask)
     inside[border : size - border, border : size - border] = True
@@ -84,9 +86,7 @@ def _features(model: MorphableModel, size: int, labels: NDArray[np.uint8] | None
         (points[27:36], _NOSE_MARGIN),
         (points[48:60], _MOUTH_MARGIN),
     )
-    near: NDArray[np.bool_] = np.any(
-        [_near_polygon(_hull(corners), margin * unit, size) for corners, margin in polygons], axis=0
-    )
+    near: NDArray[np.bool_] = np.any([_near_hull(corners, margin * unit, size) for corners, margin in polygons], axis=0)
     return near
 
 
@@ -138,18 +138,17 @@ def _landmark_points(model: MorphableModel, size: int) -> tuple[NDArray[np.float
     return points, float(np.linalg.norm(points[45] - points[36]))
 
 
-def _hull(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    from scipy.spatial import ConvexHull
-
-    corners: NDArray[np.float64] = points[ConvexHull(points).vertices]
-    return corners
-
-
-def _near_polygon(polygon: NDArray[np.float64], margin: float, size: int) -> NDArray[np.bool_]:
-    """Texels within `margin` of a polygon of (column, row) corners, or in it."""
+def _near_hull(points: NDArray[np.float64], margin: float, size: int) -> NDArray[np.bool_]:
+    """Texels within `margin` of the convex hull of (column, row) points, or in it."""
     from scipy.ndimage import distance_transform_edt
+    from scipy.spatial import ConvexHull, QhullError
     from skimage.draw import polygon2mask
 
-    inside = polygon2mask((size, size), polygon[:, ::-1])
+    inside = np.zeros((size, size), bool)
+    with suppress(QhullError):  # all in one point or line, as where landmarks share a vertex
+        inside = polygon2mask((size, size), points[ConvexHull(points).vertices, ::-1])
+    if not inside.any():
+        columns, rows = np.rint(points).astype(np.intp).clip(0, size - 1).T
+        inside[rows, columns] = True
     near: NDArray[np.bool_] = distance_transform_edt(~inside) <= margin
     return near

@@ -13,6 +13,7 @@ from uvgen.wording import count
 _SAME_MESH = 0.6  # share of a mesh's edges that another must have: of quads cut along other diagonals, it has 2/3
 
 _MOST_POINTS = 8000  # looked at for each vertex of a loop: all that 125 vertices may need, and a smooth loop of 8000
+_MOST_IN_ALL = 1 << 26  # for all loops of a mesh: 10 s
 _MIRROR_SEEDS = 60  # edges that are tried as the symmetry line's
 
 
@@ -204,32 +205,50 @@ def triangulate_loop(loop: np.ndarray, uv: np.ndarray) -> np.ndarray:
         Triangles wound like the loop; fewer if the polygon crosses itself and no ear is left, or if it has many
         hundred vertices and its ears are found too late.
     """
-    ring = loop.tolist()
+    return triangulate_loops([loop], uv)[0]
+
+
+def triangulate_loops(loops: Sequence[np.ndarray], uv: np.ndarray) -> list[np.ndarray]:
+    """`triangulate_loop` of each of a mesh's holes; the last ones stay open if they have many thousand vertices in all,
+    since to close a hole of thousands takes as long as to look at all pairs of them.
+    """
+    closed, left = list[np.ndarray](), _MOST_IN_ALL
+    for loop in loops:
+        triangles, looked_at = _cut_ears(loop, uv, min(_MOST_POINTS * len(loop), left))
+        closed.append(triangles)
+        left -= looked_at
+    return closed
+
+
+def _cut_ears(loop: np.ndarray, uv: np.ndarray, most: int) -> tuple[np.ndarray, int]:
+    """`triangulate_loop` that looks at so many points, and at how many it looked."""
+    ring, left = loop.tolist(), most
     sign = np.sign(signed_area(uv[loop])) or 1.0
     triangles: list[tuple[int, ...]] = []
-    left = _MOST_POINTS * len(ring)
     while len(ring) > 3:
         left -= len(ring)
-        best, best_length = -1, np.inf
+        if left < 0:
+            break
+        best = -1
         points = uv[ring]
         before, after = np.roll(points, 1, axis=0), np.roll(points, -1, axis=0)
         turn = sign * _cross(points - before, after - points)
         lengths = np.hypot(*(after - before).T)
-        for k in np.argsort(lengths, kind="stable"):
-            if turn[k] <= 0 or lengths[k] >= best_length:
-                continue
+        order = np.argsort(lengths, kind="stable")
+        for k in order[turn[order] > 0]:
             left -= len(ring)
             if left < 0:
                 break
             if not _any_inside(points, before[k], points[k], after[k], sign):
-                best, best_length = int(k), lengths[k]
+                best = int(k)
                 break
         if best < 0:
-            return np.array(triangles, np.int32).reshape(-1, 3)
+            break
         triangles.append((ring[best - 1], ring[best], ring[(best + 1) % len(ring)]))
         del ring[best]
-    triangles.append(tuple(ring))
-    return np.array(triangles, np.int32)
+    if len(ring) == 3:
+        triangles.append(tuple(ring))
+    return np.array(triangles, np.int32).reshape(-1, 3), most - max(left, 0)
 
 
 def _cross(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ costs no reading, and worker processes share one copy through the page cache.
 """
 
 import json
+import math
 from dataclasses import fields
 from functools import partial
 from os import PathLike
@@ -111,7 +112,11 @@ def _read(path: Path) -> tuple[MorphableModel, str]:
             if data.dtype.kind not in "fiu":
                 raise file.refused(f"{key} holds {data.dtype}, expected numbers")
         most_bytes = min(max_bytes(), _LEAST_BYTES + _MOST_RATIO * path.stat().st_size)
-        if (n_bytes := sum(data.n_bytes for data in datasets.values())) > most_bytes:
+        n_bytes = sum(  # as they are held: a byte of a file may become eight
+            math.prod(data.shape) * max(data.dtype.itemsize, np.dtype(DTYPES.get(key, np.float64)).itemsize)
+            for key, data in datasets.items()
+        )
+        if n_bytes > most_bytes:
             raise file.refused(f"its arrays take {n_bytes} bytes unpacked, more than {most_bytes}; set UVGEN_MAX_BYTES")
         arrays: dict[str, Any] = {
             key: data.map() if key in _MAPPED_FIELDS else data.read() for key, data in datasets.items()

@@ -32,7 +32,9 @@ def spread(yaws_rad: NDArray[np.floating[Any]], names: Sequence[str], n: int, se
     list of int
         At most n indices, from the smallest yaw to the largest.
     """
-    order = np.lexsort((np.array(names), yaws_rad))
+    ranks = np.empty(len(names), np.int64)  # not an array of the names, in which each takes as much as the longest
+    ranks[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
+    order = np.lexsort((ranks, yaws_rad))
     sorted_yaws = np.asarray(yaws_rad, np.float64)[order]
     if len(order) <= n:
         everything: list[int] = order.tolist()

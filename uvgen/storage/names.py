@@ -10,6 +10,7 @@ _MAX_COMPONENT = 230  # bytes, of the 255 that file systems allow: an ending fol
 _MAX_PATH = 1000  # bytes
 _BIDI = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")  # they reorder a line of a terminal
 _LONGEST = 200  # characters of a message
+_MOST_READ = 64 * _LONGEST  # of what it is made of: the words of a long text take far more memory than it
 _MARKUP = re.compile(r"[\\`*<>&\[\]|~#!$]|(?<![^\W_])_|_(?![^\W_])")  # an underscore within a word is one
 _ADDRESS = re.compile(r"(?<= object) at 0x[0-9A-Fa-f]+")  # another one in each process, where messages must be alike
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -44,7 +45,7 @@ def _from_bytes(text: str) -> bool:
 
 def brief(text: object) -> str:
     """What another program says, such as an error's message, for one of uvgen's: printable, on one line, not long."""
-    line = _ADDRESS.sub("", printable(" ".join(str(text).split())))
+    line = _ADDRESS.sub("", printable(" ".join(str(text)[:_MOST_READ].split())))
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
 
 

@@ -37,6 +37,7 @@ from uvgen.wording import count
 _MOST_INSTRUCTIONS = 2_000_000
 _MOST_DEPTH = 64
 _MOST_ITEMS = 20_000_000  # of the result, counted as often as they are in it
+_ARRAY = 500  # items that an array counts as: to show it takes as long
 _MOST_DIGITS = 1024  # bytes of a whole number
 _MARK = object()
 
@@ -67,19 +68,19 @@ def load_plain_pickle(data: bytes, *, object_arrays: bool = False) -> Any:
         result = _Machine(data, object_arrays).run()
     except (IndexError, struct.error, UnicodeError, TypeError, OverflowError, SyntaxError, KeyError) as error:
         raise ValueError(f"damaged pickle ({type(error).__name__})") from error
-    _check_result(result)
+    _check_result(result, max(_MOST_ITEMS, len(data)))
     return result
 
 
-def _check_result(result: Any) -> None:
+def _check_result(result: Any, most: int) -> None:
     """Raise ValueError if a result holds what is no plain value, itself, or too many items."""
     counts: dict[int, int] = {}  # of what is finished; 0 for what is being looked at
     work: list[tuple[Any, int, bool]] = [(result, 0, False)]
     while work:
         value, depth, finished = work.pop()
         if isinstance(value, dict):
-            parts: Any = value.values()
-        elif isinstance(value, (list, tuple)):
+            parts: Any = [*value, *value.values()]
+        elif isinstance(value, (list, tuple, set, frozenset)):
             parts = value
         elif isinstance(value, np.ndarray) and value.dtype.hasobject:
             parts = value.ravel().tolist()
@@ -88,9 +89,9 @@ def _check_result(result: Any) -> None:
         else:
             continue
         if finished:
-            counts[id(value)] = 1 + sum(counts.get(id(part), 1) for part in parts)
-            if counts[id(value)] > _MOST_ITEMS:
-                raise ValueError(f"more than {_MOST_ITEMS} items, most of them the same")
+            counts[id(value)] = 1 + sum(counts.get(id(part)) or _weight(part) for part in parts)
+            if counts[id(value)] > most:
+                raise ValueError(f"more than {most} items, most of them the same")
             continue
         known = counts.get(id(value))
         if known == 0:
@@ -102,6 +103,15 @@ def _check_result(result: Any) -> None:
         counts[id(value)] = 0
         work.append((value, depth, True))
         work += [(part, depth + 1, False) for part in parts]
+
+
+def _weight(value: Any) -> int:
+    """As how many items a value counts that is no container: about a tenth of the characters that show it."""
+    if isinstance(value, (str, bytes, bytearray)):
+        return 1 + len(value) // 8
+    if isinstance(value, int):
+        return 1 + value.bit_length() // 24
+    return _ARRAY if isinstance(value, np.ndarray) else 1
 
 
 class _Machine:

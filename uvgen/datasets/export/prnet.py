@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.datasets.export.common import Part, each, npy, sample_of, write_uv_files
+from uvgen.errors import ModelError
 from uvgen.images.jpeg import encode_jpeg
 from uvgen.maps.atlas import build_atlas
 from uvgen.maps.masks import face_mask
@@ -27,6 +28,7 @@ from uvgen.storage.names import printable
 
 """Arguments that it cannot do without, and what for."""
 
+_CLOSEST_UM = 1.0
 _EYES_PX, _CENTER_PX = 102.46, 249.87
 """Between the outer corners of the eyes, and the mean row of the face's texels, in PRNet's own canonical vertices."""
 
@@ -38,6 +40,7 @@ def key(name: str) -> str:
 
 def write(reader: ShardReader, part: Part, folder: Path, quality: int, *, model: MorphableModel) -> None:
     """Write the folders of a shard's samples."""
+    eyes_apart(model)  # which `finish` needs when all is written
     for number in each(part):
         sample = sample_of(reader, number)
         path = folder / "train" / str(number + 1)
@@ -59,14 +62,25 @@ def finish(reader: ShardReader, folder: Path, *, model: MorphableModel) -> None:
     np.savetxt(folder / "triangles.txt", triangles, fmt="%d")
 
 
+def eyes_apart(model: MorphableModel) -> float:
+    """Between the outer corners of the eyes in x, µm; ModelError if they are none of a face."""
+    eyes = model.mean[model.landmarks[[36, 45]], 0]
+    apart = abs(float(eyes[1]) - float(eyes[0]))
+    if apart < _CLOSEST_UM:
+        raise ModelError(
+            f"{model.path or model.name}: landmarks 36 and 45, the outer corners of the eyes, are {apart:.3g} µm "
+            "apart in x, expected those of a face, by which PRNet's canonical vertices are scaled"
+        )
+    return apart
+
+
 def canonical_map(model: MorphableModel, size: int) -> NDArray[np.float32]:
     """The mean face as a position map (size, size, 3) that faces the viewer, as large as PRNet's canonical vertices.
 
     x is 0 in the face's middle, y points down, the mean row of the face's texels is PRNet's, and the smallest depth of
     the mesh is 0.
     """
-    eyes = model.mean[model.landmarks[[36, 45]], 0]
-    scale = np.float32(_EYES_PX / abs(float(eyes[1] - eyes[0])))
+    scale = np.float32(_EYES_PX / eyes_apart(model))
     flat = build_atlas(model, size).interpolate(model.mean * np.array([scale, -scale, scale], np.float32))
     flat[..., 1] += _CENTER_PX - flat[face_mask(model, size), 1].mean()
     flat[..., 2] -= scale * model.mean[:, 2].min()

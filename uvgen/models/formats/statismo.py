@@ -13,6 +13,7 @@ No file has UV coordinates, mirror pairs or the 68 landmarks. The landmarks in `
 points, in a text of variable length, which uvgen reads from no HDF5 file.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from uvgen.models.assembled import AssembledModel
 from uvgen.storage.files import sha256_file
 from uvgen.storage.hdf5_reading import Hdf5File, open_hdf5
 from uvgen.storage.kinds import describe_file
+from uvgen.storage.reading import max_bytes
 from uvgen.wording import count
 
 _UM_PER_MM = 1000.0
@@ -33,6 +35,9 @@ _HINT = (
     "that of 2009)"
 )
 _MOST_COMPONENTS = 4096
+_READ = {"model": ("mean", "pcaBasis", "pcaVariance"), "representer": ("cells",)}
+_LEAST_ITEM = 4  # bytes of a number, as arrays are held
+_LEAST_BYTES, _MOST_RATIO = 64 << 20, 16  # what the arrays may take unpacked, and times the size of the file
 _LONGEST = 1.01  # of a basis's columns
 _BRIGHTEST = 2.0  # of mean colors from 0 to 1, which may leave them a little
 
@@ -61,6 +66,7 @@ def read(path: Path) -> AssembledModel:
         If the file is missing, damaged, or lacks a part.
     """
     with open_hdf5(path, ModelError, _HINT) as file:
+        _check_size(file)
         mean, shape_basis = _model(file, "shape")
         n = len(mean)
         triangles = _triangles(file, n)
@@ -96,6 +102,21 @@ def read(path: Path) -> AssembledModel:
 
 def _has(file: Hdf5File, group: str) -> bool:
     return group in file.names and file.is_group(group) and "model" in file.members(group)
+
+
+def _check_size(file: Hdf5File) -> None:
+    """Refuse arrays that take far more memory than the file: packed zeros take a thousandth."""
+    taken = 0
+    for group in ("shape", "expression", "color"):
+        if group not in file.names or not file.is_group(group):
+            continue
+        for part in (f"{group}/{name}" for name in file.members(group) if name in _READ):
+            if file.is_group(part):
+                there = [name for name in file.members(part) if name in _READ[part.partition("/")[2]]]
+                found = [file.safe_dataset(f"{part}/{name}") for name in there]
+                taken += sum(math.prod(data.shape) * max(data.dtype.itemsize, _LEAST_ITEM) for data in found)
+    if taken > (most := min(max_bytes(), _LEAST_BYTES + _MOST_RATIO * (size := file.path.stat().st_size))):
+        raise file.refused(f"has arrays of {taken} bytes unpacked, expected {most} at most in {size} bytes")
 
 
 def _in_place(values: NDArray[Any], factor: float) -> NDArray[Any]:
