@@ -51,7 +51,7 @@ def _coco(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
     names: dict[str, str] = {}
     sizes: dict[str, tuple[int, int] | None] = {}
     marked: set[str] = set()
-    labels = _labels_of_points(content.get("categories"))
+    labels = _labels_by("id", "keypoints", content.get("categories"))
     for image in content["images"]:
         key, name = _id(image["id"]), str(image["file_name"])
         if names.setdefault(key, name) != name:
@@ -191,13 +191,13 @@ def _by_number(source: str, labels: Sequence[str]) -> list[int]:
     return sorted(range(len(numbers)), key=numbers.__getitem__)
 
 
-def _labels_of_points(categories: Any) -> dict[str, list[str]]:
-    """What COCO's categories call their keypoints, by the category's id."""
+def _labels_by(key: str, labels: str, items: Any) -> dict[str, list[str]]:
+    """What items call their points, by the number that each has under a key; those that do not say it are left out."""
     found = {}
-    for category in categories if isinstance(categories, list) else []:
-        labels = category.get("keypoints") if isinstance(category, dict) else None
-        if isinstance(labels, list):
-            found[str(category.get("id"))] = [str(label) for label in labels]
+    for item in items if isinstance(items, list) else []:
+        called = item.get(labels) if isinstance(item, dict) else None
+        if isinstance(called, list):
+            found[str(item.get(key))] = [str(label) for label in called]
     return found
 
 
@@ -206,12 +206,7 @@ def _labels_of_datumaro(content: Mapping[str, Any]) -> dict[str, list[str]]:
     items: Any = content
     for key in ("categories", "points", "items"):
         items = items.get(key) if isinstance(items, dict) else None
-    found = {}
-    for item in items if isinstance(items, list) else []:
-        labels = item.get("labels") if isinstance(item, dict) else None
-        if isinstance(labels, list):
-            found[str(item.get("label_id"))] = [str(label) for label in labels]
-    return found
+    return _labels_by("label_id", "labels", items)
 
 
 def _labels_of_elements(content: Mapping[str, Any], elements: Sequence[Mapping[str, Any]]) -> list[str]:

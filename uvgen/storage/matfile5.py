@@ -140,6 +140,7 @@ def header_of(start: bytes, order: str) -> Array:
 
 
 def header(data: memoryview, order: str) -> Array:
+    """The header of an array whose content this is, without its tag; ValueError if it is damaged."""
     parts = _elements(data, order, padded=True)
     first = [part for _, part in islice(parts, 2)]
     if len(first) < 2 or len(first[0]) != 8:
