@@ -267,6 +267,20 @@ def test_parts_that_hang_together_nowhere_move_with_their_neighbors() -> None:
     np.testing.assert_allclose(field[n:], np.tile([0.0, 0, 1], (n, 1)), atol=0.02)
 
 
+def test_thousands_of_vertices_with_one_neighbor_move_with_it() -> None:
+    """Those of no triangle, all in one place, and a part as fine as an eyeball of a rendered head."""
+    vertices, triangles = grid(9, 11)
+    fine, of_fine = grid(90, 90)
+    every = np.concatenate([vertices, np.zeros((6000, 3)), fine * 0.01 + [0, 1, -0.05]])
+    area, n = np.full(len(every), 1e-5), len(vertices)
+    area[:n] = 0.02
+    smoother = Smoother(bending(every, np.concatenate([triangles, of_fine + n + 6000]), area), area)
+    weights = (np.arange(len(every)) < n).astype(float)
+    field = smoother.solve(np.tile([0.0, 0, 1], (len(every), 1)), weights)
+    np.testing.assert_allclose(field[:n], np.tile([0.0, 0, 1], (n, 1)), atol=0.02)
+    np.testing.assert_allclose(field[-len(fine) :], np.tile([0.0, 0, 1], (len(fine), 1)), atol=0.05)
+
+
 def test_triangles_that_are_turned_over_are_laid_out_again(template: Template, model: MorphableModel) -> None:
     base, n = template.mean, len(template.mean)
     folded = base.copy()

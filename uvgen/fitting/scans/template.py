@@ -18,6 +18,8 @@ _MOST_ROWS = 5000  # vertices that are compared with a scan while coefficients a
 _LEAST_AREA = 1e-3  # least area of a vertex, as a share of the mean: some have no triangles, or tiny ones
 _MOST_SQUARES = 500  # mean square of a vertex's neighbors: about 50 on faces
 _LEAST_WIDTH, _MOST_WIDTH = 4096, 25.0  # a matrix's bandwidth, and times √n: 3 to 6 on faces, 90 of random triangles
+_MOST_TIED = 8  # vertices of other components that are tied to one vertex; further ones are tied to these
+_TIES = 1000  # at most of one component, whose own triangles hold the rest of it
 _KEPT = 1e-3  # weight that keeps a vertex in place if it has no counterpart
 
 
@@ -103,8 +105,9 @@ class Smoother:
 def bending(mean: NDArray[np.float64], triangles: NDArray[np.int32], area: NDArray[np.float64]) -> Any:
     """Sparse matrix (n, n) of the quadratic form ∫ |Δd|² of a field d over the vertices.
 
-    Vertices of the smaller components of the mesh, such as eyeballs, are tied to the nearest ones of the largest.
-    InputError if the triangles join vertices as no surface does: the matrix would have dense factors.
+    Vertices of the smaller components of the mesh, such as eyeballs, and those in no triangle are tied to the nearest
+    ones of the largest. InputError if the triangles join vertices as no surface does: the matrix would have dense
+    factors.
     """
     from scipy.sparse import coo_array, diags_array
     from scipy.spatial import cKDTree
@@ -113,9 +116,10 @@ def bending(mean: NDArray[np.float64], triangles: NDArray[np.int32], area: NDArr
     plain = laplacian(mean, triangles)
     part = find_components(n, triangles)
     largest = np.flatnonzero(part == np.bincount(part).argmax())
-    others = np.flatnonzero(part != part[largest[0]])
+    others = _tied(part, np.flatnonzero(part != part[largest[0]]))
     if len(others):
-        near = largest[cKDTree(mean[largest]).query(mean[others])[1]]
+        distance, nearest = cKDTree(mean[largest]).query(mean[others])
+        others, near = _chained(others, largest[nearest], distance)
         ends = np.concatenate([others, near]), np.concatenate([near, others])
         ties = coo_array((np.ones(2 * len(others)), ends), shape=(n, n)).tocsr()
         plain = plain + diags_array(np.asarray(ties.sum(axis=1)).ravel()) - ties
@@ -128,6 +132,30 @@ def bending(mean: NDArray[np.float64], triangles: NDArray[np.int32], area: NDArr
         f"triangles: join {count(n, 'vertex')} all over the mesh, or very many to one, expected a surface, on which a "
         "smooth field can be found"
     )
+
+
+def _tied(part: NDArray[np.int32], vertices: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Those of some vertices that get ties: of a component with many, some from all over it."""
+    ordered = vertices[np.argsort(part[vertices], kind="stable")]
+    parts = part[ordered]
+    place = np.arange(len(parts)) - np.searchsorted(parts, parts)
+    step = -(-np.bincount(parts, minlength=1)[parts] // _TIES)
+    return ordered[place % step == 0]
+
+
+def _chained(
+    others: NDArray[np.intp], near: NDArray[np.intp], distance: NDArray[np.float64]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Vertices, nearest first, and what each is tied to: `near`, or where that has enough, one that is tied to it.
+
+    Thousands may have the same nearest vertex, such as all those of no triangle at the origin.
+    """
+    order = np.lexsort((distance, near))
+    others, ends = others[order], near[order]
+    first = np.searchsorted(ends, ends)  # of those with the same nearest vertex
+    further = np.flatnonzero(np.arange(len(ends)) - first >= _MOST_TIED)
+    ends[further] = others[further - _MOST_TIED]
+    return others, ends
 
 
 def _bandwidth(matrix: Any) -> int:
