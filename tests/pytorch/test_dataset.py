@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 from support.builds import have
 from support.toy import N_EXPRESSION, N_SHAPE, write_tree
-from support.training_augmentations import Fails, Shifts
+from support.training_augmentations import Fails, FlippedShifts, Shifts
 
 import uvgen
+from uvgen import Augmentation
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.splits import split_shards
 from uvgen.errors import DatasetError, InputError, SampleError
+from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.models.morphable import MorphableModel
 from uvgen.normalization import Normalization, denormalize
 
@@ -243,6 +245,42 @@ def test_dataset_augmentation_moves_everything_alike_and_anew_each_epoch(built: 
         torch.testing.assert_close(found["image_to_crop"], torch.from_numpy(shift.similarity) @ before["image_to_crop"])
         seen.add(shift)
     assert len(seen) == 3
+
+
+@pytest.mark.parametrize("flip", [0.0, 1.0])
+def test_dataset_augmentation_moves_annotated_landmarks_as_landmarks(
+    plain: Path, model: MorphableModel, flip: float
+) -> None:
+    """Their distances grow by the scale alone, so that their NME stays."""
+    augmentation = Augmentation(rotation_deg=(40, 40), scale=(1.25, 1.25), flip=flip)
+    still = ShardDataset(plain, normalize=None)
+    moved = ShardDataset(plain, model=model, augmentation=augmentation, normalize=None)
+    for before, found in zip(still, moved, strict=True):
+        d = before["annotated_landmarks"].shape[1]
+        off, moved_off = (one["annotated_landmarks"] - one["landmarks"][:, :d] for one in (before, found))
+        known = torch.isfinite(off).all(dim=1)
+        assert known.any()
+        order = torch.tensor(LANDMARK_MIRROR.tolist()) if flip else torch.arange(68)
+        torch.testing.assert_close(
+            moved_off.norm(dim=1), 1.25 * off.norm(dim=1)[order], atol=1e-3, rtol=0, equal_nan=True
+        )
+
+
+def test_dataset_augmentation_mirrors_unseen_texels_with_the_map(
+    tmp_path: Path, model_path: Path, model: MorphableModel
+) -> None:
+    marking = Augmentation(yaw_deg=(40, 60), unseen="mark")
+    config = BuildConfig(size=R, uv_size=U, augmentation=marking)
+    have(write_tree(tmp_path / "tree"), model_path, tmp_path / "out", config)
+    still = ShardDataset(tmp_path / "out", normalize=None)
+    flips = ShardDataset(tmp_path / "out", model=model, normalize=None, augmentation=Augmentation(flip=1.0))
+    stays = ShardDataset(tmp_path / "out", normalize=None, augmentation=Augmentation(rotation_deg=(20, 20)))
+    assert any(sample["unseen"].any() for sample in still)
+    for before, mirrored, turned in zip(still, flips, stays, strict=True):
+        assert torch.equal(mirrored["unseen"], before["unseen"].flip(1))  # of the toy model, whose UV are symmetric
+        assert torch.equal(turned["unseen"], before["unseen"])
+    with pytest.raises(InputError, match="flip: needs the shards' model"):
+        ShardDataset(tmp_path / "out", augmentation=FlippedShifts())[0]
 
 
 @pytest.mark.parametrize(

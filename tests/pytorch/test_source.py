@@ -58,6 +58,20 @@ def test_dataset_from_source_samples_the_original_image_once(folders) -> None:
         np.testing.assert_allclose(sample["image_to_crop"], composed, atol=1e-9)
 
 
+def test_dataset_from_source_turns_photographs_as_the_set_did(tmp_path: Path, model_path: Path) -> None:
+    """By the orientation that their EXIF data state, if the set was built so."""
+    tree, turned = write_tree(tmp_path / "300W_LP"), Image.Exif()
+    turned[0x112] = 3  # 180 degrees: width and height stay
+    for path in tree.rglob("*.jpg"):
+        Image.open(path).convert("RGB").save(path, quality=95, exif=turned)
+    for exif in ("apply", "ignore"):
+        have(tree, model_path, tmp_path / exif, dataclasses.replace(CONFIG, exif=exif, jitter=0.0))
+        still = ShardDataset(tmp_path / exif, normalize=None, image_normalize=None)
+        moved = {"augmentation": Augmentation(), "source": tree}  # by nothing
+        for sample, stored in zip(ShardDataset(tmp_path / exif, normalize=None, **moved), still, strict=True):
+            torch.testing.assert_close(sample["image"], stored["image"], atol=1, rtol=0)
+
+
 def test_dataset_from_source_has_the_labels_of_the_stored_crops(folders) -> None:
     tree, shards = folders
     here = ShardDataset(shards, augmentation=TURN, source=tree)

@@ -35,6 +35,20 @@ class Shifts:
         return np.roll(image, (draw.y, draw.x), (0, 1)), moved, landmarks + move
 
 
+@dataclass(frozen=True)
+class FlippedShift(Shift):
+    """A draw that mirrors what it has moved."""
+
+    flip: bool = True
+
+
+class FlippedShifts(Shifts):
+    """Says that it mirrors; what it returns is not mirrored."""
+
+    def draw(self, seed: int, name: str, epoch: int, size: int) -> Shift:
+        return FlippedShift(1, 0)
+
+
 class Fails:
     """Cannot be applied."""
 

@@ -23,9 +23,8 @@ from uvgen.datasets.source import check_source, check_source_hash, check_unchang
 from uvgen.datasets.targets import remaking_targets
 from uvgen.errors import SampleError
 from uvgen.fixed_point import FixedPoint
-from uvgen.geometry import transform_points
 from uvgen.images.jpeg import encode_jpeg
-from uvgen.maps.labels import crop_pose, mirror_landmarks
+from uvgen.maps.labels import crop_pose, move_annotation
 from uvgen.maps.position_mapper import PositionMapper
 from uvgen.maps.target_layouts import range_error
 from uvgen.maps.targets import TargetMaker
@@ -165,15 +164,6 @@ def _make_shard(job: AugmentJob, makers: _Makers, process: Hdf5Process | None, t
     return ShardResult(entry, tuple(skipped))
 
 
-def _moved_annotation(sample: Mapping[str, Any], draw: AugmentationDraw) -> dict[str, Any]:
-    """Annotated landmarks of an augmented sample, if there are some: their NME stays what it was."""
-    if "annotated_landmarks" not in sample:
-        return {}
-    points = transform_points(sample["annotated_landmarks"], draw.similarity)
-    moved = mirror_landmarks(points, draw.size) if draw.flip else points
-    return {"annotated_landmarks": moved.astype(np.float32)}
-
-
 def _rows(
     source: OpenShard,
     rows: Sequence[int],
@@ -222,10 +212,11 @@ def _rows(
             continue
         changed = {
             "landmarks": moved.landmarks,
-            **_moved_annotation(sample, draw),
             "image_to_crop": draw.similarity @ sample["image_to_crop"],
             "name": copy_name(name, copy),
         }
+        if (annotated := sample.get("annotated_landmarks")) is not None:
+            changed["annotated_landmarks"] = move_annotation(annotated, draw.similarity, draw.size, flip=draw.flip)
         shown.append(i)
         samples.append({**sample, **changed, "augmentation": draw.to_json(), "flipped": draw.flip})
     if not samples:

@@ -114,8 +114,19 @@ def move_landmarks(
     return (mirror_landmarks(moved, crop_size) if flip else moved).astype(np.float32)
 
 
+def move_annotation(
+    points: NDArray[Any], similarity: ArrayLike, crop_size: int, *, flip: bool = False
+) -> NDArray[np.float32]:
+    """Annotated landmarks (68, 2) or (68, 3) of a moved crop, float32, NaN where they were; see `move_landmarks`.
+
+    Their NME stays what it was.
+    """
+    moved = transform_points(points, similarity)
+    return (mirror_landmarks(moved, crop_size) if flip else moved).astype(np.float32)
+
+
 def mirror_landmarks(landmarks: NDArray[Any], crop_size: int) -> NDArray[Any]:
-    """Landmarks (68, 3) of a mirrored crop: x becomes ``crop_size - 1 - x``, and left and right exchange places."""
+    """Landmarks (68, 2 or 3) of a mirrored crop: x becomes ``crop_size - 1 - x``, and left and right change places."""
     mirrored: NDArray[Any] = landmarks[LANDMARK_MIRROR]
     mirrored[:, 0] = crop_size - 1 - mirrored[:, 0]
     return mirrored

@@ -146,6 +146,12 @@ class TexelMirror:
         """Whether flipping is within 0.1 px of the label of the mirrored face."""
         return self.error_px <= EXACT_PX
 
+    def mask(self, texels: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Texels (size, size) that are marked in the map of the mirrored face, of those that are in the face's."""
+        mirrored = np.ascontiguousarray(texels[:, ::-1])
+        mirrored.ravel()[self.texels] = (self.weights * texels.ravel()[self.sources]).sum(axis=1) > 0.5
+        return mirrored
+
     @classmethod
     def of_model(cls, model: MorphableModel, size: int = 256, convention: str = "exact") -> "TexelMirror":
         """A model's mirror, found on the first call and kept as long as the model.

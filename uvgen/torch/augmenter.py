@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from uvgen.augment.sample import crop_augmented
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.geometry import similarity_scale
-from uvgen.maps.labels import move_landmarks, move_map, moved_similarity
+from uvgen.maps.labels import move_annotation, move_landmarks, move_map, moved_similarity
 from uvgen.maps.mirror import TexelMirror
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.files import source_path
@@ -20,7 +20,14 @@ from uvgen.samples.parameter_list import is_list, open_list
 from uvgen.samples.read import read_picture
 from uvgen.shards.reader import ShardReader
 
+MOVED = ("annotated_landmarks", "unseen")
+"""Fields that `Augmenter.move` moves, besides image, map, landmarks, and what the similarity says."""
+
 _SOURCE = "the folder of images, or the list, that the set was built from"
+
+
+def _needs_model() -> InputError:
+    return InputError("flip: needs the shards' model, which says where texels mirror; give model=")
 
 
 class AugmentationLike(Protocol):
@@ -63,12 +70,12 @@ class Augmenter:
     model : MorphableModel or None
         The data set's.
     needs_mirror : bool
-        Whether there are maps, which take a model's texel mirror to flip.
+        Whether there are maps or masks of their texels, which take a model's texel mirror to flip.
 
     Attributes
     ----------
     mirror : TexelMirror or None
-        The model's, if maps are flipped.
+        The model's, if maps or masks of texels are flipped.
 
     Raises
     ------
@@ -95,13 +102,15 @@ class Augmenter:
             augmentation.check_crops()
         self.takes_codes = not self._custom
         config = reader.config.build
-        self.size, self._filter, self._decode = config.size, config.filter, config.decode
+        self.size, self._filter, self._decode, self._exif = config.size, config.filter, config.decode, config.exif
         self._data = None if source is None else self._checked_source(source, reader)
         self._source = None if self._data is None else folder_of(self._data)
         self.mirror: TexelMirror | None = None
-        if needs_mirror and not self._custom and augmentation.flip:
-            if model is None:
-                raise InputError("flip: needs the shards' model, which says where texels mirror; give model=")
+        if self._custom:
+            needs_mirror = model is not None and "unseen" in reader.fields  # its maps are its own affair
+        elif (needs_mirror := needs_mirror and bool(augmentation.flip)) and model is None:
+            raise _needs_model()
+        if needs_mirror and model is not None:
             self.mirror = TexelMirror.of_model(model, reader.config.build.uv_size, reader.config.build.convention)
 
     def draw(self, name: str, epoch: int) -> Any:
@@ -120,7 +129,8 @@ class Augmenter:
             return stored(), np.eye(3), 1
         try:
             path = source_path(self._source, row["source"], self._data)
-            picture = read_picture(Sample(path.stem, path.parent.name, path, None), decode=self._decode)
+            sample = Sample(path.stem, path.parent.name, path, None)
+            picture = read_picture(sample, exif=self._exif, decode=self._decode)
             factor = 1 / similarity_scale(draw.similarity @ row["image_to_crop"])
             pixels, reduced = picture.for_crop(float(factor), self._filter)
         except SampleError as error:
@@ -159,6 +169,17 @@ class Augmenter:
         if position_map is not None:
             moved = move_map(position_map, *move, flip=draw.flip, mirror=self.mirror, out=map_out)
         return Changed(crop, moved, move_landmarks(landmarks, *move, flip=draw.flip))
+
+    def move(self, draw: Any, fields: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Those of a sample's fields `MOVED` that there are, as an augmented sample has them."""
+        flip, moved = bool(getattr(draw, "flip", False)), dict[str, NDArray[Any]]()
+        if (points := fields.get("annotated_landmarks")) is not None:
+            moved["annotated_landmarks"] = move_annotation(points, draw.similarity, self.size, flip=flip)
+        if flip and (unseen := fields.get("unseen")) is not None:
+            if self.mirror is None:
+                raise _needs_model()
+            moved["unseen"] = self.mirror.mask(unseen)
+        return moved
 
     def compose(self, draw: Any, crop: NDArray[np.float64], flipped: bool) -> tuple[NDArray[np.float64], bool]:
         """Image → augmented crop before mirroring, and whether to mirror, from the same of the stored crop."""

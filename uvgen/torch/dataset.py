@@ -26,7 +26,7 @@ from uvgen.normalization import AUTO, Normalization, image_choice
 from uvgen.shards.makers import Maker
 from uvgen.shards.reader import naming
 from uvgen.shards.stored import ReadAhead
-from uvgen.torch.augmenter import AugmentationLike, Augmenter
+from uvgen.torch.augmenter import MOVED, AugmentationLike, Augmenter
 from uvgen.torch.batches import LazySamples, PackedBatch, as_tensors
 from uvgen.torch.memory import Buffers, Layout, Slots
 from uvgen.torch.shared_pickle import SharedPickle
@@ -166,8 +166,8 @@ class ShardDataset(Dataset[dict[str, Any]]):
         self._augmenter: Augmenter | None = None
         target_maker: TargetMaker | None = None  # only if samples move: else they are read
         if augmentation is not None:
-            has_maps = "posmap" in self._large
-            self._augmenter = Augmenter(augmentation, self.reader, seed, source, model=model, needs_mirror=has_maps)
+            mirrors = "posmap" in self._large or "unseen" in fields
+            self._augmenter = Augmenter(augmentation, self.reader, seed, source, model=model, needs_mirror=mirrors)
             target_maker = remaking_targets(model, build)
         self._targets = Targets(targets, self._size, compact=compact, maker=target_maker)
         mask = self.reader.constants.get("weight_mask")
@@ -375,6 +375,8 @@ class ShardDataset(Dataset[dict[str, Any]]):
             map_out=None if position_map is None else self._borrow("posmap", "augmented", np.float32),
         )
         rows["landmarks"][k] = changed.landmarks
+        for name, moved in augmenter.move(draw, {name: rows[name][k] for name in MOVED if name in rows}).items():
+            rows[name][k] = moved
         composed, flipped = augmenter.compose(draw, rows["image_to_crop"][k], bool(rows["flipped"][k]))
         rows["image_to_crop"][k], rows["flipped"][k] = composed, flipped
         return changed.image, changed.position_map

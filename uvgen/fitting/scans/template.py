@@ -140,7 +140,8 @@ def _tied(part: NDArray[np.int32], vertices: NDArray[np.intp]) -> NDArray[np.int
     parts = part[ordered]
     place = np.arange(len(parts)) - np.searchsorted(parts, parts)
     step = -(-np.bincount(parts, minlength=1)[parts] // _TIES)
-    return ordered[place % step == 0]
+    kept: NDArray[np.intp] = ordered[place % step == 0]
+    return kept
 
 
 def _chained(
