@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from uvgen.errors import InputError
-from uvgen.samples.landmark_files import find_landmarks
+from uvgen.samples.landmark_files import find_landmarks, read_landmarks
 from uvgen.samples.landmark_schemes import FaceLandmarks, NoLandmarks, outside_image
 from uvgen.samples.landmark_tables import LandmarkTable, read_table
 
@@ -219,6 +219,46 @@ def test_find_landmarks_of_plain_json_takes_a_third_number_in_0_to_1_for_the_sco
     assert np.isnan(found[0].points[3]).all()
 
 
+@pytest.mark.parametrize("suffix", [".json", ".npy", ".txt"])
+def test_find_landmarks_takes_a_third_number_of_0_1_2_for_coco_s_flag(tmp_path: Path, suffix: str) -> None:
+    """A point of flag 0 is not marked: it is no point at (0, 0)."""
+    flagged = np.column_stack([POINTS, np.full(68, 2)])
+    flagged[[3, 9]], flagged[5, 2] = 0, 1
+    if suffix == ".json":
+        ((face,),) = look_up(tmp_path / "t.json", json.dumps({"a.jpg": flagged.tolist()}), "a.jpg")
+    else:
+        if suffix == ".npy":
+            np.save(tmp_path / "a.npy", flagged)
+        else:
+            np.savetxt(tmp_path / "a.txt", flagged)
+        (face,) = read_landmarks(tmp_path / f"a{suffix}")
+    assert face.scores is not None and face.scores[[2, 3, 5, 9]].tolist() == [1, 0, 0.5, 0]
+    assert np.flatnonzero(np.isnan(face.points).any(axis=1)).tolist() == [3, 9]
+
+
+def test_find_landmarks_takes_several_points_at_0_0_for_unmarked_ones(tmp_path: Path) -> None:
+    points = POINTS.copy()
+    points[3] = 0  # one may lie there
+    ((face,),) = look_up(tmp_path / "t.json", json.dumps({"a.jpg": points.tolist()}), "a.jpg")
+    np.testing.assert_allclose(face.points, points)
+    points[[5, 9]] = 0
+    ((face,),) = look_up(tmp_path / "t.json", json.dumps({"a.jpg": points.tolist()}), "a.jpg")
+    assert np.flatnonzero(np.isnan(face.points).any(axis=1)).tolist() == [3, 5, 9]
+
+
+def test_find_landmarks_of_plain_json_takes_the_image_that_an_entry_names(tmp_path: Path) -> None:
+    """As pandas writes a table by its rows, and as VGG's annotator calls its images."""
+    other, more = POINTS / 2, {"landmarks": POINTS.tolist()}
+    for key in ("0", "1.jpg8192", "1.jpg"):
+        entries = {key: {"image": "faces/1.jpg", **more}, "1": {"image": "0.jpg", "landmarks": other.tolist()}}
+        first, second = look_up(tmp_path / "t.json", json.dumps(entries), "1.jpg", "0.jpg")
+        assert np.allclose(first[0].points, POINTS) and np.allclose(second[0].points, other)
+    (found,) = look_up(tmp_path / "t.json", json.dumps({"1.jpg": {"name": "somebody", **more}}), "1.jpg")
+    assert np.allclose(found[0].points, POINTS)
+    with pytest.raises(InputError, match=r"entry 0: of 1\.jpg, and its image is 2\.jpg, expected one image"):
+        look_up(tmp_path / "t.json", json.dumps({"1.jpg": {"image": "2.jpg", **more}}), "1.jpg")
+
+
 def test_find_landmarks_of_several_faces_gives_the_largest_first(tmp_path: Path) -> None:
     content = "\n".join(csv_without({"a.jpg": face}) for face in (POINTS / 3, POINTS))
     ((large, small),) = look_up(tmp_path / "t.csv", content, "a.jpg")
@@ -315,9 +355,25 @@ def test_find_landmarks_of_coco_takes_points_in_the_order_of_their_numbers(tmp_p
     content["categories"] = [{"id": 2, "keypoints": ["nose"]}, {"id": 3, "keypoints": labels}]
     ((face,),) = look_up(tmp_path / "a.json", json.dumps(content), "a.jpg")
     np.testing.assert_allclose(face.points, POINTS)
-    content["categories"][1]["keypoints"] = [f"point {label}" for label in labels]  # no numbers: as they stand
+    for style in ("point {}", "p{}", " {} ", "{}.", "P_{:0>3}"):
+        content["categories"][1]["keypoints"] = [style.format(label) for label in labels]
+        ((face,),) = look_up(tmp_path / "a.json", json.dumps(content), "a.jpg")
+        np.testing.assert_allclose(face.points, POINTS)
+    for names in (
+        ["nose", *(f"p{label}" for label in labels[1:])],
+        ["eye 1", *(f"jaw {label}" for label in labels[1:])],
+    ):
+        content["categories"][1]["keypoints"] = names  # no numbers, or of several parts: as they stand
+        ((face,),) = look_up(tmp_path / "a.json", json.dumps(content), "a.jpg")
+        np.testing.assert_allclose(face.points, stored)
+    content["annotations"][0]["category_id"] = 3.0  # the same number
+    content["categories"][1]["keypoints"] = labels
     ((face,),) = look_up(tmp_path / "a.json", json.dumps(content), "a.jpg")
-    np.testing.assert_allclose(face.points, stored)
+    np.testing.assert_allclose(face.points, POINTS)
+    content["categories"][0]["id"] = 3
+    with pytest.raises(InputError, match="two categories have the id 3 and name other points, expected one each"):
+        look_up(tmp_path / "a.json", json.dumps(content), "a.jpg")
+    content["categories"][0]["id"] = 2
     content["categories"][1]["keypoints"] = ["1", *labels[:-1]]
     (found,) = look_up(tmp_path / "a.json", json.dumps(content), "a.jpg")
     assert "two points are called 1, expected each number once" in found

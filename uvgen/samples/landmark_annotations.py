@@ -4,17 +4,19 @@
 """
 
 import codecs
+import re
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 
 from uvgen.errors import InputError
-from uvgen.samples.landmark_rows import Entry, image_key, number_of_cell
-from uvgen.samples.landmark_schemes import FaceLandmarks, check_unnumbered, face_of, scores_in
+from uvgen.samples.landmark_rows import Entry, image_key, names_vaguely, number_of_cell
+from uvgen.samples.landmark_schemes import FaceLandmarks, check_unnumbered, face_of, flag_scores, scores_in
+from uvgen.storage.folders import IMAGE_SUFFIXES
 from uvgen.storage.names import brief
 from uvgen.storage.plain_json import are_numbers, parse_json
 from uvgen.storage.reading import read_file
@@ -24,6 +26,7 @@ from uvgen.wording import count
 _CVAT_CENTER = 0.5
 _MOST_PX = 1e9
 _OCCLUDED = 0.5
+_NUMBERED = re.compile(r"(.*?)([0-9]{1,5})[ .]*", re.DOTALL)
 _SHAPES = ("points", "skeleton")  # what CVAT calls those of landmarks
 
 
@@ -51,7 +54,7 @@ def _coco(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
     names: dict[str, str] = {}
     sizes: dict[str, tuple[int, int] | None] = {}
     marked: set[str] = set()
-    labels = _labels_by("id", "keypoints", content.get("categories"))
+    labels = _labels_by(path, "id", "keypoints", content.get("categories"))
     for image in content["images"]:
         key, name = _id(image["id"]), str(image["file_name"])
         if names.setdefault(key, name) != name:
@@ -73,13 +76,13 @@ def _coco(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
             values = _array(source, annotation["keypoints"])
             if values.ndim != 1 or len(values) % 3:
                 raise InputError(f"{source}: {count(values.size, 'number')}, expected x, y, v of each keypoint")
-            called = labels.get(str(annotation.get("category_id")), [])
+            called = labels.get(_number(annotation.get("category_id")), [])
             rows = values.reshape(-1, 3)
             if len(called) == len(rows):
                 rows = rows[_by_number(source, called)]
             points, flags = rows[:, :2], rows[:, 2]
-            whole = np.isin(flags, (0, 1, 2)).all() and (flags == 2).any()
-            scores = np.select([flags == 1, flags == 2], [_OCCLUDED, 1.0], 0.0) if whole else flags
+            scores = flag_scores(flags)
+            scores = flags if scores is None else scores
             return face_of(points, scores, source, box=_box(source, annotation.get("bbox")), image_size=sizes[key])
 
         yield names[key], read
@@ -94,7 +97,7 @@ def _any_labeled(keypoints: Any) -> bool:
 
 
 def _datumaro(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
-    labels = _labels_of_datumaro(content)
+    labels = _labels_of_datumaro(path, content)
     for item in content["items"]:
         picture = item.get("image") or {}
         name, stated = str(picture.get("path") or item["id"]), picture.get("size")
@@ -123,7 +126,7 @@ def _datumaro(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
                         f"{source}: {count(points.size, 'number')}, {len(seen)} visibilities, expected x, y of each"
                     )
                 scores = np.select([seen == 1, seen == 2], [_OCCLUDED, 1.0], 0.0)
-                called = labels.get(str(parts[0].get("label_id")), []) if len(parts) == 1 else []
+                called = labels.get(_number(parts[0].get("label_id")), []) if len(parts) == 1 else []
                 order = _by_number(source, called) if len(called) == len(seen) else slice(None)
                 return face_of(
                     points.reshape(-1, 2)[order] - _CVAT_CENTER, scores[order], source, image_size=size
@@ -137,12 +140,10 @@ def _plain(path: Path, content: Any) -> Iterator[Entry]:
     listed: list[tuple[str, dict[Any, Any], Any]] = []
     for number, (name, entry) in enumerate(entries):
         about = entry if isinstance(entry, dict) else {"landmarks": entry}
-        if name is None:
-            keys = list(about)
-            try:
-                name = None if (place := image_key(keys)) is None else about[keys[place]]
-            except ValueError as error:
-                raise InputError(f"{path}: entry {number}: {error}") from None
+        try:
+            name = _image_of(name, about)
+        except ValueError as error:
+            raise InputError(f"{path}: entry {number}: {error}") from None
         points = next((about[key] for key in ("landmarks", "points", "keypoints") if key in about), None)
         if not isinstance(name, str) or not isinstance(points, list | None):
             raise _incomplete(path, number)
@@ -172,41 +173,69 @@ def _plain(path: Path, content: Any) -> Iterator[Entry]:
         yield name, read
 
 
+def _image_of(key: str | None, about: Mapping[str, Any]) -> Any:
+    """The image that an entry is of: what it says itself, else the key that it has in an object.
+
+    Keys may be anything if the entry says it: numbers of rows, as pandas writes them. ValueError if both name images,
+    and other ones.
+    """
+    keys = list(about)
+    place = image_key(keys)
+    said = None if place is None else about[keys[place]]
+    if key is None or place is None or not isinstance(said, str):
+        return said if key is None else key
+    if names_vaguely(keys[place]) and not said.lower().endswith(IMAGE_SUFFIXES):
+        return key  # the name of a person
+    if key.lower().endswith(IMAGE_SUFFIXES) and PurePath(key).stem != PurePath(said.replace("\\", "/")).stem:
+        raise ValueError(f"of {brief(key)[:40]}, and its {keys[place]} is {brief(said)[:40]}, expected one image")
+    return said
+
+
 def _incomplete(path: Path, number: int) -> InputError:
     return InputError(f'{path}: entry {number} has no "image" or no "landmarks", expected both')
 
 
 def _by_number(source: str, labels: Sequence[str]) -> list[int]:
-    """The order of points by their labels if all of these are numbers; else as they stand.
+    """The order of points by their labels if all of these are numbers, or end with one after the same word; else as
+    they stand.
 
     Tools list the points of a skeleton in the order in which they were drawn, or by their labels as text: 1, 10, 11, 2.
     InputError if two points have the same number.
     """
-    if not all(label.isascii() and label.isdecimal() and len(label) < 6 for label in labels):
+    matches = [match for label in labels if (match := _NUMBERED.fullmatch(label))]
+    if len(matches) < len(labels) or len({match[1].strip().lower() for match in matches}) > 1:
         return list(range(len(labels)))
-    numbers = list(map(int, labels))
+    numbers = [int(match[2]) for match in matches]
     if len(set(numbers)) < len(numbers):
         twice = Counter(numbers).most_common(1)[0][0]
         raise InputError(f"{source}: two points are called {twice}, expected each number once")
     return sorted(range(len(numbers)), key=numbers.__getitem__)
 
 
-def _labels_by(key: str, labels: str, items: Any) -> dict[str, list[str]]:
-    """What items call their points, by the number that each has under a key; those that do not say it are left out."""
-    found = {}
+def _labels_by(path: Path, key: str, labels: str, items: Any) -> dict[str, list[str]]:
+    """What items call their points, by the number that each has under a key; those that do not say it are left out.
+
+    InputError if two items have one number and call their points otherwise.
+    """
+    found: dict[str, list[str]] = {}
     for item in items if isinstance(items, list) else []:
         called = item.get(labels) if isinstance(item, dict) else None
         if isinstance(called, list):
-            found[str(item.get(key))] = [str(label) for label in called]
+            number, names = _number(item.get(key)), [str(label) for label in called]
+            if found.setdefault(number, names) != names:
+                raise InputError(
+                    f"{path}: two categories have the {key} {brief(number)[:40]} and name other points, expected one "
+                    "each; were files put together?"
+                )
     return found
 
 
-def _labels_of_datumaro(content: Mapping[str, Any]) -> dict[str, list[str]]:
+def _labels_of_datumaro(path: Path, content: Mapping[str, Any]) -> dict[str, list[str]]:
     """What Datumaro's categories call the points of an annotation, by its label's number."""
     items: Any = content
     for key in ("categories", "points", "items"):
         items = items.get(key) if isinstance(items, dict) else None
-    return _labels_by("label_id", "labels", items)
+    return _labels_by(path, "label_id", "labels", items)
 
 
 def _labels_of_elements(content: Mapping[str, Any], elements: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -215,14 +244,19 @@ def _labels_of_elements(content: Mapping[str, Any], elements: Sequence[Mapping[s
     for key in ("categories", "label", "labels"):
         labels = labels.get(key) if isinstance(labels, dict) else None
     names = [str(one.get("name", "")) if isinstance(one, dict) else "" for one in labels or []]
-    numbers = [element.get("label_id") for element in elements]
-    return [names[k] if type(k) is int and 0 <= k < len(names) else "" for k in numbers]
+    by_number = {str(k): name for k, name in enumerate(names)}
+    return [by_number.get(_number(element.get("label_id")), "") for element in elements]
 
 
 def _id(value: Any) -> str:
     """What tells an image from the others, whole, 1 and 1.0 being one; LookupError if it is no text or number."""
     if not isinstance(value, str | int | float) or isinstance(value, bool):
         raise LookupError(f"an id of {brief(value)[:60]}")
+    return _number(value)
+
+
+def _number(value: Any) -> str:
+    """An id or what stands in its place, as text; 1 and 1.0 are one."""
     return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 

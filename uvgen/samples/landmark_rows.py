@@ -34,6 +34,11 @@ def names_image(column: str) -> bool:
     return column.strip().lower().replace("_", "").replace(" ", "") in _IMAGE_COLUMNS
 
 
+def names_vaguely(column: str) -> bool:
+    """Whether what names an image (`names_image`) may name a person or a number as well."""
+    return column.strip().lower() in _VAGUE_COLUMNS
+
+
 def image_key(names: Sequence[str]) -> int | None:
     """Which of a table's columns, or of an object's keys, names the image; None if there is none.
 
@@ -42,7 +47,7 @@ def image_key(names: Sequence[str]) -> int | None:
     Raises ValueError if it may be more than one.
     """
     there = [k for k, name in enumerate(names) if names_image(name)]
-    sure = [k for k in there if names[k].strip().lower() not in _VAGUE_COLUMNS] or there
+    sure = [k for k in there if not names_vaguely(names[k])] or there
     if len(sure) > 1:
         first, second = (brief(names[k].strip())[:40] for k in sure[:2])
         raise ValueError(f"{first} and {second} may both name the image, expected one; leave the other out")

@@ -29,6 +29,7 @@ SCHEMES = {5: "5", 21: "21", 68: "68", 98: "98", 106: "106", 468: "478", 478: "4
 COUNTS = ", ".join(map(str, SCHEMES))
 MOST_FACES = 1000
 _LEAST_SCORE = 1e-6  # less is none
+_HIDDEN = 0.5  # score of a point that is marked though it cannot be seen
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,6 +167,8 @@ def face_of(points: ArrayLike, scores: ArrayLike | None, source: str, **more: An
     found = np.full(len(array), np.nan) if scores is None else np.array(scores, np.float64)
     near = np.abs(array) < FARTHEST_PX  # False for NaN too
     unmarked = ~near.all(axis=1) | (array == -1).all(axis=1)
+    if (at_origin := (array == 0).all(axis=1)).sum() > 1:  # what programs write for points that are not there
+        unmarked |= at_origin
     if scores is not None:
         unmarked |= ~(found > _LEAST_SCORE)
     array[unmarked] = np.nan
@@ -212,8 +215,20 @@ def check_unnumbered(face: NDArray[np.float64], source: str) -> None:
         )
 
 
+def flag_scores(flags: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """The scores that COCO's flags v stand for: of a point that is not marked (0), of a hidden one, of one in view (2).
+
+    None if these are no such flags, or none of them is 2: shares from 0 to 1 may be scores.
+    """
+    if not np.isin(flags, (0, 1, 2)).all() or not (flags == 2).any():
+        return None
+    return np.select([flags == 1, flags == 2], [_HIDDEN, 1.0], 0.0)
+
+
 def scores_in(face: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """The third column, if it can be scores."""
+    """The third column, if it can be scores, or those that it stands for if it can be COCO's flags."""
+    if face.shape[1] == 3 and (scores := flag_scores(face[:, 2])) is not None:
+        return scores
     if face.shape[1] < 3 or not ((face[:, 2] >= 0) & (face[:, 2] <= 1)).all() or not face[:, 2].any():
         return None
     return face[:, 2]
