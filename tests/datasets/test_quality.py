@@ -585,6 +585,21 @@ def test_build_warns_of_folders_too_deep_to_be_read(tree: Path, model_path: Path
     assert result.warnings == (f"1 folder with images below the subsets' folders is not read, first {tree}/AFW/AFW",)
 
 
+def test_build_warns_of_folders_without_images_and_of_links_to_disks_that_are_away(
+    tree: Path, model_path: Path, tmp_path: Path
+) -> None:
+    """All that was in them would be missing without a word."""
+    write_sample(tree / "HELEN", "other")
+    (tree / "HELEN/other.jpg").rename(tree / "HELEN/other.jfif")
+    (tree / "LFPW").symlink_to(tmp_path / "disk/LFPW")
+    (tree / "notes.txt").symlink_to(tmp_path / "nowhere")  # a file's
+    result = build_shards(tree, tmp_path / "out", model=model_path, config=SMALL)
+    assert result.samples == 9
+    images, links = result.warnings
+    assert images.startswith(f"1 folder with .mat files and no images is not read, first {tree}/HELEN; images are .jpg")
+    assert links == f"1 link to what is not there is not followed, first {tree}/LFPW; is a disk not mounted?"
+
+
 def test_quality_of_a_copy_with_one_annotation_for_all_turned_versions_leaves_them_out(
     model_path: Path, tmp_path: Path
 ) -> None:

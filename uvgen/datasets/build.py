@@ -42,6 +42,7 @@ from uvgen.samples.find import Sample, find_samples, folder_of, unread_folders
 from uvgen.samples.selection import SampleSelection
 from uvgen.samples.stored import AnySample, at_hand
 from uvgen.shards.constants import hash_of_weights
+from uvgen.storage.folders import IMAGE_SUFFIXES
 from uvgen.storage.urls import local_path
 from uvgen.wording import are, count
 
@@ -165,12 +166,19 @@ def build_shards(
 
 
 def about_unread(data: str | os.PathLike[str]) -> list[str]:
-    """A warning of folders with images that lie too deep to be taken, if there are some."""
-    folders = unread_folders(data)
-    if not folders:
-        return []
-    what = f"{count(len(folders), 'folder')} with images below the subsets' folders {are(len(folders))} not read"
-    return [f"{what}, first {folders[0]}"]
+    """Warnings of what lies in a folder of samples and is not taken: see `uvgen.samples.find.Unread`."""
+    deeper, imageless, lost = unread_folders(data)
+    said = []
+    if deeper:
+        what = f"{count(len(deeper), 'folder')} with images below the subsets' folders {are(len(deeper))} not read"
+        said.append(f"{what}, first {deeper[0]}")
+    if imageless:
+        what = f"{count(len(imageless), 'folder')} with .mat files and no images {are(len(imageless))} not read"
+        said.append(f"{what}, first {imageless[0]}; images are {', '.join(IMAGE_SUFFIXES)}")
+    if lost:
+        what = f"{count(len(lost), 'link')} to what is not there {are(len(lost))} not followed"
+        said.append(f"{what}, first {lost[0]}; is a disk not mounted?")
+    return said
 
 
 def _inputs(

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from uvgen.checks import check_paths, check_several
 from uvgen.errors import DatasetError
@@ -22,6 +22,8 @@ from uvgen.samples.image_folders import (
     each_once,
     folders_below,
     folders_in,
+    lost_links,
+    parameters_alone,
     subset_folders,
     unlisted,
 )
@@ -205,12 +207,24 @@ def _subset_hint(name: str, there: Sequence[str]) -> str:
     return f"did you mean {near[0]}?" if near else f"there are {', '.join(there)}"
 
 
-def unread_folders(root: str | os.PathLike[str]) -> list[Path]:
-    """Folders with images that `find_samples` does not look into: deeper than one level, the nearest first."""
+class Unread(NamedTuple):
+    """What lies in a folder of samples and `find_samples` does not take."""
+
+    deeper: list[Path]
+    """Folders with images that lie deeper than one level, the nearest first."""
+    imageless: list[Path]
+    """Folders in it that hold ``.mat`` files and no image."""
+    lost: list[Path]
+    """Links in it that lead nowhere, and may have led to a folder."""
+
+
+def unread_folders(root: str | os.PathLike[str]) -> Unread:
+    """What `find_samples` does not take of a folder; nothing of a list of samples."""
     root = Path(os.path.abspath(local_path(root)))
     if url_of(root) is None and is_list(root):
-        return []
-    return folders_below(each_once(folders_in(root)), root=root)
+        return Unread([], [], [])
+    deeper = folders_below(each_once(folders_in(root)), root=root)
+    return Unread(deeper, parameters_alone(root), lost_links(root))
 
 
 def same_name(name: str) -> str:

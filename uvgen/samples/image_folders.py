@@ -109,6 +109,29 @@ def folders_below(folders: Sequence[Path], *, root: Path) -> list[Path]:
     return found
 
 
+def parameters_alone(root: Path) -> list[Path]:
+    """Those of a root's folders that hold ``.mat`` files and no image, by name."""
+    found = []
+    for folder in each_once(folders_in(root)):
+        with suppress(DatasetError):
+            if not has_images(folder) and any(entry.name.lower().endswith(".mat") for entry in _entries(folder)):
+                found.append(folder)
+    return found
+
+
+def lost_links(root: Path) -> list[Path]:
+    """Links in a root, not in a store, that may have led to a folder and lead nowhere, by name."""
+    return [
+        Path(entry.path)
+        for entry in _entries(root)
+        if not isinstance(entry, StoredEntry)
+        and entry.is_symlink()
+        and not _is_passed_over(entry.name)
+        and not os.path.splitext(entry.name)[1]
+        and not os.path.exists(entry.path)  # noqa: PTH110
+    ]
+
+
 def each_once(folders: Sequence[Path]) -> list[Path]:
     """Folders in their order, without links to others of them, or to the same as another link."""
     if not any(folder.is_symlink() for folder in folders):  # nor in an object store
