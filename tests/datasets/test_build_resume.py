@@ -41,7 +41,7 @@ from uvgen import (
     verify_shards,
 )
 from uvgen.datasets.record import ShardRecord
-from uvgen.errors import DatasetError, OutputError, SettingsError
+from uvgen.errors import DatasetError, OutputError, SampleError, SettingsError
 from uvgen.models.model_file import save_model
 from uvgen.models.morphable import make_model
 from uvgen.samples.find import find_samples
@@ -585,6 +585,24 @@ def test_build_run_again_after_a_sample_was_repaired_that_says_something_of_all_
         (out / file["file"]).unlink(missing_ok=True)
         repair_shards(out, data=tree, model=model_path)
         assert file_hashes(out) == before  # without the sample, as the others were made
+    make(tree, model_path, out, config)
+    make(tree, model_path, whole, config)
+    assert file_hashes(out) == file_hashes(whole)
+
+
+@pytest.mark.parametrize("write", [_one_of_three_dimensions, _half_of_another_model])
+def test_build_that_stopped_at_such_a_sample_goes_on_when_it_is_repaired(
+    write: Callable[[Path], BuildConfig], model_path: Path, tmp_path: Path
+) -> None:
+    """No shard says that the sample was damaged: the run ended before."""
+    tree, out, whole = tmp_path / "tree", tmp_path / "out", tmp_path / "whole"
+    config = dataclasses.replace(write(tree / "A"), shard_size=1)
+    last = max((tree / "A").glob("*.mat"))
+    kept = last.read_bytes()
+    last.write_bytes(b"damaged")
+    with pytest.raises(SampleError):
+        make(tree, model_path, out, config, on_error="fail")
+    last.write_bytes(kept)
     make(tree, model_path, out, config)
     make(tree, model_path, whole, config)
     assert file_hashes(out) == file_hashes(whole)

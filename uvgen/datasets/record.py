@@ -154,14 +154,15 @@ class ShardRecord:
     def _check_settings(self, index: Index) -> None:
         """Raise SettingsError unless a set was begun with the same settings.
 
-        If they differ in what a few samples' files say alone, and a skipped sample was repaired since, all of its
-        shards are made again, as a build of the repaired files makes them: they depend on it.
+        If they differ in what a few samples' files say alone, and the set is not finished or a skipped sample was
+        repaired since, all of its shards are made again, as a build of these files makes them: they depend on it.
         """
         plan, old = self.index.plan, dict(index.plan)
         if "survey" not in old and "survey" in plan:  # of a version that did not state it
             old["survey"] = plan["survey"]
         differs = any(old.get(key) != plan.get(key) for key in SURVEYED)
-        anew = differs and bool(self._changed(index))
+        unfinished = {unit.file for unit in self._units} - {entry.file for entry in index.shards}
+        anew = differs and bool(unfinished or self._changed(index))
         if anew:
             old |= {key: plan[key] for key in SURVEYED if key in plan}
         before = dataclasses.replace(index, plan=old)
