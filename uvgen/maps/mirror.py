@@ -146,12 +146,6 @@ class TexelMirror:
         """Whether flipping is within 0.1 px of the label of the mirrored face."""
         return self.error_px <= EXACT_PX
 
-    def mask(self, texels: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Texels (size, size) that are marked in the map of the mirrored face, of those that are in the face's."""
-        mirrored = np.ascontiguousarray(texels[:, ::-1])
-        mirrored.ravel()[self.texels] = (self.weights * texels.ravel()[self.sources]).sum(axis=1) > 0.5
-        return mirrored
-
     @classmethod
     def of_model(cls, model: MorphableModel, size: int = 256, convention: str = "exact") -> "TexelMirror":
         """A model's mirror, found on the first call and kept as long as the model.
@@ -178,6 +172,13 @@ class TexelMirror:
         mirror_vertices(model)
         build_atlas(model, size, convention)  # checks them
         return _mirror(model, size, convention)
+
+
+def mirrored_mask(texels: NDArray[np.bool_], mirror: TexelMirror) -> NDArray[np.bool_]:
+    """Which texels (size, size) are marked in the map of the mirrored face, of those that are in the face's."""
+    mirrored = np.ascontiguousarray(texels[:, ::-1])
+    mirrored.ravel()[mirror.texels] = (mirror.weights * texels.ravel()[mirror.sources]).sum(axis=1) > 0.5
+    return mirrored
 
 
 @once_per_model

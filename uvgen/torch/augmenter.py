@@ -12,7 +12,7 @@ from uvgen.augment.sample import crop_augmented
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.geometry import similarity_scale
 from uvgen.maps.labels import move_annotation, move_landmarks, move_map, moved_similarity
-from uvgen.maps.mirror import TexelMirror
+from uvgen.maps.mirror import TexelMirror, mirrored_mask
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.files import source_path
 from uvgen.samples.find import Sample, folder_of
@@ -178,7 +178,7 @@ class Augmenter:
         if flip and (unseen := fields.get("unseen")) is not None:
             if self.mirror is None:
                 raise _needs_model()
-            moved["unseen"] = self.mirror.mask(unseen)
+            moved["unseen"] = mirrored_mask(unseen, self.mirror)
         return moved
 
     def compose(self, draw: Any, crop: NDArray[np.float64], flipped: bool) -> tuple[NDArray[np.float64], bool]:
