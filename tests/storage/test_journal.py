@@ -27,7 +27,7 @@ def test_journal_in_place_of_another_file_leaves_what_that_leads_to_alone(tmp_pa
     assert Journal(path, "work").read() == ["first", "second"] and not path.is_symlink()
 
 
-@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE])
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EMFILE])
 def test_journal_whose_disk_does_not_answer_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:

@@ -15,18 +15,9 @@ from uvgen.samples.parameter_list import is_list, is_listed
 from uvgen.shards.index import SkippedSample
 from uvgen.storage.files import sha256_file
 from uvgen.storage.names import brief, os_reason
-from uvgen.storage.reading import SHORTAGES, max_bytes
+from uvgen.storage.reading import OUT_OF_REACH, SHORTAGES, max_bytes
 
-_GONE = {
-    getattr(errno, name)
-    for name in (
-        "ENOENT", "ENOTDIR", "EIO", "ESTALE", "ENODEV", "ENXIO", "ENOTCONN", "ETIMEDOUT", "EHOSTDOWN", "EHOSTUNREACH",
-        "ESHUTDOWN", "EACCES", "EPERM", "EREMOTEIO", "ENOKEY",
-    )
-    if hasattr(errno, name)
-}  # fmt: skip
-OUT_OF_REACH = _GONE - {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM}
-"""Errors by which a file is there as far as is known, but its disk does not answer."""
+_GONE = OUT_OF_REACH | {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM}
 
 
 def files_sha256(sample: Sample, *more: Path) -> str:

@@ -23,14 +23,14 @@ import numpy as np
 from uvgen.checks import check_optional_paths, check_paths, check_several
 from uvgen.errors import InputError, UvgenError
 from uvgen.geometry import LANDMARK_MIRROR
-from uvgen.samples.files import OUT_OF_REACH, check_folder_of
+from uvgen.samples.files import check_folder_of
 from uvgen.samples.landmark_schemes import COUNTS, MOST_FACES, SCHEMES, FaceLandmarks, NoLandmarks, faces_of
 from uvgen.samples.landmark_tables import TABLES, read_table
 from uvgen.samples.photographs import unflipped
 from uvgen.storage.matfile import read_numeric
 from uvgen.storage.names import brief, os_reason, printable
 from uvgen.storage.npy import read_npy_file
-from uvgen.storage.reading import read_file
+from uvgen.storage.reading import OUT_OF_REACH, read_file
 from uvgen.storage.text import number_of, read_text
 from uvgen.wording import count
 

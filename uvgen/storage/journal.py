@@ -1,6 +1,5 @@
 """A journal: an append-only file of lines that records what is finished until `dataset.json` is written."""
 
-import errno
 import hashlib
 import json
 import os
@@ -12,9 +11,9 @@ from typing import Any
 from uvgen.errors import DatasetError
 from uvgen.storage.names import os_reason
 from uvgen.storage.plain_json import parse_json
-from uvgen.storage.reading import SHORTAGES, read_file
+from uvgen.storage.reading import OUT_OF_REACH, SHORTAGES, read_file
 
-_FOR_NOW = {*SHORTAGES, errno.EIO, errno.ESTALE}
+_FOR_NOW = {*SHORTAGES, *OUT_OF_REACH}
 
 
 class Journal:

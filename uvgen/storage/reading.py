@@ -20,6 +20,16 @@ _FREE_PIXELS = 1 << 20  # that any file may state
 SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 """Errors by which a file cannot be read for want of something that the machine has too little of: none is damaged."""
 
+OUT_OF_REACH = frozenset(
+    getattr(errno, name)
+    for name in (
+        "EIO", "ESTALE", "ENODEV", "ENXIO", "ENOTCONN", "ETIMEDOUT", "EHOSTDOWN", "EHOSTUNREACH", "ESHUTDOWN",
+        "EREMOTEIO", "ENOKEY",
+    )
+    if hasattr(errno, name)
+)  # fmt: skip
+"""Errors by which a file is there as far as is known, but its disk does not answer."""
+
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe"),
