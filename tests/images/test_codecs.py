@@ -13,6 +13,7 @@ from PIL import Image
 from support.toy import HEIGHT, WIDTH, picture
 
 from uvgen.errors import InputError
+from uvgen.images import codecs
 from uvgen.images.codecs import decode_gray, decode_image, encode_png, save_picture
 from uvgen.images.jpeg import decode_jpeg, encode_jpeg
 from uvgen.images.markers import segments
@@ -234,6 +235,19 @@ def test_letters_of_matlab_inside_of_a_picture_hide_nothing(letters: bytes) -> N
     assert data[124:128] == letters
     with pytest.raises(ValueError, match="16 bits per channel"):
         decode_image(data)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "P clear", "RGB", "RGB clear", "RGBA"])
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_decode_image_in_parts_is_decode_image(mode: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large pictures are converted some rows at a time."""
+    alpha = np.random.default_rng(1).integers(0, 256, (96, 128, 1), np.uint8)
+    plain = Image.fromarray(np.concatenate([NOISE, alpha], axis=2)).convert(mode.split()[0])
+    clear: dict[str, Any] = {"P clear": {"transparency": 3}, "RGB clear": {"transparency": (80, 90, 100)}}
+    data = encoded(plain, kind, **(clear.get(mode, {}) if kind == "PNG" else {"lossless": True}))
+    whole = decode_image(data)
+    monkeypatch.setattr(codecs, "_BAND_PIXELS", 5 * 128)  # the last part has one row
+    np.testing.assert_array_equal(decode_image(data), whole)
 
 
 # Gray levels

@@ -7,7 +7,7 @@ first use.
 import io
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg")
 _IMAGES, _LOSSLESS = ("JPEG", "PNG", "BMP", "WEBP"), ("PNG", "BMP")
 _NAMES = {"WEBP": "WebP"}  # if `describe_bytes` writes a format otherwise than Pillow
 _DEFLATED = 1032  # bytes that deflate makes of one at most
-_TRANSPARENT_ROWS = 1 << 18  # pixels that are laid on black at a time
+_BAND_PIXELS = 1 << 18  # that are converted, or laid on black, at a time
 _PILLOW = threading.Lock()  # around changes of its global bound
 
 
@@ -60,22 +60,38 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
             return decode_whole_jpeg(data, "RGB")
         decode_whole_jpeg(data, "CMYK")  # Pillow converts the colors, but does not tell where it finds damage
     if (bmp := _decoded_bmp(data)) is not None:
-        return bmp if bmp.shape[2] == 3 else _on_black(bmp)
+        return bmp if bmp.shape[2] == 3 else _on_black(bmp.shape[0], bmp.shape[1], lambda first, stop: bmp[first:stop])
     with _opened(data, _IMAGES) as image:
+        image.load()
         if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-            return _on_black(np.asarray(image.convert("RGBA")))
-        return np.asarray(image.convert("RGB"))
+            return _on_black(image.height, image.width, lambda first, stop: _rows(image, "RGBA", first, stop))
+        rgb = np.empty((image.height, image.width, 3), np.uint8)
+        for first, stop in _bands(*rgb.shape[:2]):
+            rgb[first:stop] = _rows(image, "RGB", first, stop)
+        return rgb
 
 
-def _on_black(colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """RGBA (h, w, 4) laid on black; ValueError if nothing is to be seen."""
-    if not colors[..., 3].any():  # black, and labels for it
+def _bands(height: int, width: int) -> Iterator[tuple[int, int]]:
+    """The rows of a picture in parts: to convert all at once would take several times the memory."""
+    step = max(_BAND_PIXELS // max(width, 1), 1)
+    return ((first, min(first + step, height)) for first in range(0, height, step))
+
+
+def _rows(image: Any, mode: str, first: int, stop: int) -> NDArray[np.uint8]:
+    """Rows of a Pillow image that is loaded, in another mode."""
+    part = image if stop - first == image.height else image.crop((0, first, image.width, stop))
+    return np.asarray(part if part.mode == mode else part.convert(mode))
+
+
+def _on_black(height: int, width: int, rows_of: Callable[[int, int], NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """RGBA (height, width, 4) laid on black; ValueError if nothing is to be seen. `rows_of` gives some rows of it."""
+    on_black, seen = np.empty((height, width, 3), np.uint8), False
+    for first, stop in _bands(height, width):
+        rows = rows_of(first, stop)
+        seen = seen or bool(rows[..., 3].any())
+        on_black[first:stop] = (rows[..., :3].astype(np.uint16) * rows[..., 3:] + 127) // 255
+    if not seen:  # black, and labels for it
         raise ValueError("transparent all over, expected a picture")
-    on_black = np.empty((*colors.shape[:2], 3), np.uint8)
-    step = max(_TRANSPARENT_ROWS // max(colors.shape[1], 1), 1)  # all at once would take four times the memory
-    for first in range(0, len(colors), step):
-        rows = colors[first : first + step]
-        on_black[first : first + step] = (rows[..., :3].astype(np.uint16) * rows[..., 3:] + 127) // 255
     return on_black
 
 
