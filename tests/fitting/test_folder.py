@@ -591,6 +591,18 @@ def test_without_landmarks_and_detector_it_says_what_to_install(
     assert not (tmp_path / "out").exists()
 
 
+def test_landmarks_that_are_of_none_of_the_photographs_are_not_passed_over_for_a_detector(
+    photos: Path, tmp_path: Path, detected: Path
+) -> None:
+    (tmp_path / "points").mkdir()
+    (tmp_path / "points/other.txt").write_text("1 2\n")
+    (tmp_path / "points.json").write_text(json.dumps({"other.jpg": [[k, k * k] for k in range(68)]}))
+    for name in ("points", "points.json"):
+        with pytest.raises(InputError, match=rf"landmarks: no landmark files .*of these photographs in .*{name}, exp"):
+            fit_photographs(detected, tmp_path / "out", landmarks=tmp_path / name, detector="dlib")
+    assert not (tmp_path / "out").exists()
+
+
 def test_landmarks_that_are_not_there_are_named(photos: Path, tmp_path: Path) -> None:
     for name in ("points", "points.csv"):
         with pytest.raises(InputError, match=rf"{name}: no such file or folder, expected a folder of landmark files"):

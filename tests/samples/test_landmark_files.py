@@ -57,6 +57,17 @@ def write(path: Path, suffix: str, array: NDArray[np.float64]) -> Path:
 
 
 @pytest.mark.parametrize("suffix", [".txt", ".pts", ".npy", ".mat"])
+def test_find_landmarks_takes_names_in_capitals(tmp_path: Path, suffix: str) -> None:
+    """As tools of Windows write them, beside IMG_0.JPG."""
+    file = write(tmp_path / "IMG_0", suffix, points())
+    file.rename(file.with_suffix(suffix.upper()))
+    np.testing.assert_allclose(only(tmp_path / "IMG_0.JPG").points, points(), atol=1e-6)
+    write(tmp_path / "IMG_0", suffix, points(seed=1))
+    if len(list(tmp_path.iterdir())) == 2:  # where the case of names counts
+        assert "two files of landmarks" in problem(tmp_path / "IMG_0.JPG")
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".pts", ".npy", ".mat"])
 @pytest.mark.parametrize("n", [5, 21, 68, 98, 106, 468, 478])
 def test_find_landmarks_beside_an_image_gives_its_points_from_pixel_0(tmp_path: Path, suffix: str, n: int) -> None:
     wanted = points(n)

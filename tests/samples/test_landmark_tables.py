@@ -259,6 +259,13 @@ def test_find_landmarks_of_plain_json_takes_the_image_that_an_entry_names(tmp_pa
         look_up(tmp_path / "t.json", json.dumps({"1.jpg": {"image": "2.jpg", **more}}), "1.jpg")
 
 
+def test_find_landmarks_of_plain_json_takes_a_list_that_lies_under_a_name(tmp_path: Path) -> None:
+    entries = [{"file_name": "a.jpg", "landmarks": POINTS.tolist()}]
+    for content in ({"images": entries}, {"version": 2, "about": {"by": "us"}, "data": entries}):
+        (found,) = look_up(tmp_path / "t.json", json.dumps(content), "a.jpg")
+        assert np.allclose(found[0].points, POINTS)
+
+
 def test_find_landmarks_of_several_faces_gives_the_largest_first(tmp_path: Path) -> None:
     content = "\n".join(csv_without({"a.jpg": face}) for face in (POINTS / 3, POINTS))
     ((large, small),) = look_up(tmp_path / "t.csv", content, "a.jpg")

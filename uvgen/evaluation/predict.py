@@ -176,7 +176,9 @@ def predict_photographs(
         table = open_table(where)
         marked, disputed = which_are_marked(photographs, where, table)
         stated = INDEX.stated_detector(target, overwrite=overwrite)
-        chosen, notice = choose_detector(asked, stated, some=any(marked), all_marked=all(marked), place=place_of(where))
+        chosen, notice = choose_detector(
+            asked, stated, some=any(marked), all_marked=all(marked), given=where is not None, place=place_of(where)
+        )
     job = PredictJob(
         root, target, file, sha256, network_options, as_model(model, untrusted=untrusted), where, table_file, chosen,
         options, disputed,

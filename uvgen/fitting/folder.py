@@ -144,7 +144,9 @@ def fit_photographs(
     table = open_table(where)  # before any work
     marked, disputed = which_are_marked(photographs, where, table)
     stated = INDEX.stated_detector(out, overwrite=overwrite)
-    chosen, notice = choose_detector(asked, stated, some=any(marked), all_marked=all(marked), place=place_of(where))
+    chosen, notice = choose_detector(
+        asked, stated, some=any(marked), all_marked=all(marked), given=where is not None, place=place_of(where)
+    )
     opened = as_model(model, untrusted=untrusted)
     if options.refine and opened.albedo_mean is None:
         raise InputError(f"model: {opened.name} has no albedo, expected one with it; do not refine")

@@ -37,17 +37,20 @@ def place_of(landmarks: Path | None) -> str:
 
 
 def choose_detector(
-    detector: FaceDetector | None, stated: str | None, *, some: bool, all_marked: bool, place: str = _BESIDE,
+    detector: FaceDetector | None, stated: str | None, *, some: bool, all_marked: bool, given: bool,
+    place: str = _BESIDE,
 ) -> tuple[FaceDetector | None, str]:  # fmt: skip
     """The detector to use and its notice; opened here too, so that an error comes before any work.
 
     `stated` is the one that the folder was begun with, `some` and `all_marked` whether files have landmarks of some or
-    all photographs, `place` where they are looked for.
+    all photographs, `given` whether the user named these files, `place` where they are looked for.
     """
     if detector is None:
         if not some:
             raise InputError(f"detector: none, and no landmark files {place}, expected one of them")
         return None, ""
+    if given and not some:  # of other photographs: the detector is no substitute
+        raise InputError(f"landmarks: no landmark files {place}, expected some; are they called as the photographs?")
     if detector.name != AUTO:
         return detector, detector.open().notice
     if all_marked:

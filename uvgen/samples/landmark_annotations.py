@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from uvgen.errors import InputError
-from uvgen.samples.landmark_rows import Entry, image_key, names_vaguely, number_of_cell
+from uvgen.samples.landmark_rows import Entry, image_key, names_image, names_vaguely, number_of_cell
 from uvgen.samples.landmark_schemes import FaceLandmarks, check_unnumbered, face_of, flag_scores, scores_in
 from uvgen.storage.folders import IMAGE_SUFFIXES
 from uvgen.storage.names import brief
@@ -136,6 +136,7 @@ def _datumaro(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
 
 
 def _plain(path: Path, content: Any) -> Iterator[Entry]:
+    content = _listed(content)
     entries = content.items() if isinstance(content, dict) else [(None, entry) for entry in content]
     listed: list[tuple[str, dict[Any, Any], Any]] = []
     for number, (name, entry) in enumerate(entries):
@@ -171,6 +172,17 @@ def _plain(path: Path, content: Any) -> Iterator[Entry]:
             return face_of(values[:, :2], scores, source, box=_box(source, about.get("box", about.get("bbox"))))
 
         yield name, read
+
+
+def _listed(content: Any) -> Any:
+    """The entries of JSON: a list, or an object by images, also where it lies under a name beside other things."""
+    lists = [
+        value
+        for key, value in (content.items() if isinstance(content, dict) else ())
+        if isinstance(value, list) and value and not key.lower().endswith(IMAGE_SUFFIXES)
+        and all(isinstance(entry, dict) and any(map(names_image, entry)) for entry in value)
+    ]  # fmt: skip
+    return lists[0] if len(lists) == 1 else content
 
 
 def _image_of(key: str | None, about: Mapping[str, Any]) -> Any:

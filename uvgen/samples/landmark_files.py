@@ -135,11 +135,17 @@ def own_files(image: Path, folder: Path | None) -> tuple[list[Path], Path]:
     """An image's own files of landmarks, and the last folder where they were looked for; InputError as `_is_there`."""
     places = [image.parent] if folder is None else [folder / _folder_name(image), folder]
     for place in places:
-        names = [f"{image.stem}{suffix}" for suffix in (*_READERS, "_pts.mat")]
-        files = [place / name for name in names if _is_there(place / name)]
+        files = [path for ending in (*_READERS, "_pts.mat") for path in _in_either_case(place / image.stem, ending)]
         if files:
             return files, place
     return [], places[-1]
+
+
+def _in_either_case(stem: Path, ending: str) -> list[Path]:
+    """Files whose names have an ending in small letters or capitals, each once: some file systems ignore the case."""
+    paths = [stem.with_name(f"{stem.name}{one}") for one in (ending, ending.upper())]
+    found = [path for path in paths if _is_there(path)]
+    return found[:1] if len(found) == 2 and found[0].samefile(found[1]) else found
 
 
 def _is_there(path: Path) -> bool:

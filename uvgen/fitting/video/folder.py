@@ -160,6 +160,7 @@ def fit_video(
         stated,
         some=any(some for some, _ in marked),
         all_marked=all(each for _, each in marked),
+        given=where is not None,
         place=f"of each frame, such as {root / videos[0].name / frame_name(0)}.txt",
     )
     job = replace(job, detector=chosen)
