@@ -224,7 +224,24 @@ def test_scans_that_say_that_they_are_in_frames_of_their_own_are_named(
     arguments = ["--landmarks", files / "landmarks.txt", "--scans", files / "scans", "--out", files / "own.h5"]
     said = uvgen("model", "parameterize", files / "mean.obj", *arguments)
     assert (f"{files / 'scans/register.json'}: its meshes" in said.stderr) == bool(message)
-    assert scan_warnings(files, "mm") == []
+    (files / "scans/register.json").unlink()
+    assert scan_warnings(files / "scans", "mm") == []
+
+
+def test_from_mesh_takes_scans_in_subfolders_that_register_made_and_names_others(files) -> None:
+    whole = model_from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans")
+    moved = sorted((files / "scans").glob("*.obj"))[-1]
+    (files / "scans/smith").mkdir()
+    moved.rename(files / "scans/smith" / moved.name)
+    (said,) = scan_warnings(files / "scans", "mm")
+    assert said == f"{files / 'scans'}: 1 mesh in subfolders is not read, first smith/{moved.name}"
+    fewer = model_from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans")
+    assert fewer.n_shape == whole.n_shape - 1
+    (files / "scans/register.json").write_text(json.dumps({"frame": "model", "scans": []}))
+    assert scan_warnings(files / "scans", "mm") == []
+    every = model_from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans")
+    assert every.n_shape == whole.n_shape and f"smith/{moved.name}" in every.sources
+    np.testing.assert_allclose(every.mean, whole.mean, atol=1e-3)
 
 
 def test_from_mesh_with_scans_whose_triangles_are_listed_in_another_order_is_the_same(files) -> None:

@@ -1,6 +1,7 @@
 """Your own models: UV for any model, and a model from a mesh, its landmarks and registered scans."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,11 @@ from uvgen.models.morphable import MorphableModel, make_model
 from uvgen.models.vertex_numbers import read_landmarks
 from uvgen.storage.files import replaced_on_success, sha256_file
 from uvgen.storage.folders import REGISTER_INDEX
+from uvgen.storage.names import os_reason, printable
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import max_bytes
 from uvgen.storage.text import read_text
-from uvgen.wording import count
+from uvgen.wording import are, count
 
 _FARTHEST_UM = 1e12  # what a model may hold; with more, products overflow in LAPACK
 _OTHER_UNIT = 3.0  # faces differ less in size than units do
@@ -80,7 +82,8 @@ def model_from_mesh(
     landmarks : Path, optional
         File of 68 vertex numbers, see `uvgen.models.vertex_numbers`; without it the model's landmarks are meaningless.
     scans : Path, optional
-        Folder of meshes with the same vertices and triangles; hidden files are passed over.
+        Folder of meshes with the same vertices and triangles; hidden files are passed over, and subfolders if
+        `uvgen register` did not make the folder.
     components : int, optional
         At most so many components; all by default.
     unit : {"um", "mm", "cm", "m"}
@@ -104,15 +107,12 @@ def model_from_mesh(
     mean, basis = vertices, np.zeros((len(vertices), 3, 0))
     used = [mesh]
     if scans is not None:
-        paths = sorted(
-            path
-            for path in scans.iterdir()
-            if path.suffix.lower() in _MESHES and not path.name.startswith(".") and not path.stem.endswith(".landmarks")
-        )
+        paths = _meshes_in(scans, deep=(scans / REGISTER_INDEX).is_file())
         extent = float(np.ptp(vertices, axis=0).max())
-        by_name: dict[str, Path] = {}
+        by_name: dict[Path, Path] = {}
         for path in paths:
-            if path.suffix.lower() in MESH_SUFFIXES and (other := by_name.setdefault(path.stem, path)) is not path:
+            stem = path.with_suffix("")
+            if path.suffix.lower() in MESH_SUFFIXES and (other := by_name.setdefault(stem, path)) is not path:
                 raise ModelError(f"{other}: {path.name} has the same name, expected one mesh of each scan; remove one")
         if len(paths) < 2:
             raise ModelError(f"{scans}: {count(len(paths), 'mesh')} in it, expected two or more registered scans")
@@ -136,8 +136,28 @@ def model_from_mesh(
         uv=uv,
         landmarks=_any_landmarks(triangles) if landmarks is None else read_landmarks(landmarks),
         mirror=mirror,
-        sources={path.name: sha256_file(path) for path in used},
+        sources={mesh.name: sha256_file(mesh)}
+        | {path.relative_to(scans).as_posix(): sha256_file(path) for path in used[1:] if scans is not None},
     )
+
+
+def _meshes_in(scans: Path, *, deep: bool) -> list[Path]:
+    """The meshes in a folder, and in those in it if `deep`, by path; hidden files and folders are passed over."""
+
+    def fail(error: OSError) -> None:
+        raise ModelError(f"{error.filename}: cannot be listed ({os_reason(error)})") from error
+
+    found = []
+    for folder, names, files in os.walk(scans, onerror=fail):
+        names[:] = sorted(name for name in names if deep and not name.startswith("."))
+        found += [
+            Path(folder, name)
+            for name in files
+            if name.lower().endswith(_MESHES)
+            and not name.startswith(".")
+            and not os.path.splitext(name)[0].endswith(".landmarks")
+        ]
+    return sorted(found)
 
 
 def scan_warnings(scans: Path, unit: str) -> list[str]:
@@ -146,16 +166,20 @@ def scan_warnings(scans: Path, unit: str) -> list[str]:
     Parameters
     ----------
     scans : Path
-        Folder of scans; nothing is said of one that `uvgen register` did not make.
+        Folder of scans. `uvgen register` states frames and units, and its meshes are read in subfolders too.
     unit : {"um", "mm", "cm", "m"}
         In which they are read.
 
     Returns
     -------
     list of str
-        A sentence each: scans that are turned against each other, and other units.
+        A sentence each: meshes that are not read, scans that are turned against each other, and other units.
     """
     path = scans / REGISTER_INDEX
+    if not path.is_file():
+        deeper = sorted({*_meshes_in(scans, deep=True)} - {*_meshes_in(scans, deep=False)})
+        what = f"{scans}: {count(len(deeper), 'mesh')} in subfolders {are(len(deeper))} not read"
+        return [f"{what}, first {printable(deeper[0].relative_to(scans).as_posix())}"] if deeper else []
     try:
         content = parse_json(read_text(path, "what uvgen wrote", most_bytes=max_bytes()))
         moved, entries = content["frame"] == "model", content["scans"]
