@@ -253,8 +253,9 @@ def test_find_landmarks_of_plain_json_takes_the_image_that_an_entry_names(tmp_pa
         entries = {key: {"image": "faces/1.jpg", **more}, "1": {"image": "0.jpg", "landmarks": other.tolist()}}
         first, second = look_up(tmp_path / "t.json", json.dumps(entries), "1.jpg", "0.jpg")
         assert np.allclose(first[0].points, POINTS) and np.allclose(second[0].points, other)
-    (found,) = look_up(tmp_path / "t.json", json.dumps({"1.jpg": {"name": "somebody", **more}}), "1.jpg")
-    assert np.allclose(found[0].points, POINTS)
+    for other in ({"name": "somebody"}, {"path": "landmarks/7.pts"}):
+        (found,) = look_up(tmp_path / "t.json", json.dumps({"1.jpg": {**other, **more}}), "1.jpg")
+        assert np.allclose(found[0].points, POINTS)
     with pytest.raises(InputError, match=r"entry 0: of 1\.jpg, and its image is 2\.jpg, expected one image"):
         look_up(tmp_path / "t.json", json.dumps({"1.jpg": {"image": "2.jpg", **more}}), "1.jpg")
 

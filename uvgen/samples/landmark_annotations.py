@@ -196,9 +196,10 @@ def _image_of(key: str | None, about: Mapping[str, Any]) -> Any:
     said = None if place is None else about[keys[place]]
     if key is None or place is None or not isinstance(said, str):
         return said if key is None else key
-    if names_vaguely(keys[place]) and not said.lower().endswith(IMAGE_SUFFIXES):
-        return key  # the name of a person
-    if key.lower().endswith(IMAGE_SUFFIXES) and PurePath(key).stem != PurePath(said.replace("\\", "/")).stem:
+    says_image, keyed_by_image = (name.lower().endswith(IMAGE_SUFFIXES) for name in (said, key))
+    if not says_image and (keyed_by_image or names_vaguely(keys[place])):
+        return key  # what it says is the name of a person, or another file
+    if keyed_by_image and PurePath(key).stem != PurePath(said.replace("\\", "/")).stem:
         raise ValueError(f"of {brief(key)[:40]}, and its {keys[place]} is {brief(said)[:40]}, expected one image")
     return said
 
