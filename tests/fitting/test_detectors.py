@@ -17,7 +17,7 @@ from PIL import Image
 
 from uvgen.errors import DependencyError, InputError
 from uvgen.fitting.detectors import DETECTORS, FaceDetector, as_detector, detector_settings, open_detector
-from uvgen.fitting.detectors.faces import native_log_without
+from uvgen.fitting.detectors.faces import memory_of, native_log_without, with_room
 from uvgen.fitting.detectors.mediapipe import _START_LOG
 from uvgen.samples.landmark_schemes import to_68
 
@@ -146,6 +146,32 @@ def test_dlib_looks_again_larger_and_with_room(fake: Fake, tmp_path: Path) -> No
     (face,) = open_detector("dlib", tmp_path / "a.dat")(IMAGE)
     assert asked == [((90, 120), 0), ((90, 120), 1), ((210, 240), 0), ((210, 240), 1)]
     np.testing.assert_allclose(face.points, FACE[:68])
+
+
+@pytest.mark.parametrize("shape", [(60000, 1), (2500, 9000)])
+def test_with_room_around_a_large_image_it_is_made_smaller(shape: tuple[int, int]) -> None:
+    image = np.zeros((*shape, 3), np.uint8)
+    image[4000 % shape[0] :, 5000 % shape[1] :][:200, :300] = 255
+    asked = []
+
+    def find(wide: NDArray[np.uint8]) -> list[NDArray[np.float64]]:
+        asked.append(wide.shape[0] * wide.shape[1])
+        rows, columns = np.nonzero(wide[..., 0])
+        return [np.array([[columns.mean(), rows.mean()]])] if len(asked) > 1 else []
+
+    (points,) = with_room(image, find, "constant")
+    rows, columns = np.nonzero(image[..., 0])
+    np.testing.assert_allclose(points, [[columns.mean(), rows.mean()]], atol=11)  # half a square of 22 px
+    assert asked[0] == image[..., 0].size and asked[1] <= 1 << 24
+
+
+def test_a_detector_without_memory_names_the_image(tmp_path: Path) -> None:
+    def no_memory() -> Any:
+        raise MemoryError
+
+    with pytest.raises(MemoryError, match=r"a\.jpg: memory ran out while dlib looked for faces in it"):  # noqa: SIM117
+        with memory_of("dlib", tmp_path / "a.jpg"):
+            no_memory()
 
 
 def test_dlib_finds_packaged_weights_without_importing_them(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError, InputError, UvgenError
 from uvgen.fitting.detectors import Detector, FaceDetector, detector_settings
+from uvgen.fitting.detectors.faces import memory_of
 from uvgen.fitting.doubts import landmark_doubts
 from uvgen.fitting.fitted import (
     FittedBatch,
@@ -111,11 +112,12 @@ class FaceTools(Generic[Job]):
         self.table = open_table(job.landmarks) if table is None else table
         self._detector: Detector | None = None
 
-    def detect(self, detector: FaceDetector, image: NDArray[np.uint8]) -> list[FaceLandmarks]:
-        """The faces that the job's detector finds."""
+    def detect(self, detector: FaceDetector, image: NDArray[np.uint8], path: Path) -> list[FaceLandmarks]:
+        """The faces that the job's detector finds in the image of a file."""
         if self._detector is None:
             self._detector = detector.open()
-        return self._detector(image)
+        with memory_of(detector.name, path):
+            return self._detector(image)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -218,7 +220,7 @@ def faces_of(
     stated = _of_files(job, tools.table, path)
     faces: list[FaceLandmarks] | str = stated
     if job.detector is not None and isinstance(stated, NoLandmarks):
-        faces = tools.detect(job.detector, picture.pixels) or f"{path}: {job.detector.name} finds no face in it"
+        faces = tools.detect(job.detector, picture.pixels, path) or f"{path}: {job.detector.name} finds no face in it"
     if isinstance(faces, str):
         raise UvgenError(faces)
     return faces[:1] if job.faces == "largest" else faces, picture, _state(data, stated)

@@ -1,5 +1,6 @@
 """Functions that detectors share: checking images and weights, padding images, ordering faces by size."""
 
+import math
 import os
 import re
 import tempfile
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from uvgen.checks import check_bytes
 from uvgen.errors import DependencyError, InputError
@@ -20,6 +22,9 @@ from uvgen.storage.names import brief
 from uvgen.storage.reading import irregular
 
 _ROOM = 0.5  # of the longer side, added on each side of an image in which no face was found
+_MOST_WITH_ROOM = (
+    1 << 24
+)  # pixels with it: a face that fills an image is still large in it if the image is made smaller
 
 
 def imported(package: str, how: str) -> Any:
@@ -73,15 +78,28 @@ def with_room(
     """The faces that `find` finds in an image, or, if it finds none, in the image padded by its own size.
 
     Detectors expect background around a face, and find none in a picture that a face fills. `mode` is NumPy's
-    way of padding.
+    way of padding. Large images are made smaller before: padded, a long one would have thousands of times its pixels.
     """
     check_bytes(image, "image", (-1, -1, 3))
     found = find(np.ascontiguousarray(image))
     if found:
         return found
-    room = int(_ROOM * max(image.shape[:2]))
-    wide: NDArray[np.uint8] = np.pad(image, ((room, room), (room, room), (0, 0)), mode=mode)  # type: ignore[call-overload]
-    return [points - room for points in find(wide)]
+    height, width = image.shape[:2]
+    longer = max(height, width)
+    factor = math.ceil(math.sqrt((height + longer) * (width + longer) / _MOST_WITH_ROOM))
+    small = image if factor == 1 else np.asarray(Image.fromarray(image).reduce(factor))
+    room = int(_ROOM * max(small.shape[:2]))
+    wide: NDArray[np.uint8] = np.pad(small, ((room, room), (room, room), (0, 0)), mode=mode)  # type: ignore[call-overload]
+    return [(points - room) * factor + (factor - 1) / 2 for points in find(wide)]
+
+
+@contextmanager
+def memory_of(detector: str, path: Path) -> Iterator[None]:
+    """Let a MemoryError within the block say in which image faces were looked for."""
+    try:
+        yield
+    except MemoryError as error:
+        raise MemoryError(f"{path}: memory ran out while {detector} looked for faces in it") from error
 
 
 def largest_first(faces: Iterable[FaceLandmarks]) -> list[FaceLandmarks]:
