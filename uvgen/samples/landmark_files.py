@@ -37,6 +37,7 @@ from uvgen.wording import count
 _MOST_BYTES = 1 << 24  # of one image's file
 _PLAIN_KEYS = ("pts", "landmarks", "points")  # of which none is said to be better
 _KEYS = ("pt3d_68", "pt2d", "pts_3d", "pts_2d", *_PLAIN_KEYS)
+_WITH_DEPTHS = ("pt3d_68", "pts_3d")  # the third of whose columns are no scores
 
 
 def find_landmarks(
@@ -184,8 +185,13 @@ def _of_file(image: Path, folder: Path | None) -> list[FaceLandmarks] | str:
         return f"{error} (landmarks of {image})"
     name = _folder_name(image)
     if texts[0].suffix.lower() == ".mat" and unflipped(name) != name:  # keep the original's order
-        faces = [replace(face, points=face.points[LANDMARK_MIRROR]) if face.scheme == "68" else face for face in faces]
+        faces = [_mirrored_order(face) if face.scheme == "68" else face for face in faces]
     return faces
+
+
+def _mirrored_order(face: FaceLandmarks) -> FaceLandmarks:
+    scores = None if face.scores is None else face.scores[LANDMARK_MIRROR]
+    return replace(face, points=face.points[LANDMARK_MIRROR], scores=scores)
 
 
 def _read_txt(path: Path) -> list[FaceLandmarks]:
@@ -275,8 +281,9 @@ def _read_mat(path: Path) -> list[FaceLandmarks]:
         if values.ndim == 2 and values.shape[0] in (2, 3) and values.shape[1] not in (2, 3):
             values = values.T
         if values.ndim == 2 and values.shape[1] in (2, 3):
-            values = values[:, :2]
-            values[(values == 0).all(axis=1) | (values == -1).any(axis=1)] = np.nan
+            values = values[:, :2] if key in _WITH_DEPTHS else values
+            places = values[:, :2]
+            places[(places == 0).all(axis=1) | (places == -1).any(axis=1)] = np.nan
         try:
             return faces_of(values, f"{path}, {key}", first_pixel=1)
         except InputError as error:
