@@ -472,7 +472,7 @@ def test_a_box_that_may_be_of_two_photographs_is_nobodys(photos, network, tmp_pa
     )
     assert [face.name for face in result.faces] == ["carl/2"]
     assert [skip.name for skip in result.skipped] == ["ann/1", "bob/1"]
-    assert all("boxes.csv, 1 may be of" in skip.reason for skip in result.skipped)
+    assert all("boxes.csv, 1.jpg may be of" in skip.reason for skip in result.skipped)
 
 
 def test_rows_that_are_no_boxes_cost_their_photographs(photos, network, tmp_path) -> None:

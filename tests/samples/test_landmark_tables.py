@@ -2,6 +2,7 @@
 
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -145,9 +146,9 @@ def test_landmark_table_of_frames_that_are_all_called_alike_looks_at_each_once(m
     monkeypatch.setattr("uvgen.samples.landmark_tables._suffix", counted)
     names = [f"videos/{k}/0001.jpg" for k in range(500)]
     table = LandmarkTable(Path("t.json"), [(name, lambda: pytest.fail("not asked for")) for name in names])
-    assert [table.claim(Path("/data") / name) for name in names] == [(name[:-4], 3) for name in names]
+    assert [table.claim(Path("/data") / name) for name in names] == [(name, 3) for name in names]
     assert table.claim(Path("/data/elsewhere/0001.jpg")) is None
-    assert looked_at <= 3 * len(names)
+    assert looked_at <= 8 * len(names)
 
 
 def test_find_landmarks_takes_the_entry_with_the_image_s_suffix(tmp_path: Path) -> None:
@@ -156,6 +157,28 @@ def test_find_landmarks_takes_the_entry_with_the_image_s_suffix(tmp_path: Path) 
     assert [len(first), len(second)] == [1, 1]
     assert np.allclose(first[0].points, POINTS) and np.allclose(second[0].points, POINTS / 2)
     assert re.search(r"has a\.jpg and a\.png, expected one image of that name", third)
+
+
+def test_find_landmarks_of_names_with_points_and_without_suffixes_takes_these_whole(tmp_path: Path) -> None:
+    content = {"face_0.5": POINTS.tolist(), "face_1": POINTS.tolist(), "face_2.TIF": POINTS.tolist()}
+    found = look_up(tmp_path / "t.json", json.dumps(content), *(f"face_{k}.jpg" for k in ("0", "0.5", "1", "2")))
+    assert isinstance(found[0], NoLandmarks) and not any(isinstance(faces, str) for faces in found[1:])
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_find_landmarks_of_names_that_are_composed_otherwise(tmp_path: Path, forms: tuple[str, str]) -> None:
+    there, asked = (unicodedata.normalize(form, "ré.jpg") for form in forms)
+    ((face,),) = look_up(tmp_path / "t.json", json.dumps({there: POINTS.tolist()}), asked)
+    assert np.allclose(face.points, POINTS)
+    np.savetxt(tmp_path / Path(there).with_suffix(".txt"), POINTS)
+    of_file = find_landmarks([tmp_path / asked])[tmp_path / asked]
+    assert not isinstance(of_file, str) and np.allclose(of_file[0].points, POINTS)
+
+
+def test_find_landmarks_of_a_crowd_is_refused(tmp_path: Path) -> None:
+    rows = "\n".join([csv_with_header({"a.jpg": POINTS}), *[csv_with_header({"a.jpg": POINTS}).split("\n")[1]] * 1000])
+    (found,) = look_up(tmp_path / "t.csv", rows, "a.jpg")
+    assert "a.jpg: " in found and "t.csv has 1001 faces of it, expected 1000 at most" in found
 
 
 def test_find_landmarks_takes_a_face_s_columns_and_no_others(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ third is the score if it lies in 0 to 1, and a depth otherwise, which is not use
 """
 
 import os
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import combinations
@@ -136,17 +137,22 @@ def own_files(image: Path, folder: Path | None) -> tuple[list[Path], Path]:
     """An image's own files of landmarks, and the last folder where they were looked for; InputError as `_is_there`."""
     places = [image.parent] if folder is None else [folder / _folder_name(image), folder]
     for place in places:
-        files = [path for ending in (*_READERS, "_pts.mat") for path in _in_either_case(place / image.stem, ending)]
+        files = [path for ending in (*_READERS, "_pts.mat") for path in _written_as(place / image.stem, ending)]
         if files:
             return files, place
     return [], places[-1]
 
 
-def _in_either_case(stem: Path, ending: str) -> list[Path]:
-    """Files whose names have an ending in small letters or capitals, each once: some file systems ignore the case."""
-    paths = [stem.with_name(f"{stem.name}{one}") for one in (ending, ending.upper())]
-    found = [path for path in paths if _is_there(path)]
-    return found[:1] if len(found) == 2 and found[0].samefile(found[1]) else found
+def _written_as(stem: Path, ending: str) -> list[Path]:
+    """Files whose names have an ending in small letters or capitals, each once: some file systems ignore the case.
+
+    Where there are none, of names whose accents are written otherwise: macOS and its archives take é for two letters.
+    """
+    for name in dict.fromkeys((stem.name, *(unicodedata.normalize(form, stem.name) for form in ("NFC", "NFD")))):
+        paths = [stem.with_name(f"{name}{one}") for one in (ending, ending.upper())]
+        if found := [path for path in paths if _is_there(path)]:
+            return found[:1] if len(found) == 2 and found[0].samefile(found[1]) else found
+    return []
 
 
 def _is_there(path: Path) -> bool:

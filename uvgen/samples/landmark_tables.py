@@ -17,17 +17,26 @@ One that a file names without a face, as where OpenFace had no success, has none
 """
 
 import os
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from uvgen.errors import InputError
 from uvgen.samples.landmark_annotations import json_entries, xml_entries, xml_text
 from uvgen.samples.landmark_rows import Entry, csv_entries, wflw_entries
-from uvgen.samples.landmark_schemes import FaceLandmarks, NoLandmarks
+from uvgen.samples.landmark_schemes import MOST_FACES, FaceLandmarks, NoLandmarks
+from uvgen.storage.folders import IMAGE_SUFFIXES
 from uvgen.storage.names import brief, os_reason, printable
 from uvgen.storage.text import read_text
+from uvgen.wording import count
 
 _Found = tuple[tuple[str, ...], Entry]
+_SUFFIXES = {
+    *IMAGE_SUFFIXES, ".jpe", ".jfif", ".jp2", ".jxl", ".avif", ".heic", ".heif", ".tif", ".tiff", ".gif", ".ppm",
+    ".pgm", ".tga", ".exr", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pts", ".txt",
+    ".npy", ".mat", ".json", ".xml", ".csv",
+}  # fmt: skip
+"""Of pictures, and of files about one."""
 _MOST_SHARED = 64  # parts of a path that are compared: a file of long ones would take hundreds of times its size
 
 
@@ -72,9 +81,10 @@ class LandmarkTable:
         """The entry that is an image's, as text, and how many parts of their paths they share; None without one, or
         without a face in it."""
         n, best = self._best(image)
-        if not _any_face(best) or not all(found == best[0][0] for found, _ in best):
+        if not _any_face(best) or _another(best) is not None:
             return None
-        return "/".join(best[0][0]), n
+        parts, suffix = _name(best[0])
+        return "/".join(parts) + suffix, n
 
     def _best(self, image: Path) -> tuple[int, list[_Found]]:
         """How many parts the entries that share most with an image's path share with it, and these: those of its own
@@ -91,10 +101,11 @@ class LandmarkTable:
         _, best = self._best(image)
         if not best:
             return NoLandmarks(f"{image}: not among the images of {self.path}, expected {printable(image.name)} in it")
-        first = best[0][0], _suffix(best[0][1][0])
-        if (other := next((one for one in best if (one[0], _suffix(one[1][0])) != first), None)) is not None:
+        if (other := _another(best)) is not None:
             names = " and ".join(sorted(entry[0].strip() for _, entry in (best[0], other)))
             return f"{image}: {self.path} has {brief(names)}, expected one image of that name; name their folders"
+        if len(best) > MOST_FACES:
+            return f"{image}: {self.path} has {count(len(best), 'face')} of it, expected {MOST_FACES} at most"
         try:
             faces = [read() for _, (_, read) in best if read is not None]
         except InputError as error:
@@ -110,14 +121,28 @@ def _any_face(found: Sequence[_Found]) -> bool:
     return any(read is not None for _, (_, read) in found)
 
 
+def _name(found: _Found) -> tuple[tuple[str, ...], str]:
+    """The parts of an entry's path, and its suffix."""
+    return found[0], _suffix(found[1][0])
+
+
+def _another(best: Sequence[_Found]) -> _Found | None:
+    """The first entry that has another name than the first one."""
+    first = _name(best[0])
+    return next((one for one in best if _name(one) != first), None)
+
+
 def _parts(name: str) -> tuple[str, ...]:
     """A path's parts, the last without its suffix, whatever system wrote it."""
-    parts = [part for part in name.strip().replace("\\", "/").split("/") if part not in ("", ".")]
-    return (*parts[:-1], os.path.splitext(parts[-1])[0]) if parts else ("?",)
+    text = unicodedata.normalize("NFC", name.strip()).replace("\\", "/")  # macOS writes é as two characters
+    parts = [part for part in text.split("/") if part not in ("", ".")]
+    return (*parts[:-1], parts[-1][: len(parts[-1]) - len(_suffix(parts[-1]))]) if parts else ("?",)
 
 
 def _suffix(name: str) -> str:
-    return os.path.splitext(name.strip())[1].lower()
+    """The suffix of a file's name, in small letters; "" if it has none but has a point in it, as face_0.5."""
+    suffix = os.path.splitext(name.strip())[1].lower()
+    return suffix if suffix in _SUFFIXES else ""
 
 
 def read_table(path: Path) -> LandmarkTable:
