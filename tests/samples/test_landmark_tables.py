@@ -325,6 +325,7 @@ def test_find_landmarks_of_several_faces_gives_the_largest_first(tmp_path: Path)
         ("t.csv", columns_of("x_", "y_", [0, 0, *range(1, 68)]), "column x_0 is there twice, expected each once"),
         ("t.csv", columns_of("x_", "y_", range(68)) + ",0_x,0_y", "column x_0 is there twice"),
         ("t.csv", columns_of("x_", "y_", range(68)) + ",score_3,score_3", "column score_3 is there twice"),
+        ("t.csv", columns_of("x_", "y_", range(68)) + ",score_0,score_1", "columns of scores for 2 of 68 points"),
         ("t.csv", columns_of("x_", "y_", range(68)) + ",Image", "column image is there twice"),
         (
             "t.json",
@@ -361,6 +362,11 @@ def test_find_landmarks_of_a_wrong_table_names_it(tmp_path: Path, name: str, con
         ("t.json", '{"a": [[1, 2], [3]]}', r"t\.json, a: .*expected numbers"),
         ("t.json", '{"a": {"landmarks": [[1, 2]], "scores": [1, 2]}}', r"2 scores of 1 point"),
         ("t.json", '{"items": [{"id": "a", "annotations": [{"type": "points"}]}]}', r"an entry of another layout"),
+        ("t.json", json.dumps({"a": {"landmarks": POINTS.tolist(), "keypoints": (POINTS + 9).tolist()}}),
+         r"t\.json, a: other points as keypoints, of as many, expected one of them"),
+        ("t.json", json.dumps({"a": {"landmarks": POINTS.tolist(), "scores": [97] * 68}}), "a score of 97, expected"),
+        ("t.csv", columns_of("x_", "y_", range(68)) + "".join(f",score_{k}" for k in range(68)) + "\n"
+         + csv_without({"a": POINTS}).replace(";", ",") + ",3.5" * 68, r"row 2: a score of 3\.5, expected 0 to 1"),
         ("t.xml", '<a><image name="a"><points points="1,2,3"/></image></a>', 'expected "x,y;x,y"'),
         ("t.xml", cvat({"a.jpg": POINTS}).replace('label="6"', 'label="5"'), "two points are called 5, expected each"),
     ],

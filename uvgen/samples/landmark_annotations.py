@@ -15,7 +15,14 @@ import numpy as np
 
 from uvgen.errors import InputError
 from uvgen.samples.landmark_rows import Entry, image_key, names_image, names_vaguely, number_of_cell
-from uvgen.samples.landmark_schemes import FaceLandmarks, check_unnumbered, face_of, flag_scores, scores_in
+from uvgen.samples.landmark_schemes import (
+    FaceLandmarks,
+    check_shares,
+    check_unnumbered,
+    face_of,
+    flag_scores,
+    scores_in,
+)
 from uvgen.storage.folders import IMAGE_SUFFIXES
 from uvgen.storage.names import brief
 from uvgen.storage.plain_json import are_numbers, parse_json
@@ -27,6 +34,7 @@ _CVAT_CENTER = 0.5
 _MOST_PX = 1e9
 _OCCLUDED = 0.5
 _NUMBERED = re.compile(r"(.*?)([0-9]{1,5})[ .]*", re.DOTALL)
+_POINTS = ("landmarks", "points", "keypoints")  # what plain JSON calls those of a face
 _SHAPES = ("points", "skeleton")  # what CVAT calls those of landmarks
 
 
@@ -145,7 +153,7 @@ def _plain(path: Path, content: Any) -> Iterator[Entry]:
             name = _image_of(name, about)
         except ValueError as error:
             raise InputError(f"{path}: entry {number}: {error}") from None
-        points = next((about[key] for key in ("landmarks", "points", "keypoints") if key in about), None)
+        points = next((about[key] for key in _POINTS if key in about), None)
         if not isinstance(name, str) or not isinstance(points, list | None):
             raise _incomplete(path, number)
         listed.append((name, about, points))
@@ -157,6 +165,8 @@ def _plain(path: Path, content: Any) -> Iterator[Entry]:
             source = f"{path}, {brief(name)[:80]}"
             if points is None:  # where a program found no face
                 raise InputError(f"{source}: no landmarks, expected [[x, y], …]")
+            if another := [key for key in _POINTS if _are_others(points, about.get(key))]:
+                raise InputError(f"{source}: other points as {another[0]}, of as many, expected one of them")
             values = _array(source, points)
             if values.ndim == 1 and values.size % 2 == 0:
                 values = values.reshape(-1, 2)
@@ -169,6 +179,7 @@ def _plain(path: Path, content: Any) -> Iterator[Entry]:
                 raise InputError(
                     f"{source}: {count(scores.size, 'score')} of {count(len(values), 'point')}, expected one each"
                 )
+            check_shares(scores, source)
             return face_of(values[:, :2], scores, source, box=_box(source, about.get("box", about.get("bbox"))))
 
         yield name, read
@@ -202,6 +213,15 @@ def _image_of(key: str | None, about: Mapping[str, Any]) -> Any:
     if keyed_by_image and PurePath(key).stem != PurePath(said.replace("\\", "/")).stem:
         raise ValueError(f"of {brief(key)[:40]}, and its {keys[place]} is {brief(said)[:40]}, expected one image")
     return said
+
+
+def _are_others(points: list[Any], other: Any) -> bool:
+    """Whether an entry's points are as many numbers as those under another key, and not the same."""
+    if not isinstance(other, list) or points == other:
+        return False
+    return [len(one) if isinstance(one, list) else 1 for one in points] == [
+        len(one) if isinstance(one, list) else 1 for one in other
+    ]
 
 
 def _incomplete(path: Path, number: int) -> InputError:

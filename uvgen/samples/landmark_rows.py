@@ -14,7 +14,7 @@ import numpy as np
 
 from uvgen.errors import InputError
 from uvgen.samples.csv_rows import scan_csv
-from uvgen.samples.landmark_schemes import SCHEMES, FaceLandmarks, face_of
+from uvgen.samples.landmark_schemes import SCHEMES, FaceLandmarks, check_shares, face_of
 from uvgen.storage.names import brief
 from uvgen.storage.text import number_of
 from uvgen.wording import count
@@ -128,6 +128,12 @@ def _columns(path: Path, row: list[str]) -> _Columns:
     if order != list(range(order[0], order[0] + len(order))) or order[0] > 1:
         raise InputError(f"{path}: columns x_… are not numbered one by one from 0 or 1, expected all points of a face")
     points = [[columns.get((kind, k), -1) for kind in ("x", "y", "score")] for k in order]
+    scored = [three[2] >= 0 for three in points]
+    if any(scored) and not all(scored):
+        raise InputError(
+            f"{path}: columns of scores for {sum(scored)} of {count(len(points), 'point')}, expected one for each, or "
+            "none"
+        )
     success = next((k for k, cell in enumerate(row) if cell.strip().lower() == "success"), -1)
     return _Columns(1, names[0] if image is None else image, points, len(row), success)
 
@@ -160,6 +166,7 @@ class _Csv(NamedTuple):
         points = [[number_of_cell(source, cells[k]) for k in three[:2]] for three in columns.points]
         scored = all(three[2] >= 0 for three in columns.points)
         scores = [number_of_cell(source, cells[three[2]]) for three in columns.points] if scored else None
+        check_shares(scores, source)
         return face_of(points, scores, source)
 
 
