@@ -411,6 +411,13 @@ def test_find_landmarks_of_coco_takes_points_in_the_order_of_their_numbers(tmp_p
     content["categories"][1]["keypoints"] = labels
     ((face,),) = look_up(tmp_path / "a.json", json.dumps(content), "a.jpg")
     np.testing.assert_allclose(face.points, POINTS)
+    content["annotations"][0]["category_id"] = 7
+    (found,) = look_up(tmp_path / "a.json", json.dumps(content), "a.jpg")
+    assert "of category 7, expected one that the file lists, for the order of the points" in found
+    content["categories"][1]["keypoints"] = [str(k) for k in range(68)]  # as they stand, whatever the category
+    ((face,),) = look_up(tmp_path / "a.json", json.dumps(content), "a.jpg")
+    np.testing.assert_allclose(face.points, stored)
+    content["annotations"][0]["category_id"] = 3
     content["categories"][0]["id"] = 3
     with pytest.raises(InputError, match="two categories have the id 3 and name other points, expected one each"):
         look_up(tmp_path / "a.json", json.dumps(content), "a.jpg")

@@ -8,6 +8,7 @@ import re
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -33,6 +34,7 @@ from uvgen.wording import count
 _CVAT_CENTER = 0.5
 _MOST_PX = 1e9
 _OCCLUDED = 0.5
+_MOST_TRIED = 8  # categories
 _NUMBERED = re.compile(r"(.*?)([0-9]{1,5})[ .]*", re.DOTALL)
 _POINTS = ("landmarks", "points", "keypoints")  # what plain JSON calls those of a face
 _SHAPES = ("points", "skeleton")  # what CVAT calls those of landmarks
@@ -84,10 +86,8 @@ def _coco(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
             values = _array(source, annotation["keypoints"])
             if values.ndim != 1 or len(values) % 3:
                 raise InputError(f"{source}: {count(values.size, 'number')}, expected x, y, v of each keypoint")
-            called = labels.get(_number(annotation.get("category_id")), [])
             rows = values.reshape(-1, 3)
-            if len(called) == len(rows):
-                rows = rows[_by_number(source, called)]
+            rows = rows[_order_of(source, labels, _number(annotation.get("category_id")), len(rows))]
             points, flags = rows[:, :2], rows[:, 2]
             scores = flag_scores(flags)
             scores = flags if scores is None else scores
@@ -134,8 +134,9 @@ def _datumaro(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
                         f"{source}: {count(points.size, 'number')}, {len(seen)} visibilities, expected x, y of each"
                     )
                 scores = np.select([seen == 1, seen == 2], [_OCCLUDED, 1.0], 0.0)
-                called = labels.get(_number(parts[0].get("label_id")), []) if len(parts) == 1 else []
-                order = _by_number(source, called) if len(called) == len(seen) else slice(None)
+                order = list(range(len(seen)))
+                if len(parts) == 1 and (label := _number(parts[0].get("label_id"))) in labels:  # not all have points
+                    order = _order_of(source, labels, label, len(seen))
                 return face_of(
                     points.reshape(-1, 2)[order] - _CVAT_CENTER, scores[order], source, image_size=size
                 )  # fmt: skip
@@ -243,6 +244,21 @@ def _by_number(source: str, labels: Sequence[str]) -> list[int]:
         twice = Counter(numbers).most_common(1)[0][0]
         raise InputError(f"{source}: two points are called {twice}, expected each number once")
     return sorted(range(len(numbers)), key=numbers.__getitem__)
+
+
+def _order_of(source: str, labels: Mapping[str, list[str]], number: str, n: int) -> list[int]:
+    """The order of n points by what the category with a number calls them; as they stand if it does not say it.
+
+    InputError if there is no such category, and others have as many points in another order than they stand.
+    """
+    if number in labels:
+        return _by_number(source, labels[number]) if len(labels[number]) == n else list(range(n))
+    others = islice(labels.values(), _MOST_TRIED)
+    if any(len(names) == n and _by_number(source, names) != list(range(n)) for names in others):
+        raise InputError(
+            f"{source}: of category {brief(number)[:40]}, expected one that the file lists, for the order of the points"
+        )
+    return list(range(n))
 
 
 def _labels_by(path: Path, key: str, labels: str, items: Any) -> dict[str, list[str]]:
