@@ -15,9 +15,9 @@ import scipy.io as sio
 from numpy.typing import NDArray
 from PIL import Image
 
-from uvgen.errors import DependencyError, InputError
+from uvgen.errors import DependencyError, InputError, UvgenError
 from uvgen.fitting.detectors import DETECTORS, FaceDetector, as_detector, detector_settings, open_detector
-from uvgen.fitting.detectors.faces import memory_of, native_log_without, with_room
+from uvgen.fitting.detectors.faces import failing_with, native_log_without, with_room
 from uvgen.fitting.detectors.mediapipe import _START_LOG
 from uvgen.samples.landmark_schemes import to_68
 
@@ -165,13 +165,18 @@ def test_with_room_around_a_large_image_it_is_made_smaller(shape: tuple[int, int
     assert asked[0] == image[..., 0].size and asked[1] <= 1 << 24
 
 
-def test_a_detector_without_memory_names_the_image(tmp_path: Path) -> None:
-    def no_memory() -> Any:
-        raise MemoryError
-
-    with pytest.raises(MemoryError, match=r"a\.jpg: memory ran out while dlib looked for faces in it"):  # noqa: SIM117
-        with memory_of("dlib", tmp_path / "a.jpg"):
-            no_memory()
+@pytest.mark.parametrize(
+    ("raised", "kind", "message"),
+    [
+        (MemoryError(), MemoryError, "memory ran out while dlib looked for faces in it"),
+        (RuntimeError("CUDA out of memory"), UvgenError, r"dlib failed \(RuntimeError: CUDA out of memory\)"),
+    ],
+)
+def test_a_detector_that_fails_names_the_image(
+    tmp_path: Path, raised: Exception, kind: type[Exception], message: str
+) -> None:
+    with pytest.raises(kind, match=rf"a\.jpg: {message}"), failing_with("dlib", tmp_path / "a.jpg"):
+        raise raised
 
 
 def test_dlib_finds_packaged_weights_without_importing_them(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError, InputError, UvgenError
 from uvgen.fitting.detectors import Detector, FaceDetector, detector_settings
-from uvgen.fitting.detectors.faces import memory_of
+from uvgen.fitting.detectors.faces import failing_with
 from uvgen.fitting.doubts import landmark_doubts
 from uvgen.fitting.fitted import (
     FittedBatch,
@@ -117,7 +117,7 @@ class FaceTools(Generic[Job]):
         """The faces that the job's detector finds in the image of a file."""
         if self._detector is None:
             self._detector = detector.open()
-        with memory_of(detector.name, path):
+        with failing_with(detector.name, path):
             return self._detector(image)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from uvgen.checks import check_bytes
-from uvgen.errors import DependencyError, InputError
+from uvgen.errors import DependencyError, InputError, UvgenError
 from uvgen.samples.landmark_schemes import FaceLandmarks
 from uvgen.storage.names import brief
 from uvgen.storage.reading import irregular
@@ -94,12 +94,19 @@ def with_room(
 
 
 @contextmanager
-def memory_of(detector: str, path: Path) -> Iterator[None]:
-    """Let a MemoryError within the block say in which image faces were looked for."""
+def failing_with(detector: str, path: Path) -> Iterator[None]:
+    """Let errors within the block name the image in which faces are looked for; UvgenError for those of a package.
+
+    These raise what they like, such as RuntimeError if a graphics card has too little memory for a large image.
+    """
     try:
         yield
+    except UvgenError:
+        raise
     except MemoryError as error:
         raise MemoryError(f"{path}: memory ran out while {detector} looked for faces in it") from error
+    except Exception as error:
+        raise UvgenError(f"{path}: {detector} failed ({type(error).__name__}: {brief(error)[:200]})") from error
 
 
 def largest_first(faces: Iterable[FaceLandmarks]) -> list[FaceLandmarks]:
