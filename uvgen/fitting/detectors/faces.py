@@ -22,9 +22,7 @@ from uvgen.storage.names import brief
 from uvgen.storage.reading import irregular
 
 _ROOM = 0.5  # of the longer side, added on each side of an image in which no face was found
-_MOST_WITH_ROOM = (
-    1 << 24
-)  # pixels with it: a face that fills an image is still large in it if the image is made smaller
+_MOST_WITH_ROOM = 1 << 24  # pixels with it; a face that fills a larger image is large in a smaller one too
 
 
 def imported(package: str, how: str) -> Any:
