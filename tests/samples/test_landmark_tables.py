@@ -312,6 +312,7 @@ def test_find_landmarks_of_several_faces_gives_the_largest_first(tmp_path: Path)
         ("t.json", '{"images": [], "annotations": [{"image_id": 3, "keypoints": [1]}]}', "of image 3, expected one"),
         ("t.json", '[{"image": 3}]', r'entry 0 has no "image" or no "landmarks"'),
         ("t.xml", "<annotations>", r"t\.xml: not readable XML"),
+        ("t.xml", "<dataset><images><image file='a.jpg'/></images></dataset>", "no faces in it, .* dlib's XML are not"),
         ("t.xml", '<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', r"t\.xml: declares a document type"),
         ("t.txt", "1 2\n3 4\n", r"t\.txt, line 1: 2 words, expected WFLW's"),
         ("t.csv", "\x00\x01\x02", r"t\.csv: "),

@@ -350,13 +350,20 @@ def xml_entries(path: Path, text: str) -> Iterator[Entry]:
         root = ElementTree.fromstring(text.encode())
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise InputError(f"{path}: not readable XML ({brief(error)}), expected CVAT for images 1.1") from error
+    has_faces = False
     for image in root.iter("image"):
         name, size = image.get("name", "?"), _size(image.get("width"), image.get("height"))
         shapes = [*image.findall("points"), *image.findall("skeleton")]
         if not shapes:
             yield name, None
+        has_faces = has_faces or bool(shapes)
         for number, shape in enumerate(shapes):
             yield name, _cvat_reader(f"{path}, {brief(name)[:80]}, face {number}", shape, size)
+    if not has_faces:
+        raise InputError(
+            f"{path}: no faces in it, expected points or skeletons in images of CVAT for images 1.1; CVAT for video "
+            "and dlib's XML are not read"
+        )
 
 
 def _cvat_reader(source: str, shape: ElementTree.Element, size: tuple[int, int] | None) -> Callable[[], FaceLandmarks]:
