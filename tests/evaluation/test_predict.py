@@ -40,6 +40,7 @@ from uvgen.meshes.read import read_mesh
 from uvgen.samples.box_tables import read_boxes
 from uvgen.samples.landmark_files import read_landmarks as landmarks_of_file
 from uvgen.samples.landmark_schemes import FaceLandmarks
+from uvgen.storage.folders import PREDICTIONS, folder_kind
 from uvgen.storage.text import read_text
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'uvgen[onnx]'")
@@ -471,7 +472,7 @@ def test_a_box_that_may_be_of_two_photographs_is_nobodys(photos, network, tmp_pa
     )
     assert [face.name for face in result.faces] == ["carl/2"]
     assert [skip.name for skip in result.skipped] == ["ann/1", "bob/1"]
-    assert all("boxes.csv, 1 may be of" in skip.reason for skip in result.skipped)
+    assert all("boxes.csv, 1.jpg may be of" in skip.reason for skip in result.skipped)
 
 
 def test_rows_that_are_no_boxes_cost_their_photographs(photos, network, tmp_path) -> None:
@@ -571,13 +572,16 @@ def test_command_without_onnxruntime_says_what_to_install(uvgen, photos, network
     assert done.exit_code == 1 and 'pip install ".[onnx]"' in done.stderr
 
 
-def test_photograph_called_like_the_index_is_named_and_costs_itself(
-    photos: Path, network: Path, tmp_path: Path
+@pytest.mark.parametrize("stem", ["Predict", "dataset"])
+def test_photograph_called_like_an_index_is_named_and_costs_itself(
+    photos: Path, network: Path, tmp_path: Path, stem: str
 ) -> None:
     for path in photos.glob(f"{first(photos).stem}.*"):
-        path.rename(path.with_stem("Predict"))
+        path.rename(path.with_stem(stem))
     result = predict_photographs(network, photos, tmp_path / "out", network_options=IN_SIZES)
-    assert [(one.name, "its pose would be predict.json" in one.reason) for one in result.skipped] == [("Predict", True)]
+    (skip,) = result.skipped
+    assert skip.name == stem and f"its pose would be {stem.lower()}.json" in skip.reason
+    assert folder_kind(tmp_path / "out") == PREDICTIONS
     assert len(result.faces) == N - 1
     others = predict_photographs(
         network, photos, tmp_path / "other", network_options=IN_SIZES, options=PredictOptions(write=("landmarks",))

@@ -15,6 +15,7 @@ from support.toy import toy_model, write_tree
 from uvgen import build_shards, crop_to_image, export_shards, load_model, open_shards, save_model
 from uvgen.errors import DatasetError, InputError, SampleError, UvgenError
 from uvgen.evaluation.evaluate import evaluate_predictions
+from uvgen.evaluation.prediction_files import files_of
 from uvgen.evaluation.predictions import SHIFTS, Predictions, Reading
 from uvgen.evaluation.truth import open_truth
 from uvgen.geometry import crop_affine, pose_to_image
@@ -168,6 +169,14 @@ def test_missing_faces_are_named_and_in_no_mean(shards, predict) -> None:
     assert report.unexpected == ("nobody",)
     assert report.result.summaries["nme_68_2d"].n == 7
     assert report.worst_first()[:2] == names[:2]
+
+
+def test_a_file_of_exports_beside_maps_is_a_face_where_predict_wrote_it(tmp_path) -> None:
+    for name in ("weight_mask", "other"):
+        np.save(tmp_path / f"{name}.npy", np.zeros((68, 2)))
+    assert list(files_of(tmp_path, ["other"])[0]) == ["other"] and not files_of(tmp_path, ["other"])[1]
+    (tmp_path / "predict.json").touch()
+    assert list(files_of(tmp_path, ["other", "weight_mask"])[0]) == ["other", "weight_mask"]
 
 
 @pytest.mark.parametrize(("array", "message"), [

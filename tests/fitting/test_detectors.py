@@ -15,9 +15,9 @@ import scipy.io as sio
 from numpy.typing import NDArray
 from PIL import Image
 
-from uvgen.errors import DependencyError, InputError
+from uvgen.errors import DependencyError, InputError, UvgenError
 from uvgen.fitting.detectors import DETECTORS, FaceDetector, as_detector, detector_settings, open_detector
-from uvgen.fitting.detectors.faces import native_log_without
+from uvgen.fitting.detectors.faces import failing_with, native_log_without, with_room
 from uvgen.fitting.detectors.mediapipe import _START_LOG
 from uvgen.samples.landmark_schemes import to_68
 
@@ -146,6 +146,37 @@ def test_dlib_looks_again_larger_and_with_room(fake: Fake, tmp_path: Path) -> No
     (face,) = open_detector("dlib", tmp_path / "a.dat")(IMAGE)
     assert asked == [((90, 120), 0), ((90, 120), 1), ((210, 240), 0), ((210, 240), 1)]
     np.testing.assert_allclose(face.points, FACE[:68])
+
+
+@pytest.mark.parametrize("shape", [(60000, 1), (2500, 9000)])
+def test_with_room_around_a_large_image_it_is_made_smaller(shape: tuple[int, int]) -> None:
+    image = np.zeros((*shape, 3), np.uint8)
+    image[4000 % shape[0] :, 5000 % shape[1] :][:200, :300] = 255
+    asked = []
+
+    def find(wide: NDArray[np.uint8]) -> list[NDArray[np.float64]]:
+        asked.append(wide.shape[0] * wide.shape[1])
+        rows, columns = np.nonzero(wide[..., 0])
+        return [np.array([[columns.mean(), rows.mean()]])] if len(asked) > 1 else []
+
+    (points,) = with_room(image, find, "constant")
+    rows, columns = np.nonzero(image[..., 0])
+    np.testing.assert_allclose(points, [[columns.mean(), rows.mean()]], atol=11)  # half a square of 22 px
+    assert asked[0] == image[..., 0].size and asked[1] <= 1 << 24
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "message"),
+    [
+        (MemoryError(), MemoryError, "memory ran out while dlib looked for faces in it"),
+        (RuntimeError("CUDA out of memory"), UvgenError, r"dlib failed \(RuntimeError: CUDA out of memory\)"),
+    ],
+)
+def test_a_detector_that_fails_names_the_image(
+    tmp_path: Path, raised: Exception, kind: type[Exception], message: str
+) -> None:
+    with pytest.raises(kind, match=rf"a\.jpg: {message}"), failing_with("dlib", tmp_path / "a.jpg"):
+        raise raised
 
 
 def test_dlib_finds_packaged_weights_without_importing_them(

@@ -16,8 +16,11 @@ from uvgen import FitOptions, SynthOptions, build_shards, find_samples, fit_phot
 from uvgen.datasets.config import BuildConfig
 from uvgen.errors import DatasetError, DependencyError, InputError, OutputError, SettingsError
 from uvgen.fitting import detectors, worker
-from uvgen.fitting.landmarks import fit_landmarks
+from uvgen.fitting.landmarks import LandmarkFit, fit_landmarks
 from uvgen.fitting.photographs import about_other_pictures, find_photographs, folder_clashes
+from uvgen.fitting.tasks import FitTask
+from uvgen.fitting.worker import FitJob
+from uvgen.models.load import load_model
 from uvgen.samples.landmark_schemes import FaceLandmarks
 from uvgen.storage.folders import IMAGE_SUFFIXES
 
@@ -197,6 +200,34 @@ def test_names_of_any_kind_are_resumed_and_built(photos: Path, tmp_path: Path, n
     assert fit_photographs(photos, tmp_path / "out", options=FitOptions(faces="all")).new_samples == 0
     assert build_shards(tmp_path / "out", tmp_path / "shards", config=SMALL).samples == N + 1
     assert {face.name for face in result.faces} == {sample.name for sample in find_samples(tmp_path / "out")}
+
+
+def test_faces_of_crowds_are_fitted_some_at_a_time(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = np.loadtxt(photos / "p0.txt")
+    for k in (0, 1):
+        (photos / f"p{k}.txt").unlink()
+        np.save(photos / f"p{k}.npy", np.stack([points, points * 0.5 + 5]))
+    (tmp_path / "out").mkdir()
+    together = []
+
+    def counted(points: NDArray[np.float64], *given: Any, **more: Any) -> LandmarkFit:
+        together.append(len(points))
+        return fit_landmarks(points, *given, **more)
+
+    monkeypatch.setattr(worker, "fit_landmarks", counted)
+    found = tuple(find_photographs(photos, tmp_path / "out", "all"))
+    names = []
+    for most in (2, 3, 256):
+        monkeypatch.setattr(worker, "_MOST_AT_ONCE", most)
+        options = FitOptions(faces="all")
+        job = FitJob(photos, tmp_path / "out", load_model("builtin"), "builtin", None, None, options, {})
+        batch = job.open()(FitTask(found))
+        names.append([face.name for face in batch.faces])
+        assert not batch.skipped and len(batch.photographs) == N
+    assert together == [2, 2, 1, 4, 1, 5]
+    assert names == [["p0", "p0-face2", "p1", "p1-face2", "p2"]] * 3
 
 
 def test_deep_folders_of_long_names_become_one_folder(photos: Path, tmp_path: Path) -> None:

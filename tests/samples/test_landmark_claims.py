@@ -2,6 +2,7 @@
 
 import json
 import re
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ def test_disputed_landmarks_of_a_table_leave_an_entry_to_the_image_that_shares_m
     wrong = disputed(tmp_path, table_of(tmp_path, "alice/1.jpg"), "alice/1.jpg", "bob/1.jpg", "bob/2.jpg")
     assert list(wrong) == ["bob/1.jpg"]
     assert re.search(
-        r"bob/1\.jpg: not among the images of .*, whose alice/1 belongs to .*alice/1\.jpg", wrong["bob/1.jpg"]
+        r"bob/1\.jpg: not among the images of .*, whose alice/1\.jpg belongs to .*alice/1\.jpg", wrong["bob/1.jpg"]
     )
     assert isinstance(wrong["bob/1.jpg"], NoLandmarks)
 
@@ -42,11 +43,23 @@ def test_disputed_landmarks_of_a_table_leave_an_entry_to_the_image_in_the_folder
     ]
 
 
+def test_disputed_landmarks_of_a_table_with_an_entry_for_each_suffix_are_none(tmp_path: Path) -> None:
+    table = table_of(tmp_path, "1.jpg", "1.png")
+    assert disputed(tmp_path, table, "alice/1.jpg", "bob/1.png") == {}
+    assert list(disputed(tmp_path, table, "alice/1.jpg", "bob/1.png", "carl/1.png")) == ["bob/1.png", "carl/1.png"]
+
+
+def test_disputed_landmarks_of_names_that_are_composed_otherwise_are_one_s(tmp_path: Path) -> None:
+    composed, apart = (unicodedata.normalize(form, "é.jpg") for form in ("NFC", "NFD"))
+    wrong = disputed(tmp_path, table_of(tmp_path, composed), f"alice/{composed}", f"bob/{apart}")
+    assert len(wrong) == 2
+
+
 @pytest.mark.parametrize("order", [("alice/1.jpg", "bob/1.jpg"), ("bob/1.jpg", "alice/1.jpg")])
 def test_disputed_landmarks_of_a_table_give_nobody_what_may_be_of_two(tmp_path: Path, order: tuple[str, str]) -> None:
     wrong = disputed(tmp_path, table_of(tmp_path, "1.jpg"), *order)
     assert set(wrong) == set(order)
-    assert "t.json, 1 may be of" in wrong["alice/1.jpg"] and "bob/1.jpg as well" in wrong["alice/1.jpg"]
+    assert "t.json, 1.jpg may be of" in wrong["alice/1.jpg"] and "bob/1.jpg as well" in wrong["alice/1.jpg"]
     assert not isinstance(wrong["alice/1.jpg"], NoLandmarks)
 
 

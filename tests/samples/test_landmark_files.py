@@ -135,6 +135,22 @@ def test_find_landmarks_of_mat_takes_the_most_points_and_reorders_flipped_ones(t
     assert np.allclose(only(tmp_path / "IBUG_Flip/a.jpg").points, points()[LANDMARK_MIRROR])
 
 
+@pytest.mark.parametrize("key", ["pts", "landmarks", "points", "pt2d", "pts_2d"])
+def test_find_landmarks_of_mat_keeps_scores(tmp_path: Path, key: str) -> None:
+    array = np.column_stack([points() + 1, np.linspace(0, 1, 68)])
+    array[9, :2], array[10, 0] = 0, -1
+    (tmp_path / "IBUG_Flip").mkdir()
+    for file in ("a.mat", "IBUG_Flip/a.mat"):
+        sio.savemat(tmp_path / file, {key: array.T if key == "pt2d" else array})
+    face = only(tmp_path / "a.jpg")
+    assert np.flatnonzero(np.isnan(face.points).any(axis=1)).tolist() == [0, 9, 10] and face.scores is not None
+    np.testing.assert_allclose(np.delete(face.scores, [9, 10]), np.delete(array[:, 2], [9, 10]))
+    mirrored = only(tmp_path / "IBUG_Flip/a.jpg")
+    assert mirrored.scores is not None and np.array_equal(mirrored.scores, face.scores[LANDMARK_MIRROR])
+    sio.savemat(tmp_path / "b.mat", {"pts_3d": array})
+    assert only(tmp_path / "b.jpg").scores is None
+
+
 def test_find_landmarks_of_a_reference_mat_gives_its_pt3d_68(reference: Path) -> None:
     mat = sorted((reference / "aflw2000").glob("*.mat"))[0]
     wanted = sio.loadmat(mat)["pt3d_68"][:2].T - 1.0
@@ -260,11 +276,11 @@ def test_find_landmarks_of_an_image_with_the_longest_name_looks_for_longer_ones(
     assert "no landmarks in" in problem(tmp_path / f"{'y' * 300}.jpg")
 
 
-@pytest.mark.parametrize("suffix", [".txt", ".npy"])
+@pytest.mark.parametrize("suffix", [".txt", ".npy", ".mat"])
 def test_read_landmarks_whose_points_are_numbered_in_another_order_is_refused(tmp_path: Path, suffix: str) -> None:
     numbered = np.column_stack([np.arange(68), points()])[::-1]
     write(tmp_path / "a", suffix, numbered)
-    with pytest.raises(InputError, match=r"each point begins with its number, 0 to 67, expected x y"):
+    with pytest.raises(InputError, match=r"each point begins with its number, [01] to 6[78], expected x y"):
         read_landmarks(tmp_path / f"a{suffix}")
 
 

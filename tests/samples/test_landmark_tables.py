@@ -2,6 +2,8 @@
 
 import json
 import re
+import tracemalloc
+import unicodedata
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from uvgen.errors import InputError
+from uvgen.samples.box_tables import read_boxes
 from uvgen.samples.landmark_files import find_landmarks, read_landmarks
 from uvgen.samples.landmark_schemes import FaceLandmarks, NoLandmarks, outside_image
 from uvgen.samples.landmark_tables import LandmarkTable, read_table
@@ -133,7 +136,9 @@ def test_find_landmarks_takes_the_entry_that_shares_most_folders(tmp_path: Path)
     assert re.search(r"a\.jpg: .*t\.csv has .*AFW/a.jpg and .*IBUG/a.jpg, expected one image of that name", third)
 
 
-def test_landmark_table_of_frames_that_are_all_called_alike_looks_at_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_landmark_table_of_frames_that_are_all_called_alike_looks_at_each_some_times(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Comparing each frame with those of all other videos would cost the square of their number."""
     looked_at = 0
 
@@ -145,9 +150,9 @@ def test_landmark_table_of_frames_that_are_all_called_alike_looks_at_each_once(m
     monkeypatch.setattr("uvgen.samples.landmark_tables._suffix", counted)
     names = [f"videos/{k}/0001.jpg" for k in range(500)]
     table = LandmarkTable(Path("t.json"), [(name, lambda: pytest.fail("not asked for")) for name in names])
-    assert [table.claim(Path("/data") / name) for name in names] == [(name[:-4], 3) for name in names]
+    assert [table.claim(Path("/data") / name) for name in names] == [(name, 3) for name in names]
     assert table.claim(Path("/data/elsewhere/0001.jpg")) is None
-    assert looked_at <= 3 * len(names)
+    assert looked_at <= 12 * len(names)
 
 
 def test_find_landmarks_takes_the_entry_with_the_image_s_suffix(tmp_path: Path) -> None:
@@ -156,6 +161,28 @@ def test_find_landmarks_takes_the_entry_with_the_image_s_suffix(tmp_path: Path) 
     assert [len(first), len(second)] == [1, 1]
     assert np.allclose(first[0].points, POINTS) and np.allclose(second[0].points, POINTS / 2)
     assert re.search(r"has a\.jpg and a\.png, expected one image of that name", third)
+
+
+def test_find_landmarks_of_names_with_points_and_without_suffixes_takes_these_whole(tmp_path: Path) -> None:
+    content = {"face_0.5": POINTS.tolist(), "face_1": POINTS.tolist(), "face_2.TIF": POINTS.tolist()}
+    found = look_up(tmp_path / "t.json", json.dumps(content), *(f"face_{k}.jpg" for k in ("0", "0.5", "1", "2")))
+    assert isinstance(found[0], NoLandmarks) and not any(isinstance(faces, str) for faces in found[1:])
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_find_landmarks_of_names_that_are_composed_otherwise(tmp_path: Path, forms: tuple[str, str]) -> None:
+    there, asked = (unicodedata.normalize(form, "ré.jpg") for form in forms)
+    ((face,),) = look_up(tmp_path / "t.json", json.dumps({there: POINTS.tolist()}), asked)
+    assert np.allclose(face.points, POINTS)
+    np.savetxt(tmp_path / Path(there).with_suffix(".txt"), POINTS)
+    of_file = find_landmarks([tmp_path / asked])[tmp_path / asked]
+    assert not isinstance(of_file, str) and np.allclose(of_file[0].points, POINTS)
+
+
+def test_find_landmarks_of_a_crowd_is_refused(tmp_path: Path) -> None:
+    rows = "\n".join([csv_with_header({"a.jpg": POINTS}), *[csv_with_header({"a.jpg": POINTS}).split("\n")[1]] * 1000])
+    (found,) = look_up(tmp_path / "t.csv", rows, "a.jpg")
+    assert "a.jpg: " in found and "t.csv has more than 1000 faces of it, expected 1000 at most" in found
 
 
 def test_find_landmarks_takes_a_face_s_columns_and_no_others(tmp_path: Path) -> None:
@@ -285,6 +312,7 @@ def test_find_landmarks_of_several_faces_gives_the_largest_first(tmp_path: Path)
         ("t.json", '{"images": [], "annotations": [{"image_id": 3, "keypoints": [1]}]}', "of image 3, expected one"),
         ("t.json", '[{"image": 3}]', r'entry 0 has no "image" or no "landmarks"'),
         ("t.xml", "<annotations>", r"t\.xml: not readable XML"),
+        ("t.xml", "<dataset><images><image file='a.jpg'/></images></dataset>", "no faces in it, .* dlib's XML are not"),
         ("t.xml", '<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', r"t\.xml: declares a document type"),
         ("t.txt", "1 2\n3 4\n", r"t\.txt, line 1: 2 words, expected WFLW's"),
         ("t.csv", "\x00\x01\x02", r"t\.csv: "),
@@ -298,6 +326,7 @@ def test_find_landmarks_of_several_faces_gives_the_largest_first(tmp_path: Path)
         ("t.csv", columns_of("x_", "y_", [0, 0, *range(1, 68)]), "column x_0 is there twice, expected each once"),
         ("t.csv", columns_of("x_", "y_", range(68)) + ",0_x,0_y", "column x_0 is there twice"),
         ("t.csv", columns_of("x_", "y_", range(68)) + ",score_3,score_3", "column score_3 is there twice"),
+        ("t.csv", columns_of("x_", "y_", range(68)) + ",score_0,score_1", "columns of scores for 2 of 68 points"),
         ("t.csv", columns_of("x_", "y_", range(68)) + ",Image", "column image is there twice"),
         (
             "t.json",
@@ -334,6 +363,11 @@ def test_find_landmarks_of_a_wrong_table_names_it(tmp_path: Path, name: str, con
         ("t.json", '{"a": [[1, 2], [3]]}', r"t\.json, a: .*expected numbers"),
         ("t.json", '{"a": {"landmarks": [[1, 2]], "scores": [1, 2]}}', r"2 scores of 1 point"),
         ("t.json", '{"items": [{"id": "a", "annotations": [{"type": "points"}]}]}', r"an entry of another layout"),
+        ("t.json", json.dumps({"a": {"landmarks": POINTS.tolist(), "keypoints": (POINTS + 9).tolist()}}),
+         r"t\.json, a: other points as keypoints, of as many, expected one of them"),
+        ("t.json", json.dumps({"a": {"landmarks": POINTS.tolist(), "scores": [97] * 68}}), "a score of 97, expected"),
+        ("t.csv", columns_of("x_", "y_", range(68)) + "".join(f",score_{k}" for k in range(68)) + "\n"
+         + csv_without({"a": POINTS}).replace(";", ",") + ",3.5" * 68, r"row 2: a score of 3\.5, expected 0 to 1"),
         ("t.xml", '<a><image name="a"><points points="1,2,3"/></image></a>', 'expected "x,y;x,y"'),
         ("t.xml", cvat({"a.jpg": POINTS}).replace('label="6"', 'label="5"'), "two points are called 5, expected each"),
     ],
@@ -378,6 +412,13 @@ def test_find_landmarks_of_coco_takes_points_in_the_order_of_their_numbers(tmp_p
     content["categories"][1]["keypoints"] = labels
     ((face,),) = look_up(tmp_path / "a.json", json.dumps(content), "a.jpg")
     np.testing.assert_allclose(face.points, POINTS)
+    content["annotations"][0]["category_id"] = 7
+    (found,) = look_up(tmp_path / "a.json", json.dumps(content), "a.jpg")
+    assert "of category 7, expected one that the file lists, for the order of the points" in found
+    content["categories"][1]["keypoints"] = [str(k) for k in range(68)]  # as they stand, whatever the category
+    ((face,),) = look_up(tmp_path / "a.json", json.dumps(content), "a.jpg")
+    np.testing.assert_allclose(face.points, stored)
+    content["annotations"][0]["category_id"] = 3
     content["categories"][0]["id"] = 3
     with pytest.raises(InputError, match="two categories have the id 3 and name other points, expected one each"):
         look_up(tmp_path / "a.json", json.dumps(content), "a.jpg")
@@ -497,13 +538,27 @@ def test_find_landmarks_of_a_skeleton_whose_numbers_are_there_twice_is_quick_to_
     assert "two points are called 7" in found
 
 
-def test_landmark_table_of_long_paths_keeps_their_last_folders_alone() -> None:
-    table = LandmarkTable(Path("a.csv"), [("x/" * 1000 + "a.jpg", lambda: FaceLandmarks(POINTS, None, "68"))])
-    ending, depth = table._endings, 0
-    while ending.further:
-        (ending,), depth = ending.further.values(), depth + 1
-    assert depth == 64
-    assert not isinstance(table.of_image(Path("x/" * 1000 + "a.jpg")), str)
+def test_landmark_table_of_long_paths_compares_their_last_folders_alone() -> None:
+    path = "x/" * 1000 + "a.jpg"
+    table = LandmarkTable(Path("a.csv"), [(path, lambda: FaceLandmarks(POINTS, None, "68"))])
+    assert table.claim(Path(path)) == (path, 64)
+    assert not isinstance(table.of_image(Path(path)), str)
+
+
+@pytest.mark.parametrize("header", ["image,x_0,y_0,x_1,y_1", "image,left,top,right,bottom"])
+@pytest.mark.parametrize("row", [lambda k: "a", lambda k: f"{k:x}", lambda k: "/".join(f"{k:040x}")])
+def test_a_table_of_short_rows_takes_memory_in_proportion(
+    tmp_path: Path, header: str, row: Callable[[int], str]
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join([header, *map(row, range(20_000))]))
+    tracemalloc.start()
+    try:
+        table = read_boxes(path) if "left" in header else read_table(path)
+        table.of_image(Path("0.jpg"))
+        assert tracemalloc.get_traced_memory()[1] < 150 * path.stat().st_size
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("number", [True, "1_0", "\u0661"])

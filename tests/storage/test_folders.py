@@ -15,6 +15,7 @@ from uvgen.storage.folders import (
     EXPORT,
     MODELS,
     OTHER,
+    PREDICTIONS,
     REMAINS,
     REPORT,
     SAMPLES,
@@ -39,6 +40,12 @@ def folders(tree, model_path, tmp_path) -> dict[str, Path]:
     made[OTHER].mkdir()
     (made[OTHER] / "notes.txt").write_text("hello")
     return made
+
+
+def test_predictions_may_have_a_face_called_as_another_index(tmp_path) -> None:
+    for name in ("predict.json", "fit.json"):
+        (tmp_path / name).touch()
+    assert folder_kind(tmp_path) == PREDICTIONS
 
 
 def test_each_kind_of_folder_is_told_and_is_not_taken_for_another(folders, uvgen) -> None:

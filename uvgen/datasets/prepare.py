@@ -30,6 +30,7 @@ from uvgen.datasets.splits import train_and_val
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError, UvgenError
 from uvgen.fitting.detectors import Detector, FaceDetector, as_detector, detector_settings
+from uvgen.fitting.detectors.faces import failing_with
 from uvgen.fitting.photographs import find_photographs
 from uvgen.fitting.tasks import Photograph
 from uvgen.fitting.worker import open_table
@@ -352,7 +353,8 @@ class _Preparer:
     def _detect(self, detector: FaceDetector, path: Path, pixels: NDArray[np.uint8]) -> list[FaceLandmarks]:
         if self._detector is None:
             self._detector = detector.open()
-        faces = self._detector(pixels)
+        with failing_with(detector.name, path):
+            faces = self._detector(pixels)
         if not faces:
             raise InputError(f"{path}: {detector.name} finds no face in it")
         return faces

@@ -31,10 +31,17 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
 from uvgen.samples.box_tables import read_boxes
 from uvgen.samples.landmark_claims import disputed_landmarks
+from uvgen.storage.folders import DATASET_INDEX
 from uvgen.wording import none_can_be
 
-_INDEX_STEM = Path(INDEX.file).stem
-_CALLED_LIKE_INDEX = f"its pose would be {INDEX.file}, which lists all faces of the folder; rename it"
+_RESERVED = {
+    Path(name).stem: f"its pose would be {name}, {what}; rename it"
+    for name, what in (
+        (INDEX.file, "which lists all faces of the folder"),
+        (DATASET_INDEX, "by which folders of shards are known"),
+    )
+}
+"""What is wrong with names that photographs of the folder itself, not of one in it, cannot have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +171,7 @@ def predict_photographs(
     photographs = find_photographs(root, target, options.faces, index=INDEX.file, endings=endings)
     if "pose" in options.write:
         photographs = [
-            replace(one, problem=one.problem or _CALLED_LIKE_INDEX) if one.name.casefold() == _INDEX_STEM else one
-            for one in photographs
+            replace(one, problem=one.problem or _RESERVED.get(one.name.casefold(), "")) for one in photographs
         ]
     where = None if landmarks is None else Path(os.path.abspath(landmarks))
     table_file = None if boxes is None else Path(os.path.abspath(boxes))

@@ -111,6 +111,7 @@ def files_of(
 def _files(root: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     """Files of predictions by their path in the folder, without the suffix."""
     found: dict[str, Path] = {}
+    of_export = None if (root / PREDICT_INDEX).exists() else root / _OF_EXPORTS
 
     def fail(error: OSError) -> None:
         raise DatasetError(f"{error.filename}: cannot be listed ({os_reason(error)}), expected predictions") from error
@@ -119,7 +120,7 @@ def _files(root: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(folder, name)
-            if path.suffix.lower() not in suffixes or name.startswith(".") or path == root / _OF_EXPORTS:
+            if path.suffix.lower() not in suffixes or name.startswith(".") or path == of_export:
                 continue
             key = path.relative_to(root).with_suffix("").as_posix()
             if key in found:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError, InputError, UvgenError
 from uvgen.fitting.detectors import Detector, FaceDetector, detector_settings
+from uvgen.fitting.detectors.faces import failing_with
 from uvgen.fitting.doubts import landmark_doubts
 from uvgen.fitting.fitted import (
     FittedBatch,
@@ -45,6 +46,7 @@ MOST_BYTES = 1 << 28
 """Size up to which photographs are read."""
 
 _QUALITY = 95  # of photographs that are turned upright
+_MOST_AT_ONCE = 256  # faces, after whose photograph they are fitted: 0.45 MB of memory each
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,11 +113,12 @@ class FaceTools(Generic[Job]):
         self.table = open_table(job.landmarks) if table is None else table
         self._detector: Detector | None = None
 
-    def detect(self, detector: FaceDetector, image: NDArray[np.uint8]) -> list[FaceLandmarks]:
-        """The faces that the job's detector finds."""
+    def detect(self, detector: FaceDetector, image: NDArray[np.uint8], path: Path) -> list[FaceLandmarks]:
+        """The faces that the job's detector finds in the image of a file."""
         if self._detector is None:
             self._detector = detector.open()
-        return self._detector(image)
+        with failing_with(detector.name, path):
+            return self._detector(image)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,8 +168,8 @@ def _state(data: bytes, faces: list[FaceLandmarks] | str) -> str:
 
 
 def _fit(tools: FaceTools[FitJob], task: FitTask) -> FittedBatch:
-    job, model = tools.job, tools.job.model
-    faces, skipped = list[_Face](), list[Unfitted]()
+    job = tools.job
+    faces, fitted, skipped = list[_Face](), list[FittedFace](), list[Unfitted]()
     for photograph in task.photographs:
         try:
             found, picture, made_of = faces_of(tools, photograph)
@@ -179,28 +182,38 @@ def _fit(tools: FaceTools[FitJob], task: FitTask) -> FittedBatch:
         skipped += bad
         if not (job.options.refine and good):  # what takes long is done: finding landmarks, or else refining, below
             advance(1)
-    fitted = list[FittedFace]()
+        if len(faces) >= _MOST_AT_ONCE and not task.same_person:
+            _fit_faces(job, task, faces, fitted, skipped)
+            faces = []
     if faces:
-        points, weights = np.stack([face.points for face in faces]), np.stack([face.weights for face in faces])
-        sizes = np.array([face.size for face in faces])
-        person = [0] * len(faces) if task.same_person else None
-        fit = fit_landmarks(points, model, sizes[:, 1], scores=weights, jaw=job.options.jaw, person=person)
-        written = _Picture(job)
-        doubts = landmark_doubts(points, weights, fit, model, sizes)
-        for k, face in enumerate(faces):
-            own, why = fit.face(k), rejection(fit.face(k), job.options.max_residual, doubts[k])
-            if face.crop is not None and not why:
-                own = refine_fit(face.crop, face.size[1], face.points, face.weights, own, model)
-                why = rejection(own, job.options.max_residual, doubts[k])
-            check_model_file(model)
-            if why:
-                skipped.append(_unfitted(job, face.photograph, face.name, f"{face.source}: {why}"))
-            elif not task.trial:
-                fitted.append(_written(job, face, own, written.of(face)))
-            is_last = k + 1 == len(faces) or faces[k + 1].photograph is not face.photograph
-            if job.options.refine and is_last:
-                advance(1)
+        _fit_faces(job, task, faces, fitted, skipped)
     return FittedBatch(tuple(one.name for one in task.photographs), tuple(fitted), tuple(skipped))
+
+
+def _fit_faces(
+    job: FitJob, task: FitTask, faces: Sequence[_Face], fitted: list[FittedFace], skipped: list[Unfitted]
+) -> None:
+    """Fit faces together, and add to those that are fitted, and written, or to those that are not."""
+    model = job.model
+    points, weights = np.stack([face.points for face in faces]), np.stack([face.weights for face in faces])
+    sizes = np.array([face.size for face in faces])
+    person = [0] * len(faces) if task.same_person else None
+    fit = fit_landmarks(points, model, sizes[:, 1], scores=weights, jaw=job.options.jaw, person=person)
+    written = _Picture(job)
+    doubts = landmark_doubts(points, weights, fit, model, sizes)
+    for k, face in enumerate(faces):
+        own, why = fit.face(k), rejection(fit.face(k), job.options.max_residual, doubts[k])
+        if face.crop is not None and not why:
+            own = refine_fit(face.crop, face.size[1], face.points, face.weights, own, model)
+            why = rejection(own, job.options.max_residual, doubts[k])
+        check_model_file(model)
+        if why:
+            skipped.append(_unfitted(job, face.photograph, face.name, f"{face.source}: {why}"))
+        elif not task.trial:
+            fitted.append(_written(job, face, own, written.of(face)))
+        is_last = k + 1 == len(faces) or faces[k + 1].photograph is not face.photograph
+        if job.options.refine and is_last:
+            advance(1)
 
 
 def _unfitted(job: FitJob, photograph: Photograph, name: str, reason: str) -> Unfitted:
@@ -218,7 +231,7 @@ def faces_of(
     stated = _of_files(job, tools.table, path)
     faces: list[FaceLandmarks] | str = stated
     if job.detector is not None and isinstance(stated, NoLandmarks):
-        faces = tools.detect(job.detector, picture.pixels) or f"{path}: {job.detector.name} finds no face in it"
+        faces = tools.detect(job.detector, picture.pixels, path) or f"{path}: {job.detector.name} finds no face in it"
     if isinstance(faces, str):
         raise UvgenError(faces)
     return faces[:1] if job.faces == "largest" else faces, picture, _state(data, stated)

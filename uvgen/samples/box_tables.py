@@ -4,17 +4,18 @@ Columns by their names, in any order: the image's (image, file, name …), and l
 height; px, the first pixel's center being 0.
 """
 
+import itertools
 import math
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from uvgen.checks import FARTHEST_PX
 from uvgen.errors import InputError
 from uvgen.samples.csv_rows import scan_csv
-from uvgen.samples.landmark_rows import image_key
+from uvgen.samples.landmark_rows import RowFace, image_key
 from uvgen.samples.landmark_schemes import FaceLandmarks
 from uvgen.samples.landmark_tables import LandmarkTable
 from uvgen.storage.names import brief, os_reason
@@ -47,8 +48,35 @@ def read_boxes(path: Path) -> LandmarkTable:
         text = read_text(path, _WHAT)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({os_reason(error)}), expected {_WHAT}") from error
-    rows, _ = scan_csv(path, text, _WHAT, list)
-    header = [cell.strip().lower() for cell in rows[0]] if rows else []
+    columns: list[_Columns] = []
+
+    def name_of(row: list[str]) -> str:
+        if not columns:
+            columns.append(_columns(path, row))
+        return row[columns[0].image].strip() if len(row) > columns[0].image else ""
+
+    names, cells_of = scan_csv(path, text, _WHAT, name_of)
+    if not columns:
+        raise InputError(f"{path}: columns none, expected {_WHAT}")
+    table = _Boxes(path, cells_of, columns[0])
+    if not any(itertools.islice(names, 1, None)):
+        raise InputError(f"{path}: no rows, expected {_WHAT}")
+    return LandmarkTable(path, ((name, RowFace(table.face, row)) for row, name in enumerate(names) if row and name))
+
+
+class _Columns(NamedTuple):
+    """Which column names the image, those of the box's numbers, how many columns there are, and whether the numbers are
+    x, y, width, height."""
+
+    image: int
+    places: list[int]
+    n: int
+    has_sides: bool
+
+
+def _columns(path: Path, row: Sequence[str]) -> _Columns:
+    """What the first row says."""
+    header = [cell.strip().lower() for cell in row]
     try:
         image = image_key(header)
     except ValueError as error:
@@ -63,27 +91,32 @@ def read_boxes(path: Path) -> LandmarkTable:
             f"{path}: columns {', '.join(_CORNERS)} and {', '.join(_SIDES)}, which are two boxes, expected one; leave "
             "the other out"
         )
-    places = [header.index(name) for name in numbers]
-    entries = [
-        (row[image], partial(_face, f"{path}, row {number}", row, places, len(header), sides=numbers == _SIDES))
-        for number, row in enumerate(rows[1:], start=2)
-        if len(row) > image and row[image].strip()
-    ]
-    if not entries:
-        raise InputError(f"{path}: no rows, expected {_WHAT}")
-    return LandmarkTable(path, entries)
+    return _Columns(image, [header.index(name) for name in numbers], len(header), numbers == _SIDES)
 
 
-def _face(source: str, row: Sequence[str], places: Sequence[int], n: int, *, sides: bool) -> FaceLandmarks:
-    """The face of a row of a table with n columns; `sides`: of x, y, width, height."""
-    if any(cell.strip() for cell in row[n:]):  # of 1,5 for 1.5, say: all that follow it are not theirs
-        raise InputError(f"{source}: {count(len(row), 'cell')}, expected {n} as in the first line; write 1.5, not 1,5")
-    cells = [row[k].strip() if len(row) > k else "" for k in places]
+class _Boxes(NamedTuple):
+    """A table whose rows are read when they are asked for."""
+
+    path: Path
+    cells_of: Callable[[int], list[str]]
+    columns: _Columns
+
+    def face(self, row: int) -> FaceLandmarks:
+        """The box of a row."""
+        return _face(f"{self.path}, row {row + 1}", self.cells_of(row), self.columns)
+
+
+def _face(source: str, row: Sequence[str], columns: _Columns) -> FaceLandmarks:
+    if any(cell.strip() for cell in row[columns.n :]):  # of 1,5 for 1.5, say: all that follow it are not theirs
+        raise InputError(
+            f"{source}: {count(len(row), 'cell')}, expected {columns.n} as in the first line; write 1.5, not 1,5"
+        )
+    cells = [row[k].strip() if len(row) > k else "" for k in columns.places]
     try:
         values = [number_of(cell) for cell in cells]
     except ValueError:
         raise InputError(f"{source}: {brief(', '.join(cells))[:60]}, expected four numbers") from None
-    if sides:
+    if columns.has_sides:
         values[2:] = [values[0] + values[2], values[1] + values[3]]
     left, top, right, bottom = values
     if not all(map(math.isfinite, values)) or max(map(abs, values)) > FARTHEST_PX or right <= left or bottom <= top:

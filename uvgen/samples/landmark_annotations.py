@@ -8,6 +8,7 @@ import re
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -15,7 +16,14 @@ import numpy as np
 
 from uvgen.errors import InputError
 from uvgen.samples.landmark_rows import Entry, image_key, names_image, names_vaguely, number_of_cell
-from uvgen.samples.landmark_schemes import FaceLandmarks, check_unnumbered, face_of, flag_scores, scores_in
+from uvgen.samples.landmark_schemes import (
+    FaceLandmarks,
+    check_shares,
+    check_unnumbered,
+    face_of,
+    flag_scores,
+    scores_in,
+)
 from uvgen.storage.folders import IMAGE_SUFFIXES
 from uvgen.storage.names import brief
 from uvgen.storage.plain_json import are_numbers, parse_json
@@ -26,7 +34,9 @@ from uvgen.wording import count
 _CVAT_CENTER = 0.5
 _MOST_PX = 1e9
 _OCCLUDED = 0.5
+_MOST_TRIED = 8  # categories
 _NUMBERED = re.compile(r"(.*?)([0-9]{1,5})[ .]*", re.DOTALL)
+_POINTS = ("landmarks", "points", "keypoints")  # what plain JSON calls those of a face
 _SHAPES = ("points", "skeleton")  # what CVAT calls those of landmarks
 
 
@@ -76,10 +86,8 @@ def _coco(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
             values = _array(source, annotation["keypoints"])
             if values.ndim != 1 or len(values) % 3:
                 raise InputError(f"{source}: {count(values.size, 'number')}, expected x, y, v of each keypoint")
-            called = labels.get(_number(annotation.get("category_id")), [])
             rows = values.reshape(-1, 3)
-            if len(called) == len(rows):
-                rows = rows[_by_number(source, called)]
+            rows = rows[_order_of(source, labels, _number(annotation.get("category_id")), len(rows))]
             points, flags = rows[:, :2], rows[:, 2]
             scores = flag_scores(flags)
             scores = flags if scores is None else scores
@@ -126,8 +134,9 @@ def _datumaro(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
                         f"{source}: {count(points.size, 'number')}, {len(seen)} visibilities, expected x, y of each"
                     )
                 scores = np.select([seen == 1, seen == 2], [_OCCLUDED, 1.0], 0.0)
-                called = labels.get(_number(parts[0].get("label_id")), []) if len(parts) == 1 else []
-                order = _by_number(source, called) if len(called) == len(seen) else slice(None)
+                order = list(range(len(seen)))
+                if len(parts) == 1 and (label := _number(parts[0].get("label_id"))) in labels:  # not all have points
+                    order = _order_of(source, labels, label, len(seen))
                 return face_of(
                     points.reshape(-1, 2)[order] - _CVAT_CENTER, scores[order], source, image_size=size
                 )  # fmt: skip
@@ -145,7 +154,7 @@ def _plain(path: Path, content: Any) -> Iterator[Entry]:
             name = _image_of(name, about)
         except ValueError as error:
             raise InputError(f"{path}: entry {number}: {error}") from None
-        points = next((about[key] for key in ("landmarks", "points", "keypoints") if key in about), None)
+        points = next((about[key] for key in _POINTS if key in about), None)
         if not isinstance(name, str) or not isinstance(points, list | None):
             raise _incomplete(path, number)
         listed.append((name, about, points))
@@ -157,6 +166,8 @@ def _plain(path: Path, content: Any) -> Iterator[Entry]:
             source = f"{path}, {brief(name)[:80]}"
             if points is None:  # where a program found no face
                 raise InputError(f"{source}: no landmarks, expected [[x, y], …]")
+            if another := [key for key in _POINTS if _are_others(points, about.get(key))]:
+                raise InputError(f"{source}: other points as {another[0]}, of as many, expected one of them")
             values = _array(source, points)
             if values.ndim == 1 and values.size % 2 == 0:
                 values = values.reshape(-1, 2)
@@ -169,6 +180,7 @@ def _plain(path: Path, content: Any) -> Iterator[Entry]:
                 raise InputError(
                     f"{source}: {count(scores.size, 'score')} of {count(len(values), 'point')}, expected one each"
                 )
+            check_shares(scores, source)
             return face_of(values[:, :2], scores, source, box=_box(source, about.get("box", about.get("bbox"))))
 
         yield name, read
@@ -204,6 +216,15 @@ def _image_of(key: str | None, about: Mapping[str, Any]) -> Any:
     return said
 
 
+def _are_others(points: list[Any], other: Any) -> bool:
+    """Whether an entry's points are as many numbers as those under another key, and not the same."""
+    if not isinstance(other, list) or points == other:
+        return False
+    return [len(one) if isinstance(one, list) else 1 for one in points] == [
+        len(one) if isinstance(one, list) else 1 for one in other
+    ]
+
+
 def _incomplete(path: Path, number: int) -> InputError:
     return InputError(f'{path}: entry {number} has no "image" or no "landmarks", expected both')
 
@@ -223,6 +244,21 @@ def _by_number(source: str, labels: Sequence[str]) -> list[int]:
         twice = Counter(numbers).most_common(1)[0][0]
         raise InputError(f"{source}: two points are called {twice}, expected each number once")
     return sorted(range(len(numbers)), key=numbers.__getitem__)
+
+
+def _order_of(source: str, labels: Mapping[str, list[str]], number: str, n: int) -> list[int]:
+    """The order of n points by what the category with a number calls them; as they stand if it does not say it.
+
+    InputError if there is no such category, and others have as many points in another order than they stand.
+    """
+    if number in labels:
+        return _by_number(source, labels[number]) if len(labels[number]) == n else list(range(n))
+    others = islice(labels.values(), _MOST_TRIED)
+    if any(len(names) == n and _by_number(source, names) != list(range(n)) for names in others):
+        raise InputError(
+            f"{source}: of category {brief(number)[:40]}, expected one that the file lists, for the order of the points"
+        )
+    return list(range(n))
 
 
 def _labels_by(path: Path, key: str, labels: str, items: Any) -> dict[str, list[str]]:
@@ -314,13 +350,20 @@ def xml_entries(path: Path, text: str) -> Iterator[Entry]:
         root = ElementTree.fromstring(text.encode())
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise InputError(f"{path}: not readable XML ({brief(error)}), expected CVAT for images 1.1") from error
+    has_faces = False
     for image in root.iter("image"):
         name, size = image.get("name", "?"), _size(image.get("width"), image.get("height"))
         shapes = [*image.findall("points"), *image.findall("skeleton")]
         if not shapes:
             yield name, None
+        has_faces = has_faces or bool(shapes)
         for number, shape in enumerate(shapes):
             yield name, _cvat_reader(f"{path}, {brief(name)[:80]}, face {number}", shape, size)
+    if not has_faces:
+        raise InputError(
+            f"{path}: no faces in it, expected points or skeletons in images of CVAT for images 1.1; CVAT for video "
+            "and dlib's XML are not read"
+        )
 
 
 def _cvat_reader(source: str, shape: ElementTree.Element, size: tuple[int, int] | None) -> Callable[[], FaceLandmarks]:

@@ -1,6 +1,7 @@
 """Landmarks that several images could take, because their files have the same name in different folders."""
 
 import os
+import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -48,7 +49,7 @@ _Claim = Callable[[Path], tuple[str, int] | None]
 def _disputed(images: Sequence[Path], claim_of: _Claim, table: LandmarkTable | None = None) -> dict[Path, str]:
     by_stem: dict[str, list[Path]] = {}
     for image in images:
-        by_stem.setdefault(os.path.splitext(image.name)[0], []).append(image)
+        by_stem.setdefault(unicodedata.normalize("NFC", os.path.splitext(image.name)[0]), []).append(image)
     wrong: dict[Path, str] = {}
     for alike in by_stem.values():
         if len(alike) > 1:

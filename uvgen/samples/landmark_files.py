@@ -13,6 +13,7 @@ third is the score if it lies in 0 to 1, and a depth otherwise, which is not use
 """
 
 import os
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import combinations
@@ -37,6 +38,7 @@ from uvgen.wording import count
 _MOST_BYTES = 1 << 24  # of one image's file
 _PLAIN_KEYS = ("pts", "landmarks", "points")  # of which none is said to be better
 _KEYS = ("pt3d_68", "pt2d", "pts_3d", "pts_2d", *_PLAIN_KEYS)
+_WITH_DEPTHS = ("pt3d_68", "pts_3d")  # the third of whose columns are no scores
 
 
 def find_landmarks(
@@ -135,17 +137,22 @@ def own_files(image: Path, folder: Path | None) -> tuple[list[Path], Path]:
     """An image's own files of landmarks, and the last folder where they were looked for; InputError as `_is_there`."""
     places = [image.parent] if folder is None else [folder / _folder_name(image), folder]
     for place in places:
-        files = [path for ending in (*_READERS, "_pts.mat") for path in _in_either_case(place / image.stem, ending)]
+        files = [path for ending in (*_READERS, "_pts.mat") for path in _written_as(place / image.stem, ending)]
         if files:
             return files, place
     return [], places[-1]
 
 
-def _in_either_case(stem: Path, ending: str) -> list[Path]:
-    """Files whose names have an ending in small letters or capitals, each once: some file systems ignore the case."""
-    paths = [stem.with_name(f"{stem.name}{one}") for one in (ending, ending.upper())]
-    found = [path for path in paths if _is_there(path)]
-    return found[:1] if len(found) == 2 and found[0].samefile(found[1]) else found
+def _written_as(stem: Path, ending: str) -> list[Path]:
+    """Files whose names have an ending in small letters or capitals, each once: some file systems ignore the case.
+
+    Where there are none, of names whose accents are written otherwise: macOS and its archives take é for two letters.
+    """
+    for name in dict.fromkeys((stem.name, *(unicodedata.normalize(form, stem.name) for form in ("NFC", "NFD")))):
+        paths = [stem.with_name(f"{name}{one}") for one in (ending, ending.upper())]
+        if found := [path for path in paths if _is_there(path)]:
+            return found[:1] if len(found) == 2 and found[0].samefile(found[1]) else found
+    return []
 
 
 def _is_there(path: Path) -> bool:
@@ -184,8 +191,13 @@ def _of_file(image: Path, folder: Path | None) -> list[FaceLandmarks] | str:
         return f"{error} (landmarks of {image})"
     name = _folder_name(image)
     if texts[0].suffix.lower() == ".mat" and unflipped(name) != name:  # keep the original's order
-        faces = [replace(face, points=face.points[LANDMARK_MIRROR]) if face.scheme == "68" else face for face in faces]
+        faces = [_mirrored_order(face) if face.scheme == "68" else face for face in faces]
     return faces
+
+
+def _mirrored_order(face: FaceLandmarks) -> FaceLandmarks:
+    scores = None if face.scores is None else face.scores[LANDMARK_MIRROR]
+    return replace(face, points=face.points[LANDMARK_MIRROR], scores=scores)
 
 
 def _read_txt(path: Path) -> list[FaceLandmarks]:
@@ -275,8 +287,9 @@ def _read_mat(path: Path) -> list[FaceLandmarks]:
         if values.ndim == 2 and values.shape[0] in (2, 3) and values.shape[1] not in (2, 3):
             values = values.T
         if values.ndim == 2 and values.shape[1] in (2, 3):
-            values = values[:, :2]
-            values[(values == 0).all(axis=1) | (values == -1).any(axis=1)] = np.nan
+            values = values[:, :2] if key in _WITH_DEPTHS else values
+            places = values[:, :2]
+            places[(places == 0).all(axis=1) | (places == -1).any(axis=1)] = np.nan
         try:
             return faces_of(values, f"{path}, {key}", first_pixel=1)
         except InputError as error:

@@ -3,6 +3,7 @@
 `landmark_tables.py` says what each holds.
 """
 
+import itertools
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +14,7 @@ import numpy as np
 
 from uvgen.errors import InputError
 from uvgen.samples.csv_rows import scan_csv
-from uvgen.samples.landmark_schemes import SCHEMES, FaceLandmarks, face_of
+from uvgen.samples.landmark_schemes import SCHEMES, FaceLandmarks, check_shares, face_of
 from uvgen.storage.names import brief
 from uvgen.storage.text import number_of
 from uvgen.wording import count
@@ -57,18 +58,23 @@ def image_key(names: Sequence[str]) -> int | None:
 def csv_entries(path: Path, text: str) -> Iterator[Entry]:
     """Landmarks of images from a table with a header; InputError if its columns do not say what they are."""
     columns: list[_Columns] = []
+    faceless = set[int]()
+    number = itertools.count()
 
-    def name_of(row: list[str]) -> tuple[str, bool]:
+    def name_of(row: list[str]) -> str:
         if not columns:
             columns.append(_columns(path, row))
         image, success = columns[0].image, columns[0].success
-        is_face = not (len(row) > success >= 0 and row[success].strip() in ("0", "0.0"))
-        return row[image] if len(row) > image else "?", is_face
+        k = next(number)
+        if len(row) > success >= 0 and row[success].strip() in ("0", "0.0"):
+            faceless.add(k)
+        return row[image] if len(row) > image else "?"
 
     names, cells_of = scan_csv(path, text, "image, x_0, y_0, x_1, y_1 …", name_of)
-    for row in range(columns[0].first if columns else 0, len(names)):
-        name, is_face = names[row]
-        yield name, _csv_reader(f"{path}, row {row + 1}", cells_of, row, columns[0]) if is_face else None
+    if columns:
+        face = _Csv(path, cells_of, columns[0]).face
+        for row in range(columns[0].first, len(names)):
+            yield names[row], None if row in faceless else RowFace(face, row)
 
 
 class _Columns(NamedTuple):
@@ -122,15 +128,26 @@ def _columns(path: Path, row: list[str]) -> _Columns:
     if order != list(range(order[0], order[0] + len(order))) or order[0] > 1:
         raise InputError(f"{path}: columns x_… are not numbered one by one from 0 or 1, expected all points of a face")
     points = [[columns.get((kind, k), -1) for kind in ("x", "y", "score")] for k in order]
+    scored = [three[2] >= 0 for three in points]
+    if any(scored) and not all(scored):
+        raise InputError(
+            f"{path}: columns of scores for {sum(scored)} of {count(len(points), 'point')}, expected one for each, or "
+            "none"
+        )
     success = next((k for k, cell in enumerate(row) if cell.strip().lower() == "success"), -1)
     return _Columns(1, names[0] if image is None else image, points, len(row), success)
 
 
-def _csv_reader(
-    source: str, cells_of: Callable[[int], list[str]], row: int, columns: _Columns
-) -> Callable[[], FaceLandmarks]:
-    def read() -> FaceLandmarks:
-        cells = cells_of(row)
+class _Csv(NamedTuple):
+    """A table whose rows are read when they are asked for."""
+
+    path: Path
+    cells_of: Callable[[int], list[str]]
+    columns: _Columns
+
+    def face(self, row: int) -> FaceLandmarks:
+        """The face of a row."""
+        cells, columns, source = self.cells_of(row), self.columns, f"{self.path}, row {row + 1}"
         if len(cells) > _MOST_CELLS:
             raise InputError(f"{source}: {count(len(cells), 'cell')}, expected {_MOST_CELLS} at most")
         if columns.points is None:
@@ -149,9 +166,20 @@ def _csv_reader(
         points = [[number_of_cell(source, cells[k]) for k in three[:2]] for three in columns.points]
         scored = all(three[2] >= 0 for three in columns.points)
         scores = [number_of_cell(source, cells[three[2]]) for three in columns.points] if scored else None
+        check_shares(scores, source)
         return face_of(points, scores, source)
 
-    return read
+
+class RowFace:
+    """What reads the face in a row of a table: its number, and no more, since there are millions of them."""
+
+    __slots__ = ("_face", "_row")
+
+    def __init__(self, face: Callable[[int], FaceLandmarks], row: int) -> None:
+        self._face, self._row = face, row
+
+    def __call__(self) -> FaceLandmarks:
+        return self._face(self._row)
 
 
 def _is_number(cell: str) -> bool:

@@ -11,6 +11,7 @@
 | 5 | eye, eye, tip of the nose, corners of the mouth, from picture left to right | MTCNN's, RetinaFace's, Deep3D's |
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,7 @@ SCHEMES = {5: "5", 21: "21", 68: "68", 98: "98", 106: "106", 468: "478", 478: "4
 COUNTS = ", ".join(map(str, SCHEMES))
 MOST_FACES = 1000
 _LEAST_SCORE = 1e-6  # less is none
+_MOST_SCORE = 2.0
 _HIDDEN = 0.5  # score of a point that is marked though it cannot be seen
 
 
@@ -223,6 +225,12 @@ def flag_scores(flags: NDArray[np.float64]) -> NDArray[np.float64] | None:
     if not np.isin(flags, (0, 1, 2)).all() or not (flags == 2).any():
         return None
     return np.select([flags == 1, flags == 2], [_HIDDEN, 1.0], 0.0)
+
+
+def check_shares(scores: NDArray[np.float64] | Sequence[float] | None, source: str) -> None:
+    """Raise InputError if what a file calls scores cannot be shares of 1, of which some networks give a little more."""
+    if scores is not None and len(scores) and (most := np.nanmax(np.append(scores, 0.0))) > _MOST_SCORE:
+        raise InputError(f"{source}: a score of {most:g}, expected 0 to 1; divide percents by 100")
 
 
 def scores_in(face: NDArray[np.float64]) -> NDArray[np.float64] | None:

@@ -17,71 +17,97 @@ One that a file names without a face, as where OpenFace had no success, has none
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from uvgen.errors import InputError
 from uvgen.samples.landmark_annotations import json_entries, xml_entries, xml_text
 from uvgen.samples.landmark_rows import Entry, csv_entries, wflw_entries
-from uvgen.samples.landmark_schemes import FaceLandmarks, NoLandmarks
+from uvgen.samples.landmark_schemes import MOST_FACES, FaceLandmarks, NoLandmarks
+from uvgen.storage.folders import IMAGE_SUFFIXES
 from uvgen.storage.names import brief, os_reason, printable
 from uvgen.storage.text import read_text
 
-_Found = tuple[tuple[str, ...], Entry]
+_SUFFIXES = {
+    *IMAGE_SUFFIXES, ".jpe", ".jfif", ".jp2", ".jxl", ".avif", ".heic", ".heif", ".tif", ".tiff", ".gif", ".ppm",
+    ".pgm", ".tga", ".exr", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pts", ".txt",
+    ".npy", ".mat", ".json", ".xml", ".csv",
+}  # fmt: skip
+"""Of pictures, and of files about one."""
 _MOST_SHARED = 64  # parts of a path that are compared: a file of long ones would take hundreds of times its size
 
 
 class _Ending:
-    """The entries whose paths end alike, and those of them that have one more part in common, by that part."""
+    """Images whose paths end alike, as a table names them; those that have one more part in common are found when they
+    are asked for: of most tables' images, few are."""
 
-    __slots__ = ("by_suffix", "found", "further")
+    __slots__ = ("_by_suffix", "_depth", "_endings", "_further", "_names")
 
-    def __init__(self) -> None:
-        self.found: list[_Found] = []
-        self.further: dict[str, _Ending] = {}
-        self.by_suffix: dict[str, list[_Found]] = {}
+    def __init__(self, names: list[str], depth: int = 0) -> None:
+        self._names, self._depth = names, depth
+        self._further: dict[str, list[str]] | None = None
+        self._endings: dict[str, _Ending] = {}
+        self._by_suffix: dict[str, list[str]] = {}
 
-    def of_suffix(self, suffix: str) -> list[_Found]:
+    def further(self, part: str) -> "_Ending | None":
+        """Those whose paths have this part before the end that they share."""
+        if self._further is None:
+            self._further = {}
+            for name in self._names:
+                parts = _parts(name)
+                if len(parts) > self._depth:
+                    self._further.setdefault(parts[-1 - self._depth], []).append(name)
+        if part not in self._endings and part in self._further:
+            self._endings[part] = _Ending(self._further[part], self._depth + 1)
+        return self._endings.get(part)
+
+    def of_suffix(self, suffix: str) -> list[str]:
         """Those of a suffix, or all if none has it."""
-        if suffix not in self.by_suffix:
-            self.by_suffix[suffix] = [one for one in self.found if _suffix(one[1][0]) == suffix] or self.found
-        return self.by_suffix[suffix]
+        if suffix not in self._by_suffix:
+            self._by_suffix[suffix] = [name for name in self._names if _suffix(name) == suffix] or self._names
+        return self._by_suffix[suffix]
 
 
 class LandmarkTable:
     """What a file says of many images, each row read when it is asked for.
 
-    Entries are found part by part from the ends of their paths: frames of many videos all are called 0001.jpg, and to
+    Images are found part by part from the ends of their paths: frames of many videos all are called 0001.jpg, and to
     compare each with all others of its name would take hours.
     """
 
-    def __init__(self, path: Path, entries: Sequence[Entry]) -> None:
+    def __init__(self, path: Path, entries: Iterable[Entry]) -> None:
         self.path = path
-        self._endings = _Ending()
-        for entry in entries:
-            parts, ending = _parts(entry[0]), self._endings
-            for part in parts[: -_MOST_SHARED - 1 : -1]:
-                ending = ending.further.setdefault(part, _Ending())
-                ending.found.append((parts, entry))
+        self._readers: dict[str, tuple[Callable[[], FaceLandmarks], ...]] = {}
+        for name, read in entries:
+            others = self._readers.get(name, ())
+            if len(others) <= MOST_FACES:  # one more is one too many
+                self._readers[name] = others if read is None else (*others, read)
+        self._endings = _Ending(list(self._readers))
+
+    @property
+    def has_faces(self) -> bool:
+        """Whether it has a face of any image."""
+        return self._any_face(self._readers)
 
     def has_image(self, image: Path) -> bool:
         """Whether it has a face of an image."""
-        return _any_face(self._best(image)[1])
+        return self._any_face(self._best(image)[1])
 
     def claim(self, image: Path) -> tuple[str, int] | None:
         """The entry that is an image's, as text, and how many parts of their paths they share; None without one, or
         without a face in it."""
         n, best = self._best(image)
-        if not _any_face(best) or not all(found == best[0][0] for found, _ in best):
+        if not self._any_face(best) or _another(best) is not None:
             return None
-        return "/".join(best[0][0]), n
+        return "/".join(_parts(best[0])) + _suffix(best[0]), n
 
-    def _best(self, image: Path) -> tuple[int, list[_Found]]:
-        """How many parts the entries that share most with an image's path share with it, and these: those of its own
+    def _best(self, image: Path) -> tuple[int, list[str]]:
+        """How many parts the names that share most with an image's path share with it, and these: those of its own
         suffix, if there are some."""
         n, ending = 0, self._endings
         for part in _parts(image.as_posix())[: -_MOST_SHARED - 1 : -1]:
-            if (further := ending.further.get(part)) is None:
+            if (further := ending.further(part)) is None:
                 break
             n, ending = n + 1, further
         return n, ending.of_suffix(image.suffix.lower()) if n else []
@@ -91,33 +117,43 @@ class LandmarkTable:
         _, best = self._best(image)
         if not best:
             return NoLandmarks(f"{image}: not among the images of {self.path}, expected {printable(image.name)} in it")
-        first = best[0][0], _suffix(best[0][1][0])
-        if (other := next((one for one in best if (one[0], _suffix(one[1][0])) != first), None)) is not None:
-            names = " and ".join(sorted(entry[0].strip() for _, entry in (best[0], other)))
+        if (other := _another(best)) is not None:
+            names = " and ".join(sorted(name.strip() for name in (best[0], other)))
             return f"{image}: {self.path} has {brief(names)}, expected one image of that name; name their folders"
+        readers = [read for name in best for read in self._readers[name]]
+        if len(readers) > MOST_FACES:
+            return f"{image}: {self.path} has more than {MOST_FACES} faces of it, expected {MOST_FACES} at most"
         try:
-            faces = [read() for _, (_, read) in best if read is not None]
+            faces = [read() for read in readers]
         except InputError as error:
             return f"{error} (landmarks of {image})"
         except (LookupError, TypeError, AttributeError, ValueError) as error:  # of JSON with another layout in it
             return f"{self.path}: an entry of another layout ({brief(error)[:80]}), expected points (of {image})"
         if not faces:
-            return NoLandmarks(f"{image}: {self.path} has no face of {brief(best[0][1][0].strip())}")
+            return NoLandmarks(f"{image}: {self.path} has no face of {brief(best[0].strip())}")
         return sorted(faces, key=lambda face: -face.extent)
 
+    def _any_face(self, names: Iterable[str]) -> bool:
+        return any(self._readers[name] for name in names)
 
-def _any_face(found: Sequence[_Found]) -> bool:
-    return any(read is not None for _, (_, read) in found)
+
+def _another(names: Sequence[str]) -> str | None:
+    """The first name of another image than the first one's."""
+    first = _parts(names[0]), _suffix(names[0])
+    return next((name for name in names[1:] if (_parts(name), _suffix(name)) != first), None)
 
 
 def _parts(name: str) -> tuple[str, ...]:
     """A path's parts, the last without its suffix, whatever system wrote it."""
-    parts = [part for part in name.strip().replace("\\", "/").split("/") if part not in ("", ".")]
-    return (*parts[:-1], os.path.splitext(parts[-1])[0]) if parts else ("?",)
+    text = unicodedata.normalize("NFC", name.strip()).replace("\\", "/")  # macOS writes é as two characters
+    parts = [part for part in text.split("/") if part not in ("", ".")]
+    return (*parts[:-1], parts[-1][: len(parts[-1]) - len(_suffix(parts[-1]))]) if parts else ("?",)
 
 
 def _suffix(name: str) -> str:
-    return os.path.splitext(name.strip())[1].lower()
+    """The suffix of a file's name, in small letters; "" if it has none but has a point in it, as face_0.5."""
+    suffix = os.path.splitext(name.strip())[1].lower()
+    return suffix if suffix in _SUFFIXES else ""
 
 
 def read_table(path: Path) -> LandmarkTable:
@@ -145,10 +181,10 @@ def read_table(path: Path) -> LandmarkTable:
     entries_of = TABLES.get(path.suffix.lower())
     if entries_of is None:
         raise InputError(f"{path}: a name that ends in {path.suffix or 'nothing'}, expected {', '.join(TABLES)}")
-    entries = list(entries_of(path, text))
-    if all(read is None for _, read in entries):
+    table = LandmarkTable(path, entries_of(path, text))
+    if not table.has_faces:
         raise InputError(f"{path}: no faces in it, expected landmarks of images")
-    return LandmarkTable(path, entries)
+    return table
 
 
 TABLES: dict[str, Callable[[Path, str], Iterator[Entry]]] = {

@@ -51,10 +51,10 @@ def folder_kind(path: str | os.PathLike[str]) -> str:
         names = sorted(os.listdir(folder))
         if DATASET_INDEX in names:
             return DATA_SET
+        if PREDICT_INDEX in names:  # beside which fit.json is the pose of a face in fit.jpg
+            return PREDICTIONS
         if SYNTH_INDEX in names or FIT_INDEX in names:
             return SAMPLES
-        if PREDICT_INDEX in names:
-            return PREDICTIONS
         if REGISTER_INDEX in names:
             return REGISTERED
         if EXPORT_MARK in names:

@@ -258,7 +258,7 @@ def _face_of(tools: FaceTools[VideoJob], frame: Frame, last: _Found | None, chan
     stated = landmarks_of_frame(job, tools.table, frame.path)
     faces: list[FaceLandmarks] | str = stated
     if job.detector is not None and isinstance(stated, NoLandmarks):
-        faces = tools.detect(job.detector, frame.image) or f"{job.detector.name} finds no face in it"
+        faces = tools.detect(job.detector, frame.image, frame.path) or f"{job.detector.name} finds no face in it"
     if isinstance(faces, str):
         return faces
     size = frame.image.shape[1], frame.image.shape[0]
