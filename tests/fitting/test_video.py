@@ -332,6 +332,19 @@ def test_folders_without_videos_and_with_other_things_are_refused(clip, tmp_path
     assert (tmp_path / "out/clip/diary.txt").read_text() == "mine"
 
 
+def test_frames_that_are_named_by_their_times_are_told_and_cost_their_video(clip, clips, tmp_path) -> None:
+    for k, time in enumerate(("0.934", "0.967", "1.001", "1.034", "1.068")):
+        for end in (".png", ".txt"):
+            (clip / f"frame_{k:06d}{end}").rename(clip / f"{time}{end}")
+    said = r"clip: frame 1.068.png would come before 0.934.png"
+    with pytest.raises(DatasetError, match=said):
+        fit(clip, tmp_path / "out")
+    videos = Path(shutil.copytree(clips, tmp_path / "clips"))
+    clip.rename(videos / "clip")
+    result = fit(videos, tmp_path / "out")
+    assert len(result.faces) == N + 6 and re.search(said, reasons(result)["clip"])
+
+
 def test_the_face_that_goes_on_is_followed(clip, points, tmp_path) -> None:
     for k in range(5):  # another one, larger from the second frame on
         other = (points[k] - points[k].mean(axis=0)) * (0.5 if k == 0 else 1.2) + [48, 48]

@@ -147,13 +147,18 @@ def fit_video(
     if not root.exists():
         raise DatasetError(f"{root}: not there, expected a video, or a folder of frames or videos")
     root, videos = find_videos(root, out)
-    if any(one.path.is_file() for one in videos):
+    usable = [one for one in videos if not one.problem]
+    if not usable:
+        first = videos[0]
+        why = f"{first.path}: {first.problem}"
+        raise DatasetError(f"{root}: {none_can_be('used', len(videos), 'video', why, first.shown(root))}")
+    if any(one.path.is_file() for one in usable):
         import_av()  # an error comes before any work
     where = None if landmarks is None else Path(os.path.abspath(landmarks))
     table = open_table(where)
     opened = as_model(model, untrusted=untrusted)
     job = VideoJob(root, out, opened, where_read(model, opened), where, None, options, len(videos) > 1)
-    marked = [marks_of(job, table, one) for one in videos]
+    marked = [marks_of(job, table, one) for one in usable]
     stated = INDEX.stated_detector(out, overwrite=overwrite)
     chosen, notice = choose_detector(
         asked,
@@ -161,7 +166,7 @@ def fit_video(
         some=any(some for some, _ in marked),
         all_marked=all(each for _, each in marked),
         given=where is not None,
-        place=f"of each frame, such as {root / videos[0].name / frame_name(0)}.txt",
+        place=f"of each frame, such as {root / usable[0].name / frame_name(0)}.txt",
     )
     job = replace(job, detector=chosen)
     record = VideoRecord(job, videos, overwrite=overwrite)
