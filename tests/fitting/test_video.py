@@ -470,6 +470,48 @@ def test_landmarks_of_several_videos_are_those_in_folders_of_their_names(clips, 
         fit(folder, tmp_path / "other", landmarks=tmp_path / "marks.csv")
 
 
+def test_pictures_beside_videos_are_no_frames_and_change_no_place_of_landmarks(movie, points, tmp_path) -> None:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    shutil.copy(movie, folder)
+    rows = "".join(f"frame_{k:06d}.jpg,{','.join(map(str, p.ravel()))}\n" for k, p in enumerate(points))
+    (tmp_path / "marks.csv").write_text("image" + "".join(f",x{k},y{k}" for k in range(68)) + "\n" + rows)
+    before = fit(folder, tmp_path / "out", landmarks=tmp_path / "marks.csv")
+    for name in ("thumbnail.jpg", "walk.jpg", "walk2.jpg"):
+        Image.new("RGB", (96, 96)).save(folder / name)
+    assert fit(folder, tmp_path / "out", landmarks=tmp_path / "marks.csv").new_samples == 0
+    result = fit(folder, tmp_path / "again", landmarks=tmp_path / "marks.csv")
+    assert result.faces == before.faces and len(result.faces) == N
+    (skip,) = result.skipped
+    assert skip.image == "thumbnail.jpg" and "the first of 3 pictures beside video files" in skip.reason
+
+
+def test_a_picture_above_folders_of_frames_changes_no_place_of_landmarks(clips, images, points, tmp_path) -> None:
+    folder, marks = Path(shutil.copytree(clips, tmp_path / "clips")), tmp_path / "marks"
+    marks.mkdir()
+    for name in ("nod", "turn"):
+        (marks / name).mkdir()
+        for path in (folder / name).glob("*.txt"):
+            path.rename(marks / name / path.name)
+    before = fit(folder, tmp_path / "out", landmarks=marks)
+    Image.fromarray(images[0]).save(folder / "thumbnail.png")
+    result = fit(folder, tmp_path / "again", landmarks=marks)
+    assert result.faces == before.faces and len(result.faces) == N + 6
+    assert [(skip.name, skip.reason.rpartition("thumbnail.png")[2][:20]) for skip in result.skipped] == [
+        ("clips", ": no number in its n")
+    ]
+    (folder / "thumbnail.png").rename(folder / "frame_000000.png")  # another video's landmarks are not its own
+    rows = "".join(f"nod/frame_{k:06d}.png,{','.join(map(str, p.ravel()))}\n" for k, p in enumerate(points))
+    table = tmp_path / "marks.csv"
+    table.write_text("image" + "".join(f",x{k},y{k}" for k in range(68)) + "\n" + rows)
+    result = fit(folder, tmp_path / "third", landmarks=table)
+    assert {face.name.partition("/")[0] for face in result.faces} == {"nod"}
+    assert "not among the images of" in reasons(result)["clips/frame_000000"]
+    table.write_text(table.read_text() + f"clips/frame_000000.png,{','.join(map(str, points[0].ravel()))}\n")
+    result = fit(folder, tmp_path / "fourth", landmarks=table)
+    assert {face.name.partition("/")[0] for face in result.faces} == {"nod", "clips"}
+
+
 def test_frames_at_uneven_times_have_these_times(av, images, tmp_path) -> None:
     path = encode(tmp_path / "clip.mkv", images[:4], at=[0, 1, 5, 6])
     np.testing.assert_allclose([frame.time_s for frame in decoded(path)], np.array([0, 1, 5, 6]) / 25, atol=1e-3)

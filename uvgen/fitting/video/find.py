@@ -23,24 +23,26 @@ _DIGITS_OF_FRACTION = re.compile(r"(?<=\d[.,])\d+")
 _NUMBERS = 1 << 52  # of frames: the times of larger ones, in s, would be equal
 
 
-def find_videos(root: Path, out: Path) -> tuple[Path, list[Photograph]]:
+def find_videos(root: Path, out: Path) -> tuple[Path, list[Photograph], list[Photograph]]:
     """The videos at a path: a video file, a folder of frames, or a folder of such files and folders.
 
-    Returns the folder that contains the videos, and the videos sorted by name. Raises DatasetError if there is none,
-    or the path is an image.
+    Returns the folder that contains the videos, the videos sorted by name, and pictures beside video files, which are
+    no frames: one for each folder, with the reason. Raises DatasetError if there is no video, or the path is an image.
     """
     if root.is_file() and root.suffix.lower() in IMAGE_SUFFIXES:
         raise DatasetError(f"{root}: an image, expected a video, or a folder of frames; name the folder of the image")
     if root.exists() and (kind := irregular(root.stat().st_mode)) not in (None, "a folder"):
         raise DatasetError(f"{root}: {kind}, expected a video, or a folder of frames or videos")
     if root.is_file():
-        return root.parent, [Photograph(root, folder_name((os.path.splitext(root.name)[0],)))]
+        return root.parent, [Photograph(root, folder_name((os.path.splitext(root.name)[0],)))], []
     paths = files_below(root, out, (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES), "a folder of videos")
     files = [path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES]
-    folders: dict[Path, list[str]] = {}
+    pictures: dict[Path, list[str]] = {}
     for path in paths:
         if path.suffix.lower() not in VIDEO_SUFFIXES:
-            folders.setdefault(path.parent, []).append(path.name)
+            pictures.setdefault(path.parent, []).append(path.name)
+    beside = {path.parent for path in files}
+    folders = {folder: names for folder, names in pictures.items() if folder not in beside}
     found = [*files, *folders]
     if not found:
         raise DatasetError(
@@ -55,7 +57,16 @@ def find_videos(root: Path, out: Path) -> tuple[Path, list[Photograph]]:
     counts = Counter(name_key(video.name) for video in videos)
     videos = [replace(one, problem=_SAME_NAME) if counts[name_key(one.name)] > 1 else one for one in videos]
     videos = [replace(one, problem=_INDEX_NAME) if name_key(one.name) == FIT_INDEX else one for one in videos]
-    return (root.parent if root in folders else root), sorted(videos, key=lambda one: (one.name, one.path))
+    others = []
+    for folder, names in pictures.items():
+        if folder in beside:
+            first = folder / names[0]
+            why = "a picture beside video files, which is not taken for a frame"
+            if names[1:]:
+                why = f"the first of {len(names)} pictures beside video files, which are not taken for frames"
+            name = folder_name(first.relative_to(root).parts)  # with its suffix: no video's
+            others.append(Photograph(first, name, f"{why}; move those of a video into a folder of their own"))
+    return root.parent if found == [root] else root, sorted(videos, key=lambda one: (one.name, one.path)), others
 
 
 def frame_name(number: int) -> str:

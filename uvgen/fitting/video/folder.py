@@ -146,7 +146,7 @@ def fit_video(
     begin("listing videos")
     if not root.exists():
         raise DatasetError(f"{root}: not there, expected a video, or a folder of frames or videos")
-    root, videos = find_videos(root, out)
+    root, videos, others = find_videos(root, out)
     usable = [one for one in videos if not one.problem]
     if not usable:
         first = videos[0]
@@ -169,7 +169,7 @@ def fit_video(
         place=f"of each frame, such as {root / usable[0].name / frame_name(0)}.txt",
     )
     job = replace(job, detector=chosen)
-    record = VideoRecord(job, videos, overwrite=overwrite)
+    record = VideoRecord(job, [*videos, *others], overwrite=overwrite)
     run_job(
         job, record.units, record, out, run, progress=progress,
         doing="fitting", of="frame",

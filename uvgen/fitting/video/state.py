@@ -30,7 +30,7 @@ def landmarks_of_frame(job: VideoFaceJob, table: LandmarkTable | None, path: Pat
     If there are several videos, their landmark files are in folders of their names, and a table names the video too.
     """
     if table is not None:
-        claim, name = table.claim(path), path.relative_to(job.root)
+        claim, name = table.claim(path), path.relative_to(path.parent.parent if path.parent == job.root else job.root)
         if job.several and claim is not None and claim[1] < len(name.parts):
             return NoLandmarks(f"{path}: not among the images of {table.path}, expected {name.as_posix()} in it")
         return table.of_image(path)
