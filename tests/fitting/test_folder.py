@@ -151,6 +151,27 @@ def test_what_was_made_of_a_photograph_before_a_run_was_killed_goes_if_that_is_r
     assert hashes(out) == {**hashes(tmp_path / "whole"), **mine}
 
 
+@pytest.mark.parametrize("folds", [True, False])
+def test_samples_of_photographs_renamed_in_case_alone_stay_where_the_disk_ignores_case(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folds: bool
+) -> None:
+    path, out = first(photos), tmp_path / "out"
+    with interrupted(monkeypatch, "faces", unlisted=True):
+        fit_photographs(photos, out)
+    old, new = path.stem, path.stem.swapcase()
+    for end in (".jpg", ".txt"):
+        (photos / f"{old}{end}").rename(photos / f"{new}{end}")
+
+    def fold(_: object) -> None:  # such a disk goes on to list the first name, of the file that has the new one too
+        for end in (".jpg", ".mat") if folds else ():
+            (out / f"{old}{end}").unlink()
+            os.link(out / f"{new}{end}", out / f"{old}{end}")
+
+    assert len(fit_photographs(photos, out, progress=fold).faces) == N
+    assert [(out / f"{old}{end}").exists() for end in (".jpg", ".mat")] == [folds] * 2
+    assert all((out / f"{new}{end}").is_file() for end in (".jpg", ".mat"))
+
+
 def test_samples_that_somebody_put_there_are_kept_whatever_is_left_out(photos: Path, tmp_path: Path) -> None:
     path, out = first(photos), tmp_path / "out"
     points = np.loadtxt(path.with_suffix(".txt"))

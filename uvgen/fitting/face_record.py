@@ -15,9 +15,11 @@ from uvgen.errors import DatasetError, OutputError
 from uvgen.fitting.detectors import DETECTORS
 from uvgen.fitting.fitted import Unfitted
 from uvgen.fitting.folder_record import FolderIndex, FolderRecord
+from uvgen.fitting.photographs import name_key
 from uvgen.fitting.tasks import FitTask, Photograph
 from uvgen.fitting.video.files import has_frames, remove_emptied
 from uvgen.progress import begin
+from uvgen.storage.files import is_same_file
 from uvgen.storage.names import brief, os_reason, safe_name
 
 _OTHER_FACE = re.compile(r"-face\d+\Z")  # ends the names of a photograph's faces, but for the first
@@ -174,6 +176,7 @@ class FaceRecord(FolderRecord, Generic[Face]):
 
     def _unlisted(self, names: Set[str]) -> dict[str, list[Path]]:
         listed = {face.name for faces in self.faces.values() for face in faces}
+        keys = {name_key(name): name for name in listed}
         first = {name.partition("/")[0] for name in names}
         found: dict[str, list[Path]] = {}
         with os.scandir(self._out) as entries:
@@ -186,6 +189,9 @@ class FaceRecord(FolderRecord, Generic[Face]):
                 if suffix.lower() not in self._index.suffixes or file == self._index.file or stem in listed:
                     continue
                 name = video or next((one for one in (stem, _OTHER_FACE.sub("", stem)) if one in names), None)
+                twin = keys.get(name_key(stem))  # a disk that ignores case keeps the name of a file that is replaced
+                if twin is not None and is_same_file(folder / file, self._out / f"{twin}{suffix}"):
+                    continue
                 if name is not None and not (folder / file).is_dir():
                     found.setdefault(name, []).append(folder / file)
         return found
