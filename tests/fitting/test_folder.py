@@ -186,6 +186,25 @@ def test_samples_that_somebody_put_there_are_kept_whatever_is_left_out(photos: P
     assert (out / path.name).read_bytes() == (out / path.with_suffix(".mat").name).read_bytes() == b"mine"
 
 
+@pytest.mark.parametrize("end", [".jpg", ".mat"])
+def test_a_photograph_whose_sample_would_replace_somebodys_file_is_left_out(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    out, mine = tmp_path / "out", tmp_path / "out" / f"more{end}"
+    fit_photographs(photos, out)
+    for made in (".jpg", ".txt"):
+        shutil.copy(first(photos).with_suffix(made), photos / f"more{made}")
+    mine.write_bytes(b"mine")
+    for overwrite in (False, True):
+        result = fit_photographs(photos, out, overwrite=overwrite)
+        assert len(result.faces) == N and mine.read_bytes() == b"mine"
+        assert [(skip.name, f"{mine} would be replaced" in skip.reason) for skip in result.skipped] == [("more", True)]
+    mine.unlink()
+    with interrupted(monkeypatch, "faces", unlisted=True):
+        fit_photographs(photos, out)
+    assert mine.exists() and fit_photographs(photos, out).new_samples == 1  # of a run that has begun with it
+
+
 def test_more_photographs_are_added_and_missing_files_made_anew(photos: Path, tmp_path: Path) -> None:
     fit_photographs(photos, tmp_path / "whole")
     away = first(photos)

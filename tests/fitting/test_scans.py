@@ -114,6 +114,22 @@ def test_meshes_of_scans_renamed_in_case_alone_stay_where_the_disk_ignores_case(
     assert (out / f"{old}.obj").is_file() and (out / f"{old.upper()}.obj").is_file()
 
 
+def test_a_scan_whose_mesh_would_replace_somebodys_file_is_left_out(
+    scans: Path, model: MorphableModel, tmp_path: Path
+) -> None:
+    mine = tmp_path / "out" / "scan1.obj"
+    held = [path.rename(tmp_path / path.name) for path in sorted(scans.glob("scan1.*"))]
+    register_scans(scans, mine.parent, model=model)
+    mine.write_text("mine")
+    for path in held:
+        path.rename(scans / path.name)
+    result = register_scans(scans, mine.parent, model=model)
+    assert [skip.name for skip in result.skipped] == ["scan1"] and len(result.scans) == N - 1
+    assert f"{mine} would be replaced" in result.skipped[0].reason and mine.read_text() == "mine"
+    mine.unlink()
+    assert register_scans(scans, mine.parent, model=model).new_samples == 1
+
+
 def test_what_is_missing_or_changed_is_made_anew_alone(
     scans: Path, whole: Path, model: MorphableModel, tmp_path: Path
 ) -> None:

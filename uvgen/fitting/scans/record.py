@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Sequence, Set
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 from uvgen.errors import OutputError
-from uvgen.fitting.folder_record import FolderIndex, FolderRecord
+from uvgen.fitting.folder_record import FolderIndex, FolderRecord, unless_taken
 from uvgen.fitting.photographs import name_key
 from uvgen.fitting.scans.options import FORMATS
 from uvgen.fitting.scans.worker import (
@@ -60,6 +60,7 @@ class RegisterRecord(FolderRecord):
     Attributes
     ----------
     units : list of RegisterTask
+        Once resumed, scans that cannot get their mesh have a problem.
     scans, rejected : dict of str to RegisteredScan, of str to RejectedScan
         By the name.
     """
@@ -103,6 +104,12 @@ class RegisterRecord(FolderRecord):
         for unit in self.units:
             if link := link_between(self._out, mesh_path(self._out, unit.name, self._job.options.format)):
                 raise OutputError(f"{link}: is a link, expected a folder of {self._out}; remove it")
+
+    def _leave_out_taken(self, begun: Set[str]) -> None:
+        for k, unit in enumerate(self.units):
+            if unit.name not in self.scans and name_key(unit.name) not in begun:
+                mesh = mesh_path(self._out, unit.name, self._job.options.format)
+                self.units[k] = replace(unit, scan=unless_taken(unit.scan, [mesh]))
 
     def _remove(self, name: str) -> None:
         for path in self._files_of(name):
