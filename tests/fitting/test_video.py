@@ -466,8 +466,23 @@ def test_landmarks_of_several_videos_are_those_in_folders_of_their_names(clips, 
     assert len(result.faces) == N + 5 and list(reasons(result)) == ["turn/frame_000008"]
     rows = "".join(f"frame_{k:06d}.png{',10,20' * 68}\n" for k in range(13))
     (tmp_path / "marks.csv").write_text("image" + "".join(f",x{k},y{k}" for k in range(68)) + "\n" + rows)
+    with pytest.raises(InputError, match=r"or rows .*marks.csv, such as of nod/frame_000000.jpg, exp"):
+        fit(folder, tmp_path / "other", landmarks=tmp_path / "marks.csv")
+    with open(tmp_path / "marks.csv", "a") as file:
+        file.write(f"turn/frame_000009.png{',10,20' * 68}\n")
     with pytest.raises(DatasetError, match=r"expected nod/frame_000000.png in it"):
         fit(folder, tmp_path / "other", landmarks=tmp_path / "marks.csv")
+
+
+def test_a_table_of_other_videos_is_not_passed_over_for_a_detector(movie, clip, points, tmp_path) -> None:
+    table, header = tmp_path / "marks.csv", "image" + "".join(f",x{k},y{k}" for k in range(68)) + "\n"
+    table.write_text(f"{header}other/face_7.jpg{',10,20' * 68}\n")
+    for path in (movie, clip):
+        with pytest.raises(InputError, match=r"landmarks: no landmark files or rows of these frames in .*marks\.csv"):
+            fit_video(path, tmp_path / "out", landmarks=table, detector="dlib")
+    row = ",".join(map(str, points[8].ravel()))
+    table.write_text(f"{table.read_text()}walk/frame_000008.jpg,{row}\n")
+    assert [face.name for face in fit(movie, tmp_path / "out", landmarks=table).faces] == ["walk/frame_000008"]
 
 
 def test_pictures_beside_videos_are_no_frames_and_change_no_place_of_landmarks(movie, points, tmp_path) -> None:

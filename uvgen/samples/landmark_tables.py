@@ -17,7 +17,7 @@ One that a file names without a face, as where OpenFace had no success, has none
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from uvgen.errors import InputError
@@ -63,6 +63,10 @@ class LandmarkTable:
             for part in parts[: -_MOST_SHARED - 1 : -1]:
                 ending = ending.further.setdefault(part, _Ending())
                 ending.found.append((parts, entry))
+
+    def stems(self) -> Iterable[str]:
+        """The names of its images' files, without folders and suffix, each once."""
+        return self._endings.further
 
     def has_image(self, image: Path) -> bool:
         """Whether it has a face of an image."""

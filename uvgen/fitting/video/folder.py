@@ -22,7 +22,7 @@ from uvgen.fitting.sources import choose_detector
 from uvgen.fitting.video.find import find_videos, frame_name
 from uvgen.fitting.video.frames import import_av
 from uvgen.fitting.video.record import FittedVideo, VideoRecord, videos_of
-from uvgen.fitting.video.state import marks_of
+from uvgen.fitting.video.state import frames_folder, marks_of, table_name
 from uvgen.fitting.video.worker import VideoJob
 from uvgen.fitting.worker import open_table
 from uvgen.jobs.options import RunOptions, check_run
@@ -160,13 +160,15 @@ def fit_video(
     job = VideoJob(root, out, opened, where_read(model, opened), where, None, options, len(videos) > 1)
     marked = [marks_of(job, table, one) for one in usable]
     stated = INDEX.stated_detector(out, overwrite=overwrite)
+    example = frames_folder(usable[0]) / f"{frame_name(0)}.jpg"
+    place = f"of each frame, such as {root / usable[0].name / frame_name(0)}.txt"
     chosen, notice = choose_detector(
         asked,
         stated,
         some=any(some for some, _ in marked),
         all_marked=all(each for _, each in marked),
         given=where is not None,
-        place=f"of each frame, such as {root / usable[0].name / frame_name(0)}.txt",
+        place=place if table is None else f"or rows of these frames in {where}, such as of {table_name(job, example)}",
     )
     job = replace(job, detector=chosen)
     record = VideoRecord(job, [*videos, *others], overwrite=overwrite)
