@@ -332,6 +332,22 @@ def test_what_changed_is_predicted_anew(photos, network, tmp_path) -> None:
     assert content(tmp_path / "out") == content(tmp_path / "whole")
 
 
+def test_a_photograph_whose_files_would_replace_somebodys_is_left_out(photos, network, tmp_path) -> None:
+    out, options = tmp_path / "out", PredictOptions(write=["landmarks"])
+    first, *others = [path.stem for path in sorted(photos.glob("*.jpg"))]
+    predict_photographs(network, photos, out, network_options=IN_SIZES, options=options)
+    kept = (out / f"{first}.txt").read_bytes()
+    (out / f"{first}.npy").write_bytes(b"mine")  # none of the files that are wanted
+    result = predict_photographs(network, photos, out, network_options=IN_SIZES, options=options, overwrite=True)
+    assert len(result.faces) == len(others) + 1 and (out / f"{first}.txt").read_bytes() == kept
+    shutil.copy(photos / f"{first}.jpg", photos / "more.jpg")
+    shutil.copy(photos / f"{first}.txt", photos / "more.txt")
+    (out / "more.txt").write_bytes(b"mine")
+    result = predict_photographs(network, photos, out, network_options=IN_SIZES, options=options)
+    assert [skip.name for skip in result.skipped] == ["more"] and "would be replaced" in result.skipped[0].reason
+    assert (out / "more.txt").read_bytes() == b"mine" and result.new_samples == 0
+
+
 def test_other_settings_need_another_folder_or_overwriting(photos, network, crop_map, tmp_path) -> None:
     out = tmp_path / "out"
     predict_photographs(network, photos, out, network_options=IN_SIZES, options=PredictOptions(write=ALL))
@@ -613,7 +629,8 @@ def test_index_that_lists_itself_as_a_face_is_not_removed_as_one(photos: Path, n
     again = predict_photographs(
         network, photos, out, network_options=IN_SIZES, options=PredictOptions(write=("landmarks",)), overwrite=True
     )
-    assert len(again.faces) == N
+    assert len(again.faces) == N - 1 and "would be replaced" in again.skipped[0].reason  # the one not listed any more
+    assert len(json.loads((out / "predict.json").read_text())["faces"]) == N - 1
 
 
 def test_a_network_that_never_ends_is_refused_before_any_work(photos, tmp_path, monkeypatch) -> None:

@@ -151,6 +151,27 @@ def test_what_was_made_of_a_photograph_before_a_run_was_killed_goes_if_that_is_r
     assert hashes(out) == {**hashes(tmp_path / "whole"), **mine}
 
 
+@pytest.mark.parametrize("folds", [True, False])
+def test_samples_of_photographs_renamed_in_case_alone_stay_where_the_disk_ignores_case(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folds: bool
+) -> None:
+    path, out = first(photos), tmp_path / "out"
+    with interrupted(monkeypatch, "faces", unlisted=True):
+        fit_photographs(photos, out)
+    old, new = path.stem, path.stem.swapcase()
+    for end in (".jpg", ".txt"):
+        (photos / f"{old}{end}").rename(photos / f"{new}{end}")
+
+    def fold(_: object) -> None:  # such a disk goes on to list the first name, of the file that has the new one too
+        for end in (".jpg", ".mat") if folds else ():
+            (out / f"{old}{end}").unlink()
+            os.link(out / f"{new}{end}", out / f"{old}{end}")
+
+    assert len(fit_photographs(photos, out, progress=fold).faces) == N
+    assert [(out / f"{old}{end}").exists() for end in (".jpg", ".mat")] == [folds] * 2
+    assert all((out / f"{new}{end}").is_file() for end in (".jpg", ".mat"))
+
+
 def test_samples_that_somebody_put_there_are_kept_whatever_is_left_out(photos: Path, tmp_path: Path) -> None:
     path, out = first(photos), tmp_path / "out"
     points = np.loadtxt(path.with_suffix(".txt"))
@@ -163,6 +184,25 @@ def test_samples_that_somebody_put_there_are_kept_whatever_is_left_out(photos: P
     shutil.copy(sorted(photos.glob("*.txt"))[-1], photos / "more.txt")
     fit_photographs(photos, out, options=strict)
     assert (out / path.name).read_bytes() == (out / path.with_suffix(".mat").name).read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("end", [".jpg", ".mat"])
+def test_a_photograph_whose_sample_would_replace_somebodys_file_is_left_out(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    out, mine = tmp_path / "out", tmp_path / "out" / f"more{end}"
+    fit_photographs(photos, out)
+    for made in (".jpg", ".txt"):
+        shutil.copy(first(photos).with_suffix(made), photos / f"more{made}")
+    mine.write_bytes(b"mine")
+    for overwrite in (False, True):
+        result = fit_photographs(photos, out, overwrite=overwrite)
+        assert len(result.faces) == N and mine.read_bytes() == b"mine"
+        assert [(skip.name, f"{mine} would be replaced" in skip.reason) for skip in result.skipped] == [("more", True)]
+    mine.unlink()
+    with interrupted(monkeypatch, "faces", unlisted=True):
+        fit_photographs(photos, out)
+    assert mine.exists() and fit_photographs(photos, out).new_samples == 1  # of a run that has begun with it
 
 
 def test_more_photographs_are_added_and_missing_files_made_anew(photos: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from uvgen.fitting.video.find import frame_numbers
+from uvgen.fitting.video.find import frame_numbers, order_problem
 from uvgen.fitting.video.linking import Places, linked, thumbnail_of
 from uvgen.geometry import rotation_matrices
 
@@ -103,3 +103,26 @@ def test_thumbnails_of_all_sizes_have_one_size_and_the_mean(size: tuple[int, int
 )
 def test_numbers_of_frames_are_what_differs_in_their_names(names: list[str], numbers: list[int | None]) -> None:
     assert frame_numbers(names) == numbers
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["0.967", "1.001", "0.000", "1.034"], "1.034.png would come before 0.967.png"),  # seconds
+        (["0.0", "0.033", "0.067", "0.1"], "0.1.png would come before 0.033.png"),
+        (["t9.96", "t10.00", "t10.04"], "t10.04.png would come before t9.96.png"),
+        (["00-50", "00-59", "01-08"], "01-08.png would come before 00-50.png"),  # minutes and seconds
+        (["00_00_59.98", "00_01_00.02", "00_01_00.06"], "00_01_00.06.png would come before 00_00_59.98.png"),
+        (["shot1_8", "shot1_9", "shot2_1", "cover"], "shot2_1.png would come before shot1_8.png"),
+        (["0.33", "0.555", "0.1035"], ""),  # of a video 0, as in YouTube Faces
+        (["1.9998", "1.9999", "1.10000"], ""),
+        (["12_5", "12_10", "cover7"], ""),
+        (["100_0001_25", "133_0002_25", "166_0003_24"], ""),
+        (["t0.9_1", "t1.0_2", "t1.1_3"], ""),
+        (["a0_1", "a0_2", "b0_2", "b0_3"], ""),  # each costs itself
+        ([], ""),
+    ],
+)
+def test_names_whose_numbers_give_another_order_are_told(names: list[str], said: str) -> None:
+    problem = order_problem([f"{name}.png" for name in names])
+    assert said in problem and bool(problem) == bool(said)

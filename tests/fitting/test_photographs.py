@@ -22,7 +22,7 @@ from uvgen.fitting.tasks import FitTask
 from uvgen.fitting.worker import FitJob
 from uvgen.models.load import load_model
 from uvgen.samples.landmark_schemes import FaceLandmarks
-from uvgen.storage.folders import IMAGE_SUFFIXES
+from uvgen.storage.folders import EXPORT_MARK, IMAGE_SUFFIXES, REPORT_PARTS
 
 N = 3
 SMALL = BuildConfig(size=32, uv_size=32)
@@ -287,6 +287,17 @@ def test_what_was_fitted_before_is_no_photograph(photos: Path, tmp_path: Path) -
     assert len(fit_photographs(photos, photos / "second").faces) == N
     again = fit_photographs(photos / "second", tmp_path / "again", detector=None)  # but where it is asked for
     assert len(again.faces) == N
+
+
+@pytest.mark.parametrize("parts", [[EXPORT_MARK], REPORT_PARTS])
+def test_pictures_of_exports_and_reports_are_no_photographs(photos: Path, tmp_path: Path, parts: list[str]) -> None:
+    made = photos / "made"
+    for part in (*parts, "crops/0.jpg"):
+        (made / part).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(photos / "p0.jpg", made / part)
+    assert [one.name for one in find_photographs(photos, tmp_path / "out")] == [f"p{k}" for k in range(N)]
+    (made / parts[0]).unlink()
+    assert "made-crops/0" in [one.name for one in find_photographs(photos, tmp_path / "out")]
 
 
 # Landmark files and detectors

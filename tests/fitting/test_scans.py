@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -91,6 +92,42 @@ def test_meshes_that_an_interrupted_run_did_not_list_go_if_their_scan_does(
     register_scans(scans, out, model=model, options=options, overwrite=overwrite)
     register_scans(scans, tmp_path / "fresh", model=model, options=options)
     assert hashes(out) == {**hashes(tmp_path / "fresh"), "mine.obj": b"mine"}
+
+
+def test_meshes_of_scans_renamed_in_case_alone_stay_where_the_disk_ignores_case(
+    scans: Path, model: MorphableModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, old = tmp_path / "out", sorted(scans.glob("*.npy"))[0].stem
+    with interrupted(monkeypatch, "scans", unlisted=True):
+        register_scans(scans, out, model=model)
+    for path in scans.glob(f"{old}.*"):
+        path.rename(path.with_name(path.name.replace(old, old.upper())))
+    seen = list[Any]()
+
+    def fold(result: Any) -> None:  # on such a disk, both names are of one file
+        seen.append(result.name)
+        if result.name == old.upper():
+            (out / f"{old}.obj").unlink()
+            os.link(out / f"{old.upper()}.obj", out / f"{old}.obj")
+
+    assert len(register_scans(scans, out, model=model, progress=fold).scans) == N and old.upper() in seen
+    assert (out / f"{old}.obj").is_file() and (out / f"{old.upper()}.obj").is_file()
+
+
+def test_a_scan_whose_mesh_would_replace_somebodys_file_is_left_out(
+    scans: Path, model: MorphableModel, tmp_path: Path
+) -> None:
+    mine = tmp_path / "out" / "scan1.obj"
+    held = [path.rename(tmp_path / path.name) for path in sorted(scans.glob("scan1.*"))]
+    register_scans(scans, mine.parent, model=model)
+    mine.write_text("mine")
+    for path in held:
+        path.rename(scans / path.name)
+    result = register_scans(scans, mine.parent, model=model)
+    assert [skip.name for skip in result.skipped] == ["scan1"] and len(result.scans) == N - 1
+    assert f"{mine} would be replaced" in result.skipped[0].reason and mine.read_text() == "mine"
+    mine.unlink()
+    assert register_scans(scans, mine.parent, model=model).new_samples == 1
 
 
 def test_what_is_missing_or_changed_is_made_anew_alone(

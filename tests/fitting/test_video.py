@@ -332,6 +332,19 @@ def test_folders_without_videos_and_with_other_things_are_refused(clip, tmp_path
     assert (tmp_path / "out/clip/diary.txt").read_text() == "mine"
 
 
+def test_frames_that_are_named_by_their_times_are_told_and_cost_their_video(clip, clips, tmp_path) -> None:
+    for k, time in enumerate(("0.934", "0.967", "1.001", "1.034", "1.068")):
+        for end in (".png", ".txt"):
+            (clip / f"frame_{k:06d}{end}").rename(clip / f"{time}{end}")
+    said = r"clip: frame 1.068.png would come before 0.934.png"
+    with pytest.raises(DatasetError, match=said):
+        fit(clip, tmp_path / "out")
+    videos = Path(shutil.copytree(clips, tmp_path / "clips"))
+    clip.rename(videos / "clip")
+    result = fit(videos, tmp_path / "out")
+    assert len(result.faces) == N + 6 and re.search(said, reasons(result)["clip"])
+
+
 def test_the_face_that_goes_on_is_followed(clip, points, tmp_path) -> None:
     for k in range(5):  # another one, larger from the second frame on
         other = (points[k] - points[k].mean(axis=0)) * (0.5 if k == 0 else 1.2) + [48, 48]
@@ -453,8 +466,65 @@ def test_landmarks_of_several_videos_are_those_in_folders_of_their_names(clips, 
     assert len(result.faces) == N + 5 and list(reasons(result)) == ["turn/frame_000008"]
     rows = "".join(f"frame_{k:06d}.png{',10,20' * 68}\n" for k in range(13))
     (tmp_path / "marks.csv").write_text("image" + "".join(f",x{k},y{k}" for k in range(68)) + "\n" + rows)
+    with pytest.raises(InputError, match=r"or rows .*marks.csv, such as of nod/frame_000000.jpg, exp"):
+        fit(folder, tmp_path / "other", landmarks=tmp_path / "marks.csv")
+    with open(tmp_path / "marks.csv", "a") as file:
+        file.write(f"turn/frame_000009.png{',10,20' * 68}\n")
     with pytest.raises(DatasetError, match=r"expected nod/frame_000000.png in it"):
         fit(folder, tmp_path / "other", landmarks=tmp_path / "marks.csv")
+
+
+def test_a_table_of_other_videos_is_not_passed_over_for_a_detector(movie, clip, points, tmp_path) -> None:
+    table, header = tmp_path / "marks.csv", "image" + "".join(f",x{k},y{k}" for k in range(68)) + "\n"
+    table.write_text(f"{header}other/face_7.jpg{',10,20' * 68}\n")
+    for path in (movie, clip):
+        with pytest.raises(InputError, match=r"landmarks: no landmark files or rows of these frames in .*marks\.csv"):
+            fit_video(path, tmp_path / "out", landmarks=table, detector="dlib")
+    row = ",".join(map(str, points[8].ravel()))
+    table.write_text(f"{table.read_text()}walk/frame_000008.jpg,{row}\n")
+    assert [face.name for face in fit(movie, tmp_path / "out", landmarks=table).faces] == ["walk/frame_000008"]
+
+
+def test_pictures_beside_videos_are_no_frames_and_change_no_place_of_landmarks(movie, points, tmp_path) -> None:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    shutil.copy(movie, folder)
+    rows = "".join(f"frame_{k:06d}.jpg,{','.join(map(str, p.ravel()))}\n" for k, p in enumerate(points))
+    (tmp_path / "marks.csv").write_text("image" + "".join(f",x{k},y{k}" for k in range(68)) + "\n" + rows)
+    before = fit(folder, tmp_path / "out", landmarks=tmp_path / "marks.csv")
+    for name in ("thumbnail.jpg", "walk.jpg", "walk2.jpg"):
+        Image.new("RGB", (96, 96)).save(folder / name)
+    assert fit(folder, tmp_path / "out", landmarks=tmp_path / "marks.csv").new_samples == 0
+    result = fit(folder, tmp_path / "again", landmarks=tmp_path / "marks.csv")
+    assert result.faces == before.faces and len(result.faces) == N
+    (skip,) = result.skipped
+    assert skip.image == "thumbnail.jpg" and "the first of 3 pictures beside video files" in skip.reason
+
+
+def test_a_picture_above_folders_of_frames_changes_no_place_of_landmarks(clips, images, points, tmp_path) -> None:
+    folder, marks = Path(shutil.copytree(clips, tmp_path / "clips")), tmp_path / "marks"
+    marks.mkdir()
+    for name in ("nod", "turn"):
+        (marks / name).mkdir()
+        for path in (folder / name).glob("*.txt"):
+            path.rename(marks / name / path.name)
+    before = fit(folder, tmp_path / "out", landmarks=marks)
+    Image.fromarray(images[0]).save(folder / "thumbnail.png")
+    result = fit(folder, tmp_path / "again", landmarks=marks)
+    assert result.faces == before.faces and len(result.faces) == N + 6
+    assert [(skip.name, skip.reason.rpartition("thumbnail.png")[2][:20]) for skip in result.skipped] == [
+        ("clips", ": no number in its n")
+    ]
+    (folder / "thumbnail.png").rename(folder / "frame_000000.png")  # another video's landmarks are not its own
+    rows = "".join(f"nod/frame_{k:06d}.png,{','.join(map(str, p.ravel()))}\n" for k, p in enumerate(points))
+    table = tmp_path / "marks.csv"
+    table.write_text("image" + "".join(f",x{k},y{k}" for k in range(68)) + "\n" + rows)
+    result = fit(folder, tmp_path / "third", landmarks=table)
+    assert {face.name.partition("/")[0] for face in result.faces} == {"nod"}
+    assert "not among the images of" in reasons(result)["clips/frame_000000"]
+    table.write_text(table.read_text() + f"clips/frame_000000.png,{','.join(map(str, points[0].ravel()))}\n")
+    result = fit(folder, tmp_path / "fourth", landmarks=table)
+    assert {face.name.partition("/")[0] for face in result.faces} == {"nod", "clips"}
 
 
 def test_frames_at_uneven_times_have_these_times(av, images, tmp_path) -> None:

@@ -21,7 +21,7 @@ from uvgen.evaluation.predict_record import INDEX, PredictRecord
 from uvgen.evaluation.predict_worker import PredictedBatch, PredictedFace, PredictJob
 from uvgen.fitting.detectors import AUTO, FaceDetector, as_detector, used_detector
 from uvgen.fitting.fitted import Unfitted
-from uvgen.fitting.photographs import find_photographs, in_batches, units_of
+from uvgen.fitting.photographs import find_photographs, in_batches
 from uvgen.fitting.sources import choose_detector, place_of, which_are_marked
 from uvgen.fitting.worker import open_table
 from uvgen.jobs.options import RunOptions, check_run
@@ -191,7 +191,7 @@ def predict_photographs(
     )  # fmt: skip
     record = PredictRecord(job, photographs, overwrite=overwrite)
     run_job(
-        job, units_of(photographs, same_person=False), record, target, run, group=in_batches, progress=progress,
+        job, record.units, record, target, run, group=in_batches, progress=progress,
         doing="predicting",
         count=lambda task: len(task.photographs), of="photograph",
     )  # fmt: skip

@@ -120,6 +120,12 @@ class PredictJob(PhotographJob):
         """
         return "full" if "mesh" in self.options.write or self.options.draw is not None else "reduced"
 
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Of each face's files."""
+        drawn = [".png"] if self.options.draw is not None else []
+        return *(WRITTEN[item] for item in self.options.write), *drawn
+
     def settings(self) -> dict[str, Any]:
         """What `predict.json` states of how the folder was made."""
         return {
@@ -235,7 +241,6 @@ def _written(
     landmarks, pose = map_to_landmarks(position_map, job.model), map_to_pose(position_map, job.model)
     pitch, yaw, roll = np.rad2deg(pose.angles_rad).tolist()
     source, path = source_below(face.source, job.landmarks, job.boxes, job.root), job.out / name
-    suffixes = (*(WRITTEN[item] for item in job.options.write), *([".png"] if job.options.draw is not None else []))
     check_model_file(job.model)
     content: dict[str, bytes] = {}
     if "landmarks" in job.options.write:
@@ -267,7 +272,7 @@ def _written(
         drawing = job.options.draw(picture.pixels, position_map, job.options.kind, model=job.model)
         with _target(job, path, ".png") as temporary:
             Image.fromarray(drawing).save(temporary, "PNG")
-    return PredictedFace(name, shown, pitch, yaw, roll, source, suffixes, state)
+    return PredictedFace(name, shown, pitch, yaw, roll, source, job.suffixes, state)
 
 
 def _target(job: PredictJob, path: Path, suffix: str) -> Any:

@@ -7,17 +7,19 @@ import os
 import re
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from uvgen.errors import DatasetError, OutputError
 from uvgen.fitting.detectors import DETECTORS
 from uvgen.fitting.fitted import Unfitted
-from uvgen.fitting.folder_record import FolderIndex, FolderRecord
+from uvgen.fitting.folder_record import FolderIndex, FolderRecord, unless_taken
+from uvgen.fitting.photographs import name_key, units_of
 from uvgen.fitting.tasks import FitTask, Photograph
 from uvgen.fitting.video.files import has_frames, remove_emptied
 from uvgen.progress import begin
+from uvgen.storage.files import is_same_file
 from uvgen.storage.names import brief, os_reason, safe_name
 
 _OTHER_FACE = re.compile(r"-face\d+\Z")  # ends the names of a photograph's faces, but for the first
@@ -131,6 +133,8 @@ class FaceRecord(FolderRecord, Generic[Face]):
 
     Attributes
     ----------
+    units : list of FitTask
+        What is finished or not as a whole; once resumed, photographs that cannot get their files have a problem.
     faces, skipped : dict of str to list
         What was made, by the photograph's name; what was left out, by the photograph.
     """
@@ -140,9 +144,10 @@ class FaceRecord(FolderRecord, Generic[Face]):
 
     def __init__(
         self, index: FaceIndex[Face], root: Path, out: Path, photographs: Sequence[Photograph],
-        stated: Mapping[str, Any], said: Mapping[str, str], *, overwrite: bool,
+        stated: Mapping[str, Any], said: Mapping[str, str], *, same_person: bool = False, overwrite: bool,
     ) -> None:  # fmt: skip
         super().__init__(index, out, stated, said, overwrite=overwrite)
+        self.units = units_of(photographs, same_person=same_person)
         self._names = {one.shown(root): one.name for one in photographs}
         self._images: dict[str, list[str]] = {}
         for image, name in self._names.items():
@@ -155,6 +160,18 @@ class FaceRecord(FolderRecord, Generic[Face]):
     @abstractmethod
     def is_made(self, photograph: Photograph, faces: Sequence[Face]) -> bool:
         """Whether the files of a photograph's faces, at least one, are there and made of what it is now."""
+
+    def _endings(self, photograph: Photograph) -> Iterable[str]:
+        """Of the files that a photograph's face gets under its name, as far as known; none for a folder of frames."""
+        return ()
+
+    def _leave_out_taken(self, begun: Set[str]) -> None:
+        def checked(one: Photograph) -> Photograph:
+            if one.name in self.faces or name_key(one.name) in begun:
+                return one
+            return unless_taken(one, (self._out / f"{one.name}{end}" for end in self._endings(one)))
+
+        self.units[:] = [replace(unit, photographs=tuple(map(checked, unit.photographs))) for unit in self.units]
 
     def _compared(self, old: Mapping[str, Any]) -> dict[str, Any]:
         new = super()._compared(old)
@@ -174,6 +191,7 @@ class FaceRecord(FolderRecord, Generic[Face]):
 
     def _unlisted(self, names: Set[str]) -> dict[str, list[Path]]:
         listed = {face.name for faces in self.faces.values() for face in faces}
+        keys = {name_key(name): name for name in listed}
         first = {name.partition("/")[0] for name in names}
         found: dict[str, list[Path]] = {}
         with os.scandir(self._out) as entries:
@@ -186,6 +204,9 @@ class FaceRecord(FolderRecord, Generic[Face]):
                 if suffix.lower() not in self._index.suffixes or file == self._index.file or stem in listed:
                     continue
                 name = video or next((one for one in (stem, _OTHER_FACE.sub("", stem)) if one in names), None)
+                twin = keys.get(name_key(stem))  # a disk that ignores case keeps the name of a file that is replaced
+                if twin is not None and is_same_file(folder / file, self._out / f"{twin}{suffix}"):
+                    continue
                 if name is not None and not (folder / file).is_dir():
                     found.setdefault(name, []).append(folder / file)
         return found

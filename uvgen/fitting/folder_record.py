@@ -5,15 +5,18 @@ What an entry of the index is differs: a face of a photograph (`uvgen.fitting.fa
 """
 
 import json
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from uvgen._version import __version__
 from uvgen.errors import DatasetError, InputError, SettingsError
+from uvgen.fitting.photographs import name_key
+from uvgen.fitting.tasks import InputFile
 from uvgen.jobs.run import check_same
 from uvgen.storage.files import check_folder, replaced_on_success
 from uvgen.storage.folders import check_own_folder
@@ -28,7 +31,10 @@ _VERSION = 1
 _JOURNAL = ".uvgen-journal"
 _SAID = {"model_sha256": "another model", "detector_sha256": "other weights of the detector"}
 
+_TAKEN = "would be replaced, which this folder does not list as uvgen's; move it away, or choose another output folder"
+
 Entry = TypeVar("Entry")
+Input = TypeVar("Input", bound=InputFile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +152,7 @@ class FolderRecord(ABC):
                 f"more, first {printable(gone[0])}; choose another output folder, or overwrite this one to start anew"
             )
         self._prepare()
+        self._leave_out_taken({name_key(name) for name in self._begun})
         if self._overwrite or not path.exists():
             self._write()  # first: without it, the folder would not count as ours
         self._make_folders()
@@ -217,6 +224,13 @@ class FolderRecord(ABC):
     def _prepare(self) -> None:
         """What is done before anything is written."""
 
+    @abstractmethod
+    def _leave_out_taken(self, begun: Set[str]) -> None:
+        """Give a problem to inputs, in the list that is worked through, whose files would replace somebody's.
+
+        Those of inputs that an interrupted run has begun with, by `name_key`, are that run's.
+        """
+
     def _make_folders(self) -> None:  # noqa: B027 -- not all have some
         """Make the folders that entries lie in."""
 
@@ -240,6 +254,12 @@ class FolderRecord(ABC):
         self._remove_unlisted(self._begun)
         self._write()
         self._journal.remove()
+
+
+def unless_taken(one: Input, files: Iterable[Path]) -> Input:
+    """An input that nothing was made of yet, with a problem if one of the files that it gets is there already."""
+    there = None if one.problem else next((path for path in files if os.path.lexists(path)), None)
+    return one if there is None else replace(one, problem=f"{printable(str(there))} {_TAKEN}")
 
 
 def _begun_in(lines: Sequence[Any]) -> set[str]:

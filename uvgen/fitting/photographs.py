@@ -12,11 +12,13 @@ from uvgen.fitting.tasks import FitTask, Photograph
 from uvgen.samples.image_folders import VIDEO_SUFFIXES
 from uvgen.storage.folders import (
     EXPORT,
+    EXPORT_MARK,
     FIT_INDEX,
     IMAGE_SUFFIXES,
     PREDICT_INDEX,
     REGISTER_INDEX,
     REPORT,
+    REPORT_PARTS,
     SAMPLES,
     folder_kind,
     instead,
@@ -38,7 +40,7 @@ _SAME_NAME = "another photograph has the same name, expected names that differ i
 def find_photographs(
     root: Path, out: Path, faces: str = "largest", *, index: str = "", endings: Sequence[str] = ()
 ) -> list[Photograph]:
-    """The images in a folder and the folders in it, by name, but not in `out` or in results of fit and predict.
+    """The images in a folder and the folders in it, by name, but not in `out` or in what commands made.
 
     Hidden ones are passed over; a folder that several links lead to counts once. `faces` is as for
     `uvgen.fit_photographs`; `index` and `endings` as for `folder_clashes`. Raises DatasetError if the folder is missing
@@ -121,7 +123,9 @@ def files_below(root: Path, out: Path, suffixes: tuple[str, ...], what: str) -> 
 
 def _is_written(folder: Path) -> bool:
     """Whether an earlier command wrote its pictures."""
-    return any((folder / index).is_file() for index in (FIT_INDEX, PREDICT_INDEX, REGISTER_INDEX))
+    return any((folder / name).is_file() for name in (FIT_INDEX, PREDICT_INDEX, REGISTER_INDEX, EXPORT_MARK)) or all(
+        (folder / part).is_file() for part in REPORT_PARTS
+    )
 
 
 def _sample_name(path: Path) -> str:

@@ -10,7 +10,6 @@ import numpy as np
 from uvgen.errors import OutputError, SettingsError
 from uvgen.fitting.face_record import FaceIndex, FaceRecord, check_face_name
 from uvgen.fitting.fitted import FittedFace, FittedFrame
-from uvgen.fitting.photographs import units_of
 from uvgen.fitting.tasks import Photograph
 from uvgen.fitting.worker import FitJob, open_table, settings, state_of
 from uvgen.samples.files import is_out_of_reach
@@ -71,25 +70,23 @@ def check_fit_folder(out: Path) -> None:
 
 
 class FitRecord(FaceRecord[FittedFace]):
-    """A folder of fitted samples while they are made, see `FaceRecord`.
-
-    Attributes
-    ----------
-    units : list of FitTask
-        What is finished or not as a whole.
-    """
+    """A folder of fitted samples while they are made, see `FaceRecord`."""
 
     def __init__(self, job: FitJob, photographs: Sequence[Photograph], *, same_person: bool, overwrite: bool) -> None:
         stated = {**settings(job), "same_person": same_person}
-        super().__init__(INDEX, job.root, job.out, photographs, stated, {}, overwrite=overwrite)
+        super().__init__(
+            INDEX, job.root, job.out, photographs, stated, {}, same_person=same_person, overwrite=overwrite
+        )
         self._job, self._table = job, open_table(job.landmarks)
-        self.units = units_of(photographs, same_person=same_person)
 
     def resume(self) -> None:
         """As every `FaceRecord`, in a folder that is not named as mirrored images' are."""
         check_fit_folder(self._out)
         check_kind(self._out, video=False, overwrite=self._overwrite)
         super().resume()
+
+    def _endings(self, photograph: Photograph) -> tuple[str, ...]:
+        return photograph.path.suffix.lower(), ".mat"
 
     def is_made(self, photograph: Photograph, faces: Sequence[FittedFace]) -> bool:
         """Whether a photograph's samples are there, and neither it nor its landmarks are known to have changed."""

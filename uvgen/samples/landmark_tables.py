@@ -90,6 +90,10 @@ class LandmarkTable:
         """Whether it has a face of any image."""
         return self._any_face(self._readers)
 
+    def stems(self) -> Iterable[str]:
+        """The names of its images' files, without folders and suffix, each once."""
+        return dict.fromkeys(_parts(name)[-1] for name in self._readers)
+
     def has_image(self, image: Path) -> bool:
         """Whether it has a face of an image."""
         return self._any_face(self._best(image)[1])

@@ -254,6 +254,14 @@ def same_content(path: Path, data: bytes) -> bool:
         return False
 
 
+def is_same_file(path: Path, other: Path) -> bool:
+    """Whether two names are of one file, as of any case where the disk ignores it; False if one of them is missing."""
+    try:
+        return path.samefile(other)
+    except OSError:
+        return False
+
+
 def sha256_file(path: Path) -> str:
     """SHA-256 of a file's bytes.
 

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Sequence, Set
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 from uvgen.errors import OutputError
-from uvgen.fitting.folder_record import FolderIndex, FolderRecord
+from uvgen.fitting.folder_record import FolderIndex, FolderRecord, unless_taken
+from uvgen.fitting.photographs import name_key
 from uvgen.fitting.scans.options import FORMATS
 from uvgen.fitting.scans.worker import (
     RegisteredScan,
@@ -22,6 +23,7 @@ from uvgen.fitting.tasks import InputFile
 from uvgen.progress import begin
 from uvgen.samples.files import is_out_of_reach
 from uvgen.storage.contents import link_between
+from uvgen.storage.files import is_same_file
 from uvgen.storage.folders import REGISTER_INDEX
 from uvgen.storage.names import brief, safe_name
 
@@ -58,6 +60,7 @@ class RegisterRecord(FolderRecord):
     Attributes
     ----------
     units : list of RegisterTask
+        Once resumed, scans that cannot get their mesh have a problem.
     scans, rejected : dict of str to RegisteredScan, of str to RejectedScan
         By the name.
     """
@@ -83,8 +86,14 @@ class RegisterRecord(FolderRecord):
         return {unit.name for unit in self.units}
 
     def _unlisted(self, names: Set[str]) -> dict[str, list[Path]]:
-        found = {name: self._files_of(name) for name in sorted(names - self.scans.keys()) if safe_name(name) == name}
-        return {name: files for name, files in found.items() if files}
+        keys = {name_key(name): name for name in self.scans}
+        found: dict[str, list[Path]] = {}
+        for name in sorted(names - self.scans.keys()):
+            twin = keys.get(name_key(name), name)  # on a disk that ignores case, its files are the same
+            for path in self._files_of(name) if safe_name(name) == name else ():
+                if twin == name or not is_same_file(path, mesh_path(self._out, twin, path.suffix[1:])):
+                    found.setdefault(name, []).append(path)
+        return found
 
     def _gone(self) -> set[str]:
         return self.scans.keys() - self._inputs()
@@ -95,6 +104,12 @@ class RegisterRecord(FolderRecord):
         for unit in self.units:
             if link := link_between(self._out, mesh_path(self._out, unit.name, self._job.options.format)):
                 raise OutputError(f"{link}: is a link, expected a folder of {self._out}; remove it")
+
+    def _leave_out_taken(self, begun: Set[str]) -> None:
+        for k, unit in enumerate(self.units):
+            if unit.name not in self.scans and name_key(unit.name) not in begun:
+                mesh = mesh_path(self._out, unit.name, self._job.options.format)
+                self.units[k] = replace(unit, scan=unless_taken(unit.scan, [mesh]))
 
     def _remove(self, name: str) -> None:
         for path in self._files_of(name):

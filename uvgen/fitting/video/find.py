@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 from uvgen.errors import DatasetError
@@ -17,25 +18,31 @@ from uvgen.storage.reading import irregular
 
 _SAME_NAME = "another video has the same name, expected names that differ in more than suffix or case; rename one"
 _INDEX_NAME = f"its folder would have the name of the index, {FIT_INDEX}; rename it"
-_DIGITS = re.compile(r"(\d+)")
+_DIGITS = re.compile(r"\d+")
+_DIGITS_OF_FRACTION = re.compile(r"(?<=\d[.,])\d+")
 _NUMBERS = 1 << 52  # of frames: the times of larger ones, in s, would be equal
 
 
-def find_videos(root: Path, out: Path) -> tuple[Path, list[Photograph]]:
+def find_videos(root: Path, out: Path) -> tuple[Path, list[Photograph], list[Photograph]]:
     """The videos at a path: a video file, a folder of frames, or a folder of such files and folders.
 
-    Returns the folder that contains the videos, and the videos sorted by name. Raises DatasetError if there is none,
-    or the path is an image.
+    Returns the folder that contains the videos, the videos sorted by name, and pictures beside video files, which are
+    no frames: one for each folder, with the reason. Raises DatasetError if there is no video, or the path is an image.
     """
     if root.is_file() and root.suffix.lower() in IMAGE_SUFFIXES:
         raise DatasetError(f"{root}: an image, expected a video, or a folder of frames; name the folder of the image")
     if root.exists() and (kind := irregular(root.stat().st_mode)) not in (None, "a folder"):
         raise DatasetError(f"{root}: {kind}, expected a video, or a folder of frames or videos")
     if root.is_file():
-        return root.parent, [Photograph(root, folder_name((os.path.splitext(root.name)[0],)))]
+        return root.parent, [Photograph(root, folder_name((os.path.splitext(root.name)[0],)))], []
     paths = files_below(root, out, (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES), "a folder of videos")
     files = [path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES]
-    folders = dict.fromkeys(path.parent for path in paths if path.suffix.lower() not in VIDEO_SUFFIXES)
+    pictures: dict[Path, list[str]] = {}
+    for path in paths:
+        if path.suffix.lower() not in VIDEO_SUFFIXES:
+            pictures.setdefault(path.parent, []).append(path.name)
+    beside = {path.parent for path in files}
+    folders = {folder: names for folder, names in pictures.items() if folder not in beside}
     found = [*files, *folders]
     if not found:
         raise DatasetError(
@@ -46,11 +53,20 @@ def find_videos(root: Path, out: Path) -> tuple[Path, list[Photograph]]:
     for path in found:
         stem = path.name if path in folders else os.path.splitext(path.name)[0]
         parents = path.relative_to(root).parts[:-1]
-        videos.append(Photograph(path, folder_name((*parents, stem))))
+        videos.append(Photograph(path, folder_name((*parents, stem)), order_problem(folders.get(path, ()))))
     counts = Counter(name_key(video.name) for video in videos)
     videos = [replace(one, problem=_SAME_NAME) if counts[name_key(one.name)] > 1 else one for one in videos]
     videos = [replace(one, problem=_INDEX_NAME) if name_key(one.name) == FIT_INDEX else one for one in videos]
-    return (root.parent if root in folders else root), sorted(videos, key=lambda one: (one.name, one.path))
+    others = []
+    for folder, names in pictures.items():
+        if folder in beside:
+            first = folder / names[0]
+            why = "a picture beside video files, which is not taken for a frame"
+            if names[1:]:
+                why = f"the first of {len(names)} pictures beside video files, which are not taken for frames"
+            name = folder_name(first.relative_to(root).parts)  # with its suffix: no video's
+            others.append(Photograph(first, name, f"{why}; move those of a video into a folder of their own"))
+    return root.parent if found == [root] else root, sorted(videos, key=lambda one: (one.name, one.path)), others
 
 
 def frame_name(number: int) -> str:
@@ -88,11 +104,47 @@ def frame_numbers(stems: Sequence[str]) -> list[int | None]:
     If names hold several numbers, the one that differs most from name to name counts, the last one of several such.
     """
     groups = [_DIGITS.findall(stem) for stem in stems]
+    usual, place = _place_of_numbers(groups)
+    return [int(group[place if len(group) == usual else -1]) if group else None for group in groups]
+
+
+def _place_of_numbers(groups: Sequence[Sequence[str]]) -> tuple[int, int]:
+    """How many numbers most of the names hold that hold some, and which of these counts, from 0 on."""
     lengths = Counter(len(group) for group in groups if group)
     if not lengths:
-        return [None] * len(stems)
+        return 0, 0
     usual = max(lengths, key=lambda n: (lengths[n], n))
     columns = zip(*(map(int, group) for group in groups if len(group) == usual), strict=True)
     different = [len(set(column)) for column in columns]
-    place = usual - 1 - different[::-1].index(max(different))
-    return [int(group[place]) if len(group) == usual else int(group[-1]) if group else None for group in groups]
+    return usual, usual - 1 - different[::-1].index(max(different))
+
+
+def order_problem(names: Sequence[str]) -> str:
+    """What is wrong with the names of a video's frames if all numbers in them tell another order than `frame_numbers`.
+
+    "" if nothing is. So it is where names are times: 1.001 has fewer thousandths than 0.033, and 01-08 fewer seconds
+    than 00-59.
+    """
+    stems = [os.path.splitext(name)[0] for name in names]
+    groups = [_DIGITS.findall(stem) for stem in stems]
+    usual, place = _place_of_numbers(groups)
+    of_one = {k: group for k, group in enumerate(groups) if group and len(group) == usual}
+    counts = Counter(int(group[place]) for group in of_one.values())
+    fractions = [_DIGITS_OF_FRACTION.findall(stems[k]) for k in of_one]
+    columns = []
+    for column in range(place + 1):
+        texts = [group[column] for group in of_one.values()]
+        shortest = min(map(len, texts), default=0)
+        is_padded = any(text[0] == "0" and len(text) > shortest for text in texts)  # 0.033 and 0.1: no whole numbers
+        is_fraction = is_padded and all(text in found for text, found in zip(texts, fractions, strict=True))
+        columns.append([float(f"0.{text}") if is_fraction else int(text) for text in texts])
+    keys = {k: [column[at] for column in columns] for at, k in enumerate(of_one)}
+    order = sorted((int(group[place]), k) for k, group in of_one.items() if counts[int(group[place])] == 1)
+    swapped = next(((a, b) for (_, a), (_, b) in pairwise(order) if keys[a] > keys[b]), None)
+    if swapped is None:
+        return ""
+    before, after = (brief(names[k]) for k in swapped)
+    return (
+        f"frame {before} would come before {after} by the number in their names that differs most, expected names with "
+        "one number that counts, as in frame_000123.png; rename them"
+    )

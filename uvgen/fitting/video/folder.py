@@ -22,7 +22,7 @@ from uvgen.fitting.sources import choose_detector
 from uvgen.fitting.video.find import find_videos, frame_name
 from uvgen.fitting.video.frames import import_av
 from uvgen.fitting.video.record import FittedVideo, VideoRecord, videos_of
-from uvgen.fitting.video.state import marks_of
+from uvgen.fitting.video.state import frames_folder, marks_of, table_name
 from uvgen.fitting.video.worker import VideoJob
 from uvgen.fitting.worker import open_table
 from uvgen.jobs.options import RunOptions, check_run
@@ -146,25 +146,32 @@ def fit_video(
     begin("listing videos")
     if not root.exists():
         raise DatasetError(f"{root}: not there, expected a video, or a folder of frames or videos")
-    root, videos = find_videos(root, out)
-    if any(one.path.is_file() for one in videos):
+    root, videos, others = find_videos(root, out)
+    usable = [one for one in videos if not one.problem]
+    if not usable:
+        first = videos[0]
+        why = f"{first.path}: {first.problem}"
+        raise DatasetError(f"{root}: {none_can_be('used', len(videos), 'video', why, first.shown(root))}")
+    if any(one.path.is_file() for one in usable):
         import_av()  # an error comes before any work
     where = None if landmarks is None else Path(os.path.abspath(landmarks))
     table = open_table(where)
     opened = as_model(model, untrusted=untrusted)
     job = VideoJob(root, out, opened, where_read(model, opened), where, None, options, len(videos) > 1)
-    marked = [marks_of(job, table, one) for one in videos]
+    marked = [marks_of(job, table, one) for one in usable]
     stated = INDEX.stated_detector(out, overwrite=overwrite)
+    example = frames_folder(usable[0]) / f"{frame_name(0)}.jpg"
+    place = f"of each frame, such as {root / usable[0].name / frame_name(0)}.txt"
     chosen, notice = choose_detector(
         asked,
         stated,
         some=any(some for some, _ in marked),
         all_marked=all(each for _, each in marked),
         given=where is not None,
-        place=f"of each frame, such as {root / videos[0].name / frame_name(0)}.txt",
+        place=place if table is None else f"or rows of these frames in {where}, such as of {table_name(job, example)}",
     )
     job = replace(job, detector=chosen)
-    record = VideoRecord(job, videos, overwrite=overwrite)
+    record = VideoRecord(job, [*videos, *others], overwrite=overwrite)
     run_job(
         job, record.units, record, out, run, progress=progress,
         doing="fitting", of="frame",

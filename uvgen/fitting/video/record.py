@@ -9,7 +9,7 @@ from uvgen.errors import InputError
 from uvgen.fitting.face_record import FaceRecord
 from uvgen.fitting.fitted import FittedFace, FittedFrame, Unfitted
 from uvgen.fitting.record import INDEX, check_fit_folder, check_kind
-from uvgen.fitting.tasks import FitTask, Photograph
+from uvgen.fitting.tasks import Photograph
 from uvgen.fitting.video.files import scratch_folders
 from uvgen.fitting.video.state import state_of_video
 from uvgen.fitting.video.worker import VideoJob
@@ -46,18 +46,11 @@ class FittedVideo:
 
 
 class VideoRecord(FaceRecord[FittedFace]):
-    """The record of a folder of videos' frames while it is filled, see `FaceRecord`.
-
-    Attributes
-    ----------
-    units : list of FitTask
-        One video each.
-    """
+    """The record of a folder of videos' frames while it is filled, see `FaceRecord`."""
 
     def __init__(self, job: VideoJob, videos: Sequence[Photograph], *, overwrite: bool) -> None:
         super().__init__(INDEX, job.root, job.out, videos, job.settings(), {}, overwrite=overwrite)
         self._job, self._table = job, open_table(job.landmarks)
-        self.units = [FitTask((video,)) for video in videos]
 
     def resume(self) -> None:
         """As `FaceRecord.resume`, after checking that the folder may be filled with videos' frames."""

@@ -30,14 +30,25 @@ def landmarks_of_frame(job: VideoFaceJob, table: LandmarkTable | None, path: Pat
     If there are several videos, their landmark files are in folders of their names, and a table names the video too.
     """
     if table is not None:
-        claim, name = table.claim(path), path.relative_to(job.root)
-        if job.several and claim is not None and claim[1] < len(name.parts):
-            return NoLandmarks(f"{path}: not among the images of {table.path}, expected {name.as_posix()} in it")
+        if _is_anothers(job, table, path):
+            why = f"not among the images of {table.path}, expected {table_name(job, path)} in it"
+            return NoLandmarks(f"{path}: {why}")
         return table.of_image(path)
     place = _place(job, path.parent)
     if place is not None and not place.is_dir():
         return NoLandmarks(f"{path}: no landmarks in {place}, expected a folder of files named as frames")
     return find_landmarks([path], place)[path]
+
+
+def table_name(job: VideoFaceJob, path: Path) -> str:
+    """What a table calls a frame, at least, if there are several videos."""
+    return path.relative_to(path.parent.parent if path.parent == job.root else job.root).as_posix()
+
+
+def _is_anothers(job: VideoFaceJob, table: LandmarkTable, path: Path) -> bool:
+    """Whether what a table has under a frame's name may be another video's."""
+    claim = table.claim(path) if job.several else None
+    return claim is not None and claim[1] < len(Path(table_name(job, path)).parts)
 
 
 def _place(job: VideoFaceJob, folder: Path) -> Path | None:
@@ -53,10 +64,12 @@ def frames_folder(video: Photograph) -> Path:
 
 
 def marks_of(job: VideoFaceJob, table: LandmarkTable | None, video: Photograph) -> tuple[bool, bool]:
-    """Whether there are landmark files for some frames of a video, and for all of them, judging by the names."""
-    if table is not None:
-        return True, False
+    """Whether there are landmarks for some frames of a video, and files for all of them, judging by the names."""
     folder = frames_folder(video)
+    if table is not None:
+        frames = (folder / f"{stem}.jpg" for stem in table.stems() if stem.startswith("frame_"))
+        paths = (path for _, path in _frames(video)) if video.path.is_dir() else frames
+        return any(table.has_image(path) and not _is_anothers(job, table, path) for path in paths), False
     if video.path.is_dir():
         marked = [bool(own_files(path, _place(job, folder))[0]) for _, path in _frames(video)]
         return any(marked), all(marked)
