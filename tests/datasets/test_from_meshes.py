@@ -260,6 +260,7 @@ def bad_meshes(tree: Path, folder: Path, model: MorphableModel, change: Any, **c
         (lambda v: v[np.random.default_rng(0).permutation(len(v))], "show no face.*vertices in another order"),
         (lambda v: v + [400, 0, 0], "the face lies outside the image"),
         (lambda v: v * [1, 1, 0] + [0, 0, 3e7], "gives labels of up to 3e.07 px"),
+        (lambda v: np.r_[v[:-1], v[-1:] + [0, 0, 2e6]], "its map holds NaN, or more than 1e.06 px"),
         (lambda v: None, "no mesh of it, expected .*AFW_000_1_0.obj"),
     ],
 )
