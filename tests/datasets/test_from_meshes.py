@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -46,7 +47,7 @@ from uvgen import (
 )
 from uvgen.cameras import apply_camera
 from uvgen.cli.main import main
-from uvgen.errors import DatasetError, InputError, SampleError, SettingsError
+from uvgen.errors import DatasetError, DependencyError, InputError, SampleError, SettingsError
 from uvgen.geometry import rotation_matrices, similarity_scale, transform_points
 from uvgen.storage.files import sha256_file
 
@@ -260,6 +261,7 @@ def bad_meshes(tree: Path, folder: Path, model: MorphableModel, change: Any, **c
         (lambda v: v[np.random.default_rng(0).permutation(len(v))], "show no face.*vertices in another order"),
         (lambda v: v + [400, 0, 0], "the face lies outside the image"),
         (lambda v: v * [1, 1, 0] + [0, 0, 3e7], "gives labels of up to 3e.07 px"),
+        (lambda v: np.r_[v[:-1], v[-1:] + [0, 0, 2e6]], "its map holds NaN, or more than 1e.06 px"),
         (lambda v: None, "no mesh of it, expected .*AFW_000_1_0.obj"),
     ],
 )
@@ -291,6 +293,19 @@ def test_mesh_whose_surface_is_away_from_its_landmarks_is_skipped(
     assert skipped.name == "AFW/AFW_000_1_0"
     assert re.search(r"npy: its landmarks are up to \d\S* px from where the surface around them is", skipped.reason)
     assert not verify_shards(tmp_path / "out", model=model).problems
+
+
+def test_missing_package_is_no_mesh_s_fault(
+    tmp_path: Path, tree: Path, model: MorphableModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Skipped ones would stay so after it is installed: their files are the same."""
+    folder = write_meshes(tree, tmp_path / "m", model)
+    last = sorted(folder.rglob("*.npy"))[-1]
+    last.unlink()
+    last.with_suffix(".ply").write_text("ply\nformat ascii 1.0\nelement vertex 0\nend_header\n")
+    monkeypatch.setitem(sys.modules, "trimesh", None)
+    with pytest.raises(DependencyError, match=r"\.ply: reading meshes needs trimesh: pip install"):
+        import_meshes(tree, folder, tmp_path / "out", model=model, config=CONFIG)
 
 
 TURNED = rotation_matrices([[0, 2.8, 0]])[0].tolist()

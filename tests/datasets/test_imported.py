@@ -400,6 +400,64 @@ def test_find_maps_of_two_layouts_leaves_none_out(tmp_path: Path, built: Built) 
     assert find_maps(folder)[1] == "reshow"
 
 
+def test_find_maps_of_face3d_takes_no_picture_of_a_map_and_no_weights_for_a_sample(
+    tmp_path: Path, built: Built
+) -> None:
+    _, reader = built("face3d")
+    folder = write_maps(tmp_path / "maps", reader, "face3d")
+    names = [sample.name for sample in find_maps(folder)[0]]
+    for path in (*folder.glob("*/*.png"),):
+        for ending in ("_posmap.jpg", "_tex.jpg"):  # as 8_generate_posmap_300WLP.py writes them
+            Image.new("RGB", (SIZE, SIZE)).save(path.with_name(path.stem + ending))
+    np.save(folder / "weight_mask.npy", reader.constants["weight_mask"])
+    samples, layout = find_maps(folder)
+    assert layout == "face3d" and [sample.name for sample in samples] == names
+    assert not any(sample.problem for sample in samples)
+    (folder / "AFW/AFW_000_1_0.npy").rename(folder / "AFW/AFW_000_1_0_posmap.npy")  # a map makes it a crop
+    named = {sample.name: sample.problem for sample in find_maps(folder)[0]}
+    assert named["AFW/AFW_000_1_0_posmap"] == "" and "no position map" in named["AFW/AFW_000_1_0"]
+    Image.new("RGB", (SIZE, SIZE)).save(folder / "weight_mask.png")
+    assert "weight_mask" in {sample.name for sample in find_maps(folder)[0]}
+
+
+def test_find_maps_of_prnet_pytorch_s_older_folders_takes_the_one_map(
+    tmp_path: Path, model: MorphableModel, built: Built
+) -> None:
+    tree, reader = built("face3d")
+    folder = tmp_path / "300WLP"
+    for k, sample in enumerate(reader):
+        place, stem = folder / str(k), sample["name"].rpartition("/")[2]
+        place.mkdir(parents=True)
+        Image.fromarray(sample["image"]).save(place / "original.png")
+        Image.new("RGB", (SIZE, SIZE)).save(place / "uv_posmap.jpg")
+        np.save(place / f"{stem}.npy", sample["posmap"])
+    samples, layout = find_maps(folder)
+    wanted = sorted(f"{k}/{name.rpartition('/')[2]}" for k, name in enumerate(reader.names))
+    assert layout == "prnet_pytorch" and [sample.name for sample in samples] == wanted
+    assert {sample.subset for sample in samples} == {"300WLP"}
+    result = import_maps(folder, tmp_path / "out", model=model, options=MapOptions(originals=tree), config=CONFIG)
+    assert not result.skipped and sorted(open_shards(tmp_path / "out").names) == wanted
+    np.save(folder / "0/second.npy", reader[0]["posmap"])
+    (folder / "1/AFW_001_1_0.npy").rename(folder / "1/original.npy")  # face3d's layout
+    (folder / "2/original.png").unlink()
+    problems = {sample.name: sample.problem for sample in find_maps(folder, "prnet_pytorch")[0]}
+    assert [name for name in problems if not problems[name]] == wanted[3:]
+    assert "no position map beside it" in problems["0"] and "no position map beside it" in problems["1"]
+    with pytest.raises(DatasetError, match=r"as prnet_pytorch names them .* and 1 as face3d does \(.*original\.npy"):
+        find_maps(folder)
+
+
+def test_find_maps_takes_none_of_two_maps_of_a_name(tmp_path: Path, built: Built) -> None:
+    _, reader = built("face3d")
+    folder = write_maps(tmp_path / "maps", reader, "prnet_pytorch")
+    np.save(folder / "AFW_000_1_0uv_posmap.npy", reader[1]["posmap"])  # a name before the ending, and a folder
+    samples, layout = find_maps(folder)
+    assert len(samples) == len(reader)
+    assert re.search("AFW_000_1_0uv_posmap.npy.* expected one map", samples[0].problem)
+    with pytest.raises(SampleError, match="expected one map"):
+        read_map(samples[0], layout)
+
+
 def test_find_maps_follows_links_to_folders_once(tmp_path: Path, built: Built) -> None:
     _, reader = built("face3d")
     folder = write_maps(tmp_path / "maps", reader, "face3d")
@@ -500,6 +558,16 @@ def test_read_map_of_no_texels_or_huge_values_is_refused(tmp_path: Path, values:
     (sample,), layout = find_maps(tmp_path)
     with pytest.raises(SampleError, match=r"a\.npy: .*expected (a position map|px of the crop)"):
         read_map(sample, layout)
+
+
+def test_read_map_of_reshow_refuses_what_is_too_far_after_its_shift(tmp_path: Path, built: Built) -> None:
+    _, reader = built("exact")
+    folder = write_maps(tmp_path / "maps", reader, "reshow")
+    position_map = np.load(folder / "AFW_000_1_0/AFW_000_1_0_cropped_uv_posmap.npy")
+    position_map[0, 0, 0] = -1e6
+    np.save(folder / "AFW_000_1_0/AFW_000_1_0_cropped_uv_posmap.npy", position_map)
+    with pytest.raises(SampleError, match=r"values of -1e\+06 to .*, expected px of the crop"):
+        read_map(find_maps(folder)[0][0], "reshow")
 
 
 @pytest.mark.slow

@@ -8,8 +8,8 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from support.builds import SMALL, edit_index, have, seal
-from support.toy import write_tree
+from support.builds import SMALL, edit_index, have, make, seal
+from support.toy import parameters, write_sample, write_tree
 
 from uvgen import RunOptions, verify_shards
 from uvgen.datasets import shard_checks, verify
@@ -190,3 +190,23 @@ def test_verify_names_a_map_that_leads_where_no_image_is(tmp_path: Path, model_p
     seal(tmp_path / "shards")
     (problem,) = verify_shards(tmp_path / "shards").problems
     assert problem == f"{path}: posmap of {name} holds 3e+38, which no image has"
+
+
+@pytest.mark.parametrize("changes", [{"maps": "none"}, {"posmap_dtype": "float32"}])
+def test_verify_of_a_face_that_its_crop_enlarges_thousands_of_times_allows_for_its_last_bits(
+    tmp_path: Path, model_path: Path, changes: dict[str, Any]
+) -> None:
+    (tmp_path / "tree/AFW").mkdir(parents=True)
+    for k in range(4):
+        pose = parameters(k)["Pose_Para"].copy()
+        pose.flat[5:7] = -73.21 - k, 4e-8
+        write_sample(tmp_path / "tree/AFW", f"{k}", k, Pose_Para=pose)
+    tiny = dataclasses.replace(SMALL, implausible="keep", **changes)
+    assert make(tmp_path / "tree", model_path, tmp_path / "shards", tiny).samples == 4
+    assert verify_shards(tmp_path / "shards", model=model_path).problems == ()
+    path = tmp_path / "shards/AFW-00000.h5"
+    with h5py.File(path, "r+") as file:
+        file["landmarks"][0, 0, 2] += 1
+    seal(tmp_path / "shards")
+    (problem,) = verify_shards(tmp_path / "shards", model=model_path).problems
+    assert "landmarks are off by" in problem

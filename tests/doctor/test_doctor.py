@@ -410,7 +410,15 @@ def test_images_at_any_depth_are_named(tmp_path) -> None:
     assert finding.code == "UV301" and f"there are some in {tmp_path}/tree/a/b/c/d" in finding.text
     write_sample(tmp_path / "tree/AFW", "AFW_001_1_0", seed=1)
     (finding,) = diagnose(tmp_path / "tree").findings
-    assert finding.code == "UV305" and finding.text.endswith(f"1 folder, first {tmp_path}/tree/a/b/c/d")
+    said = f"1 folder with images below the subsets' folders is not read, first {tmp_path}/tree/a/b/c/d"
+    assert finding.code == "UV305" and finding.text.endswith(said)
+    (tmp_path / "tree/HELEN").mkdir()
+    shutil.copy(tmp_path / "tree/AFW/AFW_001_1_0.mat", tmp_path / "tree/HELEN")
+    (tmp_path / "tree/LFPW").symlink_to(tmp_path / "nowhere")
+    findings = diagnose(tmp_path / "tree").findings
+    assert [finding.code for finding in findings] == ["UV305"] * 3
+    assert f".mat files and no images is not read, first {tmp_path}/tree/HELEN" in findings[1].text
+    assert f"not there is not followed, first {tmp_path}/tree/LFPW" in findings[2].text
 
 
 def test_parts_of_separate_runs_that_overlap_are_made_again_in_one(shards) -> None:

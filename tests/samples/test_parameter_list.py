@@ -16,7 +16,7 @@ from support.toy import parameters, toy_model, write_tree
 
 from uvgen import build_shards, diagnose, find_samples, read_annotation, read_image, save_model, verify_shards
 from uvgen.errors import DatasetError, InputError, SampleError
-from uvgen.samples import files
+from uvgen.samples import files, parameter_list
 from uvgen.samples.find import Sample
 from uvgen.samples.parameter_list import POSE, VECTORS, read_vector
 from uvgen.storage.files import sha256_file
@@ -276,6 +276,57 @@ def test_a_file_of_parameters_beside_single_angles_and_an_id_is_taken(tmp_path: 
     row = {"image": str(first.image), "id": "7", "yaw": "12.5", "parameters": str(first.parameters)}
     (found,) = find_samples(write_csv(tmp_path / "l.csv", [row]))
     np.testing.assert_array_equal(read_annotation(found).pose, read_annotation(first).pose)
+
+
+@pytest.mark.parametrize("identity", ["7", "person_3", "John Smith"])
+@pytest.mark.parametrize(("write", "row"), [(write_csv, row_of), (write_csv, packed_row), (write_json, json_row)])
+def test_an_id_beside_a_shape_is_no_shape(tmp_path: Path, write: Any, row: Any, identity: str) -> None:
+    """A row's number, or a person."""
+    tree, rows = tree_and_rows(tmp_path, row)
+    rows = [{"id": int(identity) if write is write_json and identity.isdecimal() else identity, **one} for one in rows]
+    for found, wanted in zip(find_samples(write(tree / "list.csv", rows)), find_samples(tree), strict=True):
+        np.testing.assert_array_equal(read_annotation(found).shape, read_annotation(wanted).shape)
+
+
+def test_a_shape_may_be_called_id_and_not_beside_another(tmp_path: Path) -> None:
+    tree, rows = tree_and_rows(tmp_path, packed_row)
+    named = [{"id" if key == "Shape" else key: value for key, value in row.items()} for row in rows]
+    (found, wanted) = (find_samples(write_csv(tree / "list.csv", named))[0], find_samples(tree)[0])
+    np.testing.assert_array_equal(read_annotation(found).shape, read_annotation(wanted).shape)
+    both = [{"id": row["Shape"], **row} for row in rows]
+    with pytest.raises(SampleError, match="shape and id are given, expected one of them"):
+        read_annotation(find_samples(write_csv(tree / "list.csv", both))[0])
+
+
+def test_a_list_of_more_rows_than_its_text_can_hold_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would take a thousand bytes of memory."""
+    monkeypatch.setattr(parameter_list, "_MANY_ROWS", 100)
+    (tmp_path / "a.csv").write_text("file,f\n" + "a,\n" * 101)
+    (tmp_path / "b.json").write_text(json.dumps([{}] * 101))
+    for name in ("a.csv", "b.json"):
+        with pytest.raises(
+            InputError, match=rf"{name}: 101 rows of [34]\.\d characters each, expected an image and its"
+        ):
+            find_samples(tmp_path / name)
+    (tmp_path / "c.csv").write_text("file,parameters\n" + "".join(f"{k:03},{k:03}.npy\n" for k in range(101)))
+    (tmp_path / "d.csv").write_text("file,f\n" + "a,\n" * 100)
+    assert len(find_samples(tmp_path / "c.csv")) == 101 and len(find_samples(tmp_path / "d.csv")) == 100
+
+
+@pytest.mark.parametrize(
+    ("image", "name"),
+    [
+        ("a.b.jpg", "a.b"),
+        ("x/.jpg", "x/.jpg"),
+        ("..jpg", "..jpg"),
+        ("x/...jpg", "x/...jpg"),
+        ("a.", "a."),
+        (".", "row"),
+    ],
+)
+def test_names_of_rows_are_the_same_in_every_version_of_python(tmp_path: Path, image: str, name: str) -> None:
+    (tmp_path / "a.csv").write_text(f"image,f\n{image},1\n")
+    assert [sample.name for sample in find_samples(tmp_path / "a.csv")] == [name]
 
 
 def test_numbered_fields_of_json_are_the_numbers_of_the_list(tmp_path: Path) -> None:

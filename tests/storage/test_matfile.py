@@ -207,6 +207,16 @@ def test_read_numeric_of_bytes_as_doubles_is_bounded_too() -> None:
         read_numeric(data, ("x",))
 
 
+def test_read_numeric_leaves_a_large_variable_that_is_not_wanted_packed() -> None:
+    """A workspace that was saved whole has the image as doubles, too."""
+    stream = io.BytesIO()
+    sio.savemat(stream, {"img": np.zeros((1 << 23) + 1), "Pose_Para": np.arange(7.0)}, do_compression=True)
+    found = read_numeric(stream.getvalue(), ("Pose_Para",))["Pose_Para"]
+    assert found is not None and found.tolist() == [[0, 1, 2, 3, 4, 5, 6]]
+    with pytest.raises(ValueError, match="too large"):
+        read_numeric(stream.getvalue(), ("img",))
+
+
 @pytest.mark.parametrize("is_packed", [False, True])
 @pytest.mark.parametrize(
     ("cls", "kind", "values"),

@@ -11,7 +11,7 @@ from uvgen.cameras import ImageCamera, apply_camera
 from uvgen.datasets.mean_face import AWAY, lay_on
 from uvgen.datasets.plan import ShardTask
 from uvgen.datasets.quality.annotated_rows import Kept
-from uvgen.datasets.quality.plausible import LARGEST_FACE, SMALLEST_FACE_PX, check_inside, check_labels
+from uvgen.datasets.quality.plausible import LARGEST_FACE, SMALLEST_FACE_PX, are_labels, check_inside, check_labels
 from uvgen.datasets.record import ShardResult
 from uvgen.datasets.shard_checks import farthest_from_map
 from uvgen.datasets.worker import Builder, BuildJob
@@ -209,7 +209,7 @@ class MeshBuilder(Builder):
             if not flipped[k]:
                 self.apart[k] = np.abs(read_landmarks(maps[0], self.weights) - landmarks[0]).max()
             if codes is None:
-                rows["posmap"][k], in_range[k] = maps[0], np.isfinite(maps[0]).all()
+                rows["posmap"][k], in_range[k] = maps[0], are_labels(maps[0])
             else:
                 rows["posmap"][k], in_range[k] = codes.encode(maps[0])
             if self.targets is not None:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:  # without a model, shards are checked without numba
 _BATCH = 64
 _N_TEXELS = 512  # compared of each map
 _FLOAT_TOLERANCE = 1e-3  # px: 0 on the processor that made them; another's matrix product has other last bits
+_LAST_BITS = 2.0**-22  # of z before it is counted from the smallest, as a share: float32's last two
 _NME_TOLERANCE = 1e-3  # relative: landmarks are stored as float32
 _TARGET_STEP = 1  # codes: another processor's last bits round to the code beside
 _OTHER_PIXELS = 0.005  # share of a target's values: on edges of triangles, last bits decide which one a pixel shows
@@ -319,12 +320,13 @@ def _check_labels(shard: OpenShard, mapper: "PositionMapper") -> list[str]:
         similarity, height = columns["image_to_crop"][part], columns["image_height"][part]
         poses = crop_pose(columns["pose"][part], similarity, height, size, mapper.convention, flipped[part])
         turned = _apart(columns["crop_pose"][part], poses, size)
-        for name, of_map, tolerance, of_landmarks, of_pose in zip(
-            names[part], offset, tolerances[part], moved, turned, strict=True
+        deep = np.abs(poses[:, 5]) * _LAST_BITS  # much where a crop enlarges a tiny face a thousand times
+        for name, of_map, tolerance, of_landmarks, of_pose, lost in zip(
+            names[part], offset, tolerances[part], moved, turned, deep, strict=True
         ):
-            if not of_map <= tolerance:  # NaN is not
+            if not of_map <= tolerance + lost:  # NaN is not
                 problems.append(f"{name}: map is off by {of_map:.3f} px from its parameters")
-            if not of_landmarks <= _FLOAT_TOLERANCE:
+            if not of_landmarks <= _FLOAT_TOLERANCE + lost:
                 problems.append(f"{name}: landmarks are off by {of_landmarks:.3f} px from its parameters")
             if not of_pose <= _POSE_TOLERANCE:
                 problems.append(f"{name}: crop_pose is not that of its pose")

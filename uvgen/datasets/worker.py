@@ -18,6 +18,7 @@ from uvgen.datasets.naming import copy_name
 from uvgen.datasets.plan import ShardTask
 from uvgen.datasets.quality.annotated_rows import Kept, add_annotations, near_annotations, nme_of
 from uvgen.datasets.quality.plausible import (
+    MOST,
     are_labels,
     check_counts,
     check_deviations,
@@ -348,7 +349,7 @@ class Builder:
             codes = FixedPoint.for_crop(self.job.config.size)
             return self.mapper.codes_and_landmarks(*parameters, codes, flipped=flipped, out=out)
         maps, landmarks = self.mapper.maps_and_landmarks(*parameters, flipped=flipped, out=out)
-        return maps, landmarks, np.array([np.isfinite(values).all() for values in maps])
+        return maps, landmarks, np.array([are_labels(values) for values in maps])
 
     def _annotation(self, sample: Sample) -> Annotation:
         """What a sample's file says; SampleError if it says what no face has."""
@@ -396,7 +397,7 @@ class Builder:
 
 def _range_error(sample: Sample, config: BuildConfig) -> SampleError:
     if config.posmap_dtype == "float32":
-        return SampleError(f"{sample.stated_in}: its map overflows float32; check the parameters")
+        return SampleError(f"{sample.stated_in}: its map holds NaN, or more than {MOST:g} px; check the parameters")
     return FixedPoint.for_crop(config.size).range_error(f"{sample.stated_in}: its map")
 
 

@@ -250,7 +250,8 @@ CHECKS = {
     ),
     "UV305": Check(
         WARNING, "folders that are not read",
-        "Images lie more than one level below the folder.",
+        "Images lie more than one level below the folder, a folder has .mat files and no images, or a link leads "
+        "nowhere.",
         "Name the folder that contains the images, or the one above it, instead of this one.",
     ),
     "UV306": Check(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from uvgen.datasets.build import build_shards
+from uvgen.datasets.build import about_unread, build_shards
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.quality.survey import versions_of
 from uvgen.doctor.checks import Finding, few
@@ -15,7 +15,7 @@ from uvgen.errors import DatasetError, InputError, OutputError, SampleError
 from uvgen.models.doubts import model_warnings
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.files import check_machine
-from uvgen.samples.find import Sample, find_samples, unread_folders
+from uvgen.samples.find import Sample, find_samples
 from uvgen.samples.read import read_annotation, read_image
 from uvgen.wording import count
 
@@ -56,8 +56,7 @@ def check_samples(
         if odd:
             findings.append(Finding(code, f"{path}: {len(odd)} of {len(samples)}, first {odd[0].name}"))
     findings += few("UV304", [sample.problem for sample in samples if sample.problem])
-    if unread := unread_folders(path):
-        findings.append(Finding("UV305", f"{path}: {count(len(unread), 'folder')}, first {unread[0]}"))
+    findings += [Finding("UV305", f"{path}: {text}") for text in about_unread(path)]
     whole = [s for s in samples if s.image is not None and s.parameters is not None and not s.problem]
     if samples and not whole:
         findings.append(Finding("UV310", f"{path}: {count(len(samples), 'sample')}; a build of it would stop"))

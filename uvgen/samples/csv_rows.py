@@ -1,7 +1,9 @@
 """CSV files of many rows: of each only what is asked for is kept, and its cells are read again when they are needed."""
 
 import csv
-from collections.abc import Callable, Iterator
+from array import array
+from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import TypeVar
 
@@ -40,41 +42,40 @@ def scan_csv(
         If a cell is longer than 128 kB, or a quote is not closed in its cell: the rows up to the next quote would be
         taken for a part of it.
     """
-    lines = text.split("\n")
-    delimiter = max(",;\t", key=lines[0].count)
-    kept, spans, first = list[Kept](), list[tuple[int, int]](), 0
-    reader = csv.reader(_with_ends([*lines, _END]), delimiter=delimiter)
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    kept, starts, ends = list[Kept](), array("q"), array("q")  # 16 bytes a row for where it is
+    first = position = 0
+    stream = StringIO(f"{text}\n{_END}\n")
+    reader = csv.reader(stream, delimiter=delimiter)
     try:
         for cells in reader:
             if cells == [_END]:
                 break
+            start, position = position, stream.tell()
             if reader.line_num > first + 1:
-                _check_quotes(path, lines[first : reader.line_num], first, delimiter, what)
+                _check_quotes(path, text[start:position], first, delimiter, what)
             if any(cell.strip() for cell in cells):
                 kept.append(keep(cells))
-                spans.append((first, reader.line_num))
+                starts.append(start)
+                ends.append(position)
             first = reader.line_num
     except csv.Error as error:
         raise InputError(f"{path}: not readable CSV ({brief(error)}), expected {what}") from error
 
     def cells_of(row: int) -> list[str]:
-        return next(csv.reader(_with_ends(lines[slice(*spans[row])]), delimiter=delimiter))
+        return next(csv.reader(StringIO(text[starts[row] : ends[row]]), delimiter=delimiter))
 
     return kept, cells_of
 
 
-def _check_quotes(path: Path, lines: list[str], first: int, delimiter: str, what: str) -> None:
+def _check_quotes(path: Path, lines: str, first: int, delimiter: str, what: str) -> None:
     """Raise InputError if the cells of a row over several lines, the first of which has the number `first`, from 0, are
     not such as CSV has them: after the quote that ends a cell, the next one begins.
     """
     try:
-        next(csv.reader(_with_ends(lines), delimiter=delimiter, strict=True))
+        next(csv.reader(StringIO(lines), delimiter=delimiter, strict=True))
     except csv.Error as error:
         raise InputError(
             f"{path}, line {first + 1}: a quote is opened and not closed in its cell, which would take in the lines "
             f"after it; expected {what}, with a quote doubled in a cell that begins with one"
         ) from error
-
-
-def _with_ends(lines: list[str]) -> Iterator[str]:
-    return (f"{line}\n" for line in lines)

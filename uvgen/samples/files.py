@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from uvgen.errors import DatasetError, SampleError, WorkerError
+from uvgen.errors import DatasetError, DependencyError, SampleError, WorkerError
 from uvgen.samples.find import Sample
 from uvgen.samples.parameter_list import is_list, is_listed
 from uvgen.shards.index import SkippedSample
@@ -95,7 +95,7 @@ def _state(path: Path | None, sha256: Callable[[Path], str]) -> str:
 
 
 def check_machine(error: BaseException) -> None:
-    """Raise if a file cannot be read because the machine is short of something: no sample is to be skipped for that.
+    """Raise if a file cannot be read because the machine lacks something: no sample is to be skipped for that.
 
     Parameters
     ----------
@@ -108,10 +108,10 @@ def check_machine(error: BaseException) -> None:
         If memory ran out.
     DatasetError
         If there are too many open files.
-    WorkerError
-        If it is one: no process could be started.
+    WorkerError, DependencyError
+        If it is one: no process could be started, or a package is missing.
     """
-    if isinstance(error, WorkerError):  # no process to read it in
+    if isinstance(error, WorkerError | DependencyError):
         raise error
     cause = error.__cause__
     while cause is not None:

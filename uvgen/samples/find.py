@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -156,27 +157,28 @@ def folder_of(data: str | os.PathLike[str]) -> Path:
 def _listed_samples(path: Path, subsets: Sequence[str], *, flip: bool) -> list[Sample]:
     """Samples of a list; a second face of an image has the image's name and a number."""
     found, seen = list[Sample](), Counter[str]()
-    places = [place_of(row, path) for row in open_list(path).rows]
-    there = sorted({place[1] for place in places})
-    if unknown := [name for name in subsets if same_name(name) not in map(same_name, there)]:
-        raise DatasetError(f"{path}: no row of {unknown[0]}; {_subset_hint(unknown[0], there)}")
-    asked = set(map(same_name, subsets))
-    for number, (name, subset, image, file, problem) in enumerate(places):
+    for number, row in enumerate(open_list(path).rows):
+        name, subset, image, file, problem = place_of(row, path)
         seen[name] += 1
         name = name if seen[name] == 1 else f"{name}_face{seen[name]}"
         problem = f"{path}, row {number + 1}: {problem}" if problem else ""
-        sample = Sample(name, subset, image, path if file is None else file, problem, number if file is None else None)
-        if _is_wanted(subset, asked, flip=flip):
-            found.append(sample)
+        found.append(
+            Sample(name, subset, image, path if file is None else file, problem, number if file is None else None)
+        )
+    there = sorted({sample.subset for sample in found})
+    if unknown := [name for name in subsets if same_name(name) not in map(same_name, there)]:
+        raise DatasetError(f"{path}: no row of {unknown[0]}; {_subset_hint(unknown[0], there)}")
+    asked = set(map(same_name, subsets))
+    found = [sample for sample in found if _is_wanted(sample.subset, asked, flip=flip)]
     if not found:
         raise DatasetError(
             f"{path}: holds only mirrored images ({brief(', '.join(there))}), which flip=False leaves out; include "
             "them (flip)"
         )
-    return sorted(
-        told_apart(found, lambda one: f"{one.stated_in}: another row has this name too; rename the images"),
-        key=lambda sample: (sample.subset, sample.name),
-    )
+    found = told_apart(found, lambda one: f"{one.stated_in}: another row has this name too; rename the images")
+    found.sort(key=attrgetter("name"))
+    found.sort(key=attrgetter("subset"))  # twice: a key of both would be a tuple for each
+    return found
 
 
 def told_apart(samples: Sequence[FoundSample], problem: Callable[[FoundSample], str]) -> list[FoundSample]:
@@ -184,7 +186,7 @@ def told_apart(samples: Sequence[FoundSample], problem: Callable[[FoundSample], 
     each, and all but the first have a number added to their names. What is known of a sample is kept by its name.
     """
     counts = Counter(sample.name for sample in samples)
-    taken, seen = set(counts), Counter[str]()
+    taken, seen = set[str](), Counter[str]()
     found = []
     for sample in samples:
         if counts[sample.name] == 1:
@@ -192,7 +194,7 @@ def told_apart(samples: Sequence[FoundSample], problem: Callable[[FoundSample], 
             continue
         seen[sample.name] += 1
         name, number = sample.name, seen[sample.name]
-        while number > 1 and name in taken:
+        while number > 1 and (name in counts or name in taken):
             name, number = f"{sample.name} ({number})", number + 1
         taken.add(name)
         found.append(replace(sample, name=name, problem=problem(sample)))

@@ -3,7 +3,7 @@
 | layout | files of a sample | pixels of its labels |
 | --- | --- | --- |
 | face3d | ``NAME.jpg``, ``NAME.npy``, in any folders | face3d's convention |
-| prnet_pytorch | a folder with ``original.jpg`` and ``uv_posmap.npy`` | face3d's, whose maps it takes |
+| prnet_pytorch | a folder with ``original.jpg`` and ``uv_posmap.npy``, or one ``.npy`` | face3d's |
 | uvgen | the same, of `uvgen export --to prnet` from a set of the exact convention | exact |
 | reshow | ``NAME_cropped.jpg``, ``NAME_cropped_uv_posmap.npy`` and ``NAME_bbox_info.mat`` in ``NAME/`` | x 1 px right |
 
@@ -12,7 +12,7 @@ divisor. What reshow counts otherwise is undone with `Tform` of its ``.mat``, wh
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from uvgen.storage.reading import read_file
 _MOST_BYTES = 1 << 28
 _MOST_FILES = 10_000_000
 _LARGEST_SCALE = 1e3
+_WEIGHTS = "weight_mask.npy"  # the loss weights of texels, which `uvgen export` writes beside maps
 _DIVIDED = 4.0  # a map whose values are all below that was divided by something
 IMAGE_SHIFTS = {"exact": (0.0, 0.0), "face3d": (1.0, -1.0), "reshow": (1.0, 0.0)}
 """Pixels of the image, right and down, by which a program's labels lie beside the exact ones."""
@@ -51,19 +52,26 @@ class MapLayout:
         Pixel convention of the labels, after `read_map`.
     folder_each : bool
         Whether each sample has a folder of its own, whose name is the sample's.
+    named_maps : bool
+        Whether the map may be the one ``.npy`` of an image's folder, named as the photograph: PRNet_PyTorch's older
+        script wrote them so, with ``uv_posmap.jpg`` for show.
+    for_show : tuple of str
+        What follows a sample's name in pictures of its map, which are no crops.
     """
 
     map_ending: str
     image_ending: str
     convention: str
     folder_each: bool
+    named_maps: bool = False
+    for_show: tuple[str, ...] = ()
 
 
 LAYOUTS = {
     "reshow": MapLayout("_cropped_uv_posmap.npy", "_cropped", "exact", True),
-    "prnet_pytorch": MapLayout("uv_posmap.npy", "original", "face3d", True),
+    "prnet_pytorch": MapLayout("uv_posmap.npy", "original", "face3d", True, named_maps=True),
     "uvgen": MapLayout("uv_posmap.npy", "original", "exact", True),
-    "face3d": MapLayout(".npy", "", "face3d", False),
+    "face3d": MapLayout(".npy", "", "face3d", False, for_show=("_posmap", "_tex")),
 }
 """Layouts by name; if none is named, the first of which there are files is taken."""
 
@@ -191,17 +199,39 @@ def files_below(root: Path, what: str) -> Iterator[Path]:
 
 
 def _of_layout(root: Path, files: list[Path], layout: MapLayout) -> list[Sample]:
-    maps, images = dict[Path, Path](), dict[Path, list[Path]]()
+    maps, images = dict[Path, list[Path]](), dict[Path, list[Path]]()
     for path in files:
         stem, suffix = os.path.splitext(path.name)
         if path.name.endswith(layout.map_ending):
-            maps[_key(path, path.name.removesuffix(layout.map_ending))] = path
+            maps.setdefault(_key(path, path.name.removesuffix(layout.map_ending)), []).append(path)
         elif suffix.lower() in IMAGE_SUFFIXES and stem.endswith(layout.image_ending):
             images.setdefault(_key(path, stem.removesuffix(layout.image_ending)), []).append(path)
+    if layout.named_maps:
+        maps |= _named_maps(files, layout, {key for key in images if key not in maps})
+    maps = {key: paths for key, paths in maps.items() if key in images or paths[0].name != _WEIGHTS}
     if not maps:
         return []
-    samples = [_sample(root, key, maps.get(key), images.get(key, []), layout) for key in sorted({*maps, *images})]
+    keys = sorted(key for key in {*maps, *images} if key in maps or not _is_for_show(key, maps, layout))
+    samples = [_sample(root, key, maps.get(key, []), images.get(key, []), layout) for key in keys]
     return told_apart(samples, lambda one: f"{one.parameters or one.image}: another sample has this name; rename one")
+
+
+def _named_maps(files: list[Path], layout: MapLayout, folders: set[Path]) -> dict[Path, list[Path]]:
+    """The maps of folders that hold one ``.npy``, unless it is the map of the image in another layout."""
+    found: dict[Path, list[Path]] = {}
+    for path in files:
+        if path.suffix == ".npy" and path.parent in folders:
+            found.setdefault(path.parent, []).append(path)
+    return {key: paths for key, paths in found.items() if len(paths) == 1 and paths[0].stem != layout.image_ending}
+
+
+def _is_for_show(key: Path, maps: Mapping[Path, object], layout: MapLayout) -> bool:
+    """Whether an image without a map is a picture of that of another sample."""
+    return any(
+        key.name.endswith(ending) and key.with_name(name) in maps
+        for ending in layout.for_show
+        if (name := key.name.removesuffix(ending))
+    )
 
 
 def _key(path: Path, name: str) -> Path:
@@ -209,23 +239,27 @@ def _key(path: Path, name: str) -> Path:
     return path.with_name(name) if name else path.parent
 
 
-def _sample(root: Path, key: Path, map_path: Path | None, images: list[Path], layout: MapLayout) -> Sample:
+def _sample(root: Path, key: Path, maps: list[Path], images: list[Path], layout: MapLayout) -> Sample:
     relative = key.relative_to(root)
     if layout.folder_each and len(relative.parts) > 1 and relative.parts[-1] == relative.parts[-2]:
         relative = relative.parent  # reshow's NAME/NAME
-    name = printable(relative.as_posix()) if relative.parts else printable(root.name)
     subset = printable(relative.parts[-2]) if len(relative.parts) > 1 else printable(root.name)
+    if maps and not maps[0].name.endswith(layout.map_ending):
+        relative /= maps[0].stem  # the photograph's name: the folder's is a number
+    name = printable(relative.as_posix()) if relative.parts else printable(root.name)
     problem = ""
-    if map_path is None:
+    if not maps:
         problem = f"{images[0]}: no position map beside it, expected …{layout.map_ending}"
+    elif len(maps) > 1:
+        problem = f"{maps[0]}: {maps[1]} is of the same name, expected one map; rename the wrong one"
     elif not images:
         wanted = f"{layout.image_ending or key.name}.jpg (or {', '.join(IMAGE_SUFFIXES[1:])})"
-        problem = f"{map_path}: no image beside it, expected …{printable(wanted)}"
+        problem = f"{maps[0]}: no image beside it, expected …{printable(wanted)}"
     elif len(images) > 1:
         problem = (
             f"{images[0]}: {printable(images[1].name)} has the same name, expected one image; remove the wrong one"
         )
-    return Sample(name, subset, images[0] if images else None, map_path, problem)
+    return Sample(name, subset, images[0] if images else None, maps[0] if maps else None, problem)
 
 
 def read_map(sample: Sample, layout: str, scale: float = 1.0, offset: float = 0.0) -> NDArray[np.float32]:
@@ -265,8 +299,6 @@ def read_map(sample: Sample, layout: str, scale: float = 1.0, offset: float = 0.
             values += np.float32(offset)
     if not np.isfinite(values).all():
         raise SampleError(f"{path}: holds NaN or infinity, expected px")
-    if np.abs(values).max() > FARTHEST_PX:
-        raise SampleError(f"{path}: values of {values.min():.3g} to {values.max():.3g}, expected px of the crop")
     if np.abs(values).max(initial=0) < _DIVIDED:
         names = ", ".join(name for name in MAP_SCALES if name != "px")
         raise SampleError(
@@ -275,6 +307,8 @@ def read_map(sample: Sample, layout: str, scale: float = 1.0, offset: float = 0.
         )
     if layout == "reshow":
         values[..., :2] -= (_image_to_crop(path) @ IMAGE_SHIFTS["reshow"]).astype(np.float32)
+    if np.abs(values).max() > FARTHEST_PX:
+        raise SampleError(f"{path}: values of {values.min():.3g} to {values.max():.3g}, expected px of the crop")
     return values
 
 

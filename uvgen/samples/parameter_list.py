@@ -14,6 +14,7 @@ twice is refused: one of them would be taken, whichever the author meant.
 import math
 import os
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -49,6 +50,7 @@ _COLUMN = re.compile(r"(shape|id|exp|expression)(?:_para)?[ _-]?(\d{1,4})")
 _SHAPES, _EXPRESSIONS = ("shape", "id"), ("exp", "expression")
 _KNOWN = {"parameters", "pose", *POSE, *_SHAPES, *_EXPRESSIONS}
 _MOST_NUMBERS = 4096
+_MANY_ROWS, _SHORTEST_ROW = 1_000_000, 12  # names of more images, with parameters, have more characters on average
 _MOST_BYTES = 1 << 20  # of a .npy
 
 
@@ -127,9 +129,13 @@ def open_list(path: str | os.PathLike[str]) -> ParameterList:
 
 @lru_cache(maxsize=2)
 def _open(path: Path, size: int, time_ns: int) -> ParameterList:
-    rows, values = (_of_json if path.suffix.lower() == ".json" else _of_csv)(path, read_text(path, _WHAT))
+    text = read_text(path, _WHAT)
+    rows, values = (_of_json if path.suffix.lower() == ".json" else _of_csv)(path, text)
     if not rows:
         raise InputError(f"{path}: no rows, expected {_WHAT}")
+    if len(rows) > _MANY_ROWS and len(text) < _SHORTEST_ROW * len(rows):  # a sample takes a hundred times as much
+        each = f"{len(text) / len(rows):.1f} characters each"
+        raise InputError(f"{path}: {count(len(rows), 'row')} of {each}, expected an image and its parameters in each")
     return ParameterList(path, rows, values)
 
 
@@ -162,12 +168,23 @@ def _is_given(value: Any) -> bool:
     return value is not None and value != [] and not (isinstance(value, str) and not value.strip())
 
 
+def _is_vector(value: Any) -> bool:
+    """Whether a cell or a field holds several numbers, not one alone or words."""
+    items = _items(value)
+    try:
+        return isinstance(items, list) and len(items) > 1 and (items is value or bool([*map(number_of, items)]))
+    except ValueError:
+        return False
+
+
 def _with_numbered(where: str, cells: Mapping[str, Any]) -> dict[str, Any]:
     """What a row gives, by name; of columns numbered one by one, their values as one list.
 
     SampleError if they are not numbered so, or the same parameters are in a column of their own too.
     """
     found = {name: cell for name, cell in cells.items() if name in _KNOWN and _is_given(cell)}
+    if not _is_vector(found.get("id")) and any(name == "shape" or _is_numbered_shape(name) for name in cells):
+        found.pop("id", None)  # a row's number, or a person
     numbered: dict[str, dict[int, Any]] = {}
     for name, cell in cells.items():
         if column := _COLUMN.fullmatch(name):
@@ -205,6 +222,12 @@ def _is_numbered(name: str) -> bool:
     return column is not None and column[1] != "id"
 
 
+def _is_numbered_shape(name: str) -> bool:
+    """Whether a column holds one of the parameters of a shape, which may be called ``id`` too."""
+    column = _COLUMN.fullmatch(name)
+    return column is not None and column[1] in _SHAPES
+
+
 def _image_place(path: Path, head: list[str]) -> int:
     """The column of the images; InputError if several may be it."""
     try:
@@ -240,7 +263,7 @@ def _of_json(path: Path, text: str) -> tuple[tuple[ListedRow, ...], Callable[[in
         raise InputError(
             f'{path}: not a list of objects, expected [{{"image": "a.jpg", "pose": […], "shape": […]}}, …]'
         )
-    entries = [{key.lower(): value for key, value in entry.items() if value is not None} for entry in content]
+    entries = [entry if _is_plain(entry) else _plain(entry) for entry in content]
     rows = []
     for entry, written in zip(entries, content, strict=True):
         alike = [key for key, count in Counter(key.lower() for key in written).items() if count > 1]
@@ -258,14 +281,29 @@ def _of_json(path: Path, text: str) -> tuple[tuple[ListedRow, ...], Callable[[in
     return tuple(rows), entries.__getitem__
 
 
+def _is_plain(entry: Mapping[str, Any]) -> bool:
+    """Whether `_plain` changes nothing."""
+    return not any(value is None or key != key.lower() for key, value in entry.items())
+
+
+def _plain(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What an object says, by names in small letters."""
+    return {key.lower(): value for key, value in entry.items() if value is not None}
+
+
 def _numbers(where: str, name: str, value: Any) -> NDArray[np.float64]:
     """Several numbers: a list, or a cell with them between blanks, commas or in brackets."""
     if value is None:
         return np.zeros(0)
-    items = re.split(r"[\s,;]+", value.strip("[]() \t")) if isinstance(value, str) else value
+    items = _items(value)
     if not isinstance(items, list) or len(items) > _MOST_NUMBERS:
         raise SampleError(f"{where}: {name} is {brief(value)[:40]}, expected numbers")
     return np.array([_number(where, name, item) for item in items])
+
+
+def _items(value: Any) -> Any:
+    """The parts of a cell between blanks or commas; a field as it is."""
+    return re.split(r"[\s,;]+", value.strip("[]() \t")) if isinstance(value, str) else value
 
 
 def _number(where: str, name: str, value: Any) -> float:
@@ -310,21 +348,29 @@ def _image_of(row: ListedRow, path: Path) -> Path | None:
     return path.parent / row.image.replace("\\", "/") if row.image else None
 
 
+def _is_file(text: str, path: Path) -> bool:
+    """Whether what a row names is a file. Not of a Path, which raises for long names, and keeps its text thereafter."""
+    return os.path.isfile(os.path.join(path.parent, text.replace("\\", "/")))  # noqa: PTH113
+
+
 def place_of(row: ListedRow, path: Path) -> tuple[str, str, Path | None, Path | None, str]:
     """Name, subset, image, file of parameters and problem of a row, before names are made unique."""
     problem = row.problem or ("" if row.image else "no image")
     image = _image_of(row, path)
     file = path.parent / row.file.replace("\\", "/") if row.file else None
-    if image is not None and not os.path.isfile(image):  # noqa: PTH113 - Path raises for names that are too long
+    if image is not None and not _is_file(row.image, path):
         problem = problem or f"image {brief(row.image)} is not there"
     if file is not None and file.suffix.lower() not in (".mat", ".npy"):
         problem = problem or f"parameters {brief(row.file)}, expected a .mat or .npy"
-    if file is not None and not os.path.isfile(file):  # noqa: PTH113
+    if file is not None and not _is_file(row.file, path):
         # Perhaps their folder is not there either: then it did not vanish, which would end the whole run.
         problem = problem or f"parameters {brief(row.file)} are not there"
     problem = problem or row.twice
     plain = PurePosixPath(os.path.normpath(row.image.replace("\\", "/")))
     parts = [part for part in plain.parts if part not in ("..", plain.anchor)]
     subset = printable(parts[-2]) if len(parts) > 1 else printable(path.stem)
-    name = printable(PurePosixPath(*parts).with_suffix("").as_posix()) if parts and parts[-1] != "." else "row"
-    return name, subset, image, file, problem
+    stem, _, suffix = parts[-1].rpartition(".") if parts else ("", "", "")
+    if stem.strip(".") and suffix:  # Path's own suffix of "..jpg" is another in each version of Python
+        parts[-1] = stem
+    name = printable("/".join(parts)) if parts and parts[-1] != "." else "row"
+    return name, sys.intern(subset), image, file, problem

@@ -79,12 +79,11 @@ def read_any_numeric(data: bytes, order: str, names: Collection[str]) -> dict[st
     """`read_numeric` of any MATLAB 5 to 7 file, whose numbers have this byte order."""
     found: dict[str, NDArray[Any] | None] = {}
     budget = Budget(_FREE_BYTES)
-    for content in contents(BytesIO(data), len(data), order, budget, None):
+    for content in contents(BytesIO(data), len(data), order, budget, names):
         array = header(content, order)
-        if array.name in names:
-            _check_once(array.name, found)
-            plain = array.kind in CLASSES and not array.flags & (COMPLEX | LOGICAL)
-            found[array.name] = _full(array, order, budget, CLASSES[array.kind]) if plain else None
+        _check_once(array.name, found)
+        plain = array.kind in CLASSES and not array.flags & (COMPLEX | LOGICAL)
+        found[array.name] = _full(array, order, budget, CLASSES[array.kind]) if plain else None
     return found
 
 
