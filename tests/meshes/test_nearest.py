@@ -54,6 +54,6 @@ def test_points_that_are_equally_far_from_all_vertices_are_not_compared_with_all
     monkeypatch.setattr(nearest, "_MOST_PAIRS", 100_000)
     nearly, number = nearest_vertices(sphere, points, exact=False)
     np.testing.assert_allclose(np.linalg.norm(sphere[number] - points, axis=1), nearly)
-    assert (nearly <= 1.1 * exact).all()
+    assert (nearly <= 2 * exact).all()
     nearest_vertices(sphere, points)
-    assert queries == [(100, 0), (100, 0.1), (100, 0)]
+    assert queries == [(100, 0), (100, 1), (100, 0)]

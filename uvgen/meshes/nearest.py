@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 _MOST_ALIKE = 64  # in one place: a tree holds them in one leaf, all of which is looked through for each point
 _MOST_PAIRS = 1 << 31  # that are looked at, if all vertices are equally far from all points: 20 s
-_FARTHER = 0.1  # share of the distance
+_FARTHER = 1.0  # share of the distance; a tenth would spare little
 
 
 def nearest_vertices(
@@ -22,7 +22,7 @@ def nearest_vertices(
     points : (k, 3) float
         Finite. Each different one is looked up once.
     exact : bool
-        If it need not be, and there are very many vertices and points, one up to a tenth farther away is found too.
+        If it need not be, and there are very many vertices and points, one up to twice as far away is found too.
 
     Returns
     -------
