@@ -151,7 +151,7 @@ def _sample(
     problem = ""
     if len(paths) > 1:
         others = ", ".join(printable(path.name) for path in paths[1:])
-        problem = f"{paths[0]}: {others} is of the same face, expected one mesh of each; remove the wrong one"
+        problem = f"{paths[0]}: of the same face as {others}, expected one mesh of each; remove the wrong one"
     if image is None:
         folder = printable(key.rpartition("/")[0])
         problem = problem or f"{paths[0]}: no image of it, expected {Path(data) / key}.jpg (or .png …)"
