@@ -172,6 +172,26 @@ _HEAD = ["ply", "format ascii 1.0", "element vertex 5", *(f"property float {axis
 _FACES = ["element face 3", "property list uchar int vertex_indices", "end_header"]
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+def test_read_mesh_of_an_ascii_ply_with_textured_polygons_of_several_sizes_is_read(
+    tmp_path: Path, swapped: bool
+) -> None:
+    pytest.importorskip("trimesh")
+    lists = [
+        ("uchar int vertex_indices", ["4 0 1 3 2", "3 0 2 3"]),
+        ("uchar float texcoord", ["8" + " 0.5" * 8, "6" + " 0.5" * 6]),
+    ]
+    (of_first, first), (of_second, second) = lists[::-1] if swapped else lists
+    head = [*_HEAD, "element face 2", f"property list {of_first}", f"property list {of_second}", "end_header"]
+    rows = [f"{a} {b}" for a, b in zip(first, second, strict=True)]
+    (tmp_path / "a.ply").write_text("\n".join([*head, *V.replace("v ", "").splitlines(), *rows, ""]))
+    vertices, triangles = read_mesh(tmp_path / "a.ply")
+    np.testing.assert_array_equal(vertices, VERTICES)
+    assert {frozenset(corners) for corners in triangles.tolist()} == {
+        frozenset(corners) for corners in ((0, 1, 3), (0, 3, 2), (0, 2, 3))
+    }
+
+
 def test_read_mesh_of_ply_with_empty_lines_passes_over_them(tmp_path: Path) -> None:
     pytest.importorskip("trimesh")
     rows = [*V.replace("v ", "").split("\n"), *(f"3 {a} {b} {c}" for a, b, c in TRIANGLES.tolist())]

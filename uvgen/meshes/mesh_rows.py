@@ -35,6 +35,7 @@ _ANY_SIZE = 1 << 20  # bytes of a file to which that does not apply
 _MOST_IN_HEADER, _MOST_LISTS = 4096, 64  # elements and properties: time grows with the square of their number
 _WHOLE = rb"[ \t]+u?(?:char|short|int|int8|int16|int32)[ \t]+"
 _WHOLE_PLACES = re.compile(rb"(?m)^[ \t]*property" + _WHOLE + rb"([xyz])[ \t]*\r?$")
+_TEXTURE = re.compile(rb"(?m)^([ \t]*property[ \t]+list[ \t]+\w+[ \t]+\w+[ \t]+)texcoord(?=[ \t]*\r?$)")
 _LISTED_CORNERS = re.compile(
     rb"(?m)^[ \t]*(property[ \t]+list[ \t]+\w+)" + _WHOLE + rb"(vertex_(?:index|indices))[ \t]*\r?$"
 )
@@ -129,6 +130,12 @@ def with_wide_types(header: bytes) -> bytes:
     """The header of an ASCII PLY with types that hold what its text may say, whatever it states: coordinates that are
     said to be whole numbers as ``double``, and corners as ``int``. trimesh would cut both to the types."""
     return _LISTED_CORNERS.sub(rb"\1 int \2", _WHOLE_PLACES.sub(rb"property double \1", header))
+
+
+def without_texture(header: bytes) -> bytes:
+    """The header of a PLY under which trimesh passes over the texture coordinates of its polygons' corners: it fails if
+    polygons have different numbers of them."""
+    return _TEXTURE.sub(rb"\1uvgen_texcoord", header) if _LISTED_CORNERS.search(header) else header
 
 
 def off_of_triangles(data: bytes) -> bytes:
