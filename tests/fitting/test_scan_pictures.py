@@ -89,6 +89,15 @@ def test_scans_without_a_face_and_point_clouds_are_errors(model: MorphableModel)
         detected_landmarks(template, template.mean, None, lambda image: [])
 
 
+def test_scans_whose_triangles_lie_over_each_other_are_not_drawn(model: MorphableModel) -> None:
+    """Each would take as long as a picture of its own, and a small file states thousands."""
+    template = Template(model)
+    x, y = template.mean[:, 0], template.mean[:, 1]
+    large = np.tile([x.argmin(), x.argmax(), y.argmax()], (9000, 1))
+    with pytest.raises(InputError, match=r"triangles: cover a picture of the scan \d{4} times"):
+        detected_landmarks(template, template.mean, np.concatenate([model.triangles, large]), lambda image: [])
+
+
 def test_folders_take_a_detector_for_scans_without_landmarks(
     model: MorphableModel, finder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -284,6 +284,25 @@ def test_landmarks_that_may_be_of_two_scans_are_nobodys(scans: Path, model: Morp
         assert (worker.state_of(job, one) == "") == bool(disputed)
 
 
+def test_landmarks_in_a_folder_of_the_scans_are_no_scans(tmp_path: Path) -> None:
+    (tmp_path / "scans/marks").mkdir(parents=True)
+    for name in ("a.ply", "b.npy", "marks/a.npy", "marks/b.npy", "marks/c.npy", "marks/b.landmarks.txt"):
+        (tmp_path / "scans" / name).write_bytes(b"")
+    found = find_scans(tmp_path / "scans", tmp_path / "out", "npy", tmp_path / "scans/marks")
+    assert [one.name for one in found] == ["a", "b", "marks/b", "marks/c"]  # b has two files that may be its landmarks
+
+
+def test_landmarks_of_none_of_the_scans_discard_no_finished_mesh(
+    scans: Path, whole: Path, model: MorphableModel, tmp_path: Path
+) -> None:
+    """As of a disk that is not mounted, whose mount point stays as an empty folder."""
+    out = Path(shutil.copytree(whole, tmp_path / "out"))
+    (tmp_path / "marks").mkdir()
+    with pytest.raises(InputError, match=r"marks: no landmark files of scans in .*scans, expected some"):
+        register_scans(scans, out, model=model, landmarks=tmp_path / "marks")
+    assert hashes(out) == hashes(whole)
+
+
 def test_overwriting_removes_what_is_listed_alone(
     scans: Path, whole: Path, model: MorphableModel, tmp_path: Path
 ) -> None:

@@ -173,6 +173,15 @@ def test_build_atlas_of_triangles_over_each_other_is_refused_where_it_would_take
             build_atlas(with_first(times), size)
 
 
+def test_build_atlas_of_triangles_that_share_no_edges_is_refused_before_memory_is_taken_for_each(model) -> None:
+    """Every edge would be a boundary's, and packed files state many millions."""
+    first = np.arange(model.n_vertices)[:, None]
+    triangles = np.concatenate([(first + steps) % model.n_vertices for steps in ([0, 1, 6], [0, 2, 10], [0, 3, 7])])
+    message = rf"toy.*: triangles: {9 * len(first)} edges of a single triangle begin at {len(first)} vertices, expected"
+    with pytest.raises(ModelError, match=message):
+        build_atlas(dataclasses.replace(model, triangles=triangles.astype(np.int32)), 16)
+
+
 @pytest.mark.parametrize("n_loops", [1, 5])
 def test_triangulate_loops_of_very_many_vertices_leaves_the_last_open(n_loops, monkeypatch) -> None:
     monkeypatch.setattr(topology, "_MOST_IN_ALL", 90_000)

@@ -172,6 +172,26 @@ _HEAD = ["ply", "format ascii 1.0", "element vertex 5", *(f"property float {axis
 _FACES = ["element face 3", "property list uchar int vertex_indices", "end_header"]
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+def test_read_mesh_of_an_ascii_ply_with_textured_polygons_of_several_sizes_is_read(
+    tmp_path: Path, swapped: bool
+) -> None:
+    pytest.importorskip("trimesh")
+    lists = [
+        ("uchar int vertex_indices", ["4 0 1 3 2", "3 0 2 3"]),
+        ("uchar float texcoord", ["8" + " 0.5" * 8, "6" + " 0.5" * 6]),
+    ]
+    (of_first, first), (of_second, second) = lists[::-1] if swapped else lists
+    head = [*_HEAD, "element face 2", f"property list {of_first}", f"property list {of_second}", "end_header"]
+    rows = [f"{a} {b}" for a, b in zip(first, second, strict=True)]
+    (tmp_path / "a.ply").write_text("\n".join([*head, *V.replace("v ", "").splitlines(), *rows, ""]))
+    vertices, triangles = read_mesh(tmp_path / "a.ply")
+    np.testing.assert_array_equal(vertices, VERTICES)
+    assert {frozenset(corners) for corners in triangles.tolist()} == {
+        frozenset(corners) for corners in ((0, 1, 3), (0, 3, 2), (0, 2, 3))
+    }
+
+
 def test_read_mesh_of_ply_with_empty_lines_passes_over_them(tmp_path: Path) -> None:
     pytest.importorskip("trimesh")
     rows = [*V.replace("v ", "").split("\n"), *(f"3 {a} {b} {c}" for a, b, c in TRIANGLES.tolist())]
@@ -194,6 +214,14 @@ def test_read_mesh_of_ply_with_empty_lines_passes_over_them(tmp_path: Path) -> N
         (lambda rows: [*rows[:-1], "3 0 2.9 3"], r"'3 0 2\.9 3' in element face, expected the numbers of vertices"),
         (lambda rows: [*rows[:-1], "3 0 2 5"], "'3 0 2 5' in element face, expected the numbers of vertices, 0 to 4"),
         (lambda rows: [*rows[:-1], "3 0 2 4294967299"], ".* in element face, expected the numbers of vertices, 0 to 4"),
+        (
+            lambda rows: [*rows[:5], "3 0 1 2 0", "4 0 1 2 3", "3 0 2 3 0"],
+            "rows of 5 numbers in element face, though its lists have different lengths",
+        ),
+        (
+            lambda rows: [*rows[:5], "4 0 1 2 3", "3 0 1 2 0", "3 0 2 3 0"],
+            "rows of 5 numbers in element face, though its lists have different lengths",
+        ),
         (lambda rows: ["0 0 1,5", *rows[1:]], "'1,5' in row 1, expected numbers"),
         (lambda rows: [rows[0], "0 0 1.5D2", *rows[2:]], r"'1\.5D2' in row 2, expected numbers"),
         (lambda rows: ["0 0 1_0", *rows[1:]], "'1_0' in row 1, expected numbers"),
@@ -425,3 +453,39 @@ def test_read_mesh_of_an_off_cuts_polygons_of_several_sizes_from_their_first_cor
     vertices, triangles = read_mesh(tmp_path / "a.off")
     assert vertices[:, 1].tolist() == [0, 1, 4, 9, 16, 25, 36]
     assert triangles.tolist() == [[0, 1, 2], [2, 3, 4], [2, 4, 5], [2, 5, 6], [0, 1, 2], [0, 2, 3]]
+
+
+_MANY = 600_000  # triangles or rows, of a byte or two each
+
+
+def _one_polygon_as_off() -> bytes:
+    return b"OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n%d" % (_MANY + 2) + b" 0" * (_MANY + 2)
+
+
+def _one_polygon_as_ply() -> bytes:
+    head = ["ply", "format binary_little_endian 1.0", "element vertex 1", *(f"property uchar {axis}" for axis in "xyz")]
+    head += ["element face 1", "property list uint uchar vertex_indices", "end_header", ""]
+    return "\n".join(head).encode() + b"\0" * 3 + (_MANY + 2).to_bytes(4, "little") + bytes(_MANY + 2)
+
+
+def _rows_of_another_element() -> bytes:
+    head = [*_HEAD, *_FACES[:-1], f"element extra {_MANY}", "property uchar a", "end_header", V.replace("v ", "")]
+    return "\n".join(head).encode() + b"3 0 1 2\n" * 3 + b"0\n" * _MANY
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("a.off", _one_polygon_as_off, "triangles"),
+        ("a.ply", _one_polygon_as_ply, "triangles"),
+        ("a.ply", _rows_of_another_element, "rows"),
+    ],
+)
+def test_read_mesh_of_more_rows_or_triangles_than_a_mesh_of_its_size_has_is_refused(
+    tmp_path: Path, name: str, content: Callable[[], bytes], what: str
+) -> None:
+    """Readers take hundreds of bytes for each, so that a file of tens of megabytes took gigabytes."""
+    pytest.importorskip("trimesh")
+    (tmp_path / name).write_bytes(content())
+    with pytest.raises(MeshFileError, match=rf"not a readable mesh \(\d+ {what} in \d+ bytes"):
+        read_mesh(tmp_path / name)

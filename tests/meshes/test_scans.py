@@ -130,6 +130,12 @@ def glb(**changes: Any) -> bytes:
     return struct.pack("<4sII", b"glTF", 2, 12 + len(body)) + body
 
 
+_POINTS, _CORNERS = {"bufferView": 0, "componentType": 5126, "count": 3, "type": "VEC3"}, {
+    "bufferView": 0, "componentType": 5123, "count": 3, "type": "SCALAR", "byteOffset": 0
+}  # fmt: skip
+_INDEXED = [{"primitives": [{"attributes": {"POSITION": 0}, "indices": 1}]}]
+
+
 def check_refused(path: Path, changes: dict[str, Any], message: str) -> None:
     """A glTF file with these changes is refused by name, with this message."""
     pytest.importorskip("trimesh")
@@ -145,6 +151,9 @@ def check_refused(path: Path, changes: dict[str, Any], message: str) -> None:
         ({"accessors": [{"componentType": 5126, "count": -1, "type": "VEC3"}]}, "-1 numbers in a file of"),
         ({"nodes": [{"mesh": 0, "children": [0]}]}, "nodes in a circle"),
         ({"scenes": [{"nodes": [0] * 9000}], "accessors": [{"bufferView": 0, "count": 900}]}, "bytes in a file of"),
+        ({"bufferViews": [{"buffer": 0, "byteLength": 3000}] * 99}, "buffer views of 297000 bytes"),
+        ({"bufferViews": [{"buffer": 0, "byteLength": -36}]}, "a buffer view of -36 bytes in a file of"),
+        ({"accessors": [_POINTS, *[_POINTS | {"type": "MAT4", "count": 400}] * 9]}, "accessors of 230448 in a file of"),
         ({"buffers": [{"byteLength": 36, "uri": "a.bin"}]}, "numbers in another file"),
         (
             {"meshes": [{"primitives": [{"attributes": {}, "extensions": {"KHR_draco_mesh_compression": {}}}]}]},
@@ -158,12 +167,6 @@ def test_glb_that_states_more_than_it_holds_is_refused_before_memory_is_taken(
     tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     check_refused(tmp_path / "a.glb", changes, message)
-
-
-_POINTS, _CORNERS = {"bufferView": 0, "componentType": 5126, "count": 3, "type": "VEC3"}, {
-    "bufferView": 0, "componentType": 5123, "count": 3, "type": "SCALAR", "byteOffset": 0
-}  # fmt: skip
-_INDEXED = [{"primitives": [{"attributes": {"POSITION": 0}, "indices": 1}]}]
 
 
 @pytest.mark.parametrize(

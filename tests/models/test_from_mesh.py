@@ -15,6 +15,7 @@ from support.models import builtin_model
 from uvgen import PositionMapper, load_model
 from uvgen.errors import DatasetError, InputError, ModelError
 from uvgen.meshes.tutte import signed_areas
+from uvgen.models.formats import face3d
 from uvgen.models.from_mesh import model_from_mesh, model_stretch, scan_warnings, with_new_uv, write_model
 from uvgen.rasterize import write_obj
 
@@ -335,6 +336,14 @@ def test_export_to_face3d_and_back_gives_the_same_model(uvgen, tmp_path) -> None
         np.testing.assert_array_equal(getattr(back, name), getattr(ours, name), err_msg=name)
     again = uvgen("model", "export", "builtin", "--format", "face3d", "--out", tmp_path / "face3d")
     assert again.exit_code == 1 and "BFM.mat: exists, expected a new file" in again.stderr
+
+
+def test_export_to_face3d_of_a_mean_albedo_without_components_keeps_it(tmp_path) -> None:
+    ours = builtin_model()
+    face3d.write(replace(ours, albedo_basis=None, albedo_std=None), tmp_path)
+    back = load_model(tmp_path / "BFM.mat")
+    np.testing.assert_array_equal(back.albedo_mean, ours.albedo_mean)
+    assert back.albedo_basis is None and back.albedo_std is None
 
 
 def test_info_of_the_builtin_model_needs_no_file(uvgen, tmp_path, monkeypatch) -> None:

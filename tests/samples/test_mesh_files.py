@@ -63,10 +63,10 @@ def test_find_meshes_passes_over_landmarks_of_scans_and_names_meshes_that_are_ca
 
 def test_find_meshes_of_one_face_twice_says_so(tmp_path: Path) -> None:
     images = make(tmp_path / "i", "x.jpg")
-    problems = [s.problem for s in find_meshes(images, make(tmp_path / "m", "x.obj", "x.0.obj"))]
-    assert len(problems) == 2 and all("another mesh has this face's name too" in problem for problem in problems)
-    (sample,) = find_meshes(images, make(tmp_path / "n", "x.obj", "x.npy"))
-    assert "x.obj has the same name, expected one mesh of each face" in sample.problem
+    for number, names in enumerate((("x.0.obj", "x.obj"), ("x-face1.npy", "x.npy"), ("x.npy", "x.obj"))):
+        (sample,) = find_meshes(images, make(tmp_path / f"m{number}", *names))  # one, as when a file is removed
+        assert sample.name == "x"
+        assert f"{names[0]}: of the same face as {names[1]}, expected one mesh of each" in sample.problem
 
 
 def test_two_cameras_of_one_name_are_refused_by_name(tmp_path: Path) -> None:

@@ -52,6 +52,9 @@ def test_landmark_files_are_found_beside_scans_and_in_a_folder(tmp_path: Path) -
     marks = tmp_path / "marks"
     assert landmark_file(tmp_path / "ann/1.obj", marks) == marks / "ann/1.txt"
     assert landmark_file(tmp_path / "bob/2.obj", marks) == marks / "2.landmarks.npy"
+    (tmp_path / "marks/bob/ann").mkdir(parents=True)
+    (tmp_path / "marks/bob/ann/1.txt").write_text("")
+    assert landmark_file(tmp_path / "bob/ann/1.obj", marks) == marks / "bob/ann/1.txt"
     assert landmark_file(tmp_path / "3.npy") == tmp_path / "3.landmarks.pp"
     assert landmark_file(tmp_path / "4.npy") is None
     assert "4.npy: no landmarks in" in missing_landmarks(tmp_path / "4.npy", None)

@@ -83,12 +83,12 @@ def profile_mesh(model: MorphableModel) -> ProfileMesh:
             f"{model.path or model.name}: its mean face is {widest:g} µm wide from its middle, expected a face, which "
             "can be turned; is it in another unit?"
         )
+    atlas = build_atlas(model, _COARSE)
     triangles = np.concatenate(
         [model.triangles, *triangulate_loops(hole_loops(model.triangles, model.uv), model.uv)]
     ).astype(np.int32)
     closing = model.mouth_triangles  # of either orientation, in the files that have them
     triangles = np.concatenate([_facing_out(model, triangles, np.arange(model.n_vertices)), closing, closing[:, ::-1]])
-    atlas = build_atlas(model, _COARSE)
     # Texels of one vertex are one point: between them, triangles are slivers, whose normals say nothing.
     coarse, point = np.unique(atlas.nearest_vertices[atlas.coverage.ravel()], return_inverse=True)
     _, between, _ = mesh_from_map(np.zeros((_COARSE, _COARSE, 3)), atlas.coverage)

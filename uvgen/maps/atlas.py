@@ -153,7 +153,7 @@ def build_atlas(model: MorphableModel, size: int, convention: str = "exact") -> 
     InputError
         If the size or `convention` is out of range.
     ModelError
-        If no texel lies on the mesh.
+        If no texel lies on the mesh, or it is no surface.
     """
     size = checked_size(size)
     check_convention(convention)
@@ -162,7 +162,10 @@ def build_atlas(model: MorphableModel, size: int, convention: str = "exact") -> 
 
 @once_per_model
 def _atlas(model: MorphableModel, size: int, rule: str) -> UvAtlas:
-    loops = hole_loops(model.triangles, model.uv)
+    try:
+        loops = hole_loops(model.triangles, model.uv)
+    except InputError as error:
+        raise ModelError(f"{model.path or model.name}: {error}") from error
     closures = triangulate_loops(loops, model.uv)
     triangles = np.concatenate([model.triangles, model.mouth_triangles, *closures]).astype(np.int32)
     _check_overlap(model, triangles, size)
@@ -225,6 +228,11 @@ def hole_loops(triangles: NDArray[np.int32], uv: NDArray[np.float64]) -> list[ND
     -------
     list of (k,) int32
         Vertices of each hole, in the order that a triangle filling it would go.
+
+    Raises
+    ------
+    InputError
+        If the triangles are no surface, see `boundary_loops`.
     """
     loops = [loop[::-1] for loop in boundary_loops(triangles, strict=False)]
     return sorted(loops, key=lambda loop: -abs(signed_area(uv[loop])))[1:]

@@ -30,9 +30,12 @@ _NO_NUMBER = re.compile(rb"(?i)(?<![^ \t\r\n])(?!" + _NUMBER + rb"(?![^ \t\r\n])
 _CONTROL = re.compile(rb"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]")  # of which Python's text takes some for ends of lines
 _SHOWN = 40  # characters of a line in a message
 _CORNERS = ("vertex_index", "vertex_indices")
+_LEAST_BYTES = 6  # of a file for each of its rows, and for each triangle: trimesh takes hundreds for one
+_ANY_SIZE = 1 << 20  # bytes of a file to which that does not apply
 _MOST_IN_HEADER, _MOST_LISTS = 4096, 64  # elements and properties: time grows with the square of their number
 _WHOLE = rb"[ \t]+u?(?:char|short|int|int8|int16|int32)[ \t]+"
 _WHOLE_PLACES = re.compile(rb"(?m)^[ \t]*property" + _WHOLE + rb"([xyz])[ \t]*\r?$")
+_TEXTURE = re.compile(rb"(?m)^([ \t]*property[ \t]+list[ \t]+\w+[ \t]+\w+[ \t]+)texcoord(?=[ \t]*\r?$)")
 _LISTED_CORNERS = re.compile(
     rb"(?m)^[ \t]*(property[ \t]+list[ \t]+\w+)" + _WHOLE + rb"(vertex_(?:index|indices))[ \t]*\r?$"
 )
@@ -51,7 +54,7 @@ def _elements(header: bytes) -> list[tuple[str, int, list[list[str]]]]:
 
 
 def check_ply_rows(header: bytes, body: bytes) -> None:
-    """ValueError if an ASCII PLY has not the rows that its header states, or one of them is cut short.
+    """ValueError if an ASCII PLY has not the rows that its header states, or one of them is cut short or filled up.
 
     Also if something in them is no number: NumPy before 2.4 ends a row there, and reads ``1,5`` as 1. Form feeds and
     the like, at which trimesh would begin a new row, are such.
@@ -59,6 +62,7 @@ def check_ply_rows(header: bytes, body: bytes) -> None:
     if odd := _NO_NUMBER.search(body):
         shown, line = brief(odd[0].decode("ascii", "replace"))[:_SHOWN], body.count(b"\n", 0, odd.start()) + 1
         raise ValueError(f"{shown!r} in row {line}, expected numbers and ends of lines alone")
+    _check_number(body.count(b"\n"), "rows", len(body))
     lines = [line for line in body.split(b"\n") if line.strip()]
     start, elements = 0, _elements(header)
     n_vertices = next((n for name, n, _ in elements if name == "vertex"), 0)
@@ -72,17 +76,31 @@ def check_ply_rows(header: bytes, body: bytes) -> None:
         start += n
         lists = [(kind == "list" and words[-1:]) or None for kind, *words in properties]
         has_lists = any(lists)
+        lengths = set[tuple[int, int]]()
         for row in rows:
             words = row.split()
             try:
                 wanted = _words_of_row(words, lists, n_vertices) if has_lists else len(lists)
+                lengths.add((wanted, len(words)))
                 if len(words) < wanted:
                     raise ValueError(f"expected {count(wanted, 'number')}")
             except ValueError as error:
                 shown = brief(row.decode("ascii", "replace"))[:_SHOWN]
                 raise ValueError(f"{shown!r} in element {brief(name)[:_SHOWN]}, {error}") from None
+        if len({has for _, has in lengths}) == 1 < len(lengths):  # trimesh takes the first list's length for all
+            raise ValueError(
+                f"rows of {max(lengths)[1]} numbers in element {brief(name)[:_SHOWN]}, though its lists have different "
+                "lengths; save it without numbers that fill rows up"
+            )
     if start < len(lines):
         raise ValueError(f"{count(len(lines) - start, 'row')} more than its header states")
+
+
+def _check_number(n: int, what: str, size: int) -> None:
+    """ValueError if a file of `size` bytes has so many rows or triangles as no mesh has, whose vertices and corners
+    take more bytes: memory is taken for each."""
+    if n * _LEAST_BYTES > max(size, _ANY_SIZE):
+        raise ValueError(f"{n} {what} in {size} bytes, expected the numbers of a mesh")
 
 
 def _words_of_row(words: list[bytes], lists: list[list[str] | None], n_vertices: int) -> int:
@@ -112,6 +130,12 @@ def with_wide_types(header: bytes) -> bytes:
     """The header of an ASCII PLY with types that hold what its text may say, whatever it states: coordinates that are
     said to be whole numbers as ``double``, and corners as ``int``. trimesh would cut both to the types."""
     return _LISTED_CORNERS.sub(rb"\1 int \2", _WHOLE_PLACES.sub(rb"property double \1", header))
+
+
+def without_texture(header: bytes) -> bytes:
+    """The header of a PLY under which trimesh passes over the texture coordinates of its polygons' corners: it fails if
+    polygons have different numbers of them."""
+    return _TEXTURE.sub(rb"\1uvgen_texcoord", header) if _LISTED_CORNERS.search(header) else header
 
 
 def off_of_triangles(data: bytes) -> bytes:
@@ -151,6 +175,7 @@ def off_of_triangles(data: bytes) -> bytes:
             wanted = count(int(words[0]), "corner") if words[0].isdigit() else "how many corners it has, and these"
             raise ValueError(f"the polygon {shown!r}, expected {wanted}")
         polygons.append(words[1 : 1 + int(words[0])])
+    _check_number(sum(max(len(p) - 2, 0) for p in polygons), "triangles", len(data))
     triangles = [b"3 %b %b %b" % (p[0], b, c) for p in polygons for b, c in pairwise(p[1:])]
     head = b"OFF\n%d %d 0" % (n_vertices, len(triangles))
     return b"\n".join([head, *lines[1 : 1 + n_vertices], *triangles, b""])
@@ -235,6 +260,8 @@ def check_ply_lists(header: bytes, body: bytes, order: str) -> None:
             length = int(np.frombuffer(body, counted, 1, start + np.dtype(fields).itemsize)[0])
             if not 0 <= length * item.itemsize <= len(body):
                 raise ValueError(f"a list of {length} numbers in a file of {len(body)} bytes")
+            if words[2] in _CORNERS:
+                _check_number(n * max(length - 2, 0), "triangles", len(body))
             fields += [(f"length{number}", counted.str, ()), (f"list{number}", item.str, (length,))]
         row = np.dtype(fields)
         rows = np.frombuffer(body, row, min(n, (len(body) - start) // row.itemsize), start)

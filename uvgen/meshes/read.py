@@ -17,7 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import DependencyError, MeshFileError, to_install
-from uvgen.meshes.mesh_rows import check_ply_lists, check_ply_rows, format_of_ply, off_of_triangles, with_wide_types
+from uvgen.meshes.mesh_rows import (
+    check_ply_lists,
+    check_ply_rows,
+    format_of_ply,
+    off_of_triangles,
+    with_wide_types,
+    without_texture,
+)
 from uvgen.storage.kinds import describe_file
 from uvgen.storage.names import brief, os_reason
 from uvgen.storage.reading import read_file
@@ -205,6 +212,7 @@ def _read_by_trimesh(path: Path) -> Mesh:
                 (data[: end.start()], end[0], data[end.end() :]) if end else data.partition(b"end_header")
             )
             header = re.sub(rb"(?m)^[ \t]*((comment|obj_info)\b[^\n]*|\r?)\n", b"", header)
+            header = without_texture(header)
             kind = format_of_ply(header)
             if kind == "ascii":
                 rest = re.sub(rb"\n[ \t\r\n]*\n", b"\n", rest)

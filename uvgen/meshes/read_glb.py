@@ -27,6 +27,7 @@ _OF_POINTS = {**_COMPONENTS, 5120: np.dtype("i1"), 5122: np.dtype("<i2")}  # of 
 _TRIANGLES, _STRIP, _FAN = 4, 5, 6
 _MOST_NODES = 10_000
 _MOST_RATIO = 64  # bytes of the scene's vertices and corners in memory per byte of the file
+_MOST_OVERLAP = 16  # bytes of all buffer views, of which trimesh copies each, per byte of the file
 _PACKED = ("KHR_draco_mesh_compression", "EXT_meshopt_compression")
 _HARMLESS = ("KHR_materials_", "KHR_texture_", "EXT_texture_", "KHR_lights_", "KHR_mesh_quantization")
 _INSTANCES = "EXT_mesh_gpu_instancing"
@@ -94,6 +95,7 @@ def bare_glb(data: bytes) -> bytes:
     if any("uri" in buffer for buffer in content.get("buffers", [])):
         raise ValueError("numbers in another file; save it with them in it")
     sizes = [_stated_bytes(accessor, len(data)) for accessor in content.get("accessors", [])]
+    _check_copied(content, sum(sizes), len(data))
     in_meshes = []
     for mesh in content.get("meshes", []):
         in_meshes.append(0)
@@ -170,7 +172,20 @@ def _stated_bytes(accessor: dict[str, Any], most: int) -> int:
     count = accessor["count"]
     if type(count) is not int or not 0 <= count <= most:
         raise ValueError(f"{brief(count)} numbers in a file of {most} bytes")
-    return count * 16
+    return count * (64 if str(accessor.get("type")).startswith("MAT") else 16)
+
+
+def _check_copied(content: dict[str, Any], in_accessors: int, size: int) -> None:
+    """ValueError if buffer views or accessors, which trimesh copies whether or not a mesh uses them, overlap so much
+    that they hold many times the file's size."""
+    lengths = [view["byteLength"] for view in content.get("bufferViews", [])]
+    if wrong := [length for length in lengths if type(length) is not int or not 0 <= length <= size]:
+        raise ValueError(f"a buffer view of {brief(wrong[0])} bytes in a file of {size}")
+    if sum(lengths) > _MOST_OVERLAP * size or in_accessors > _MOST_RATIO * size:
+        raise ValueError(
+            f"buffer views of {sum(lengths)} bytes and accessors of {in_accessors} in a file of {size}, expected such "
+            "as do not overlap"
+        )
 
 
 def _chunks(data: bytes) -> tuple[dict[str, Any], bytes]:

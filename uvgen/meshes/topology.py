@@ -14,6 +14,7 @@ _SAME_MESH = 0.6  # share of a mesh's edges that another must have: of quads cut
 
 _MOST_POINTS = 8000  # looked at for each vertex of a loop: all that 125 vertices may need, and a smooth loop of 8000
 _MOST_IN_ALL = 1 << 26  # for all loops of a mesh: 10 s
+_MOST_LONE = 3  # edges of a single triangle that begin at a vertex, in the mean: 1 on a surface
 _MIRROR_SEEDS = 60  # edges that are tried as the symmetry line's
 
 
@@ -151,7 +152,7 @@ def boundary_loops(triangles: np.ndarray, *, strict: bool = True) -> list[np.nda
     Raises
     ------
     InputError
-        If two loops touch at a vertex and `strict` is true.
+        If two loops touch at a vertex and `strict` is true, or at nearly all vertices many do, as on no surface.
     """
     edges = directed_edges(triangles)
     low_high = np.sort(edges, axis=1).astype(np.int64)
@@ -163,6 +164,11 @@ def boundary_loops(triangles: np.ndarray, *, strict: bool = True) -> list[np.nda
     if strict and (counts > 1).any():
         raise InputError(
             f"triangles: the boundary passes vertex {starts[np.argmax(counts)]} twice, expected a manifold mesh"
+        )
+    if len(lone) > _MOST_LONE * len(starts):  # each takes memory, and a small file may state many millions
+        raise InputError(
+            f"triangles: {len(lone)} edges of a single triangle begin at {count(len(starts), 'vertex')}, expected a "
+            "surface; are the numbers of other vertices?"
         )
     following: dict[int, list[int]] = {}
     for start, end in lone.tolist():

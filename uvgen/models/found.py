@@ -24,14 +24,15 @@ def found_uv(
     The part of the mesh with most landmarks is parameterized, without its ears; vertices of other parts (eyeballs,
     teeth) and of ears get the UV of the nearest of that part.
     """
-    from scipy.spatial import cKDTree
-
     mean = np.asarray(assembled.mean, np.float64)
     n = len(mean)
     own = _face_triangles(n, landmarks, triangles)
     if not own.any():
         raise ModelError(f"{assembled.source}: landmarks on vertices of no triangle, expected points of the mesh")
-    own[own] = ~_ears(triangles[own])
+    try:
+        own[own] = ~_ears(triangles[own])
+    except InputError as error:
+        raise ModelError(f"{assembled.source}: {error}") from error
     vertices = np.unique(triangles[own])
     inside = np.zeros(n, bool)
     inside[vertices] = True
@@ -51,7 +52,7 @@ def found_uv(
     uv, mirror = np.empty((n, 2)), np.full(n, -1, np.int32)
     uv[vertices] = found.uv
     if not inside.all():
-        uv[~inside] = found.uv[cKDTree(mean[vertices]).query(mean[~inside])[1]]
+        uv[~inside] = found.uv[nearest_vertices(mean[vertices], mean[~inside], exact=False)[1]]
     if found.mirror is None:
         return uv, None, ~own
     has = found.mirror >= 0

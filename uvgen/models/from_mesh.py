@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import InputError, MeshFileError, ModelError
+from uvgen.meshes.nearest import nearest_vertices
 from uvgen.meshes.read import MESH_SUFFIXES, read_mesh
 from uvgen.meshes.topology import check_disk
 from uvgen.meshes.tutte import parameterize, uv_stretch
@@ -209,12 +210,11 @@ def _uv_of(
     if len(used) in (0, len(mean)) or used[-1] >= len(mean):
         found = parameterize(mean, triangles, symmetric=symmetric)
         return found.uv, found.mirror
-    from scipy.spatial import cKDTree
-
     check_disk(mean, triangles, loose=True)
     found = parameterize(mean[used], np.searchsorted(used, triangles), symmetric=symmetric)
-    uv = found.uv[cKDTree(mean[used]).query(mean)[1]]
+    uv, loose = np.empty((len(mean), 2)), np.setdiff1d(np.arange(len(mean)), used)
     uv[used] = found.uv
+    uv[loose] = found.uv[nearest_vertices(mean[used], mean[loose], exact=False)[1]]
     if found.mirror is None:
         return uv, None
     mirror = np.full(len(mean), -1, np.int32)

@@ -97,4 +97,4 @@ def _scan_claim(scan: Path, folder: Path | None) -> tuple[str, int] | None:
         file = landmark_file(scan, folder)
     except InputError:
         return None
-    return None if file is None else (str(file), int(folder is not None and file.parent != folder))
+    return None if file is None else (str(file), 0 if folder is None else len(file.parent.relative_to(folder).parts))

@@ -110,8 +110,10 @@ def find_meshes(
     given = _cameras(cameras, folder, camera_files)
     images = {_key(sample, root): sample for sample in find_samples(root) if sample.image is not None}
     samples, with_mesh = list[MeshSample](), set[str]()
+    of_faces = dict[tuple[str, int], tuple[str, list[Path]]]()
     for key, paths in found.items():
-        image_key, further = _image_of(key, images)
+        of_faces.setdefault(_image_of(key, images), (key, []))[1].extend(paths)
+    for (image_key, further), (key, paths) in of_faces.items():
         image = images.get(image_key)
         with_mesh.add(image_key)
         sample = _sample(key, image, further, paths, root, data)
@@ -149,7 +151,7 @@ def _sample(
     problem = ""
     if len(paths) > 1:
         others = ", ".join(printable(path.name) for path in paths[1:])
-        problem = f"{paths[0]}: {others} has the same name, expected one mesh of each face; remove the wrong one"
+        problem = f"{paths[0]}: of the same face as {others}, expected one mesh of each; remove the wrong one"
     if image is None:
         folder = printable(key.rpartition("/")[0])
         problem = problem or f"{paths[0]}: no image of it, expected {Path(data) / key}.jpg (or .png …)"

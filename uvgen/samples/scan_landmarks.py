@@ -34,29 +34,34 @@ _EXPECTED = "68 landmarks of x, y and z"
 _NUMBERS = [str(k) for k in range(68)]
 
 
+def landmark_files(scan: Path, folder: Path | None = None) -> list[Path]:
+    """The files that may have a scan's landmarks, beside it or in a folder, also in folders there that are called as
+    the scan's; none or one, or two of which one is wrong."""
+    stem = scan.stem
+    names = [f"{stem}{MARK}{suffix}" for suffix in READERS]
+    places = [scan.parent]
+    if folder is not None:
+        names += [f"{stem}{suffix}" for suffix in READERS]
+        above = scan.parent.parts[1:]
+        places = [folder.joinpath(*above[k:]) for k in range(len(above) + 1)]
+    for place in places:
+        if files := [place / name for name in names if (place / name).is_file() and (place / name) != scan]:
+            return files
+    return []
+
+
 def landmark_file(scan: Path, folder: Path | None = None) -> Path | None:
-    """The file with a scan's landmarks, beside it or in a folder, also in one there that is called as the scan's.
+    """The one of `landmark_files`; None if there is none.
 
     Raises
     ------
     InputError
         If there are two.
     """
-    stem = scan.stem
-    names = [f"{stem}{MARK}{suffix}" for suffix in READERS]
-    places = [scan.parent]
-    if folder is not None:
-        names += [f"{stem}{suffix}" for suffix in READERS]
-        places = [folder / scan.parent.name, folder]
-    for place in places:
-        files = [place / name for name in names if (place / name).is_file() and (place / name) != scan]
-        if len(files) > 1:
-            raise InputError(
-                f"{scan}: two files of landmarks, {files[0]} and {files[1].name}, expected one; remove one"
-            )
-        if files:
-            return files[0]
-    return None
+    files = landmark_files(scan, folder)
+    if len(files) > 1:
+        raise InputError(f"{scan}: two files of landmarks, {files[0]} and {files[1].name}, expected one; remove one")
+    return files[0] if files else None
 
 
 def missing_landmarks(scan: Path, folder: Path | None) -> str:

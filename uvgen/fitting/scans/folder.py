@@ -28,7 +28,7 @@ from uvgen.models.load import BUILTIN, as_model, where_read
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
 from uvgen.samples.landmark_claims import disputed_scan_landmarks
-from uvgen.samples.scan_landmarks import MARK, READERS
+from uvgen.samples.scan_landmarks import MARK, READERS, landmark_files
 from uvgen.storage.names import printable, safe_name
 from uvgen.wording import none_can_be
 
@@ -125,7 +125,7 @@ def register_scans(
     Raises
     ------
     InputError
-        If `landmarks` is not a folder, or an argument is of the wrong type.
+        If `landmarks` is not a folder or has none of these scans, or an argument is of the wrong type.
     DependencyError
         If the detector's package is not installed.
     DatasetError
@@ -151,7 +151,11 @@ def register_scans(
     chosen = as_detector(detector, auto=False)
     notice = "" if chosen is None else chosen.open().notice  # an error comes before any work
     begin("listing scans")
-    found = find_scans(root, out, options.format)
+    found = find_scans(root, out, options.format, where)
+    if where is not None and not any(
+        landmark_files(scan.path, where) for scan in found
+    ):  # a disk that is not mounted may leave an empty folder
+        raise InputError(f"{where}: no landmark files of scans in {root}, expected some; are they called as the scans?")
     opened = as_model(model, untrusted=untrusted)
     disputed = disputed_scan_landmarks([scan.path for scan in found], where)
     job = RegisterJob(root, out, opened, where_read(model, opened), where, chosen, options, disputed)
@@ -177,16 +181,20 @@ def about_other_scans(root: Path, out: Path) -> list[str]:
     )
 
 
-def find_scans(root: Path, out: Path, kind: str) -> list[InputFile]:
+def find_scans(root: Path, out: Path, kind: str, landmarks: Path | None = None) -> list[InputFile]:
     """The scans in a folder and its subfolders, sorted by name; DatasetError if there are none.
 
-    `kind` is the format of the meshes that are made of them.
+    `kind` is the format of the meshes that are made of them, `landmarks` a folder of landmark files, perhaps below the
+    scans' own.
     """
     paths = [
         path
         for path in files_below(root, out, SCAN_SUFFIXES, "a folder of scans")
         if not (path.stem.endswith(MARK) and path.suffix.lower() in READERS)
     ]
+    if landmarks is not None and root in landmarks.parents:
+        marks = {files[0] for files in (landmark_files(path, landmarks) for path in paths) if len(files) == 1}
+        paths = [path for path in paths if path not in marks]
     if not paths:
         others = about_other_scans(root, out)
         raise DatasetError(f"{root}: {others[0] if others else 'no scans in it, expected ' + ', '.join(SCAN_SUFFIXES)}")

@@ -19,6 +19,7 @@ Find = Callable[[NDArray[np.uint8]], list[FaceLandmarks]]
 _SIZE = 512  # px
 _FILLED = 0.8  # share of the picture that the scan, or the face on it, spans
 _LIGHT = np.array([0.25, -0.45, 0.86])  # direction to the light: at the viewer's, a little above and beside
+_MOST_COVERED = 256  # times that the boxes around triangles may cover the picture; those of a scan do a few times
 _NEAR = (0, -1, 1, -2, 2)  # px around a landmark within which a pixel of the scan is taken
 
 
@@ -50,7 +51,8 @@ def detected_landmarks(
     Raises
     ------
     InputError
-        If the scan is a point cloud, or there is no face in any of its pictures.
+        If the scan is a point cloud, its triangles lie over each other very often, or there is no face in any of its
+        pictures.
     """
     kept, corners = cleaned_scan(points, triangles)
     if not len(corners):
@@ -98,6 +100,7 @@ def _found_in(
 ) -> NDArray[np.float64] | None:
     """The landmarks (68, 3) of the largest face in a picture of the scan, on the scan; None if there is no face."""
     there = view.apply(points) * [1, -1, 1] + [_SIZE / 2, _SIZE / 2, 0]
+    _check_overlap(there, triangles)
     fragments = rasterize(there, triangles, (_SIZE, _SIZE))
     covered = fragments.triangle >= 0
     normals = interpolate(fragments, triangles, outward_normals(there, triangles)).astype(np.float64)
@@ -114,6 +117,17 @@ def _found_in(
     # relative to the scan's center, because `interpolate` gives float32
     middle: NDArray[np.float64] = points.mean(axis=0)
     return _lifted(flat, covered, interpolate(fragments, triangles, points - middle)) + middle
+
+
+def _check_overlap(there: NDArray[np.float64], triangles: NDArray[np.int32]) -> None:
+    """InputError if triangles lie over each other in a picture so often that to draw them takes very long."""
+    corners = np.clip(there[:, :2], 0, _SIZE)[triangles]
+    covered = float(np.ptp(corners, axis=1).prod(axis=1).sum()) / _SIZE**2
+    if covered > _MOST_COVERED:
+        raise InputError(
+            f"triangles: cover a picture of the scan {covered:.0f} times, expected a surface, which does a few times; "
+            "they cannot be drawn for a detector, only landmarks help"
+        )
 
 
 def _lifted(flat: NDArray[np.float64], covered: NDArray[np.bool_], places: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from uvgen.errors import InputError, ModelError
 from uvgen.geometry import rotations_about
 from uvgen.meshes.harmonic import factors, laplacian
+from uvgen.meshes.nearest import nearest_vertices
 from uvgen.meshes.scans import outward_normals
 from uvgen.meshes.topology import find_components
 from uvgen.models.morphable import MorphableModel
@@ -110,7 +111,6 @@ def bending(mean: NDArray[np.float64], triangles: NDArray[np.int32], area: NDArr
     factors.
     """
     from scipy.sparse import coo_array, diags_array
-    from scipy.spatial import cKDTree
 
     n = len(mean)
     plain = laplacian(mean, triangles)
@@ -118,7 +118,7 @@ def bending(mean: NDArray[np.float64], triangles: NDArray[np.int32], area: NDArr
     largest = np.flatnonzero(part == np.bincount(part).argmax())
     others = _tied(part, np.flatnonzero(part != part[largest[0]]))
     if len(others):
-        distance, nearest = cKDTree(mean[largest]).query(mean[others])
+        distance, nearest = nearest_vertices(mean[largest], mean[others], exact=False)
         others, near = _chained(others, largest[nearest], distance)
         ends = np.concatenate([others, near]), np.concatenate([near, others])
         ties = coo_array((np.ones(2 * len(others)), ends), shape=(n, n)).tocsr()

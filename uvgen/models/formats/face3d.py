@@ -57,7 +57,7 @@ def read(path: Path) -> MorphableModel:
     mean = shape.astype(np.float64) + matlab.vector(model, "expMU", path, 3 * n)
     shape_basis, expression_basis = (matlab.rows(model, name, path, 3 * n) for name in ("shapePC", "expPC"))
     textured = all(key in model for key in ("texMU", "texPC", "texEV"))
-    albedo_basis = matlab.rows(model, "texPC", path, 3 * n) if textured else None
+    albedo_basis = matlab.rows(model, "texPC", path, 3 * n) if textured and np.size(model["texPC"]) else None
     used = (path, uv_path, info_path) if info else (path, uv_path)
     return make_model(
         source=str(path),
@@ -128,10 +128,11 @@ def write(model: MorphableModel, folder: Path) -> None:
     }
     if len(model.mouth_triangles):
         record["tri_mouth"] = model.mouth_triangles.T + 1.0
-    if model.albedo_mean is not None and model.albedo_basis is not None and model.albedo_std is not None:
+    if model.albedo_mean is not None:  # perhaps without components
+        basis, std = model.albedo_basis, model.albedo_std
         record["texMU"] = model.albedo_mean.reshape(-1, 1)
-        record["texPC"] = model.albedo_basis.reshape(3 * n, -1)
-        record["texEV"] = model.albedo_std[:, None]
+        record["texPC"] = np.zeros((3 * n, 0), np.float32) if basis is None else basis.reshape(3 * n, -1)
+        record["texEV"] = np.zeros((0, 1), np.float32) if std is None else std[:, None]
     info: dict[str, Any] = {"kpt_ind": record["kpt_ind"]}
     if model.mirror is not None:
         info["symlist"] = _pairs(model.mirror) + 1.0
