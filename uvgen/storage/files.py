@@ -67,7 +67,7 @@ def replaced_on_success(
         if flush:
             os.fsync(handle)
         share_lock(handle)
-        os.replace(temporary, path)
+        move(temporary, path)
     except OSError as error:
         if isinstance(error, UvgenError) or (in_body and names_another(error, temporary)):  # of what the body read
             raise
@@ -80,6 +80,21 @@ def replaced_on_success(
             with suppress(OSError):  # renamed
                 temporary.unlink()
             os.close(handle)
+
+
+def move(old: Path, new: Path) -> None:
+    """Rename a file or folder as `os.replace` does; an OSError that says so although it was done counts for nothing.
+
+    A network's disk may do it and lose the answer: when it is asked again, the old name is gone.
+    """
+    moved = os.lstat(old)
+    try:
+        os.replace(old, new)
+    except OSError:
+        with suppress(OSError):
+            if not os.path.lexists(old) and os.path.samestat(moved, os.lstat(new)):
+                return
+        raise
 
 
 def names_another(error: OSError, place: Path | None) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 from uvgen.errors import DatasetError, DependencyError, InputError, to_install
 from uvgen.storage.cache import cache_folder
-from uvgen.storage.files import has_sha256, new_temporary, sha256_file, share_lock
+from uvgen.storage.files import has_sha256, move, new_temporary, sha256_file, share_lock
 from uvgen.storage.names import brief, os_reason
 from uvgen.storage.reading import max_bytes, read_file
 from uvgen.storage.s3 import WrongSizeError, client_of, download
@@ -76,7 +76,7 @@ def fetch(path: Path, to: Path | None = None, *, sha256: str | None = None, size
                 raise WrongContentError("its SHA-256 is not the one in the index")
             share_lock(handle)
             try:
-                os.replace(draft, target)
+                move(draft, target)
             except OSError as error:
                 raise _unwritable(target.parent, error) from error
         finally:
