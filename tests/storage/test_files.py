@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.faults import fail_reads
 
-from uvgen.errors import DatasetError, OutputError
+from uvgen.errors import BusyError, DatasetError, OutputError, UvgenError
 from uvgen.storage import files
 from uvgen.storage.drafts import folder_on_success
 from uvgen.storage.files import check_folder, has_sha256, replaced_on_success, sha256_file, temporary_name
@@ -157,6 +157,35 @@ def test_exclusive_says_when_its_folder_was_replaced(tmp_path: Path) -> None:
             change()
             with pytest.raises(DatasetError, match="out: was deleted, moved or unmounted while it was written"):
                 check()
+
+
+def test_exclusive_whose_folder_is_renamed_before_it_is_locked_waits_for_who_did_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = os.open
+
+    def rename_first(path: Path, *arguments: int) -> int:
+        handle = opened(path, *arguments)
+        Path(path).rename(tmp_path / "finished")
+        return handle
+
+    monkeypatch.setattr(os, "open", rename_first)
+    with pytest.raises(BusyError, match="out: another uvgen is writing into it"):
+        exclusive(tmp_path / "out").__enter__()
+
+
+@pytest.mark.parametrize("place", [replaced_on_success, exclusive, scratch_folder])
+def test_disk_on_which_nothing_is_what_was_just_made_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place
+) -> None:
+    """As one that gives a file another number each time, or says that all is locked."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(os.path, "samestat", lambda *_: False)
+    (tmp_path / "out").mkdir()
+    arguments = () if place is scratch_folder else (tmp_path / "out",)
+    with pytest.raises(UvgenError, match=f"{tmp_path}.*its disk shows what was just made as something else"):
+        place(*arguments).__enter__()
+    assert os.listdir(tmp_path) == ["out"] and not os.listdir(tmp_path / "out")
 
 
 def test_scratch_folder_removes_those_of_dead_processes_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

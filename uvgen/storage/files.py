@@ -18,6 +18,7 @@ from uvgen.storage.reading import SHORTAGES, open_regular
 TEMPORARY_PREFIX = ".uvgen-"
 _TEMPORARY = re.compile(r"\.uvgen-tmp-[0-9a-f]{12}-.*", re.DOTALL)
 _PROBE = "probe"
+TRIES = 20  # at a new file: another process has to open it before it is locked, to take it for a leftover
 _HASHED_AT_ONCE = 1 << 18
 _MOST_UNSTATED = 1 << 28  # bytes that a file may have beyond those that it states
 
@@ -116,12 +117,21 @@ def is_temporary(name: str) -> bool:
 
 def new_temporary(folder: Path, name: str) -> tuple[Path, int]:
     """An empty file of a hidden name, and the descriptor that holds its lock."""
-    while True:
+    path = folder / name
+    for _ in range(TRIES):
         path = folder / temporary_name(name)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         if lock_handle(handle, path):
             return path, handle
         os.close(handle)  # another process removed it as a leftover, before it was locked
+        path.unlink(missing_ok=True)
+    raise unlockable(path)
+
+
+def unlockable(path: Path) -> OSError:
+    """The error of new files or folders none of which could be locked, again and again."""
+    why = "its disk shows what was just made as something else, or as locked by others"
+    return OSError(errno.ENOLCK, why, os.fspath(path))
 
 
 def folds_case(folder: Path) -> bool:

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from uvgen.errors import MIRROR, BusyError, DatasetError, OutputError
-from uvgen.storage.files import lock_handle, remove_leftovers
+from uvgen.storage.files import TRIES, lock_handle, remove_leftovers, unlockable
 from uvgen.storage.names import os_reason
 from uvgen.storage.reading import irregular
 
@@ -133,6 +133,8 @@ def exclusive(folder: Path) -> Iterator[Callable[[], None]]:
                     raise
             handle = stack.enter_context(locked(folder, wait=False))
             if not _is_there(handle, folder):
+                if not _is_steady(folder):
+                    raise unlockable(folder)
                 raise BlockingIOError  # renamed meanwhile, by whoever held the lock
         except BlockingIOError as error:
             raise BusyError(f"{folder}: another uvgen is writing into it; wait for it to finish") from error
@@ -169,6 +171,14 @@ def _is_there(handle: int, folder: Path) -> bool:
         return False
 
 
+def _is_steady(folder: Path) -> bool:
+    """Whether a folder has the same number twice. Where disks make one up each time, nothing can be locked."""
+    try:
+        return os.path.samestat(os.stat(folder), os.stat(folder))
+    except OSError:  # it is gone
+        return True
+
+
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
     """A new folder in TMPDIR, locked while this process runs. Folders that ended processes left are removed.
@@ -182,15 +192,7 @@ def scratch_folder() -> Iterator[Path]:
     _remove_dead_scratch(place)
     with ExitStack() as stack:
         try:
-            while True:
-                folder = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=place))
-                try:
-                    handle = os.open(folder, os.O_RDONLY)
-                except FileNotFoundError:  # another run removed it as a leftover, before it was locked
-                    continue
-                if lock_handle(handle, folder):
-                    break
-                os.close(handle)
+            folder, handle = _new_scratch(place)
         except OSError as error:
             raise DatasetError(
                 f"{place}: no temporary folder can be made in it ({os_reason(error)}); set TMPDIR to another"
@@ -198,6 +200,19 @@ def scratch_folder() -> Iterator[Path]:
         stack.callback(os.close, handle)
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         yield folder
+
+
+def _new_scratch(place: Path) -> tuple[Path, int]:
+    """A new folder, and the descriptor that holds its lock."""
+    for _ in range(TRIES):
+        folder = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=place))
+        with suppress(FileNotFoundError):  # another run removed it as a leftover, before it was locked
+            handle = os.open(folder, os.O_RDONLY)
+            if lock_handle(handle, folder):
+                return folder, handle
+            os.close(handle)
+            folder.rmdir()
+    raise unlockable(place)
 
 
 def _remove_dead_scratch(place: Path) -> None:
