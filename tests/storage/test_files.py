@@ -4,17 +4,26 @@ import errno
 import hashlib
 import multiprocessing
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
-from support.faults import fail_reads
+from support.faults import fail_closes, fail_reads
 
-from uvgen.errors import BusyError, DatasetError, OutputError, UvgenError
+from uvgen.errors import BusyError, DatasetError, OutputError, SampleError, UvgenError
 from uvgen.storage import files
 from uvgen.storage.drafts import folder_on_success
-from uvgen.storage.files import check_folder, has_sha256, replaced_on_success, sha256_file, temporary_name
+from uvgen.storage.files import (
+    check_folder,
+    folds_case,
+    has_sha256,
+    replaced_on_success,
+    sha256_file,
+    temporary_name,
+)
 from uvgen.storage.journal import Journal
-from uvgen.storage.locks import exclusive, locked, scratch_folder
+from uvgen.storage.locks import exclusive, locked, locked_file, scratch_folder
+from uvgen.storage.reading import read_file
 
 
 def test_replaced_on_success_of_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
@@ -157,6 +166,41 @@ def test_exclusive_says_when_its_folder_was_replaced(tmp_path: Path) -> None:
             change()
             with pytest.raises(DatasetError, match="out: was deleted, moved or unmounted while it was written"):
                 check()
+
+
+def test_replaced_on_success_of_a_file_that_is_lost_as_it_is_closed_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_closes(monkeypatch, "out", errno.EDQUOT)
+    for error in (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), None):
+        why = os.strerror(errno.EDQUOT if error is None else errno.ENOSPC)
+        with (
+            pytest.raises(DatasetError, match=rf"out: cannot be written \({why}\)"),
+            replaced_on_success(tmp_path / "out"),
+        ):
+            if error is not None:
+                raise error
+    with pytest.raises(SampleError, match="bad"), replaced_on_success(tmp_path / "out"):
+        raise SampleError("bad")
+
+
+def test_what_was_read_or_locked_is_closed_without_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    path = tmp_path / "out"
+    path.write_bytes(b"content")
+    fail_closes(monkeypatch, "", errno.EDQUOT)
+    assert read_file(path) == b"content" and sha256_file(path) == hashlib.sha256(b"content").hexdigest()
+    for lock in (partial(locked, path, wait=True), partial(locked_file, path), scratch_folder):
+        with lock():
+            pass
+        with pytest.raises(SampleError, match="bad"), lock():
+            raise SampleError("bad")
+    with exclusive(tmp_path):
+        assert folds_case(tmp_path) in (False, True)
+    journal = Journal(tmp_path / ".uvgen-journal", "work")
+    journal.append(1)
+    journal.close()
+    assert Journal(tmp_path / ".uvgen-journal", "work").read() == [1]
 
 
 def test_exclusive_whose_folder_is_renamed_before_it_is_locked_waits_for_who_did_that(

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from uvgen.errors import SCHEMES, DatasetError, OutputError, UvgenError
 from uvgen.storage.names import os_reason
-from uvgen.storage.reading import SHORTAGES, open_regular
+from uvgen.storage.reading import SHORTAGES, let_go, open_regular
 
 TEMPORARY_PREFIX = ".uvgen-"
 _TEMPORARY = re.compile(r"\.uvgen-tmp-[0-9a-f]{12}-.*", re.DOTALL)
@@ -69,6 +69,8 @@ def replaced_on_success(
             os.fsync(handle)
         share_lock(handle)
         move(temporary, path)
+        written, handle = handle, -1
+        os.close(written)
     except OSError as error:
         if isinstance(error, UvgenError) or (in_body and names_another(error, temporary)):  # of what the body read
             raise
@@ -80,7 +82,8 @@ def replaced_on_success(
         if temporary is not None:
             with suppress(OSError):  # renamed
                 temporary.unlink()
-            os.close(handle)
+        if handle >= 0:
+            let_go(handle)
 
 
 def move(old: Path, new: Path) -> None:
@@ -123,7 +126,7 @@ def new_temporary(folder: Path, name: str) -> tuple[Path, int]:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         if lock_handle(handle, path):
             return path, handle
-        os.close(handle)  # another process removed it as a leftover, before it was locked
+        let_go(handle)  # another process removed it as a leftover, before it was locked
         path.unlink(missing_ok=True)
     raise unlockable(path)
 
@@ -145,7 +148,7 @@ def folds_case(folder: Path) -> bool:
     try:
         return path.with_name(path.name.swapcase()).exists()
     finally:
-        os.close(handle)
+        let_go(handle)
         path.unlink(missing_ok=True)
 
 
@@ -206,7 +209,7 @@ def _remove_if_dead(path: Path) -> None:
             if os.path.samestat(os.fstat(handle), os.lstat(path)):
                 path.unlink()
     finally:
-        os.close(handle)
+        let_go(handle)
 
 
 def check_folder(folder: Path, path: Path | None = None, *, may_be_full: bool = False) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from uvgen.errors import DatasetError
 from uvgen.storage.names import os_reason
 from uvgen.storage.plain_json import parse_json
-from uvgen.storage.reading import OUT_OF_REACH, SHORTAGES, read_file
+from uvgen.storage.reading import OUT_OF_REACH, SHORTAGES, let_go, read_file
 
 _FOR_NOW = {*SHORTAGES, *OUT_OF_REACH}
 
@@ -85,7 +85,7 @@ class Journal:
     def close(self) -> None:
         """Close the file; it stays."""
         if self._handle >= 0:
-            os.close(self._handle)
+            let_go(self._handle)  # each line was flushed
             self._handle = -1
 
     def remove(self) -> None:

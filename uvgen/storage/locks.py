@@ -14,7 +14,7 @@ from pathlib import Path
 from uvgen.errors import MIRROR, BusyError, DatasetError, OutputError
 from uvgen.storage.files import TRIES, lock_handle, remove_leftovers, unlockable
 from uvgen.storage.names import os_reason
-from uvgen.storage.reading import irregular
+from uvgen.storage.reading import irregular, let_go
 
 _PAUSE_S = 0.05  # between looks at a lock that is waited for
 _SCRATCH = "uvgen-run-"
@@ -68,7 +68,7 @@ def locked(path: Path, *, wait: bool, most_s: float = math.inf) -> Iterator[int]
             break
         yield handle
     finally:
-        os.close(handle)
+        let_go(handle)
 
 
 @contextmanager
@@ -83,7 +83,7 @@ def locked_file(path: Path, *, most_s: float = math.inf) -> Iterator[None]:
         If it cannot be made or opened, or is something else, such as a link; `strerror` says which.
     """
     try:
-        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666))
+        let_go(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666))
     except OSError as error:
         kind = {errno.EISDIR: "a folder", errno.ELOOP: "a link", errno.ENXIO: "a socket"}.get(error.errno or 0)
         if kind is None:
@@ -197,7 +197,7 @@ def scratch_folder() -> Iterator[Path]:
             raise DatasetError(
                 f"{place}: no temporary folder can be made in it ({os_reason(error)}); set TMPDIR to another"
             ) from error
-        stack.callback(os.close, handle)
+        stack.callback(let_go, handle)
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         yield folder
 
@@ -210,7 +210,7 @@ def _new_scratch(place: Path) -> tuple[Path, int]:
             handle = os.open(folder, os.O_RDONLY)
             if lock_handle(handle, folder):
                 return folder, handle
-            os.close(handle)
+            let_go(handle)
             folder.rmdir()
     raise unlockable(place)
 
@@ -232,4 +232,4 @@ def _remove_scratch_if_dead(folder: Path) -> None:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # an OSError if its process lives
             shutil.rmtree(folder)
     finally:
-        os.close(handle)
+        let_go(handle)

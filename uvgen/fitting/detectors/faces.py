@@ -17,7 +17,7 @@ from uvgen.checks import check_bytes
 from uvgen.errors import DependencyError, InputError
 from uvgen.samples.landmark_schemes import FaceLandmarks
 from uvgen.storage.names import brief
-from uvgen.storage.reading import irregular
+from uvgen.storage.reading import irregular, let_go
 
 _ROOM = 0.5  # of the longer side, added on each side of an image in which no face was found
 
@@ -53,7 +53,7 @@ def native_log_without(pattern: bytes) -> Iterator[None]:
             yield
         finally:
             os.dup2(stderr, 2)
-            os.close(stderr)
+            let_go(stderr)
             said.seek(0)
             with suppress(OSError):
                 os.write(2, re.sub(pattern, b"", said.read()))
