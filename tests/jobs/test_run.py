@@ -3,6 +3,7 @@
 import errno
 import os
 import pickle
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -166,6 +167,16 @@ def test_results_that_no_part_is_the_cause_of_raise(tmp_path: Path) -> None:
         list(results(DeadlyTogether(), [[6, 7]], RunOptions(2, 0)))
     with pytest.raises(WorkerError, match=r"^13: its process ended with status 9, 2 times; out of memory"):
         list(results(DeadlyWhole(), [[13]], RunOptions(2, 1)))
+
+
+@pytest.mark.slow
+def test_death_in_a_program_that_ignores_the_ends_of_children_is_of_unknown_cause() -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with pytest.raises(WorkerError, match="its process ended, it is unknown how: SIGCHLD is ignored, 2 times"):
+            list(results(DeadlyWhole(), [[13]], RunOptions(2, 1)))
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 @pytest.mark.slow
