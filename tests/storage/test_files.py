@@ -1,9 +1,11 @@
 """Files and folders that are whole or not there, and locks."""
 
 import errno
+import fcntl
 import hashlib
 import multiprocessing
 import os
+import stat
 from functools import partial
 from pathlib import Path
 
@@ -130,6 +132,24 @@ def test_exclusive_removes_what_killed_runs_left_and_nothing_else(tmp_path: Path
         assert {path.name for path in tmp_path.iterdir()} == mine
         (tmp_path / temporary_name("b.h5")).write_text("half")
     assert {path.name for path in tmp_path.iterdir()} == mine
+
+
+def test_exclusive_removes_what_killed_runs_left_on_a_network_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NFS makes locks of byte ranges of flock's, and who locks those against all others must be able to write."""
+    lock = fcntl.flock
+
+    def lock_as_nfs(handle: int, how: int) -> None:
+        is_read_only = fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
+        if how & fcntl.LOCK_EX and is_read_only and stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        lock(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", lock_as_nfs)
+    (tmp_path / temporary_name("a.h5")).write_text("half")
+    with replaced_on_success(tmp_path / "b.h5") as living, exclusive(tmp_path):
+        assert [*tmp_path.iterdir()] == [living]
 
 
 def test_exclusive_leaves_what_another_process_is_writing(tmp_path: Path) -> None:

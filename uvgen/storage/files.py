@@ -202,7 +202,11 @@ def remove_leftovers(folder: Path, name: str = "") -> None:
 def _remove_if_dead(path: Path) -> None:
     import fcntl
 
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    flags = os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        handle = os.open(path, os.O_RDWR | flags)  # NFS lets nobody lock what is open for reading alone
+    except PermissionError:  # another user's
+        handle = os.open(path, os.O_RDONLY | flags)
     try:
         if stat.S_ISREG(os.fstat(handle).st_mode):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # an OSError if it is held, or there are no locks
