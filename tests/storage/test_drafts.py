@@ -22,6 +22,13 @@ def test_folder_on_success_appears_when_it_is_whole(tmp_path: Path) -> None:
     assert (tmp_path / "out/a").read_text() == "content" and not draft.exists()
 
 
+def test_folder_of_any_long_name_has_a_draft_that_every_disk_can_name(tmp_path: Path) -> None:
+    for n in range(4):
+        draft = draft_of(tmp_path / f"{'é' * 100}{'a' * n}")
+        assert len(draft.name.encode("utf-8")) < 255 and f"{'é' * 50}{'a' * n}-" in draft.name
+    assert draft_of(tmp_path / os.fsdecode(b"\x80" * 200)).name.encode("utf-8", "surrogateescape").count(b"\x80") > 100
+
+
 def test_folder_on_success_goes_on_with_what_an_interrupted_run_left(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), folder_on_success(tmp_path / "out") as draft:
         (draft / "a").write_text("first")

@@ -18,6 +18,8 @@ from uvgen.storage.files import TEMPORARY_PREFIX, check_no_url, move, names_anot
 from uvgen.storage.locks import exclusive, remove_unlocked
 from uvgen.storage.names import os_reason
 
+_LONGEST = 120  # bytes of a folder's name in that of its draft
+
 
 def draft_of(folder: Path) -> Path:
     """Where `folder_on_success` makes a folder: beside it, hidden, under the same name in each run of this user.
@@ -27,7 +29,10 @@ def draft_of(folder: Path) -> Path:
     """
     target = Path(os.path.realpath(folder))
     code = hmac.new(_secret(), os.fsencode(target), "sha256").hexdigest()[:16]
-    return target.with_name(f"{TEMPORARY_PREFIX}{os.fsdecode(os.fsencode(target.name)[-120:])}-{code}")
+    name = os.fsencode(target.name)
+    if len(name) > _LONGEST:  # no half of a character: macOS refuses such names
+        name = re.sub(rb"\A[\x80-\xbf]{1,3}", b"", name[-_LONGEST:])
+    return target.with_name(f"{TEMPORARY_PREFIX}{os.fsdecode(name)}-{code}")
 
 
 def other_drafts(folder: Path) -> list[Path]:
