@@ -5,7 +5,7 @@ import os
 import pickle
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,12 @@ import threadpoolctl
 from support.jobs import BrokenToOpen, DeadlySum, DeadlyTogether, DeadlyToOpen, DeadlyWhole, Multiply, WithoutMemory
 
 from uvgen.errors import DatasetError, InputError, OutputError, SampleError, WorkerError
+from uvgen.jobs import run
 from uvgen.jobs.options import RunOptions, check_on_error
 from uvgen.jobs.run import _libraries, check_same, results, run_job
 from uvgen.parallel import child
 from uvgen.parallel.child import packed
+from uvgen.storage.files import temporary_name
 
 
 @dataclass
@@ -67,6 +69,25 @@ def test_run_with_nothing_left_opens_no_job(tmp_path: Path) -> None:
     one, record = job(tmp_path), Files(tmp_path)
     run_job(one, [0], record, tmp_path, RunOptions(3))
     assert one.opened == [] and record.ended
+
+
+@pytest.mark.parametrize("on_cluster", [False, True])
+def test_run_removes_what_dead_processes_left_unless_other_machines_write_there_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_cluster: bool
+) -> None:
+    """A disk may lock for each machine alone."""
+    left = tmp_path / temporary_name("7")
+
+    def die(*_: object, after_death: Callable[[], object], **__: object) -> Iterator[tuple[int, int, int]]:
+        left.write_text("half")
+        after_death()
+        assert left.exists() == on_cluster
+        yield 7, 0, 0
+
+    monkeypatch.setattr(run, "results", die)
+    monkeypatch.setattr(run, "chosen_engine", lambda: "a cluster" if on_cluster else None)
+    run_job(job(tmp_path), [7], Files(tmp_path), tmp_path, RunOptions(2))
+    assert not left.exists()
 
 
 def test_run_groups_units_into_tasks(tmp_path: Path) -> None:

@@ -5,7 +5,10 @@ import fcntl
 import hashlib
 import multiprocessing
 import os
+import platform
 import stat
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -254,13 +257,33 @@ def test_disk_on_which_nothing_is_what_was_just_made_is_an_error(
 
 def test_scratch_folder_removes_those_of_dead_processes_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    for name, content in {"uvgen-run-abcd1234": "job-0", "uvgen-run-mine1234": "thesis", "uvgen-mine": "job-0"}.items():
+    with scratch_folder() as ours:
+        prefix = ours.name[:-8]
+    mine = {f"{prefix}mine1234": "thesis", "uvgen-mine": "job-0", "uvgen-run-01234567-abcd1234": "job-0"}
+    for name, content in {f"{prefix}abcd1234": "job-0", **mine}.items():  # the last is another machine's
         (tmp_path / name).mkdir()
         (tmp_path / name / content).write_text("")
     with scratch_folder() as ours, scratch_folder() as other:
         assert ours != other
-        assert {path.name for path in tmp_path.iterdir()} == {ours.name, other.name, "uvgen-run-mine1234", "uvgen-mine"}
-    assert {path.name for path in tmp_path.iterdir()} == {"uvgen-run-mine1234", "uvgen-mine"}
+        assert {path.name for path in tmp_path.iterdir()} == {ours.name, other.name, *mine}
+    assert {path.name for path in tmp_path.iterdir()} == {*mine}
+
+
+@pytest.mark.parametrize("node", [platform.node(), "another machine"], ids=["own", "other"])
+def test_scratch_folder_of_another_machine_that_locks_for_itself_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, node: str
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    there = (
+        f"import fcntl, platform, tempfile; platform.node = lambda: {node!r}; tempfile.tempdir = {str(tmp_path)!r}\n"
+        "fcntl.flock = lambda *_: None  # it knows nothing of this process's lock\n"
+        "from uvgen.storage.locks import scratch_folder\n"
+        "with scratch_folder(): pass"
+    )
+    with scratch_folder() as ours:
+        subprocess.run([sys.executable, "-c", there], check=True)
+        assert ours.exists() == (node != platform.node())
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("size", [0, 1, 30])

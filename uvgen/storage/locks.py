@@ -1,8 +1,10 @@
 """One process at a time: a lock on a folder or a file, released when its process ends, even if it is killed."""
 
 import errno
+import hashlib
 import math
 import os
+import platform
 import re
 import shutil
 import tempfile
@@ -17,7 +19,8 @@ from uvgen.storage.names import os_reason
 from uvgen.storage.reading import irregular, let_go
 
 _PAUSE_S = 0.05  # between looks at a lock that is waited for
-_SCRATCH = "uvgen-run-"
+_MACHINE = hashlib.sha256(os.fsencode(platform.node())).hexdigest()[:8]
+_SCRATCH = f"uvgen-run-{_MACHINE}-"  # TMPDIR may be one of several machines, on a disk that locks for each alone
 _SCRATCH_FILE = re.compile(
     rf"(job|task|result)-\d+|{MIRROR}"
 )  # what a run keeps in its folder; a user's is never removed
@@ -181,7 +184,7 @@ def _is_steady(folder: Path) -> bool:
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A new folder in TMPDIR, locked while this process runs. Folders that ended processes left are removed.
+    """A new folder in TMPDIR, locked while this process runs; those that dead ones of this machine left are removed.
 
     Raises
     ------
