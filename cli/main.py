@@ -16,7 +16,7 @@ from uvgen.cli.groups import ARGUMENTS, STARTED, SpokenGroup, as_typed, with_opt
 from uvgen.cli.options import OUTPUT_OPTION
 from uvgen.cli.streams import keep_closed_streams, leave_unread_streams
 from uvgen.errors import OutputError, SettingsError, UvgenError
-from uvgen.interrupts import exit_status, expect_time_limit, ignore_interrupts, interrupts_kept
+from uvgen.interrupts import exit_status, expect_time_limit, ignore_interrupts, interrupts_kept, see_children_end
 from uvgen.storage.names import printable
 
 if "_UVGEN_COMPLETE" in os.environ:
@@ -83,6 +83,7 @@ class _LazyGroup(SpokenGroup):
             if isinstance(stream, io.TextIOWrapper):  # a name that the terminal's encoding lacks is no reason to stop
                 stream.reconfigure(errors="backslashreplace")
         expect_time_limit()
+        see_children_end()
         with interrupts_kept():
             return self._invoke(ctx, anew)
 

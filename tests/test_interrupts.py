@@ -38,6 +38,22 @@ def test_interrupt_that_python_drops_is_remembered_and_prints_no_traceback(monke
     assert dropped == [ValueError, ValueError]
 
 
+def test_command_whose_parent_ignores_the_ends_of_children_sees_those_of_its_own() -> None:
+    """Else a worker that is killed, or has no processor time left, counts as ended with status 0."""
+    program = (
+        "import signal, subprocess, sys\n"
+        "from uvgen.interrupts import children_end_unseen\n"
+        "from uvgen.cli.main import main\n"
+        "assert children_end_unseen()\n"
+        "try: main(['info', '/none'])\n"
+        "except SystemExit: assert not children_end_unseen()\n"
+        "print(subprocess.run(['sh', '-c', 'kill -9 $$']).returncode)"
+    )
+    ignore: Any = lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # noqa: E731
+    run = subprocess.run([sys.executable, "-c", program], preexec_fn=ignore, capture_output=True, text=True)
+    assert run.stdout == "-9\n", run.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits as Linux has them")
 def test_processor_time_ends_with_its_own_signal_before_the_system_kills() -> None:

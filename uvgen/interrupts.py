@@ -137,6 +137,17 @@ def expect_time_limit() -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (max(hard - _SECONDS_TO_END, hard // 2, 1), hard))
 
 
+def children_end_unseen() -> bool:
+    """Whether SIGCHLD is ignored, as daemons do: of a child process, whatever ended it, Python then reads status 0."""
+    return hasattr(signal, "SIGCHLD") and signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN
+
+
+def see_children_end() -> None:
+    """Do not ignore SIGCHLD, although the process that started this one does."""
+    if children_end_unseen():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
 def ignore_interrupts() -> None:
     """Let more of them change nothing until the process ends: as Python ends, it takes its own handlers away."""
     if threading.current_thread() is threading.main_thread():

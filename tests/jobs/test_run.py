@@ -3,8 +3,9 @@
 import errno
 import os
 import pickle
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ import threadpoolctl
 from support.jobs import BrokenToOpen, DeadlySum, DeadlyTogether, DeadlyToOpen, DeadlyWhole, Multiply, WithoutMemory
 
 from uvgen.errors import DatasetError, InputError, OutputError, SampleError, WorkerError
+from uvgen.jobs import run
 from uvgen.jobs.options import RunOptions, check_on_error
 from uvgen.jobs.run import _libraries, check_same, results, run_job
 from uvgen.parallel import child
 from uvgen.parallel.child import packed
+from uvgen.storage.files import temporary_name
 
 
 @dataclass
@@ -66,6 +69,25 @@ def test_run_with_nothing_left_opens_no_job(tmp_path: Path) -> None:
     one, record = job(tmp_path), Files(tmp_path)
     run_job(one, [0], record, tmp_path, RunOptions(3))
     assert one.opened == [] and record.ended
+
+
+@pytest.mark.parametrize("on_cluster", [False, True])
+def test_run_removes_what_dead_processes_left_unless_other_machines_write_there_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_cluster: bool
+) -> None:
+    """A disk may lock for each machine alone."""
+    left = tmp_path / temporary_name("7")
+
+    def die(*_: object, after_death: Callable[[], object], **__: object) -> Iterator[tuple[int, int, int]]:
+        left.write_text("half")
+        after_death()
+        assert left.exists() == on_cluster
+        yield 7, 0, 0
+
+    monkeypatch.setattr(run, "results", die)
+    monkeypatch.setattr(run, "chosen_engine", lambda: "a cluster" if on_cluster else None)
+    run_job(job(tmp_path), [7], Files(tmp_path), tmp_path, RunOptions(2))
+    assert not left.exists()
 
 
 def test_run_groups_units_into_tasks(tmp_path: Path) -> None:
@@ -166,6 +188,16 @@ def test_results_that_no_part_is_the_cause_of_raise(tmp_path: Path) -> None:
         list(results(DeadlyTogether(), [[6, 7]], RunOptions(2, 0)))
     with pytest.raises(WorkerError, match=r"^13: its process ended with status 9, 2 times; out of memory"):
         list(results(DeadlyWhole(), [[13]], RunOptions(2, 1)))
+
+
+@pytest.mark.slow
+def test_death_in_a_program_that_ignores_the_ends_of_children_is_of_unknown_cause() -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with pytest.raises(WorkerError, match="its process ended, it is unknown how: SIGCHLD is ignored, 2 times"):
+            list(results(DeadlyWhole(), [[13]], RunOptions(2, 1)))
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 @pytest.mark.slow

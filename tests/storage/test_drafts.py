@@ -11,6 +11,7 @@ import pytest
 from uvgen.errors import DatasetError, OutputError, SampleError
 from uvgen.storage import drafts
 from uvgen.storage.drafts import beside, draft_of, exchange, folder_made_at_once, folder_on_success, other_drafts
+from uvgen.storage.files import replaced_on_success
 from uvgen.storage.journal import Journal
 
 
@@ -19,6 +20,13 @@ def test_folder_on_success_appears_when_it_is_whole(tmp_path: Path) -> None:
         (draft / "a").write_text("content")
         assert not (tmp_path / "out").exists() and draft == draft_of(tmp_path / "out")
     assert (tmp_path / "out/a").read_text() == "content" and not draft.exists()
+
+
+def test_folder_of_any_long_name_has_a_draft_that_every_disk_can_name(tmp_path: Path) -> None:
+    for n in range(4):
+        draft = draft_of(tmp_path / f"{'é' * 100}{'a' * n}")
+        assert len(draft.name.encode("utf-8")) < 255 and f"{'é' * 50}{'a' * n}-" in draft.name
+    assert draft_of(tmp_path / os.fsdecode(b"\x80" * 200)).name.encode("utf-8", "surrogateescape").count(b"\x80") > 100
 
 
 def test_folder_on_success_goes_on_with_what_an_interrupted_run_left(tmp_path: Path) -> None:
@@ -62,6 +70,61 @@ def test_exchange_that_is_interrupted_is_done(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(KeyboardInterrupt):
         exchange(beside(folder), folder, lambda: None)
     assert os.listdir(tmp_path) == ["out"] and (folder / "text").read_text() == "new"
+
+
+def fail_renames(patch: pytest.MonkeyPatch, *numbers: int, done: bool) -> None:
+    """Let the renames of these numbers, or all, fail; `done`: as of a server that did it, and is asked again."""
+    rename, calls = os.replace, list[Path]()
+
+    def replace(old: Path, new: Path) -> None:
+        calls.append(new)
+        fails = not numbers or len(calls) in numbers
+        if done or not fails:
+            rename(old, new)
+        if fails:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(old))
+
+    patch.setattr(os, "replace", replace)
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_exchange_whose_rename_is_done_but_said_to_fail_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    folder = tmp_path / "out"
+    for path, text in ((folder, "old"), (beside(folder), "new")):
+        path.mkdir()
+        (path / "text").write_text(text)
+    fail_renames(monkeypatch, at, done=True)
+    exchange(beside(folder), folder, lambda: None)
+    assert os.listdir(tmp_path) == ["out"] and (folder / "text").read_text() == "new"
+
+
+@pytest.mark.parametrize("fails", [[2], [2, 3]])
+def test_exchange_that_fails_says_where_both_folders_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: list[int]
+) -> None:
+    folder, new = tmp_path / "out", beside(tmp_path / "out")
+    folder.mkdir()
+    new.mkdir()
+    fail_renames(monkeypatch, *fails, done=False)
+    with pytest.raises(DatasetError, match=r"out: cannot be replaced \(No such file") as found:
+        exchange(new, folder, lambda: None)
+    old = folder if fails == [2] else draft_of(folder)
+    assert {*tmp_path.iterdir()} == {new, old}
+    assert f"stays in {new} until" in str(found.value) and (f"the old one in {old}" in str(found.value)) == (
+        old != folder
+    )
+
+
+@pytest.mark.parametrize("place", [replaced_on_success, folder_on_success])
+def test_place_whose_rename_is_done_but_said_to_fail_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place
+) -> None:
+    fail_renames(monkeypatch, done=True)
+    with place(tmp_path / "out"):
+        pass
+    assert os.listdir(tmp_path) == ["out"]
 
 
 def test_folder_on_success_interrupted_before_its_first_file_leaves_nothing(tmp_path: Path) -> None:

@@ -1,20 +1,34 @@
 """Files and folders that are whole or not there, and locks."""
 
 import errno
+import fcntl
 import hashlib
 import multiprocessing
 import os
+import platform
+import stat
+import subprocess
+import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
-from support.faults import fail_reads
+from support.faults import fail_closes, fail_reads
 
-from uvgen.errors import DatasetError, OutputError
+from uvgen.errors import BusyError, DatasetError, OutputError, SampleError, UvgenError
 from uvgen.storage import files
 from uvgen.storage.drafts import folder_on_success
-from uvgen.storage.files import check_folder, has_sha256, replaced_on_success, sha256_file, temporary_name
+from uvgen.storage.files import (
+    check_folder,
+    folds_case,
+    has_sha256,
+    replaced_on_success,
+    sha256_file,
+    temporary_name,
+)
 from uvgen.storage.journal import Journal
-from uvgen.storage.locks import exclusive, locked, scratch_folder
+from uvgen.storage.locks import exclusive, locked, locked_file, scratch_folder
+from uvgen.storage.reading import read_file
 
 
 def test_replaced_on_success_of_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
@@ -123,6 +137,24 @@ def test_exclusive_removes_what_killed_runs_left_and_nothing_else(tmp_path: Path
     assert {path.name for path in tmp_path.iterdir()} == mine
 
 
+def test_exclusive_removes_what_killed_runs_left_on_a_network_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NFS makes locks of byte ranges of flock's, and who locks those against all others must be able to write."""
+    lock = fcntl.flock
+
+    def lock_as_nfs(handle: int, how: int) -> None:
+        is_read_only = fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
+        if how & fcntl.LOCK_EX and is_read_only and stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        lock(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", lock_as_nfs)
+    (tmp_path / temporary_name("a.h5")).write_text("half")
+    with replaced_on_success(tmp_path / "b.h5") as living, exclusive(tmp_path):
+        assert [*tmp_path.iterdir()] == [living]
+
+
 def test_exclusive_leaves_what_another_process_is_writing(tmp_path: Path) -> None:
     with replaced_on_success(tmp_path / "model.h5") as temporary:  # its descriptor has the lock, whoever asks
         with exclusive(tmp_path):
@@ -159,15 +191,99 @@ def test_exclusive_says_when_its_folder_was_replaced(tmp_path: Path) -> None:
                 check()
 
 
+def test_replaced_on_success_of_a_file_that_is_lost_as_it_is_closed_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_closes(monkeypatch, "out", errno.EDQUOT)
+    for error in (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), None):
+        why = os.strerror(errno.EDQUOT if error is None else errno.ENOSPC)
+        with (
+            pytest.raises(DatasetError, match=rf"out: cannot be written \({why}\)"),
+            replaced_on_success(tmp_path / "out"),
+        ):
+            if error is not None:
+                raise error
+    with pytest.raises(SampleError, match="bad"), replaced_on_success(tmp_path / "out"):
+        raise SampleError("bad")
+
+
+def test_what_was_read_or_locked_is_closed_without_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    path = tmp_path / "out"
+    path.write_bytes(b"content")
+    fail_closes(monkeypatch, "", errno.EDQUOT)
+    assert read_file(path) == b"content" and sha256_file(path) == hashlib.sha256(b"content").hexdigest()
+    for lock in (partial(locked, path, wait=True), partial(locked_file, path), scratch_folder):
+        with lock():
+            pass
+        with pytest.raises(SampleError, match="bad"), lock():
+            raise SampleError("bad")
+    with exclusive(tmp_path):
+        assert folds_case(tmp_path) in (False, True)
+    journal = Journal(tmp_path / ".uvgen-journal", "work")
+    journal.append(1)
+    journal.close()
+    assert Journal(tmp_path / ".uvgen-journal", "work").read() == [1]
+
+
+def test_exclusive_whose_folder_is_renamed_before_it_is_locked_waits_for_who_did_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = os.open
+
+    def rename_first(path: Path, *arguments: int) -> int:
+        handle = opened(path, *arguments)
+        Path(path).rename(tmp_path / "finished")
+        return handle
+
+    monkeypatch.setattr(os, "open", rename_first)
+    with pytest.raises(BusyError, match="out: another uvgen is writing into it"):
+        exclusive(tmp_path / "out").__enter__()
+
+
+@pytest.mark.parametrize("place", [replaced_on_success, exclusive, scratch_folder])
+def test_disk_on_which_nothing_is_what_was_just_made_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place
+) -> None:
+    """As one that gives a file another number each time, or says that all is locked."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(os.path, "samestat", lambda *_: False)
+    (tmp_path / "out").mkdir()
+    arguments = () if place is scratch_folder else (tmp_path / "out",)
+    with pytest.raises(UvgenError, match=f"{tmp_path}.*its disk shows what was just made as something else"):
+        place(*arguments).__enter__()
+    assert os.listdir(tmp_path) == ["out"] and not os.listdir(tmp_path / "out")
+
+
 def test_scratch_folder_removes_those_of_dead_processes_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    for name, content in {"uvgen-run-abcd1234": "job-0", "uvgen-run-mine1234": "thesis", "uvgen-mine": "job-0"}.items():
+    with scratch_folder() as ours:
+        prefix = ours.name[:-8]
+    mine = {f"{prefix}mine1234": "thesis", "uvgen-mine": "job-0", "uvgen-run-01234567-abcd1234": "job-0"}
+    for name, content in {f"{prefix}abcd1234": "job-0", **mine}.items():  # the last is another machine's
         (tmp_path / name).mkdir()
         (tmp_path / name / content).write_text("")
     with scratch_folder() as ours, scratch_folder() as other:
         assert ours != other
-        assert {path.name for path in tmp_path.iterdir()} == {ours.name, other.name, "uvgen-run-mine1234", "uvgen-mine"}
-    assert {path.name for path in tmp_path.iterdir()} == {"uvgen-run-mine1234", "uvgen-mine"}
+        assert {path.name for path in tmp_path.iterdir()} == {ours.name, other.name, *mine}
+    assert {path.name for path in tmp_path.iterdir()} == {*mine}
+
+
+@pytest.mark.parametrize("node", [platform.node(), "another machine"], ids=["own", "other"])
+def test_scratch_folder_of_another_machine_that_locks_for_itself_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, node: str
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    there = (
+        f"import fcntl, platform, tempfile; platform.node = lambda: {node!r}; tempfile.tempdir = {str(tmp_path)!r}\n"
+        "fcntl.flock = lambda *_: None  # it knows nothing of this process's lock\n"
+        "from uvgen.storage.locks import scratch_folder\n"
+        "with scratch_folder(): pass"
+    )
+    with scratch_folder() as ours:
+        subprocess.run([sys.executable, "-c", there], check=True)
+        assert ours.exists() == (node != platform.node())
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("size", [0, 1, 30])

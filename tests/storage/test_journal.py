@@ -27,10 +27,10 @@ def test_journal_in_place_of_another_file_leaves_what_that_leads_to_alone(tmp_pa
     assert Journal(path, "work").read() == ["first", "second"] and not path.is_symlink()
 
 
-@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EMFILE])
-def test_journal_whose_disk_does_not_answer_is_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
+@pytest.mark.parametrize(
+    "number", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EMFILE, errno.EACCES]
+)
+def test_journal_that_cannot_be_read_now_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     path = tmp_path / ".uvgen-journal"
     journal = Journal(path, "work")
     journal.append(1)

@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from support.faults import fail_closes
 from support.scaling import assert_proportional
 from support.stores import FolderStore, changing, failing, folder_store
 
@@ -208,6 +209,17 @@ def test_file_that_gets_its_name_can_be_locked_by_readers_but_not_removed(
 
     monkeypatch.setattr(os, "replace", look)
     assert str(take(0)) in seen
+
+
+def test_file_whose_content_is_lost_as_it_is_closed_does_not_count_as_fetched(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        fail_closes(patched, ".h5", errno.EIO)
+        with pytest.raises(DatasetError, match="objects: cannot be written"):
+            take(0)
+    (objects_folder() / f"{HASHES[0]}.h5").write_bytes(b"\0" * 100)  # what such a disk keeps
+    assert take(0).read_bytes() == CONTENTS[0]
 
 
 def fill(numbers: range, size: int = 100) -> None:

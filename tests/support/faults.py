@@ -7,6 +7,7 @@ looks at the file's name. Hashing a file, which decodes nothing, is left alone. 
 
 import os
 import signal
+import stat
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -97,6 +98,26 @@ def fail_reads(monkeypatch: pytest.MonkeyPatch, suffix: str, number: int) -> Non
         return opened(path, flags, *arguments, **options)
 
     monkeypatch.setattr(os, "open", fail)
+
+
+def fail_closes(monkeypatch: pytest.MonkeyPatch, suffix: str, number: int) -> None:
+    """Let closing files of this suffix that are opened from now on fail, in this process, as a network disk does."""
+    opened, closed, handles = os.open, os.close, set[int]()
+
+    def remember(path: Any, *arguments: Any, **options: Any) -> int:
+        handle = opened(path, *arguments, **options)
+        if os.fspath(path).endswith(suffix) and stat.S_ISREG(os.fstat(handle).st_mode):
+            handles.add(handle)
+        return handle
+
+    def close(handle: int) -> None:
+        closed(handle)
+        if handle in handles:
+            handles.remove(handle)
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "open", remember)
+    monkeypatch.setattr(os, "close", close)
 
 
 @contextmanager

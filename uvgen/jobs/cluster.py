@@ -1,6 +1,5 @@
 """Work on a cluster: `running_on` selects one, and `ClusterWorkers` runs tasks there as `Workers` does here."""
 
-import os
 import pickle
 import time
 from collections import deque
@@ -30,6 +29,7 @@ from uvgen.parallel.workers import Death, unpacked
 from uvgen.progress import advance
 from uvgen.storage.files import new_temporary
 from uvgen.storage.names import brief, os_reason
+from uvgen.storage.reading import let_go
 
 BACKENDS = ("local", "dask", "ray")
 """Where work can run."""
@@ -193,7 +193,7 @@ class ClusterWorkers(Generic[Work]):
             (path, handle), self._token = self._token, None
             with suppress(OSError):
                 path.unlink()
-            os.close(handle)
+            let_go(handle)
 
     def submit(self, work: Work, task: Any, *, first: bool = False) -> None:
         """Queue a task, which `__iter__` returns with `work`; `first` puts it before those that wait."""

@@ -128,7 +128,8 @@ def run_job(
         tasks = group(left)
         if left:
             begin(doing, None if count is None else sum(map(count, left)), first=_first(), of=of)
-        tidy = partial(remove_leftovers, folder)
+        # a disk may lock for each machine alone: what another one is writing would count as left behind
+        tidy = partial(remove_leftovers, folder) if chosen_engine() is None else _nothing
         seen = folder if url_of(folder) is None else None  # a store is seen from everywhere
         try:
             with closing(

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from uvgen.errors import DatasetError, UvgenError, WorkerError
-from uvgen.interrupts import interrupts_blocked
+from uvgen.interrupts import children_end_unseen, interrupts_blocked
 from uvgen.progress import advance
 
 Work = TypeVar("Work")
@@ -281,6 +281,8 @@ class Workers(Generic[Work]):
                 "a worker process has used up its processor time; raise the limit (ulimit -t), and run the command "
                 "again"
             )
+        if status == 0 and children_end_unseen():
+            return "ended, it is unknown how: SIGCHLD is ignored"
         if status >= 0:
             return f"ended with status {status}"
         try:

@@ -3,11 +3,11 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from uvgen.errors import DatasetError
 from uvgen.storage.names import os_reason
+from uvgen.storage.reading import let_go
 
 
 def walked(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
@@ -52,8 +52,7 @@ def discard(folder: Path, first: str) -> None:
     except OSError:
         return
     finally:
-        with suppress(OSError):
-            os.close(handle)
+        let_go(handle)
     shutil.rmtree(folder, ignore_errors=True)
 
 

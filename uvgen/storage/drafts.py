@@ -14,9 +14,11 @@ from uvgen.errors import DatasetError, OutputError, UvgenError
 from uvgen.interrupts import interrupts_deferred
 from uvgen.storage.cache import cache_folder
 from uvgen.storage.contents import discard, empty
-from uvgen.storage.files import TEMPORARY_PREFIX, check_no_url, names_another, temporary_name
+from uvgen.storage.files import TEMPORARY_PREFIX, check_no_url, move, names_another, temporary_name
 from uvgen.storage.locks import exclusive, remove_unlocked
 from uvgen.storage.names import os_reason
+
+_LONGEST = 120  # bytes of a folder's name in that of its draft
 
 
 def draft_of(folder: Path) -> Path:
@@ -27,7 +29,10 @@ def draft_of(folder: Path) -> Path:
     """
     target = Path(os.path.realpath(folder))
     code = hmac.new(_secret(), os.fsencode(target), "sha256").hexdigest()[:16]
-    return target.with_name(f"{TEMPORARY_PREFIX}{os.fsdecode(os.fsencode(target.name)[-120:])}-{code}")
+    name = os.fsencode(target.name)
+    if len(name) > _LONGEST:  # no half of a character: macOS refuses such names
+        name = re.sub(rb"\A[\x80-\xbf]{1,3}", b"", name[-_LONGEST:])
+    return target.with_name(f"{TEMPORARY_PREFIX}{os.fsdecode(name)}-{code}")
 
 
 def other_drafts(folder: Path) -> list[Path]:
@@ -121,7 +126,7 @@ def folder_on_success(folder: Path) -> Iterator[Path]:
         in_body = False
         if not os.path.samestat(made, os.lstat(draft)):  # a link, or another folder: whose files are in it?
             raise DatasetError(f"{draft}: was moved or replaced while it was written; run the command again")
-        os.replace(draft, os.path.realpath(folder))
+        move(draft, Path(os.path.realpath(folder)))
     except OSError as error:
         discard(draft, TEMPORARY_PREFIX)
         if isinstance(error, UvgenError) or (in_body and names_another(error, draft)):
@@ -194,13 +199,16 @@ def exchange(new: Path, folder: Path, check: Callable[[], None]) -> None:
     with interrupts_deferred():
         try:
             with suppress(FileNotFoundError):  # the old one was moved or deleted meanwhile
-                os.replace(place, away)
+                move(place, away)
                 is_away = True
             try:
-                os.replace(new, place)
+                move(new, place)
             except OSError:
                 if is_away:
-                    os.replace(away, place)
+                    try:
+                        move(away, place)
+                    except OSError:  # the first error counts: this one's follows from it
+                        stays += f", the old one in {away}"
                 raise
         except OSError as error:
             raise DatasetError(f"{folder}: cannot be replaced ({os_reason(error)}); {stays}") from error

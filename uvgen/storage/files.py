@@ -13,11 +13,12 @@ from typing import BinaryIO
 
 from uvgen.errors import SCHEMES, DatasetError, OutputError, UvgenError
 from uvgen.storage.names import os_reason
-from uvgen.storage.reading import SHORTAGES, open_regular
+from uvgen.storage.reading import SHORTAGES, let_go, open_regular
 
 TEMPORARY_PREFIX = ".uvgen-"
 _TEMPORARY = re.compile(r"\.uvgen-tmp-[0-9a-f]{12}-.*", re.DOTALL)
 _PROBE = "probe"
+TRIES = 20  # at a new file: another process has to open it before it is locked, to take it for a leftover
 _HASHED_AT_ONCE = 1 << 18
 _MOST_UNSTATED = 1 << 28  # bytes that a file may have beyond those that it states
 
@@ -67,7 +68,9 @@ def replaced_on_success(
         if flush:
             os.fsync(handle)
         share_lock(handle)
-        os.replace(temporary, path)
+        move(temporary, path)
+        written, handle = handle, -1
+        os.close(written)
     except OSError as error:
         if isinstance(error, UvgenError) or (in_body and names_another(error, temporary)):  # of what the body read
             raise
@@ -79,7 +82,23 @@ def replaced_on_success(
         if temporary is not None:
             with suppress(OSError):  # renamed
                 temporary.unlink()
-            os.close(handle)
+        if handle >= 0:
+            let_go(handle)
+
+
+def move(old: Path, new: Path) -> None:
+    """Rename a file or folder as `os.replace` does; an OSError that says so although it was done counts for nothing.
+
+    A network's disk may do it and lose the answer: when it is asked again, the old name is gone.
+    """
+    moved = os.lstat(old)
+    try:
+        os.replace(old, new)
+    except OSError:
+        with suppress(OSError):
+            if not os.path.lexists(old) and os.path.samestat(moved, os.lstat(new)):
+                return
+        raise
 
 
 def names_another(error: OSError, place: Path | None) -> bool:
@@ -101,12 +120,21 @@ def is_temporary(name: str) -> bool:
 
 def new_temporary(folder: Path, name: str) -> tuple[Path, int]:
     """An empty file of a hidden name, and the descriptor that holds its lock."""
-    while True:
+    path = folder / name
+    for _ in range(TRIES):
         path = folder / temporary_name(name)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         if lock_handle(handle, path):
             return path, handle
-        os.close(handle)  # another process removed it as a leftover, before it was locked
+        let_go(handle)  # another process removed it as a leftover, before it was locked
+        path.unlink(missing_ok=True)
+    raise unlockable(path)
+
+
+def unlockable(path: Path) -> OSError:
+    """The error of new files or folders none of which could be locked, again and again."""
+    why = "its disk shows what was just made as something else, or as locked by others"
+    return OSError(errno.ENOLCK, why, os.fspath(path))
 
 
 def folds_case(folder: Path) -> bool:
@@ -120,7 +148,7 @@ def folds_case(folder: Path) -> bool:
     try:
         return path.with_name(path.name.swapcase()).exists()
     finally:
-        os.close(handle)
+        let_go(handle)
         path.unlink(missing_ok=True)
 
 
@@ -174,14 +202,18 @@ def remove_leftovers(folder: Path, name: str = "") -> None:
 def _remove_if_dead(path: Path) -> None:
     import fcntl
 
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    flags = os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        handle = os.open(path, os.O_RDWR | flags)  # NFS lets nobody lock what is open for reading alone
+    except PermissionError:  # another user's
+        handle = os.open(path, os.O_RDONLY | flags)
     try:
         if stat.S_ISREG(os.fstat(handle).st_mode):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # an OSError if it is held, or there are no locks
             if os.path.samestat(os.fstat(handle), os.lstat(path)):
                 path.unlink()
     finally:
-        os.close(handle)
+        let_go(handle)
 
 
 def check_folder(folder: Path, path: Path | None = None, *, may_be_full: bool = False) -> None:

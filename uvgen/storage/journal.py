@@ -1,5 +1,6 @@
 """A journal: an append-only file of lines that records what is finished until `dataset.json` is written."""
 
+import errno
 import hashlib
 import json
 import os
@@ -11,9 +12,9 @@ from typing import Any
 from uvgen.errors import DatasetError
 from uvgen.storage.names import os_reason
 from uvgen.storage.plain_json import parse_json
-from uvgen.storage.reading import OUT_OF_REACH, SHORTAGES, read_file
+from uvgen.storage.reading import OUT_OF_REACH, SHORTAGES, let_go, read_file
 
-_FOR_NOW = {*SHORTAGES, *OUT_OF_REACH}
+_UNKNOWN = {*SHORTAGES, *OUT_OF_REACH, errno.EACCES, errno.EPERM}  # what is in it: it may be another user's
 
 
 class Journal:
@@ -50,10 +51,10 @@ class Journal:
         try:
             return read_file(self._path).splitlines(keepends=True)
         except OSError as error:
-            if error.errno in _FOR_NOW:  # what it lists would be made again, or forgotten
+            if error.errno in _UNKNOWN:  # what it lists would be made again, or forgotten
                 raise DatasetError(
-                    f"{self._path}: cannot be read ({error.strerror}); check the disk, limits (ulimit -a), and run the "
-                    "command again"
+                    f"{self._path}: cannot be read ({error.strerror}); check permissions, the disk, limits (ulimit "
+                    "-a), and run the command again"
                 ) from error
             return []
 
@@ -85,7 +86,7 @@ class Journal:
     def close(self) -> None:
         """Close the file; it stays."""
         if self._handle >= 0:
-            os.close(self._handle)
+            let_go(self._handle)  # each line was flushed
             self._handle = -1
 
     def remove(self) -> None:

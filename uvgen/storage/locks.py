@@ -1,8 +1,10 @@
 """One process at a time: a lock on a folder or a file, released when its process ends, even if it is killed."""
 
 import errno
+import hashlib
 import math
 import os
+import platform
 import re
 import shutil
 import tempfile
@@ -12,12 +14,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from uvgen.errors import MIRROR, BusyError, DatasetError, OutputError
-from uvgen.storage.files import lock_handle, remove_leftovers
+from uvgen.storage.files import TRIES, lock_handle, remove_leftovers, unlockable
 from uvgen.storage.names import os_reason
-from uvgen.storage.reading import irregular
+from uvgen.storage.reading import irregular, let_go
 
 _PAUSE_S = 0.05  # between looks at a lock that is waited for
-_SCRATCH = "uvgen-run-"
+_MACHINE = hashlib.sha256(os.fsencode(platform.node())).hexdigest()[:8]
+_SCRATCH = f"uvgen-run-{_MACHINE}-"  # TMPDIR may be one of several machines, on a disk that locks for each alone
 _SCRATCH_FILE = re.compile(
     rf"(job|task|result)-\d+|{MIRROR}"
 )  # what a run keeps in its folder; a user's is never removed
@@ -68,7 +71,7 @@ def locked(path: Path, *, wait: bool, most_s: float = math.inf) -> Iterator[int]
             break
         yield handle
     finally:
-        os.close(handle)
+        let_go(handle)
 
 
 @contextmanager
@@ -83,7 +86,7 @@ def locked_file(path: Path, *, most_s: float = math.inf) -> Iterator[None]:
         If it cannot be made or opened, or is something else, such as a link; `strerror` says which.
     """
     try:
-        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666))
+        let_go(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666))
     except OSError as error:
         kind = {errno.EISDIR: "a folder", errno.ELOOP: "a link", errno.ENXIO: "a socket"}.get(error.errno or 0)
         if kind is None:
@@ -133,6 +136,8 @@ def exclusive(folder: Path) -> Iterator[Callable[[], None]]:
                     raise
             handle = stack.enter_context(locked(folder, wait=False))
             if not _is_there(handle, folder):
+                if not _is_steady(folder):
+                    raise unlockable(folder)
                 raise BlockingIOError  # renamed meanwhile, by whoever held the lock
         except BlockingIOError as error:
             raise BusyError(f"{folder}: another uvgen is writing into it; wait for it to finish") from error
@@ -169,9 +174,17 @@ def _is_there(handle: int, folder: Path) -> bool:
         return False
 
 
+def _is_steady(folder: Path) -> bool:
+    """Whether a folder has the same number twice. Where disks make one up each time, nothing can be locked."""
+    try:
+        return os.path.samestat(os.stat(folder), os.stat(folder))
+    except OSError:  # it is gone
+        return True
+
+
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A new folder in TMPDIR, locked while this process runs. Folders that ended processes left are removed.
+    """A new folder in TMPDIR, locked while this process runs; those that dead ones of this machine left are removed.
 
     Raises
     ------
@@ -182,22 +195,27 @@ def scratch_folder() -> Iterator[Path]:
     _remove_dead_scratch(place)
     with ExitStack() as stack:
         try:
-            while True:
-                folder = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=place))
-                try:
-                    handle = os.open(folder, os.O_RDONLY)
-                except FileNotFoundError:  # another run removed it as a leftover, before it was locked
-                    continue
-                if lock_handle(handle, folder):
-                    break
-                os.close(handle)
+            folder, handle = _new_scratch(place)
         except OSError as error:
             raise DatasetError(
                 f"{place}: no temporary folder can be made in it ({os_reason(error)}); set TMPDIR to another"
             ) from error
-        stack.callback(os.close, handle)
+        stack.callback(let_go, handle)
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         yield folder
+
+
+def _new_scratch(place: Path) -> tuple[Path, int]:
+    """A new folder, and the descriptor that holds its lock."""
+    for _ in range(TRIES):
+        folder = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=place))
+        with suppress(FileNotFoundError):  # another run removed it as a leftover, before it was locked
+            handle = os.open(folder, os.O_RDONLY)
+            if lock_handle(handle, folder):
+                return folder, handle
+            let_go(handle)
+            folder.rmdir()
+    raise unlockable(place)
 
 
 def _remove_dead_scratch(place: Path) -> None:
@@ -217,4 +235,4 @@ def _remove_scratch_if_dead(folder: Path) -> None:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # an OSError if its process lives
             shutil.rmtree(folder)
     finally:
-        os.close(handle)
+        let_go(handle)

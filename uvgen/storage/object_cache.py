@@ -23,7 +23,7 @@ from uvgen.storage.files import has_sha256, is_temporary, new_temporary, remove_
 from uvgen.storage.locks import locked_file
 from uvgen.storage.names import brief, is_sha256, os_reason
 from uvgen.storage.objects import fetch, stored_size
-from uvgen.storage.reading import read_file
+from uvgen.storage.reading import let_go, read_file
 from uvgen.storage.transfers import patience_s
 
 _DEFAULT_BYTES = 50e9
@@ -199,7 +199,7 @@ def draft(name: str) -> Iterator[Draft]:
         try:
             yield found
         finally:
-            os.close(handle)  # first: HDF5 opens no file that another process has locked
+            let_go(handle)  # first: HDF5 opens no file that another process has locked
             found.close()
     except OSError as error:
         if isinstance(error, UvgenError) and not _is_full(error):

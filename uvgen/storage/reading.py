@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
 _MAX_PIXELS = 1 << 27  # 16384 × 8192; Pillow refuses pictures of more than 1.3 times as many
@@ -98,6 +98,16 @@ def open_regular(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         with open(handle, "rb", closefd=False) as file:
             yield file
     finally:
+        let_go(handle)
+
+
+def let_go(handle: int) -> None:
+    """Close a file that was only read or locked, or that is given up: an error of that counts for nothing.
+
+    Network disks report a full quota then, and what they report would hide the error that ended the work. A file that
+    was written to is closed by `os.close`, whose error says that the content is lost.
+    """
+    with suppress(OSError):
         os.close(handle)
 
 
@@ -121,7 +131,7 @@ def _opened(path: str | os.PathLike[str]) -> tuple[int, int]:
         if not status.st_size:
             _check_has_end(handle, path)
     except BaseException:
-        os.close(handle)
+        let_go(handle)
         raise
     return handle, status.st_size
 
@@ -168,7 +178,7 @@ def read_file(path: str | os.PathLike[str], most_bytes: int | None = None) -> by
             parts.append(block)
             n += len(block)
     finally:
-        os.close(handle)
+        let_go(handle)
     if size > limit or n > limit:
         raise OSError(errno.EFBIG, f"more than the {limit} bytes that are read", os.fspath(path))
     return b"".join(parts)

@@ -12,11 +12,11 @@ import sys
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from itertools import pairwise
 from typing import Any
 
-from uvgen.storage.reading import max_bytes
+from uvgen.storage.reading import let_go, max_bytes
 
 PART = 32 << 20
 """Bytes of a part; up to twice as many come in one request."""
@@ -119,8 +119,10 @@ def _in_parts(client: Any, asked: Mapping[str, Any], handle: int, size: int, *, 
         try:
             part = {**asked, "Range": f"bytes={first}-{end - 1}"}
             _receive(client, part, own, first, end - first, None, stop)
-        finally:
-            os.close(own)
+        except BaseException:
+            let_go(own)
+            raise
+        os.close(own)
 
     try:
         tasks = []
@@ -137,8 +139,7 @@ def _in_parts(client: Any, asked: Mapping[str, Any], handle: int, size: int, *, 
         pool.shutdown(wait=False)
         for _, _, own, task in tasks:
             if task.cancel():
-                with suppress(OSError):
-                    os.close(own)
+                let_go(own)
     return digest.hexdigest() if digest is not None else None
 
 

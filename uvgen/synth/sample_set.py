@@ -16,7 +16,7 @@ from uvgen.errors import BusyError, DatasetError, OutputError
 from uvgen.storage.cache import cache_folder
 from uvgen.storage.contents import empty, remove
 from uvgen.storage.drafts import draft_of, folder_on_success
-from uvgen.storage.files import replaced_on_success, sha256_file
+from uvgen.storage.files import move, replaced_on_success, sha256_file
 from uvgen.storage.folders import SYNTH_INDEX
 from uvgen.storage.locks import locked_file
 from uvgen.storage.names import os_reason
@@ -55,7 +55,7 @@ def builtin_samples() -> Path:
             if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir()):
                 folder.unlink()  # the link: what it leads to is not ours
             if folder.is_dir() and not draft_of(folder).exists():
-                os.replace(folder, draft_of(folder))  # damaged: repaired out of sight
+                move(folder, draft_of(folder))  # damaged: repaired out of sight
             from uvgen.synth.folder import render_faces
             from uvgen.synth.options import SynthOptions
 

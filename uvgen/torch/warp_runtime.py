@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from uvgen.errors import DependencyError, to_install
+from uvgen.storage.reading import let_go
 
 _lock = threading.RLock()  # a second thread waits until the first has compiled
 _loaded: dict[tuple[torch.dtype, str, str], Any] = {}
@@ -243,7 +244,7 @@ def _without_driver_warning() -> Iterator[None]:
             yield
         finally:
             os.dup2(kept, 2)
-            os.close(kept)
+            let_go(kept)
             file.seek(0)
             rest = [line for line in file if _NO_DRIVER not in line]
             with contextlib.suppress(OSError):

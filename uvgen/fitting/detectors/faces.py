@@ -19,7 +19,7 @@ from uvgen.checks import check_bytes
 from uvgen.errors import DependencyError, InputError, UvgenError
 from uvgen.samples.landmark_schemes import FaceLandmarks
 from uvgen.storage.names import brief
-from uvgen.storage.reading import irregular
+from uvgen.storage.reading import irregular, let_go
 
 _ROOM = 0.5  # of the longer side, added on each side of an image in which no face was found
 _MOST_WITH_ROOM = 1 << 24  # pixels with it; a face that fills a larger image is large in a smaller one too
@@ -56,7 +56,7 @@ def native_log_without(pattern: bytes) -> Iterator[None]:
             yield
         finally:
             os.dup2(stderr, 2)
-            os.close(stderr)
+            let_go(stderr)
             said.seek(0)
             with suppress(OSError):
                 os.write(2, re.sub(pattern, b"", said.read()))
