@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from support.builds import SMALL, have, set_texts
+from support.builds import SMALL, have, seal, set_texts
 from support.toy import write_tree
 
 from uvgen import Augmentation, export_shards, open_shards, prepare_deep3d, split_shards
@@ -197,6 +197,7 @@ def test_deep3d_leaves_out_a_sample_whose_source_no_system_takes(built: Path, tm
     shards = Path(shutil.copytree(built, tmp_path / "shards"))
     sources = [sample["source"] for sample in open_shards(shards)][:2]
     set_texts(shards / "AFW-00000.h5", "source", ["x" * 5000, sources[1]])
+    seal(shards)
     result = export_shards(shards, tmp_path / "out", "deep3d", data=built.with_name("300W_LP"))
     assert [skip.name for skip in result.skipped] == [open_shards(built).names[0]]
 

@@ -235,7 +235,7 @@ class ExportJob:
 
     def open(self) -> Callable[[Part], Written[Part]]:
         """The function that writes the samples of one shard."""
-        reader = open_shards(self.shards, self.model, names=self.names, untrusted=self.untrusted)
+        reader = open_shards(self.shards, self.model, names=self.names, untrusted=self.untrusted, check=True)
         check_same_set(reader, self.state)
         keywords = self.keywords()
 
