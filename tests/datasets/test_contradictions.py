@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -376,10 +377,19 @@ def assert_all_refuse(shards: Path, out: Path, problem: str) -> None:
         lambda: augment_shards(shards, out, "none"),
         lambda: merge_shards(shards, out),
     ):
-        with pytest.raises(DatasetError, match=problem):
+        with pytest.raises(DatasetError, match=re.escape(problem)):
             use()
     assert all(problem in found for found in verify_shards(shards).problems)
     assert not verify_shards(shards).sound
+
+
+def test_set_whose_annotated_landmarks_are_no_points_is_refused(shards: Path, tmp_path: Path) -> None:
+    for path in shards.glob("*.h5"):
+        with h5py.File(path, "r+") as file:
+            del file["annotated_landmarks"]
+    add_field(shards, "annotated_landmarks", np.zeros((68, 5), np.float32))
+    problem = r"annotated_landmarks holds float32 (68, 5) a sample, expected float32 (68, (2, 3))"
+    assert_all_refuse(shards, tmp_path / "out", problem)
 
 
 def test_set_with_maps_where_its_settings_say_none_is_refused(tree: Path, model_path: Path, tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def known_layouts(config: BuildConfig) -> dict[str, Layout]:
         "crop_pose": Layout("float32", (7,)),
         "image_height": Layout("int32", ()),
         "landmarks": Layout("float32", (68, 3)),
-        "annotated_landmarks": Layout("float32", (68, None)),
+        "annotated_landmarks": Layout("float32", (68, (2, 3))),
         "label_nme": Layout("float32", ()),
         "label_nme_jaw": Layout("float32", ()),
         **{f"{name}_parameters": Layout("float32", (None,)) for name in EXTRAS},
