@@ -1,6 +1,7 @@
 """`uvgen export --to deep3d` and `uvgen prepare deep3d`: folders read the way Deep3DFaceRecon's data set reads them."""
 
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,7 @@ def test_deep3d_landmarks_of_face3d_s_convention_are_put_where_the_image_has_the
     export_shards(tmp_path / "shards", tmp_path / "out", "deep3d", data=data)
     for path in (tmp_path / "out/landmarks").iterdir():
         np.testing.assert_allclose(np.loadtxt(path), np.loadtxt(exported / "landmarks" / path.name), atol=1e-2)
+    assert json.loads((tmp_path / "out" / EXPORT_MARK).read_text())["labels"] == "exact"
 
 
 def test_deep3d_leaves_out_images_that_are_missing_damaged_or_others(built: Path, tmp_path: Path, uvgen: Any) -> None:

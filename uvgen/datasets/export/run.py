@@ -199,7 +199,7 @@ def export_shards(
         if chosen is not None:
             settings["names"] = hashlib.sha256("\n".join(chosen).encode()).hexdigest()
         job = ExportJob(reader.folder, state_of(reader), model, to, quality, draft, untrusted, chosen, more)
-        labels = str(more.get("convention", reader.config.build.convention))
+        labels = str(more.get("convention", target.labels or reader.config.build.convention))
         clean = None if target.clean is None else partial(target.clean, reader, draft)
         inputs = "" if target.inputs is None else target.inputs(reader, **more)
         record = ExportRecord(draft, settings, parts, check_there, partial(_finish, reader, job), labels, clean, inputs)
