@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -367,15 +368,55 @@ def test_set_with_a_field_that_its_settings_exclude_is_refused(shards: Path, tmp
     value = values[field]
     chunks = (1, *value.shape) if value.ndim == 2 and field != "camera" else None
     add_field(shards, field, value, chunks=chunks)
+    assert_all_refuse(shards, tmp_path / "out", f"has a dataset {field}, expected none in a set with the settings of")
+
+
+def assert_all_refuse(shards: Path, out: Path, problem: str) -> None:
     for use in (
         lambda: open_shards(shards)[0],
-        lambda: augment_shards(shards, tmp_path / "out", "none"),
-        lambda: merge_shards(shards, tmp_path / "out"),
+        lambda: augment_shards(shards, out, "none"),
+        lambda: merge_shards(shards, out),
     ):
-        with pytest.raises(DatasetError, match=f"has a dataset {field}, expected none in a set with the settings of"):
+        with pytest.raises(DatasetError, match=re.escape(problem)):
             use()
-    assert all(f"has a dataset {field}" in problem for problem in verify_shards(shards).problems)
+    assert all(problem in found for found in verify_shards(shards).problems)
     assert not verify_shards(shards).sound
+
+
+def test_set_whose_annotated_landmarks_are_no_points_is_refused(shards: Path, tmp_path: Path) -> None:
+    for path in shards.glob("*.h5"):
+        with h5py.File(path, "r+") as file:
+            del file["annotated_landmarks"]
+    add_field(shards, "annotated_landmarks", np.zeros((68, 5), np.float32))
+    problem = r"annotated_landmarks holds float32 (68, 5) a sample, expected float32 (68, (2, 3))"
+    assert_all_refuse(shards, tmp_path / "out", problem)
+
+
+def test_set_with_maps_where_its_settings_say_none_is_refused(tree: Path, model_path: Path, tmp_path: Path) -> None:
+    """Mirrored copies of them could not be made: nothing asks for the model."""
+    shards = tmp_path / "shards"
+    have(tree, model_path, shards, dataclasses.replace(SMALL, maps="none", posmap_dtype="float32"))
+    texels = SMALL.uv_size
+    add_field(shards, "posmap", np.zeros((texels, texels, 3), np.float32), chunks=(1, texels, texels, 3))
+    assert_all_refuse(shards, tmp_path / "out", "has a dataset posmap, expected none in a set with the settings of")
+
+
+@pytest.mark.parametrize(
+    ("stored", "stated", "problem"),
+    [("jpeg", "raw", "has a dataset image_end, expected none"), ("raw", "jpeg", "no dataset image_end")],
+)
+def test_set_whose_images_are_stored_otherwise_than_its_settings_say_is_refused(
+    tree: Path, model_path: Path, tmp_path: Path, stored: str, stated: str, problem: str
+) -> None:
+    """A description for other programs, Croissant's, goes by the settings."""
+    shards = tmp_path / "shards"
+    have(tree, model_path, shards, dataclasses.replace(SMALL, image_codec=stored))
+    for path in shards.glob("*.h5"):
+        with h5py.File(path, "r+") as file:
+            text = json.dumps({**json.loads(file.attrs["config"]), "image_codec": stated})
+            file.attrs["config"] = np.array(text.encode(), h5py.string_dtype("utf-8", len(text)))
+    seal(shards, lambda content: content["config"].update(image_codec=stated))
+    assert_all_refuse(shards, tmp_path / "out", problem)
 
 
 def test_set_with_a_field_that_another_program_added_is_used(shards: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from support.builds import SMALL, edit_index, file_hashes, have, seal
+from support.builds import SMALL, file_hashes, have, seal
 from support.exports import needs_package
 from support.toy import write_tree
 
@@ -368,6 +368,18 @@ def test_export_of_a_damaged_set_leaves_nothing(built: Path, tmp_path: Path) -> 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken"]
 
 
+def test_export_of_a_shard_with_other_bytes_than_the_index_lists_is_refused(built: Path, tmp_path: Path) -> None:
+    """All of it can be read; after a repair, an interrupted export would go on with what it made of them."""
+    shards = shutil.copytree(built, tmp_path / "broken")
+    with h5py.File(shards / "IBUG-00001.h5", "r+") as file:
+        file["landmarks"][0, 0, 0] += 1
+    with pytest.raises(
+        DatasetError, match=r"IBUG-00001\.h5: its SHA-256 is not the one .*: run `uvgen verify .*broken"
+    ):
+        export_shards(shards, tmp_path / "out", "npy")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["broken"]
+
+
 HOSTILE = ("../away", "/etc/away", "a/../../away", "..", "a//b ", "con", "x\ny", "\\..\\away", "é" * 150)
 
 
@@ -507,7 +519,7 @@ def rename(built: Path, folder: Path, change: Any) -> None:
             names = [change(name).encode() for name in file["name"].asstr()[()]]
             del file["name"]
             file.create_dataset("name", data=names, dtype=h5py.string_dtype("utf-8", 400))
-    edit_index(folder, lambda content: [entry.pop("names") for entry in content["shards"]])
+    seal(folder, lambda content: [entry.pop("names") for entry in content["shards"]])
 
 
 def test_uvgen_export_says_what_it_wrote(uvgen: Any, built: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`uvgen export --to deep3d` and `uvgen prepare deep3d`: folders read the way Deep3DFaceRecon's data set reads them."""
 
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from support.builds import SMALL, have, set_texts
+from support.builds import SMALL, have, seal, set_texts
 from support.toy import write_tree
 
 from uvgen import Augmentation, export_shards, open_shards, prepare_deep3d, split_shards
@@ -127,6 +128,7 @@ def test_deep3d_landmarks_of_face3d_s_convention_are_put_where_the_image_has_the
     export_shards(tmp_path / "shards", tmp_path / "out", "deep3d", data=data)
     for path in (tmp_path / "out/landmarks").iterdir():
         np.testing.assert_allclose(np.loadtxt(path), np.loadtxt(exported / "landmarks" / path.name), atol=1e-2)
+    assert json.loads((tmp_path / "out" / EXPORT_MARK).read_text())["labels"] == "exact"
 
 
 def test_deep3d_leaves_out_images_that_are_missing_damaged_or_others(built: Path, tmp_path: Path, uvgen: Any) -> None:
@@ -197,6 +199,7 @@ def test_deep3d_leaves_out_a_sample_whose_source_no_system_takes(built: Path, tm
     shards = Path(shutil.copytree(built, tmp_path / "shards"))
     sources = [sample["source"] for sample in open_shards(shards)][:2]
     set_texts(shards / "AFW-00000.h5", "source", ["x" * 5000, sources[1]])
+    seal(shards)
     result = export_shards(shards, tmp_path / "out", "deep3d", data=built.with_name("300W_LP"))
     assert [skip.name for skip in result.skipped] == [open_shards(built).names[0]]
 

@@ -184,6 +184,12 @@ def test_import_maps_of_an_export_takes_the_convention_that_it_states(
     np.testing.assert_allclose(found[0]["landmarks"], reader[0]["landmarks"], atol=0.5)
     import_maps(tmp_path / "files", tmp_path / "named", model=model, options=MapOptions(convention="face3d"))
     assert open_shards(tmp_path / "named").config.build.convention == "face3d"
+    layout = "face3d" if to == "npy" else "prnet_pytorch"  # the program whose files they look like
+    import_maps(tmp_path / "files", tmp_path / "laid out", model=model, options=MapOptions(layout=layout))
+    assert open_shards(tmp_path / "laid out").config.build.convention == convention
+    both = MapOptions(layout=layout, convention="exact")
+    import_maps(tmp_path / "files", tmp_path / "both", model=model, options=both)
+    assert open_shards(tmp_path / "both").config.build.convention == "exact"
     mark = tmp_path / "files/.uvgen-export.json"
     with monkeypatch.context() as patch:
         fail_reads(patch, mark.name, errno.EMFILE)
@@ -199,8 +205,9 @@ def test_import_maps_of_an_export_with_other_labels_than_its_layout_s_is_refused
 ) -> None:
     _, reader = built("exact")
     export_shards(reader.folder, tmp_path / "files", "reshow", convention="face3d")
-    with pytest.raises(InputError, match="was exported with face3d labels, expected reshow's own in its layout"):
-        import_maps(tmp_path / "files", tmp_path / "out", model=model)
+    for options in (MapOptions(), MapOptions(layout="reshow")):
+        with pytest.raises(InputError, match="was exported with face3d labels, expected reshow's own in its layout"):
+            import_maps(tmp_path / "files", tmp_path / "out", model=model, options=options)
     export_shards(reader.folder, tmp_path / "own", "reshow")
     import_maps(tmp_path / "own", tmp_path / "out", model=model)
     np.testing.assert_allclose(open_shards(tmp_path / "out")[0]["landmarks"], reader[0]["landmarks"], atol=0.5)

@@ -325,6 +325,14 @@ def test_build_into_a_place_with_foreign_shards_is_refused(store: FolderStore, l
     assert [path.name for path in folder.iterdir()] == ["A-00000.h5"]
 
 
+def test_build_into_a_place_above_a_data_set_leaves_that_as_it_is(stored: Path, local: Path, model_path: Path) -> None:
+    """A store lists what lies below a place as well."""
+    before = file_hashes(stored)
+    build(local, model_path, "s3://bucket/sets")
+    assert file_hashes(stored) == before
+    assert listed_shards(stored.parent) == listed_shards(stored)
+
+
 def test_build_onto_a_full_disk_says_so_and_lists_nothing(
     store: FolderStore, local: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

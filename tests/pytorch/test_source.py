@@ -92,6 +92,33 @@ def test_dataset_from_source_with_a_missing_image_names_it(folders) -> None:
         dataset[0]
 
 
+def test_dataset_from_source_refuses_other_images_of_the_same_names(folders) -> None:
+    tree, shards = folders
+    dataset = ShardDataset(shards, augmentation=TURN, source=tree)
+    one, other = (tree / f"AFW/AFW_00{k}_1_0.jpg" for k in range(2))
+    content = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    for _ in range(2):
+        with pytest.raises(
+            SampleError, match=r"AFW_000_1_0\.jpg: not the image of the set's crop \(.*; source: expected"
+        ):
+            dataset[0]
+    one.write_bytes(content)
+    assert dataset[0]["name"] == "AFW/AFW_000_1_0"
+
+
+def test_dataset_from_source_takes_the_images_of_crops_that_lost_much(folders, model_path, tmp_path) -> None:
+    tree, _ = folders
+    poor = dataclasses.replace(CONFIG, image_codec="jpeg", jpeg_quality=1)
+    have(tree, model_path, tmp_path / "poor", poor)
+    still, moved = (
+        ShardDataset(tmp_path / "poor", normalize=None, image_normalize=None, **options)
+        for options in ({}, {"augmentation": Augmentation(), "source": tree})
+    )
+    off = [(a["image"] - b["image"]).abs().mean() for a, b in zip(still, moved, strict=True)]
+    assert off[0] > 12
+
+
 def test_dataset_source_that_cannot_be_used_is_refused(folders, model_path, tmp_path) -> None:
     tree, shards = folders
     with pytest.raises(InputError, match="source: goes with an augmentation"):

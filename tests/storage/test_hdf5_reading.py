@@ -385,6 +385,48 @@ def test_dataset_read_equals_what_h5py_reads(
                 np.testing.assert_array_equal(data.read_row(row), expected[row])
 
 
+@pytest.mark.parametrize(
+    ("padding", "fill", "behind"),
+    [(h5t.STR_NULLPAD, b"\0", b""), (h5t.STR_SPACEPAD, b" ", b""), (h5t.STR_NULLTERM, b"\0", b"\0rest")],
+)
+@pytest.mark.parametrize("rows", [None, (1,), (3,)])
+def test_texts_are_read_without_what_fills_them_up(
+    tmp_path: Path, padding: int, fill: bytes, behind: bytes, rows: tuple[int, ...] | None
+) -> None:
+    """Fortran fills with blanks, C ends with a zero; NumPy knows zeros alone."""
+    texts, kind = [b"a", b" b c", b"", b"0123456789ab"], h5t.C_S1.copy()
+    kind.set_size(12)
+    kind.set_strpad(padding)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        plist = h5p.create(h5p.DATASET_CREATE)
+        if rows is not None:
+            plist.set_chunk(rows)
+        data = h5d.create(file.id, b"value", kind, h5s.create_simple((4,)), plist)
+        padded = [text if len(text) == 12 else (text + behind).ljust(12, fill) for text in texts]
+        data.write(h5s.ALL, h5s.ALL, np.frombuffer(b"".join(padded), "S12"), kind)
+    with open_hdf5(tmp_path / "a.h5") as opened:
+        value = opened.safe_dataset("value")
+        assert value.read().tolist() == texts
+        assert not value.by_row or [value.read_row(row).item() for row in range(4)] == texts
+
+
+def test_enumeration_of_numbers_that_numpy_does_not_have_is_refused(tmp_path: Path) -> None:
+    """As such numbers are: of 12 bits from the fifth on, 1 would be read as 16."""
+    odd = h5t.STD_I32LE.copy()
+    odd.set_precision(12)
+    odd.set_offset(4)
+    for name, number in (("plain", h5t.STD_I32LE), ("odd", odd)):
+        kind = h5t.enum_create(number)
+        kind.enum_insert(b"one", 1)
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            data = h5d.create(file.id, b"value", kind, h5s.create_simple((4,)))
+            data.write(h5s.ALL, h5s.ALL, np.full(4, 1, np.int32), kind)
+    with open_hdf5(tmp_path / "plain.h5") as opened:
+        assert opened.safe_dataset("value").read().tolist() == [1] * 4
+    with open_hdf5(tmp_path / "odd.h5") as opened, pytest.raises(DatasetError, match="value holds numbers that NumPy"):
+        opened.safe_dataset("value")
+
+
 def test_dataset_of_an_incompressible_chunk_is_read(tmp_path: Path) -> None:
     """HDF5 stores a chunk as it is where a filter does not make it smaller, and says so in the filter mask."""
     noise = np.random.default_rng(0).integers(0, 2**16, (3, 64, 64)).astype(np.uint16)

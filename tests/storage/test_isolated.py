@@ -209,6 +209,27 @@ def test_process_that_is_killed_from_outside_is_started_again_once(path: Path, t
     assert starts.read_text() == ".."
 
 
+def test_file_that_was_replaced_is_not_read_on_by_a_new_process(path: Path) -> None:
+    """What was read before, such as the places of samples, is the old file's."""
+    process = Hdf5Process()
+    file = process.open(path)
+    for is_replaced in (False, True):
+        if is_replaced:
+            copy = path.with_name("new")
+            copy.write_bytes(path.read_bytes())
+            copy.replace(path)
+            assert file.safe_dataset("flags").read().tolist() == [True, False]  # of the file that is still open
+        assert process._child is not None
+        process._child.kill()
+        process._child.wait()
+        if not is_replaced:
+            assert file.safe_dataset("flags").read().tolist() == [True, False]
+    for _ in range(2):
+        with pytest.raises(DatasetError, match=r"a\.h5: is another file than the one that was opened; was it replaced"):
+            file.safe_dataset("flags")
+    assert process.open(path).safe_dataset("flags").read().tolist() == [True, False]
+
+
 def test_process_without_memory_is_the_machine_s_fault(path: Path) -> None:
     with pytest.raises(MemoryError, match=r"a\.h5: memory ran out while it was read"):
         Other("m._answer = lambda *a: (_ for _ in ()).throw(MemoryError())").open(path)

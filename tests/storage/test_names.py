@@ -3,13 +3,24 @@
 import errno
 import os
 import re
+import unicodedata
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uvgen.storage.names import brief, in_markdown, inside, os_reason, printable, safe_name, shortened, unencodable
+from uvgen.storage.names import (
+    brief,
+    in_markdown,
+    inside,
+    os_reason,
+    printable,
+    safe_name,
+    same_name,
+    shortened,
+    unencodable,
+)
 
 ANY_TEXT = st.text(st.characters(), max_size=400) | st.lists(
     st.sampled_from(
@@ -30,6 +41,17 @@ def test_safe_name_of_any_text_stays_inside(text: str) -> None:
         assert len(part.encode()) <= 230 and part[-1] not in ". :"
     assert len("/".join(parts).encode()) <= 1000
     assert safe_name(safe_name(text)) == safe_name(text)
+
+
+def test_same_name_of_any_spelling_of_a_file_s_name_is_one() -> None:
+    name = "é" * 255 + "/" + "é" * 255
+    assert same_name(unicodedata.normalize("NFD", name)) == same_name(name) == name
+
+
+def test_same_name_leaves_texts_alone_that_no_file_has() -> None:
+    """Each accent is sorted among all others: a million of them would take minutes."""
+    text = "\u0345\u0301" * 10_000
+    assert unicodedata.normalize("NFC", text) != text and same_name(text) == text
 
 
 @given(ANY_TEXT)

@@ -143,7 +143,7 @@ def known_layouts(config: BuildConfig) -> dict[str, Layout]:
         "crop_pose": Layout("float32", (7,)),
         "image_height": Layout("int32", ()),
         "landmarks": Layout("float32", (68, 3)),
-        "annotated_landmarks": Layout("float32", (68, None)),
+        "annotated_landmarks": Layout("float32", (68, (2, 3))),
         "label_nme": Layout("float32", ()),
         "label_nme_jaw": Layout("float32", ()),
         **{f"{name}_parameters": Layout("float32", (None,)) for name in EXTRAS},
@@ -157,7 +157,7 @@ def known_layouts(config: BuildConfig) -> dict[str, Layout]:
 
 def required_fields(config: DatasetConfig) -> tuple[str, ...]:
     """Fields that all samples of such a set have; the images' even if they are stored as JPEG."""
-    stored = (*(("posmap",) if config.build.maps == "stored" else ()), *target_fields(config.build))
+    stored = (*_stored_so(config.build), *target_fields(config.build))
     kept = tuple(f"{name}_parameters" for name in config.build.keep)
     drawn = (*(AUGMENTED if config.augmentation is not None else ()), *(("unseen",) if _marks(config.build) else ()))
     made_of = tuple(
@@ -167,11 +167,18 @@ def required_fields(config: DatasetConfig) -> tuple[str, ...]:
     return ("image", *stored, *made_of, *camera, "crop_pose", *_POINTS, "name", "source", *kept, *drawn)
 
 
+def _stored_so(config: BuildConfig) -> tuple[str, ...]:
+    """Of the maps, and the ends of images that are JPEG files, those that samples of such a set have."""
+    maps = ("posmap",) if config.maps == "stored" else ()
+    return (*maps, "image_end") if config.image_codec == "jpeg" else maps
+
+
 def excluded_fields(config: DatasetConfig) -> tuple[str, ...]:
-    """Fields that no sample of such a set may have: code that moves samples would leave these where they are, or mirror
-    the maps."""
+    """Fields that no sample of such a set may have: code that goes by its settings would leave these as they are where
+    samples move, or take them for something else."""
     build = config.build
     return (
+        *(name for name in ("posmap", "image_end") if name not in _stored_so(build)),
         *(name for name in target_layouts(TARGETS, build.size, build.uv_size) if name not in target_fields(build)),
         *(AUGMENTED if config.augmentation is None else ()),
         *(() if _marks(build) else ("unseen",)),

@@ -161,7 +161,8 @@ def _listed(root: Path, options: MapOptions) -> tuple[list[Sample], str, str | N
     begin("listing maps")
     convention = options.convention
     samples, layout = find_maps(root, options.layout)
-    exported = None if options.layout is not None else _exported(root, samples, convention)
+    is_named = options.layout is not None and convention is not None
+    exported = None if is_named else _exported(root, samples, convention)
     if layout == "reshow" and exported not in (None, "reshow"):
         raise InputError(f"{root}: was exported with {exported} labels, expected reshow's own in its layout")
     if exported == "exact" and layout == "prnet_pytorch":

@@ -1,7 +1,6 @@
 """Making the shards of a data set that are not there yet, of whatever kind, and saying what was done."""
 
 import time
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ from uvgen.progress import begin
 from uvgen.shards.index import Index, SkippedSample
 from uvgen.shards.stored import is_at_hand
 from uvgen.storage.files import folds_case
-from uvgen.storage.names import brief
+from uvgen.storage.names import brief, same_name
 from uvgen.storage.urls import shown_path, url_of
 from uvgen.wording import count, have, none_can_be, typed
 
@@ -193,9 +192,7 @@ def _check_files(out: Path, units: Sequence[ShardUnit]) -> None:
     if url_of(out) is not None:
         return
     alike: dict[str, str] = {}
-    pairs = (
-        (alike.setdefault(unicodedata.normalize("NFC", unit.file).casefold(), unit.file), unit.file) for unit in units
-    )
+    pairs = ((alike.setdefault(same_name(unit.file).casefold(), unit.file), unit.file) for unit in units)
     if (two := next((pair for pair in pairs if pair[0] != pair[1]), None)) and folds_case(out):
         raise OutputError(
             f"{out}: {brief(two[0])} and {brief(two[1])} would be one file, as its disk does not tell capitals from "

@@ -146,8 +146,6 @@ def _problems(
 
 
 def _check_fields(shard: OpenShard, entry: ShardEntry, config: DatasetConfig) -> list[str]:
-    if shard.has_jpegs != (config.build.image_codec == "jpeg"):
-        return [f"its images are {'JPEG' if shard.has_jpegs else 'raw'}, expected {config.build.image_codec}"]
     if "posmap" in shard.fields and (wrong := odd_codes(config, shard.attributes["posmap"])):
         return [f"posmap holds {wrong}"]
     if wrong := odd_targets(config.build, shard.attributes):

@@ -2,7 +2,6 @@
 
 import os
 import re
-import unicodedata
 from collections import Counter, deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ from uvgen.storage.folders import (
     instead,
     unreadable,
 )  # fmt: skip
-from uvgen.storage.names import printable, shortened
+from uvgen.storage.names import printable, same_name, shortened
 from uvgen.wording import are, count
 
 _BATCH = 16  # photographs a task
@@ -142,7 +141,7 @@ def folder_name(parts: Sequence[str]) -> str:
 
 def name_key(name: str) -> str:
     """The form in which names are compared: some file systems, and lists of samples, take these names for the same."""
-    return unicodedata.normalize("NFC", name).casefold()
+    return same_name(name).casefold()
 
 
 def folder_clashes(names: Sequence[str], index: str, endings: Sequence[str]) -> list[str]:

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from uvgen.geometry import wrapped_deg
 from uvgen.preview.drawing import ANNOTATED, LEFT, MIDDLE, PANEL, PAPER, RIGHT, ramp
-from uvgen.storage.names import brief
+from uvgen.storage.names import brief, same_name
 
 THUMB = 176
 """Pixels along each side of the header's pictures."""
@@ -130,7 +130,7 @@ def drawable(text: str) -> str:
     if text.isascii():
         return text
     found = []
-    for letter in unicodedata.normalize("NFC", text):
+    for letter in same_name(text):
         if _is_drawn(letter):
             found.append(letter)
         else:

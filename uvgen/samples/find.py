@@ -8,7 +8,6 @@ sample is an image and, beside it under the same name, a MATLAB file with `Pose_
 import difflib
 import gc
 import os
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -32,7 +31,7 @@ from uvgen.samples.parameter_list import is_list, open_list, place_of
 from uvgen.samples.photographs import unflipped
 from uvgen.samples.stored import list_store, stored_entries
 from uvgen.storage.folders import EXPORT, IMAGE_SUFFIXES, REPORT, folder_kind
-from uvgen.storage.names import brief, printable
+from uvgen.storage.names import brief, printable, same_name
 from uvgen.storage.urls import local_path, refuse_url, url_of
 
 
@@ -227,11 +226,6 @@ def unread_folders(root: str | os.PathLike[str]) -> Unread:
         return Unread([], [], [])
     deeper = folders_below(each_once(folders_in(root)), root=root)
     return Unread(deeper, parameters_alone(root), lost_links(root))
-
-
-def same_name(name: str) -> str:
-    """What two spellings of a name have in common: file systems differ in how they compose accents."""
-    return unicodedata.normalize("NFC", name)
 
 
 @contextmanager

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 from uvgen.checks import number_in, shown, true_or_false
 from uvgen.errors import InputError
-from uvgen.samples.find import Sample, same_name
+from uvgen.samples.find import Sample
 from uvgen.storage.folders import IMAGE_SUFFIXES
-from uvgen.storage.names import brief, os_reason
+from uvgen.storage.names import brief, os_reason, same_name
 from uvgen.storage.text import read_lines
 from uvgen.wording import are, count
 

@@ -67,8 +67,8 @@ class Layout(NamedTuple):
     ----------
     dtype : str
         NumPy dtype, or ``"str"``.
-    shape : tuple of int or None
-        One sample's shape; None for any length.
+    shape : tuple of int, None or tuple of int
+        One sample's shape; None for any length, several for one of them.
     coded : bool
         Whether integers may be codes, with a scale and an offset.
     chunked : bool
@@ -78,7 +78,7 @@ class Layout(NamedTuple):
     """
 
     dtype: str
-    shape: tuple[int | None, ...]
+    shape: tuple[int | tuple[int, ...] | None, ...]
     coded: bool = False
     chunked: bool = False
     codes: FixedPoint | None = None
@@ -86,10 +86,13 @@ class Layout(NamedTuple):
     def differs(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
         """What was found and what was expected, if they differ; otherwise nothing."""
         same_type = dtype.kind == "S" if self.dtype == "str" else dtype == np.dtype(self.dtype)
-        lengths = len(shape) == len(self.shape)
-        if same_type and lengths and all(k in (None, n) for n, k in zip(shape, self.shape, strict=True)):
+        if same_type and len(shape) == len(self.shape) and all(map(_fits, shape, self.shape)):
             return ""
         return f"{dtype} {shape} a sample, expected {self.dtype} {self.shape}".replace("None", "*")
+
+
+def _fits(length: int, expected: int | tuple[int, ...] | None) -> bool:
+    return length in expected if isinstance(expected, tuple) else expected in (None, length)
 
 
 def is_shard(path: Path) -> bool:

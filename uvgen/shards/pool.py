@@ -131,7 +131,7 @@ class ShardPool:
             path = shard_path(self.folder, entry)
             try:
                 if hashed:
-                    check_hash(path, entry.sha256)
+                    check_hash(path, entry.sha256, self.folder)
                 demands = self.demands
                 return path, OpenShard(
                     path, entry.samples, demands.layouts, self.process,
@@ -177,14 +177,16 @@ class ShardPool:
                 raise DatasetError(f"{path}: {name} is {here}, in other shards {others}; build it again")
 
 
-def check_hash(path: Path, sha256: str | None) -> None:
-    """That a file has the SHA-256 of the index; DatasetError if it has another, or cannot be read."""
+def check_hash(path: Path, sha256: str | None, folder: Path) -> None:
+    """That a file of a data set has the SHA-256 of the index; DatasetError if it has another, or cannot be read."""
     try:
         found = sha256_file(path)
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read ({os_reason(error)}); missing?") from error
     if found != sha256:
-        raise DatasetError(f"{path}: its SHA-256 is not the one in the index; damaged or changed")
+        raise DatasetError(
+            f"{path}: its SHA-256 is not the one in the index; damaged or changed: run `uvgen verify {typed(folder)}`"
+        )
 
 
 def check_sizes(folder: Path, entries: Sequence[ShardEntry]) -> None:

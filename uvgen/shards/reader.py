@@ -383,10 +383,10 @@ class ShardReader:
             raise DatasetError(f"{self.folder / DATASET_INDEX}: lists no {CONSTANTS}, expected one; build it again")
         path = self.folder / CONSTANTS
         if self._pool.demands.hashed:
-            check_hash(path, self._constants_sha256)
+            check_hash(path, self._constants_sha256, self.folder)
         constants = read_constants(self.folder, self.config.build.uv_size)  # says first what is wrong with what is none
         if not self._pool.demands.hashed:
-            check_hash(path, self._constants_sha256)  # another set's would be taken for this one's
+            check_hash(path, self._constants_sha256, self.folder)  # another set's would be taken for this one's
         return constants
 
 

@@ -19,7 +19,7 @@ INDICES = (DATASET_INDEX, SYNTH_INDEX, FIT_INDEX, PREDICT_INDEX, REGISTER_INDEX)
 """The index of each kind of folder that commands fill, which they write first."""
 EXPORT_MARK = ".uvgen-export.json"
 REPORT_PARTS = ("index.html", "assets/report.js", "data/overview.js")
-SHARD_NAME = re.compile(r"(?!\.).*-\d{5,}\.h5", re.DOTALL)
+SHARD_NAME = re.compile(r"(?!\.)[^/]*-\d{5,}\.h5")  # of the folder itself: a store lists what is below it too
 
 DATA_SET, SAMPLES, REPORT, EXPORT = "a data set", "a folder of samples", "a report", "an export for other trainers"
 PREDICTIONS = "predictions of a network"

@@ -49,6 +49,7 @@ class Hdf5Dataset:
         self._file, self.name, self._id = file, name, dataset
         kind = dataset.get_type()  # first: HDF5 also looks for a fill value of variable length, in the property list
         self.dtype = string_type(file, kind, name) or number_type(file, kind, name)
+        self._padding = kind.get_strpad() if self.dtype.kind == "S" else h5t.STR_NULLPAD
         plist = dataset.get_create_plist()  # before the shape: that of a virtual dataset depends on other files
         layout = plist.get_layout()
         if layout not in _LAYOUTS:
@@ -146,6 +147,7 @@ class Hdf5Dataset:
             raise
         except Exception as error:
             raise self._refused(f"of sample {row} cannot be read ({reason(error)})") from error
+        _unpad(out, self._padding)
         return out
 
     def _read_chunk(self, start: tuple[int, ...], out: NDArray[Any]) -> None:
@@ -186,6 +188,7 @@ class Hdf5Dataset:
                     place = tuple(slice(k, k + c) for k, c in zip(start, self._chunk, strict=True))
                     target = out[place]
                     target[...] = part[tuple(slice(n) for n in target.shape)]
+            _unpad(out, self._padding)
             return out.view(np.uint8) != 0 if out.dtype == np.bool_ else out
 
     @cached_property
@@ -233,8 +236,8 @@ def number_type(file: "Hdf5File", kind: Any, name: str) -> np.dtype[Any]:
     if dtype is None or dtype.kind not in "fiub" or dtype.itemsize > 8 or dtype.itemsize != kind.get_size():
         raise file.refused(f"{name} holds {_CLASSES.get(kind.get_class(), 'an unknown type')}, expected plain numbers")
     if kind.get_class() == h5t.ENUM and dtype.kind != "b":
-        dtype = np.dtype(dtype.str)  # without h5py's note of the names
-    elif not kind.equal(_file_type(dtype)):
+        dtype, kind = np.dtype(dtype.str), kind.get_super()  # without h5py's note of the names
+    if not kind.equal(_file_type(dtype)):
         raise file.refused(f"{name} holds numbers that NumPy does not have, expected plain ones")
     return dtype
 
@@ -250,6 +253,18 @@ def unpadded(text: bytes, padding: int) -> bytes:
     if padding == h5t.STR_NULLTERM:
         return text.split(b"\0", 1)[0]
     return text.rstrip(b" ") if padding == h5t.STR_SPACEPAD else text
+
+
+def _unpad(texts: NDArray[Any], padding: int) -> None:
+    """`unpadded`, in an array of texts."""
+    if padding == h5t.STR_NULLPAD or not texts.size:  # as NumPy has them
+        return
+    letters = texts.reshape(-1).view(np.uint8).reshape(texts.size, -1)
+    if padding == h5t.STR_NULLTERM:
+        letters[np.logical_or.accumulate(letters == 0, axis=1)] = 0
+    else:
+        is_blank = (letters == ord(" ")) | (letters == 0)
+        letters[np.logical_and.accumulate(is_blank[:, ::-1], axis=1)[:, ::-1]] = 0
 
 
 def reason(error: Exception) -> str:

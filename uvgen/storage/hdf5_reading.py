@@ -145,6 +145,8 @@ class Hdf5File:
         The group that everything is in, for this module.
     size : int
         Bytes of the file.
+    state : tuple or None
+        Which file it is, its size and the time of its last change, as it was opened; None if that cannot be told.
     """
 
     def __init__(self, path: Path, error: type[UvgenError], hint: str, lead: str, user_block: int = 0) -> None:
@@ -180,7 +182,7 @@ class Hdf5File:
             self._descriptor = self.id.get_vfd_handle() if hasattr(os, "preadv") else None
             self.size = path.stat().st_size
             self.root = h5o.open(self.id, b"/")
-        self._written = self._last_written()
+        self.state = self._last_written()
 
     def __enter__(self) -> "Hdf5File":
         return self
@@ -196,7 +198,7 @@ class Hdf5File:
     def has_changed(self) -> bool:
         """Whether the open file was written to since it was opened; a new file of its name is another one."""
         now = self._last_written()
-        return now is not None and self._written is not None and now[0] == self._written[0] and now != self._written
+        return now is not None and self.state is not None and now[0] == self.state[0] and now != self.state
 
     def _last_written(self) -> tuple[tuple[int, int], int, int] | None:
         """Which file it is, its size and the time of its last change; None if that cannot be told."""

@@ -86,7 +86,7 @@ class Hdf5Process:
     def ask(self, file: "_IsolatedFile", what: str, *arguments: Any) -> tuple[Any, bytearray]:
         """The answer to a request about a file: a JSON value, and the bytes of an array."""
         request = {"path": str(file.path), "user_block": file.user_block, "hint": file.hint, "lead": file.lead,
-                   "what": what, "arguments": arguments}  # fmt: skip
+                   "opened": file.opened, "what": what, "arguments": arguments}  # fmt: skip
         with self._lock:
             state = _state(file.path)
             if state in self._broke:  # each further request would wait as long again
@@ -222,8 +222,9 @@ class _IsolatedFile(Hdf5File):
         self.path, self._error, self._hint, self._lead = path, error, hint, lead
         self.error, self.hint, self.lead, self.user_block = error, hint, lead, user_block
         self._process, self._descriptor = process, None
-        self._ask("open")
-        self._written = self._last_written()
+        self.opened: Any = None  # the state of the file that the process opened, as it says
+        self.opened = self._ask("open")[0]
+        self.state = self._last_written()
 
     def _ask(self, what: str, *arguments: Any) -> tuple[Any, bytearray]:
         return self._process.ask(self, what, *arguments)

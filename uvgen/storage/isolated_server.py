@@ -84,8 +84,11 @@ def _answer(files: _OpenFiles, request: dict[str, Any]) -> tuple[Any, NDArray[An
             files.popitem(last=False)[1][0].close()
     file, datasets = files[key]
     files.move_to_end(key)
+    state = None if file.state is None else [list(file.state[0]), *file.state[1:]]
     if what == "open":
-        return None, None
+        return state, None
+    if request["opened"] not in (None, state):  # by a process that ended, or that closed it for others
+        raise DatasetError(f"{path}: is another file than the one that was opened; was it replaced? Open it again")
     if what == "members":
         return file.members(*arguments), None
     if what == "is_group":

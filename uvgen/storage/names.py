@@ -12,6 +12,7 @@ _BIDI = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")  # they 
 _LONGEST = 200  # characters of a message
 _MOST_READ = 64 * _LONGEST  # of what it is made of: the words of a long text take far more memory than it
 _MARKUP = re.compile(r"[\\`*<>&\[\]|~#!$]|(?<![^\W_])_|_(?![^\W_])")  # an underscore within a word is one
+_LONGEST_NAME = 1024  # characters, more than names of files have: it takes time with the square of their number
 _ADDRESS = re.compile(r"(?<= object) at 0x[0-9A-Fa-f]+")  # another one in each process, where messages must be alike
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # names that Windows keeps for itself
@@ -31,6 +32,14 @@ def printable(text: str) -> str:
         repr(c)[1:-1] if unicodedata.category(c) in ("Cc", "Zl", "Zp") or unicodedata.bidirectional(c) in _BIDI else c
         for c in text
     )
+
+
+def same_name(name: str) -> str:
+    """What two spellings of a name have in common: file systems differ in how they compose accents.
+
+    A text too long for a name of a file is left as it is.
+    """
+    return unicodedata.normalize("NFC", name) if len(name) <= _LONGEST_NAME else name
 
 
 def is_sha256(text: str) -> bool:

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from uvgen.augment.sample import crop_augmented
+from uvgen.datasets.cropped import check_cropped_from
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.geometry import similarity_scale
+from uvgen.images.picture import Picture
 from uvgen.maps.labels import move_annotation, move_landmarks, move_map, moved_similarity
 from uvgen.maps.mirror import TexelMirror, mirrored_mask
 from uvgen.models.morphable import MorphableModel
@@ -101,10 +103,11 @@ class Augmenter:
         if not self._custom and hasattr(augmentation, "check_crops"):
             augmentation.check_crops()
         self.takes_codes = not self._custom
-        config = reader.config.build
-        self.size, self._filter, self._decode, self._exif = config.size, config.filter, config.decode, config.exif
+        self._config = config = reader.config.build
+        self.size, self._filter = config.size, config.filter
         self._data = None if source is None else self._checked_source(source, reader)
         self._source = None if self._data is None else folder_of(self._data)
+        self._compared_in: int | None = None  # the process that has compared an image of the source with its crop
         self.mirror: TexelMirror | None = None
         if self._custom:
             needs_mirror = model is not None and "unseen" in reader.fields  # its maps are its own affair
@@ -130,7 +133,7 @@ class Augmenter:
         try:
             path = source_path(self._source, row["source"], self._data)
             sample = Sample(path.stem, path.parent.name, path, None)
-            picture = read_picture(sample, exif=self._exif, decode=self._decode)
+            picture = read_picture(sample, exif=self._config.exif, decode=self._config.decode)
             factor = 1 / similarity_scale(draw.similarity @ row["image_to_crop"])
             pixels, reduced = picture.for_crop(float(factor), self._filter)
         except SampleError as error:
@@ -140,7 +143,17 @@ class Augmenter:
                 f"{path}: {picture.shape[0]} px high, the set was built from {row['image_height']}; "
                 f"source: expected {_SOURCE}"
             )
+        if self._compared_in != os.getpid():  # one image in each process: in a folder of other images, all differ
+            self._compare(path, picture, row["image_to_crop"], stored())
+            self._compared_in = os.getpid()
         return pixels, row["image_to_crop"], reduced
+
+    def _compare(self, path: Path, picture: Picture, similarity: NDArray[np.float64], crop: NDArray[np.uint8]) -> None:
+        try:
+            pixels, reduced = picture.for_crop(float(1 / similarity_scale(similarity)), self._filter)
+            check_cropped_from(path, pixels, similarity, crop, self._config, reduced=reduced)
+        except SampleError as error:
+            raise SampleError(f"{error}; source: expected {_SOURCE}") from error
 
     def apply(
         self,

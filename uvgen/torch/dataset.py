@@ -80,7 +80,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
     source : path-like, optional
         The folder or list that was ``uvgen build``'s ``--data``: augmented crops are then sampled from the original
         images, once, instead of from the stored crops, which end at their edges. An image is then decoded for each
-        sample.
+        sample; the first in each process is compared with the stored crop, and refused if it is another.
     seed : int
         Random seed of the augmentation.
     normalize : {"size", "prnet", "reshow", "unit", None} or uvgen.Normalization

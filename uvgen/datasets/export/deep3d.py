@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.datasets.cropped import check_cropped_from
 from uvgen.datasets.export.common import Part, Skipped, each, path_of, state_of_files
 from uvgen.datasets.quality.annotations import in_image
 from uvgen.datasets.quality.plausible import odd_numbers
@@ -34,7 +35,6 @@ from uvgen.images.codecs import encode_png
 from uvgen.images.jpeg import encode_jpeg
 from uvgen.images.png_rows import is_transparent
 from uvgen.images.skin import skin_mask
-from uvgen.images.warp import warp_image
 from uvgen.samples.files import check_machine, check_still_there, source_path
 from uvgen.samples.find import Sample, folder_of
 from uvgen.samples.map_files import IMAGE_SHIFTS
@@ -47,7 +47,6 @@ from uvgen.wording import typed
 FIVE_OF_68 = ((36, 39), (42, 45), (30,), (48,), (54,))
 """Landmarks whose mean is each of the five points."""
 
-_UNLIKE = 12.0  # gray levels between a crop and what the image gives; JPEG's are 2 or so
 _KINDS = {"a JPEG image": ".jpg", "a PNG image": ".png"}
 
 
@@ -203,14 +202,10 @@ def _check_image(reader: ShardReader, sample: dict[str, Any], pixels: NDArray[np
         raise SampleError(
             f"{path}: {len(pixels)} px high, expected {height} px as the set's image has; is it another's?"
         )
-    crop = sample["image"]
-    again = warp_image(pixels, sample["image_to_crop"], len(crop), filter=reader.config.build.filter)
-    off = float(np.abs(again.astype(np.int16) - crop).mean())
-    if off > _UNLIKE:
-        raise SampleError(
-            f"{path}: not the image of the set's crop ({off:.0f} gray levels off on average); name the folder that the "
-            "set was built from"
-        )
+    try:
+        check_cropped_from(path, pixels, sample["image_to_crop"], sample["image"], reader.config.build)
+    except SampleError as error:
+        raise SampleError(f"{error}; name the folder that the set was built from") from error
 
 
 def _landmarks(sample: dict[str, Any], convention: str) -> NDArray[np.float64]:

@@ -6,7 +6,6 @@ Crops become JPEG files, which loses a little; maps stay exact: float32 ``.npy``
 import hashlib
 import os
 import time
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -35,7 +34,7 @@ from uvgen.storage.drafts import beside, draft_of
 from uvgen.storage.files import folds_case, sha256_file
 from uvgen.storage.folders import DATASET_INDEX, EXPORT_MARK
 from uvgen.storage.locks import exclusive
-from uvgen.storage.names import brief
+from uvgen.storage.names import brief, same_name
 from uvgen.wording import are, count, none_can_be
 
 if TYPE_CHECKING:
@@ -200,7 +199,7 @@ def export_shards(
         if chosen is not None:
             settings["names"] = hashlib.sha256("\n".join(chosen).encode()).hexdigest()
         job = ExportJob(reader.folder, state_of(reader), model, to, quality, draft, untrusted, chosen, more)
-        labels = str(more.get("convention", reader.config.build.convention))
+        labels = str(more.get("convention", target.labels or reader.config.build.convention))
         clean = None if target.clean is None else partial(target.clean, reader, draft)
         inputs = "" if target.inputs is None else target.inputs(reader, **more)
         record = ExportRecord(draft, settings, parts, check_there, partial(_finish, reader, job), labels, clean, inputs)
@@ -235,7 +234,7 @@ class ExportJob:
 
     def open(self) -> Callable[[Part], Written[Part]]:
         """The function that writes the samples of one shard."""
-        reader = open_shards(self.shards, self.model, names=self.names, untrusted=self.untrusted)
+        reader = open_shards(self.shards, self.model, names=self.names, untrusted=self.untrusted, check=True)
         check_same_set(reader, self.state)
         keywords = self.keywords()
 
@@ -296,7 +295,7 @@ def _check_names(reader: ShardReader, target: ExportTarget, out: Path) -> None:
             )
         taken[key] = name
     alike: dict[str, str] = {}
-    folded = ((alike.setdefault(unicodedata.normalize("NFC", key).casefold(), key), key) for key in sorted(taken))
+    folded = ((alike.setdefault(same_name(key).casefold(), key), key) for key in sorted(taken))
     if (two := next((pair for pair in folded if pair[0] != pair[1]), None)) and folds_case(out):
         raise InputError(
             f"samples {brief(two[0])!r} and {brief(two[1])!r}: one file name on the disk of {out}, which does not tell "

@@ -39,6 +39,8 @@ class ExportTarget:
         `finish`, and `check_set`, get them as keywords.
     options : mapping of str to tuple of str
         Further arguments with their values, the default first; handed on likewise.
+    labels : str
+        Pixel convention of its labels, if it is not the set's.
     has_maps : bool
         Whether it writes position maps; else the set need not store them.
     has_jpeg : bool
@@ -70,6 +72,7 @@ class ExportTarget:
     module: ModuleType
     needs: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    labels: str = ""
     has_maps: bool = True
     has_jpeg: bool = True
     has_pixels: bool = False
@@ -107,6 +110,7 @@ EXPORT_TARGETS = {
     "deep3d": ExportTarget(
         deep3d,
         needs={"data": "it takes whole images"},
+        labels="exact",
         has_maps=False,
         has_parts=True,
         check_set=deep3d.check_set,
