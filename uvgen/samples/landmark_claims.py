@@ -1,7 +1,6 @@
 """Landmarks that several images could take, because their files have the same name in different folders."""
 
 import os
-import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from uvgen.samples.landmark_files import own_files
 from uvgen.samples.landmark_schemes import NoLandmarks
 from uvgen.samples.landmark_tables import LandmarkTable
 from uvgen.samples.scan_landmarks import landmark_file
-from uvgen.storage.names import printable
+from uvgen.storage.names import printable, same_name
 
 
 def disputed_landmarks(
@@ -49,7 +48,7 @@ _Claim = Callable[[Path], tuple[str, int] | None]
 def _disputed(images: Sequence[Path], claim_of: _Claim, table: LandmarkTable | None = None) -> dict[Path, str]:
     by_stem: dict[str, list[Path]] = {}
     for image in images:
-        by_stem.setdefault(unicodedata.normalize("NFC", os.path.splitext(image.name)[0]), []).append(image)
+        by_stem.setdefault(same_name(os.path.splitext(image.name)[0]), []).append(image)
     wrong: dict[Path, str] = {}
     for alike in by_stem.values():
         if len(alike) > 1:

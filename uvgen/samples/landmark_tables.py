@@ -17,7 +17,6 @@ One that a file names without a face, as where OpenFace had no success, has none
 """
 
 import os
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from uvgen.samples.landmark_annotations import json_entries, xml_entries, xml_te
 from uvgen.samples.landmark_rows import Entry, csv_entries, wflw_entries
 from uvgen.samples.landmark_schemes import MOST_FACES, FaceLandmarks, NoLandmarks
 from uvgen.storage.folders import IMAGE_SUFFIXES
-from uvgen.storage.names import brief, os_reason, printable
+from uvgen.storage.names import brief, os_reason, printable, same_name
 from uvgen.storage.text import read_text
 
 _SUFFIXES = {
@@ -149,8 +148,7 @@ def _another(names: Sequence[str]) -> str | None:
 
 def _parts(name: str) -> tuple[str, ...]:
     """A path's parts, the last without its suffix, whatever system wrote it."""
-    text = unicodedata.normalize("NFC", name.strip()).replace("\\", "/")  # macOS writes é as two characters
-    parts = [part for part in text.split("/") if part not in ("", ".")]
+    parts = [same_name(part) for part in name.strip().replace("\\", "/").split("/") if part not in ("", ".")]
     return (*parts[:-1], parts[-1][: len(parts[-1]) - len(_suffix(parts[-1]))]) if parts else ("?",)
 
 
