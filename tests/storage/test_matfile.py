@@ -217,6 +217,23 @@ def test_read_numeric_leaves_a_large_variable_that_is_not_wanted_packed() -> Non
         read_numeric(stream.getvalue(), ("img",))
 
 
+def test_read_numeric_refuses_a_damaged_name() -> None:
+    """A variable that is called otherwise by a flipped bit would be missing without a word."""
+    stream = io.BytesIO()
+    sio.savemat(stream, {"Pose_Para": np.arange(7.0), "pt2d": np.ones((2, 68))}, do_compression=True)
+    whole, refused = stream.getvalue(), 0
+    for bit in range(128 * 8, len(whole) * 8):
+        data = bytearray(whole)
+        data[bit // 8] ^= 1 << bit % 8
+        try:
+            found = read_numeric(bytes(data), ("Pose_Para", "pt2d"))
+        except ValueError:
+            refused += 1
+        else:  # bits of the archive's that say nothing
+            assert all(array is not None for array in (found.get("Pose_Para"), found.get("pt2d")))
+    assert refused > 1000
+
+
 @pytest.mark.parametrize("is_packed", [False, True])
 @pytest.mark.parametrize(
     ("cls", "kind", "values"),

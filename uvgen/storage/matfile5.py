@@ -15,6 +15,8 @@ _MOST_VARIABLES = 10_000
 _MOST_DIMENSIONS = 32
 LONGEST_NAME = 255  # bytes; MATLAB's own have 63
 _PEEKED = 1024  # bytes of an array, in which its name is
+_PART = 1 << 20
+_MOST_CHECKED = 1 << 28  # bytes of arrays that are inflated though nobody asks for them
 
 
 class Budget:
@@ -56,9 +58,13 @@ def tops(file: BinaryIO, size: int, order: str) -> Iterator[tuple[bytes, tuple[i
 def contents(
     file: BinaryIO, size: int, order: str, budget: Budget, names: Collection[str] | None
 ) -> Iterator[memoryview]:
-    """The content of each array that has one of the names."""
+    """The content of each array that has one of the names; ValueError if another one is damaged, as its name may be."""
+    unchecked = _MOST_CHECKED
     for head, (kind, start, n) in tops(file, size, order):
         if names is not None and header_of(head, order).name not in names:
+            if kind == COMPRESSED:
+                file.seek(start)
+                unchecked -= _inflated(file, n, unchecked)
             continue
         file.seek(start)
         data = file.read(n)
@@ -81,6 +87,25 @@ def _unpacked(stream: Any, data: bytes, most: int) -> bytes:
     except zlib.error as error:
         raise ValueError(f"damaged compressed element ({error})") from error
     return content
+
+
+def _inflated(file: BinaryIO, n: int, most: int) -> int:
+    """Inflate the next `n` bytes of a file in parts, to at most so many bytes, and return to how many.
+
+    ValueError if they are damaged: the checksum tells it that follows them.
+    """
+    stream, done = zlib.decompressobj(), 0
+    while n and not stream.eof:
+        data = file.read(min(n, _PART))
+        n -= len(data)
+        while data or stream.unconsumed_tail:
+            done += len(_unpacked(stream, data or stream.unconsumed_tail, _PART))
+            data = b""
+            if done > most:
+                return done
+    if not stream.eof:
+        raise ValueError("compressed element is cut short")
+    return done
 
 
 def _decompress(data: bytes, budget: Budget) -> bytes:
