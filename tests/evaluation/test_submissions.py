@@ -7,9 +7,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from support.builds import seal
+from support.builds import make, seal
+from support.toy import write_tree
 
-from uvgen import load_model, open_shards
+from uvgen import BuildConfig, load_model, open_shards
 from uvgen.errors import InputError, OutputError, SettingsError
 from uvgen.evaluation.predictions import Reading
 from uvgen.evaluation.submissions import (
@@ -58,6 +59,24 @@ def test_dad3dheads_points_are_of_the_image_and_the_rotation_of_the_pose(
         found = np.array(item["rotation_matrix"])
         np.testing.assert_allclose(found @ found.T, np.eye(3), atol=1e-9)
         assert np.linalg.norm(np.eye(3) - found @ expected.T) < 0.2  # shape and expression turn it a little
+
+
+def test_dad3dheads_points_are_pixels_of_the_image_whatever_convention_the_set_has(tmp_path, model_path) -> None:
+    tree, content = write_tree(tmp_path / "tree") / "AFW", {}
+    for convention in ("exact", "face3d"):
+        out = tmp_path / convention
+        make(tree, model_path, out, BuildConfig(size=32, uv_size=48, jitter=0, convention=convention))
+        for sample in open_shards(out):
+            path = tmp_path / f"{convention}_maps/{sample['name']}.npy"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.save(path, sample["posmap"])
+        write_dad3dheads(tmp_path / f"{convention}_maps", out, tmp_path / "sub.json", model=model_path)
+        content[convention] = json.loads((tmp_path / "sub.json").read_text())
+    for name, item in content["exact"].items():
+        for key in ("68_landmarks_2d", "7_landmarks_3d"):
+            np.testing.assert_allclose(
+                np.array(content["face3d"][name][key])[:, :2], np.array(item[key])[:, :2], atol=0.05
+            )
 
 
 def test_dad3dheads_of_maps_in_crop_widths_is_that_of_maps_in_px(shards, predictions, tmp_path, model_path) -> None:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from uvgen.checks import check_paths
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError, UvgenError
-from uvgen.evaluation.predictions import Predictions, Reading
+from uvgen.evaluation.predictions import SHIFTS, Predictions, Reading
 from uvgen.evaluation.shape_scores import SEVEN
 from uvgen.evaluation.truth import ShardTruth, face_or_problem, open_truth
 from uvgen.geometry import similarity_scale
@@ -112,8 +112,9 @@ def write_dad3dheads(
     mean = build_atlas(model, len(mask)).interpolate(model.mean.astype(np.float32))[mask].astype(np.float64)
     content: dict[str, Any] = {}
     left = list(found.missing)
+    shift = SHIFTS[truth.convention]
     for name, position_map, landmarks, to_crop in _maps(truth, found, left):
-        face, points = (_in_image(values, to_crop) for values in (position_map[mask], landmarks))
+        face, points = (_in_image(values, to_crop, shift) for values in (position_map[mask], landmarks))
         try:
             rotation = align_points(mean, face, scaled=True).rotation
         except InputError:  # all of its points are in one place
@@ -130,10 +131,13 @@ def write_dad3dheads(
     return left
 
 
-def _in_image(points: NDArray[Any], to_crop: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Points (n, 3) of the crop in px of the original image, with z away from the viewer."""
+def _in_image(points: NDArray[Any], to_crop: NDArray[np.float64], shift: tuple[float, float]) -> NDArray[np.float64]:
+    """Points (n, 3) of the crop, labels that lie some px of the image beside the exact ones, in px of the image.
+
+    z grows away from the viewer.
+    """
     inverse = np.linalg.inv(to_crop)
-    plane = points[:, :2] @ inverse[:2, :2].T + inverse[:2, 2]
+    plane = points[:, :2] @ inverse[:2, :2].T + inverse[:2, 2] - shift
     return np.column_stack([plane, -points[:, 2] / float(similarity_scale(to_crop))])
 
 
