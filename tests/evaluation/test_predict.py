@@ -332,6 +332,18 @@ def test_what_changed_is_predicted_anew(photos, network, tmp_path) -> None:
     assert content(tmp_path / "out") == content(tmp_path / "whole")
 
 
+def test_somebodys_files_of_other_kinds_stay_when_a_photograph_is_predicted_anew(photos, network, tmp_path) -> None:
+    out, options = tmp_path / "out", PredictOptions(write=["landmarks"])
+    predict_photographs(network, photos, out, network_options=IN_SIZES, options=options)
+    one = sorted(photos.glob("*.jpg"))[0]
+    mine = [out / f"{one.stem}{end}" for end in (".png", ".obj", ".json", ".npy")]
+    for path in mine:
+        path.write_bytes(b"mine")
+    np.savetxt(one.with_suffix(".txt"), points_of(one) + 2)
+    assert predict_photographs(network, photos, out, network_options=IN_SIZES, options=options).new_samples == 1
+    assert [path.read_bytes() for path in mine] == [b"mine"] * 4
+
+
 def test_a_photograph_whose_files_would_replace_somebodys_is_left_out(photos, network, tmp_path) -> None:
     out, options = tmp_path / "out", PredictOptions(write=["landmarks"])
     first, *others = [path.stem for path in sorted(photos.glob("*.jpg"))]

@@ -205,6 +205,35 @@ def test_a_photograph_whose_sample_would_replace_somebodys_file_is_left_out(
     assert mine.exists() and fit_photographs(photos, out).new_samples == 1  # of a run that has begun with it
 
 
+def test_somebodys_files_beside_a_sample_stay_when_it_is_made_anew(photos: Path, tmp_path: Path) -> None:
+    """A drawing of it, say, as PNG beside the JPEG."""
+    path, out = first(photos), tmp_path / "out"
+    fit_photographs(photos, out)
+    mine = out / path.with_suffix(".png").name
+    mine.write_bytes(b"mine")
+    points = path.with_suffix(".txt")
+    np.savetxt(points, np.loadtxt(points) + 1)
+    assert fit_photographs(photos, out).new_samples == 1 and mine.read_bytes() == b"mine"
+    fit_photographs(photos, out, options=FitOptions(max_residual=0.3), overwrite=True)
+    assert mine.read_bytes() == b"mine"
+
+
+def test_a_photograph_of_which_a_further_face_would_replace_somebodys_file_is_left_out(
+    photos: Path, tmp_path: Path
+) -> None:
+    path, out, every = first(photos), tmp_path / "out", FitOptions(faces="all")
+    fit_photographs(photos, out, options=every)
+    mine = out / f"{path.stem}-face2.mat"
+    mine.write_bytes(b"mine")
+    points = path.with_suffix(".txt")
+    points.write_text(f"{points.read_text()}\n\n{points.read_text()}")
+    result = fit_photographs(photos, out, options=every)
+    assert [skip.image for skip in result.skipped] == [path.name] and "would be replaced" in result.skipped[0].reason
+    assert mine.read_bytes() == b"mine"
+    assert not fit_photographs(photos, tmp_path / "out", options=FitOptions(), overwrite=True).skipped  # the largest
+    assert mine.read_bytes() == b"mine"
+
+
 def test_more_photographs_are_added_and_missing_files_made_anew(photos: Path, tmp_path: Path) -> None:
     fit_photographs(photos, tmp_path / "whole")
     away = first(photos)

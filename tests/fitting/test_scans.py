@@ -130,6 +130,21 @@ def test_a_scan_whose_mesh_would_replace_somebodys_file_is_left_out(
     assert register_scans(scans, mine.parent, model=model).new_samples == 1
 
 
+def test_somebodys_meshes_of_other_formats_stay_when_one_is_made_anew(
+    scans: Path, whole: Path, model: MorphableModel, tmp_path: Path
+) -> None:
+    out = Path(shutil.copytree(whole, tmp_path / "out"))
+    mine = [out / "scan1.ply", out / "scan1.npy"]
+    for path in mine:
+        path.write_text("mine")
+    marks = scans / "scan1.landmarks.txt"
+    np.savetxt(marks, np.loadtxt(marks) + 0.01)
+    assert register_scans(scans, out, model=model).new_samples == 1
+    options = RegisterOptions(format="glb")
+    register_scans(scans, out, model=model, options=options, overwrite=True)
+    assert [path.read_text() for path in mine] == ["mine"] * 2 and not (out / "scan1.obj").exists()
+
+
 def test_what_is_missing_or_changed_is_made_anew_alone(
     scans: Path, whole: Path, model: MorphableModel, tmp_path: Path
 ) -> None:

@@ -177,7 +177,7 @@ def test_build_atlas_of_triangles_that_share_no_edges_is_refused_before_memory_i
     """Every edge would be a boundary's, and packed files state many millions."""
     first = np.arange(model.n_vertices)[:, None]
     triangles = np.concatenate([(first + steps) % model.n_vertices for steps in ([0, 1, 6], [0, 2, 10], [0, 3, 7])])
-    message = rf"toy.*: triangles: {9 * len(first)} edges of a single triangle begin at {len(first)} vertices, expected"
+    message = rf"toy.*: triangles: {9 * len(first)} edges of one triangle each, at {len(first)} vertices, expected"
     with pytest.raises(ModelError, match=message):
         build_atlas(dataclasses.replace(model, triangles=triangles.astype(np.int32)), 16)
 

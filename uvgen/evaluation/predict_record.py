@@ -31,7 +31,9 @@ def _face(content: dict[str, Any]) -> PredictedFace:
     return PredictedFace(**{**values, "suffixes": tuple(suffixes)})
 
 
-INDEX: FaceIndex[PredictedFace] = FaceIndex(PREDICT_INDEX, "predict", "faces", _face, asdict, _SUFFIXES)
+INDEX: FaceIndex[PredictedFace] = FaceIndex(
+    PREDICT_INDEX, "predict", "faces", _face, asdict, _SUFFIXES, lambda face: face.suffixes
+)
 """Of a folder that `uvgen predict` fills."""
 
 
@@ -44,6 +46,10 @@ class PredictRecord(FaceRecord[PredictedFace]):
 
     def _endings(self, photograph: Photograph) -> tuple[str, ...]:
         return self._job.suffixes
+
+    @property
+    def _writes_further(self) -> bool:
+        return self._job.options.faces == "all"
 
     def is_made(self, photograph: Photograph, faces: Sequence[PredictedFace]) -> bool:
         """Whether a photograph's files are there, and it and what files say of its faces have not changed since."""

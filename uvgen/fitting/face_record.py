@@ -6,7 +6,7 @@
 import os
 import re
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -58,9 +58,12 @@ class FaceIndex(FolderIndex[Face]):
     ----------
     suffixes : tuple of str
         All that a face's files may have.
+    suffixes_of : callable
+        Those that a face's files have.
     """
 
     suffixes: tuple[str, ...]
+    suffixes_of: Callable[[Face], tuple[str, ...]]
 
     def _check(self, content: dict[str, Any]) -> None:
         FolderIndex._check(self, content)  # with slots, super() without arguments fails
@@ -75,14 +78,14 @@ class FaceIndex(FolderIndex[Face]):
         stated = self.read(out / self.file).get("detector")
         return stated if stated in DETECTORS else None
 
-    def remove(self, out: Path, name: str) -> None:
+    def remove(self, out: Path, face: Face) -> None:
         """Delete the files of a face that an index lists, if they lie in the folder or in one in it."""
-        parts = Path(name).parts
-        if not 1 <= len(parts) <= 2 or ".." in parts or Path(name).is_absolute():
+        parts = Path(face.name).parts
+        if not 1 <= len(parts) <= 2 or ".." in parts or Path(face.name).is_absolute():
             return
         if len(parts) == 2 and (out / parts[0]).is_symlink():
             return
-        for suffix in self.suffixes:
+        for suffix in self.suffixes_of(face):
             path = out.joinpath(*parts[:-1], parts[-1] + suffix)
             if path == out / self.file:  # a face named as the index is, in an index that uvgen did not write
                 continue
@@ -165,11 +168,22 @@ class FaceRecord(FolderRecord, Generic[Face]):
         """Of the files that a photograph's face gets under its name, as far as known; none for a folder of frames."""
         return ()
 
+    @property
+    def _writes_further(self) -> bool:
+        """Whether a photograph may get files of more faces than one."""
+        return False
+
     def _leave_out_taken(self, begun: Set[str]) -> None:
+        names = {name for name in self._usable if name_key(name) not in begun}
+        try:
+            unlisted = self._unlisted(names)
+        except OSError as error:
+            raise DatasetError(f"{error.filename or self._out}: cannot be listed ({os_reason(error)})") from error
+
         def checked(one: Photograph) -> Photograph:
-            if one.name in self.faces or name_key(one.name) in begun:
-                return one
-            return unless_taken(one, (self._out / f"{one.name}{end}" for end in self._endings(one)))
+            own, endings = (self._out / one.name).name, tuple(self._endings(one))
+            there = (path for path in unlisted.get(one.name, ()) if path.suffix.lower() in endings)
+            return unless_taken(one, (path for path in there if self._writes_further or path.stem == own))
 
         self.units[:] = [replace(unit, photographs=tuple(map(checked, unit.photographs))) for unit in self.units]
 
@@ -179,10 +193,11 @@ class FaceRecord(FolderRecord, Generic[Face]):
             del new["detector"], new["detector_sha256"]  # no face is of one
         return new
 
-    def _remove_all(self, entries: Sequence[Any]) -> None:
-        for face in entries:
-            self._index.remove(self._out, face["name"])
-        parents = {Path(safe_name(face["name"])).parent for face in entries}
+    def _remove_all(self, index: Mapping[str, Any]) -> None:
+        faces = [self._index.parsed(face) for face in index["faces"]]
+        for face in faces:
+            self._index.remove(self._out, face)
+        parents = {Path(safe_name(face.name)).parent for face in faces}
         for folder in sorted(parent for parent in parents if len(parent.parts) == 1):
             remove_emptied(self._out / folder)
 
@@ -262,7 +277,7 @@ class FaceRecord(FolderRecord, Generic[Face]):
         self._begin()
         for one in unit.photographs:
             for face in self.faces.pop(one.name, ()):
-                self._index.remove(self._out, face.name)
+                self._index.remove(self._out, face)
             self._forget_skipped([one.name])
 
     def _has_all(self, photograph: Photograph) -> bool:

@@ -133,7 +133,7 @@ class FolderRecord(ABC):
         if path.exists():
             old = self._index.read(path)
             if self._overwrite:
-                self._remove_all(old[self._index.key])
+                self._remove_all(old)
                 self._remove_unlisted(_begun_in(self._journal.read_any()))
                 self._journal.remove()
             else:
@@ -166,8 +166,8 @@ class FolderRecord(ABC):
         """Keep the entries that an index or a line of the journal lists."""
 
     @abstractmethod
-    def _remove_all(self, entries: Sequence[Any]) -> None:
-        """Delete the files of entries that an index lists."""
+    def _remove_all(self, index: Mapping[str, Any]) -> None:
+        """Delete the files of all entries of an index."""
 
     @abstractmethod
     def _inputs(self) -> Set[str]:

@@ -47,7 +47,9 @@ def plain_face(face: FittedFace) -> dict[str, Any]:
     return {key: None if isinstance(v, float) and not np.isfinite(v) else v for key, v in asdict(face).items()}
 
 
-INDEX = FaceIndex(FIT_INDEX, "fit", "faces", _face, plain_face, (*IMAGE_SUFFIXES, ".mat"))
+INDEX: FaceIndex[FittedFace] = FaceIndex(
+    FIT_INDEX, "fit", "faces", _face, plain_face, (*IMAGE_SUFFIXES, ".mat"), lambda face: (face.suffix, ".mat")
+)
 """Of a folder that `uvgen fit` fills."""
 
 
@@ -86,7 +88,11 @@ class FitRecord(FaceRecord[FittedFace]):
         super().resume()
 
     def _endings(self, photograph: Photograph) -> tuple[str, ...]:
-        return photograph.path.suffix.lower(), ".mat"
+        return photograph.path.suffix.lower(), ".jpg", ".mat"  # one that is turned upright is written as JPEG
+
+    @property
+    def _writes_further(self) -> bool:
+        return self._job.options.faces == "all"
 
     def is_made(self, photograph: Photograph, faces: Sequence[FittedFace]) -> bool:
         """Whether a photograph's samples are there, and neither it nor its landmarks are known to have changed."""

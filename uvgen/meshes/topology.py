@@ -167,8 +167,8 @@ def boundary_loops(triangles: np.ndarray, *, strict: bool = True) -> list[np.nda
         )
     if len(lone) > _MOST_LONE * len(starts):  # each takes memory, and a small file may state many millions
         raise InputError(
-            f"triangles: {len(lone)} edges of a single triangle begin at {count(len(starts), 'vertex')}, expected a "
-            "surface; are the numbers of other vertices?"
+            f"triangles: {count(len(lone), 'edge')} of one triangle each, at {count(len(starts), 'vertex')}, expected "
+            "a surface; are the numbers of other vertices?"
         )
     following: dict[int, list[int]] = {}
     for start, end in lone.tolist():

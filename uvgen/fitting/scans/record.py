@@ -1,7 +1,7 @@
 """`register.json`: the settings that a folder of registered scans was made with, and an entry for each mesh in it."""
 
 import math
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -78,9 +78,9 @@ class RegisterRecord(FolderRecord):
         for scan in line["scans"]:
             self.scans[scan["name"]] = _parsed(scan)
 
-    def _remove_all(self, entries: Sequence[Any]) -> None:
-        for scan in entries:
-            self._remove(scan["name"])
+    def _remove_all(self, index: Mapping[str, Any]) -> None:
+        for scan in index["scans"]:
+            self._remove(scan["name"], index.get("mesh_format"))
 
     def _inputs(self) -> Set[str]:
         return {unit.name for unit in self.units}
@@ -111,9 +111,11 @@ class RegisterRecord(FolderRecord):
                 mesh = mesh_path(self._out, unit.name, self._job.options.format)
                 self.units[k] = replace(unit, scan=unless_taken(unit.scan, [mesh]))
 
-    def _remove(self, name: str) -> None:
+    def _remove(self, name: str, kind: Any) -> None:
+        """Delete a scan's mesh of this format; others of its name are somebody's."""
         for path in self._files_of(name):
-            path.unlink()
+            if path.suffix == f".{kind}":
+                path.unlink()
 
     def _files_of(self, name: str) -> list[Path]:
         """A scan's mesh, in any format."""
@@ -131,10 +133,10 @@ class RegisterRecord(FolderRecord):
             return is_out_of_reach(unit.scan.path, error)
 
     def discard(self, unit: RegisterTask) -> None:
-        """Remove a scan's earlier mesh, in any format."""
+        """Remove a scan's earlier mesh."""
         self._begin()
         if self.scans.pop(unit.name, None) is not None:
-            self._remove(unit.name)
+            self._remove(unit.name, self._job.options.format)
 
     def add(self, result: RegisteredScan | RejectedScan) -> None:
         """Note the outcome for a scan."""
