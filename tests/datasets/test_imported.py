@@ -706,3 +706,15 @@ def test_map_of_a_face_that_looks_away_is_refused(tmp_path: Path, model: Morphab
     assert (
         skip.name == name and f"{path.name}: its face is turned 1" in skip.reason and "° from the viewer" in skip.reason
     )
+
+
+def test_maps_with_the_photograph_beside_them_are_no_older_folders(tmp_path: Path) -> None:
+    """The image of a map's own name is its crop, not the photograph that was kept beside it."""
+    for name in ("p1/p1.jpg", "p1/p1.npy", "p1/original.jpg", "p1/p1_posmap.jpg", "p1/p2.jpg", "p1/p2_posmap.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    samples, layout = find_maps(tmp_path)
+    assert layout == "face3d"
+    usable = [(one.name, one.image and one.image.name) for one in samples if not one.problem]
+    assert usable == [("p1/p1", "p1.jpg")]
+    assert [one.name for one in samples if one.problem] == ["p1/original", "p1/p2"]  # pictures for show are none

@@ -5,6 +5,7 @@ import errno
 import json
 import math
 import re
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -592,11 +593,16 @@ def test_build_warns_of_folders_without_images_and_of_links_to_disks_that_are_aw
     write_sample(tree / "HELEN", "other")
     (tree / "HELEN/other.jpg").rename(tree / "HELEN/other.jfif")
     (tree / "LFPW").symlink_to(tmp_path / "disk/LFPW")
+    for folder in ("AFW_only_mat", "Code"):  # 300W-LP's own has the model's files
+        (tree / folder).mkdir(exist_ok=True)
+    shutil.copy(tree / "HELEN/other.mat", tree / "AFW_only_mat/other.mat")
+    sio.savemat(tree / "Code/Model_Exp.mat", {"w_exp": np.ones((6, 2))})
     (tree / "notes.txt").symlink_to(tmp_path / "nowhere")  # a file's
     result = build_shards(tree, tmp_path / "out", model=model_path, config=SMALL)
     assert result.samples == 9
     images, links = result.warnings
-    assert images.startswith(f"1 folder with .mat files and no images is not read, first {tree}/HELEN; images are .jpg")
+    said = f"2 folders with .mat files and no images are not read, first {tree}/AFW_only_mat; images are .jpg"
+    assert images.startswith(said)
     assert links == f"1 link to what is not there is not followed, first {tree}/LFPW; is a disk not mounted?"
 
 

@@ -114,6 +114,10 @@ def test_numbers_of_frames_are_what_differs_in_their_names(names: list[str], num
         (["00-50", "00-59", "01-08"], "01-08.png would come before 00-50.png"),  # minutes and seconds
         (["00_00_59.98", "00_01_00.02", "00_01_00.06"], "00_01_00.06.png would come before 00_00_59.98.png"),
         (["shot1_8", "shot1_9", "shot2_1", "cover"], "shot2_1.png would come before shot1_8.png"),
+        (["cam1_000001", "cam2_000002", "cam1_000003"], ""),  # counters, whatever stands before them
+        (["conf87_frame_0001", "conf12_frame_0002", "conf3_frame_0007"], ""),
+        (["take2_0001", "take2_0019", "take1_0020"], ""),
+        (["P1_01", "B2_02", "B1_03"], ""),
         (["0.33", "0.555", "0.1035"], ""),  # of a video 0, as in YouTube Faces
         (["1.9998", "1.9999", "1.10000"], ""),
         (["12_5", "12_10", "cover7"], ""),

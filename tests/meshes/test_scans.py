@@ -11,6 +11,7 @@ import pytest
 from support.toy import grid
 
 from uvgen.errors import InputError, MeshFileError
+from uvgen.meshes import read_glb
 from uvgen.meshes.files import write_obj, write_ply
 from uvgen.meshes.glb import write_glb
 from uvgen.meshes.scans import ScanSurface, border_vertices, cleaned_scan, outward_normals, read_scan
@@ -164,8 +165,9 @@ def check_refused(path: Path, changes: dict[str, Any], message: str) -> None:
     ],
 )
 def test_glb_that_states_more_than_it_holds_is_refused_before_memory_is_taken(
-    tmp_path: Path, changes: dict[str, Any], message: str
+    tmp_path: Path, changes: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(read_glb, "_FREE_BYTES", 0)
     check_refused(tmp_path / "a.glb", changes, message)
 
 
@@ -196,8 +198,9 @@ def test_glb_that_states_more_than_it_holds_is_refused_before_memory_is_taken(
     ],
 )
 def test_glb_whose_numbers_would_be_read_wrong_is_refused(
-    tmp_path: Path, changes: dict[str, Any], message: str
+    tmp_path: Path, changes: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(read_glb, "_FREE_BYTES", 0)
     check_refused(tmp_path / "a.glb", changes, message)
 
 

@@ -28,6 +28,9 @@ _TRIANGLES, _STRIP, _FAN = 4, 5, 6
 _MOST_NODES = 10_000
 _MOST_RATIO = 64  # bytes of the scene's vertices and corners in memory per byte of the file
 _MOST_OVERLAP = 16  # bytes of all buffer views, of which trimesh copies each, per byte of the file
+_FREE_BYTES = (
+    1 << 30
+)  # of all accessors, whatever the file's size: sparse ones of shape keys are long, and stored short
 _PACKED = ("KHR_draco_mesh_compression", "EXT_meshopt_compression")
 _HARMLESS = ("KHR_materials_", "KHR_texture_", "EXT_texture_", "KHR_lights_", "KHR_mesh_quantization")
 _INSTANCES = "EXT_mesh_gpu_instancing"
@@ -181,7 +184,7 @@ def _check_copied(content: dict[str, Any], in_accessors: int, size: int) -> None
     lengths = [view["byteLength"] for view in content.get("bufferViews", [])]
     if wrong := [length for length in lengths if type(length) is not int or not 0 <= length <= size]:
         raise ValueError(f"a buffer view of {brief(wrong[0])} bytes in a file of {size}")
-    if sum(lengths) > _MOST_OVERLAP * size or in_accessors > _MOST_RATIO * size:
+    if sum(lengths) > _MOST_OVERLAP * size or in_accessors > max(_MOST_RATIO * size, _FREE_BYTES):
         raise ValueError(
             f"buffer views of {sum(lengths)} bytes and accessors of {in_accessors} in a file of {size}, expected such "
             "as do not overlap"

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from uvgen.errors import DatasetError
+from uvgen.errors import DatasetError, UvgenError
 from uvgen.samples.stored import StoredEntry, stored_entries
 from uvgen.storage.folders import IMAGE_SUFFIXES, SAMPLES, instead, unreadable
+from uvgen.storage.matfile import read_numeric
+from uvgen.storage.reading import read_file
 from uvgen.storage.urls import url_of
 from uvgen.wording import count
 
@@ -18,6 +20,7 @@ VIDEO_SUFFIXES = (
 """Suffixes of video files in a folder; a file that is named itself may have any suffix."""
 
 
+_LARGEST_PARAMETERS = 1 << 24  # bytes of a sample's .mat
 _MOST_FOLDERS = 256  # whose subfolders are looked for, below those that are read: a home folder has many more
 
 
@@ -110,13 +113,29 @@ def folders_below(folders: Sequence[Path], *, root: Path) -> list[Path]:
 
 
 def parameters_alone(root: Path) -> list[Path]:
-    """Those of a root's folders that hold ``.mat`` files and no image, by name."""
+    """Those of a root's folders that hold samples' ``.mat`` files and no image, by name.
+
+    They are a sample's if a file of the same name lies beside one, such as a picture of another kind, or if the first
+    has a pose: 300W-LP has a folder of the model's files, too.
+    """
     found = []
     for folder in each_once(folders_in(root)):
         with suppress(DatasetError):
-            if not has_images(folder) and any(entry.name.lower().endswith(".mat") for entry in _entries(folder)):
+            if not has_images(folder) and _holds_parameters(folder):
                 found.append(folder)
     return found
+
+
+def _holds_parameters(folder: Path) -> bool:
+    names = [os.path.splitext(entry.name) for entry in _entries(folder) if not entry.name.startswith(".")]
+    files = [stem + end for stem, end in names if end.lower() == ".mat"]
+    others = {stem for stem, end in names if end and end.lower() != ".mat"}
+    if not files or any(os.path.splitext(name)[0] in others for name in files):
+        return bool(files)
+    try:
+        return bool(read_numeric(read_file(folder / files[0], _LARGEST_PARAMETERS), ("Pose_Para",)))
+    except (OSError, ValueError, UvgenError):
+        return False
 
 
 def lost_links(root: Path) -> list[Path]:

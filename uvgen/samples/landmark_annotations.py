@@ -9,13 +9,13 @@ import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from uvgen.errors import InputError
-from uvgen.samples.landmark_rows import Entry, image_key, names_image, names_vaguely, number_of_cell
+from uvgen.samples.landmark_rows import Entry, image_key, names_image, number_of_cell
 from uvgen.samples.landmark_schemes import (
     FaceLandmarks,
     check_shares,
@@ -198,31 +198,32 @@ def _listed(content: Any) -> Any:
 
 
 def _image_of(key: str | None, about: Mapping[str, Any]) -> Any:
-    """The image that an entry is of: what it says itself, else the key that it has in an object.
+    """The image that an entry is of: in a list what it says itself, in an object its key.
 
-    Keys may be anything if the entry says it: numbers of rows, as pandas writes them. ValueError if both name images,
-    and other ones.
+    The key counts for nothing if it is a number of a row, as pandas writes them, or the name with a size, as VGG's
+    annotator does: the entry says the image then. ValueError if it may name two.
     """
     keys = list(about)
-    place = image_key(keys)
-    said = None if place is None else about[keys[place]]
-    if key is None or place is None or not isinstance(said, str):
-        return said if key is None else key
-    says_image, keyed_by_image = (name.lower().endswith(IMAGE_SUFFIXES) for name in (said, key))
-    if not says_image and (keyed_by_image or names_vaguely(keys[place])):
-        return key  # what it says is the name of a person, or another file
-    if keyed_by_image and PurePath(key).stem != PurePath(said.replace("\\", "/")).stem:
-        raise ValueError(f"of {brief(key)[:40]}, and its {keys[place]} is {brief(said)[:40]}, expected one image")
-    return said
+    if key is None:
+        return None if (place := image_key(keys)) is None else about[keys[place]]
+    if key.lower().endswith(IMAGE_SUFFIXES):
+        return key
+    said = [about[name] for name in keys if names_image(name) and isinstance(about[name], str)]
+    if key.isdecimal() and any(name.lower().endswith(IMAGE_SUFFIXES) for name in said):
+        place = image_key(keys)
+        return key if place is None else about[keys[place]]
+    return next((name for name in said if key.startswith(name) and key[len(name) :].isdecimal()), key)
 
 
 def _are_others(points: list[Any], other: Any) -> bool:
-    """Whether an entry's points are as many numbers as those under another key, and not the same."""
-    if not isinstance(other, list) or points == other:
+    """Whether an entry's points are as many numbers as those under another key, and other ones, not rounded alone."""
+    if not isinstance(other, list) or not are_numbers(points) or not are_numbers(other):
         return False
-    return [len(one) if isinstance(one, list) else 1 for one in points] == [
-        len(one) if isinstance(one, list) else 1 for one in other
-    ]
+    try:
+        apart = np.array(points, np.float64) - np.array(other, np.float64)
+    except (ValueError, TypeError, OverflowError):  # of other lengths
+        return False
+    return bool(np.abs(apart).max(initial=0) > 1)
 
 
 def _incomplete(path: Path, number: int) -> InputError:

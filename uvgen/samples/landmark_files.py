@@ -134,25 +134,21 @@ def has_landmarks(image: str | os.PathLike[str], folder: str | os.PathLike[str] 
 
 
 def own_files(image: Path, folder: Path | None) -> tuple[list[Path], Path]:
-    """An image's own files of landmarks, and the last folder where they were looked for; InputError as `_is_there`."""
-    places = [image.parent] if folder is None else [folder / _folder_name(image), folder]
-    for place in places:
-        files = [path for ending in (*_READERS, "_pts.mat") for path in _written_as(place / image.stem, ending)]
-        if files:
-            return files, place
-    return [], places[-1]
+    """An image's own files of landmarks, and the last folder where they were looked for; InputError as `_is_there`.
 
-
-def _written_as(stem: Path, ending: str) -> list[Path]:
-    """Files whose names have an ending in small letters or capitals, each once: some file systems ignore the case.
-
-    Where there are none, of names whose accents are written otherwise: macOS and its archives take é for two letters.
+    Names in capitals, and with accents written otherwise (macOS and its archives take é for two letters), count where
+    there is none with the image's own name: each look at a disk takes time.
     """
-    for name in dict.fromkeys((stem.name, *(unicodedata.normalize(form, stem.name) for form in ("NFC", "NFD")))):
-        paths = [stem.with_name(f"{name}{one}") for one in (ending, ending.upper())]
-        if found := [path for path in paths if _is_there(path)]:
-            return found[:1] if len(found) == 2 and found[0].samefile(found[1]) else found
-    return []
+    places = [image.parent] if folder is None else [folder / _folder_name(image), folder]
+    endings = (*_READERS, "_pts.mat")
+    spellings = (unicodedata.normalize(form, image.stem) for form in ("NFC", "NFD"))
+    stems = list(dict.fromkeys((image.stem, *spellings)))
+    for place in places:
+        for stem in stems:
+            for names in ([f"{stem}{end}" for end in endings], [f"{stem}{end.upper()}" for end in endings]):
+                if files := [place / name for name in names if _is_there(place / name)]:
+                    return files, place
+    return [], places[-1]
 
 
 def _is_there(path: Path) -> bool:

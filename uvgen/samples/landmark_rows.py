@@ -35,11 +35,6 @@ def names_image(column: str) -> bool:
     return column.strip().lower().replace("_", "").replace(" ", "") in _IMAGE_COLUMNS
 
 
-def names_vaguely(column: str) -> bool:
-    """Whether what names an image (`names_image`) may name a person or a number as well."""
-    return column.strip().lower() in _VAGUE_COLUMNS
-
-
 def image_key(names: Sequence[str]) -> int | None:
     """Which of a table's columns, or of an object's keys, names the image; None if there is none.
 
@@ -48,7 +43,7 @@ def image_key(names: Sequence[str]) -> int | None:
     Raises ValueError if it may be more than one.
     """
     there = [k for k, name in enumerate(names) if names_image(name)]
-    sure = [k for k in there if not names_vaguely(names[k])] or there
+    sure = [k for k in there if names[k].strip().lower() not in _VAGUE_COLUMNS] or there
     if len(sure) > 1:
         first, second = (brief(names[k].strip())[:40] for k in sure[:2])
         raise ValueError(f"{first} and {second} may both name the image, expected one; leave the other out")
@@ -129,7 +124,7 @@ def _columns(path: Path, row: list[str]) -> _Columns:
         raise InputError(f"{path}: columns x_… are not numbered one by one from 0 or 1, expected all points of a face")
     points = [[columns.get((kind, k), -1) for kind in ("x", "y", "score")] for k in order]
     scored = [three[2] >= 0 for three in points]
-    if any(scored) and not all(scored):
+    if len(scored) > sum(scored) >= len(scored) / 2:  # fewer are of something else: of emotions, say
         raise InputError(
             f"{path}: columns of scores for {sum(scored)} of {count(len(points), 'point')}, expected one for each, or "
             "none"

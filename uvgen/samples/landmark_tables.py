@@ -24,16 +24,9 @@ from uvgen.errors import InputError
 from uvgen.samples.landmark_annotations import json_entries, xml_entries, xml_text
 from uvgen.samples.landmark_rows import Entry, csv_entries, wflw_entries
 from uvgen.samples.landmark_schemes import MOST_FACES, FaceLandmarks, NoLandmarks
-from uvgen.storage.folders import IMAGE_SUFFIXES
 from uvgen.storage.names import brief, os_reason, printable, same_name
 from uvgen.storage.text import read_text
 
-_SUFFIXES = {
-    *IMAGE_SUFFIXES, ".jpe", ".jfif", ".jp2", ".jxl", ".avif", ".heic", ".heif", ".tif", ".tiff", ".gif", ".ppm",
-    ".pgm", ".tga", ".exr", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pts", ".txt",
-    ".npy", ".mat", ".json", ".xml", ".csv",
-}  # fmt: skip
-"""Of pictures, and of files about one."""
 _MOST_SHARED = 64  # parts of a path that are compared: a file of long ones would take hundreds of times its size
 
 
@@ -78,7 +71,8 @@ class LandmarkTable:
     def __init__(self, path: Path, entries: Iterable[Entry]) -> None:
         self.path = path
         self._readers: dict[str, tuple[Callable[[], FaceLandmarks], ...]] = {}
-        for name, read in entries:
+        for spelling, read in entries:
+            name = f"{'/'.join(_parts(spelling))}{_suffix(spelling)}"
             others = self._readers.get(name, ())
             if len(others) <= MOST_FACES:  # one more is one too many
                 self._readers[name] = others if read is None else (*others, read)
@@ -153,9 +147,9 @@ def _parts(name: str) -> tuple[str, ...]:
 
 
 def _suffix(name: str) -> str:
-    """The suffix of a file's name, in small letters; "" if it has none but has a point in it, as face_0.5."""
+    """The suffix of a file's name, in small letters; "" if it has none but a number with a point in it, as face_0.5."""
     suffix = os.path.splitext(name.strip())[1].lower()
-    return suffix if suffix in _SUFFIXES else ""
+    return "" if suffix[1:2].isdecimal() else suffix
 
 
 def read_table(path: Path) -> LandmarkTable:

@@ -12,7 +12,7 @@ divisor. What reshow counts otherwise is undone with `Tform` of its ``.mat``, wh
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -206,29 +206,30 @@ def _of_layout(root: Path, files: list[Path], layout: MapLayout) -> list[Sample]
             maps.setdefault(_key(path, path.name.removesuffix(layout.map_ending)), []).append(path)
         elif suffix.lower() in IMAGE_SUFFIXES and stem.endswith(layout.image_ending):
             images.setdefault(_key(path, stem.removesuffix(layout.image_ending)), []).append(path)
-    if layout.named_maps:
-        maps |= _named_maps(files, layout, {key for key in images if key not in maps})
+    if layout.named_maps and not maps:
+        maps = _named_maps(files, set(images))
     maps = {key: paths for key, paths in maps.items() if key in images or paths[0].name != _WEIGHTS}
     if not maps:
         return []
-    keys = sorted(key for key in {*maps, *images} if key in maps or not _is_for_show(key, maps, layout))
+    keys = sorted(key for key in {*maps, *images} if key in maps or not _is_for_show(key, {*maps, *images}, layout))
     samples = [_sample(root, key, maps.get(key, []), images.get(key, []), layout) for key in keys]
     return told_apart(samples, lambda one: f"{one.parameters or one.image}: another sample has this name; rename one")
 
 
-def _named_maps(files: list[Path], layout: MapLayout, folders: set[Path]) -> dict[Path, list[Path]]:
-    """The maps of folders that hold one ``.npy``, unless it is the map of the image in another layout."""
+def _named_maps(files: list[Path], folders: set[Path]) -> dict[Path, list[Path]]:
+    """The maps of folders that hold one ``.npy``, unless an image of its name lies beside it, as in other layouts."""
+    pictures = {path.with_suffix("") for path in files if path.suffix.lower() in IMAGE_SUFFIXES}
     found: dict[Path, list[Path]] = {}
     for path in files:
         if path.suffix == ".npy" and path.parent in folders:
             found.setdefault(path.parent, []).append(path)
-    return {key: paths for key, paths in found.items() if len(paths) == 1 and paths[0].stem != layout.image_ending}
+    return {key: paths for key, paths in found.items() if len(paths) == 1 and paths[0].with_suffix("") not in pictures}
 
 
-def _is_for_show(key: Path, maps: Mapping[Path, object], layout: MapLayout) -> bool:
+def _is_for_show(key: Path, samples: Set[Path], layout: MapLayout) -> bool:
     """Whether an image without a map is a picture of that of another sample."""
     return any(
-        key.name.endswith(ending) and key.with_name(name) in maps
+        key.name.endswith(ending) and key.with_name(name) in samples
         for ending in layout.for_show
         if (name := key.name.removesuffix(ending))
     )

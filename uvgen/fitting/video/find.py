@@ -20,6 +20,7 @@ _SAME_NAME = "another video has the same name, expected names that differ in mor
 _INDEX_NAME = f"its folder would have the name of the index, {FIT_INDEX}; rename it"
 _DIGITS = re.compile(r"\d+")
 _DIGITS_OF_FRACTION = re.compile(r"(?<=\d[.,])\d+")
+_COUNTED = 4  # digits of frames' numbers, at least; thousandths have three
 _NUMBERS = 1 << 52  # of frames: the times of larger ones, in s, would be equal
 
 
@@ -119,16 +120,25 @@ def _place_of_numbers(groups: Sequence[Sequence[str]]) -> tuple[int, int]:
     return usual, usual - 1 - different[::-1].index(max(different))
 
 
+def _is_counter(texts: Sequence[str]) -> bool:
+    """Whether numbers count frames: all different, and with zeros to four digits or more, or in equal steps."""
+    numbers = sorted(map(int, texts))
+    steps = {after - before for before, after in pairwise(numbers)}
+    return 0 not in steps and (len(steps) == 1 or (len(set(map(len, texts))) == 1 and len(texts[0]) >= _COUNTED))
+
+
 def order_problem(names: Sequence[str]) -> str:
     """What is wrong with the names of a video's frames if all numbers in them tell another order than `frame_numbers`.
 
     "" if nothing is. So it is where names are times: 1.001 has fewer thousandths than 0.033, and 01-08 fewer seconds
-    than 00-59.
+    than 00-59. A counter tells the order, whatever stands before it: a camera, or how sure a detector was.
     """
     stems = [os.path.splitext(name)[0] for name in names]
     groups = [_DIGITS.findall(stem) for stem in stems]
     usual, place = _place_of_numbers(groups)
     of_one = {k: group for k, group in enumerate(groups) if group and len(group) == usual}
+    if _is_counter([group[place] for group in of_one.values()]):
+        return ""
     counts = Counter(int(group[place]) for group in of_one.values())
     fractions = [_DIGITS_OF_FRACTION.findall(stems[k]) for k in of_one]
     columns = []
