@@ -9,10 +9,10 @@ import h5py
 import numpy as np
 import pytest
 from scipy.io import savemat
-from support.builds import SMALL, begun, have, seal
+from support.builds import SMALL, begun, have, make, seal
 from support.toy import toy_model, write_tree
 
-from uvgen import build_shards, crop_to_image, export_shards, load_model, open_shards, save_model
+from uvgen import BuildConfig, build_shards, crop_to_image, export_shards, load_model, open_shards, save_model
 from uvgen.errors import DatasetError, InputError, SampleError, UvgenError
 from uvgen.evaluation.evaluate import evaluate_predictions
 from uvgen.evaluation.prediction_files import files_of
@@ -242,7 +242,7 @@ def test_wrong_places_and_options_are_errors(shards, predict, tmp_path) -> None:
 def test_what_predict_wrote_is_read_as_maps_or_landmarks_of_the_photographs(shards, tmp_path) -> None:
     folder = tmp_path / "predicted"
     folder.mkdir()
-    (folder / "predict.json").write_text("{}")
+    (folder / "predict.json").write_text('{"format": "uvgen-predict"}')
     (folder / "x.obj").write_text("v 0 0 0\n")
     with pytest.raises(DatasetError, match=r"predicted: no landmarks, expected what `uvgen predict --write landmarks`"):
         evaluate_predictions(folder, shards)
@@ -261,9 +261,9 @@ def test_what_predict_wrote_is_read_as_maps_or_landmarks_of_the_photographs(shar
     # the maps count, though landmarks are there; the folder says that they are of photographs
     assert mean(evaluate_predictions(folder, shards, reading=Reading(frame="image"))) < 1e-6
     assert mean(evaluate_predictions(folder, shards)) < 1e-6
-    (folder / "predict.json").write_text('{"crop": "auto"}')
+    (folder / "predict.json").write_text('{"format": "uvgen-predict", "crop": "auto"}')
     assert evaluate_predictions(folder, shards).doubts == ()
-    for damage in ('{"crop": "auto"', '{"crop": 5}', "[]"):
+    for damage in ('{"format": "uvgen-predict", "crop": "auto"', '{"format": "uvgen-predict", "crop": 5}'):
         (folder / "predict.json").write_text(damage)
         report = evaluate_predictions(folder, shards)
         assert mean(report) < 1e-6
@@ -274,7 +274,7 @@ def test_what_predict_wrote_is_read_as_maps_or_landmarks_of_the_photographs(shar
 
 
 def test_what_predict_wrote_of_whole_crops_is_read_as_px_of_the_crops(shards, tmp_path) -> None:
-    (tmp_path / "predict.json").write_text('{"crop": "whole"}')
+    (tmp_path / "predict.json").write_text('{"format": "uvgen-predict", "crop": "whole"}')
     for sample in open_shards(shards):
         path = tmp_path / f"{sample['name']}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -284,7 +284,7 @@ def test_what_predict_wrote_of_whole_crops_is_read_as_px_of_the_crops(shards, tm
 
 @pytest.mark.parametrize("text", ["1 2 3\n4 5\n", "1_0 2 3\n" * 68, "1 2 3\n" * 67, ""])
 def test_landmark_lines_that_are_none_are_named(shards, tmp_path, text: str) -> None:
-    (tmp_path / "predict.json").write_text("{}")
+    (tmp_path / "predict.json").write_text('{"format": "uvgen-predict"}')
     name = open_shards(shards).names[0]
     (tmp_path / name).parent.mkdir()
     (tmp_path / f"{name}.txt").write_text(text)
@@ -293,7 +293,7 @@ def test_landmark_lines_that_are_none_are_named(shards, tmp_path, text: str) -> 
 
 
 def test_a_file_of_landmarks_that_cannot_be_read_costs_its_own_face(shards, tmp_path) -> None:
-    (tmp_path / "predict.json").write_text("{}")
+    (tmp_path / "predict.json").write_text('{"format": "uvgen-predict"}')
     for number, sample in enumerate(open_shards(shards)):
         path = tmp_path / f"{sample['name']}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -386,7 +386,7 @@ def face3ds(tmp_path: Path, model_path: Path) -> Path:
 def test_what_predict_wrote_counts_pixels_exactly_whatever_the_truth_does(face3ds, tmp_path) -> None:
     folder, points = tmp_path / "predicted", np.random.default_rng(0).uniform(20, 200, (2, 3, 68))
     folder.mkdir()
-    (folder / "predict.json").write_text('{"crop": "auto"}')
+    (folder / "predict.json").write_text('{"format": "uvgen-predict", "crop": "auto"}')
     for sample in open_shards(face3ds):
         path = folder / f"{sample['name']}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -426,7 +426,9 @@ def test_maps_of_another_model_are_doubted_and_landmarks_read_where_it_has_them(
 
 def test_maps_that_predict_made_with_another_model_are_doubted(shards, predict) -> None:
     folder = predict()
-    (folder / "predict.json").write_text('{"crop": "whole", "model": "Other", "model_sha256": "0123456789abcdef"}')
+    (folder / "predict.json").write_text(
+        '{"format": "uvgen-predict", "crop": "whole", "model": "Other", "model_sha256": "0123456789abcdef"}'
+    )
     (doubt,) = evaluate_predictions(folder, shards).doubts
     assert "its maps have the UV of Other (0123456789ab), the data set's that of" in doubt
 
@@ -454,3 +456,21 @@ def test_damaged_sample_of_a_truth_costs_itself(
     if field == "image_to_crop":  # as predictions too
         ((name, reason),) = evaluate_predictions(folder, shards).unread
         assert name.startswith("IBUG/") and re.search(words, reason)
+
+
+def test_another_programs_predict_json_says_nothing_of_predictions(shards, predict) -> None:
+    folder = predict()
+    (folder / "predict.json").write_text('{"network": "resnet50", "crop": "center", "epoch": 30}')
+    result = evaluate_predictions(folder, shards)
+    assert not result.doubts and mean(result) < 1e-6
+
+
+def test_annotated_landmarks_are_compared_in_the_sets_convention(tmp_path, model_path) -> None:
+    """They mark pixels: labels of face3d's convention lie beside them, and so do the predictions that they train."""
+    tree, found = write_tree(tmp_path / "tree"), {}
+    for convention in ("exact", "face3d"):
+        make(tree, model_path, tmp_path / convention, BuildConfig(size=64, uv_size=48, jitter=0, convention=convention))
+    for convention in ("exact", "face3d"):
+        result = evaluate_predictions(tmp_path / "exact", tmp_path / convention)
+        found[convention] = mean(result, "nme_68_2d", "annotation")
+    assert found["face3d"] == pytest.approx(found["exact"], rel=0.02)

@@ -693,7 +693,7 @@ def test_predictions_that_predict_wrote_are_drawn_where_they_lie_in_the_crop(sha
             in_image = crop_to_image(sample["posmap"].astype(np.float64), sample["image_to_crop"])
             np.save(path, in_image if stated == "auto" else sample["posmap"])
         if stated is not None:
-            (folder / "predict.json").write_text(f'{{"crop": "{stated}"}}')
+            (folder / "predict.json").write_text(f'{{"format": "uvgen-predict", "crop": "{stated}"}}')
         assert render_predictions(shards, folder, folder / "sheet.png", 1).problems == ()
         with Image.open(folder / "sheet.png") as picture:
             sheets.append(np.asarray(picture).astype(int))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.meshes.read import MESH_SUFFIXES
-from uvgen.storage.folders import PREDICT_INDEX
+from uvgen.storage.folders import PREDICT_INDEX, is_index
 from uvgen.storage.names import brief, os_reason
 from uvgen.storage.npy import read_npy_file
 from uvgen.storage.plain_json import parse_json
@@ -64,7 +64,7 @@ def suffixes_of_predict(folder: Path, has_maps: bool) -> tuple[str, ...]:
 
 def stated_by_predict(folder: Path) -> StatedByPredict | None:
     """What the folder that `uvgen predict` wrote says of its files; None if another program made it."""
-    if not (folder / PREDICT_INDEX).exists():
+    if not (folder / PREDICT_INDEX).exists() or not is_index(folder / PREDICT_INDEX):
         return None
     try:
         content = parse_json(read_text(folder / PREDICT_INDEX, "what `uvgen predict` wrote", most_bytes=max_bytes()))

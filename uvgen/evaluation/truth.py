@@ -30,6 +30,7 @@ from uvgen.geometry import similarity_scale
 from uvgen.maps.landmarks import LandmarkWeights
 from uvgen.samples.files import check_machine
 from uvgen.samples.find import find_samples
+from uvgen.samples.map_files import IMAGE_SHIFTS
 from uvgen.samples.read import read_annotation
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.folders import DATASET_INDEX
@@ -192,6 +193,8 @@ class ShardTruth:
         if 0 < n < 68:
             partial["annotation"] = n
         if annotated is not None and n == 68:
+            annotated = annotated.copy()
+            annotated[:, :2] += self._shift(row, to_crop)
             whole = np.isfinite(annotated).all()
             truths["annotation"] = Faces((annotated if whole else annotated[:, :2])[None])
         frames = {"crop": np.eye(3)}
@@ -204,6 +207,11 @@ class ShardTruth:
                 f"{self.reader.folder}`"
             )
         return TrueFace(row["name"], yaw, truths, frames, self.convention, row, partial)
+
+    def _shift(self, row: dict[str, Any], to_crop: NDArray[np.float64]) -> NDArray[np.float32]:
+        """What brings exact px of the crop, such as annotated landmarks, to the set's convention."""
+        shift = to_crop[:2, :2] @ IMAGE_SHIFTS[self.convention]
+        return (shift * ([-1, 1] if row.get("flipped", False) else 1)).astype(np.float32)
 
 
 def crop_of_sample(row: dict[str, Any], folder: os.PathLike[str]) -> NDArray[np.float64]:

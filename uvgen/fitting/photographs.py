@@ -21,6 +21,7 @@ from uvgen.storage.folders import (
     SAMPLES,
     folder_kind,
     instead,
+    is_index,
     unreadable,
 )  # fmt: skip
 from uvgen.storage.names import printable, same_name, shortened
@@ -122,8 +123,11 @@ def files_below(root: Path, out: Path, suffixes: tuple[str, ...], what: str) -> 
 
 def _is_written(folder: Path) -> bool:
     """Whether an earlier command wrote its pictures."""
-    return any((folder / name).is_file() for name in (FIT_INDEX, PREDICT_INDEX, REGISTER_INDEX, EXPORT_MARK)) or all(
-        (folder / part).is_file() for part in REPORT_PARTS
+    indices = [folder / name for name in (FIT_INDEX, PREDICT_INDEX, REGISTER_INDEX) if (folder / name).is_file()]
+    return (
+        any(map(is_index, indices))
+        or (folder / EXPORT_MARK).is_file()
+        or all((folder / part).is_file() for part in REPORT_PARTS)
     )
 
 

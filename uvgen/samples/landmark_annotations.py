@@ -272,7 +272,7 @@ def _labels_by(path: Path, key: str, labels: str, items: Any) -> dict[str, list[
         called = item.get(labels) if isinstance(item, dict) else None
         if isinstance(called, list):
             number, names = _number(item.get(key)), [str(label) for label in called]
-            if found.setdefault(number, names) != names:
+            if found.setdefault(number, names) != names and item.get(key) is not None:
                 raise InputError(
                     f"{path}: two categories have the {key} {brief(number)[:40]} and name other points, expected one "
                     "each; were files put together?"

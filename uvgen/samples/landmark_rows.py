@@ -119,6 +119,10 @@ def _columns(path: Path, row: list[str]) -> _Columns:
         image = image_key(row)
     except ValueError as error:
         raise InputError(f"{path}: columns {error}") from None
+    if images == ["frame"] and any(cell.strip().lower() == "timestamp" for cell in row):  # OpenFace's, of a folder too
+        raise InputError(
+            f"{path}: column frame has the frames' numbers, which are no names of images; expected a column image"
+        )
     columns, order = sets[prefix], paired[prefix]
     if order != list(range(order[0], order[0] + len(order))) or order[0] > 1:
         raise InputError(f"{path}: columns x_… are not numbered one by one from 0 or 1, expected all points of a face")

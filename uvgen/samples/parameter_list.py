@@ -149,7 +149,8 @@ def _of_csv(path: Path, text: str) -> tuple[tuple[ListedRow, ...], Callable[[int
             place.append(_image_place(path, head))
             return ListedRow("", "")
         if len(row) != len(head):
-            return ListedRow("", "", f"{count(len(row), 'cell')}, expected {len(head)}")
+            image = row[place[0]].strip() if len(row) > place[0] else ""  # the name that it has when it is mended
+            return ListedRow(image, "", f"{count(len(row), 'cell')}, expected {len(head)}")
         file = row[head.index("parameters")].strip() if "parameters" in head else ""
         return ListedRow(row[place[0]].strip(), file, twice=_twice(file, dict(zip(head, row, strict=True))))
 

@@ -8,9 +8,11 @@ import os
 import re
 from pathlib import Path
 
-from uvgen.errors import OutputError
+from uvgen.errors import OutputError, UvgenError
 from uvgen.storage.names import os_reason, printable
-from uvgen.storage.reading import irregular
+from uvgen.storage.plain_json import parse_json
+from uvgen.storage.reading import irregular, max_bytes
+from uvgen.storage.text import read_text
 from uvgen.wording import typed
 
 DATASET_INDEX, SYNTH_INDEX, FIT_INDEX, PREDICT_INDEX = "dataset.json", "synth.json", "fit.json", "predict.json"
@@ -30,6 +32,18 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 MODEL_SUFFIXES = (".h5", ".hdf5", ".mat", ".npz", ".pkl")
 """Endings of images, and of files that hold a model."""
 _MOST_FOLDERS = 64
+
+
+def is_index(path: Path) -> bool:
+    """Whether a file that is called as a command's index can be one: that of another program states no such format.
+
+    A damaged one may be one.
+    """
+    try:
+        content = parse_json(read_text(path, "an index", most_bytes=max_bytes()))
+    except (OSError, ValueError, UvgenError):
+        return path.is_file()
+    return isinstance(content, dict) and str(content.get("format")).startswith("uvgen")
 
 
 def folder_kind(path: str | os.PathLike[str]) -> str:
