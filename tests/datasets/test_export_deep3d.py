@@ -386,6 +386,16 @@ def test_prepare_says_what_users_of_a_detector_must_know_if_it_found_landmarks(
     assert (result.faces, result.notice) == (4, "for tests only" if n_missing else "")
 
 
+def test_prepare_with_landmarks_of_other_photographs_takes_no_detector_for_them(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = np.loadtxt(sorted(photos.glob("*.txt"))[0])
+    monkeypatch.setattr(detectors, "open_detector", lambda name, model=None: FakeDetector([points]))
+    (tmp_path / "empty").mkdir()  # as where a disk is not mounted
+    with pytest.raises(InputError, match=r"detections: no landmark files of these photographs in .*empty, expected"):
+        prepare_deep3d(photos, tmp_path / "out", detections=tmp_path / "empty", detector="dlib")
+
+
 def test_prepare_names_photographs_in_which_no_face_is_found_and_keeps_the_others(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,6 +32,7 @@ from uvgen.errors import DatasetError, InputError, UvgenError
 from uvgen.fitting.detectors import Detector, FaceDetector, as_detector, detector_settings
 from uvgen.fitting.detectors.faces import failing_with
 from uvgen.fitting.photographs import find_photographs
+from uvgen.fitting.sources import place_of, which_are_marked
 from uvgen.fitting.tasks import Photograph
 from uvgen.fitting.worker import open_table
 from uvgen.images.align5 import crop_from_points5
@@ -40,7 +41,6 @@ from uvgen.jobs.options import RunOptions, check_run
 from uvgen.jobs.run import run_job
 from uvgen.progress import advance
 from uvgen.samples.files import check_machine
-from uvgen.samples.landmark_claims import disputed_landmarks
 from uvgen.samples.landmark_files import find_landmarks, own_files
 from uvgen.samples.landmark_schemes import FaceLandmarks, NoLandmarks, in_line, misplaced, to_68, unlike_face
 from uvgen.samples.read import EXIF
@@ -170,8 +170,13 @@ def prepare_deep3d(
     photographs = [
         replace(one, problem=_SAME_KEY) if counts[key(one.name)] > 1 and not one.problem else one for one in photographs
     ]
-    paths = [one.path for one in photographs]
-    disputed = {} if where is None else disputed_landmarks(paths, where, table)
+    disputed: Mapping[Path, str] = {}
+    if where is not None:
+        marked, disputed = which_are_marked(photographs, where, table)
+        if chosen is not None and not any(marked):  # of other photographs: the detector is no substitute
+            raise InputError(
+                f"detections: no landmark files {place_of(where)}, expected some; are they called as the photographs?"
+            )
     starts = range(0, len(photographs), _BATCH)
     batches = [Batch(f"{first:08}", tuple(photographs[first : first + _BATCH])) for first in starts]
     place = beside(out) if overwrite and is_export(out) else out
