@@ -38,6 +38,7 @@ from uvgen.errors import DatasetError, DependencyError, InputError, OutputError,
 from uvgen.fitting.detectors import DETECTORS
 from uvgen.fitting.tasks import Photograph
 from uvgen.fitting.video import frames, state, worker
+from uvgen.fitting.video.find import find_videos
 from uvgen.fitting.video.frames import Frame, digest_of, frames_of
 from uvgen.fitting.video.memory import bounded_memory
 from uvgen.fitting.video.record import videos_of
@@ -499,6 +500,16 @@ def test_pictures_beside_videos_are_no_frames_and_change_no_place_of_landmarks(m
     assert result.faces == before.faces and len(result.faces) == N
     (skip,) = result.skipped
     assert skip.image == "thumbnail.jpg" and "the first of 3 pictures beside video files" in skip.reason
+
+
+def test_frames_that_were_written_beside_their_video_are_one_too(movie, tmp_path) -> None:
+    """As `ffmpeg -i walk.mp4 frame_%06d.jpg` writes them."""
+    shutil.copy(movie, tmp_path)
+    for k in range(3):
+        Image.new("RGB", (96, 96)).save(tmp_path / f"frame_{k:06d}.jpg")
+    root, videos, others = find_videos(tmp_path, tmp_path / "out")
+    assert (root, others) == (tmp_path, [])
+    assert sorted(video.path for video in videos) == sorted([tmp_path, tmp_path / movie.name])
 
 
 def test_a_picture_above_folders_of_frames_changes_no_place_of_landmarks(clips, images, points, tmp_path) -> None:

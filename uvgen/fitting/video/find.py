@@ -27,8 +27,8 @@ _NUMBERS = 1 << 52  # of frames: the times of larger ones, in s, would be equal
 def find_videos(root: Path, out: Path) -> tuple[Path, list[Photograph], list[Photograph]]:
     """The videos at a path: a video file, a folder of frames, or a folder of such files and folders.
 
-    Returns the folder that contains the videos, the videos sorted by name, and pictures beside video files, which are
-    no frames: one for each folder, with the reason. Raises DatasetError if there is no video, or the path is an image.
+    Returns the folder that contains the videos, the videos sorted by name, and pictures beside video files which are
+    not numbered as frames are: one for each folder, with the reason. Raises DatasetError if there is no video, or the path is an image.
     """
     if root.is_file() and root.suffix.lower() in IMAGE_SUFFIXES:
         raise DatasetError(f"{root}: an image, expected a video, or a folder of frames; name the folder of the image")
@@ -43,7 +43,7 @@ def find_videos(root: Path, out: Path) -> tuple[Path, list[Photograph], list[Pho
         if path.suffix.lower() not in VIDEO_SUFFIXES:
             pictures.setdefault(path.parent, []).append(path.name)
     beside = {path.parent for path in files}
-    folders = {folder: names for folder, names in pictures.items() if folder not in beside}
+    folders = {k: names for k, names in pictures.items() if k not in beside or _are_numbered(names)}
     found = [*files, *folders]
     if not found:
         raise DatasetError(
@@ -60,7 +60,7 @@ def find_videos(root: Path, out: Path) -> tuple[Path, list[Photograph], list[Pho
     videos = [replace(one, problem=_INDEX_NAME) if name_key(one.name) == FIT_INDEX else one for one in videos]
     others = []
     for folder, names in pictures.items():
-        if folder in beside:
+        if folder not in folders:
             first = folder / names[0]
             why = "a picture beside video files, which is not taken for a frame"
             if names[1:]:
@@ -68,6 +68,12 @@ def find_videos(root: Path, out: Path) -> tuple[Path, list[Photograph], list[Pho
             name = folder_name(first.relative_to(root).parts)  # with its suffix: no video's
             others.append(Photograph(first, name, f"{why}; move those of a video into a folder of their own"))
     return root.parent if found == [root] else root, sorted(videos, key=lambda one: (one.name, one.path)), others
+
+
+def _are_numbered(names: Sequence[str]) -> bool:
+    """Whether several pictures have names as a video's frames that were written beside it."""
+    numbers = frame_numbers([os.path.splitext(name)[0] for name in names])
+    return None not in numbers and 1 < len(numbers) == len(set(numbers))
 
 
 def frame_name(number: int) -> str:
