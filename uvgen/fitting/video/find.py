@@ -28,7 +28,8 @@ def find_videos(root: Path, out: Path) -> tuple[Path, list[Photograph], list[Pho
     """The videos at a path: a video file, a folder of frames, or a folder of such files and folders.
 
     Returns the folder that contains the videos, the videos sorted by name, and pictures beside video files which are
-    not numbered as frames are: one for each folder, with the reason. Raises DatasetError if there is no video, or the path is an image.
+    not numbered as frames are: one for each folder, with the reason. Raises DatasetError if there is no video, or the
+    path is an image.
     """
     if root.is_file() and root.suffix.lower() in IMAGE_SUFFIXES:
         raise DatasetError(f"{root}: an image, expected a video, or a folder of frames; name the folder of the image")
