@@ -608,6 +608,23 @@ def test_build_that_stopped_at_such_a_sample_goes_on_when_it_is_repaired(
     assert file_hashes(out) == file_hashes(whole)
 
 
+def test_build_that_stopped_keeps_its_shards_if_a_sample_that_says_something_of_all_is_damaged(
+    model_path: Path, tmp_path: Path
+) -> None:
+    """As where a network's disk answers once that it cannot be read."""
+    tree, out = tmp_path / "tree", tmp_path / "out"
+    config = dataclasses.replace(_one_of_three_dimensions(tree / "A"), shard_size=1)
+    write_sample(tree / "A", "zz", 9)
+    (tree / "A/zz.mat").write_bytes(b"damaged")
+    with pytest.raises(SampleError):
+        make(tree, model_path, out, config, on_error="fail")
+    before = file_hashes(out)
+    (tree / "A/z.mat").write_bytes(b"damaged")
+    with pytest.raises(SettingsError, match="annotated landmarks of 3 coordinates, now they have 2: other files, or"):
+        make(tree, model_path, out, config)
+    assert file_hashes(out) == before and listed_shards(out)
+
+
 def test_build_run_again_after_a_sample_was_damaged_that_says_something_of_all_is_refused(
     model_path: Path, tmp_path: Path
 ) -> None:

@@ -157,6 +157,7 @@ def build_shards(
                 mirror,
                 model,
                 [*survey.warnings, *of_another, *unread],
+                survey.whole,
             ),
             run,
             state=states_of(samples, files_sha256),

@@ -91,11 +91,12 @@ class ShardRecord:
 
     def __init__(
         self, folder: Path, fresh: Index, constants: Mapping[str, NDArray[Any]], units: Sequence[Any],
-        state: Callable[[Any, str], str | None] | None, *, overwrite: bool,
+        state: Callable[[Any, str], str | None] | None, *, overwrite: bool, whole_survey: bool = True,
     ) -> None:  # fmt: skip
         self.index, self.new_samples, self.remarks = fresh, 0, list[tuple[str, str]]()
         self._constants, self._units, self._state = constants, units, state
         self._folder, self._overwrite, self._place = folder, overwrite, SetFolder(folder)
+        self._whole_survey = whole_survey
         asked = {key: value for key, value in fresh.plan.items() if key not in SURVEYED}
         self._journal = Journal(folder / _JOURNAL, [fresh.uvgen, fresh.config, asked])
         self._finished, self._listed = set[str](), set[str]()
@@ -154,15 +155,16 @@ class ShardRecord:
     def _check_settings(self, index: Index) -> None:
         """Raise SettingsError unless a set was begun with the same settings.
 
-        If they differ in what a few samples' files say alone, and the set is not finished or a skipped sample was
-        repaired since, all of its shards are made again, as a build of these files makes them: they depend on it.
+        If they differ in what a few samples' files say alone, and a sample was repaired since, all of its shards are
+        made again, as a build of these files makes them: they depend on it. It was, if it was skipped, or if the set is
+        not finished and all of the few can be read now.
         """
         plan, old = self.index.plan, dict(index.plan)
         if "survey" not in old and "survey" in plan:  # of a version that did not state it
             old["survey"] = plan["survey"]
         differs = any(old.get(key) != plan.get(key) for key in SURVEYED)
         unfinished = {unit.file for unit in self._units} - {entry.file for entry in index.shards}
-        anew = differs and bool(unfinished or self._changed(index))
+        anew = differs and bool((unfinished and self._whole_survey) or self._changed(index))
         if anew:
             old |= {key: plan[key] for key in SURVEYED if key in plan}
         before = dataclasses.replace(index, plan=old)

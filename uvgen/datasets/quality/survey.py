@@ -49,6 +49,8 @@ class Survey:
         Whether turned versions of a photograph hold the annotation of another version, as in some copies of 300W-LP.
     warnings : tuple of str
         What to tell the user.
+    whole : bool
+        Whether all of the samples could be used: others might say something else.
     """
 
     dimensions: int = 2
@@ -56,6 +58,7 @@ class Survey:
     deviations_checked: tuple[str, ...] = _CHECKED
     repeated: bool = False
     warnings: tuple[str, ...] = field(default=(), compare=False)
+    whole: bool = field(default=True, compare=False)
 
     def to_plain(self) -> dict[str, Any]:
         """What a set's plan states of it, under the keys `SURVEYED`: every shard depends on it."""
@@ -142,10 +145,11 @@ def survey_samples(samples: Sequence[Sample], model: MorphableModel, config: Bui
     else:
         raise DatasetError(none_can_be("used", len(samples), "sample", errors[0]))
     checked, warnings = _check_deviations(found, model)
-    repeated = False
+    repeated, whole = False, not errors
     if config.max_nme is not None:
         groups = versions_of(tasks[0], samples)
-        said = iter(read(_annotations, [sample for group in groups for sample in group]))
+        of_all = read(_annotations, [sample for group in groups for sample in group])
+        said, whole = iter(of_all), whole and all(one is not None for one in of_all)
         repeated = any(_are_repeated([*islice(said, len(group))]) for group in groups)
     return Survey(
         3 if any(annotation.landmarks_3d is not None for annotation in found) else 2,
@@ -153,6 +157,7 @@ def survey_samples(samples: Sequence[Sample], model: MorphableModel, config: Bui
         checked,
         repeated,
         warnings,
+        whole,
     )
 
 

@@ -91,7 +91,7 @@ def _marks(place: Path) -> list[Path]:
 
 
 def _is_mark(name: str) -> bool:
-    return name.startswith("frame_") and name.endswith((".txt", ".pts", ".npy", ".mat"))
+    return name.startswith("frame_") and name.lower().endswith((".txt", ".pts", ".npy", ".mat"))
 
 
 def _frames(video: Photograph) -> list[tuple[int, Path]]:
