@@ -300,6 +300,14 @@ def test_find_landmarks_of_plain_json_by_images_takes_the_keys(tmp_path: Path, a
     assert np.allclose(first[0].points, POINTS) and np.allclose(second[0].points, POINTS / 2)
 
 
+@pytest.mark.parametrize("name", ["", "1", "somebody"])
+def test_find_landmarks_of_plain_json_by_numbers_takes_them_for_names_if_entries_name_no_image(
+    tmp_path: Path, name: str
+) -> None:
+    (found,) = look_up(tmp_path / "t.json", json.dumps({"12": {"name": name, "landmarks": POINTS.tolist()}}), "12.jpg")
+    assert np.allclose(found[0].points, POINTS)
+
+
 def test_find_landmarks_takes_names_with_any_suffix_and_spelling(tmp_path: Path) -> None:
     for name in ("1.asf", "1.pkl", "1.jpg_original", "./1.jpg", ".//./1.JPG"):
         (found,) = look_up(tmp_path / "t.json", json.dumps({name: POINTS.tolist()}), "1.jpg")

@@ -208,8 +208,9 @@ def _image_of(key: str | None, about: Mapping[str, Any]) -> Any:
         return None if (place := image_key(keys)) is None else about[keys[place]]
     if key.lower().endswith(IMAGE_SUFFIXES):
         return key
-    said = [about[name] for name in keys if names_image(name) and isinstance(about[name], str)]
-    if key.isdecimal() and any(name.lower().endswith(IMAGE_SUFFIXES) for name in said):
+    values = [about[name] for name in keys if names_image(name)]
+    said = [name for name in values if isinstance(name, str) and name.lower().endswith(IMAGE_SUFFIXES)]
+    if said and key.isdecimal():
         place = image_key(keys)
         return key if place is None else about[keys[place]]
     return next((name for name in said if key.startswith(name) and key[len(name) :].isdecimal()), key)
