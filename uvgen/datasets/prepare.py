@@ -32,7 +32,7 @@ from uvgen.errors import DatasetError, InputError, UvgenError
 from uvgen.fitting.detectors import Detector, FaceDetector, as_detector, detector_settings
 from uvgen.fitting.detectors.faces import failing_with
 from uvgen.fitting.photographs import find_photographs
-from uvgen.fitting.sources import place_of, which_are_marked
+from uvgen.fitting.sources import of_others, place_of, which_are_marked
 from uvgen.fitting.tasks import Photograph
 from uvgen.fitting.worker import open_table
 from uvgen.images.align5 import crop_from_points5
@@ -173,10 +173,8 @@ def prepare_deep3d(
     disputed: Mapping[Path, str] = {}
     if where is not None:
         marked, disputed = which_are_marked(photographs, where, table)
-        if chosen is not None and not any(marked):  # of other photographs: the detector is no substitute
-            raise InputError(
-                f"detections: no landmark files {place_of(where)}, expected some; are they called as the photographs?"
-            )
+        if chosen is not None and not any(marked):
+            raise of_others("detections", place_of(where))
     starts = range(0, len(photographs), _BATCH)
     batches = [Batch(f"{first:08}", tuple(photographs[first : first + _BATCH])) for first in starts]
     place = beside(out) if overwrite and is_export(out) else out

@@ -252,7 +252,8 @@ CHECKS = {
         WARNING, "folders that are not read",
         "Images lie more than one level below the folder, a folder has .mat files and no images, or a link leads "
         "nowhere.",
-        "Name the folder that contains the images, or the one above it, instead of this one.",
+        "Name the folder that contains the images, or the one above it. Save pictures of other kinds as JPEG or PNG; "
+        "mount the disk that a link leads to.",
     ),
     "UV306": Check(
         ERROR, "samples cannot be used",

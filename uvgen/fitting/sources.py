@@ -36,6 +36,11 @@ def place_of(landmarks: Path | None) -> str:
     return f"{'' if landmarks.is_dir() else 'or rows '}of these photographs in {landmarks}"
 
 
+def of_others(option: str, place: str) -> InputError:
+    """The error of landmarks that were given and are of other photographs: a detector is no substitute for them."""
+    return InputError(f"{option}: no landmark files {place}, expected some; are they called as the photographs?")
+
+
 def choose_detector(
     detector: FaceDetector | None, stated: str | None, *, some: bool, all_marked: bool, given: bool,
     place: str = _BESIDE,
@@ -49,8 +54,8 @@ def choose_detector(
         if not some:
             raise InputError(f"detector: none, and no landmark files {place}, expected one of them")
         return None, ""
-    if given and not some:  # of other photographs: the detector is no substitute
-        raise InputError(f"landmarks: no landmark files {place}, expected some; are they called as the photographs?")
+    if given and not some:
+        raise of_others("landmarks", place)
     if detector.name != AUTO:
         return detector, detector.open().notice
     if all_marked:

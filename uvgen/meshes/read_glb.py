@@ -28,9 +28,7 @@ _TRIANGLES, _STRIP, _FAN = 4, 5, 6
 _MOST_NODES = 10_000
 _MOST_RATIO = 64  # bytes of the scene's vertices and corners in memory per byte of the file
 _MOST_OVERLAP = 16  # bytes of all buffer views, of which trimesh copies each, per byte of the file
-_FREE_BYTES = (
-    1 << 30
-)  # of all accessors, whatever the file's size: sparse ones of shape keys are long, and stored short
+_FREE_BYTES = 1 << 30  # of accessors, in any file: those of shape keys may be long, sparse and stored short
 _PACKED = ("KHR_draco_mesh_compression", "EXT_meshopt_compression")
 _HARMLESS = ("KHR_materials_", "KHR_texture_", "EXT_texture_", "KHR_lights_", "KHR_mesh_quantization")
 _INSTANCES = "EXT_mesh_gpu_instancing"
