@@ -152,7 +152,7 @@ def test_landmark_table_of_frames_that_are_all_called_alike_looks_at_each_some_t
     table = LandmarkTable(Path("t.json"), [(name, lambda: pytest.fail("not asked for")) for name in names])
     assert [table.claim(Path("/data") / name) for name in names] == [(name, 3) for name in names]
     assert table.claim(Path("/data/elsewhere/0001.jpg")) is None
-    assert looked_at <= 14 * len(names)
+    assert looked_at <= 12 * len(names)
 
 
 def test_find_landmarks_takes_the_entry_with_the_image_s_suffix(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ One that a file names without a face, as where OpenFace had no success, has none
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from uvgen.errors import InputError
@@ -72,7 +72,7 @@ class LandmarkTable:
         self.path = path
         self._readers: dict[str, tuple[Callable[[], FaceLandmarks], ...]] = {}
         for spelling, read in entries:
-            name = f"{'/'.join(_parts(spelling))}{_suffix(spelling)}"
+            name = f"{'/'.join(_parts(spelling))}{_suffix(spelling)}"  # one for all spellings of a path
             others = self._readers.get(name, ())
             if len(others) <= MOST_FACES:  # one more is one too many
                 self._readers[name] = others if read is None else (*others, read)
@@ -95,9 +95,7 @@ class LandmarkTable:
         """The entry that is an image's, as text, and how many parts of their paths they share; None without one, or
         without a face in it."""
         n, best = self._best(image)
-        if not self._any_face(best) or _another(best) is not None:
-            return None
-        return "/".join(_parts(best[0])) + _suffix(best[0]), n
+        return (best[0], n) if self._any_face(best) and len(best) == 1 else None
 
     def _best(self, image: Path) -> tuple[int, list[str]]:
         """How many parts the names that share most with an image's path share with it, and these: those of its own
@@ -114,10 +112,10 @@ class LandmarkTable:
         _, best = self._best(image)
         if not best:
             return NoLandmarks(f"{image}: not among the images of {self.path}, expected {printable(image.name)} in it")
-        if (other := _another(best)) is not None:
-            names = " and ".join(sorted(name.strip() for name in (best[0], other)))
+        if len(best) > 1:
+            names = " and ".join(sorted(best[:2]))
             return f"{image}: {self.path} has {brief(names)}, expected one image of that name; name their folders"
-        readers = [read for name in best for read in self._readers[name]]
+        readers = self._readers[best[0]]
         if len(readers) > MOST_FACES:
             return f"{image}: {self.path} has more than {MOST_FACES} faces of it, expected {MOST_FACES} at most"
         try:
@@ -127,17 +125,11 @@ class LandmarkTable:
         except (LookupError, TypeError, AttributeError, ValueError) as error:  # of JSON with another layout in it
             return f"{self.path}: an entry of another layout ({brief(error)[:80]}), expected points (of {image})"
         if not faces:
-            return NoLandmarks(f"{image}: {self.path} has no face of {brief(best[0].strip())}")
+            return NoLandmarks(f"{image}: {self.path} has no face of {brief(best[0])}")
         return sorted(faces, key=lambda face: -face.extent)
 
     def _any_face(self, names: Iterable[str]) -> bool:
         return any(self._readers[name] for name in names)
-
-
-def _another(names: Sequence[str]) -> str | None:
-    """The first name of another image than the first one's."""
-    first = _parts(names[0]), _suffix(names[0])
-    return next((name for name in names[1:] if (_parts(name), _suffix(name)) != first), None)
 
 
 def _parts(name: str) -> tuple[str, ...]:
