@@ -23,12 +23,13 @@ from uvgen.datasets.quality.summary import LabelQuality, label_quality
 from uvgen.described import described
 from uvgen.errors import DatasetError
 from uvgen.images.codecs import check_picture_name, save_picture
+from uvgen.maps.landmarks import LandmarkWeights
 from uvgen.models.load import as_model, check_model_file
 from uvgen.models.morphable import MorphableModel
 from uvgen.preview.captions import column_titles, covered, header_of, landmarks_of, row_of, weight_ratio
 from uvgen.preview.drawing import EMPTY
-from uvgen.preview.layout import THUMB, compose, yaw_histogram
-from uvgen.preview.panels import coverage_panel, mask_panel, texture
+from uvgen.preview.layout import THUMB, Row, compose, yaw_histogram
+from uvgen.preview.panels import Texture, coverage_panel, mask_panel, texture
 from uvgen.preview.problems import check_has_pictures, model_problems
 from uvgen.preview.sample_view import SampleView
 from uvgen.preview.selection import numbers_of, spread
@@ -226,50 +227,20 @@ def contact_sheet(
     number_in(len(names), "names", 0, MOST, "samples")
     if every is not None:
         number_in(every, "every", 1, unit="texels", whole=True)
-    check_has_pictures(reader)
-    if "posmap" not in reader[0]:
-        raise DatasetError(
-            f"{reader.folder}: stores no maps, expected maps or a model; open it with the model that it was built with"
-        )
-    if targets and not reader.config.build.targets:
-        raise DatasetError(
-            f"{reader.folder}: has no per-pixel targets to show, expected a set of uvgen build --targets"
-        )
+    _check_shows(reader, targets=targets)
     constants = reader.constants
     weights, coverage = constants["weight_mask"], constants["coverage"]
     every = every or max(1, round(len(weights) / 42))
-    yaws, all_names = reader.column("crop_pose")[:, 1], reader.names  # as the crops show them
-    if (odd := np.flatnonzero(~(np.abs(yaws) < _MOST_RAD))).size:
-        raise DatasetError(
-            f"{reader.folder}: yaw of {all_names[odd[0]]} is {yaws[odd[0]]:g} rad, expected an angle; run `uvgen "
-            f"verify {reader.folder}`"
-        )
+    yaws, all_names = _yaws(reader), reader.names
     chosen = numbers_of(reader, all_names, names) if names else spread(yaws, all_names, n_samples, seed)
     texels, read, origin = landmarks_of(constants, model, reader.config.build.convention)
 
     begin("comparing labels with annotations")
-    repeated = np.zeros(len(reader), np.bool_)
-    if "label_nme" in reader.fields:
-        repeated = label_columns(reader).repeated
     problems = model_problems(reader, model)
     quality = label_quality(reader, model if model is not None and not problems else None)
     others = [k for k in spread(yaws, all_names, _MEAN_SAMPLES, seed) if k not in chosen]
     begin("drawing", len(chosen), of="row")
-    rows, textures = [], []
-    for k in chosen:
-        sample = reader[k]
-        if repeated[k]:  # the annotation of another version says nothing of this one
-            sample["label_nme"] = np.nan
-            sample["annotated_landmarks"] = np.full_like(sample["annotated_landmarks"], np.nan)
-        face = SampleView.of(sample, coverage, weights)
-        with naming(reader.folder):
-            row = row_of(sample, face, texels, read, every)
-        if targets:
-            more, titles = target_panels(sample)
-            row = replace(row, more=more, more_titles=titles)
-        rows.append(row)
-        textures.append(texture(face))
-        advance(1)
+    rows, textures = _draw(reader, chosen, texels, read, every, targets=targets)
     begin("averaging", len(others), of="texture")
     for k in others:
         textures.append(texture(SampleView.of(reader[k], coverage, weights)))
@@ -288,9 +259,63 @@ def contact_sheet(
     return ContactSheet(picture, tuple(row.name for row in rows), tuple(problems), quality)
 
 
-def mean_texture(
-    textures: Sequence[tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]],
-) -> Image.Image:
+def _check_shows(reader: ShardReader, *, targets: bool) -> None:
+    """Raise DatasetError if a set lacks what a sheet shows of it."""
+    check_has_pictures(reader)
+    if "posmap" not in reader[0]:
+        raise DatasetError(
+            f"{reader.folder}: stores no maps, expected maps or a model; open it with the model that it was built with"
+        )
+    if targets and not reader.config.build.targets:
+        raise DatasetError(
+            f"{reader.folder}: has no per-pixel targets to show, expected a set of uvgen build --targets"
+        )
+
+
+def _yaws(reader: ShardReader) -> NDArray[np.floating[Any]]:
+    """Each sample's yaw as its crop shows it, (n,) rad; DatasetError if one is no angle."""
+    yaws = reader.column("crop_pose")[:, 1]
+    if (odd := np.flatnonzero(~(np.abs(yaws) < _MOST_RAD))).size:
+        raise DatasetError(
+            f"{reader.folder}: yaw of {reader.names[odd[0]]} is {yaws[odd[0]]:g} rad, expected an angle; run `uvgen "
+            f"verify {reader.folder}`"
+        )
+    return yaws
+
+
+def _draw(
+    reader: ShardReader,
+    chosen: Sequence[int],
+    texels: NDArray[np.int32],
+    read: LandmarkWeights,
+    every: int,
+    *,
+    targets: bool,
+) -> tuple[list[Row], list[Texture]]:
+    """The rows of these samples, and their faces' textures; the other arguments are as `row_of` takes them."""
+    weights, coverage = reader.constants["weight_mask"], reader.constants["coverage"]
+    repeated = np.zeros(len(reader), np.bool_)
+    if "label_nme" in reader.fields:
+        repeated = label_columns(reader).repeated
+    rows, textures = list[Row](), list[Texture]()
+    for k in chosen:
+        sample = reader[k]
+        if repeated[k]:  # the annotation of another version says nothing of this one
+            sample["label_nme"] = np.nan
+            sample["annotated_landmarks"] = np.full_like(sample["annotated_landmarks"], np.nan)
+        face = SampleView.of(sample, coverage, weights)
+        with naming(reader.folder):
+            row = row_of(sample, face, texels, read, every)
+        if targets:
+            more, titles = target_panels(sample)
+            row = replace(row, more=more, more_titles=titles)
+        rows.append(row)
+        textures.append(texture(face))
+        advance(1)
+    return rows, textures
+
+
+def mean_texture(textures: Sequence[Texture]) -> Image.Image:
     """The mean of faces' textures where each is seen: sharp where labels are right, a blur where not.
 
     Parameters

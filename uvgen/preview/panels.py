@@ -27,6 +27,9 @@ from uvgen.preview.drawing import (
 )
 from uvgen.preview.sample_view import SampleView
 
+Texture = tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]
+"""A face's colors in UV, where there is a face, and where it is seen, as `texture` returns them."""
+
 TURN_DEG = 30.0
 _ZOOM = 2.2
 
@@ -113,7 +116,7 @@ def _isolines(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return opacity
 
 
-def texture(face: SampleView) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
+def texture(face: SampleView) -> Texture:
     """The crop unwrapped into UV at a panel's resolution.
 
     Returns

@@ -176,19 +176,9 @@ def write_report(
         shown += [int(k) for k in table.order if int(k) not in there]
     quality = label_quality(reader, model) if verified is None else verified.quality
     with report_on_success(out, overwrite=overwrite) as (draft, check_there):
-        firsts = range(0, len(shown), PER_FILE)
-        parts = [
-            Pictured(
-                k,
-                tuple(shown[first : first + PER_FILE]),
-                min(max(n_pages - first, 0), PER_FILE),
-                table.names[shown[first]],
-            )
-            for k, first in enumerate(firsts)
-        ]
         job = PictureJob(reader.folder, state_of(reader), model, made, untrusted, draft, predictions)
         begin("drawing", len(shown), first="starting to draw")
-        for drawn in results(job, parts, run):
+        for drawn in results(job, _parts(shown, n_pages, table), run):
             _note(drawn, table)
             if progress is not None:
                 progress(len(drawn.pictured.samples))
@@ -197,8 +187,7 @@ def write_report(
         checked = Checked(verified, quality, with_model=model is not None)
         pages = [("thumbnails here", f"{len(shown):,}"), ("pages here", f"{n_pages:,}")]
         about = describe(reader, index, table, heights, checked, pages)
-        if evaluation is not None:
-            about = replace(about, facts=(*about.facts, *_prediction_facts(evaluation)))
+        about = replace(about, facts=(*about.facts, *_prediction_facts(evaluation)))
         check_there()  # what a link leads to is not this report's
         check_model_file(model)
         _write_rows(draft, table, heights, shown)
@@ -242,7 +231,19 @@ def _chosen(table: SampleTable, worst: int | None, wanted: set[int] | None) -> l
     return order[:worst] if wanted is None else [k for k in order if k in wanted]
 
 
-def _prediction_facts(evaluation: EvaluationReport) -> list[tuple[str, str]]:
+def _parts(shown: list[int], n_pages: int, table: SampleTable) -> list[Pictured]:
+    """What is drawn into a file each: `PER_FILE` samples, of which the first `n_pages` of all get pages."""
+    return [
+        Pictured(
+            k, tuple(shown[first : first + PER_FILE]), min(max(n_pages - first, 0), PER_FILE), table.names[shown[first]]
+        )
+        for k, first in enumerate(range(0, len(shown), PER_FILE))
+    ]
+
+
+def _prediction_facts(evaluation: EvaluationReport | None) -> list[tuple[str, str]]:
+    if evaluation is None:
+        return []
     summary = evaluation.result.summaries["nme_68_2d"]
     return [
         ("predictions", printable(evaluation.predictions.resolve().name)),
