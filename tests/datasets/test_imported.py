@@ -454,6 +454,26 @@ def test_find_maps_of_prnet_pytorch_s_older_folders_takes_the_one_map(
         find_maps(folder)
 
 
+def test_import_maps_of_older_folders_goes_on_once_a_map_is_added_or_one_of_two_removed(
+    tmp_path: Path, model: MorphableModel, built: Built
+) -> None:
+    """Samples are named by their maps' files, and by their folders without one."""
+    _, reader = built("face3d")
+    folder = tmp_path / "300WLP"
+    for k, sample in enumerate(reader):
+        (folder / str(k)).mkdir(parents=True)
+        Image.fromarray(sample["image"]).save(folder / str(k) / "original.png")
+        np.save(folder / str(k) / f"p{k}.npy", sample["posmap"])
+    import_maps(folder, tmp_path / "whole", model=model, config=CONFIG)
+    (folder / "0/p0.npy").rename(tmp_path / "away")
+    np.save(folder / "1/second.npy", reader[0]["posmap"])
+    assert len(import_maps(folder, tmp_path / "out", model=model, config=CONFIG).skipped) == 2
+    (tmp_path / "away").rename(folder / "0/p0.npy")
+    (folder / "1/second.npy").unlink()
+    assert not import_maps(folder, tmp_path / "out", model=model, config=CONFIG).skipped
+    assert file_hashes(tmp_path / "out") == file_hashes(tmp_path / "whole")
+
+
 def test_find_maps_takes_none_of_two_maps_of_a_name(tmp_path: Path, built: Built) -> None:
     _, reader = built("face3d")
     folder = write_maps(tmp_path / "maps", reader, "prnet_pytorch")

@@ -7,6 +7,7 @@ from its own samples, so that the bytes depend neither on the number of workers 
 import hashlib
 import os
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -256,7 +257,9 @@ def constants_of(
     }
 
 
-def describe_plan(samples: Sequence[Sample], copies: int) -> dict[str, Any]:
-    """Which samples a set is to hold: how many, and a hash of their names."""
-    names = "\n".join(sample.name for sample in samples)
+def describe_plan(
+    samples: Sequence[Sample], copies: int, name_of: Callable[[Sample], str] = attrgetter("name")
+) -> dict[str, Any]:
+    """Which samples a set is to hold: how many, and a hash of their names, or of what else stands for them."""
+    names = "\n".join(map(name_of, samples))
     return {"samples": len(samples) * copies, "names_sha256": hashlib.sha256(names.encode()).hexdigest()}

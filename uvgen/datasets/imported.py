@@ -37,7 +37,7 @@ from uvgen.normalization import Normalization
 from uvgen.progress import begin
 from uvgen.samples.files import check_machine
 from uvgen.samples.find import Sample
-from uvgen.samples.map_files import LAYOUTS, exported_conventions, find_maps, read_map
+from uvgen.samples.map_files import LAYOUTS, exported_conventions, find_maps, lasting_name, read_map
 from uvgen.samples.read import read_image
 from uvgen.samples.selection import check_limit
 from uvgen.shards.constants import hash_of_weights
@@ -144,7 +144,7 @@ def import_maps(
             out,
             NewSet(
                 DatasetConfig(config, model.name, model.content_sha256, hash_of_weights(constants)),
-                {**describe_plan(samples, 1), "annotated_dimensions": 2},
+                {**describe_plan(samples, 1, partial(lasting_name, layout=layout)), "annotated_dimensions": 2},
                 constants,
                 model=model,
                 warnings=warnings,

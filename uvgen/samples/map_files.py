@@ -263,6 +263,15 @@ def _sample(root: Path, key: Path, maps: list[Path], images: list[Path], layout:
     return Sample(name, subset, images[0] if images else None, maps[0] if maps else None, problem)
 
 
+def lasting_name(sample: Sample, layout: str) -> str:
+    """A sample's name, less what only its map is named by: it stays the same if a missing map is added, or one of two
+    removed."""
+    stated, path = LAYOUTS[layout], sample.parameters
+    if stated.named_maps and path is not None and not path.name.endswith(stated.map_ending):
+        return sample.name.rpartition("/")[0]
+    return sample.name
+
+
 def read_map(sample: Sample, layout: str, scale: float = 1.0, offset: float = 0.0) -> NDArray[np.float32]:
     """A sample's position map.
 
