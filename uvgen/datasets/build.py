@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from uvgen.checks import check_instance, check_optional_paths, check_paths
-from uvgen.datasets.begun import check_begun
+from uvgen.datasets.begun import check_begun, survey_of_begun
 from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.made_with import about_another_model, model_of_samples
 from uvgen.datasets.make_shards import BuildResult, NewSet, make_shards
@@ -144,6 +144,7 @@ def build_shards(
         check_same_samples(out, samples, config)
     with same_workers(run):
         survey = survey_samples(samples, model, config, run)
+        survey = survey if overwrite else survey_of_begun(out, survey, config)
         begin("laying out the map")
         mirror = mirror_of(model, config)
         constants = constants_of(model, config, weights)
@@ -158,7 +159,6 @@ def build_shards(
                 mirror,
                 model,
                 [*survey.warnings, *of_another, *unread],
-                survey.whole,
             ),
             run,
             state=states_of(samples, files_sha256),

@@ -100,8 +100,6 @@ class NewSet:
         warnings.
     warnings : sequence of str
         For the result.
-    whole_survey : bool
-        Whether what a few samples say of all is said by all of these few, see `Survey`.
     """
 
     config: DatasetConfig
@@ -110,7 +108,6 @@ class NewSet:
     mirror: TexelMirror | None = None
     model: MorphableModel | None = None
     warnings: Sequence[str] = ()
-    whole_survey: bool = True
 
 
 def make_shards(
@@ -159,7 +156,7 @@ def make_shards(
     _check_files(out, units)
     config, model, warnings = made.config, made.model, made.warnings
     begun = Index(__version__, config.to_plain(), dict(made.plan))
-    record = ShardRecord(out, begun, made.constants, units, state, overwrite=overwrite, whole_survey=made.whole_survey)
+    record = ShardRecord(out, begun, made.constants, units, state, overwrite=overwrite)
     run_job(job, units, record, out, run, progress=progress, doing=doing, count=lambda unit: unit.n_samples)
     index = record.index
     if not index.n_samples and not index.skipped:
