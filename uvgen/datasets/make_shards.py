@@ -13,6 +13,7 @@ from uvgen.datasets.config import DatasetConfig
 from uvgen.datasets.open import reader_of
 from uvgen.datasets.quality.summary import LabelQuality, label_quality
 from uvgen.datasets.record import ShardRecord, ShardResult, ShardUnit
+from uvgen.datasets.split_files import about_unsplit
 from uvgen.described import described
 from uvgen.errors import DatasetError, OutputError
 from uvgen.jobs.options import RunOptions
@@ -177,6 +178,9 @@ def make_shards(
     if model is not None:
         warnings = [*warnings, *model_warnings(model)]
     warnings = [*warnings, *_noticed(record.remarks, config.build.exif)]
+    if record.new_samples and url_of(out) is None:
+        names = [name for entry in index.shards for name in entry.sample_names or ()]
+        warnings = [*warnings, *about_unsplit(out, names)]
     paths = [out / entry.file for entry in sorted(index.shards, key=lambda entry: entry.file) if entry.samples]
     files = tuple(path if url_of(out) is None else shown_path(path) for path in paths)
     size_bytes = sum(entry.size_bytes for entry in index.shards)
