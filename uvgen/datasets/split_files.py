@@ -203,7 +203,7 @@ def about_unsplit(folder: Path, names: Sequence[str]) -> list[str]:
         return []
     divisions: dict[str, list[Split]] = {}
     for split in splits:
-        fraction = split.made.get("fraction")
+        fraction = split.made.get("fraction", 0)
         if is_number(fraction) and 0 < fraction <= 1:
             divisions.setdefault(f"{split.made.get('seed')} {split.made.get('by')}", []).append(split)
     for parts in divisions.values():

@@ -67,6 +67,11 @@ class Sample:
     deadly: bool = False
 
     @property
+    def is_unopened(self) -> bool:
+        """Whether processes died at it even as they read its files for a hash, so that these were taken from it."""
+        return self.deadly and self.image is None and self.parameters is None
+
+    @property
     def stated_in(self) -> str:
         """Where its parameters are, for messages."""
         return f"{self.parameters}" if self.row is None else f"{self.parameters}, row {self.row + 1}"
