@@ -507,6 +507,22 @@ def test_import_maps_takes_the_size_that_most_crops_have(tmp_path: Path, model: 
     assert [skip.name for skip in result.skipped] == ["AFW/AFW_000_1_0"]
 
 
+def test_import_maps_goes_on_with_the_size_that_it_began_with_though_crops_of_it_were_damaged(
+    tmp_path: Path, model: MorphableModel, built: Built
+) -> None:
+    """The sizes of the first crops decide, of which fewer can be read now."""
+    _, reader = built("face3d")
+    folder = write_maps(tmp_path / "maps", reader, "face3d")
+    small, *crops = sorted(folder.rglob("*.png"))
+    Image.open(small).resize((SIZE // 2, SIZE // 2)).save(small)
+    import_maps(folder, tmp_path / "out", model=model, config=CONFIG)
+    whole = file_hashes(tmp_path / "out")
+    for path in crops[1:]:
+        path.write_bytes(b"damaged")
+    assert not import_maps(folder, tmp_path / "out", model=model, config=CONFIG).new_samples
+    assert file_hashes(tmp_path / "out") == whole
+
+
 @pytest.mark.parametrize(
     ("factor", "message"), [(2, "the face lies outside the crop"), (0.1, "the face is far too sm")]
 )
