@@ -450,6 +450,9 @@ def test_find_maps_of_prnet_pytorch_s_older_folders_takes_the_one_map(
     problems = {sample.name: sample.problem for sample in find_maps(folder, "prnet_pytorch")[0]}
     assert [name for name in problems if not problems[name]] == wanted[3:]
     assert "no position map beside it" in problems["0"] and "no position map beside it" in problems["1"]
+    (folder / "0/second.npy").rename(folder / "0/uv_posmap.npy")  # as newer folders have it
+    problems = {sample.name: sample.problem for sample in find_maps(folder, "prnet_pytorch")[0]}
+    assert [name for name in problems if not problems[name]] == ["0", *wanted[3:]]
     with pytest.raises(DatasetError, match=r"as prnet_pytorch names them .* and 1 as face3d does \(.*original\.npy"):
         find_maps(folder)
 

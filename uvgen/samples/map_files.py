@@ -206,8 +206,8 @@ def _of_layout(root: Path, files: list[Path], layout: MapLayout) -> list[Sample]
             maps.setdefault(_key(path, path.name.removesuffix(layout.map_ending)), []).append(path)
         elif suffix.lower() in IMAGE_SUFFIXES and stem.endswith(layout.image_ending):
             images.setdefault(_key(path, stem.removesuffix(layout.image_ending)), []).append(path)
-    if layout.named_maps and not maps:
-        maps = _named_maps(files, set(images))
+    if layout.named_maps:
+        maps |= _named_maps(files, images.keys() - maps.keys())
     maps = {key: paths for key, paths in maps.items() if key in images or paths[0].name != _WEIGHTS}
     if not maps:
         return []
@@ -216,7 +216,7 @@ def _of_layout(root: Path, files: list[Path], layout: MapLayout) -> list[Sample]
     return told_apart(samples, lambda one: f"{one.parameters or one.image}: another sample has this name; rename one")
 
 
-def _named_maps(files: list[Path], folders: set[Path]) -> dict[Path, list[Path]]:
+def _named_maps(files: list[Path], folders: Set[Path]) -> dict[Path, list[Path]]:
     """The maps of folders that hold one ``.npy``, unless an image of its name lies beside it, as in other layouts."""
     pictures = {path.with_suffix("") for path in files if path.suffix.lower() in IMAGE_SUFFIXES}
     found: dict[Path, list[Path]] = {}
