@@ -372,6 +372,15 @@ def test_build_whose_samples_all_turn_out_bad_ends_with_an_error_and_names_them_
     assert "holds no samples, all 9 were skipped, first" in problem
 
 
+def test_build_on_error_fail_keeps_what_an_earlier_run_has_skipped(
+    tree: Path, model_path: Path, tmp_path: Path
+) -> None:
+    (tree / "IBUG/IBUG_001_1_0.mat").write_bytes(b"text")
+    skipped = make(tree, model_path, tmp_path / "out").skipped
+    result = make(tree, model_path, tmp_path / "out", on_error="fail")
+    assert result.skipped == skipped and len(skipped) == 1 and not result.new_samples
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_build_on_error_fail_ends_with_that_error(tree: Path, model_path: Path, tmp_path: Path, workers: int) -> None:
     (tree / "IBUG/IBUG_001_1_0.mat").write_bytes(b"text")

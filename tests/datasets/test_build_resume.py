@@ -608,30 +608,50 @@ def test_build_that_stopped_at_such_a_sample_goes_on_when_it_is_repaired(
     assert file_hashes(out) == file_hashes(whole)
 
 
-def test_build_that_stopped_keeps_its_shards_if_a_sample_that_says_something_of_all_is_damaged(
-    model_path: Path, tmp_path: Path
+@pytest.mark.parametrize("write", [_one_of_three_dimensions, _half_of_another_model, _versions_with_one_annotation])
+def test_build_that_stopped_goes_on_if_a_sample_that_says_something_of_all_is_damaged(
+    write: Callable[[Path], BuildConfig], model_path: Path, tmp_path: Path
 ) -> None:
-    """As where a network's disk answers once that it cannot be read."""
-    tree, out = tmp_path / "tree", tmp_path / "out"
-    config = dataclasses.replace(_one_of_three_dimensions(tree / "A"), shard_size=1)
+    """As where a network's disk answers once that it cannot be read; another one was damaged from the beginning."""
+    tree, out, whole = tmp_path / "tree", tmp_path / "out", tmp_path / "whole"
+    config = dataclasses.replace(write(tree / "A"), shard_size=1)
     write_sample(tree / "A", "zz", 9)
-    (tree / "A/zz.mat").write_bytes(b"damaged")
+    files = {name: tree / "A" / f"{name}.mat" for name in ("z", "zz") if (tree / "A" / f"{name}.mat").exists()}
+    last = files.get("z", tree / "A/z_1_3.mat")
+    sound = {path: path.read_bytes() for path in (last, files["zz"])}
+    files["zz"].write_bytes(b"damaged")
     with pytest.raises(SampleError):
         make(tree, model_path, out, config, on_error="fail")
-    before = file_hashes(out)
-    (tree / "A/z.mat").write_bytes(b"damaged")
-    with pytest.raises(SettingsError, match="annotated landmarks of 3 coordinates, now they have 2: other files, or"):
+    made = listed_shards(out)
+    last.write_bytes(b"damaged")
+    result = make(tree, model_path, out, config)
+    assert result.new_samples == result.samples - len(made) and len(made) > 1
+    assert make(tree, model_path, out, config).new_samples == 0
+    for path, content in sound.items():  # the first one said what holds for all
+        path.write_bytes(content)
         make(tree, model_path, out, config)
-    assert file_hashes(out) == before and listed_shards(out)
+    make(tree, model_path, whole, config)
+    assert file_hashes(out) == file_hashes(whole)
 
 
-def test_build_run_again_after_a_sample_was_damaged_that_says_something_of_all_is_refused(
+def test_build_run_again_after_a_sample_was_damaged_that_says_something_of_all_does_nothing(
     model_path: Path, tmp_path: Path
 ) -> None:
     tree, out = tmp_path / "tree", tmp_path / "out"
     config = _one_of_three_dimensions(tree / "A")
     make(tree, model_path, out, config)
+    before = file_hashes(out)
     (tree / "A/z.mat").write_bytes(b"damaged")
+    assert make(tree, model_path, out, config).new_samples == 0 and file_hashes(out) == before
+
+
+def test_build_run_again_after_a_sample_was_changed_that_says_something_of_all_is_refused(
+    model_path: Path, tmp_path: Path
+) -> None:
+    tree, out = tmp_path / "tree", tmp_path / "out"
+    config = _one_of_three_dimensions(tree / "A")
+    make(tree, model_path, out, config)
+    write_sample(tree / "A", "z", 3)
     with pytest.raises(SettingsError, match="annotated landmarks of 3 coordinates, now they have 2: other files, or"):
         make(tree, model_path, out, config)
 

@@ -450,8 +450,31 @@ def test_find_maps_of_prnet_pytorch_s_older_folders_takes_the_one_map(
     problems = {sample.name: sample.problem for sample in find_maps(folder, "prnet_pytorch")[0]}
     assert [name for name in problems if not problems[name]] == wanted[3:]
     assert "no position map beside it" in problems["0"] and "no position map beside it" in problems["1"]
+    (folder / "0/second.npy").rename(folder / "0/uv_posmap.npy")  # as newer folders have it
+    problems = {sample.name: sample.problem for sample in find_maps(folder, "prnet_pytorch")[0]}
+    assert [name for name in problems if not problems[name]] == ["0", *wanted[3:]]
     with pytest.raises(DatasetError, match=r"as prnet_pytorch names them .* and 1 as face3d does \(.*original\.npy"):
         find_maps(folder)
+
+
+def test_import_maps_of_older_folders_goes_on_once_a_map_is_added_or_one_of_two_removed(
+    tmp_path: Path, model: MorphableModel, built: Built
+) -> None:
+    """Samples are named by their maps' files, and by their folders without one."""
+    _, reader = built("face3d")
+    folder = tmp_path / "300WLP"
+    for k, sample in enumerate(reader):
+        (folder / str(k)).mkdir(parents=True)
+        Image.fromarray(sample["image"]).save(folder / str(k) / "original.png")
+        np.save(folder / str(k) / f"p{k}.npy", sample["posmap"])
+    import_maps(folder, tmp_path / "whole", model=model, config=CONFIG)
+    (folder / "0/p0.npy").rename(tmp_path / "away")
+    np.save(folder / "1/second.npy", reader[0]["posmap"])
+    assert len(import_maps(folder, tmp_path / "out", model=model, config=CONFIG).skipped) == 2
+    (tmp_path / "away").rename(folder / "0/p0.npy")
+    (folder / "1/second.npy").unlink()
+    assert not import_maps(folder, tmp_path / "out", model=model, config=CONFIG).skipped
+    assert file_hashes(tmp_path / "out") == file_hashes(tmp_path / "whole")
 
 
 def test_find_maps_takes_none_of_two_maps_of_a_name(tmp_path: Path, built: Built) -> None:
@@ -485,6 +508,22 @@ def test_import_maps_takes_the_size_that_most_crops_have(tmp_path: Path, model: 
     result = import_maps(folder, tmp_path / "out", model=model, config=CONFIG)
     assert result.samples == len(reader) - 1 and open_shards(tmp_path / "out").config.build.size == SIZE
     assert [skip.name for skip in result.skipped] == ["AFW/AFW_000_1_0"]
+
+
+def test_import_maps_goes_on_with_the_size_that_it_began_with_though_crops_of_it_were_damaged(
+    tmp_path: Path, model: MorphableModel, built: Built
+) -> None:
+    """The sizes of the first crops decide, of which fewer can be read now."""
+    _, reader = built("face3d")
+    folder = write_maps(tmp_path / "maps", reader, "face3d")
+    small, *crops = sorted(folder.rglob("*.png"))
+    Image.open(small).resize((SIZE // 2, SIZE // 2)).save(small)
+    import_maps(folder, tmp_path / "out", model=model, config=CONFIG)
+    whole = file_hashes(tmp_path / "out")
+    for path in crops[1:]:
+        path.write_bytes(b"damaged")
+    assert not import_maps(folder, tmp_path / "out", model=model, config=CONFIG).new_samples
+    assert file_hashes(tmp_path / "out") == whole
 
 
 @pytest.mark.parametrize(

@@ -270,6 +270,9 @@ def test_merge_says_which_set_has_a_sample_twice(plain, tmp_path) -> None:
     edit_index(tmp_path / "set", repeat)
     with pytest.raises(InputError, match=r"set: sample AFW/AFW_000_1_0 more than once in it \(1 sample is\)"):
         merge_shards(tmp_path / "set", tmp_path / "out")
+    with pytest.raises(DatasetError, match=r"set: sample AFW/AFW_000_1_0 more than once in it \(1 sample is\)"):
+        augment_shards(tmp_path / "set", tmp_path / "out", "prnet")
+    assert not (tmp_path / "out").exists()
 
 
 def test_merge_of_a_damaged_shard_is_refused_and_leaves_no_copy_of_it(plain, tmp_path) -> None:

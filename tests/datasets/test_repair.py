@@ -170,20 +170,23 @@ def test_repair_where_a_bad_sample_was_mended_makes_the_shard_without_it(
     assert again.skipped == () and again.new_samples > 0
 
 
-@pytest.mark.parametrize("suffix", [".mat", ".jpg"])
+@pytest.mark.parametrize(
+    "bad", [["AFW_001_1_0.mat"], ["AFW_001_1_0.jpg"], ["AFW_001_1_0.mat", "AFW_000_1_0.jpg"]], ids=" ".join
+)
 def test_repair_where_a_bad_sample_was_mended_covers_others_with_the_same_images(
-    model_path: Path, tmp_path: Path, suffix: str
+    model_path: Path, tmp_path: Path, bad: list[str]
 ) -> None:
     """Occluders showed the image of a sample whose parameters could not be read, and none that could not be read."""
     tree, out = write_tree(tmp_path / "data"), tmp_path / "out"
-    bad = tree / f"AFW/AFW_001_1_0{suffix}"
-    whole = bad.read_bytes()
-    bad.write_bytes(b"cut")
+    whole = {path: path.read_bytes() for path in (tree / "AFW" / name for name in bad)}
+    for path in whole:
+        path.write_bytes(b"cut")
     covered = Augmentation(occlusion=1.0, occluder_fills=("image",))
     make(tree, model_path, out, replace(SMALL, shard_size=3, augmentation=covered, copies=4))
     before = file_hashes(out)
     shards = sorted(out.glob("AFW-*.h5"))
-    bad.write_bytes(whole)
+    for path, content in whole.items():
+        path.write_bytes(content)
     for shard in shards:
         shard.unlink()
     result = repair_shards(out, data=tree, model=model_path)

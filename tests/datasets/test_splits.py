@@ -403,3 +403,24 @@ def test_a_part_is_refused_where_no_file_can_be_written_and_what_takes_the_names
     assert result.exit_code == 1 and "cannot be written, expected a folder that takes splits.json" in result.stderr
     assert "(--out), or copy the samples (--copy)" in result.stderr and not (shards / SPLITS).exists()
     assert uvgen("select", shards, "--max-yaw", 180, "--out", "-").exit_code == 0
+
+
+@pytest.mark.parametrize("fractions", [HALVES, {"train": 0.4, "val": 0.4}])
+def test_build_says_once_that_a_new_sample_is_in_no_split(
+    fractions: dict[str, float], tmp_path: Path, model_path: Path
+) -> None:
+    """Unless some samples were to be in none."""
+    tree, out = tmp_path / "tree", tmp_path / "out"
+    for k in range(6):
+        write_sample(tree / "IBUG", f"IBUG_image_{k:03d}_1_0", seed=k)
+    bad = tree / "IBUG/IBUG_image_003_1_0.jpg"
+    sound = bad.read_bytes()
+    bad.write_bytes(b"cut")
+    assert not make(tree, model_path, out).warnings
+    split_shards(out, fractions)
+    bad.write_bytes(sound)
+    said = [[one for one in make(tree, model_path, out).warnings if SPLITS in one] for _ in range(2)]
+    assert [len(some) for some in said] == [int(fractions is HALVES), 0]
+    assert all(
+        "1 sample is in none of its splits (train, val), first IBUG/IBUG_image_003_1_0; run" in one for one in said[0]
+    )

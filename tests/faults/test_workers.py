@@ -93,6 +93,19 @@ def test_build_with_samples_that_kill_skips_them_alone(data: Path, model_path: P
     }
 
 
+def test_build_with_a_sample_that_kills_whatever_opens_its_image_skips_it_alone(
+    data: Path, model_path: Path, tmp_path: Path
+) -> None:
+    """Also what hashes it, so that no hash of it is stated, and the next run does not look at it."""
+    environment, out = faulty_environment(tmp_path, **{PASSED_OVER: "open"}), tmp_path / "out"
+    for retries in (1, 0):
+        status, _, errors = finish(start(*build(data, model_path, out, "--retries", retries), environment=environment))
+        assert status == 3 and "Traceback" not in errors, errors
+        (name,) = skipped(out)
+        assert name == f"AFW/{PASSED_OVER}" and verify_shards(out).sound
+        assert "files_sha256" not in json.loads((out / "dataset.json").read_text())["skipped"][0]
+
+
 @pytest.mark.parametrize("sample", [pytest.param(SURVEYED, marks=pytest.mark.long), PASSED_OVER])
 def test_build_whose_worker_has_no_processor_time_left_skips_nothing(
     data: Path, model_path: Path, tmp_path: Path, whole: dict[str, str], sample: str

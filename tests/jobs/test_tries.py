@@ -64,6 +64,19 @@ def test_the_parts_of_a_task_are_tried_one_by_one_and_those_to_blame_are_left_ou
         die(job, pool, again, 0)
 
 
+def test_a_task_at_which_processes_die_without_the_parts_to_blame_is_made_without_opening_these() -> None:
+    class Closing(Parted):
+        def unopened(self, task: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(part.replace("not", "never") for part in task)
+
+    job, pool = Closing(), Pool()
+    die(job, pool, Try(("a", "not b"), divided=True), 0)
+    one, task = pool.given.pop()
+    assert task == ("a", "never b") == one.task
+    with pytest.raises(WorkerError, match="out of memory"):
+        die(job, pool, one, 0)
+
+
 def test_a_task_of_which_no_part_is_to_blame_ends_the_run() -> None:
     job, pool = Parted(), Pool()
     die(job, pool, Try(("a", "b")), 0)

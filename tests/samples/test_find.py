@@ -113,6 +113,14 @@ def test_find_samples_unknown_or_empty_subset_lists_those_there_are(tree: Path, 
         find_samples(tree, [subset])
 
 
+def test_find_samples_names_a_few_of_very_many_subsets(tmp_path: Path) -> None:
+    for k in range(100):
+        (tmp_path / f"S{k:03d}").mkdir()
+        (tmp_path / f"S{k:03d}/a.jpg").touch()
+    with pytest.raises(DatasetError, match=r"no subset HELEN with images; there are S000, .*, S019 and 80 more$"):
+        find_samples(tmp_path, ["HELEN"])
+
+
 def test_find_samples_missing_folder_or_no_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="nowhere: no such folder, expected a folder like 300W-LP"):
         find_samples(tmp_path / "nowhere")

@@ -69,6 +69,34 @@ def test_find_meshes_of_one_face_twice_says_so(tmp_path: Path) -> None:
         assert f"{names[0]}: of the same face as {names[1]}, expected one mesh of each" in sample.problem
 
 
+def test_face_of_a_missing_image_is_called_as_with_it(tmp_path: Path) -> None:
+    """A set goes on once the image is there."""
+    meshes = make(tmp_path / "m", "x.0.obj", "x.1.obj", "y-face2.obj", "z.obj")
+    whole = find_meshes(make(tmp_path / "i", "x.jpg", "y.jpg", "z.jpg"), meshes)
+    for missing in ("x.jpg", "y.jpg", "z.jpg"):
+        (tmp_path / "i" / missing).rename(tmp_path / "away")
+        samples = find_meshes(tmp_path / "i", meshes)
+        assert {s.name for s in samples} == {s.name for s in whole if s.parameters or s.name + ".jpg" != missing}
+        assert {s.subset for s in samples} == {"i"}
+        assert missing[0] + ".jpg (or" in next(s.problem for s in samples if s.name[0] == missing[0])
+        (tmp_path / "away").rename(tmp_path / "i" / missing)
+
+
+def test_numbered_images_of_which_one_is_missing_are_no_faces(tmp_path: Path) -> None:
+    images = make(tmp_path / "i", "frame.0001.jpg", "frame.0003.jpg")
+    meshes = make(tmp_path / "m", *(f"frame.000{k}.obj" for k in (1, 2, 3)), "x-face2.obj")
+    assert list(found(find_meshes(images, meshes))) == ["frame.0001", "frame.0002", "frame.0003", "x_face2"]
+
+
+def test_names_are_compared_however_their_accents_are_composed(tmp_path: Path) -> None:
+    images = make(tmp_path / "i", "e\u0301.jpg", "o\u0308.jpg")
+    meshes = make(tmp_path / "m", "\u00e9.obj", "\u00f6.obj")
+    cameras = make(tmp_path / "c", "\u00e9.json", "o\u0308.json")
+    assert [(s.problem, s.camera) for s in find_meshes(images, meshes, cameras)] == [
+        ("", cameras / "\u00e9.json"), ("", cameras / "o\u0308.json"),
+    ]  # fmt: skip
+
+
 def test_two_cameras_of_one_name_are_refused_by_name(tmp_path: Path) -> None:
     """Either would do; which one was taken, nobody would know."""
     images, meshes = make(tmp_path / "i", "x.jpg", "y.jpg"), make(tmp_path / "m", "x.obj", "y.obj")

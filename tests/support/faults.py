@@ -1,7 +1,7 @@
 """Faults on purpose: processes that run the command, in which certain work kills, hangs or waits.
 
 A hook replaces `os.open`, through which `uvgen.storage.reading` opens every file that it reads, by a function that
-looks at the file's name. Hashing a file, which decodes nothing, is left alone. It reaches workers too: it is a
+looks at the file's name. Hashing a file, which decodes nothing, is mostly left alone. It reaches workers too: it is a
 `sitecustomize` on their path.
 """
 
@@ -40,14 +40,15 @@ def _open_or_fail(path, *arguments, **options):
     """Opening a file whose name says so does something else first."""
     folder = os.environ.get("UVGEN_FAULTS")
     name = Path(os.fsdecode(path))
-    if folder and name.suffix == ".jpg" and (order := Path(folder, name.stem)).exists() and not _is_hashing():
-        text = order.read_text()
+    order = Path(folder or "", name.stem)
+    text = order.read_text() if folder and name.suffix == ".jpg" and order.exists() else ""
+    if text and (text == "open" or not _is_hashing()):
         kind, _, times = text.partition(" ")
         mark = Path(folder, f"{name.stem}-{os.getpid()}")
         done = [other for other in os.listdir(folder) if other.startswith(name.stem + "-")]
         if not times or len(done) < int(times):
             mark.write_text("")
-            if kind == "kill":
+            if kind in ("kill", "open"):
                 os.kill(os.getpid(), signal.SIGKILL)
             elif kind == "crash":
                 os.kill(os.getpid(), signal.SIGSEGV)
@@ -73,7 +74,7 @@ def faulty_environment(folder: Path, **orders: str) -> dict[str, str]:
     """Environment of a command in which reading the images of these names does what the orders say.
 
     ``kill``, ``crash``, ``limit`` and ``exit`` end the process, ``hang`` sleeps, ``wait`` waits until the order is
-    gone; a number behind it, ``kill 2``, says how often.
+    gone; a number behind it, ``kill 2``, says how often. ``open`` kills also where the file is only hashed.
     """
     (folder / "orders").mkdir(parents=True, exist_ok=True)
     (folder / "hook").mkdir(exist_ok=True)

@@ -20,7 +20,7 @@ from uvgen.datasets.naming import shard_file, subset_of_shard
 from uvgen.datasets.open import builtin_of, check_model
 from uvgen.datasets.output_folder import check_output, output_folder
 from uvgen.datasets.record import ShardResult
-from uvgen.datasets.source import check_source_constants
+from uvgen.datasets.source import check_each_once, check_source_constants
 from uvgen.datasets.targets import remaking_targets
 from uvgen.errors import DatasetError, InputError
 from uvgen.jobs.options import RunOptions, check_on_error, check_run
@@ -187,6 +187,7 @@ def check_source_shards(source: Path, index: Index, config: DatasetConfig) -> No
         )
     if not index.n_samples:
         raise DatasetError(f"{source}: holds no samples, expected some to augment")
+    check_each_once(source, index)
 
 
 _ORIGINALS = "; `uvgen build --meshes … --augment` flips too"

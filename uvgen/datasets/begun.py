@@ -1,12 +1,14 @@
 """What the set in an output folder was begun with, compared with what a run asks for."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from uvgen._version import __version__
 from uvgen.datasets.config import UNSTATED, BuildConfig, DatasetConfig
 from uvgen.datasets.output_folder import read_begun
+from uvgen.datasets.quality.survey import Survey
 from uvgen.jobs.run import check_same
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.index import Index
@@ -17,8 +19,8 @@ _DIFFERENCES = {
     "merged_from": "other shards",
     "repeated_annotations": "other samples that hold the annotation of another version of their photograph",
     "annotated_dimensions": "annotated landmarks of {old} coordinates, now they have {new}: other files, or one of the "
-    "first that were read was damaged or repaired since",
-    "survey": "other checks: other files, or one of the first that were read was damaged or repaired since",
+    "first that were read was changed since",
+    "survey": "other checks: other files, or one of the first that were read was changed since",
     "names_sha256": "other samples of the same number: another list, exclusions or subsets, or other files",
     "samples": "{old} samples, now they are {new}: another list, exclusions, limit or subsets, or other files",
 }  # fmt: skip
@@ -45,6 +47,18 @@ def check_begun(out: Path, config: BuildConfig, model: MorphableModel | None, pl
     if model is None:
         del new["model"], new["model_sha256"]
     check_same(out, {key: old.get(key) for key in new}, new, _DIFFERENCES)
+
+
+def survey_of_begun(out: Path, survey: Survey, config: BuildConfig) -> Survey:
+    """The survey that the set in a folder was begun with, if some of the samples that decided it were damaged since: it
+    is still what all of them say. Otherwise the one that was made now.
+    """
+    if not survey.unusable or not (out / DATASET_INDEX).exists():
+        return survey
+    begun = Survey.of_plan(read_begun(out).plan, config)
+    if begun is None or not set(begun.unusable) < set(survey.unusable):
+        return survey
+    return replace(begun, warnings=survey.warnings)
 
 
 def _settings(index: Index) -> dict[str, Any]:

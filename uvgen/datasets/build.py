@@ -7,6 +7,7 @@ from its own samples, so that the bytes depend neither on the number of workers 
 import hashlib
 import os
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from uvgen.checks import check_instance, check_optional_paths, check_paths
-from uvgen.datasets.begun import check_begun
+from uvgen.datasets.begun import check_begun, survey_of_begun
 from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.made_with import about_another_model, model_of_samples
 from uvgen.datasets.make_shards import BuildResult, NewSet, make_shards
@@ -143,6 +144,7 @@ def build_shards(
         check_same_samples(out, samples, config)
     with same_workers(run):
         survey = survey_samples(samples, model, config, run)
+        survey = survey if overwrite else survey_of_begun(out, survey, config)
         begin("laying out the map")
         mirror = mirror_of(model, config)
         constants = constants_of(model, config, weights)
@@ -157,7 +159,6 @@ def build_shards(
                 mirror,
                 model,
                 [*survey.warnings, *of_another, *unread],
-                survey.whole,
             ),
             run,
             state=states_of(samples, files_sha256),
@@ -256,7 +257,9 @@ def constants_of(
     }
 
 
-def describe_plan(samples: Sequence[Sample], copies: int) -> dict[str, Any]:
-    """Which samples a set is to hold: how many, and a hash of their names."""
-    names = "\n".join(sample.name for sample in samples)
+def describe_plan(
+    samples: Sequence[Sample], copies: int, name_of: Callable[[Sample], str] = attrgetter("name")
+) -> dict[str, Any]:
+    """Which samples a set is to hold: how many, and a hash of their names, or of what else stands for them."""
+    names = "\n".join(map(name_of, samples))
     return {"samples": len(samples) * copies, "names_sha256": hashlib.sha256(names.encode()).hexdigest()}

@@ -22,7 +22,7 @@ from uvgen.datasets.config import LARGEST_SIDE, SMALLEST_SIDE, BuildConfig, Data
 from uvgen.datasets.imported_worker import ImportJob, hash_of_files
 from uvgen.datasets.make_shards import BuildResult, NewSet, make_shards
 from uvgen.datasets.map_options import MapOptions
-from uvgen.datasets.output_folder import check_output, output_folder
+from uvgen.datasets.output_folder import check_output, output_folder, read_begun
 from uvgen.datasets.plan import plan_shards
 from uvgen.datasets.quality.map_comparison import compare_maps
 from uvgen.datasets.record import ShardResult
@@ -37,11 +37,11 @@ from uvgen.normalization import Normalization
 from uvgen.progress import begin
 from uvgen.samples.files import check_machine
 from uvgen.samples.find import Sample
-from uvgen.samples.map_files import LAYOUTS, exported_conventions, find_maps, read_map
+from uvgen.samples.map_files import LAYOUTS, exported_conventions, find_maps, lasting_name, read_map
 from uvgen.samples.read import read_image
 from uvgen.samples.selection import check_limit
 from uvgen.shards.constants import hash_of_weights
-from uvgen.storage.folders import EXPORT_MARK
+from uvgen.storage.folders import DATASET_INDEX, EXPORT_MARK
 from uvgen.wording import none_can_be
 
 _N_PROBES = 64
@@ -124,7 +124,7 @@ def import_maps(
         scale, convention, said = compare_maps(samples, layout, options.originals, model, scale, convention)
         warnings = [said]
     scale, convention = "px" if scale is None else scale, convention or LAYOUTS[layout].convention
-    size, uv_size = _sizes(samples, layout, scale)
+    size, uv_size = _sizes(samples, layout, scale, None if overwrite else _begun_sizes(out))
     normalization = Normalization.of_scale(scale, size)
     config = replace(
         config, size=size, uv_size=uv_size, convention=convention, maps_from=layout,
@@ -144,7 +144,7 @@ def import_maps(
             out,
             NewSet(
                 DatasetConfig(config, model.name, model.content_sha256, hash_of_weights(constants)),
-                {**describe_plan(samples, 1), "annotated_dimensions": 2},
+                {**describe_plan(samples, 1, partial(lasting_name, layout=layout)), "annotated_dimensions": 2},
                 constants,
                 model=model,
                 warnings=warnings,
@@ -199,8 +199,20 @@ def _landmarks_of(sample: Sample, *, config: BuildConfig, points: LandmarkWeight
     return {"landmarks": read_landmarks(position_map, points).astype(np.float32)}
 
 
-def _sizes(samples: Sequence[Sample], layout: str, scale: str | float) -> tuple[int, int]:
-    """Sides of the crops and of the maps that most of the first samples have; DatasetError if none can be read."""
+def _begun_sizes(out: Path) -> tuple[int, int] | None:
+    """Sides of the crops and of the maps of the set that a folder holds; None if it holds none."""
+    if not (out / DATASET_INDEX).exists():
+        return None
+    build = DatasetConfig.of_index(read_begun(out), out).build
+    return build.size, build.uv_size
+
+
+def _sizes(
+    samples: Sequence[Sample], layout: str, scale: str | float, begun: tuple[int, int] | None = None
+) -> tuple[int, int]:
+    """Sides of the crops and of the maps that most of the first samples have; those that a set was `begun` with, if
+    some samples cannot be read and others have these. DatasetError if none can be read.
+    """
     errors, sizes = list[str](), Counter[tuple[int, int]]()
     for sample in samples[:_N_PROBES]:
         try:
@@ -222,6 +234,8 @@ def _sizes(samples: Sequence[Sample], layout: str, scale: str | float) -> tuple[
             sizes[len(image), len(position_map)] += 1
     if not sizes:
         raise DatasetError(none_can_be("used", len(errors), "crop", errors[0]))
+    if errors and begun is not None and begun in sizes:
+        return begun
     return sizes.most_common(1)[0][0]
 
 

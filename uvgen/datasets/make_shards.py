@@ -13,6 +13,7 @@ from uvgen.datasets.config import DatasetConfig
 from uvgen.datasets.open import reader_of
 from uvgen.datasets.quality.summary import LabelQuality, label_quality
 from uvgen.datasets.record import ShardRecord, ShardResult, ShardUnit
+from uvgen.datasets.split_files import about_unsplit
 from uvgen.described import described
 from uvgen.errors import DatasetError, OutputError
 from uvgen.jobs.options import RunOptions
@@ -100,8 +101,6 @@ class NewSet:
         warnings.
     warnings : sequence of str
         For the result.
-    whole_survey : bool
-        Whether what a few samples say of all is said by all of these few, see `Survey`.
     """
 
     config: DatasetConfig
@@ -110,7 +109,6 @@ class NewSet:
     mirror: TexelMirror | None = None
     model: MorphableModel | None = None
     warnings: Sequence[str] = ()
-    whole_survey: bool = True
 
 
 def make_shards(
@@ -159,7 +157,7 @@ def make_shards(
     _check_files(out, units)
     config, model, warnings = made.config, made.model, made.warnings
     begun = Index(__version__, config.to_plain(), dict(made.plan))
-    record = ShardRecord(out, begun, made.constants, units, state, overwrite=overwrite, whole_survey=made.whole_survey)
+    record = ShardRecord(out, begun, made.constants, units, state, overwrite=overwrite)
     run_job(job, units, record, out, run, progress=progress, doing=doing, count=lambda unit: unit.n_samples)
     index = record.index
     if not index.n_samples and not index.skipped:
@@ -180,6 +178,9 @@ def make_shards(
     if model is not None:
         warnings = [*warnings, *model_warnings(model)]
     warnings = [*warnings, *_noticed(record.remarks, config.build.exif)]
+    if record.new_samples and url_of(out) is None:
+        names = [name for entry in index.shards for name in entry.sample_names or ()]
+        warnings = [*warnings, *about_unsplit(out, names)]
     paths = [out / entry.file for entry in sorted(index.shards, key=lambda entry: entry.file) if entry.samples]
     files = tuple(path if url_of(out) is None else shown_path(path) for path in paths)
     size_bytes = sum(entry.size_bytes for entry in index.shards)

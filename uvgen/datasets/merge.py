@@ -22,6 +22,7 @@ from uvgen.datasets.naming import shard_file, subset_of_shard
 from uvgen.datasets.open import reader_of
 from uvgen.datasets.output_folder import check_output, output_folder
 from uvgen.datasets.quality.label_columns import REPEATED, repeated_names, stated_repeated
+from uvgen.datasets.quality.survey import NOT_SURVEYED
 from uvgen.datasets.record import ShardResult
 from uvgen.datasets.source import (
     check_source,
@@ -235,6 +236,7 @@ def merge_shards(
         "names_sha256": hashlib.sha256("\n".join(sample.name for sample in samples).encode()).hexdigest(),
     }
     plan.pop(REPEATED, None)
+    plan.pop(NOT_SURVEYED, None)
     if any(index.plan.get("survey") != plan.get("survey") for index in indexes):
         plan.pop("survey", None)
     if repeated := _repeated(folders, indexes, samples, untrusted=untrusted):

@@ -44,6 +44,11 @@ class ShardTask:
         ]  # fmt: skip
         return replace(self, samples=tuple(samples))
 
+    def unopened(self) -> "ShardTask":
+        """The shard such that nothing opens the files of samples at which processes died, not even for their hash."""
+        samples = [replace(one, image=None, parameters=None) if one.deadly else one for one in self.samples]
+        return replace(self, samples=tuple(samples))
+
 
 def plan_shards(samples: Sequence[Sample], shard_size: int, copies: int = 1) -> list[ShardTask]:
     """Cut a sample list into shards, none across subsets.

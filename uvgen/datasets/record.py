@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from uvgen.datasets.begun import check_same_settings
 from uvgen.datasets.output_folder import named_like_shards, read_begun
-from uvgen.datasets.quality.survey import SURVEYED
+from uvgen.datasets.quality.survey import NOT_SURVEYED, SURVEYED, not_surveyed
 from uvgen.datasets.set_folder import SetFolder, identity
 from uvgen.described import described
 from uvgen.errors import DatasetError, OutputError
@@ -91,13 +91,12 @@ class ShardRecord:
 
     def __init__(
         self, folder: Path, fresh: Index, constants: Mapping[str, NDArray[Any]], units: Sequence[Any],
-        state: Callable[[Any, str], str | None] | None, *, overwrite: bool, whole_survey: bool = True,
+        state: Callable[[Any, str], str | None] | None, *, overwrite: bool,
     ) -> None:  # fmt: skip
         self.index, self.new_samples, self.remarks = fresh, 0, list[tuple[str, str]]()
         self._constants, self._units, self._state = constants, units, state
         self._folder, self._overwrite, self._place = folder, overwrite, SetFolder(folder)
-        self._whole_survey = whole_survey
-        asked = {key: value for key, value in fresh.plan.items() if key not in SURVEYED}
+        asked = {key: value for key, value in fresh.plan.items() if key not in (*SURVEYED, NOT_SURVEYED)}
         self._journal = Journal(folder / _JOURNAL, [fresh.uvgen, fresh.config, asked])
         self._finished, self._listed = set[str](), set[str]()
         self._anew = set[str]()  # shards that are made again, whatever they hold
@@ -156,21 +155,23 @@ class ShardRecord:
         """Raise SettingsError unless a set was begun with the same settings.
 
         If they differ in what a few samples' files say alone, and a sample was repaired since, all of its shards are
-        made again, as a build of these files makes them: they depend on it. It was, if it was skipped, or if the set is
-        not finished and all of the few can be read now.
+        made again, as a build of these files makes them: they depend on it. It was, if the set states that it could not
+        be used and it can be now, or if it was skipped and has other files.
         """
-        plan, old = self.index.plan, dict(index.plan)
+        plan = self.index.plan
+        old = {key: value for key, value in index.plan.items() if key != NOT_SURVEYED}
+        old |= {key: value for key, value in plan.items() if key == NOT_SURVEYED}
         if "survey" not in old and "survey" in plan:  # of a version that did not state it
             old["survey"] = plan["survey"]
         differs = any(old.get(key) != plan.get(key) for key in SURVEYED)
-        unfinished = {unit.file for unit in self._units} - {entry.file for entry in index.shards}
-        anew = differs and bool((unfinished and self._whole_survey) or self._changed(index))
+        repaired = not_surveyed(index.plan) - not_surveyed(plan)
+        anew = differs and bool(repaired or self._changed(index))
         if anew:
             old |= {key: plan[key] for key in SURVEYED if key in plan}
         before = dataclasses.replace(index, plan=old)
         check_same_settings(self._folder, before, self.index)
+        index.plan = dict(plan)
         if anew:
-            index.plan = dict(plan)
             self._anew = {entry.file for entry in index.shards}
 
     def _take_over(self, index: Index) -> None:

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -143,8 +144,9 @@ def repair_shards(
             plan = plan_build_again(folder, index, config, bad, data, root, model, weights, run)
         record = _Record(folder, index, bad, of_builtin=data is None and config.copied is None)
         run_job(plan.job, plan.tasks, record, folder, run, progress=progress, doing="repairing", locked=True)
-        for without in plan.without:  # of which can be used now
-            again = [without(task, skips) for task in plan.tasks if (skips := _skipped(index, task.file))]
+        without = [plan.without(task, skips) for task in plan.tasks if (skips := _skipped(index, task.file))]
+        for tried in zip_longest(*without):  # a sample that was skipped may be of use now
+            again = [task for task in tried if task is not None]
             run_job(plan.job, again, record, folder, run, progress=progress, doing="repairing", locked=True)
         problems = [f"{folder / file}: {why}" for file, why in sorted(record.problems.items())]
         repaired = [folder / file for file in sorted(bad) if file not in record.problems]

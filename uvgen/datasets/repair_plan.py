@@ -2,8 +2,9 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,13 +32,15 @@ from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.names import brief, printable
 from uvgen.wording import count
 
+_MOST_TRIED = 4  # skipped samples of a shard, whose images occluders may have shown or not
+
 
 class RepairPlan(NamedTuple):
     """How damaged files are made: a job, its tasks, and what makes the constants."""
 
     job: Job[Any, ShardResult]
     tasks: list[Any]
-    without: Sequence[Callable[[Any, dict[str, str]], Any]]  # each makes a task that skips the samples of these names
+    without: Callable[[Any, dict[str, str]], Sequence[Any]]  # tasks that skip the samples of these names, to be tried
     constants: Callable[[], Mapping[str, NDArray[Any]]]
 
 
@@ -105,7 +108,8 @@ def plan_build_again(
             "damaged shards and run the same `uvgen build --maps-from` again"
         )
     if not bad:
-        return RepairPlan(BuildJob(folder, folder, model, None, build, Survey(), "skip"), [], (), constants)
+        job = BuildJob(folder, folder, model, None, build, Survey(), "skip")
+        return RepairPlan(job, [], _without_samples, constants)
     if data is None:
         if config.model != BUILTIN:
             raise InputError(f"data: none, expected the folder of samples that {folder} was made of; give data")
@@ -131,8 +135,7 @@ def plan_build_again(
         )
     job = BuildJob(folder, Path(os.path.abspath(root or ".")), model, mirror_of(model, build), build, survey, "skip")
     shows_images = build.augmentation is not None and "image" in build.augmentation.occluder_fills
-    without = (_without_samples, _without_parameters) if shows_images else (_without_samples,)
-    return RepairPlan(job, tasks, without, constants)
+    return RepairPlan(job, tasks, _without_some_images if shows_images else _without_samples, constants)
 
 
 def _samples_of(
@@ -207,7 +210,7 @@ def plan_copies_again(
         if task.file in bad
     ]
     job = AugmentJob(source, folder, config, copied, opened if needed else None, "skip", untrusted)
-    return RepairPlan(job, tasks, (_without_copies,), lambda: read_constants(source, built.build.uv_size))
+    return RepairPlan(job, tasks, _without_copies, lambda: read_constants(source, built.build.uv_size))
 
 
 def _check_count(folder: Path, index: Index, n_shards: int) -> None:
@@ -219,19 +222,26 @@ def _check_count(folder: Path, index: Index, n_shards: int) -> None:
         )
 
 
-def _without_samples(task: ShardTask, skipped: Mapping[str, str]) -> ShardTask:
-    samples = [replace(one, problem=skipped.get(printable(one.name), one.problem)) for one in task.samples]
-    return replace(task, samples=tuple(samples))
-
-
-def _without_parameters(task: ShardTask, skipped: Mapping[str, str]) -> ShardTask:
-    """The samples are skipped, but their images can be read: occluders over others may have shown them."""
+def _without_samples(task: ShardTask, skipped: Mapping[str, str], shown: Set[str] = frozenset()) -> list[ShardTask]:
+    """The samples are skipped, but the images of those that are `shown` can be read."""
     samples = [
-        replace(one, parameters=None, row=None) if printable(one.name) in skipped else one for one in task.samples
+        replace(one, parameters=None, row=None)
+        if printable(one.name) in shown
+        else replace(one, problem=skipped.get(printable(one.name), one.problem))
+        for one in task.samples
     ]
-    return replace(task, samples=tuple(samples))
+    return [replace(task, samples=tuple(samples))]
 
 
-def _without_copies(task: CopyTask, skipped: Mapping[str, str]) -> CopyTask:
+def _without_some_images(task: ShardTask, skipped: Mapping[str, str]) -> list[ShardTask]:
+    """Occluders over others may have shown the images of samples that were skipped: of none, of all, or of some, which
+    is tried if there are few.
+    """
+    names = sorted(skipped)
+    sizes = (0, len(names), *range(1, len(names))) if len(names) <= _MOST_TRIED else (0, len(names))
+    return [one for n in sizes for some in combinations(names, n) for one in _without_samples(task, skipped, {*some})]
+
+
+def _without_copies(task: CopyTask, skipped: Mapping[str, str]) -> list[CopyTask]:
     names = [copy_name(name, task.copy) for name in task.source.sample_names or []]
-    return replace(task, bad=tuple((row, skipped[name]) for row, name in enumerate(names) if name in skipped))
+    return [replace(task, bad=tuple((row, skipped[name]) for row, name in enumerate(names) if name in skipped))]

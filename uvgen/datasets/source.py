@@ -1,5 +1,6 @@
 """Shards that other shards are made of, by `uvgen augment` and `uvgen merge`: whole, and with what fields."""
 
+from collections import Counter
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -13,9 +14,9 @@ from uvgen.shards.index import Index, ShardEntry
 from uvgen.shards.shard import OpenShard
 from uvgen.storage.files import has_sha256, sha256_file
 from uvgen.storage.folders import DATASET_INDEX
-from uvgen.storage.names import os_reason
+from uvgen.storage.names import brief, os_reason
 from uvgen.storage.reading import max_bytes
-from uvgen.wording import typed
+from uvgen.wording import are, count, typed
 
 
 def check_source_constants(folder: Path, index: Index) -> None:
@@ -31,6 +32,18 @@ def check_source_constants(folder: Path, index: Index) -> None:
         raise DatasetError(
             f"{path}: its weight_mask is not the one whose SHA-256 {DATASET_INDEX} states; make the data set again"
         )
+
+
+def check_each_once(folder: Path, index: Index) -> None:
+    """Raise DatasetError if an index names a sample twice: what is made of it could not be told apart either."""
+    names = [name for entry in index.shards for name in entry.sample_names or ()]
+    if len(set(names)) == len(names):
+        return
+    twice = [name for name, n in Counter(names).items() if n > 1]
+    raise DatasetError(
+        f"{folder}: sample {brief(twice[0])} more than once in it ({count(len(twice), 'sample')} {are(len(twice))}), "
+        "expected each once; make the data set again"
+    )
 
 
 def check_source_hash(path: Path, entry: ShardEntry) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from uvgen.datasets.config import is_number
 from uvgen.described import described
 from uvgen.errors import BusyError, DatasetError, InputError, SettingsError
 from uvgen.samples.selection import like_names
@@ -26,6 +27,7 @@ SPLITS = "splits.json"
 _FORMAT, _VERSION = "uvgen-splits", 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _WAIT_S = 10.0  # for another process that writes splits: that takes a moment
+_ROUNDING = 1e-6  # of fractions' sum
 _WHAT = "the splits that `uvgen split` wrote"
 
 
@@ -190,6 +192,30 @@ def check_train_and_val(folder: Path, names: Sequence[str], chosen: Sequence[str
                 f"{folder / SPLITS}: its splits train and val have none of the samples that were chosen, expected "
                 "some: the export would list nothing to train or validate with; choose others (names, split)"
             )
+
+
+def about_unsplit(folder: Path, names: Sequence[str]) -> list[str]:
+    """A warning if some of a set's samples are in none of the parts by which all of it was divided, as those that came
+    into it later."""
+    try:
+        splits = read_splits(folder / SPLITS).values() if (folder / SPLITS).exists() else ()
+    except DatasetError:  # `uvgen verify` says so
+        return []
+    divisions: dict[str, list[Split]] = {}
+    for split in splits:
+        fraction = split.made.get("fraction", 0)
+        if is_number(fraction) and 0 < fraction <= 1:
+            divisions.setdefault(f"{split.made.get('seed')} {split.made.get('by')}", []).append(split)
+    for parts in divisions.values():
+        listed = {name for part in parts for name in part.samples}
+        is_whole = sum(part.made["fraction"] for part in parts) > 1 - _ROUNDING
+        if is_whole and (odd := [name for name in names if name not in listed]):
+            which = ", ".join(part.name for part in parts)
+            return [
+                f"{folder / SPLITS}: {count(len(odd), 'sample')} {are(len(odd))} in none of its splits ({which}), "
+                f"first {brief(odd[0])}; run `uvgen split --overwrite` to divide the set again"
+            ]
+    return []
 
 
 def check_splits(folder: Path, names: Sequence[str]) -> list[str]:

@@ -99,6 +99,10 @@ class BuildJob:
         """A shard without the samples at which processes die."""
         return task.without(causes)
 
+    def unopened(self, task: ShardTask) -> ShardTask:
+        """The same without a look at their files."""
+        return task.unopened()
+
 
 class Builder:
     """One process's share of the work: the mapper and the buffers.
@@ -137,7 +141,8 @@ class Builder:
             if job.on_error == "fail":
                 raise error
             reason = printable(str(error))  # it names files as the file system does
-            skipped.append(SkippedSample(sample.name, task.file, reason, self._state(sample)))
+            state = None if sample.is_unopened else self._state(sample)
+            skipped.append(SkippedSample(sample.name, task.file, reason, state))
             again.append(sample)
 
         if task.trial:

@@ -40,9 +40,10 @@ class Job(Protocol[Task_contra, Result_co]):
     """Everything that a process needs to carry out tasks. It must be picklable; a model with a file is pickled as its
     path.
 
-    A job may have two more methods, which are used if processes die at a task: ``parts(task)`` returns tasks that each
-    try one part (one sample) and leave nothing behind; ``without(task, causes)`` returns the task without the parts
-    whose numbers are in `causes`, which says for each how its process ended.
+    A job may have three more methods, which are used if processes die at a task: ``parts(task)`` returns tasks that
+    each try one part (one sample) and leave nothing behind; ``without(task, causes)`` returns the task without the
+    parts whose numbers are in `causes`, which says for each how its process ended; ``unopened(task)`` returns that
+    task such that the files of these parts are not even opened, if processes die at it too.
     """
 
     def open(self) -> Callable[[Task_contra], Result_co]:

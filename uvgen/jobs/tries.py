@@ -19,6 +19,7 @@ class Try:
     number: int = 0  # of the part
     deaths: int = 0
     divided: bool = False  # made without the parts that were found to be the cause
+    unopened: bool = False  # and without a look at their files
 
 
 @dataclass(slots=True, eq=False)
@@ -57,6 +58,9 @@ def after_death_of(job: Any, pool: Pool, one: Try, how: str, retries: int) -> No
     elif one.whole is not None:
         one.whole.causes[one.number] = cause
         settle(job, pool, one.whole)
+    elif one.divided and not one.unopened and hasattr(job, "unopened"):
+        task = job.unopened(one.task)
+        pool.submit(Try(task, divided=True, unopened=True), task, first=True)
     elif one.divided or not hasattr(job, "parts"):
         raise WorkerError(f"{_label(one.task)}: {cause}; out of memory? Try fewer workers")
     else:

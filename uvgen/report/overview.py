@@ -13,6 +13,7 @@ from uvgen.datasets.config import DatasetConfig
 from uvgen.datasets.info import by_reason
 from uvgen.datasets.quality.label_columns import REPEATED
 from uvgen.datasets.quality.summary import LabelQuality
+from uvgen.datasets.quality.survey import NOT_SURVEYED
 from uvgen.datasets.verify import VerifyResult
 from uvgen.evaluation.curve import round_step
 from uvgen.report.table import BIT, FLAGS, SampleTable
@@ -23,6 +24,7 @@ from uvgen.storage.names import brief, printable
 from uvgen.wording import count, shown_size
 
 _MOST_SKIPPED = 1000  # rows of a table that people read
+_UNSHOWN = ("survey", NOT_SURVEYED)
 _SUSPECT = ("far", "repeated")
 _PLAIN = {
     "samples": "samples chosen to build",
@@ -181,7 +183,7 @@ def _details(index: Index, config: DatasetConfig) -> tuple[tuple[str, str], ...]
     return (
         ("SHA-256 of the model", config.model_sha256),
         ("SHA-256 of the weight mask", config.weight_mask_sha256),
-        *((_in_words(key), _shown(_counted(key, value))) for key, value in index.plan.items() if key != "survey"),
+        *((_in_words(key), _shown(_counted(key, value))) for key, value in index.plan.items() if key not in _UNSHOWN),
         ("marks in the browser are kept under", identity_of(index)),
     )
 

@@ -34,6 +34,8 @@ from uvgen.storage.folders import EXPORT, IMAGE_SUFFIXES, REPORT, folder_kind
 from uvgen.storage.names import brief, printable, same_name
 from uvgen.storage.urls import local_path, refuse_url, url_of
 
+_MOST_NAMED = 20  # subsets
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -63,6 +65,11 @@ class Sample:
     problem: str = ""
     row: int | None = None
     deadly: bool = False
+
+    @property
+    def is_unopened(self) -> bool:
+        """Whether processes died at it even as they read its files for a hash, so that these were taken from it."""
+        return self.deadly and self.image is None and self.parameters is None
 
     @property
     def stated_in(self) -> str:
@@ -129,7 +136,7 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
     wanted = [name for name in there if _is_wanted(name, asked, flip=flip)]
     if not wanted:
         raise DatasetError(
-            f"{root}: holds only mirrored images ({', '.join(there)}), which flip=False leaves out; include them (flip)"
+            f"{root}: holds only mirrored images ({_first_of(there)}), which flip=False leaves out; include them (flip)"
         )
     chosen = each_once([folder for folder in folders if printable(folder.name) in wanted])
     chosen.sort(key=lambda folder: folder.name)
@@ -171,7 +178,7 @@ def _listed_samples(path: Path, subsets: Sequence[str], *, flip: bool) -> list[S
     found = [sample for sample in found if _is_wanted(sample.subset, asked, flip=flip)]
     if not found:
         raise DatasetError(
-            f"{path}: holds only mirrored images ({brief(', '.join(there))}), which flip=False leaves out; include "
+            f"{path}: holds only mirrored images ({brief(_first_of(there))}), which flip=False leaves out; include "
             "them (flip)"
         )
     found = told_apart(found, lambda one: f"{one.stated_in}: another row has this name too; rename the images")
@@ -205,7 +212,13 @@ def _subset_hint(name: str, there: Sequence[str]) -> str:
         return "name each by itself: " + ", ".join(name.split(","))
     near = [one for one in there if same_name(one).casefold() == same_name(name).casefold()]
     near = near or difflib.get_close_matches(name, there, n=1, cutoff=0.75)
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(there)}"
+    return f"did you mean {near[0]}?" if near else f"there are {_first_of(there)}"
+
+
+def _first_of(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 class Unread(NamedTuple):

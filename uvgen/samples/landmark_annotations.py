@@ -64,6 +64,7 @@ def _coco(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
     names: dict[str, str] = {}
     sizes: dict[str, tuple[int, int] | None] = {}
     marked: set[str] = set()
+    orders: dict[tuple[str, int], list[int]] = {}  # by category and number of points: many annotations share them
     labels = _labels_by(path, "id", "keypoints", content.get("categories"))
     for image in content["images"]:
         key, name = _id(image["id"]), str(image["file_name"])
@@ -87,7 +88,11 @@ def _coco(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
             if values.ndim != 1 or len(values) % 3:
                 raise InputError(f"{source}: {count(values.size, 'number')}, expected x, y, v of each keypoint")
             rows = values.reshape(-1, 3)
-            rows = rows[_order_of(source, labels, _number(annotation.get("category_id")), len(rows))]
+            kind = _number(annotation.get("category_id")), len(rows)
+            order = orders.get(kind) or _order_of(source, labels, *kind)
+            if kind[0] in labels:
+                orders[kind] = order
+            rows = rows[order]
             points, flags = rows[:, :2], rows[:, 2]
             scores = flag_scores(flags)
             scores = flags if scores is None else scores
@@ -218,7 +223,7 @@ def _image_of(key: str | None, about: Mapping[str, Any]) -> Any:
 
 def _are_others(points: list[Any], other: Any) -> bool:
     """Whether an entry's points are as many numbers as those under another key, and other ones, not rounded alone."""
-    if not isinstance(other, list) or not are_numbers(points) or not are_numbers(other):
+    if other is points or not isinstance(other, list) or not are_numbers(points) or not are_numbers(other):
         return False
     try:
         apart = np.array(points, np.float64) - np.array(other, np.float64)

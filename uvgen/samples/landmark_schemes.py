@@ -222,9 +222,10 @@ def flag_scores(flags: NDArray[np.float64]) -> NDArray[np.float64] | None:
 
     None if these are no such flags, or none of them is 2: shares from 0 to 1 may be scores.
     """
-    if not np.isin(flags, (0, 1, 2)).all() or not (flags == 2).any():
+    hidden, in_view = flags == 1, flags == 2
+    if not in_view.any() or not (hidden | in_view | (flags == 0)).all():
         return None
-    return np.select([flags == 1, flags == 2], [_HIDDEN, 1.0], 0.0)
+    return np.where(in_view, 1.0, np.where(hidden, _HIDDEN, 0.0))
 
 
 def check_shares(scores: NDArray[np.float64] | Sequence[float] | None, source: str) -> None:

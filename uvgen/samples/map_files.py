@@ -206,8 +206,8 @@ def _of_layout(root: Path, files: list[Path], layout: MapLayout) -> list[Sample]
             maps.setdefault(_key(path, path.name.removesuffix(layout.map_ending)), []).append(path)
         elif suffix.lower() in IMAGE_SUFFIXES and stem.endswith(layout.image_ending):
             images.setdefault(_key(path, stem.removesuffix(layout.image_ending)), []).append(path)
-    if layout.named_maps and not maps:
-        maps = _named_maps(files, set(images))
+    if layout.named_maps:
+        maps |= _named_maps(files, images.keys() - maps.keys())
     maps = {key: paths for key, paths in maps.items() if key in images or paths[0].name != _WEIGHTS}
     if not maps:
         return []
@@ -216,7 +216,7 @@ def _of_layout(root: Path, files: list[Path], layout: MapLayout) -> list[Sample]
     return told_apart(samples, lambda one: f"{one.parameters or one.image}: another sample has this name; rename one")
 
 
-def _named_maps(files: list[Path], folders: set[Path]) -> dict[Path, list[Path]]:
+def _named_maps(files: list[Path], folders: Set[Path]) -> dict[Path, list[Path]]:
     """The maps of folders that hold one ``.npy``, unless an image of its name lies beside it, as in other layouts."""
     pictures = {path.with_suffix("") for path in files if path.suffix.lower() in IMAGE_SUFFIXES}
     found: dict[Path, list[Path]] = {}
@@ -261,6 +261,15 @@ def _sample(root: Path, key: Path, maps: list[Path], images: list[Path], layout:
             f"{images[0]}: {printable(images[1].name)} has the same name, expected one image; remove the wrong one"
         )
     return Sample(name, subset, images[0] if images else None, maps[0] if maps else None, problem)
+
+
+def lasting_name(sample: Sample, layout: str) -> str:
+    """A sample's name, less what only its map is named by: it stays the same if a missing map is added, or one of two
+    removed."""
+    stated, path = LAYOUTS[layout], sample.parameters
+    if stated.named_maps and path is not None and not path.name.endswith(stated.map_ending):
+        return sample.name.rpartition("/")[0]
+    return sample.name
 
 
 def read_map(sample: Sample, layout: str, scale: float = 1.0, offset: float = 0.0) -> NDArray[np.float32]:

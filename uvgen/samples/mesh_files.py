@@ -23,7 +23,7 @@ from uvgen.samples.find import Sample, find_samples, folder_of, told_apart
 from uvgen.samples.map_files import files_below
 from uvgen.samples.parameter_list import is_list
 from uvgen.samples.scan_landmarks import MARK, READERS
-from uvgen.storage.names import printable
+from uvgen.storage.names import printable, same_name
 
 CAMERA_ENDING = ".camera.json"
 """Ending of a camera's file name, after the name of its mesh or image."""
@@ -98,7 +98,7 @@ def find_meshes(
     root, folder = folder_of(data), Path(os.path.abspath(meshes))
     found, camera_files = dict[str, list[Path]](), dict[str, Path]()
     for path in sorted(files_below(folder, "meshes")):
-        key = path.relative_to(folder).as_posix()
+        key = same_name(path.relative_to(folder).as_posix())
         if key.endswith(CAMERA_ENDING):
             camera_files[key.removesuffix(CAMERA_ENDING)] = path
         elif path.suffix.lower() in REGISTERED_SUFFIXES:
@@ -110,13 +110,14 @@ def find_meshes(
     given = _cameras(cameras, folder, camera_files)
     images = {_key(sample, root): sample for sample in find_samples(root) if sample.image is not None}
     samples, with_mesh = list[MeshSample](), set[str]()
+    of_missing = [form for form in _FACE if not any(map(form.fullmatch, images))]
     of_faces = dict[tuple[str, int], tuple[str, list[Path]]]()
     for key, paths in found.items():
-        of_faces.setdefault(_image_of(key, images), (key, []))[1].extend(paths)
+        of_faces.setdefault(_image_of(key, images, of_missing), (key, []))[1].extend(paths)
     for (image_key, further), (key, paths) in of_faces.items():
         image = images.get(image_key)
         with_mesh.add(image_key)
-        sample = _sample(key, image, further, paths, root, data)
+        sample = _sample(image_key, image, further, paths, root, data)
         samples.append(_with_camera(sample, given, key, image_key, root))
     for key, image in images.items():
         if key not in with_mesh:
@@ -131,15 +132,19 @@ def find_meshes(
 
 def _key(sample: Sample, root: Path) -> str:
     """An image's path below the root, without suffix and with slashes."""
-    return os.path.splitext(os.path.relpath(sample.image or "", root))[0].replace(os.sep, "/")
+    return same_name(os.path.splitext(os.path.relpath(sample.image or "", root))[0].replace(os.sep, "/"))
 
 
-def _image_of(key: str, images: dict[str, Sample]) -> tuple[str, int]:
-    """The key of a mesh's image and the number of the face in it, from 1; (`key`, 1) if there is no such image."""
+def _image_of(key: str, images: dict[str, Sample], of_missing: Sequence[re.Pattern[str]]) -> tuple[str, int]:
+    """The key of a mesh's image and the number of the face in it, from 1.
+
+    Of an image that is not there, forms of names that images have too (`frame.0001.jpg`) say nothing: `of_missing` are
+    the others. A mesh is called the same whether its image is there or not.
+    """
     if key in images:
         return key, 1
     for form in _FACE:
-        if (match := form.fullmatch(key)) and match["image"] in images:
+        if (match := form.fullmatch(key)) and (match["image"] in images or form in of_missing):
             parts = match.groupdict()
             return match["image"], int(parts["number"]) if "number" in parts else int(parts["from0"]) + 1
     return key, 1
@@ -152,12 +157,12 @@ def _sample(
     if len(paths) > 1:
         others = ", ".join(printable(path.name) for path in paths[1:])
         problem = f"{paths[0]}: of the same face as {others}, expected one mesh of each; remove the wrong one"
+    face = "" if number == 1 else f"_face{number}"
     if image is None:
         folder = printable(key.rpartition("/")[0])
         problem = problem or f"{paths[0]}: no image of it, expected {Path(data) / key}.jpg (or .png …)"
-        return MeshSample(printable(key), folder or printable(root.name), None, paths[0], problem)
-    name = image.name if number == 1 else f"{image.name}_face{number}"
-    return MeshSample(name, image.subset, image.image, paths[0], image.problem or problem)
+        return MeshSample(printable(key) + face, folder or printable(root.name), None, paths[0], problem)
+    return MeshSample(image.name + face, image.subset, image.image, paths[0], image.problem or problem)
 
 
 def _cameras(cameras: str | os.PathLike[str] | None, meshes: Path, beside: dict[str, Path]) -> _Cameras:
@@ -172,7 +177,7 @@ def _cameras(cameras: str | os.PathLike[str] | None, meshes: Path, beside: dict[
             return _Cameras(str(path), listed=_by_stem(read_reconstruction(path)))
         files, twice = dict[str, Path](), dict[str, str]()
         for file in sorted(files_below(path, "cameras")):
-            key = re.sub(r"(\.camera)?\.json\Z", "", file.relative_to(path).as_posix(), flags=re.IGNORECASE)
+            key = re.sub(r"(\.camera)?\.json\Z", "", same_name(file.relative_to(path).as_posix()), flags=re.IGNORECASE)
             if file.suffix.lower() != ".json":
                 continue
             if key in files:
@@ -193,7 +198,7 @@ def _by_stem(cameras: dict[str, ImageCamera | str]) -> dict[str, ImageCamera | s
     """Cameras by their images' names without suffix; if two images share one, a message in place of a camera."""
     found = dict[str, ImageCamera | str]()
     for name, camera in cameras.items():
-        key = os.path.splitext(name.replace("\\", "/"))[0]
+        key = same_name(os.path.splitext(name.replace("\\", "/"))[0])
         found[key] = f"{name}: another image of the reconstruction has this name" if key in found else camera
     return found
 

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 from uvgen.wording import count
@@ -59,7 +59,11 @@ def are_numbers(values: Any) -> bool:
     Python takes for a number, such as ``1_0``.
     """
     if isinstance(values, list):
-        return all(map(are_numbers, values))
+        kinds = set(map(type, values))
+        while kinds == {list}:  # the lists in it as one, of which all are asked at once
+            values = [*chain.from_iterable(values)]
+            kinds = set(map(type, values))
+        return kinds <= {int, float} or all(map(are_numbers, values))
     if isinstance(values, str):
         return "_" not in values and values.isascii()
     return not isinstance(values, bool)

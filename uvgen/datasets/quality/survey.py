@@ -32,6 +32,9 @@ _MOST_KEPT = 1 << 16  # numbers of a field of a sample's file
 SURVEYED = ("annotated_dimensions", "survey")
 """Keys of a plan that the files of a few samples decide: they may change when one of these is repaired."""
 
+NOT_SURVEYED = "not_surveyed"
+"""Key of a plan for the names of those of these few that could not be used, if there are any."""
+
 
 @dataclass(frozen=True, slots=True)
 class Survey:
@@ -49,8 +52,8 @@ class Survey:
         Whether turned versions of a photograph hold the annotation of another version, as in some copies of 300W-LP.
     warnings : tuple of str
         What to tell the user.
-    whole : bool
-        Whether all of the samples could be used: others might say something else.
+    unusable : tuple of str
+        Names of those of the samples that could not be used: they might say something else.
     """
 
     dimensions: int = 2
@@ -58,16 +61,17 @@ class Survey:
     deviations_checked: tuple[str, ...] = _CHECKED
     repeated: bool = False
     warnings: tuple[str, ...] = field(default=(), compare=False)
-    whole: bool = field(default=True, compare=False)
+    unusable: tuple[str, ...] = field(default=(), compare=False)
 
     def to_plain(self) -> dict[str, Any]:
-        """What a set's plan states of it, under the keys `SURVEYED`: every shard depends on it."""
+        """What a set's plan states of it: every shard depends on what is under the keys `SURVEYED`."""
         survey = {
             "kept": dict(self.extras),
             "deviations_checked": list(self.deviations_checked),
             "repeated": self.repeated,
         }
-        return {"annotated_dimensions": self.dimensions, "survey": survey}
+        lacks = {NOT_SURVEYED: list(self.unusable)} if self.unusable else {}
+        return {"annotated_dimensions": self.dimensions, "survey": survey, **lacks}
 
     @classmethod
     def of_plan(cls, plan: Mapping[str, Any], config: BuildConfig) -> "Survey | None":
@@ -77,9 +81,16 @@ class Survey:
             kept = tuple((name, stated["kept"][name]) for name in config.keep)
             checked = tuple(name for name in _CHECKED if name in stated["deviations_checked"])
             sound = dimensions in (2, 3) and all(type(n) is int and 0 <= n <= _MOST_KEPT for _, n in kept)
-            return cls(dimensions, kept, checked, stated["repeated"] is True) if sound else None
+            unusable = tuple(sorted(not_surveyed(plan)))
+            return cls(dimensions, kept, checked, stated["repeated"] is True, unusable=unusable) if sound else None
         except (LookupError, TypeError):
             return None
+
+
+def not_surveyed(plan: Mapping[str, Any]) -> set[str]:
+    """The samples that a set's plan states under `NOT_SURVEYED`."""
+    stated = plan.get(NOT_SURVEYED)
+    return {name for name in stated if isinstance(name, str)} if isinstance(stated, list) else set()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,7 +142,7 @@ def survey_samples(samples: Sequence[Sample], model: MorphableModel, config: Bui
     """
     begin("reading a few samples")
     tasks = probes_of(samples)
-    errors, found = list[str](), list[Annotation]()
+    errors, found = dict[str, str](), list[Annotation]()
 
     def read(what: Callable[[Sequence[Sample]], Any], task: Sequence[Sample]) -> Any:
         (made,) = results(SurveyJob(what), [tuple(task)], run)
@@ -139,17 +150,19 @@ def survey_samples(samples: Sequence[Sample], model: MorphableModel, config: Bui
 
     for task in tasks:  # the second and others only if no sample so far can be used
         found, more = read(partial(_usable, model=model, config=config), task)
-        errors += more
+        errors |= more
         if found:
             break
     else:
-        raise DatasetError(none_can_be("used", len(samples), "sample", errors[0]))
+        raise DatasetError(none_can_be("used", len(samples), "sample", next(iter(errors.values()))))
     checked, warnings = _check_deviations(found, model)
-    repeated, whole = False, not errors
+    repeated, unusable = False, {*errors}
     if config.max_nme is not None:
         groups = versions_of(tasks[0], samples)
-        of_all = read(_annotations, [sample for group in groups for sample in group])
-        said, whole = iter(of_all), whole and all(one is not None for one in of_all)
+        versions = [sample for group in groups for sample in group]
+        of_all = read(_annotations, versions)
+        unusable |= {sample.name for sample, one in zip(versions, of_all, strict=True) if one is None}
+        said = iter(of_all)
         repeated = any(_are_repeated([*islice(said, len(group))]) for group in groups)
     return Survey(
         3 if any(annotation.landmarks_3d is not None for annotation in found) else 2,
@@ -157,7 +170,7 @@ def survey_samples(samples: Sequence[Sample], model: MorphableModel, config: Bui
         checked,
         repeated,
         warnings,
-        whole,
+        tuple(sorted(unusable)),
     )
 
 
@@ -213,9 +226,9 @@ def _are_repeated(versions: Sequence[Annotation | None]) -> bool:
 
 def _usable(
     samples: Sequence[Sample], model: MorphableModel, config: BuildConfig
-) -> tuple[list[Annotation], list[str]]:
-    """What samples say that can be used, and what is wrong with the others."""
-    found, errors = list[Annotation](), list[str]()
+) -> tuple[list[Annotation], dict[str, str]]:
+    """What samples say that can be used, and what is wrong with the others, by their names."""
+    found, errors = list[Annotation](), dict[str, str]()
     for sample in samples:
         try:
             annotation = read_annotation(sample, config.keep)
@@ -230,7 +243,7 @@ def _usable(
                 check_face_size(sample, points, image.shape)
         except SampleError as error:
             check_source(sample, error)
-            errors.append(str(error))
+            errors[sample.name] = str(error)
         else:
             found.append(annotation)
     return found, errors
