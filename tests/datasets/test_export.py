@@ -253,10 +253,25 @@ def test_export_that_was_killed_while_it_took_the_place_of_another_leaves_nothin
     with monkeypatch.context() as patch:
         patch.setattr(export_folder, "exchange", killed)
         with pytest.raises(KeyboardInterrupt):
-            export_shards(built, tmp_path / "out", "npy", overwrite=True)
-    assert len([*tmp_path.iterdir()]) == 2
+            export_shards(built, tmp_path / "out", "npy", quality=80, overwrite=True)
+    assert len([*tmp_path.iterdir()]) == 2 and not (tmp_path / "out").exists()
+    with pytest.raises(SettingsError, match="out: holds an export already"):
+        export_shards(built, tmp_path / "out", "npy")
+    assert json.loads((tmp_path / "out" / EXPORT_MARK).read_text())["quality"] == 80
     export_shards(built, tmp_path / "out", "npy", overwrite=True)
     assert hashes_below(tmp_path / "out") == whole and [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_export_into_a_mount_point_is_refused_before_any_work(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a container's volumes are, which can be filled elsewhere, and not be renamed."""
+    out, done = tmp_path / "out", list[int]()
+    export_shards(built, out, "npy")
+    monkeypatch.setattr("os.path.ismount", lambda path: Path(path) == out)
+    with pytest.raises(OutputError, match="out: is a mount point, expected a folder that can be replaced"):
+        export_shards(built, out, "npy", overwrite=True, progress=done.append)
+    assert not done and [*tmp_path.iterdir()] == [out]
 
 
 def test_export_does_not_replace_files_that_came_into_the_old_one_meanwhile(built: Path, tmp_path: Path) -> None:

@@ -16,7 +16,14 @@ from uvgen._version import __version__
 from uvgen.datasets.export.common import Skipped
 from uvgen.errors import DatasetError, OutputError, SettingsError
 from uvgen.storage.contents import empty, walked
-from uvgen.storage.drafts import beside, check_new_folder, exchange, folder_on_success
+from uvgen.storage.drafts import (
+    beside,
+    check_new_folder,
+    check_replaceable,
+    exchange,
+    finish_exchange,
+    folder_on_success,
+)
 from uvgen.storage.files import TEMPORARY_PREFIX, check_folder
 from uvgen.storage.folders import EXPORT_MARK
 from uvgen.storage.journal import Journal
@@ -86,12 +93,14 @@ def written(draft: Path, part: NamedPart, write: Callable[[Path], Sequence[Skipp
 
 def check_export_folder(out: Path, *, overwrite: bool) -> None:
     """Raise OutputError unless an export can be made there; SettingsError if one is, and may not be replaced."""
+    finish_exchange(out)
     if not is_export(out):
         check_new_folder(out)
     elif not overwrite:
         raise SettingsError(f"{out}: holds an export already; choose another folder, or overwrite it")
     elif count_files(out) != _stated_files(out):
         raise OutputError(f"{out}: holds other files than its export had; move yours away, or choose another folder")
+    check_replaceable(out)
     check_folder(out.absolute().parent, out)
 
 
