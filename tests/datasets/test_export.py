@@ -28,6 +28,7 @@ from uvgen.cli.export import command
 from uvgen.datasets.augmented import augment_shards
 from uvgen.datasets.export import folder as export_folder
 from uvgen.datasets.export import run as export_run
+from uvgen.datasets.export.common import Part
 from uvgen.datasets.export.folder import ExportRecord
 from uvgen.datasets.export.targets import EXPORT_TARGETS
 from uvgen.errors import BusyError, DatasetError, InputError, OutputError, SettingsError
@@ -453,6 +454,14 @@ def test_export_of_names_that_differ_in_case_needs_a_disk_that_tells_them_apart(
         assert all((tmp_path / "out" / name).is_file() for name in ("Face/é.npy", "face/É.npy"))
 
 
+def test_export_whose_draft_a_link_replaced_writes_nothing_to_where_it_leads(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "draft").symlink_to(tmp_path / "mine")
+    with pytest.raises(DatasetError, match="draft: was moved or replaced while it was written; run the command again"):
+        export_folder.written(tmp_path / "draft", Part("A-00000", range(1)), lambda _: [])
+    assert not [*(tmp_path / "mine").iterdir()]
+
+
 def test_export_of_a_file_named_like_a_folder_is_an_error(built: Path, tmp_path: Path) -> None:
     given = iter(["a", "a.jpg/b", *map(str, range(N))])
     rename(built, tmp_path / "odd", lambda _: next(given))
@@ -676,7 +685,7 @@ def test_export_that_was_killed_goes_on_to_the_same_files(built: Path, tmp_path:
     assert [name for name in left if left[name] != right[name] and not name.endswith(".npz")] == []
 
 
-@pytest.mark.parametrize("damage", ["gone", "cut short"])
+@pytest.mark.parametrize("damage", ["gone", "cut short", "changed"])
 @pytest.mark.parametrize("to", ["npy", "mds", "webdataset"])
 def test_export_that_was_killed_makes_again_what_is_no_longer_there(
     built: Path, tmp_path: Path, to: str, damage: str
@@ -692,6 +701,8 @@ def test_export_that_was_killed_makes_again_what_is_no_longer_there(
     lost = next(path for path in sorted(draft.rglob("*")) if path.suffix in (".npy", ".mds", ".tar"))
     if damage == "gone":
         lost.unlink()
+    elif damage == "changed":
+        lost.write_bytes(bytes(lost.stat().st_size))
     else:
         os.truncate(lost, 100)
     export_shards(built, tmp_path / "out", to)
