@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from support.builds import SMALL, file_hashes, have, seal
+from support.builds import SMALL, edit_index, file_hashes, have, listed_shards, seal
 from support.exports import needs_package
 from support.toy import write_tree
 
@@ -394,6 +394,49 @@ def test_export_of_a_shard_with_other_bytes_than_the_index_lists_is_refused(buil
     ):
         export_shards(shards, tmp_path / "out", "npy")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken"]
+
+
+def test_export_of_a_shard_that_is_replaced_meanwhile_holds_what_was_read_first(built: Path, tmp_path: Path) -> None:
+    """The small fields are put together when all is written, and the new shard has the same names and settings."""
+    shards, expected, read = shutil.copytree(built, tmp_path / "shards"), open_shards(built), list[int]()
+
+    def replace(n: int) -> None:
+        read.append(n)
+        for path in shards.glob("*.h5") if sum(read) == len(names) else ():
+            other = shutil.copy(path, tmp_path / "other")
+            with h5py.File(other, "r+") as file:
+                file["landmarks"][0, 0, 0] += 1
+            os.replace(other, path)
+
+    names = expected.names[: sum(expected.shard_samples[:2])]
+    export_shards(shards, tmp_path / "out", "npy", names=names, progress=replace)
+    with np.load(tmp_path / "out/samples.npz") as samples:
+        np.testing.assert_array_equal(samples["landmarks"], expected[names]["landmarks"])
+
+
+@pytest.mark.parametrize("to", ["webdataset", "tfrecord", "mds", "stn", "npy"])
+def test_export_of_shards_with_the_longest_names_writes_files_that_disks_can_name(
+    built: Path, tmp_path: Path, to: str
+) -> None:
+    """A shard's has the name of the samples' folder, which may be as long as a disk allows."""
+    shards = shutil.copytree(built, tmp_path / "shards")
+    files = {file: f"{'é' * 122}{k}-00000.h5" for k, file in enumerate(listed_shards(shards))}
+
+    def lengthen(content: dict[str, Any]) -> None:
+        for entry in content["shards"]:
+            entry["file"] = files[entry["file"]]
+        content["skipped"] = []
+
+    for old, new in files.items():
+        (shards / old).rename(shards / new)
+    edit_index(shards, lengthen)
+    result = export_shards(shards, tmp_path / "out", to)
+    assert result.samples == N and max(len(path.name.encode()) for path in shards.iterdir()) > 250
+    if to == "mds":
+        listed = json.loads((tmp_path / "out/index.json").read_text())["shards"]
+        assert sum(one["samples"] for one in listed) == N and len(listed) == len(files)
+    elif to in ("webdataset", "tfrecord"):
+        assert len([path for path in result.files if path.suffix in (".tar", ".tfrecord")]) == len(files)
 
 
 HOSTILE = ("../away", "/etc/away", "a/../../away", "..", "a//b ", "con", "x\ny", "\\..\\away", "é" * 150)
