@@ -755,6 +755,24 @@ def test_export_that_was_killed_makes_again_what_is_no_longer_there(
     assert [name for name in left if left[name] != right[name] and not name.endswith(".npz")] == []
 
 
+def test_export_that_was_killed_while_it_was_flushed_makes_nothing_again(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushes, again = list[int](), list[int]()
+
+    def killed() -> None:
+        flushes.append(1)
+        if len(flushes) > len(open_shards(built).files):  # one for each shard, and when all is written
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.sync", killed)
+        with pytest.raises(KeyboardInterrupt):
+            export_shards(built, tmp_path / "out", "npy")
+    export_shards(built, tmp_path / "out", "npy", progress=again.append)
+    assert not again and [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
 @pytest.mark.parametrize("to", ONE_OF_EACH)
 def test_export_that_was_killed_while_it_was_finished_goes_on_to_the_same_files(
     built: Path, tmp_path: Path, to: str, monkeypatch: pytest.MonkeyPatch

@@ -226,6 +226,7 @@ class ExportRecord:
             lines = "".join(f"{printable(skip.name)}: {printable(skip.reason)}\n" for skip in skipped)
             (self._draft / _SKIPPED).write_text(lines, encoding="utf-8")
         n_samples = self._finish(skipped)
+        os.sync()  # while a run that goes on still has the journal: it takes long where much is to be flushed
         self._journal.remove()
         if os.path.lexists(self._draft / _RECORD):
             raise DatasetError(f"{self._draft / _RECORD}: cannot be deleted; check the disk, and run the command again")
