@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from support.builds import SMALL, file_hashes, have, seal
+from support.builds import SMALL, edit_index, file_hashes, have, listed_shards, seal
 from support.exports import needs_package
 from support.toy import write_tree
 
@@ -28,6 +28,7 @@ from uvgen.cli.export import command
 from uvgen.datasets.augmented import augment_shards
 from uvgen.datasets.export import folder as export_folder
 from uvgen.datasets.export import run as export_run
+from uvgen.datasets.export.common import Part
 from uvgen.datasets.export.folder import ExportRecord
 from uvgen.datasets.export.targets import EXPORT_TARGETS
 from uvgen.errors import BusyError, DatasetError, InputError, OutputError, SettingsError
@@ -253,10 +254,25 @@ def test_export_that_was_killed_while_it_took_the_place_of_another_leaves_nothin
     with monkeypatch.context() as patch:
         patch.setattr(export_folder, "exchange", killed)
         with pytest.raises(KeyboardInterrupt):
-            export_shards(built, tmp_path / "out", "npy", overwrite=True)
-    assert len([*tmp_path.iterdir()]) == 2
+            export_shards(built, tmp_path / "out", "npy", quality=80, overwrite=True)
+    assert len([*tmp_path.iterdir()]) == 2 and not (tmp_path / "out").exists()
+    with pytest.raises(SettingsError, match="out: holds an export already"):
+        export_shards(built, tmp_path / "out", "npy")
+    assert json.loads((tmp_path / "out" / EXPORT_MARK).read_text())["quality"] == 80
     export_shards(built, tmp_path / "out", "npy", overwrite=True)
     assert hashes_below(tmp_path / "out") == whole and [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_export_into_a_mount_point_is_refused_before_any_work(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a container's volumes are, which can be filled elsewhere, and not be renamed."""
+    out, done = tmp_path / "out", list[int]()
+    export_shards(built, out, "npy")
+    monkeypatch.setattr("os.path.ismount", lambda path: Path(path) == out)
+    with pytest.raises(OutputError, match="out: is a mount point, expected a folder that can be replaced"):
+        export_shards(built, out, "npy", overwrite=True, progress=done.append)
+    assert not done and [*tmp_path.iterdir()] == [out]
 
 
 def test_export_does_not_replace_files_that_came_into_the_old_one_meanwhile(built: Path, tmp_path: Path) -> None:
@@ -380,6 +396,49 @@ def test_export_of_a_shard_with_other_bytes_than_the_index_lists_is_refused(buil
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken"]
 
 
+def test_export_of_a_shard_that_is_replaced_meanwhile_holds_what_was_read_first(built: Path, tmp_path: Path) -> None:
+    """The small fields are put together when all is written, and the new shard has the same names and settings."""
+    shards, expected, read = shutil.copytree(built, tmp_path / "shards"), open_shards(built), list[int]()
+
+    def replace(n: int) -> None:
+        read.append(n)
+        for path in shards.glob("*.h5") if sum(read) == len(names) else ():
+            other = shutil.copy(path, tmp_path / "other")
+            with h5py.File(other, "r+") as file:
+                file["landmarks"][0, 0, 0] += 1
+            os.replace(other, path)
+
+    names = expected.names[: sum(expected.shard_samples[:2])]
+    export_shards(shards, tmp_path / "out", "npy", names=names, progress=replace)
+    with np.load(tmp_path / "out/samples.npz") as samples:
+        np.testing.assert_array_equal(samples["landmarks"], expected[names]["landmarks"])
+
+
+@pytest.mark.parametrize("to", ["webdataset", "tfrecord", "mds", "stn", "npy"])
+def test_export_of_shards_with_the_longest_names_writes_files_that_disks_can_name(
+    built: Path, tmp_path: Path, to: str
+) -> None:
+    """A shard's has the name of the samples' folder, which may be as long as a disk allows."""
+    shards = shutil.copytree(built, tmp_path / "shards")
+    files = {file: f"{'é' * 122}{k}-00000.h5" for k, file in enumerate(listed_shards(shards))}
+
+    def lengthen(content: dict[str, Any]) -> None:
+        for entry in content["shards"]:
+            entry["file"] = files[entry["file"]]
+        content["skipped"] = []
+
+    for old, new in files.items():
+        (shards / old).rename(shards / new)
+    edit_index(shards, lengthen)
+    result = export_shards(shards, tmp_path / "out", to)
+    assert result.samples == N and max(len(path.name.encode()) for path in shards.iterdir()) > 250
+    if to == "mds":
+        listed = json.loads((tmp_path / "out/index.json").read_text())["shards"]
+        assert sum(one["samples"] for one in listed) == N and len(listed) == len(files)
+    elif to in ("webdataset", "tfrecord"):
+        assert len([path for path in result.files if path.suffix in (".tar", ".tfrecord")]) == len(files)
+
+
 HOSTILE = ("../away", "/etc/away", "a/../../away", "..", "a//b ", "con", "x\ny", "\\..\\away", "é" * 150)
 
 
@@ -436,6 +495,14 @@ def test_export_of_names_that_differ_in_case_needs_a_disk_that_tells_them_apart(
         assert sorted(tmp_path.iterdir()) == before
         export_shards(tmp_path / "odd", tmp_path / "out", "npy")
         assert all((tmp_path / "out" / name).is_file() for name in ("Face/é.npy", "face/É.npy"))
+
+
+def test_export_whose_draft_a_link_replaced_writes_nothing_to_where_it_leads(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "draft").symlink_to(tmp_path / "mine")
+    with pytest.raises(DatasetError, match="draft: was moved or replaced while it was written; run the command again"):
+        export_folder.written(tmp_path / "draft", Part("A-00000", range(1)), lambda _: [])
+    assert not [*(tmp_path / "mine").iterdir()]
 
 
 def test_export_of_a_file_named_like_a_folder_is_an_error(built: Path, tmp_path: Path) -> None:
@@ -661,7 +728,7 @@ def test_export_that_was_killed_goes_on_to_the_same_files(built: Path, tmp_path:
     assert [name for name in left if left[name] != right[name] and not name.endswith(".npz")] == []
 
 
-@pytest.mark.parametrize("damage", ["gone", "cut short"])
+@pytest.mark.parametrize("damage", ["gone", "cut short", "changed"])
 @pytest.mark.parametrize("to", ["npy", "mds", "webdataset"])
 def test_export_that_was_killed_makes_again_what_is_no_longer_there(
     built: Path, tmp_path: Path, to: str, damage: str
@@ -677,6 +744,8 @@ def test_export_that_was_killed_makes_again_what_is_no_longer_there(
     lost = next(path for path in sorted(draft.rglob("*")) if path.suffix in (".npy", ".mds", ".tar"))
     if damage == "gone":
         lost.unlink()
+    elif damage == "changed":
+        lost.write_bytes(bytes(lost.stat().st_size))
     else:
         os.truncate(lost, 100)
     export_shards(built, tmp_path / "out", to)
@@ -684,6 +753,24 @@ def test_export_that_was_killed_makes_again_what_is_no_longer_there(
     left, right = hashes_below(tmp_path / "out"), hashes_below(tmp_path / "whole")
     assert left.keys() == right.keys()
     assert [name for name in left if left[name] != right[name] and not name.endswith(".npz")] == []
+
+
+def test_export_that_was_killed_while_it_was_flushed_makes_nothing_again(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushes, again = list[int](), list[int]()
+
+    def killed() -> None:
+        flushes.append(1)
+        if len(flushes) > len(open_shards(built).files):  # one for each shard, and when all is written
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.sync", killed)
+        with pytest.raises(KeyboardInterrupt):
+            export_shards(built, tmp_path / "out", "npy")
+    export_shards(built, tmp_path / "out", "npy", progress=again.append)
+    assert not again and [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 @pytest.mark.parametrize("to", ONE_OF_EACH)

@@ -13,7 +13,7 @@ import pytest
 from support.builds import SMALL, edit_index, have, seal
 from support.toy import write_tree
 
-from uvgen import describe_shards, open_shards, verify_shards
+from uvgen import describe_shards, merge_shards, open_shards, verify_shards
 from uvgen.datasets.export.card import model_license, size_category
 from uvgen.datasets.export.run import export_shards
 from uvgen.errors import DatasetError, InputError
@@ -112,6 +112,23 @@ def test_croissant_of_a_damaged_set_is_refused(built: Path, tmp_path: Path) -> N
     ):
         export_shards(tmp_path / "broken", tmp_path / "out", "croissant")
     assert not (tmp_path / "out").exists()
+
+
+def test_croissant_of_a_set_that_is_replaced_when_all_was_looked_at_is_refused(built: Path, tmp_path: Path) -> None:
+    shards, seen = tmp_path / "shards", list[int]()
+    shutil.copytree(built, shards)
+    names = open_shards(built).names
+    merge_shards(built, tmp_path / "other", names=names[1:])
+
+    def replace(n: int) -> None:
+        seen.append(n)
+        if sum(seen) == len(names):
+            shutil.rmtree(shards)
+            (tmp_path / "other").rename(shards)
+
+    with pytest.raises(DatasetError, match="shards: was made again or replaced while it was read"):
+        export_shards(shards, tmp_path / "out", "croissant", progress=replace)
+    assert [path.name for path in tmp_path.iterdir()] == ["shards"]
 
 
 @pytest.mark.parametrize(("n", "word"), [(1, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (122450, "100K<n<1M"),

@@ -482,10 +482,10 @@ def test_prepare_leaves_out_a_photograph_at_which_processes_die_alone(photos: Pa
     batch = prepare.Batch("00000000", tuple(Photograph(path, path.stem) for path in jpegs))
     write = job.open()
     for path, part in zip(jpegs, job.parts(batch), strict=True):
-        assert [name for name, _ in write(part).files if "/" not in name] == [path.name]
+        assert [name for name, *_ in write(part).files if "/" not in name] == [path.name]
     done = write(job.without(batch, {1: "its process was killed"}))
     assert [tuple(skip) for skip in done.skipped] == [(jpegs[1].stem, f"{jpegs[1]}: its process was killed")]
-    assert [name for name, _ in done.files if "/" not in name] == [path.name for path in jpegs if path != jpegs[1]]
+    assert [name for name, *_ in done.files if "/" not in name] == [path.name for path in jpegs if path != jpegs[1]]
 
 
 def test_prepare_continues_where_it_was_interrupted(

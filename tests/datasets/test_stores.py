@@ -315,6 +315,27 @@ def test_build_with_other_settings_is_refused_unless_it_overwrites(
     }  # fmt: skip
 
 
+def test_build_that_overwrites_and_is_killed_while_it_deletes_leaves_no_old_shards(
+    store: FolderStore, local: Path, stored: Path, model_path: Path
+) -> None:
+    other, delete, deleted = BuildConfig(size=32, uv_size=32, shard_size=3), store.rm_file, list[str]()
+
+    def killed(path: str) -> None:
+        if path.endswith(".h5") and deleted:
+            raise KeyboardInterrupt
+        deleted.append(path)
+        delete(path)
+
+    store.rm_file = killed  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        build(local, model_path, config=other, overwrite=True)
+    store.rm_file = delete  # type: ignore[method-assign]
+    assert list(stored.glob("*.h5")) and not listed_shards(stored)
+    build(local, model_path, config=other, overwrite=True)
+    assert listed_are_whole(stored) and "outdated" not in (stored / "dataset.json").read_text()
+    assert {path.name for path in stored.glob("*.h5")} == {*listed_shards(stored)}
+
+
 def test_build_into_a_place_with_foreign_shards_is_refused(store: FolderStore, local: Path, model_path: Path) -> None:
     folder = store.folder / "bucket/sets/one"
     folder.mkdir(parents=True)

@@ -22,9 +22,10 @@ from uvgen.datasets.augmented import augment_shards
 from uvgen.errors import BusyError, DatasetError, InputError, ModelError, OutputError, SettingsError
 from uvgen.jobs.run import results
 from uvgen.report import write as write_module
+from uvgen.report.folder import check_report_folder
 from uvgen.report.pictures import PER_FILE, THUMB, sample_file, thumbs_file
 from uvgen.report.table import BIT
-from uvgen.storage.drafts import draft_of
+from uvgen.storage.drafts import beside, draft_of
 from uvgen.storage.locks import exclusive
 
 
@@ -451,6 +452,15 @@ def test_report_begins_anew_where_a_killed_run_left_a_draft(shards: Path, tmp_pa
     (draft / "data/left.js").write_text("left")
     write_report(shards, tmp_path / "report", options=ReportOptions(worst=1))
     assert not (tmp_path / "report/data/left.js").exists() and not draft.exists()
+
+
+def test_report_whose_exchange_with_an_old_one_was_killed_is_put_in_place(report: Path, tmp_path: Path) -> None:
+    out = tmp_path / "report"
+    shutil.copytree(report, beside(out))
+    shutil.copytree(report, draft_of(out))
+    with pytest.raises(SettingsError, match="report: holds a report already"):
+        check_report_folder(out, overwrite=False)
+    assert [*tmp_path.iterdir()] == [out] and hashes(out) == hashes(report)
 
 
 def test_report_is_replaced_whatever_file_browsers_left_in_it(shards: Path, report: Path, tmp_path: Path) -> None:

@@ -4,15 +4,25 @@ import errno
 import os
 import shutil
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from uvgen.errors import DatasetError, OutputError, SampleError
 from uvgen.storage import drafts
-from uvgen.storage.drafts import beside, draft_of, exchange, folder_made_at_once, folder_on_success, other_drafts
+from uvgen.storage.drafts import (
+    beside,
+    draft_of,
+    exchange,
+    finish_exchange,
+    folder_made_at_once,
+    folder_on_success,
+    other_drafts,
+)
 from uvgen.storage.files import replaced_on_success
 from uvgen.storage.journal import Journal
+from uvgen.storage.locks import locked
 
 
 def test_folder_on_success_appears_when_it_is_whole(tmp_path: Path) -> None:
@@ -53,12 +63,17 @@ def test_folder_made_at_once_takes_nothing_over_and_leaves_nothing(tmp_path: Pat
     assert os.listdir(tmp_path) == ["out"] and os.listdir(target) == ["second"]
 
 
-@pytest.mark.parametrize("at", [1, 2])
-def test_exchange_that_is_interrupted_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
-    folder, rename, calls = tmp_path / "out", os.replace, list[Path]()
+def two_folders(folder: Path) -> None:
+    """An old one, and a new one that is to take its place."""
     for path, text in ((folder, "old"), (beside(folder), "new")):
         path.mkdir()
         (path / "text").write_text(text)
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_exchange_that_is_interrupted_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    folder, rename, calls = tmp_path / "out", os.replace, list[Path]()
+    two_folders(folder)
 
     def replace(old: Path, new: Path) -> None:
         rename(old, new)
@@ -92,9 +107,7 @@ def test_exchange_whose_rename_is_done_but_said_to_fail_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
     folder = tmp_path / "out"
-    for path, text in ((folder, "old"), (beside(folder), "new")):
-        path.mkdir()
-        (path / "text").write_text(text)
+    two_folders(folder)
     fail_renames(monkeypatch, at, done=True)
     exchange(beside(folder), folder, lambda: None)
     assert os.listdir(tmp_path) == ["out"] and (folder / "text").read_text() == "new"
@@ -115,6 +128,64 @@ def test_exchange_that_fails_says_where_both_folders_are(
     assert f"stays in {new} until" in str(found.value) and (f"the old one in {old}" in str(found.value)) == (
         old != folder
     )
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_exchange_that_was_killed_is_finished_by_whoever_looks_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    folder, rename, calls = tmp_path / "out", os.replace, list[Path]()
+    two_folders(folder)
+
+    def replace(old: Path, new: Path) -> None:
+        rename(old, new)
+        calls.append(new)
+        if len(calls) == at:
+            os._exit(0)
+
+    monkeypatch.setattr(os, "replace", replace)
+    if not (child := os.fork()):
+        with suppress(BaseException):
+            exchange(beside(folder), folder, lambda: None)
+        os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    monkeypatch.undo()
+    assert folder.exists() == (at == 2) and draft_of(folder).exists()
+    if at == 1:
+        with locked(beside(folder), wait=False):  # as while it is under way
+            finish_exchange(folder)
+        assert not folder.exists()
+        finish_exchange(folder)
+        assert os.listdir(tmp_path) == ["out"]
+    finish_exchange(folder)
+    assert (folder / "text").read_text() == "new"
+
+
+def test_exchange_that_was_killed_leaves_what_has_come_to_its_place(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    two_folders(folder)
+    draft_of(folder).mkdir()
+    finish_exchange(folder)
+    assert (folder / "text").read_text() == "old" and beside(folder).exists()
+    shutil.rmtree(folder)
+    draft_of(folder).rmdir()  # it was deleted, rather than put away
+    finish_exchange(folder)
+    assert os.listdir(tmp_path) == [beside(folder).name]
+
+
+def test_exchange_replaces_a_folder_that_cannot_be_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Overlays rename no folder of a lower layer, such as one of a container's image."""
+    folder, rename = tmp_path / "out", os.replace
+    two_folders(folder)
+
+    def replace(old: Path, new: Path) -> None:
+        if old == folder:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(old))
+        rename(old, new)
+
+    monkeypatch.setattr(os, "replace", replace)
+    exchange(beside(folder), folder, lambda: None)
+    assert os.listdir(tmp_path) == ["out"] and (folder / "text").read_text() == "new"
 
 
 @pytest.mark.parametrize("place", [replaced_on_success, folder_on_success])

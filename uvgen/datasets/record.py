@@ -104,7 +104,7 @@ class ShardRecord:
 
     def resume(self) -> None:
         """Keep the shards that are listed and whole; with `overwrite`, delete them instead."""
-        folder, old = self._folder, list[str]()
+        folder, old = self._folder, dict[str, str]()
         self._place.open()
         if self._overwrite:
             old = self._place.stored_shards()
@@ -122,9 +122,13 @@ class ShardRecord:
         self._check_places()
         data = constants_bytes(self._constants)
         self.index.constants_sha256 = hashlib.sha256(data).hexdigest()
+        if old:
+            self.index.outdated = old  # until they are gone: this run may be killed before
         self._place.write_index(self.index)  # first: files that no index lists are taken for another program's
         write_constants(folder, data)
-        self._place.remove_stored(old)  # now that no index lists them
+        self._place.remove_stored(old)  # now that no index lists them as shards of the set
+        if old:
+            self.index.outdated = {}
         self._place.store(CONSTANTS, data)
         self._journal.remove()  # what it says is in the index now
 

@@ -84,22 +84,22 @@ class SetFolder:
         if self._stored is not None:
             self._put(file, data)
 
-    def stored_shards(self) -> list[str]:
-        """Shards that the store's index lists and that are there; none if it has no index that can be read.
+    def stored_shards(self) -> dict[str, str]:
+        """SHA-256 of shards that the store's index lists, outdated ones too, and that are there; none without an index.
 
         Files of other names or sizes are not what a run put there, whoever lists them.
         """
         if self._stored is None:
-            return []
+            return {}
         try:
-            entries = Index.read(self.folder).shards
+            index = Index.read(self.folder)
         except DatasetError:
-            return []
-        return [
-            entry.file
-            for entry in entries
-            if SHARD_NAME.fullmatch(entry.file) and self._stored.get(entry.file) == entry.size_bytes
-        ]
+            return {}
+        found = {file: sha256 for file, sha256 in index.outdated.items() if file in self._stored}
+        for entry in index.shards:
+            if entry.sha256 is not None and self._stored.get(entry.file) == entry.size_bytes:
+                found[entry.file] = entry.sha256
+        return {file: sha256 for file, sha256 in found.items() if SHARD_NAME.fullmatch(file)}
 
     def remove_stored(self, files: Iterable[str]) -> None:
         """Delete files that `open` found in the store; nothing for a folder on this machine."""

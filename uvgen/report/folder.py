@@ -9,7 +9,15 @@ from pathlib import Path
 
 from uvgen.errors import OutputError, SettingsError
 from uvgen.storage.contents import empty, walked
-from uvgen.storage.drafts import beside, check_new_folder, draft_of, exchange, folder_on_success
+from uvgen.storage.drafts import (
+    beside,
+    check_new_folder,
+    check_replaceable,
+    draft_of,
+    exchange,
+    finish_exchange,
+    folder_on_success,
+)
 from uvgen.storage.files import check_folder
 from uvgen.storage.folders import REPORT_PARTS
 from uvgen.storage.locks import exclusive, remove_unlocked
@@ -20,12 +28,14 @@ _PART = re.compile(r"index\.html|assets/([^/]+\.(js|css)|LICENSES\.txt)|data/((t
 
 def check_report_folder(out: Path, *, overwrite: bool) -> None:
     """Raise OutputError unless a report can be made there; SettingsError if one is, and may not be replaced."""
+    finish_exchange(out)
     if not _is_report(out):
         check_new_folder(out)
     elif not overwrite:
         raise SettingsError(f"{out}: holds a report already; choose another folder, or overwrite it")
     elif others := _others(out):
         raise OutputError(f"{out / others[0]}: is in a report's folder and no part of it; move it away first")
+    check_replaceable(out)
     check_folder(out.absolute().parent, out)
 
 

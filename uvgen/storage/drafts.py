@@ -1,5 +1,6 @@
 """Folders that appear when they are whole: made as a hidden draft beside their place, and renamed."""
 
+import errno
 import hmac
 import os
 import re
@@ -15,7 +16,7 @@ from uvgen.interrupts import interrupts_deferred
 from uvgen.storage.cache import cache_folder
 from uvgen.storage.contents import discard, empty
 from uvgen.storage.files import TEMPORARY_PREFIX, check_no_url, move, names_another, temporary_name
-from uvgen.storage.locks import exclusive, remove_unlocked
+from uvgen.storage.locks import exclusive, locked, remove_unlocked
 from uvgen.storage.names import os_reason
 
 _LONGEST = 120  # bytes of a folder's name in that of its draft
@@ -77,6 +78,11 @@ def check_new_folder(folder: Path) -> None:
     """Raise OutputError unless a folder can be made: it is missing or empty, and no mount point."""
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise OutputError(f"{folder}: exists and is not empty, expected a new folder; choose another, or remove it")
+    check_replaceable(folder)
+
+
+def check_replaceable(folder: Path) -> None:
+    """Raise OutputError if another folder cannot take the place of this one, which may be missing: a mount point."""
     if os.path.ismount(folder):
         raise OutputError(f"{folder}: is a mount point, expected a folder that can be replaced; choose one in it")
 
@@ -199,7 +205,7 @@ def exchange(new: Path, folder: Path, check: Callable[[], None]) -> None:
     with interrupts_deferred():
         try:
             with suppress(FileNotFoundError):  # the old one was moved or deleted meanwhile
-                move(place, away)
+                _put_away(place, away)
                 is_away = True
             try:
                 move(new, place)
@@ -214,3 +220,24 @@ def exchange(new: Path, folder: Path, check: Callable[[], None]) -> None:
             raise DatasetError(f"{folder}: cannot be replaced ({os_reason(error)}); {stays}") from error
         if is_away:
             shutil.rmtree(away, ignore_errors=True)
+
+
+def _put_away(place: Path, away: Path) -> None:
+    """Move an older folder; one of a container's image, which the disk lets nobody rename, is deleted instead."""
+    try:
+        move(place, away)
+    except OSError as error:
+        if error.errno != errno.EXDEV:  # an overlay's, for folders of its lower layers
+            raise
+        away.mkdir()  # if this process is killed now: see `finish_exchange`
+        shutil.rmtree(place)
+
+
+def finish_exchange(folder: Path) -> None:
+    """Put a new folder in place if a process was killed in `exchange`, between its renames: nothing is there then."""
+    new, away, place = beside(folder), draft_of(folder), Path(os.path.realpath(folder))
+    if os.path.lexists(place) or not all(path.is_dir() and not path.is_symlink() for path in (new, away)):
+        return
+    with suppress(OSError), locked(new, wait=False):  # an `exchange` that is under way goes on by itself
+        move(new, place)
+        remove_unlocked(away)

@@ -16,7 +16,14 @@ from uvgen._version import __version__
 from uvgen.datasets.export.common import Skipped
 from uvgen.errors import DatasetError, OutputError, SettingsError
 from uvgen.storage.contents import empty, walked
-from uvgen.storage.drafts import beside, check_new_folder, exchange, folder_on_success
+from uvgen.storage.drafts import (
+    beside,
+    check_new_folder,
+    check_replaceable,
+    exchange,
+    finish_exchange,
+    folder_on_success,
+)
 from uvgen.storage.files import TEMPORARY_PREFIX, check_folder
 from uvgen.storage.folders import EXPORT_MARK
 from uvgen.storage.journal import Journal
@@ -43,11 +50,11 @@ NamedPart = TypeVar("NamedPart", bound=Named)
 
 @dataclass(frozen=True, slots=True)
 class Written(Generic[NamedPart]):
-    """Samples that were written together, those of them that were left out, and the files, with their sizes."""
+    """Samples that were written together, those of them that were left out, and the files, with what `_state` says."""
 
     part: NamedPart
     skipped: tuple[Skipped, ...] = ()
-    files: tuple[tuple[str, int], ...] = ()
+    files: tuple[tuple[str, int, int], ...] = ()
 
 
 def written(draft: Path, part: NamedPart, write: Callable[[Path], Sequence[Skipped]]) -> Written[NamedPart]:
@@ -64,34 +71,44 @@ def written(draft: Path, part: NamedPart, write: Callable[[Path], Sequence[Skipp
     write : callable
         Writes them into a folder; returns those that were left out.
     """
+    if draft.is_symlink():  # what it leads to is not ours
+        raise DatasetError(f"{draft}: was moved or replaced while it was written; run the command again")
     digest = hashlib.sha256(part.name.encode("utf-8", "surrogatepass")).hexdigest()
     stage = draft / f"{TEMPORARY_PREFIX}part-{digest[:16]}"  # no sample's folder: see `unhidden`
     shutil.rmtree(stage, ignore_errors=True)  # of a process that died
     stage.mkdir()
     try:
         skipped = write(stage)
-        files = list[tuple[str, int]]()
+        files = list[tuple[str, int, int]]()
         for folder, _, names in walked(stage):  # what is not seen would be deleted with the stage
             place = draft / Path(folder).relative_to(stage)
             place.mkdir(parents=True, exist_ok=True)
             for name in names:
                 path = place / name
                 Path(folder, name).replace(path)
-                files.append((path.relative_to(draft).as_posix(), path.stat().st_size))
+                files.append((path.relative_to(draft).as_posix(), *_state(path)))
     finally:
         shutil.rmtree(stage, ignore_errors=True)
     os.sync()  # before the record says that they are there
     return Written(part, tuple(skipped), tuple(sorted(files)))
 
 
+def _state(path: Path) -> tuple[int, int]:
+    """A file's size and when it was written to: to hash all files would take longer than an export may for that."""
+    status = path.lstat()
+    return status.st_size, status.st_mtime_ns
+
+
 def check_export_folder(out: Path, *, overwrite: bool) -> None:
     """Raise OutputError unless an export can be made there; SettingsError if one is, and may not be replaced."""
+    finish_exchange(out)
     if not is_export(out):
         check_new_folder(out)
     elif not overwrite:
         raise SettingsError(f"{out}: holds an export already; choose another folder, or overwrite it")
     elif count_files(out) != _stated_files(out):
         raise OutputError(f"{out}: holds other files than its export had; move yours away, or choose another folder")
+    check_replaceable(out)
     check_folder(out.absolute().parent, out)
 
 
@@ -176,10 +193,10 @@ class ExportRecord:
         for path in [path for path in self._draft.iterdir() if _STAGE.fullmatch(path.name)]:
             shutil.rmtree(path, ignore_errors=True)
 
-    def _are_there(self, files: Sequence[tuple[str, int]]) -> bool:
-        """Whether files of the draft have the sizes that they had."""
+    def _are_there(self, files: Sequence[tuple[str, int, int]]) -> bool:
+        """Whether files of the draft were not written to since they were noted."""
         try:
-            return all((self._draft / name).lstat().st_size == size for name, size in files)
+            return all(_state(self._draft / name) == (size, time) for name, size, time in files)
         except OSError:
             return False
 
@@ -209,6 +226,7 @@ class ExportRecord:
             lines = "".join(f"{printable(skip.name)}: {printable(skip.reason)}\n" for skip in skipped)
             (self._draft / _SKIPPED).write_text(lines, encoding="utf-8")
         n_samples = self._finish(skipped)
+        os.sync()  # while a run that goes on still has the journal: it takes long where much is to be flushed
         self._journal.remove()
         if os.path.lexists(self._draft / _RECORD):
             raise DatasetError(f"{self._draft / _RECORD}: cannot be deleted; check the disk, and run the command again")
@@ -220,11 +238,11 @@ class ExportRecord:
         os.sync()  # before the folder gets its name
 
 
-def _journaled(line: Any) -> tuple[str, list[Skipped], list[tuple[str, int]]] | None:
-    """A part, what was left out of it, and its files with their sizes, of a line of the journal."""
+def _journaled(line: Any) -> tuple[str, list[Skipped], list[tuple[str, int, int]]] | None:
+    """A part, what was left out of it, and its files with their `_state`, of a line of the journal."""
     try:
         name, skipped, files = line
         left_out = [Skipped(*map(str, skip)) for skip in skipped]
-        return str(name), left_out, [(str(path), int(size)) for path, size in files]
+        return str(name), left_out, [(str(path), int(size), int(time)) for path, size, time in files]
     except (TypeError, ValueError):
         return None

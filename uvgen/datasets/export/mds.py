@@ -21,6 +21,7 @@ from uvgen.datasets.export.common import Part, array_layouts, each
 from uvgen.datasets.export.rows import key_of_row, row_of
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.files import replaced_on_success
+from uvgen.storage.names import shortened
 
 key = key_of_row
 
@@ -59,7 +60,7 @@ def shard_bytes(samples: list[bytes], description: bytes) -> bytes:
 
 
 def _name(stem: str, number: int) -> str:
-    return f"{stem}-{number:05d}.mds"
+    return f"{shortened(stem)}-{number:05d}.mds"
 
 
 def _files(reader: ShardReader, part: Part, quality: int, fixed: int) -> Iterator[list[bytes]]:

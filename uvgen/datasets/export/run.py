@@ -261,6 +261,8 @@ def _finish(reader: ShardReader, job: ExportJob, skipped: list[Skipped]) -> int:
     if weights is not None and target.has_maps:
         np.save(job.draft / "weight_mask.npy", weights)
     target.module.finish(reader, job.draft, **job.keywords())
+    if target.is_whole:  # it describes the files as they are by now
+        check_same_set(open_shards(job.shards, untrusted=job.untrusted), job.state)
     check_model_file(job.model)
     return len(reader)
 

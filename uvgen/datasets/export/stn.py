@@ -40,6 +40,7 @@ from uvgen.maps.resample import resample_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.landmark_schemes import AFLW_21
 from uvgen.shards.reader import ShardReader
+from uvgen.storage.names import shortened
 from uvgen.wording import count
 
 SIZE = 224
@@ -150,7 +151,7 @@ def points_of(sample: dict[str, Any], texels: NDArray[np.float64]) -> tuple[NDAr
 
 
 def _labels_file(folder: Path, part: str) -> Path:
-    return folder / f".labels-{part}.npy"
+    return folder / f".labels-{shortened(part)}.npy"
 
 
 def _write_labels(folder: Path, files: list[str], labels: NDArray[np.float64], in_val: NDArray[np.bool_]) -> None:

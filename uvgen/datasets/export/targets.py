@@ -99,6 +99,7 @@ EXPORT_TARGETS = {
         has_pixels=True,
         reserved=("weight_mask", "samples", ".export"),
         endings=(".jpg", ".npy", ".npz", ".json"),
+        clean=files.clean,
     ),
     "prnet": ExportTarget(prnet, needs={"model": "canonical_vertices.npy is its mean face"}),
     "reshow": ExportTarget(

@@ -23,6 +23,7 @@ from uvgen.datasets.export.rows import key_of_row, row_of
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.crc32c import crc32c
 from uvgen.storage.files import replaced_on_success
+from uvgen.storage.names import shortened
 
 key = key_of_row
 
@@ -31,7 +32,7 @@ _BYTES, _FLOATS, _INTEGERS = 1, 2, 3  # which list a Feature is
 
 def write(reader: ShardReader, part: Part, folder: Path, quality: int) -> None:
     """Write one file."""
-    with replaced_on_success(folder / f"{part.name}.tfrecord") as temporary, open(temporary, "wb") as file:
+    with replaced_on_success(folder / f"{shortened(part.name)}.tfrecord") as temporary, open(temporary, "wb") as file:
         for number in each(part):
             file.write(record(example(row_of(reader, number, quality))))
 

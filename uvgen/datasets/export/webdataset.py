@@ -15,6 +15,7 @@ from uvgen.datasets.export.common import PARAMETERS, Part, each, npy, path_of, p
 from uvgen.images.jpeg import encode_jpeg
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.files import replaced_on_success
+from uvgen.storage.names import shortened
 
 
 def key(name: str) -> str:
@@ -26,7 +27,7 @@ def key(name: str) -> str:
 def write(reader: ShardReader, part: Part, folder: Path, quality: int) -> None:
     """Write one tar."""
     with (
-        replaced_on_success(folder / f"{part.name}.tar") as temporary,
+        replaced_on_success(folder / f"{shortened(part.name)}.tar") as temporary,
         tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as tar,
     ):
         for number in each(part):
