@@ -243,6 +243,9 @@ class Hdf5File:
             names = list(h5py.Group(group))
             if odd := [member for member in names if printable(member) != member]:
                 raise self.refused(f"has a member named {odd[0]!r}, expected names that can be printed")
+            if len(set(names)) < len(names):  # which of the two is meant is not known
+                twice = next(member for k, member in enumerate(names) if member in names[:k])
+                raise self.refused(f"has {twice} twice, expected it once")
             return names
 
     def safe_dataset(self, name: str) -> Hdf5Dataset:
