@@ -281,6 +281,7 @@ def test_thousands_of_vertices_with_one_neighbor_move_with_it() -> None:
     np.testing.assert_allclose(field[-len(fine) :], np.tile([0.0, 0, 1], (len(fine), 1)), atol=0.05)
 
 
+@pytest.mark.slow
 def test_eyeballs_of_tens_of_thousands_of_vertices_move_with_the_face(
     template: Template, model: MorphableModel
 ) -> None:
