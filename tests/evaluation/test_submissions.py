@@ -178,6 +178,26 @@ def test_wrong_templates_and_names_are_errors(shards, tmp_path, predict, model_p
         write_dad3dheads(predict(field="landmarks"), shards, tmp_path / "sub.json", model=model)
 
 
+def test_template_is_a_mesh_of_the_models_vertices_in_their_order(tmp_path, model_path) -> None:
+    model, (template, points) = load_model(model_path), (tmp_path / "BFM09.obj", tmp_path / "BFM09.txt")
+    points.write_text(json.dumps(weights(85, len(model.triangles))))
+    rng = np.random.default_rng(0)
+    turn = rotation_matrices(np.array([[0.3, -2.0, 0.1]]))[0]
+    face = model.mean + model.basis @ rng.normal(0, np.concatenate([model.shape_std, model.expression_std]))
+    write_obj(template, 1e-3 * face @ turn.T + 7, model.triangles, frame="raw")  # another face, somewhere
+    uv = keypoint_uv(model, template, points)
+    order = rng.permutation(model.n_vertices)
+    write_obj(template, model.mean[order], np.argsort(order)[model.triangles], frame="raw")  # the same surface
+    with pytest.raises(InputError, match=r"BFM09.obj: the key points on it lie \d+% .*or in another order"):
+        keypoint_uv(model, template, points)
+    write_obj(template, model.mean, model.triangles[::-1], frame="raw")  # of whose order the numbers are
+    points.write_text(json.dumps([[len(model.triangles) - 1 - k, a, b] for k, a, b in json.loads(points.read_text())]))
+    np.testing.assert_allclose(keypoint_uv(model, template, points), uv)
+    write_obj(template, model.mean * 0, model.triangles, frame="raw")
+    with pytest.raises(InputError, match=r"BFM09.obj: not a mesh of .* in one place"):
+        keypoint_uv(model, template, points)
+
+
 def test_submission_leaves_out_what_cannot_be_read(shards, predictions, tmp_path, model_path) -> None:
     (predictions / "AFW/AFW_001_1_0.npy").write_bytes(b"damaged")
     left = write_dad3dheads(predictions, shards, tmp_path / "sub.json", model=model_path)

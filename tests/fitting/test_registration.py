@@ -281,6 +281,25 @@ def test_thousands_of_vertices_with_one_neighbor_move_with_it() -> None:
     np.testing.assert_allclose(field[-len(fine) :], np.tile([0.0, 0, 1], (len(fine), 1)), atol=0.05)
 
 
+@pytest.mark.slow
+def test_eyeballs_of_tens_of_thousands_of_vertices_move_with_the_face(
+    template: Template, model: MorphableModel
+) -> None:
+    """Were each of thousands tied to the few around the eyes, the matrix would have dense factors."""
+    ball, of_ball = grid(100, 200)
+    latitude, longitude = (0.05 + ball[:, 1] * 0.96) * np.pi, ball[:, 0] * 2 * np.pi
+    ball = np.stack([np.sin(latitude) * np.cos(longitude), np.sin(latitude) * np.sin(longitude), np.cos(latitude)], 1)
+    n, k = len(template.mean), len(ball)
+    eyes = [template.mean[model.landmarks[36 + 6 * side]] + [0, 0, -12] + 12 * ball for side in (0, 1)]
+    every = np.concatenate([template.mean, *eyes])
+    triangles = np.concatenate([model.triangles, of_ball + n, of_ball + n + k]).astype(np.int32)
+    area = np.concatenate([template.area, np.full(2 * k, 12**2 * 4 * np.pi / k)])
+    smoother = Smoother(bending(every, triangles, area) * 30.0**4, area)
+    weights = (np.arange(len(every)) < n).astype(float)
+    field = smoother.solve(np.tile([0.0, 0, 1], (len(every), 1)), weights)
+    np.testing.assert_allclose(field, np.tile([0.0, 0, 1], (len(every), 1)), atol=0.05)
+
+
 def test_triangles_that_are_turned_over_are_laid_out_again(template: Template, model: MorphableModel) -> None:
     base, n = template.mean, len(template.mean)
     folded = base.copy()

@@ -160,6 +160,25 @@ def test_what_is_missing_or_changed_is_made_anew_alone(
     assert "mirrored in their order" in result.skipped[0].reason
 
 
+@pytest.mark.parametrize("changed", ["scan0.npy", "scan0.landmarks.txt"])
+def test_scans_that_are_replaced_while_they_are_read_get_no_mesh(
+    scans: Path, model: MorphableModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    """The mesh would be one of the file that was read, and counted as one of that which was hashed."""
+    earlier, later = scans / changed, scans / changed.replace("0", "1")
+
+    def read_replaced(path: Path) -> Any:
+        if earlier.name.startswith(path.stem):
+            shutil.copyfile(later, earlier)
+        return read_scan(path)
+
+    read_scan = worker.read_scan
+    monkeypatch.setattr(worker, "read_scan", read_replaced)
+    result = register_scans(scans, tmp_path / "out", model=model)
+    assert [one.name for one in result.scans] == ["scan1"] and not (tmp_path / "out" / "scan0.obj").exists()
+    assert "scan0.npy: it or its landmarks were changed while they were read" in result.skipped[0].reason
+
+
 @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE])
 def test_scans_whose_disk_does_not_answer_cost_no_finished_mesh(
     scans: Path, model: MorphableModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int

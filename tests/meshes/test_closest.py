@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from support.toy import grid
 
 from uvgen.errors import InputError
 from uvgen.meshes.closest import ClosestPoints
@@ -32,6 +33,14 @@ def test_closest_points_are_those_of_the_slow_way(n_triangles: int) -> None:
     feet = np.einsum("kc,kcd->kd", weights, vertices[triangles[triangle]])
     np.testing.assert_allclose(np.linalg.norm(feet - points, axis=1), distance, atol=1e-12)
     assert weights.min() > -1e-12 and np.allclose(weights.sum(axis=1), 1)
+
+
+def test_places_lie_in_few_boxes_of_a_surface_and_in_very_many_of_triangles_at_random() -> None:
+    vertices, triangles = grid(60, 60)
+    assert ClosestPoints(vertices, triangles).crowding() < 5
+    assert ClosestPoints(vertices, triangles[:1]).crowding() == 1
+    rng = np.random.default_rng(0)
+    assert ClosestPoints(rng.normal(size=(9000, 3)), np.arange(9000).reshape(-1, 3)).crowding() > 100
 
 
 def test_points_farther_than_asked_for_have_none() -> None:

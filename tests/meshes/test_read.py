@@ -45,6 +45,7 @@ OBJ = {
     "comments, tabs, blank lines, smoothing, lines, points": (
         "# a\n\n" + V.replace(" ", "\t") + "  s off\nl 1 2\np 1\nf 1 2 3 # first\n\tf 4  3 2\nf 1 3 4"
     ),
+    "polygons by their older name": V + "f 1 2 3\nfo 4 3 2\nfo 1 3 4\n",
     "lines that go on": V + "f 1 \\\n2 3\nf 4 3 \\\n\\\n2\nf\\\n1 3 4\n",
     "comments, names and paths that end in a backslash": (
         f"# D:\\scans\\\n{V}mtllib D:\\scans\\\nf 1 2 3 # first \\\nf 4 3 2\no \\\nf 1 3 \\\n4 # last \\\n# end\\"
@@ -61,6 +62,12 @@ def test_lines_after_a_backslash_at_the_end_of_names_are_read_by_all_readers(tmp
     np.testing.assert_array_equal(read_obj_vertices(path)[0], vertices)
     np.testing.assert_array_equal(corner_uv, [[[0, 0], [1, 0], [0, 1]]])
     assert triangles.tolist() == [[0, 1, 2]]
+
+
+def test_all_readers_of_obj_take_fo_for_f(tmp_path: Path) -> None:
+    (tmp_path / "a.obj").write_text(V + "vt 0 0\nvt 1 0\nvt 0 1\nfo 1/1 \\\n2/2 3/3\nf 4/1 3/3 2/2\n")
+    assert read_textured_obj(tmp_path / "a.obj")[1].tolist() == [[0, 1, 2], [3, 2, 1]]
+    assert [line.split()[1:] for line in read_obj_vertices(tmp_path / "a.obj")[1].splitlines()] == [[*"123"], [*"432"]]
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])

@@ -93,6 +93,17 @@ def test_a_scan_ends_at_its_border_and_at_holes_alone() -> None:
     assert not whole.find(above, 0.01).inside.any()
 
 
+def test_triangles_that_lie_all_through_each_other_are_no_scan() -> None:
+    """Each of thousands of points would be compared with most of them, again and again."""
+    rng = np.random.default_rng(0)
+    points, triangles = cleaned_scan(rng.normal(size=(30_000, 3)), np.arange(30_000).reshape(-1, 3))
+    with pytest.raises(InputError, match=r"lie all through each other, a place on them in the reach of \d+, expected"):
+        ScanSurface(points, triangles)
+    fan = np.stack([np.full(479, 480), np.arange(479), np.arange(1, 480)], axis=1)
+    closed = np.concatenate([VERTICES, [[5, 5, -9]]]), np.concatenate([TRIANGLES, TRIANGLES, fan])
+    ScanSurface(*cleaned_scan(*closed))
+
+
 def test_a_cloud_has_the_planes_of_its_points_and_ends_beyond_them() -> None:
     rng = np.random.default_rng(0)
     points = np.column_stack([rng.uniform(-1, 1, (3000, 2)), np.zeros(3000)])

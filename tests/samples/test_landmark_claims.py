@@ -100,6 +100,14 @@ def test_disputed_landmarks_of_scans_are_those_of_one_file_for_two(tmp_path: Pat
     assert not disputed_scan_landmarks(scans)  # beside them there are none
 
 
+def test_landmarks_that_are_called_exactly_as_a_scan_are_not_those_of_one_spelled_otherwise(tmp_path: Path) -> None:
+    (tmp_path / "marks").mkdir()
+    (tmp_path / "marks" / "face1.txt").touch()
+    ann, bob, carl = (tmp_path / name for name in ("ann/Face1.obj", "bob/face1.obj", "carl/FACE1.obj"))
+    assert list(disputed_scan_landmarks([ann, bob], tmp_path / "marks")) == [ann]
+    assert list(disputed_scan_landmarks([ann, carl], tmp_path / "marks")) == [ann, carl]
+
+
 def test_disputed_landmarks_of_many_images_of_one_name_take_no_square_time(tmp_path: Path) -> None:
     images = [tmp_path / f"folder {k}" / "1.jpg" for k in range(20_000)]
     assert len(disputed_landmarks(images, None, table_of(tmp_path, "1.jpg"))) == len(images)

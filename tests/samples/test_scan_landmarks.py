@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from uvgen.errors import InputError
-from uvgen.samples.scan_landmarks import landmark_file, missing_landmarks, read_scan_landmarks
+from uvgen.samples.scan_landmarks import is_landmark_file, landmark_file, missing_landmarks, read_scan_landmarks
 
 POINTS = np.round(np.random.default_rng(0).normal(size=(68, 3)) * 50, 3)
 POINTS[[3, 50]] = np.nan
@@ -61,6 +61,42 @@ def test_landmark_files_are_found_beside_scans_and_in_a_folder(tmp_path: Path) -
     (tmp_path / "3.landmarks.npy").write_text("")
     with pytest.raises(InputError, match=r"two files of landmarks, .*3\.landmarks\.npy and 3\.landmarks\.pp"):
         landmark_file(tmp_path / "3.npy")
+
+
+@pytest.mark.parametrize(
+    ("scan", "file"),
+    [
+        ("face.obj", "FACE.LANDMARKS.TXT"),
+        ("FACE.OBJ", "face.landmarks.txt"),
+        ("face.obj", "face.LANDMARKS.NPY"),
+        ("andr\u00e9.obj", "andre\u0301.landmarks.pp"),
+        ("andre\u0301.obj", "ANDR\u00c9.LANDMARKS.PP"),
+        ("ann/1_a.obj", "marks/1_A.JSON"),
+    ],
+)
+def test_landmark_files_are_found_however_their_names_are_spelled(tmp_path: Path, scan: str, file: str) -> None:
+    path = tmp_path / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("")
+    folder = tmp_path / "marks" if path.parent.name != tmp_path.name else None
+    assert landmark_file(tmp_path / scan, folder) == path
+    assert is_landmark_file(path) == (folder is None)
+    exact = path.parent / f"{Path(scan).stem}.landmarks.json"
+    exact.write_text("")
+    assert landmark_file(tmp_path / scan, folder) == exact
+
+
+def test_folders_of_landmarks_are_found_however_their_accents_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "marks" / "andr\u00e9" / "1.txt"
+    path.parent.mkdir(parents=True)
+    path.write_text("")
+    assert landmark_file(tmp_path / "andre\u0301/1.obj", tmp_path / "marks") == path
+
+
+def test_a_scan_is_not_its_own_landmarks_and_may_have_the_longest_name(tmp_path: Path) -> None:
+    for name in ("A.NPY", f"{'a' * 248}.obj"):
+        (tmp_path / name).write_text("")
+        assert landmark_file(tmp_path / name, tmp_path) is None
 
 
 @pytest.mark.parametrize(

@@ -174,6 +174,19 @@ HOSTILE: dict[str, tuple[Callable[[h5py.File], object], str]] = {
 }  # fmt: skip
 
 
+def test_a_name_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "bad.h5", "w", libver="earliest") as file:
+        file["group/mean_1"], file["group/mean_2"] = [1], [2]
+        file.attrs.update({"mean_1": 1, "mean_2": 2})
+    content = (tmp_path / "bad.h5").read_bytes()
+    (tmp_path / "bad.h5").write_bytes(content.replace(b"mean_2", b"mean_1"))
+    with open_hdf5(tmp_path / "bad.h5") as opened:
+        with pytest.raises(DatasetError, match=r"bad\.h5: has mean_1 twice"):
+            opened.members("group")
+        with pytest.raises(DatasetError, match=r"bad\.h5: the file has an attribute mean_1 twice"):
+            opened.attributes  # noqa: B018
+
+
 def read(path: Path) -> dict[str, Any]:
     """All that a file has."""
     with open_hdf5(path) as file:

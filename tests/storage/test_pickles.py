@@ -168,6 +168,8 @@ HOSTILE = {
     "copies of one list": b"\x80\x02(" + b"K\x00" * 50_000 + b"lq\x00"
     + b"cbuiltins\nlist\nh\x00\x85R0" * 50_000 + b"h\x00.",
     "too many instructions": b"N0" * 1_100_000 + b"N.",
+    "a key twice": b"\x80\x02}(X\x01\x00\x00\x00aK\x01X\x01\x00\x00\x00aK\x02u.",
+    "a key again": b"(S'a'\nI1\ndS'a'\nI2\ns.",
     "a later protocol": b"\x80\x06N.",
     "a number of very many digits": b"F" + b"0" * 1030 + b"5\n.",
     "text in place of a mapping": b"NNNs.",

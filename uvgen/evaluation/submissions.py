@@ -44,6 +44,7 @@ N_KEYPOINTS = 85
 
 _MOST_WEIGHT = 2.0  # of a corner: a little beside the triangle, perhaps
 _NEAR = 3.0  # texels around a key point in which its triangle is looked for
+_MOST_OFF = 0.3  # of key points on a template from those on the model, of the model's size; 0.05 to 0.15 of other faces
 
 
 def check_submission(kind: str, out: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -230,8 +231,37 @@ def keypoint_uv(
         raise InputError(f"{keypoints}: weights {rows[far[0], 1:].tolist()} of point {far[0]}, expected 0 to 1")
     numbers = named.astype(np.int64)
     weights = np.column_stack([rows[:, 1:], 1 - rows[:, 1] - rows[:, 2]])
-    uv: NDArray[np.float64] = np.einsum("kcd,kc->kd", np.asarray(model.uv, np.float64)[triangles[numbers]], weights)
-    return uv
+    corners = triangles[numbers]
+    _check_order(template, vertices, model, corners, weights)
+    return _at(model.uv, corners, weights)
+
+
+def _at(values: NDArray[Any], corners: NDArray[np.int32], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(k, d) values (n, d) of vertices at points of triangles (k, 3), with weights (k, 3)."""
+    return np.asarray(np.einsum("kcd,kc->kd", np.asarray(values, np.float64)[corners], weights), np.float64)
+
+
+def _check_order(
+    template: str | os.PathLike[str], vertices: NDArray[np.float64], model: MorphableModel,
+    corners: NDArray[np.int32], weights: NDArray[np.float64],
+) -> None:  # fmt: skip
+    """Raise InputError unless points on a template lie where they do on the model, but for a pose, a size and a face.
+
+    They do not if its vertices are others, or in another order.
+    """
+    mean = model.mean.astype(np.float64)
+    try:
+        place = align_points(vertices, mean, scaled=True)
+    except InputError as error:  # huge, or all in one place
+        raise InputError(f"{template}: not a mesh of {model.name}'s vertices ({error})") from error
+    off = place.apply(_at(vertices, corners, weights)) - _at(mean, corners, weights)
+    share = float(np.sqrt((off**2).sum(axis=1).mean() / mean.var(axis=0).sum()))
+    if not share <= _MOST_OFF:
+        raise InputError(
+            f"{template}: the key points on it lie {share:.0%} of a face's size from where {model.name} has them, "
+            f"expected {_MOST_OFF:.0%} at most: its vertices are others than the model's, or in another order; take "
+            "REALY's template of this model"
+        )
 
 
 def keypoints_on_map(uv: NDArray[np.float64], coverage: NDArray[np.bool_]) -> list[list[float]]:

@@ -10,6 +10,7 @@ from uvgen.errors import InputError
 from uvgen.meshes import closest_kernels
 
 _LEAF = 4  # triangles per leaf
+_PROBES = 16  # places on a mesh at which its boxes are counted
 
 
 class Closest(NamedTuple):
@@ -63,6 +64,22 @@ class ClosestPoints:
             low[above] = low[below].reshape(leaves, 2, 3).min(axis=1)
             high[above] = high[below].reshape(leaves, 2, 3).max(axis=1)
         self._tree = closest_kernels.BoxTree(corners, low, high)
+
+    def crowding(self) -> float:
+        """How many of the tree's smallest boxes a place on the mesh usually lies in: a few on a surface.
+
+        The time to find a point grows with it, up to the number of all triangles where these lie all through each
+        other.
+        """
+        corners, leaves = self._tree.corners, len(self._tree.low) // 2
+        low, high = self._tree.low[leaves:], self._tree.high[leaves:]
+        others = np.flatnonzero(self._order < self._order.max())  # than the one that fills the leaves
+        probes = others[:: -(-len(others) // _PROBES)] if len(others) else [0]
+        inside = []
+        for at in corners[probes].mean(axis=1):
+            beside = np.flatnonzero((low[:, 0] <= at[0]) & (at[0] <= high[:, 0]))
+            inside.append(((low[beside] <= at) & (at <= high[beside])).all(axis=1).sum())
+        return float(np.median(inside))
 
     def find(self, points: NDArray[np.floating], farthest: float = np.inf) -> Closest:
         """The point of the surface that is closest to each point.

@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import MeshFileError
-from uvgen.meshes.read import are_plain_numbers, index_of, joined_lines, read_mesh
+from uvgen.meshes.read import POLYGONS, are_plain_numbers, index_of, joined_lines, read_mesh
 from uvgen.storage.names import brief, os_reason
 from uvgen.storage.reading import read_file
 from uvgen.storage.text import decode_text, number_of
 from uvgen.wording import count
 
 _MOST_BYTES = 1 << 30
+_POLYGONS = tuple(f"{key}{blank}" for key in POLYGONS for blank in " \t")
 
 
 def read_textured_obj(
@@ -51,7 +52,7 @@ def read_textured_obj(
         try:
             if key == "vt":
                 texture.append((number_of(words[0]), number_of(words[1])))
-            elif key == "f":
+            elif key in POLYGONS:
                 named = [index_of(word.split("/")[1]) for word in words]
                 named = [index - 1 if index > 0 else len(texture) + index for index in named]
                 corners += [(named[0], b, c) for b, c in pairwise(named[1:])]
@@ -109,7 +110,7 @@ def read_obj_vertices(path: str | os.PathLike[str]) -> tuple[NDArray[np.float64]
         raise MeshFileError(
             f"{path}: vertex {np.argwhere(~np.isfinite(vertices))[0][0]} is NaN or infinite, expected finite numbers"
         )
-    polygons = "\n".join(line.rstrip() for line in every if line.startswith(("f ", "f\t")))
+    polygons = "\n".join(line.rstrip() for line in every if line.startswith(_POLYGONS))
     return vertices, re.sub(r"/\S*", "", polygons)
 
 

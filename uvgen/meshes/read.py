@@ -2,8 +2,8 @@
 
 Landmarks and registered scans name a mesh's vertices by number, so the order and the number of vertices must be the
 file's own. trimesh cuts an OBJ at its materials and texture seams and numbers the pieces anew; hence the reader here,
-which takes the lines `v` and `f` and passes over all others. An STL has no vertices that triangles share, and is
-refused.
+which takes the lines `v` and `f` (`fo` in old files) and passes over all others. An STL has no vertices that triangles
+share, and is refused.
 """
 
 import io
@@ -37,7 +37,10 @@ MESH_SUFFIXES = (".obj", ".ply", ".off")
 _KINDS = {"an OBJ mesh": ".obj", "a PLY mesh": ".ply", "an OFF mesh": ".off"}
 _EXPECTED = "expected an OBJ, PLY or OFF mesh"
 _MOST_BYTES = 1 << 30
-_CONTINUED = (["v"], ["vt"], ["f"])  # lines of an OBJ
+POLYGONS = ("f", "fo")
+"""How lines of an OBJ that are polygons begin."""
+
+_CONTINUED = (["v"], ["vt"], *([key] for key in POLYGONS))  # lines of an OBJ
 _SHOWN = 40  # characters of a line in a message
 
 Mesh = tuple[NDArray[np.float64], NDArray[np.int32]]
@@ -117,7 +120,7 @@ def _read_obj(path: Path) -> Mesh:
 
 def _plain_obj(text: str) -> Mesh | None:
     """An OBJ as most programs write it, triangles with positive indices, read in a quarter of the time; else None."""
-    if "\\\n" in text or re.search(r"(?m)^(?:[ \t]+[vf][ \t]|[vf]\t)", text):
+    if "\\\n" in text or re.search(r"(?m)^(?:[ \t]+[vf]o?[ \t]|[vf]\t|fo[ \t])", text):
         return None
     lines = text.split("\n")
     of_points, of_corners = ([line for line in lines if line.startswith(key)] for key in ("v ", "f "))
@@ -147,7 +150,7 @@ def _any_obj(text: str, path: Path) -> Mesh:
             if key == "v":
                 x, y, z = words[:3]  # a weight or a color may follow
                 vertices.append((number_of(x), number_of(y), number_of(z)))
-            elif key == "f":
+            elif key in POLYGONS:
                 corners = [_vertex(word, len(vertices)) for word in words]
                 if len(corners) < 3:
                     raise ValueError(f"{count(len(corners), 'corner')}")

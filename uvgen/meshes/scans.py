@@ -30,6 +30,7 @@ _FARTHEST = 1e15  # a coordinate of this or more is no place: products of severa
 _NEIGHBORS = 12  # points of a cloud to which the plane at a point is fitted, itself among them
 _FAR_AWAY = 2.0  # times the distance to a cloud's sixth neighbor, along the surface: farther is beyond the cloud's edge
 _SIXTH = 1.4  # mean distance to the sixth neighbor of random points, in units of 1 / √(points per area)
+_MOST_CROWDED = 256.0  # boxes of four triangles that a place lies in: up to 4 on scans
 _ON_EDGE = 1e-9  # a corner's weight up to which a point lies on the opposite edge
 
 
@@ -181,6 +182,11 @@ class ScanSurface:
         Whether normals point outward; those of a point cloud may point to either side.
     spacing : float
         The usual distance between neighboring points, in their unit.
+
+    Raises
+    ------
+    InputError
+        If triangles lie through each other such that finding points among them would take very long.
     """
 
     def __init__(self, points: NDArray[np.float64], triangles: NDArray[np.integer]) -> None:
@@ -190,6 +196,11 @@ class ScanSurface:
         self._points, self._triangles = points, triangles
         if self.is_oriented:
             self._tree: Any = ClosestPoints(points, triangles)
+            if (crowding := self._tree.crowding()) > _MOST_CROWDED:
+                raise InputError(
+                    f"triangles: lie all through each other, a place on them in the reach of {4 * crowding:.0f}, "
+                    "expected a surface, where these are a few; closest points would take very long to find"
+                )
             self._normals = outward_normals(points, triangles)
             self._border = border_vertices(len(points), triangles)
             ends = points[directed_edges(triangles)]

@@ -48,7 +48,7 @@ _Claim = Callable[[Path], tuple[str, int] | None]
 def _disputed(images: Sequence[Path], claim_of: _Claim, table: LandmarkTable | None = None) -> dict[Path, str]:
     by_stem: dict[str, list[Path]] = {}
     for image in images:
-        by_stem.setdefault(same_name(os.path.splitext(image.name)[0]), []).append(image)
+        by_stem.setdefault(same_name(os.path.splitext(image.name)[0]).casefold(), []).append(image)
     wrong: dict[Path, str] = {}
     for alike in by_stem.values():
         if len(alike) > 1:
@@ -91,9 +91,13 @@ def _file_claim(image: Path, where: Path | None) -> tuple[str, int] | None:
 
 
 def _scan_claim(scan: Path, folder: Path | None) -> tuple[str, int] | None:
-    """The file of a scan's landmarks, likewise; none if there are two, which is its own error."""
+    """The file of a scan's landmarks, likewise; one of exactly the scan's name counts more, too. None if there are two,
+    which is its own error."""
     try:
         file = landmark_file(scan, folder)
     except InputError:
         return None
-    return None if file is None else (str(file), 0 if folder is None else len(file.parent.relative_to(folder).parts))
+    if file is None:
+        return None
+    depth = 0 if folder is None else len(file.parent.relative_to(folder).parts)
+    return str(file), 2 * depth + file.name.startswith(scan.stem)

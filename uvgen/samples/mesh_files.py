@@ -22,7 +22,7 @@ from uvgen.samples.files import files_sha256
 from uvgen.samples.find import Sample, find_samples, folder_of, told_apart
 from uvgen.samples.map_files import files_below
 from uvgen.samples.parameter_list import is_list
-from uvgen.samples.scan_landmarks import MARK, READERS
+from uvgen.samples.scan_landmarks import is_landmark_file
 from uvgen.storage.names import printable, same_name
 
 CAMERA_ENDING = ".camera.json"
@@ -102,7 +102,7 @@ def find_meshes(
         if key.endswith(CAMERA_ENDING):
             camera_files[key.removesuffix(CAMERA_ENDING)] = path
         elif path.suffix.lower() in REGISTERED_SUFFIXES:
-            if path.stem.endswith(MARK) and path.suffix.lower() in READERS:  # landmarks of a scan
+            if is_landmark_file(path):  # of a scan
                 continue
             found.setdefault(os.path.splitext(key)[0], []).append(path)
     if not found:

@@ -7,9 +7,12 @@
 | ``NAME.landmarks.json`` | a list of 68 times ``[x, y, z]`` or ``null``, also under ``"landmarks"`` |
 | ``NAME.landmarks.pp`` | MeshLab's picked points: 68 in order, or fewer whose names are their numbers, from 0 |
 
-In a folder of their own they may be called ``NAME.npy`` and so on.
+In a folder of their own they may be called ``NAME.npy`` and so on. NAME is the scan's; where there is no such file, it
+is the scan's in capitals or in small letters, or with accents written otherwise.
 """
 
+import errno
+import unicodedata
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from pathlib import Path
@@ -34,20 +37,47 @@ _EXPECTED = "68 landmarks of x, y and z"
 _NUMBERS = [str(k) for k in range(68)]
 
 
+def is_landmark_file(path: Path) -> bool:
+    """Whether a file beside scans is called as one of landmarks."""
+    return path.stem.lower().endswith(MARK) and path.suffix.lower() in READERS
+
+
 def landmark_files(scan: Path, folder: Path | None = None) -> list[Path]:
     """The files that may have a scan's landmarks, beside it or in a folder, also in folders there that are called as
     the scan's; none or one, or two of which one is wrong."""
-    stem = scan.stem
-    names = [f"{stem}{MARK}{suffix}" for suffix in READERS]
-    places = [scan.parent]
+    endings, places = [f"{MARK}{suffix}" for suffix in READERS], [scan.parent]
     if folder is not None:
-        names += [f"{stem}{suffix}" for suffix in READERS]
+        endings += READERS
         above = scan.parent.parts[1:]
-        places = [folder.joinpath(*above[k:]) for k in range(len(above) + 1)]
+        places = [folder / part for k in range(len(above) + 1) for part in _composed("/".join(above[k:]))]
+    capitals = [ending.upper() for ending in endings]
     for place in places:
-        if files := [place / name for name in names if (place / name).is_file() and (place / name) != scan]:
-            return files
+        for stem in _spellings(scan.stem):
+            for names in ([f"{stem}{end}" for end in some] for some in (endings, capitals)):
+                if files := [place / name for name in names if _is_there(place / name, scan)]:
+                    return files
     return []
+
+
+def _spellings(stem: str) -> list[str]:
+    """A name, then others that may mean the same."""
+    composed = _composed(stem)
+    return list(dict.fromkeys([*composed, *(case(one) for case in (str.lower, str.upper) for one in composed)]))
+
+
+def _composed(text: str) -> list[str]:
+    """A text, then with its accents as letters of their own, or not, as macOS and its archives have them."""
+    return list(dict.fromkeys([text, *(unicodedata.normalize(form, text) for form in ("NFC", "NFD"))]))
+
+
+def _is_there(path: Path, scan: Path) -> bool:
+    """Whether there is such a file, and it is not the scan itself, however that is written."""
+    try:
+        return path.is_file() and str(path).casefold() != str(scan).casefold()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # the scan's own name leaves no place for the ending
+            return False
+        raise
 
 
 def landmark_file(scan: Path, folder: Path | None = None) -> Path | None:

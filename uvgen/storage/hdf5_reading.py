@@ -117,6 +117,13 @@ def _check_link(file: "Hdf5File", group: Any, part: str) -> None:
         raise file.refused(f"{part} is a virtual dataset, expected one that lies in this file")
 
 
+def _repeated(names: list[str]) -> str:
+    """A name that is there twice, so that it is not known which of the two is meant; "" if there is none."""
+    if len(set(names)) == len(names):
+        return ""
+    return next(name for k, name in enumerate(names) if name in names[:k])
+
+
 _WITHOUT_LOCKS = {getattr(errno, name) for name in ("ENOLCK", "EOPNOTSUPP", "ENOTSUP") if hasattr(errno, name)}
 _OPEN_WITHOUT = "locking flag"  # HDF5's words where this process has the file open in the other way
 
@@ -243,6 +250,8 @@ class Hdf5File:
             names = list(h5py.Group(group))
             if odd := [member for member in names if printable(member) != member]:
                 raise self.refused(f"has a member named {odd[0]!r}, expected names that can be printed")
+            if twice := _repeated(names):
+                raise self.refused(f"has {twice} twice, expected it once")
             return names
 
     def safe_dataset(self, name: str) -> Hdf5Dataset:
@@ -282,6 +291,8 @@ class Hdf5File:
                 raise self.refused(f"{what} has {count} attributes, expected {_MAX_ATTRIBUTES} at most")
             names: list[bytes] = []
             h5a.iterate(owner, lambda name, *_: names.append(name))
+            if twice := _repeated([name.decode() for name in names]):
+                raise self.refused(f"{what} has an attribute {printable(twice)} twice, expected it once")
             return {name.decode(): self._attribute(owner, name, what) for name in names}
 
     def _attribute(self, owner: Any, name: bytes, what: str) -> Any:

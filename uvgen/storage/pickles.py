@@ -285,7 +285,10 @@ class _Machine:
         if not isinstance(target, dict) or len(items) % 2:
             raise ValueError("damaged pickle (a dict is missing)")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            target[key_of(key)] = value
+            known = key_of(key)
+            if known in target:
+                raise ValueError(f"the key {str(known)[:60]!r} is there twice, expected once")
+            target[known] = value
 
     def _add_items(self, items: list[Any]) -> None:
         target = self._stack[-1]

@@ -28,7 +28,7 @@ from uvgen.models.load import BUILTIN, as_model, where_read
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
 from uvgen.samples.landmark_claims import disputed_scan_landmarks
-from uvgen.samples.scan_landmarks import MARK, READERS, landmark_files
+from uvgen.samples.scan_landmarks import is_landmark_file, landmark_files
 from uvgen.storage.names import printable, safe_name
 from uvgen.wording import none_can_be
 
@@ -187,11 +187,7 @@ def find_scans(root: Path, out: Path, kind: str, landmarks: Path | None = None) 
     `kind` is the format of the meshes that are made of them, `landmarks` a folder of landmark files, perhaps below the
     scans' own.
     """
-    paths = [
-        path
-        for path in files_below(root, out, SCAN_SUFFIXES, "a folder of scans")
-        if not (path.stem.endswith(MARK) and path.suffix.lower() in READERS)
-    ]
+    paths = [path for path in files_below(root, out, SCAN_SUFFIXES, "a folder of scans") if not is_landmark_file(path)]
     if landmarks is not None and root in landmarks.parents:
         marks = {files[0] for files in (landmark_files(path, landmarks) for path in paths) if len(files) == 1}
         paths = [path for path in paths if path not in marks]

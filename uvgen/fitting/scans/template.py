@@ -20,7 +20,7 @@ _LEAST_AREA = 1e-3  # least area of a vertex, as a share of the mean: some have 
 _MOST_SQUARES = 500  # mean square of a vertex's neighbors: about 50 on faces
 _LEAST_WIDTH, _MOST_WIDTH = 4096, 25.0  # a matrix's bandwidth, and times √n: 3 to 6 on faces, 90 of random triangles
 _MOST_TIED = 8  # vertices of other components that are tied to one vertex; further ones are tied to these
-_TIES = 1000  # at most of one component, whose own triangles hold the rest of it
+_ALL_TIED, _TIES = 1000, 100  # vertices of a component up to which each is tied; of a larger one, about so many
 _KEPT = 1e-3  # weight that keeps a vertex in place if it has no counterpart
 
 
@@ -135,11 +135,15 @@ def bending(mean: NDArray[np.float64], triangles: NDArray[np.int32], area: NDArr
 
 
 def _tied(part: NDArray[np.int32], vertices: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Those of some vertices that get ties: of a component with many, some from all over it."""
+    """Those of some vertices that get ties: of a component with many, some from all over it.
+
+    Its own triangles hold the rest.
+    """
     ordered = vertices[np.argsort(part[vertices], kind="stable")]
     parts = part[ordered]
     place = np.arange(len(parts)) - np.searchsorted(parts, parts)
-    step = -(-np.bincount(parts, minlength=1)[parts] // _TIES)
+    size = np.bincount(parts, minlength=1)[parts]
+    step = np.where(size > _ALL_TIED, size // _TIES, 1)
     kept: NDArray[np.intp] = ordered[place % step == 0]
     return kept
 

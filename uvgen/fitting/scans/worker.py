@@ -180,19 +180,28 @@ def state_of(job: RegisterJob, scan: InputFile) -> str:
     return hashlib.sha256(f"{sha256_file(scan.path)} {of_marks}".encode()).hexdigest()
 
 
+def _state_now(job: RegisterJob, scan: InputFile) -> str:
+    """`state_of`, but InputError if a file cannot be read."""
+    try:
+        return state_of(job, scan)
+    except OSError as error:
+        raise InputError(f"{error.filename or scan.path}: cannot be read ({os_reason(error)})") from error
+
+
 def _register(tools: _Tools, task: RegisterTask) -> RegisteredScan | RejectedScan:
     job, scan = tools.job, task.scan
     try:
         if scan.problem:
             raise InputError(f"{scan.path}: {scan.problem}")
-        try:
-            made_of = state_of(job, scan)
-        except OSError as error:
-            name = error.filename or scan.path
-            raise InputError(f"{name}: cannot be read ({os_reason(error)})") from error
+        made_of = _state_now(job, scan)
         points, triangles = read_scan(scan.path)
         marks = _marks_of(job, scan)
         given = None if marks is None else read_scan_landmarks(marks)
+        if _state_now(job, scan) != made_of:
+            raise InputError(
+                f"{scan.path}: it or its landmarks were changed while they were read; run the command again once they "
+                "stay as they are"
+            )
         found = _registered(tools, scan, points, triangles, given)
         _check_precision(job, scan, found)
         result = _described(job, scan, found, _below(job, marks), made_of)
