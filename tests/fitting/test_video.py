@@ -456,6 +456,16 @@ def test_landmarks_that_count_from_one_are_refused(movie, points, tmp_path) -> N
         fit(tmp_path / "walk.mp4", tmp_path / "out")
 
 
+def test_landmarks_of_a_video_may_lie_in_the_folders_that_it_lies_in(movie, tmp_path) -> None:
+    (tmp_path / "clips/ann").mkdir(parents=True)
+    shutil.copy(movie, tmp_path / "clips/ann")
+    marks = shutil.copytree(movie.with_suffix(""), tmp_path / "marks/clips/ann/walk")
+    video = tmp_path / "clips/ann/walk.mp4"
+    assert len(fit(video, tmp_path / "out", landmarks=tmp_path / "marks").faces) == N
+    shutil.copy(marks / "frame_000001.txt", marks / "frame_000002.txt")
+    assert fit(video, tmp_path / "out", landmarks=tmp_path / "marks").new_samples == N
+
+
 def test_landmarks_of_several_videos_are_those_in_folders_of_their_names(clips, tmp_path) -> None:
     folder, marks = shutil.copytree(clips, tmp_path / "clips"), tmp_path / "marks"
     for name in ("nod", "turn"):
