@@ -40,9 +40,11 @@ def model_of_samples(folder: str | os.PathLike[str], *, untrusted: bool = False)
     Raises
     ------
     InputError
-        If it says a model that is not there any more, or has changed.
+        If it says a model that is not there any more, or has changed, or is damaged where it says it.
     """
-    stated = _stated(folder)
+    stated, damaged = _read(folder)
+    if stated is None and damaged is not None:
+        raise InputError(f"model: none, and {damaged}, which should name it, is damaged; give the model")
     if stated is None:
         return None
     try:
@@ -62,7 +64,7 @@ def model_of_samples(folder: str | os.PathLike[str], *, untrusted: bool = False)
 
 def says_its_model(folder: str | os.PathLike[str]) -> bool:
     """Whether `model_of_samples` has something to go by."""
-    return _stated(folder) is not None
+    return any(_read(folder))
 
 
 def about_another_model(folder: str | os.PathLike[str], model: MorphableModel) -> list[str]:
@@ -126,10 +128,6 @@ def lie_in_the_models_frame(meshes: str | os.PathLike[str]) -> bool:
         return bool(_content(Path(meshes) / REGISTER_INDEX)["frame"] == "model")
     except _UNREADABLE:
         return False
-
-
-def _stated(folder: str | os.PathLike[str]) -> _Stated | None:
-    return _read(folder)[0]
 
 
 def _read(folder: str | os.PathLike[str]) -> tuple[_Stated | None, Path | None]:
