@@ -16,6 +16,7 @@ import os
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
 
@@ -152,10 +153,15 @@ def own_files(image: Path, folder: Path | None) -> tuple[list[Path], Path]:
 def places_of_landmarks(image: Path, folder: Path) -> list[Path]:
     """Where in a folder an image's landmarks may be: in folders that are called as the image's, all of them or the
     last few, as far as there are such; else in the folder itself. InputError as `_is_there`."""
-    above = Path(os.path.abspath(image)).parent.parts[1:]
-    inner = (os.path.join(*above[first:]) for first in range(len(above)))
-    places = (folder / spelled for path in inner for spelled in _spellings(path))
-    return [*filter(_is_there, places), folder]
+    inner = _ends_of(os.path.dirname(os.path.abspath(image)))  # noqa: PTH120
+    return [*filter(_is_there, (folder / end for end in inner)), folder]
+
+
+@lru_cache(maxsize=16)
+def _ends_of(folder: str) -> list[str]:
+    """The last names in a folder's path, all but the root's first."""
+    names = Path(folder).parts[1:]
+    return [end for first in range(len(names)) for end in _spellings(os.path.join(*names[first:]))]
 
 
 def _spellings(name: str) -> list[str]:
