@@ -29,7 +29,7 @@ from uvgen import (
     write_report,
 )
 from uvgen.datasets import record
-from uvgen.datasets.made_with import about_another_model
+from uvgen.datasets.made_with import about_another_model, model_of_samples, says_its_model
 from uvgen.errors import DatasetError, InputError, SampleError, SettingsError
 from uvgen.shards.constants import CONSTANTS
 from uvgen.storage.journal import Journal
@@ -502,3 +502,23 @@ def test_errors_about_values_of_a_set_that_is_looked_at_name_it(shards: Path, tm
     ):
         with pytest.raises(DatasetError, match=rf"{tmp_path / folder}: .*; run `uvgen verify {tmp_path / folder}`"):
             use(tmp_path / folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "damaged"),
+    [
+        ("{", True), ("", True), ('{"format": "uvgen-fit", "model": "bfm"}', True), ('{"settings": 1}', False),
+        ("[]", False),
+    ],
+)  # fmt: skip
+def test_index_that_does_not_say_its_model_any_more_is_told(tmp_path: Path, content: str, damaged: bool) -> None:
+    (tmp_path / "fit.json").write_text(content)
+    told = about_another_model(tmp_path, load_model("builtin"))
+    expected = f"{tmp_path / 'fit.json'}: is damaged, and does not say which model the folder was made with; was it"
+    assert [why[: len(expected)] for why in told] == [expected] * damaged
+    assert says_its_model(tmp_path) is damaged
+    if damaged:
+        with pytest.raises(InputError, match=r"model: none, and .*fit\.json, which should name it, is damaged"):
+            model_of_samples(tmp_path)
+    else:
+        assert model_of_samples(tmp_path) is None

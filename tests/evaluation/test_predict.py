@@ -36,6 +36,7 @@ from uvgen.evaluation import network_trial, predict_worker
 from uvgen.evaluation import predict as predicting
 from uvgen.fitting import detectors
 from uvgen.fitting import photographs as listing
+from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.meshes.read import read_mesh
 from uvgen.samples.box_tables import read_boxes
 from uvgen.samples.landmark_files import read_landmarks as landmarks_of_file
@@ -203,6 +204,21 @@ def test_landmarks_that_are_no_face_cost_their_photograph(photos, network, tmp_p
     result = predict_photographs(network, photos, tmp_path / "out", network_options=IN_SIZES, detector=None)
     assert len(result.faces) == N - 1 and [skip.name for skip in result.skipped] == [first(photos).stem]
     assert message in result.skipped[0].reason or "not in one place" in result.skipped[0].reason
+
+
+@pytest.mark.parametrize("known", [68, 51])
+def test_landmarks_that_are_counted_otherwise_cost_their_photograph(photos, network, tmp_path, known: int) -> None:
+    ways = [lambda p: p * [1, -1] + [0, 127], lambda p: p[:, ::-1], lambda p: p[LANDMARK_MIRROR]]
+    for path, way in zip(sorted(photos.glob("*.txt")), ways, strict=False):
+        marked = way(np.loadtxt(path))
+        marked[known:] = -1
+        np.savetxt(path, marked)
+    result = predict_photographs(network, photos, tmp_path / "out", network_options=IN_SIZES, detector=None)
+    said = [skip.reason for skip in result.skipped]
+    assert "_0001_0.txt: the points seem upside down: y seems to count from the bottom edge" in said[0]
+    assert "the points seem with x and y exchanged" in said[1]
+    # all points in the mirrored order lie where those in the right one do
+    assert (len(said) == (2 if known == 68 else 3) and "mirrored" in said[-1]) or known == 68
 
 
 def test_a_box_of_shares_of_the_image_costs_its_photograph(photos, network, tmp_path) -> None:

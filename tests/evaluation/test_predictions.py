@@ -256,6 +256,10 @@ def test_what_predict_wrote_is_read_as_maps_or_landmarks_of_the_photographs(shar
     np.save(folder / ".trash/x.npy", np.zeros(3))  # hidden: no map, though one of this kind would count before points
     report = evaluate_predictions(folder, shards, reading=Reading(frame="image"))
     assert mean(report, "nme_68_3d") < 1e-6 and report.complete and report.unexpected == ()
+    np.save(folder / "mine.npy", np.zeros(3))
+    report = evaluate_predictions(folder, shards, reading=Reading(frame="image"))
+    assert mean(report, "nme_68_3d") < 1e-6 and report.complete and report.unexpected == ("mine.npy",)
+    (folder / "mine.npy").unlink()
     for sample in open_shards(shards):
         np.save(folder / f"{sample['name']}.npy", crop_to_image(sample["posmap"], sample["image_to_crop"]))
     # the maps count, though landmarks are there; the folder says that they are of photographs

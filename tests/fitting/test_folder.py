@@ -151,6 +151,29 @@ def test_what_was_made_of_a_photograph_before_a_run_was_killed_goes_if_that_is_r
     assert hashes(out) == {**hashes(tmp_path / "whole"), **mine}
 
 
+def test_a_file_that_somebody_puts_there_after_a_run_was_stopped_is_kept(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, last = tmp_path / "out", sorted(photos.glob("*.jpg"))[-1]
+    monkeypatch.setattr(listing, "_BATCH", 2)
+
+    def stop(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_photographs(photos, out, progress=stop)
+    (out / last.name).write_bytes(b"mine")
+    with interrupted(monkeypatch, "faces", unlisted=True):
+        fit_photographs(photos, out)
+    result = fit_photographs(photos, out)
+    assert len(result.faces) == N - 1 and (out / last.name).read_bytes() == b"mine"
+    assert [(skip.image, "would be replaced" in skip.reason) for skip in result.skipped] == [(last.name, True)]
+    (out / last.name).unlink()
+    fit_photographs(photos, out)
+    fit_photographs(photos, tmp_path / "whole")
+    assert hashes(out) == hashes(tmp_path / "whole")
+
+
 @pytest.mark.parametrize("folds", [True, False])
 def test_samples_of_photographs_renamed_in_case_alone_stay_where_the_disk_ignores_case(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folds: bool

@@ -1,6 +1,7 @@
 """Fitting to landmarks: exact ones give the face back, noisy ones nearly, and no face depends on those beside it."""
 
 import dataclasses
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from support.examples import examples
 
 from uvgen import fit_landmarks, load_model
 from uvgen.errors import InputError
+from uvgen.fitting import fitter
 from uvgen.fitting.contour import Contour, inside, mean_face_normals
 from uvgen.fitting.doubts import landmark_doubts
 from uvgen.fitting.fitter import angles_of
@@ -322,6 +324,28 @@ def test_no_faces_give_a_fit_of_none(builtin: MorphableModel) -> None:
     fit = fit_landmarks(np.zeros((0, 68, 2)), builtin, 450)
     assert fit.pose.shape == (0, 7) and fit.points.shape == (0, 68, 2)
     assert fit.shape.shape == (0, builtin.n_shape) and fit.residual.shape == (0,)
+
+
+def test_many_faces_are_fitted_in_parts_without_another_result(
+    model: MorphableModel, faces: Faces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All pictures of a person are one task: its memory is not to grow by half a megabyte with each of them."""
+    person = [0, 1, 0, 1, 0, 2, 0, 3]
+    points = faces.landmarks[: len(person)]
+    fit_landmarks(points, model, SIZE)
+    found, most = [], []
+    for at_once in (100, 2):
+        monkeypatch.setattr(fitter, "_AT_ONCE", at_once)
+        tracemalloc.start()
+        found.append([fit_landmarks(points, model, SIZE, person=who) for who in (None, person)])
+        most.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    (apart, together), (apart_in_parts, in_parts) = found
+    np.testing.assert_array_equal(apart_in_parts.shape, apart.shape)
+    np.testing.assert_array_equal(apart_in_parts.pose, apart.pose)
+    np.testing.assert_allclose(in_parts.shape, together.shape, rtol=1e-3, atol=1e-3 * np.abs(together.shape).max())
+    np.testing.assert_array_equal(in_parts.shape[0], in_parts.shape[2])
+    assert most[1] < most[0] / 2
 
 
 def test_persons_may_be_named_as_well_as_numbered(model: MorphableModel, faces: Faces) -> None:

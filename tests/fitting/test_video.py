@@ -333,6 +333,27 @@ def test_folders_without_videos_and_with_other_things_are_refused(clip, tmp_path
     assert (tmp_path / "out/clip/diary.txt").read_text() == "mine"
 
 
+def test_a_file_in_a_video_s_folder_that_is_named_as_a_frame_is_kept(clip, clips, tmp_path) -> None:
+    videos, out = Path(shutil.copytree(clips, tmp_path / "clips")), tmp_path / "out"
+    fit(videos, out)
+    mine = out / "nod/frame_000099.png"
+    mine.write_bytes(b"mine")
+    before = hashes(out)
+    assert fit(videos, out).new_samples == 0 and hashes(out) == before
+    (videos / "nod/frame_000009.png").unlink()
+    result = fit(videos, out)
+    assert re.search(
+        r"nod: holds something else \(frame_000099\.png\), expected a video's frames", reasons(result)["nod"]
+    )
+    assert mine.read_bytes() == b"mine" and len(result.faces) == 6
+    mine.unlink()
+    result = fit(videos, out)
+    assert result.new_samples == N - 1 and not result.skipped and not (out / "nod/frame_000009.png").exists()
+    (out / "nod/.uvgen-video").write_bytes(b"")  # as earlier versions have it
+    (videos / "nod/frame_000008.png").unlink()
+    assert fit(videos, out).new_samples == N - 2
+
+
 def test_frames_that_are_named_by_their_times_are_told_and_cost_their_video(clip, clips, tmp_path) -> None:
     for k, time in enumerate(("0.934", "0.967", "1.001", "1.034", "1.068")):
         for end in (".png", ".txt"):
@@ -454,6 +475,16 @@ def test_landmarks_that_count_from_one_are_refused(movie, points, tmp_path) -> N
         np.savetxt(tmp_path / f"walk/frame_{number:06d}.txt", marks)
     with pytest.raises(DatasetError, match="landmarks seem to be numbered from 1 on"):
         fit(tmp_path / "walk.mp4", tmp_path / "out")
+
+
+def test_landmarks_of_a_video_may_lie_in_the_folders_that_it_lies_in(movie, tmp_path) -> None:
+    (tmp_path / "clips/ann").mkdir(parents=True)
+    shutil.copy(movie, tmp_path / "clips/ann")
+    marks = shutil.copytree(movie.with_suffix(""), tmp_path / "marks/clips/ann/walk")
+    video = tmp_path / "clips/ann/walk.mp4"
+    assert len(fit(video, tmp_path / "out", landmarks=tmp_path / "marks").faces) == N
+    shutil.copy(marks / "frame_000001.txt", marks / "frame_000002.txt")
+    assert fit(video, tmp_path / "out", landmarks=tmp_path / "marks").new_samples == N
 
 
 def test_landmarks_of_several_videos_are_those_in_folders_of_their_names(clips, tmp_path) -> None:

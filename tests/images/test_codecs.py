@@ -2,6 +2,7 @@
 
 import io
 import struct
+import tracemalloc
 import zlib
 from contextlib import suppress
 from typing import Any
@@ -227,6 +228,14 @@ def test_a_png_with_parts_of_an_unknown_kind_is_refused_if_they_count() -> None:
             decode_image(other)
 
 
+@pytest.mark.parametrize("kind", [b"iCCP", b"zTXt"])
+@pytest.mark.parametrize("content", [zlib.compress(bytes(1 << 22)), b"damaged"])
+def test_a_png_with_a_large_or_damaged_profile_is_decoded_without_it(kind: bytes, content: bytes) -> None:
+    rows = np.arange(45, dtype=np.uint8).reshape(3, 15)
+    data = png(8, 2, rows, first=chunk(kind, b"name\0\0" + content))
+    np.testing.assert_array_equal(decode_image(data + chunk(kind, content)), rows.reshape(3, 5, 3))
+
+
 @pytest.mark.parametrize("letters", [b"\0\1IM", b"\1\0MI"])
 def test_letters_of_matlab_inside_of_a_picture_hide_nothing(letters: bytes) -> None:
     """Of a PNG of 16 bits, Pillow would drop the lower half."""
@@ -287,6 +296,18 @@ def test_decode_gray_of_something_else_is_refused(data: bytes, message: str | No
         return
     with pytest.raises(ValueError, match=message):
         decode_gray(data)
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA", "P", "1"])
+def test_decode_gray_converts_a_part_at_a_time(mode: str) -> None:
+    data = encoded(Image.new("L", (1500, 1500), 255).convert(mode), "PNG")
+    tracemalloc.start()
+    try:
+        assert (decode_gray(data) == 255).all()
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 3 * 1500**2
 
 
 # Encoding

@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import re
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from uvgen.errors import InputError
 from uvgen.geometry import LANDMARK_MIRROR
+from uvgen.samples.landmark_claims import disputed_landmarks
 from uvgen.samples.landmark_files import find_landmarks, read_landmarks
 from uvgen.samples.landmark_schemes import FaceLandmarks, NoLandmarks
 
@@ -84,6 +86,19 @@ def test_find_landmarks_in_a_folder_prefers_the_subfolder_of_the_image(tmp_path:
     for number, faces in enumerate(found.values()):
         assert not isinstance(faces, str)
         assert np.array_equal(faces[0].points, points(seed=number))
+
+
+def test_find_landmarks_in_a_folder_follows_the_folders_of_the_image(tmp_path: Path) -> None:
+    accents = unicodedata.normalize("NFD", "Zoé")
+    folders = ["x/Zoé/1", "y/Zoé/1", "1"]
+    for number, folder in enumerate(folders):
+        (tmp_path / "marks" / folder.replace("Zoé", accents)).mkdir(parents=True)
+        write(tmp_path / "marks" / folder.replace("Zoé", accents) / "a", ".txt", points(seed=number))
+    images = [tmp_path / "photos" / folder / "a.jpg" for folder in [*folders, "z/Zoé/1"]]
+    for number, faces in enumerate(find_landmarks(images, tmp_path / "marks").values()):
+        assert not isinstance(faces, str)
+        assert np.array_equal(faces[0].points, points(seed=min(number, 2)))
+    assert not disputed_landmarks(images[:3], tmp_path / "marks")
 
 
 def test_find_landmarks_of_several_faces_puts_the_largest_first(tmp_path: Path) -> None:

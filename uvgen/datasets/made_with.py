@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from uvgen.errors import InputError, ModelError
 from uvgen.models.load import BUILTIN, load_model
 from uvgen.models.morphable import MorphableModel
-from uvgen.storage.folders import FIT_INDEX, REGISTER_INDEX, SYNTH_INDEX
+from uvgen.storage.folders import FIT_INDEX, REGISTER_INDEX, SYNTH_INDEX, is_index
 from uvgen.storage.objects import fetch
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import max_bytes
@@ -40,9 +40,11 @@ def model_of_samples(folder: str | os.PathLike[str], *, untrusted: bool = False)
     Raises
     ------
     InputError
-        If it says a model that is not there any more, or has changed.
+        If it says a model that is not there any more, or has changed, or is damaged where it says it.
     """
-    stated = _stated(folder)
+    stated, damaged = _read(folder)
+    if stated is None and damaged is not None:
+        raise InputError(f"model: none, and {damaged}, which should name it, is damaged; give the model")
     if stated is None:
         return None
     try:
@@ -62,16 +64,19 @@ def model_of_samples(folder: str | os.PathLike[str], *, untrusted: bool = False)
 
 def says_its_model(folder: str | os.PathLike[str]) -> bool:
     """Whether `model_of_samples` has something to go by."""
-    return _stated(folder) is not None
+    return any(_read(folder))
 
 
 def about_another_model(folder: str | os.PathLike[str], model: MorphableModel) -> list[str]:
-    """A warning if a folder says that its samples or meshes are of a model by which they are other faces.
+    """A warning if a folder says that its samples or meshes are of a model by which they are other faces, or does not
+    say it any more.
 
     That model is read to tell: one that differs in its UV, its mouth or its landmarks alone means the same. Nothing is
     said if it cannot be read any more, or has another number of vertices, as a resampled one has.
     """
-    stated = _stated(folder)
+    stated, damaged = _read(folder)
+    if stated is None and damaged is not None:
+        return [f"{damaged}: is damaged, and does not say which model the folder was made with; was it {model.name}?"]
     if stated is None or stated.sha256 == model.content_sha256 or (stated.file is None and stated.name != BUILTIN):
         return []
     try:
@@ -125,8 +130,10 @@ def lie_in_the_models_frame(meshes: str | os.PathLike[str]) -> bool:
         return False
 
 
-def _stated(folder: str | os.PathLike[str]) -> _Stated | None:
-    folder = local_path(folder)
+def _read(folder: str | os.PathLike[str]) -> tuple[_Stated | None, Path | None]:
+    """What a folder says of its model, and an index that should say it and does not: that of another program need
+    not."""
+    folder, damaged = local_path(folder), None
     for name in (FIT_INDEX, SYNTH_INDEX, REGISTER_INDEX):
         path = folder / name
         if url_of(path):
@@ -138,7 +145,8 @@ def _stated(folder: str | os.PathLike[str]) -> _Stated | None:
             content = _content(path)
             found = _Stated(path, content["model"], content.get("model_file"), content["model_sha256"])
         except _UNREADABLE:
+            damaged = path if is_index(path) else damaged
             continue
         if isinstance(found.name, str) and isinstance(found.file, str | None):
-            return found
-    return None
+            return found, None
+    return None, damaged

@@ -17,6 +17,7 @@ from uvgen.errors import DatasetError, InputError, MeshFileError, ModelError, Uv
 from uvgen.evaluation.network import Network, NetworkOptions, hash_network
 from uvgen.evaluation.predict_options import WRITTEN, PredictOptions
 from uvgen.fitting.detectors import FaceDetector, detector_settings
+from uvgen.fitting.doubts import order_doubt
 from uvgen.fitting.fitted import Unfitted, source_below
 from uvgen.fitting.landmarks import FEWEST_POINTS, fit_landmarks
 from uvgen.fitting.tasks import FitTask, Photograph, PhotographJob
@@ -220,11 +221,14 @@ def _similarity(job: PredictJob, face: FaceLandmarks, shape: tuple[int, ...], si
     known = weights > 0
     if known.any() and (problem := unlike_face(points[known], face.source)):
         raise InputError(problem)
+    if known.sum() < FEWEST_POINTS:
+        raise InputError(
+            f"{face.source}: {known.sum()} of the 68 landmarks are marked, expected {FEWEST_POINTS} or more"
+        )
+    doubt = order_doubt(points, weights, job.model, (shape[1], shape[0]))
+    if doubt.is_explained and not (doubt.kind == "mirrored" and known.all()):  # the crop is the same in either order
+        raise InputError(f"{face.source}: {doubt.text}")
     if not known.all():
-        if known.sum() < FEWEST_POINTS:
-            raise InputError(
-                f"{face.source}: {known.sum()} of the 68 landmarks are marked, expected {FEWEST_POINTS} or more"
-            )
         with threadpool_limits(1, user_api="blas"):
             points = fit_landmarks(points[None], job.model, shape[0], scores=weights[None]).points[0]
     if job.options.crop == "prnet-detector":

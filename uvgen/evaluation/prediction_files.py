@@ -54,12 +54,19 @@ def array_of_faces(path: Path, n: int) -> NDArray[Any]:
     return array
 
 
-def suffixes_of_predict(folder: Path, has_maps: bool) -> tuple[str, ...]:
-    """The one kind of file to compare of those that `uvgen predict` writes for each face."""
-    for suffix in (".npy", ".txt") if has_maps else (".txt",):
-        if _files(folder, (suffix,)):
-            return (suffix,)
-    raise DatasetError(f"{folder}: no landmarks, expected what `uvgen predict --write landmarks` writes")
+def files_of_predict(folder: Path, names: Sequence[str], *, has_maps: bool) -> tuple[str, dict[str, Path], list[str]]:
+    """The files to compare of those that `uvgen predict` writes for each face: their suffix, and as `files_of`.
+
+    They are of the kind that most faces have, and maps rather than landmarks: others may have come there since.
+    """
+    kinds = {suffix: files_of(folder, names, (suffix,)) for suffix in ((".npy", ".txt") if has_maps else (".txt",))}
+    suffix = max(kinds, key=lambda one: (len(kinds[one][0]), len(kinds[one][1])))
+    matched, others = kinds.pop(suffix)
+    if not matched and not others:
+        raise DatasetError(f"{folder}: no landmarks, expected what `uvgen predict --write landmarks` writes")
+    known = {*matched, *others}
+    strays = [f"{name}{end}" for end, (_, found) in kinds.items() for name in found if name not in known]
+    return suffix, matched, [*others, *strays]
 
 
 def stated_by_predict(folder: Path) -> StatedByPredict | None:

@@ -32,9 +32,9 @@ from uvgen.evaluation.prediction_files import (
     OF_PREDICT,
     array_of_faces,
     files_of,
+    files_of_predict,
     points_of_lines,
     stated_by_predict,
-    suffixes_of_predict,
 )
 from uvgen.evaluation.truth import ShardTruth, TrueFace, Truth, crop_of_sample
 from uvgen.evaluation.uv_doubts import doubts_of_shards, doubts_of_uv
@@ -157,18 +157,19 @@ class Predictions:
                 self._reading = LandmarkWeights.of_constants(self._shards.constants)  # of its own model
             there = set(self._rows)
         elif self.path.is_dir():
-            suffixes = None
-            if (stated := stated_by_predict(self.path)) is not None:
-                suffixes = suffixes_of_predict(self.path, has_maps=truth.reading is not None)
+            stated = stated_by_predict(self.path)
+            if stated is None:
+                self._files, self.unexpected = files_of(self.path, names)
+                self._convention = self._convention or stated_convention(self.path / EXPORT_MARK)
+            else:
+                has_maps = truth.reading is not None
+                suffix, self._files, self.unexpected = files_of_predict(self.path, names, has_maps=has_maps)
                 self._convention = self._convention or OF_PREDICT
-                if truth.reading is not None:  # of crops
+                if has_maps:  # of crops
                     self._frame = self._how.frame or stated.frame
                     self.doubts += stated.doubts if self._how.frame is None else ()
-                if suffixes == (".npy",) and isinstance(truth, ShardTruth):
+                if suffix == ".npy" and isinstance(truth, ShardTruth):
                     self.doubts += doubts_of_uv(self.path, stated.model, stated.model_sha256, truth.reader)
-            elif self._convention is None:
-                self._convention = stated_convention(self.path / EXPORT_MARK)
-            self._files, self.unexpected = files_of(self.path, names, suffixes)
             there = set(self._files)
         else:
             self._array = array_of_faces(self.path, len(names))

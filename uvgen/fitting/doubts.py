@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from uvgen.fitting.landmarks import LandmarkFit, fit_landmarks
 from uvgen.geometry import LANDMARK_MIRROR, rotation_matrices
@@ -53,6 +54,24 @@ def suspicious(fit: LandmarkFit) -> NDArray[np.bool_]:
     """(N,) which faces are examined: those with a large residual, or seen from behind."""
     toward = rotation_matrices(fit.pose[:, :3])[:, 2, 2]
     return np.asarray((fit.residual > SUSPECT) | (toward < _AWAY))
+
+
+def order_doubt(
+    points: NDArray[np.float64], weights: NDArray[np.float64], model: MorphableModel, size: tuple[int, int]
+) -> Doubt:
+    """What is probably wrong with the landmarks (68, 2) of a face that is not fitted otherwise.
+
+    They are examined as `landmark_doubts` does it only if they show the front of the model's face as a mirror does: a
+    face that is turned by up to 90° never does. `size` is the width and height of the image, px.
+    """
+    known = weights > 0
+    front = np.concatenate([model.mean[model.landmarks[known], :2], np.ones((known.sum(), 1))], axis=1)
+    across, up = np.linalg.lstsq(front.astype(np.float64), points[known], rcond=None)[0][:2]
+    if across[0] * up[1] <= across[1] * up[0]:  # y of the model points up, that of the image down
+        return NO_DOUBT
+    with threadpool_limits(1, user_api="blas"):
+        fit = fit_landmarks(points[None], model, size[1], scores=weights[None])
+        return landmark_doubts(points[None], weights[None], fit, model, np.array([size]))[0]
 
 
 def landmark_doubts(

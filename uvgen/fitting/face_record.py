@@ -285,16 +285,15 @@ class FaceRecord(FolderRecord, Generic[Face]):
         return bool(faces) and not photograph.problem and self.is_made(photograph, faces)
 
     def add(self, result: MadeBatch[Face]) -> None:
-        """Note the faces of some photographs."""
-        added = []
-        for face in result.faces:
-            name = self._names[face.image]
+        """Note the faces of some photographs: in the journal first, which may fail."""
+        made = [(self._names[face.image], face) for face in result.faces]
+        added = [{"photograph": name, **self._index.plain(face)} for name, face in made]
+        self._journal.append({"faces": added, "skipped": [asdict(skip) for skip in result.skipped]})
+        for name, face in made:
             self.faces.setdefault(name, []).append(face)
-            added.append({"photograph": name, **self._index.plain(face)})
         for skip in result.skipped:
             self.skipped.setdefault(skip.image, []).append(skip)
         self.new_samples += len(result.faces)
-        self._journal.append({"faces": added, "skipped": [asdict(skip) for skip in result.skipped]})
 
     def sorted_faces(self) -> list[Face]:
         """All faces, by name."""

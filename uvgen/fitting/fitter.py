@@ -3,6 +3,7 @@
 `uvgen.fitting.landmarks` says what is sought. Each face is fitted on its own: none depends on others in its batch.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ _JAW_AT_FIRST = 0.3  # weight of jaw points until a pose is known
 _MOST_TURN = 0.5  # rad, and factor of the scale, in one step
 _OTHERWISE = np.deg2rad(8)
 _ENOUGH = 3e-3  # standard deviations of the parameters, and share of sigma
+_AT_ONCE = 64  # faces: steps take 0.45 MB of memory for each
 
 
 class Faces(NamedTuple):
@@ -62,6 +64,20 @@ class Faces(NamedTuple):
             arrays.append(array)
         return Faces(*arrays)
 
+    def parts(self) -> "list[Faces]":
+        """As many as are fitted at once, each."""
+        return [self.take(part) for part in _parts(len(self.scale))]
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Faces]") -> "Faces":
+        """Some faces after others."""
+        return parts[0] if len(parts) == 1 else cls(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def _parts(n: int) -> list[slice]:
+    """The numbers of n faces, at least one slice."""
+    return [slice(first, first + _AT_ONCE) for first in range(0, max(n, 1), _AT_ONCE)]
+
 
 class Fitter:
     """Fits one model."""
@@ -84,6 +100,11 @@ class Fitter:
 
     def fit(self, frame: NDArray[np.float64], given: NDArray[np.float64], person: NDArray[Any]) -> Faces:
         """Faces whose landmarks (N, 68, 2) in the dataset frame have these weights (N, 68)."""
+        each = Faces.joined([self._each_fitted(frame[part], given[part]) for part in _parts(len(frame))])
+        return self._one_shape(each, person)
+
+    def _each_fitted(self, frame: NDArray[np.float64], given: NDArray[np.float64]) -> Faces:
+        """Some faces, each with a shape of its own."""
         faces = self._unposed(frame, given)
         starts = [self._posed(faces, self._gold_standard(faces))]
         starts += [self._posed(faces, np.tile([0.0, np.deg2rad(yaw), 0.0], (len(frame), 1))) for yaw in _START_YAWS_DEG]
@@ -103,7 +124,7 @@ class Fitter:
             cost = self._cost(fitted)
             better = cost < lowest[tried]
             best, lowest[tried[better]] = best.put(tried[better], fitted.take(better)), cost[better]
-        return self._one_shape(best, person)
+        return best
 
     # Starting: the mean face's pose
 
@@ -210,8 +231,9 @@ class Fitter:
         points: NDArray[np.float64] = self._mean[faces.place]
         if parameters.any():  # one face at a time: a face does not depend on the others
             points[:, self._first :] += (self._same @ parameters[..., None]).reshape(len(points), -1, 3)
-            if self._first:
-                points[:, : self._first] += (self._sliding(faces) @ parameters[..., None]).reshape(len(points), -1, 3)
+            for part in _parts(len(points)) if self._first else ():
+                moved = self._sliding(faces.take(part)) @ parameters[part, :, None]
+                points[part, : self._first] += moved.reshape(len(moved), -1, 3)
         return points @ np.swapaxes(faces.rotation, 1, 2)
 
     def _sliding(self, faces: Faces) -> NDArray[np.float64]:
@@ -321,23 +343,29 @@ class Fitter:
         return cost
 
     def _one_shape(self, faces: Faces, person: NDArray[Any]) -> Faces:
-        """Faces of the same person with one shape, fitted to all their landmarks together, whatever each expression."""
-        for who in np.unique(person):
-            which = np.flatnonzero(person == who)
-            if len(which) < 2 or not self.n_shape:
-                continue
-            group = faces.take(which)
-            for _ in range(_SHARING_STEPS):
-                parameters = group.parameters.copy()
-                parameters[:, : self.n_shape] = self._shared_shape(group)
-                group = group._replace(parameters=parameters)
-                group = self._stepped(group, group.given, self._expression, _LEAST_SIGMA)
-            faces = faces.put(which, group)
+        """Faces of the same person with one shape."""
+        order = np.argsort(person, kind="stable")
+        people = np.split(order, np.flatnonzero(np.diff(person[order])) + 1)
+        people = [which for which in people if len(which) > 1]
+        if not people or not self.n_shape:
+            return faces
+        return faces.put(np.concatenate(people), Faces.joined([self._shared(faces.take(which)) for which in people]))
+
+    def _shared(self, faces: Faces) -> Faces:
+        """One person's faces with one shape, fitted to all their landmarks together, whatever each expression."""
+        for _ in range(_SHARING_STEPS):
+            parameters = faces.parameters.copy()
+            parameters[:, : self.n_shape] = self._shared_shape(faces)
+            parts = faces._replace(parameters=parameters).parts()
+            faces = Faces.joined([self._stepped(one, one.given, self._expression, _LEAST_SIGMA) for one in parts])
         return faces
 
     def _shared_shape(self, faces: Faces) -> NDArray[np.float64]:
         """(ks,) most probable shape of one person in several pictures, their expressions being unknown."""
-        normal, wanted = self._shape_equations(faces)
+        normal, wanted = np.zeros((self.n_shape, self.n_shape)), np.zeros((self.n_shape, 1))
+        for part in faces.parts():
+            more = self._shape_equations(part)
+            normal, wanted = normal + more[0], wanted + more[1]
         return np.asarray(np.linalg.solve(normal + np.eye(self.n_shape), wanted)[:, 0])
 
     def _shape_equations(self, faces: Faces) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

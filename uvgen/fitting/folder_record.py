@@ -17,6 +17,7 @@ from uvgen._version import __version__
 from uvgen.errors import DatasetError, InputError, SettingsError
 from uvgen.fitting.photographs import name_key
 from uvgen.fitting.tasks import InputFile
+from uvgen.jobs.cluster import chosen_engine
 from uvgen.jobs.run import check_same
 from uvgen.storage.files import check_folder, replaced_on_success
 from uvgen.storage.folders import check_own_folder
@@ -29,6 +30,7 @@ from uvgen.wording import are, count
 
 _VERSION = 1
 _JOURNAL = ".uvgen-journal"
+_BEGUN, _LEFT = "begun", "left"  # keys of a journal's lines: inputs that a run makes something of, or left files of
 _SAID = {"model_sha256": "another model", "detector_sha256": "other weights of the detector"}
 
 _TAKEN = "would be replaced, which this folder does not list as uvgen's; move it away, or choose another output folder"
@@ -134,7 +136,7 @@ class FolderRecord(ABC):
             old = self._index.read(path)
             if self._overwrite:
                 self._remove_all(old)
-                self._remove_unlisted(_begun_in(self._journal.read_any()))
+                self._remove_unlisted(_begun_after(set(), self._journal.read_any()))
                 self._journal.remove()
             else:
                 new = self._compared(old)
@@ -142,8 +144,8 @@ class FolderRecord(ABC):
                 self._take_over(old)
         with suppress(KeyError, TypeError, AttributeError, ValueError):  # a journal that uvgen did not write
             for line in self._journal.read():
-                if "begun" in line:
-                    self._begun |= _begun_in([line])
+                if _BEGUN in line or _LEFT in line:
+                    self._begun = _begun_after(self._begun, [line])
                 else:
                     self._take_over(line)
         if gone := sorted(self._gone()):
@@ -193,7 +195,7 @@ class FolderRecord(ABC):
         except OSError as error:
             raise DatasetError(f"{error.filename or self._out}: cannot be listed ({os_reason(error)})") from error
         if new:
-            self._journal.append({"begun": sorted(new)})
+            self._journal.append({_BEGUN: sorted(new)})
             self._begun |= new
 
     def _remove_unlisted(self, names: Set[str]) -> None:
@@ -246,7 +248,14 @@ class FolderRecord(ABC):
             temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
     def pause(self) -> None:
-        """Close the journal, which already has everything."""
+        """Close the journal, which already has all entries, with what else of this run is there.
+
+        What comes later under the name of an input that was begun is somebody's. Processes on a cluster, however, may
+        still be writing.
+        """
+        if self._begun and chosen_engine() is None:
+            with suppress(OSError, DatasetError):
+                self._journal.append({_LEFT: sorted(self._unlisted(self._begun))})
         self._journal.close()
 
     def finish(self) -> None:
@@ -262,7 +271,11 @@ def unless_taken(one: Input, files: Iterable[Path]) -> Input:
     return one if there is None else replace(one, problem=f"{printable(str(there))} {_TAKEN}")
 
 
-def _begun_in(lines: Sequence[Any]) -> set[str]:
-    """The names of inputs that runs have begun with, as lines of a journal state them."""
-    stated = [line["begun"] for line in lines if isinstance(line, dict) and isinstance(line.get("begun"), list)]
-    return {name for names in stated for name in names if isinstance(name, str)}
+def _begun_after(begun: set[str], lines: Sequence[Any]) -> set[str]:
+    """The names of inputs whose files may be there unlisted, after some lines of a journal."""
+    for line in lines:
+        for key in (_BEGUN, _LEFT):
+            if isinstance(line, dict) and isinstance(line.get(key), list):
+                names = {name for name in line[key] if isinstance(name, str)}
+                begun = names if key == _LEFT else begun | names
+    return begun

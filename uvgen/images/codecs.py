@@ -19,7 +19,7 @@ from uvgen.checks import check_bytes
 from uvgen.errors import InputError
 from uvgen.images.bmp import bmp_size, decode_bmp
 from uvgen.images.jpeg import check_jpeg, decode_whole_jpeg
-from uvgen.images.png_rows import CHANNELS, check_chunks, check_whole, color_that_is_clear
+from uvgen.images.png_rows import CHANNELS, check_chunks, check_whole, color_that_is_clear, without_texts
 from uvgen.storage.files import replaced_on_success
 from uvgen.storage.kinds import describe_bytes
 from uvgen.storage.reading import check_density, check_picture_size, max_pixels
@@ -117,6 +117,7 @@ def _opened(data: bytes, formats: tuple[str, ...]) -> Iterator[Any]:
         raise ValueError("16 bits per channel, expected 8 bits per channel")
     if kind == "a PNG image":
         check_chunks(data)
+        data = without_texts(data)
     if (size := _stated_size(data, kind)) is not None:
         check_picture_size(*size)
         check_density(*size, len(data), _most_pixels_per_byte(data, kind))
@@ -214,17 +215,26 @@ def decode_gray(data: bytes) -> NDArray[np.uint8]:
     Exception
         As for `decode_image`.
     """
-    colors = _decoded_bmp(data)
-    if colors is None:
-        with _opened(data, _LOSSLESS) as image:
-            if image.mode == "L" and "transparency" not in image.info:
-                return np.array(image)
-            colors = np.asarray(image.convert("RGBA"))
-    if (colors[..., 3:] != 255).any():
-        raise ValueError("has transparent pixels, expected gray without transparency")
-    if (colors[..., 1:3] != colors[..., :1]).any():
-        raise ValueError("has colors, expected gray")
-    return np.ascontiguousarray(colors[..., 0])
+    if (bmp := _decoded_bmp(data)) is not None:
+        return _gray(bmp.shape[0], bmp.shape[1], lambda first, stop: bmp[first:stop])
+    with _opened(data, _LOSSLESS) as image:
+        if image.mode == "L" and "transparency" not in image.info:
+            return np.array(image)
+        image.load()
+        return _gray(image.height, image.width, lambda first, stop: _rows(image, "RGBA", first, stop))
+
+
+def _gray(height: int, width: int, rows_of: Callable[[int, int], NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Levels of RGB or RGBA; ValueError if they are not gray or not opaque. `rows_of` as for `_on_black`."""
+    gray = np.empty((height, width), np.uint8)
+    for first, stop in _bands(height, width):
+        rows = rows_of(first, stop)
+        if (rows[..., 3:] != 255).any():
+            raise ValueError("has transparent pixels, expected gray without transparency")
+        if (rows[..., 1:3] != rows[..., :1]).any():
+            raise ValueError("has colors, expected gray")
+        gray[first:stop] = rows[..., 0]
+    return gray
 
 
 def check_picture_name(path: Path) -> None:

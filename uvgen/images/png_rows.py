@@ -11,6 +11,7 @@ CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Channels of a PNG by its type of color."""
 
 _CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")  # all that may not be passed over
+_BESIDE = (b"iCCP", b"tEXt", b"zTXt", b"iTXt")  # a profile of colors and texts, which say nothing of pixels here
 _BLOCK = 1 << 20
 
 
@@ -70,6 +71,16 @@ def check_chunks(data: bytes) -> None:
             if data[25] == 3 and b"PLTE" not in seen:
                 raise ValueError("a PNG with a palette that is not there; it is damaged")
         seen.add(kind)
+
+
+def without_texts(data: bytes) -> bytes:
+    """A PNG without its profile and texts, because Pillow opens none in which one of them unpacks to more than 1 MB."""
+    parts, start = list[bytes](), 0
+    for kind, place, length in _chunks(data):
+        if kind in _BESIDE:
+            parts.append(data[start : place - 8])
+            start = place + length + 4
+    return b"".join([*parts, data[start:]]) if parts else data
 
 
 def color_that_is_clear(data: bytes, stated: Any) -> Any:

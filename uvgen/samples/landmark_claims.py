@@ -85,9 +85,9 @@ def _disputed_of_one_name(images: Sequence[Path], claim_of: _Claim, table: Landm
 
 
 def _file_claim(image: Path, where: Path | None) -> tuple[str, int] | None:
-    """The file of an image's landmarks; one in a folder of the image's folder's name counts more."""
+    """The file of an image's landmarks; one counts the more, the more folders around it are called as the image's."""
     files, place = own_files(image, where)
-    return (str(files[0]), int(where is not None and place != where)) if files else None
+    return (str(files[0]), 0 if where is None else len(place.relative_to(where).parts)) if files else None
 
 
 def _scan_claim(scan: Path, folder: Path | None) -> tuple[str, int] | None:

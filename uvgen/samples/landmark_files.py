@@ -16,6 +16,7 @@ import os
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
 
@@ -51,8 +52,8 @@ def find_landmarks(
     images : sequence of path-like
         Image files.
     where : path-like, optional
-        A folder with a file for each image, under its name, also in a subfolder named as the image's folder; or a file
-        for all, a table; beside the images by default.
+        A folder with a file for each image, under its name, also in folders there that are called as the image's; or a
+        file for all, a table; beside the images by default.
 
     Returns
     -------
@@ -139,16 +140,33 @@ def own_files(image: Path, folder: Path | None) -> tuple[list[Path], Path]:
     Names in capitals, and with accents written otherwise (macOS and its archives take é for two letters), count where
     there is none with the image's own name: each look at a disk takes time.
     """
-    places = [image.parent] if folder is None else [folder / _folder_name(image), folder]
+    places = [image.parent] if folder is None else places_of_landmarks(image, folder)
     endings = (*_READERS, "_pts.mat")
-    spellings = (unicodedata.normalize(form, image.stem) for form in ("NFC", "NFD"))
-    stems = list(dict.fromkeys((image.stem, *spellings)))
     for place in places:
-        for stem in stems:
+        for stem in _spellings(image.stem):
             for names in ([f"{stem}{end}" for end in endings], [f"{stem}{end.upper()}" for end in endings]):
                 if files := [place / name for name in names if _is_there(place / name)]:
                     return files, place
     return [], places[-1]
+
+
+def places_of_landmarks(image: Path, folder: Path) -> list[Path]:
+    """Where in a folder an image's landmarks may be: in folders that are called as the image's, all of them or the
+    last few, as far as there are such; else in the folder itself. InputError as `_is_there`."""
+    inner = _ends_of(os.path.dirname(os.path.abspath(image)))  # noqa: PTH120
+    return [*filter(_is_there, (folder / end for end in inner)), folder]
+
+
+@lru_cache(maxsize=16)
+def _ends_of(folder: str) -> list[str]:
+    """The last names in a folder's path, all but the root's first."""
+    names = Path(folder).parts[1:]
+    return [end for first in range(len(names)) for end in _spellings(os.path.join(*names[first:]))]
+
+
+def _spellings(name: str) -> list[str]:
+    """A name as it is, and as others write its accents."""
+    return list(dict.fromkeys((name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))))
 
 
 def _is_there(path: Path) -> bool:

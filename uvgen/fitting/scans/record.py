@@ -143,9 +143,9 @@ class RegisterRecord(FolderRecord):
         if isinstance(result, RejectedScan):
             self.rejected[result.scan] = result
             return
+        self._journal.append({"scans": [asdict(result)]})  # first: it may fail
         self.scans[result.name] = result
         self.new_samples += 1
-        self._journal.append({"scans": [asdict(result)]})
 
     def sorted_scans(self) -> list[RegisteredScan]:
         """All registered scans, by name."""

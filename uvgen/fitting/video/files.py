@@ -13,7 +13,7 @@ from uvgen.storage.names import os_reason, printable
 SCRATCH = ".uvgen-frames-"
 """How the names of hidden folders in the output folder begin."""
 
-_MARK = ".uvgen-video"  # a file in each folder of frames, by which a later run knows that it may replace it
+_MARK = ".uvgen-video"  # a file in each folder of frames, by whose lines a later run knows which files it may replace
 _OURS = re.compile(r"frame_\d{6,}\.(mat|jpg|jpeg|png|bmp|webp)|\.uvgen-video|\.found")
 
 
@@ -73,16 +73,11 @@ def replace_folder(scratch: Path, folder: Path) -> None:
     """
     try:
         (scratch / ".found").unlink(missing_ok=True)
-        (scratch / _MARK).touch()
-        if folder.is_symlink():
-            raise OutputError(f"{folder}: is a link, expected a folder of {folder.parent}; remove it")
+        names = sorted(name for name in os.listdir(scratch) if name != _MARK)
+        write_file(scratch / _MARK, "".join(f"{name}\n" for name in names).encode())
+        if problem := not_replaceable(folder):
+            raise OutputError(problem)
         if folder.is_dir():
-            names = sorted(os.listdir(folder))
-            strange = _strange(folder) or next(iter(names if _MARK not in names else []), None)
-            if strange is not None:
-                raise OutputError(
-                    f"{folder}: holds something else ({printable(strange)}), expected a video's frames; remove it"
-                )
             shutil.rmtree(folder)
         scratch.rename(folder)
     except OSError as error:
@@ -91,9 +86,36 @@ def replace_folder(scratch: Path, folder: Path) -> None:
         raise DatasetError(f"{folder}: cannot be written ({os_reason(error)}); check permissions") from error
 
 
+def not_replaceable(folder: Path) -> str:
+    """What is wrong with a folder that is not one that an earlier run made of a video's frames, or holds more than
+    that; "" if nothing is, or it is not there. DatasetError if it cannot be listed."""
+    if folder.is_symlink():
+        return f"{folder}: is a link, expected a folder of {folder.parent}; remove it"
+    try:
+        strange = _unlisted(folder) if folder.is_dir() else None
+    except OSError as error:
+        raise DatasetError(f"{folder}: cannot be listed ({os_reason(error)}); check permissions") from error
+    if strange is None:
+        return ""
+    return f"{folder}: holds something else ({printable(strange)}), expected a video's frames; move it away"
+
+
+def _unlisted(folder: Path) -> str | None:
+    """The first name in a folder that is not of a file that a run wrote there, as the folder's mark lists them.
+
+    The empty mark of earlier versions stands for all names that a video's frames have.
+    """
+    names = sorted(os.listdir(folder))
+    if (strange := _strange(folder)) is not None or _MARK not in names:
+        return strange or next(iter(names), None)
+    listed = (folder / _MARK).read_bytes().decode(errors="replace")
+    known = {_MARK, *listed.split("\n")}
+    return next((name for name in names if name not in known), None) if listed else None
+
+
 def has_frames(folder: Path) -> bool:
     """Whether a folder is that of a video's frames, and nothing else lies in it."""
-    return (folder / _MARK).is_file() and _strange(folder) is None
+    return (folder / _MARK).is_file() and _unlisted(folder) is None
 
 
 def remove_emptied(folder: Path) -> None:

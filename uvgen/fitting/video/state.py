@@ -7,11 +7,11 @@ from typing import Protocol
 
 from uvgen.errors import InputError
 from uvgen.fitting.tasks import Photograph
-from uvgen.fitting.video.find import frame_files
+from uvgen.fitting.video.find import frame_files, frame_name
 from uvgen.fitting.video.frames import digest_of
 from uvgen.fitting.worker import MOST_BYTES, FaceJob
 from uvgen.samples.files import check_folder_of
-from uvgen.samples.landmark_files import find_landmarks, own_files
+from uvgen.samples.landmark_files import find_landmarks, own_files, places_of_landmarks
 from uvgen.samples.landmark_schemes import FaceLandmarks, NoLandmarks
 from uvgen.samples.landmark_tables import LandmarkTable
 from uvgen.storage.names import os_reason
@@ -78,11 +78,8 @@ def marks_of(job: VideoFaceJob, table: LandmarkTable | None, video: Photograph) 
 
 def _places(job: VideoFaceJob, folder: Path) -> list[Path]:
     """Folders that may hold the landmark files of a video file's frames."""
-    if job.landmarks is None:
-        return [folder]
-    return (
-        [job.landmarks / folder.relative_to(job.root)] if job.several else [job.landmarks / folder.name, job.landmarks]
-    )
+    place = _place(job, folder)
+    return [folder] if place is None else places_of_landmarks(folder / frame_name(0), place)
 
 
 def _marks(place: Path) -> list[Path]:

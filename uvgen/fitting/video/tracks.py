@@ -33,7 +33,7 @@ from uvgen.geometry import rotations_about
 from uvgen.maps.memo import once_per_model
 from uvgen.models.morphable import MorphableModel
 
-_BATCH = 16  # frames that are fitted by themselves, or whose equations are made, at once
+_BATCH = 16  # frames whose equations are made at once
 _WINDOW, _AROUND = 512, 64  # frames that are smoothed at once, and those before and after that are solved with them
 _ROUNDS, _STEPS = 8, 2  # rounds of shape and motion, and steps of motion in each
 _PLAIN_ROUNDS = 3  # first rounds, in which accelerations are not weighted by Student's distribution
@@ -70,11 +70,9 @@ def fit_alone(
     """Fit faces as `uvgen.fit_landmarks` does, with the same arguments: what `fit_track` starts from."""
     choice(jaw, "jaw", JAWS)
     marked = checked(points, image_height, scores)
-    n = len(marked.given)
     with threadpool_limits(1, user_api="blas"):  # more would be slower, and would change the last bits
         fitter = _fitter(model, jaw)
-        fitted = [fitter.fit(marked.frame[p], marked.weights[p], np.arange(p.stop - p.start)) for p in _parts(n)]
-        faces = Faces(*map(np.concatenate, zip(*fitted, strict=True)))
+        faces = fitter.fit(marked.frame, marked.weights, np.arange(len(marked.given)))
         return Alone(result_of(fitter, faces, marked), faces, marked)
 
 
@@ -152,13 +150,8 @@ class TrackFitter(Fitter):
             faces = faces._replace(sigma=self._noise(faces, own))
         return faces
 
-    def _turned(self, faces: Faces, parameters: NDArray[np.float64]) -> NDArray[np.float64]:
-        """As `Fitter._turned`, in batches, to save memory."""
-        parts = _parts(len(parameters))
-        return np.concatenate([Fitter._turned(self, faces.take(part), parameters[part]) for part in parts])
-
     def _off(self, faces: Faces) -> NDArray[np.float64]:
-        """(N, 68, 2) residuals in the directions that count, see `Fitter._seen`; in batches too."""
+        """(N, 68, 2) residuals in the directions that count, see `Fitter._seen`; in batches, to save memory."""
         parts = [faces.take(part) for part in _parts(len(faces.scale))]
         return np.concatenate([self._seen(part, self._residual(part, self.turned(part))) for part in parts])
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen._version import __version__
-from uvgen.errors import UvgenError
+from uvgen.errors import OutputError, UvgenError
 from uvgen.fitting.detectors import FaceDetector, detector_settings
 from uvgen.fitting.doubts import NO_DOUBT, landmark_doubts, suspicious
 from uvgen.fitting.fitted import (
@@ -32,7 +32,7 @@ from uvgen.fitting.fitted import (
 )
 from uvgen.fitting.options import VideoOptions
 from uvgen.fitting.tasks import FitTask, Photograph
-from uvgen.fitting.video.files import SCRATCH, make_scratch, remove_others, replace_folder, write_file
+from uvgen.fitting.video.files import SCRATCH, make_scratch, not_replaceable, remove_others, replace_folder, write_file
 from uvgen.fitting.video.find import frame_name
 from uvgen.fitting.video.frames import Frame, check_opens, frames_of
 from uvgen.fitting.video.linking import Places, linked, thumbnail_of
@@ -150,6 +150,8 @@ def _fit(tools: FaceTools[VideoJob], task: FitTask) -> FittedBatch:
     else:
         scratch = job.out / f"{SCRATCH}{video.name}"
         try:
+            if problem := not_replaceable(job.out / video.name):
+                raise OutputError(problem)
             check_opens(video)
             state = state_of_video(job, tools.table, video)
         except UvgenError as error:
