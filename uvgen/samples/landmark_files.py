@@ -13,10 +13,8 @@ third is the score if it lies in 0 to 1, and a depth otherwise, which is not use
 """
 
 import os
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
 
@@ -30,7 +28,7 @@ from uvgen.samples.landmark_schemes import COUNTS, MOST_FACES, SCHEMES, FaceLand
 from uvgen.samples.landmark_tables import TABLES, read_table
 from uvgen.samples.photographs import unflipped
 from uvgen.storage.matfile import read_numeric
-from uvgen.storage.names import brief, os_reason, printable
+from uvgen.storage.names import brief, ends_of_path, os_reason, printable, spellings
 from uvgen.storage.npy import read_npy_file
 from uvgen.storage.reading import OUT_OF_REACH, read_file
 from uvgen.storage.text import number_of, read_text
@@ -143,7 +141,7 @@ def own_files(image: Path, folder: Path | None) -> tuple[list[Path], Path]:
     places = [image.parent] if folder is None else places_of_landmarks(image, folder)
     endings = (*_READERS, "_pts.mat")
     for place in places:
-        for stem in _spellings(image.stem):
+        for stem in spellings(image.stem):
             for names in ([f"{stem}{end}" for end in endings], [f"{stem}{end.upper()}" for end in endings]):
                 if files := [place / name for name in names if _is_there(place / name)]:
                     return files, place
@@ -153,20 +151,8 @@ def own_files(image: Path, folder: Path | None) -> tuple[list[Path], Path]:
 def places_of_landmarks(image: Path, folder: Path) -> list[Path]:
     """Where in a folder an image's landmarks may be: in folders that are called as the image's, all of them or the
     last few, as far as there are such; else in the folder itself. InputError as `_is_there`."""
-    inner = _ends_of(os.path.dirname(os.path.abspath(image)))  # noqa: PTH120
-    return [*filter(_is_there, (folder / end for end in inner)), folder]
-
-
-@lru_cache(maxsize=16)
-def _ends_of(folder: str) -> list[str]:
-    """The last names in a folder's path, all but the root's first."""
-    names = Path(folder).parts[1:]
-    return [end for first in range(len(names)) for end in _spellings(os.path.join(*names[first:]))]
-
-
-def _spellings(name: str) -> list[str]:
-    """A name as it is, and as others write its accents."""
-    return list(dict.fromkeys((name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))))
+    ends = ends_of_path(os.path.dirname(os.path.abspath(image)))  # noqa: PTH120
+    return [*filter(_is_there, (folder / end for end in ends)), folder]
 
 
 def _is_there(path: Path) -> bool:

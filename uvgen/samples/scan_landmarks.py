@@ -12,7 +12,7 @@ is the scan's in capitals or in small letters, or with accents written otherwise
 """
 
 import errno
-import unicodedata
+import os
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import InputError
-from uvgen.storage.names import brief, os_reason, printable
+from uvgen.storage.names import brief, ends_of_path, os_reason, printable, spellings
 from uvgen.storage.npy import as_float64, read_npy_file
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.text import number_of, read_text
@@ -48,26 +48,20 @@ def landmark_files(scan: Path, folder: Path | None = None) -> list[Path]:
     endings, places = [f"{MARK}{suffix}" for suffix in READERS], [scan.parent]
     if folder is not None:
         endings += READERS
-        above = scan.parent.parts[1:]
-        places = [folder / part for k in range(len(above) + 1) for part in _composed("/".join(above[k:]))]
+        places = [*(folder / end for end in ends_of_path(os.path.abspath(scan.parent))), folder]
     capitals = [ending.upper() for ending in endings]
     for place in places:
-        for stem in _spellings(scan.stem):
+        for stem in _cases(scan.stem):
             for names in ([f"{stem}{end}" for end in some] for some in (endings, capitals)):
                 if files := [place / name for name in names if _is_there(place / name, scan)]:
                     return files
     return []
 
 
-def _spellings(stem: str) -> list[str]:
+def _cases(stem: str) -> list[str]:
     """A name, then others that may mean the same."""
-    composed = _composed(stem)
-    return list(dict.fromkeys([*composed, *(case(one) for case in (str.lower, str.upper) for one in composed)]))
-
-
-def _composed(text: str) -> list[str]:
-    """A text, then with its accents as letters of their own, or not, as macOS and its archives have them."""
-    return list(dict.fromkeys([text, *(unicodedata.normalize(form, text) for form in ("NFC", "NFD"))]))
+    accents = spellings(stem)
+    return list(dict.fromkeys([*accents, *(case(one) for case in (str.lower, str.upper) for one in accents)]))
 
 
 def _is_there(path: Path, scan: Path) -> bool:

@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import unicodedata
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 _MAX_COMPONENT = 230  # bytes, of the 255 that file systems allow: an ending follows
@@ -40,6 +41,18 @@ def same_name(name: str) -> str:
     A text too long for a name of a file is left as it is.
     """
     return unicodedata.normalize("NFC", name) if len(name) <= _LONGEST_NAME else name
+
+
+def spellings(name: str) -> list[str]:
+    """A name or path as it is, and as others write its accents: macOS and its archives take é for two letters."""
+    return list(dict.fromkeys((name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))))
+
+
+@lru_cache(maxsize=16)
+def ends_of_path(folder: str) -> tuple[str, ...]:
+    """The last names in a folder's absolute path, all of them first, in all `spellings`; none of them is the root."""
+    names = Path(folder).parts[1:]
+    return tuple(end for first in range(len(names)) for end in spellings(os.path.join(*names[first:])))
 
 
 def is_sha256(text: str) -> bool:
