@@ -14,6 +14,7 @@ only ones that use h5py.
 import errno
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -119,9 +120,7 @@ def _check_link(file: "Hdf5File", group: Any, part: str) -> None:
 
 def _repeated(names: list[str]) -> str:
     """A name that is there twice, so that it is not known which of the two is meant; "" if there is none."""
-    if len(set(names)) == len(names):
-        return ""
-    return next(name for k, name in enumerate(names) if name in names[:k])
+    return next((name for name, n in Counter(names).items() if n > 1), "")
 
 
 _WITHOUT_LOCKS = {getattr(errno, name) for name in ("ENOLCK", "EOPNOTSUPP", "ENOTSUP") if hasattr(errno, name)}
