@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -70,18 +71,24 @@ def two_folders(folder: Path) -> None:
         (path / "text").write_text(text)
 
 
-@pytest.mark.parametrize("at", [1, 2])
-def test_exchange_that_is_interrupted_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
-    folder, rename, calls = tmp_path / "out", os.replace, list[Path]()
-    two_folders(folder)
+def after_renames(patch: pytest.MonkeyPatch, number: int, act: Callable[[], None]) -> None:
+    """What happens as soon as so many files or folders were renamed."""
+    rename, calls = os.replace, list[Path]()
 
     def replace(old: Path, new: Path) -> None:
         rename(old, new)
         calls.append(new)
-        if len(calls) == at:
-            signal.raise_signal(signal.SIGINT)
+        if len(calls) == number:
+            act()
 
-    monkeypatch.setattr(os, "replace", replace)
+    patch.setattr(os, "replace", replace)
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_exchange_that_is_interrupted_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    folder = tmp_path / "out"
+    two_folders(folder)
+    after_renames(monkeypatch, at, lambda: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         exchange(beside(folder), folder, lambda: None)
     assert os.listdir(tmp_path) == ["out"] and (folder / "text").read_text() == "new"
@@ -134,16 +141,9 @@ def test_exchange_that_fails_says_where_both_folders_are(
 def test_exchange_that_was_killed_is_finished_by_whoever_looks_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
-    folder, rename, calls = tmp_path / "out", os.replace, list[Path]()
+    folder = tmp_path / "out"
     two_folders(folder)
-
-    def replace(old: Path, new: Path) -> None:
-        rename(old, new)
-        calls.append(new)
-        if len(calls) == at:
-            os._exit(0)
-
-    monkeypatch.setattr(os, "replace", replace)
+    after_renames(monkeypatch, at, lambda: os._exit(0))
     if not (child := os.fork()):
         with suppress(BaseException):
             exchange(beside(folder), folder, lambda: None)
