@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from support.builds import SMALL, edit_index, file_hashes, have, listed_shards, seal
 from support.exports import needs_package
+from support.folders import contents_below
 from support.toy import write_tree
 
 import uvgen
@@ -218,16 +219,17 @@ def test_export_overwrites_an_export_alone(built: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     export_shards(built, tmp_path / "new", "prnet", quality=80)
     export_shards(built, out, "npy")
-    before = hashes_below(out)
+    before = contents_below(out)
     with pytest.raises(SettingsError, match="out: holds an export already"):
         export_shards(built, out, "prnet", quality=80)
     (out / "IBUG/mine").write_text("mine")
     with pytest.raises(OutputError, match="out: holds other files than its export had"):
         export_shards(built, out, "prnet", quality=80, overwrite=True)
     (out / "IBUG/mine").unlink()
-    assert hashes_below(out) == before
+    assert contents_below(out) == before
     result = export_shards(built, out, "prnet", quality=80, overwrite=True)
-    assert hashes_below(out) == hashes_below(tmp_path / "new") and ".uvgen-export.json" not in map(str, result.files)
+    assert contents_below(out) == contents_below(tmp_path / "new")
+    assert ".uvgen-export.json" not in map(str, result.files)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "out"]
 
 
@@ -235,9 +237,9 @@ def test_export_is_flushed_with_all_its_files_before_it_appears(
     built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draft, flushed = draft_of(tmp_path / "out"), list[dict[str, str]]()
-    monkeypatch.setattr("os.sync", lambda: flushed.append(hashes_below(draft)))
+    monkeypatch.setattr("os.sync", lambda: flushed.append(contents_below(draft)))
     export_shards(built, tmp_path / "out", "npy")
-    assert flushed[-1] == hashes_below(tmp_path / "out")
+    assert flushed[-1] == contents_below(tmp_path / "out")
 
 
 def test_export_that_was_killed_while_it_took_the_place_of_another_leaves_nothing(
@@ -250,7 +252,7 @@ def test_export_that_was_killed_while_it_took_the_place_of_another_leaves_nothin
         raise KeyboardInterrupt
 
     export_shards(built, tmp_path / "out", "npy")
-    whole = hashes_below(tmp_path / "out")
+    whole = contents_below(tmp_path / "out")
     with monkeypatch.context() as patch:
         patch.setattr(export_folder, "exchange", killed)
         with pytest.raises(KeyboardInterrupt):
@@ -260,7 +262,7 @@ def test_export_that_was_killed_while_it_took_the_place_of_another_leaves_nothin
         export_shards(built, tmp_path / "out", "npy")
     assert json.loads((tmp_path / "out" / EXPORT_MARK).read_text())["quality"] == 80
     export_shards(built, tmp_path / "out", "npy", overwrite=True)
-    assert hashes_below(tmp_path / "out") == whole and [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert contents_below(tmp_path / "out") == whole and [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_export_into_a_mount_point_is_refused_before_any_work(
@@ -360,10 +362,10 @@ def test_export_that_fails_to_overwrite_leaves_the_old_one(built: Path, tmp_path
     rename(built, tmp_path / "broken", lambda name: name)
     (tmp_path / "broken/IBUG-00001.h5").write_bytes(b"no shard")
     export_shards(built, tmp_path / "out", "npy")
-    before = hashes_below(tmp_path / "out")
+    before = contents_below(tmp_path / "out")
     with pytest.raises(DatasetError, match=r"IBUG-00001.h5: cannot be read"):
         export_shards(tmp_path / "broken", tmp_path / "out", "npy", overwrite=True)
-    assert hashes_below(tmp_path / "out") == before
+    assert contents_below(tmp_path / "out") == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken", "out"]
 
 
@@ -683,17 +685,13 @@ def assert_split_is_exported_alone(built: Path, tmp_path: Path, to: str, workers
     val = open_shards(shards, split="val")
     assert export_shards(shards, tmp_path / "val", to, split="val", run=RunOptions(workers)).samples == len(val) < N
     listed = export_shards(shards, tmp_path / "listed", to, names=val.names)
-    assert hashes_below(tmp_path / "val") == hashes_below(tmp_path / "listed")
+    assert contents_below(tmp_path / "val") == contents_below(tmp_path / "listed")
     whole = export_shards(shards, tmp_path / "all", to)
     assert len(listed.files) < len(whole.files)
     if to == "npy":
         jpegs = (tmp_path / "val").rglob("*.jpg")
         stems = {str(path.relative_to(tmp_path / "val").with_suffix("")) for path in jpegs}
         assert stems == set(val.names)
-
-
-def hashes_below(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_export_that_was_killed_is_not_finished_with_other_samples(built: Path, tmp_path: Path) -> None:
@@ -723,7 +721,7 @@ def test_export_that_was_killed_goes_on_to_the_same_files(built: Path, tmp_path:
     export_shards(built, tmp_path / "out", to, progress=again.append)
     assert sum(seen) + sum(again) == N and seen
     export_shards(built, tmp_path / "whole", to)
-    left, right = hashes_below(tmp_path / "out"), hashes_below(tmp_path / "whole")
+    left, right = contents_below(tmp_path / "out"), contents_below(tmp_path / "whole")
     assert {name for name in left if not name.endswith(".npz")} and left.keys() == right.keys()
     assert [name for name in left if left[name] != right[name] and not name.endswith(".npz")] == []
 
@@ -750,7 +748,7 @@ def test_export_that_was_killed_makes_again_what_is_no_longer_there(
         os.truncate(lost, 100)
     export_shards(built, tmp_path / "out", to)
     export_shards(built, tmp_path / "whole", to)
-    left, right = hashes_below(tmp_path / "out"), hashes_below(tmp_path / "whole")
+    left, right = contents_below(tmp_path / "out"), contents_below(tmp_path / "whole")
     assert left.keys() == right.keys()
     assert [name for name in left if left[name] != right[name] and not name.endswith(".npz")] == []
 
@@ -791,7 +789,7 @@ def test_export_that_was_killed_while_it_was_finished_goes_on_to_the_same_files(
     export_shards(built, tmp_path / "out", to, progress=again.append)
     assert not again
     export_shards(built, tmp_path / "whole", to)
-    left, right = hashes_below(tmp_path / "out"), hashes_below(tmp_path / "whole")
+    left, right = contents_below(tmp_path / "out"), contents_below(tmp_path / "whole")
     assert left.keys() == right.keys()
     assert [name for name in left if left[name] != right[name] and not name.endswith(".npz")] == []
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.faults import fail_reads
+from support.folders import contents_below
 from support.onnx_models import constant_network, endless_network, identity_network
 from support.photographs import write_photographs
 
@@ -83,10 +84,6 @@ def first(photos: Path) -> Path:
 
 def points_of(photograph: Path) -> np.ndarray:
     return np.loadtxt(photograph.with_suffix(".txt"))
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def map_of(out: Path, photograph: Path) -> np.ndarray:
@@ -318,7 +315,7 @@ def test_interrupted_runs_go_on_to_the_same_bytes(photos, network, tmp_path, mon
             predict_photographs(network, photos, tmp_path / "out", run=RunOptions(workers), progress=stop, **arguments)
     result = predict_photographs(network, photos, tmp_path / "out", run=RunOptions(workers), **arguments)
     assert 0 < result.new_samples < N == len(result.faces)
-    assert content(tmp_path / "out") == content(tmp_path / "whole")
+    assert contents_below(tmp_path / "out") == contents_below(tmp_path / "whole")
     assert predict_photographs(network, photos, tmp_path / "out", **arguments).new_samples == 0
 
 
@@ -327,7 +324,7 @@ def test_photographs_whose_disk_does_not_answer_cost_no_finished_face(
     photos, network, tmp_path, monkeypatch, number
 ) -> None:
     predict_photographs(network, photos, tmp_path / "out", network_options=IN_SIZES)
-    before = content(tmp_path / "out")
+    before = contents_below(tmp_path / "out")
     with monkeypatch.context() as patch:
         fail_reads(patch, ".jpg", number)
         if number == errno.EMFILE:
@@ -335,7 +332,7 @@ def test_photographs_whose_disk_does_not_answer_cost_no_finished_face(
                 predict_photographs(network, photos, tmp_path / "out", network_options=IN_SIZES)
         else:
             assert predict_photographs(network, photos, tmp_path / "out", network_options=IN_SIZES).new_samples == 0
-    assert content(tmp_path / "out") == before
+    assert contents_below(tmp_path / "out") == before
 
 
 def test_what_changed_is_predicted_anew(photos, network, tmp_path) -> None:
@@ -345,7 +342,7 @@ def test_what_changed_is_predicted_anew(photos, network, tmp_path) -> None:
     (tmp_path / "out" / f"{two.stem}.obj").unlink()
     assert predict_photographs(network, photos, tmp_path / "out", network_options=IN_SIZES).new_samples == 2
     predict_photographs(network, photos, tmp_path / "whole", network_options=IN_SIZES)
-    assert content(tmp_path / "out") == content(tmp_path / "whole")
+    assert contents_below(tmp_path / "out") == contents_below(tmp_path / "whole")
 
 
 def test_somebodys_files_of_other_kinds_stay_when_a_photograph_is_predicted_anew(photos, network, tmp_path) -> None:

@@ -16,6 +16,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from support.faults import fail_reads, interrupted
+from support.folders import contents_below
 from support.photographs import write_photographs
 
 from uvgen import (
@@ -75,10 +76,6 @@ def first(photos: Path) -> Path:
     return sorted(photos.glob("*.jpg"))[0]
 
 
-def hashes(folder: Path) -> dict[str, bytes]:
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
 def test_fitted_photographs_are_samples_that_build_takes(photos: Path, drawn: Path, tmp_path: Path) -> None:
     result = fit_photographs(photos, tmp_path / "fitted", options=FitOptions(jaw="fixed"))
     assert len(result.faces) == result.new_samples == N and not result.skipped and result.detector is None
@@ -110,7 +107,7 @@ def test_interrupted_runs_go_on_to_the_same_bytes(
             fit_photographs(photos, tmp_path / "out", run=RunOptions(workers), progress=stop)
     result = fit_photographs(photos, tmp_path / "out", run=RunOptions(workers))
     assert 0 < result.new_samples < N == len(result.faces)
-    assert hashes(tmp_path / "out") == hashes(tmp_path / "whole")
+    assert contents_below(tmp_path / "out") == contents_below(tmp_path / "whole")
     again = fit_photographs(photos, tmp_path / "out")
     assert again.new_samples == 0 and again.faces == result.faces
 
@@ -131,7 +128,7 @@ def test_what_an_interrupted_run_made_is_no_sample_of_a_run_that_leaves_it_out(
     (skip,) = fit_photographs(photos, out, options=strict, overwrite=True).skipped
     assert skip.image == path.name
     fit_photographs(photos, tmp_path / "whole", options=strict)
-    assert hashes(out) == {**hashes(tmp_path / "whole"), "mine.jpg": b"mine"}
+    assert contents_below(out) == {**contents_below(tmp_path / "whole"), "mine.jpg": b"mine"}
 
 
 def test_what_was_made_of_a_photograph_before_a_run_was_killed_goes_if_that_is_removed(
@@ -148,7 +145,7 @@ def test_what_was_made_of_a_photograph_before_a_run_was_killed_goes_if_that_is_r
     fit_photographs(photos, out)
     fit_photographs(photos, tmp_path / "whole")
     mine = {"mine.jpg": b"mine", f"{path.stem}-mine.jpg": b"mine"}
-    assert hashes(out) == {**hashes(tmp_path / "whole"), **mine}
+    assert contents_below(out) == {**contents_below(tmp_path / "whole"), **mine}
 
 
 def test_a_file_that_somebody_puts_there_after_a_run_was_stopped_is_kept(
@@ -171,7 +168,7 @@ def test_a_file_that_somebody_puts_there_after_a_run_was_stopped_is_kept(
     (out / last.name).unlink()
     fit_photographs(photos, out)
     fit_photographs(photos, tmp_path / "whole")
-    assert hashes(out) == hashes(tmp_path / "whole")
+    assert contents_below(out) == contents_below(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("folds", [True, False])
@@ -265,7 +262,7 @@ def test_more_photographs_are_added_and_missing_files_made_anew(photos: Path, tm
     (tmp_path / away.name).rename(away)
     sorted((tmp_path / "out").glob("*.mat"))[0].unlink()
     assert fit_photographs(photos, tmp_path / "out").new_samples == 2
-    assert hashes(tmp_path / "out") == hashes(tmp_path / "whole")
+    assert contents_below(tmp_path / "out") == contents_below(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE])
@@ -273,7 +270,7 @@ def test_photographs_whose_disk_does_not_answer_cost_no_finished_face(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     fit_photographs(photos, tmp_path / "out")
-    before = hashes(tmp_path / "out")
+    before = contents_below(tmp_path / "out")
     with monkeypatch.context() as patch:
         fail_reads(patch, ".jpg", number)
         if number == errno.EMFILE:
@@ -281,7 +278,7 @@ def test_photographs_whose_disk_does_not_answer_cost_no_finished_face(
                 fit_photographs(photos, tmp_path / "out")
         else:
             assert fit_photographs(photos, tmp_path / "out").new_samples == 0
-    assert hashes(tmp_path / "out") == before
+    assert contents_below(tmp_path / "out") == before
 
 
 def test_photographs_of_one_name_share_no_landmarks(photos: Path, tmp_path: Path) -> None:
@@ -358,7 +355,7 @@ def test_a_bad_photograph_costs_itself_and_is_named(photos: Path, tmp_path: Path
     mended = fit_photographs(photos, tmp_path / "out", detector=None)  # the same command takes what was mended
     assert mended.new_samples == 1 and not mended.skipped
     fit_photographs(photos, tmp_path / "whole", detector=None)
-    assert hashes(tmp_path / "out") == hashes(tmp_path / "whole")
+    assert contents_below(tmp_path / "out") == contents_below(tmp_path / "whole")
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="names of any bytes")
@@ -463,15 +460,15 @@ def test_a_folder_made_otherwise_is_refused_and_can_be_overwritten(
     out = tmp_path / "out"
     fit_photographs(photos, out)
     (out / "mine.txt").write_text("mine")
-    before = hashes(out)
+    before = contents_below(out)
     with pytest.raises(error, match=words):
         fit_photographs(photos, out, options=change)
-    assert hashes(out) == before
+    assert contents_below(out) == before
     fit_photographs(photos, out, options=change, overwrite=True)
     fit_photographs(photos, tmp_path / "whole", options=change)
-    assert hashes(out).pop("mine.txt") == b"mine"
+    assert contents_below(out).pop("mine.txt") == b"mine"
     (out / "mine.txt").unlink()
-    assert hashes(out) == hashes(tmp_path / "whole")
+    assert contents_below(out) == contents_below(tmp_path / "whole")
 
 
 def test_photographs_that_are_gone_are_told(photos: Path, tmp_path: Path) -> None:
@@ -531,13 +528,13 @@ def test_an_index_or_a_journal_with_other_values_is_not_believed(
 ) -> None:
     out = tmp_path / "out"
     fit_photographs(photos, out)
-    before, content = hashes(out), json.loads((out / "fit.json").read_text())
+    before, content = contents_below(out), json.loads((out / "fit.json").read_text())
     stated = {k: v for k, v in content.items() if k not in ("format", "version", "uvgen", "faces", "skipped")}
     bad = {**content["faces"][0], **change}
     journal = Journal(out / ".uvgen-journal", ["uvgen-fit", 1, __version__, stated])
     journal.append({"faces": [bad]})
     journal.close()
-    assert uvgen("fit", photos, "--out", out, "-j", 1).exit_code == 0 and hashes(out) == before
+    assert uvgen("fit", photos, "--out", out, "-j", 1).exit_code == 0 and contents_below(out) == before
     (out / "fit.json").write_text(json.dumps({**content, "faces": [bad, *content["faces"][1:]]}))
     result = uvgen("fit", photos, "--out", out, "-j", 1)
     assert result.exit_code == 1 and "fit.json: cannot be read" in result.stderr
@@ -548,12 +545,12 @@ def test_an_index_or_a_journal_that_lists_a_face_twice_is_not_believed(
 ) -> None:
     out = tmp_path / "out"
     fit_photographs(photos, out)
-    before, content = hashes(out), json.loads((out / "fit.json").read_text())
+    before, content = contents_below(out), json.loads((out / "fit.json").read_text())
     stated = {k: v for k, v in content.items() if k not in ("format", "version", "uvgen", "faces", "skipped")}
     journal = Journal(out / ".uvgen-journal", ["uvgen-fit", 1, __version__, stated])
     journal.append({"faces": [content["faces"][0]] * 2})
     journal.close()
-    assert uvgen("fit", photos, "--out", out, "-j", 1).exit_code == 0 and hashes(out) == before
+    assert uvgen("fit", photos, "--out", out, "-j", 1).exit_code == 0 and contents_below(out) == before
     (out / "fit.json").write_text(json.dumps({**content, "faces": [*content["faces"], content["faces"][0]]}))
     result = uvgen("fit", photos, "--out", out, "-j", 1)
     assert result.exit_code == 1 and "is there twice" in result.stderr
@@ -561,10 +558,10 @@ def test_an_index_or_a_journal_that_lists_a_face_twice_is_not_believed(
 
 def test_a_sample_whose_picture_is_gone_is_made_again(photos: Path, tmp_path: Path) -> None:
     fit_photographs(photos, tmp_path / "out")
-    before = hashes(tmp_path / "out")
+    before = contents_below(tmp_path / "out")
     first(tmp_path / "out").unlink()
     assert fit_photographs(photos, tmp_path / "out").new_samples == 1
-    assert hashes(tmp_path / "out") == before
+    assert contents_below(tmp_path / "out") == before
 
 
 def test_overwriting_deletes_nothing_outside_the_folder(photos: Path, tmp_path: Path) -> None:

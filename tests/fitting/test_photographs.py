@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from support.folders import contents_below
 
 from uvgen import FitOptions, SynthOptions, build_shards, find_samples, fit_photographs, read_annotation, render_faces
 from uvgen.datasets.config import BuildConfig
@@ -46,10 +47,6 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def photos(three: Path, tmp_path: Path) -> Path:
     shutil.copytree(three, tmp_path / "photos")
     return tmp_path / "photos"
-
-
-def hashes(folder: Path) -> dict[str, bytes]:
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def rename(photos: Path, old: str, new: str) -> None:
@@ -103,7 +100,7 @@ def test_a_photograph_that_changed_is_fitted_anew(photos: Path, tmp_path: Path, 
     CHANGES[kind](photos)
     result = fit_photographs(photos, tmp_path / "out", **options)
     fresh = fit_photographs(photos, tmp_path / "whole", **options)
-    assert hashes(tmp_path / "out") == hashes(tmp_path / "whole") and result.faces == fresh.faces
+    assert contents_below(tmp_path / "out") == contents_below(tmp_path / "whole") and result.faces == fresh.faces
     assert fit_photographs(photos, tmp_path / "out", **options).new_samples == (0 if not result.skipped else
                                                                            same_person * len(result.faces))  # fmt: skip
 
@@ -118,7 +115,7 @@ def test_samples_are_the_same_wherever_their_table_of_landmarks_lies(photos: Pat
         (tmp_path / place / "marks.csv").write_text("\n".join(map(",".join, rows)))
         result = fit_photographs(photos, tmp_path / place / "out", landmarks=tmp_path / place / "marks.csv")
         assert [face.source for face in result.faces] == [f"marks.csv, row {k + 2}" for k in range(len(rows) - 1)]
-    assert hashes(tmp_path / "a/out") == hashes(tmp_path / "b/c/out")
+    assert contents_below(tmp_path / "a/out") == contents_below(tmp_path / "b/c/out")
 
 
 @pytest.mark.parametrize("same_person", [False, True])
@@ -141,7 +138,7 @@ def test_a_photograph_that_changes_while_it_is_fitted_ends_the_run_and_is_no_sam
     (photos / "p1.jpg").write_bytes(whole)
     fit_photographs(photos, tmp_path / "out", **options)
     fit_photographs(photos, tmp_path / "whole", **options)
-    assert hashes(tmp_path / "out") == hashes(tmp_path / "whole")
+    assert contents_below(tmp_path / "out") == contents_below(tmp_path / "whole")
 
 
 def test_a_face_that_fits_no_more_leaves_no_sample(photos: Path, tmp_path: Path) -> None:
@@ -159,10 +156,10 @@ def test_a_face_that_fits_no_more_leaves_no_sample(photos: Path, tmp_path: Path)
 @pytest.mark.parametrize("end", [".jpg", ".mat"])
 def test_a_sample_without_one_of_its_files_is_made_anew(photos: Path, tmp_path: Path, end: str) -> None:
     fit_photographs(photos, tmp_path / "out")
-    whole = hashes(tmp_path / "out")
+    whole = contents_below(tmp_path / "out")
     (tmp_path / f"out/p1{end}").unlink()
     assert fit_photographs(photos, tmp_path / "out").new_samples == 1
-    assert hashes(tmp_path / "out") == whole
+    assert contents_below(tmp_path / "out") == whole
 
 
 def test_a_person_with_a_new_photograph_is_fitted_anew(photos: Path, tmp_path: Path) -> None:
@@ -171,7 +168,7 @@ def test_a_person_with_a_new_photograph_is_fitted_anew(photos: Path, tmp_path: P
     rename(photos.parent, "p2", "photos/p2")
     assert fit_photographs(photos, tmp_path / "out", options=FitOptions(same_person=True)).new_samples == N
     fit_photographs(photos, tmp_path / "whole", options=FitOptions(same_person=True))
-    assert hashes(tmp_path / "out") == hashes(tmp_path / "whole")
+    assert contents_below(tmp_path / "out") == contents_below(tmp_path / "whole")
 
 
 def test_all_faces_are_not_one_persons(photos: Path, tmp_path: Path) -> None:
@@ -338,7 +335,7 @@ def test_what_a_detector_misses_can_be_annotated(photos: Path, detector: Path, t
     result = fit_photographs(photos, tmp_path / "out", detector=name)
     assert result.new_samples == 1 and not result.skipped and result.detector == first.detector
     fit_photographs(photos, tmp_path / "whole", detector=name)
-    assert hashes(tmp_path / "out") == hashes(tmp_path / "whole")
+    assert contents_below(tmp_path / "out") == contents_below(tmp_path / "whole")
     for file in detector.glob("*.txt"):
         shutil.copy(file, photos)
     every = fit_photographs(photos, tmp_path / "out", detector=name)

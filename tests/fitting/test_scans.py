@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.faults import fail_reads, interrupted
+from support.folders import contents_below
 from support.scans import write_scans
 
 from uvgen import RegisterOptions, RunOptions, register_scans
@@ -46,10 +47,6 @@ def whole(written: Path, model: MorphableModel, tmp_path_factory: pytest.TempPat
     return out
 
 
-def hashes(folder: Path) -> dict[str, bytes]:
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
 def test_meshes_have_the_models_triangles_and_lie_on_their_scans(
     whole: Path, written: Path, model: MorphableModel
 ) -> None:
@@ -75,7 +72,7 @@ def test_interrupted_runs_go_on_to_the_same_bytes(
         register_scans(scans, tmp_path / "out", model=model, run=RunOptions(workers), progress=stop)
     result = register_scans(scans, tmp_path / "out", model=model, run=RunOptions(workers))
     assert 0 < result.new_samples < N == len(result.scans)
-    assert hashes(tmp_path / "out") == hashes(whole)
+    assert contents_below(tmp_path / "out") == contents_below(whole)
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -91,7 +88,7 @@ def test_meshes_that_an_interrupted_run_did_not_list_go_if_their_scan_does(
     options = RegisterOptions(format="ply") if overwrite else RegisterOptions()
     register_scans(scans, out, model=model, options=options, overwrite=overwrite)
     register_scans(scans, tmp_path / "fresh", model=model, options=options)
-    assert hashes(out) == {**hashes(tmp_path / "fresh"), "mine.obj": b"mine"}
+    assert contents_below(out) == {**contents_below(tmp_path / "fresh"), "mine.obj": b"mine"}
 
 
 def test_meshes_of_scans_renamed_in_case_alone_stay_where_the_disk_ignores_case(
@@ -152,7 +149,7 @@ def test_what_is_missing_or_changed_is_made_anew_alone(
     assert register_scans(scans, out, model=model).new_samples == 0
     (out / "scan0.obj").unlink()
     assert register_scans(scans, out, model=model).new_samples == 1
-    assert hashes(out) == hashes(whole)
+    assert contents_below(out) == contents_below(whole)
     marks = scans / "scan1.landmarks.txt"
     np.savetxt(marks, np.loadtxt(marks)[LANDMARK_MIRROR])
     result = register_scans(scans, out, model=model)
@@ -184,7 +181,7 @@ def test_scans_whose_disk_does_not_answer_cost_no_finished_mesh(
     scans: Path, model: MorphableModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     register_scans(scans, tmp_path / "out", model=model)
-    before = hashes(tmp_path / "out")
+    before = contents_below(tmp_path / "out")
     with monkeypatch.context() as patch:
         fail_reads(patch, ".npy", number)
         if number == errno.EMFILE:
@@ -192,7 +189,7 @@ def test_scans_whose_disk_does_not_answer_cost_no_finished_mesh(
                 register_scans(scans, tmp_path / "out", model=model)
         else:
             assert register_scans(scans, tmp_path / "out", model=model).new_samples == 0
-    assert hashes(tmp_path / "out") == before
+    assert contents_below(tmp_path / "out") == before
 
 
 def test_bad_scans_cost_only_themselves(scans: Path, model: MorphableModel, tmp_path: Path) -> None:
@@ -334,7 +331,7 @@ def test_landmarks_of_none_of_the_scans_discard_no_finished_mesh(
     (tmp_path / "marks").mkdir()
     with pytest.raises(InputError, match=r"marks: no landmark files of scans in .*scans, expected some"):
         register_scans(scans, out, model=model, landmarks=tmp_path / "marks")
-    assert hashes(out) == hashes(whole)
+    assert contents_below(out) == contents_below(whole)
 
 
 def test_overwriting_removes_what_is_listed_alone(
@@ -411,4 +408,4 @@ def test_meshes_are_neither_written_nor_deleted_behind_a_link_of_the_folder(
     (out / "people").symlink_to(elsewhere)
     with pytest.raises(OutputError, match=r"out/people: is a link, expected a folder of .*out; remove it"):
         register_scans(scans, out, model=model)
-    assert hashes(elsewhere) == {"anna/mine.obj": b"mine"}
+    assert contents_below(elsewhere) == {"anna/mine.obj": b"mine"}

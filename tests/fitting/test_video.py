@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.faults import fail_reads, interrupted
+from support.folders import contents_below
 from support.videos import encode, head, write_frames, write_marks
 
 from uvgen import (
@@ -85,10 +86,6 @@ def fit(video: Path, out: Path, options: VideoOptions | None = None, **more: Any
     return fit_video(video, out, options=options or VideoOptions("fixed"), detector=None, **more)
 
 
-def hashes(folder: Path) -> dict[str, bytes]:
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
 def reasons(result: Any) -> dict[str, str]:
     return {skip.name: skip.reason for skip in result.skipped}
 
@@ -111,16 +108,16 @@ def test_frames_are_samples_with_their_numbers_and_one_shape_each(fitted, clips,
 
 def test_a_folder_that_is_finished_is_gone_on_with_and_another_kind_is_refused(fitted, clips, tmp_path) -> None:
     out = shutil.copytree(fitted, tmp_path / "out")
-    before = hashes(out)
+    before = contents_below(out)
     result = fit(clips, out)
     assert result.new_samples == 0 and len(result.faces) == N + 6 and not result.skipped
-    assert hashes(out) == before
+    assert contents_below(out) == before
     with pytest.raises(SettingsError, match="holds samples of videos, and would get some of photographs"):
         fit_photographs(clips, out, detector=None)
     with pytest.raises(SettingsError, match=r"smoothness = 1\.0, now it is 2\.0"):
         fit(clips, out, VideoOptions("fixed", smoothness=2))
     (out / "turn/frame_000008.mat").unlink()
-    assert fit(clips, out).new_samples == 6 and hashes(out) == before
+    assert fit(clips, out).new_samples == 6 and contents_below(out) == before
     fit_photographs(clips / "turn", out, detector=None, overwrite=True)
     assert not any(path.is_dir() for path in out.iterdir())  # nothing is left of the videos
 
@@ -133,7 +130,7 @@ def test_interrupted_runs_go_on_to_the_same_bytes(fitted, clips, tmp_path, monke
     with pytest.raises(KeyboardInterrupt):
         fit(clips, tmp_path / "out", run=RunOptions(workers), progress=stop)
     assert fit(clips, tmp_path / "out", run=RunOptions(workers)).new_samples < N + 6
-    assert hashes(tmp_path / "out") == hashes(fitted)
+    assert contents_below(tmp_path / "out") == contents_below(fitted)
 
 
 def test_frames_that_an_interrupted_run_did_not_list_go_if_their_video_does(clips, tmp_path, monkeypatch) -> None:
@@ -145,7 +142,7 @@ def test_frames_that_an_interrupted_run_did_not_list_go_if_their_video_does(clip
     shutil.rmtree(videos / folder.name)
     fit(videos, out)
     fit(videos, tmp_path / "whole")
-    assert hashes(out) == hashes(tmp_path / "whole") and not folder.exists()
+    assert contents_below(out) == contents_below(tmp_path / "whole") and not folder.exists()
 
 
 def test_what_an_interrupted_run_made_of_another_video_is_not_kept(fitted, clips, tmp_path) -> None:
@@ -155,7 +152,7 @@ def test_what_an_interrupted_run_made_of_another_video_is_not_kept(fitted, clips
     for name in ("frame_000099.png", "frame_000099.mat", "frame_000001.jpg", "frame_000001.mat", ".uvgen-video"):
         (scratch / name).write_bytes(b"of another video")
     fit(clips, tmp_path / "out")
-    assert hashes(tmp_path / "out") == hashes(fitted)
+    assert contents_below(tmp_path / "out") == contents_below(fitted)
 
 
 def test_frames_that_cannot_be_read_for_too_many_open_files_cost_no_finished_sample(
@@ -165,7 +162,7 @@ def test_frames_that_cannot_be_read_for_too_many_open_files_cost_no_finished_sam
     fail_reads(monkeypatch, ".png", errno.EMFILE)
     with pytest.raises(DatasetError, match="Too many open files"):
         fit(clips, tmp_path / "out")
-    assert hashes(tmp_path / "out") == hashes(fitted)
+    assert contents_below(tmp_path / "out") == contents_below(fitted)
 
 
 def test_landmarks_that_were_found_before_an_interruption_are_not_sought_again(
@@ -188,7 +185,7 @@ def test_landmarks_that_were_found_before_an_interruption_are_not_sought_again(
     assert not (tmp_path / "out/nod").exists()
     fit(clips / "nod", tmp_path / "out")
     assert sought == [*range(6), -1, *range(6, N)]
-    assert hashes(tmp_path / "out/nod") == hashes(fitted / "nod")
+    assert contents_below(tmp_path / "out/nod") == contents_below(fitted / "nod")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["fit.json", "nod"]
 
 
@@ -338,8 +335,8 @@ def test_a_file_in_a_video_s_folder_that_is_named_as_a_frame_is_kept(clip, clips
     fit(videos, out)
     mine = out / "nod/frame_000099.png"
     mine.write_bytes(b"mine")
-    before = hashes(out)
-    assert fit(videos, out).new_samples == 0 and hashes(out) == before
+    before = contents_below(out)
+    assert fit(videos, out).new_samples == 0 and contents_below(out) == before
     (videos / "nod/frame_000009.png").unlink()
     result = fit(videos, out)
     assert re.search(

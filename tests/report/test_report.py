@@ -1,7 +1,6 @@
 """Reports: what is in their files, which samples come first, and that they are whole or not there."""
 
 import dataclasses
-import hashlib
 import html
 import os
 import re
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 import scipy.io as sio
 from support.builds import SMALL, have
+from support.folders import contents_below
 from support.reports import BIGGER, WEIRD, picture, rows, script_arguments
 from support.toy import write_sample, write_tree
 
@@ -41,11 +41,6 @@ def report(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("report") / "report"
     write_report(shards, out, options=ReportOptions(worst=4))
     return out
-
-
-def hashes(folder: Path) -> dict[str, str]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def text_of(report: Path) -> str:
@@ -154,7 +149,7 @@ def test_report_of_listed_names_pictures_those_alone(shards: Path, tmp_path: Pat
 
 def test_report_gives_the_same_bytes_on_any_number_of_processes(shards: Path, report: Path, tmp_path: Path) -> None:
     write_report(shards, tmp_path / "again", options=ReportOptions(worst=4))
-    assert hashes(tmp_path / "again") == hashes(report)
+    assert contents_below(tmp_path / "again") == contents_below(report)
 
 
 @pytest.mark.slow
@@ -163,7 +158,7 @@ def test_report_of_two_processes_is_that_of_one(model_path: Path, tmp_path: Path
     counted: list[int] = []
     for workers in (1, 2):
         write_report(tmp_path / "shards", tmp_path / str(workers), run=RunOptions(workers), progress=counted.append)
-    assert hashes(tmp_path / "1") == hashes(tmp_path / "2")
+    assert contents_below(tmp_path / "1") == contents_below(tmp_path / "2")
     assert sum(counted) == 4 * 36  # verified and drawn, twice
 
 
@@ -304,7 +299,7 @@ def test_report_of_numbers_that_are_not_finite_shows_such_samples_first(model_pa
 
 def test_report_of_files_from_strangers_is_the_same(shards: Path, report: Path, tmp_path: Path) -> None:
     write_report(shards, tmp_path / "report", options=ReportOptions(worst=4), untrusted=True)
-    assert hashes(tmp_path / "report") == hashes(report)
+    assert contents_below(tmp_path / "report") == contents_below(report)
 
 
 def test_report_without_verify_says_so(shards: Path, tmp_path: Path) -> None:
@@ -378,10 +373,10 @@ def test_report_holds_no_network_address(report: Path) -> None:
 
 def test_report_replaces_a_report_alone_and_only_when_asked(shards: Path, tmp_path: Path) -> None:
     write_report(shards, tmp_path / "report", options=ReportOptions(worst=1))
-    before = hashes(tmp_path / "report")
+    before = contents_below(tmp_path / "report")
     with pytest.raises(SettingsError, match=r"report: holds a report already; .* or overwrite it"):
         write_report(shards, tmp_path / "report", options=ReportOptions(worst=2))
-    assert hashes(tmp_path / "report") == before
+    assert contents_below(tmp_path / "report") == before
     write_report(shards, tmp_path / "report", options=ReportOptions(worst=2), overwrite=True)
     assert len([*(tmp_path / "report/data/samples").rglob("*.js")]) == 2
     (tmp_path / "mine").mkdir()
@@ -419,7 +414,7 @@ def test_report_that_fails_leaves_what_was_there(
 ) -> None:
     if old:
         write_report(shards, tmp_path / "report", options=ReportOptions(worst=1))
-    before = hashes(tmp_path)
+    before = contents_below(tmp_path)
 
     def fail(*_: Any) -> None:
         raise error
@@ -427,7 +422,7 @@ def test_report_that_fails_leaves_what_was_there(
     monkeypatch.setattr(write_module, "_write_page", fail)
     with pytest.raises(DatasetError if isinstance(error, OSError) else type(error)):
         write_report(shards, tmp_path / "report", options=ReportOptions(worst=1), overwrite=old)
-    assert hashes(tmp_path) == before and [path.name for path in tmp_path.iterdir()] == ["report"] * old
+    assert contents_below(tmp_path) == before and [path.name for path in tmp_path.iterdir()] == ["report"] * old
 
 
 def test_report_of_a_set_that_is_made_again_meanwhile_fails_and_leaves_nothing(
@@ -460,7 +455,7 @@ def test_report_whose_exchange_with_an_old_one_was_killed_is_put_in_place(report
     shutil.copytree(report, draft_of(out))
     with pytest.raises(SettingsError, match="report: holds a report already"):
         check_report_folder(out, overwrite=False)
-    assert [*tmp_path.iterdir()] == [out] and hashes(out) == hashes(report)
+    assert [*tmp_path.iterdir()] == [out] and contents_below(out) == contents_below(report)
 
 
 def test_report_is_replaced_whatever_file_browsers_left_in_it(shards: Path, report: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Folders that several processes of one test run use, and one of them fills."""
+"""Folders that several processes of one test run use, and one of them fills; what a folder holds."""
 
 import fcntl
 import shutil
@@ -26,3 +26,8 @@ def shared_folder(folder: Path, fill: Callable[[Path], object]) -> Iterator[Path
         with suppress(BlockingIOError):  # another one uses it
             fcntl.flock(long, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder)
+
+
+def contents_below(folder: Path) -> dict[str, bytes]:
+    """The bytes of each file in a folder and the folders in it, by its path."""
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}

@@ -1,7 +1,6 @@
 """Synthetic faces: labels that hold to the pixel, files like 300W-LP's, the same bytes always, nobody's data lost."""
 
 import errno
-import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import scipy.io
 from numpy.typing import NDArray
+from support.folders import contents_below
 
 import uvgen.synth.portrait as portrait
 from uvgen import (
@@ -51,12 +51,6 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("synth") / "faces"
     assert render_faces(out, 8, options=SynthOptions(seed=3)).samples == 16
     return out
-
-
-def contents(folder: Path) -> dict[str, str]:
-    """Hash of every file below a folder."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def projected(model: MorphableModel, annotation: Annotation, size: int) -> NDArray[np.float64]:
@@ -328,7 +322,7 @@ def small(
 ) -> dict[str, str]:
     options = SynthOptions(**{"size": SIZE, "subsets": ["AFW", "IBUG"], **of})
     render_faces(out, count, model=model, options=options, run=run or RunOptions())
-    return contents(out)
+    return contents_below(out)
 
 
 @pytest.mark.slow
@@ -394,10 +388,10 @@ def test_finished_samples_are_kept(tmp_path: Path) -> None:
 def test_folder_that_holds_something_else_is_refused_and_left_alone(tmp_path: Path, overwrite: bool) -> None:
     (tmp_path / "AFW").mkdir()
     (tmp_path / "AFW/AFW_image_0001_0.jpg").write_bytes(b"a photograph")
-    before = contents(tmp_path)
+    before = contents_below(tmp_path)
     with pytest.raises(DatasetError, match=r"holds something else \(AFW\)"):
         render_faces(tmp_path, 1, options=SynthOptions(size=SIZE), overwrite=overwrite)
-    assert contents(tmp_path) == before and sorted(p.name for p in tmp_path.iterdir()) == ["AFW"]
+    assert contents_below(tmp_path) == before and sorted(p.name for p in tmp_path.iterdir()) == ["AFW"]
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", "not JSON", '{"format": "other"}'])
@@ -417,12 +411,12 @@ def test_folder_made_otherwise_is_refused_until_overwritten(tmp_path: Path, chan
     count = 2 if change else 1
     render_faces(tmp_path, 2, options=options)
     (tmp_path / "AFW/notes.txt").write_text("mine")
-    before = contents(tmp_path)
+    before = contents_below(tmp_path)
     with pytest.raises(DatasetError, match=match):
         render_faces(tmp_path, count, options=replace(options, **change))
-    assert contents(tmp_path) == before
+    assert contents_below(tmp_path) == before
     render_faces(tmp_path, count, options=replace(options, **change), overwrite=True)
-    after = contents(tmp_path)
+    after = contents_below(tmp_path)
     assert after["AFW/notes.txt"] == before["AFW/notes.txt"]
     assert len(after) == 2 + 2 * count
 

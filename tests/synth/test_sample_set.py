@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.builds import PATIENCE_S
+from support.folders import contents_below
 
 from uvgen import find_samples, read_annotation, read_image
 from uvgen.errors import BusyError, DatasetError
@@ -97,13 +98,13 @@ def in_place_of(path: Path) -> Path:
 @pytest.mark.parametrize("kind", ODD)
 def test_sample_set_with_something_else_in_it_is_made_again(cache: Path, tmp_path: Path, kind: str) -> None:
     folder = sample_set.builtin_samples()
-    before = {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    before = contents_below(folder)
     other = tmp_path / "else" / "IBUG_image_0001_0.jpg"
     other.parent.mkdir()
     other.write_text("mine")
     ODD[kind](folder)
     assert sample_set.builtin_samples() == folder
-    assert {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert contents_below(folder) == before
     assert other.read_text() == "mine"
 
 
@@ -196,11 +197,11 @@ def test_cache_folder_is_the_users_by_default(monkeypatch: pytest.MonkeyPatch) -
 )
 def test_sample_set_with_damaged_content_is_mended(cache: Path, damage: str) -> None:
     folder = sample_set.builtin_samples()
-    whole = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    whole = contents_below(folder)
     name = {"flip in .jpg": "IBUG/IBUG_image_0002_0.jpg", "flip in .mat": "IBUG_Flip/IBUG_image_0001_0.mat"}
     path = folder / name.get(damage, "synth.json")
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(b'{"format": "uvgen-synth"}' if damage == "hashes missing" else data)
     assert sample_set.builtin_samples() == folder
-    assert {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()} == whole
+    assert contents_below(folder) == whole
