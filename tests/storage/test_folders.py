@@ -9,6 +9,10 @@ from support.builds import have
 
 from uvgen import ReportOptions, export_shards, write_report
 from uvgen.datasets.output_folder import named_like_shards
+from uvgen.evaluation.prediction_files import _files as prediction_files
+from uvgen.fitting.photographs import find_photographs
+from uvgen.samples.image_folders import folders_in
+from uvgen.samples.map_files import files_below, find_maps
 from uvgen.storage.folders import (
     DATA_SET,
     EMPTY,
@@ -19,6 +23,8 @@ from uvgen.storage.folders import (
     REMAINS,
     REPORT,
     SAMPLES,
+    SYNTH_INDEX,
+    check_own_folder,
     folder_kind,
     instead,
     unreadable,
@@ -117,3 +123,20 @@ def test_unreadable_names_what_is_there_in_place_of_a_folder(tmp_path: Path) -> 
         with pytest.raises(OSError) as caught:
             os.listdir(tmp_path / name)
         assert unreadable(caught.value, "a folder of scans") == f"{what}, expected a folder of scans"
+
+
+@pytest.mark.parametrize("name", ["@eaDir", "#recycle", "lost+found", "$RECYCLE.BIN", "System Volume Information"])
+def test_folders_that_systems_make_are_passed_over(tmp_path: Path, name: str) -> None:
+    """Disk servers of Synology keep thumbnails of all photographs: each face would be there twice."""
+    thumbnails = tmp_path / "mine" / name / "a.jpg"
+    thumbnails.mkdir(parents=True)
+    for path in (thumbnails / "THUMB.jpg", thumbnails / "THUMB.npy", tmp_path / "mine/a.jpg", tmp_path / "mine/a.npy"):
+        path.touch()
+    assert [photograph.name for photograph in find_photographs(tmp_path / "mine", tmp_path / "out")] == ["a"]
+    assert sorted(path.name for path in files_below(tmp_path / "mine", "maps")) == ["a.jpg", "a.npy"]
+    samples, _ = find_maps(tmp_path / "mine")
+    assert [sample.name for sample in samples] == ["a"]
+    assert [*prediction_files(tmp_path / "mine", (".npy",))] == ["a"]
+    assert folders_in(tmp_path / "mine") == []
+    (tmp_path / "out" / name).mkdir(parents=True)
+    check_own_folder(tmp_path / "out", SYNTH_INDEX)

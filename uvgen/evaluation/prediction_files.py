@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.meshes.read import MESH_SUFFIXES
-from uvgen.storage.folders import PREDICT_INDEX, is_index
+from uvgen.storage.folders import PREDICT_INDEX, is_index, is_passed_over
 from uvgen.storage.names import brief, os_reason
 from uvgen.storage.npy import read_npy_file
 from uvgen.storage.plain_json import parse_json
@@ -124,7 +124,7 @@ def _files(root: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
         raise DatasetError(f"{error.filename}: cannot be listed ({os_reason(error)}), expected predictions") from error
 
     for folder, folders, names in os.walk(root, onerror=fail):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not is_passed_over(name))
         for name in sorted(names):
             path = Path(folder, name)
             if path.suffix.lower() not in suffixes or name.startswith(".") or path == of_export:

@@ -22,6 +22,7 @@ from uvgen.storage.folders import (
     folder_kind,
     instead,
     is_index,
+    is_passed_over,
     unreadable,
 )  # fmt: skip
 from uvgen.storage.names import printable, same_name, shortened
@@ -106,7 +107,7 @@ def files_below(root: Path, out: Path, suffixes: tuple[str, ...], what: str) -> 
             continue
         for folder, names, files in os.walk(start, onerror=fail):
             seen.add(os.path.realpath(folder))
-            inner = [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
+            inner = [Path(folder, name) for name in sorted(names) if not is_passed_over(name)]
             queue += [path for path in inner if path.is_symlink()]
             names[:] = [
                 path.name

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from uvgen.errors import ModelError
 from uvgen.models.formats import FOLDERS, format_of, known
-from uvgen.storage.folders import EMPTY, MODEL_SUFFIXES, MODELS, OTHER, folder_kind
+from uvgen.storage.folders import EMPTY, MODEL_SUFFIXES, MODELS, OTHER, folder_kind, is_passed_over
 from uvgen.storage.kinds import describe_file
 
 _MOST_FILES = 64  # that are looked into; a folder of samples has more
@@ -106,7 +106,7 @@ def _files(folder: Path) -> list[Path]:
 
 def _subfolders(folder: Path) -> list[Path]:
     try:
-        there = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_dir())
+        there = sorted(path for path in folder.iterdir() if not is_passed_over(path.name) and path.is_dir())
     except OSError:
         return []
     return there[:_MOST_FOLDERS]

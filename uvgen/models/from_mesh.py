@@ -16,7 +16,7 @@ from uvgen.models.model_file import save_model
 from uvgen.models.morphable import MorphableModel, make_model
 from uvgen.models.vertex_numbers import read_landmarks
 from uvgen.storage.files import replaced_on_success, sha256_file
-from uvgen.storage.folders import REGISTER_INDEX
+from uvgen.storage.folders import REGISTER_INDEX, is_passed_over
 from uvgen.storage.names import os_reason, printable
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import max_bytes
@@ -150,7 +150,7 @@ def _meshes_in(scans: Path, *, deep: bool) -> list[Path]:
 
     found = []
     for folder, names, files in os.walk(scans, onerror=fail):
-        names[:] = sorted(name for name in names if deep and not name.startswith("."))
+        names[:] = sorted(name for name in names if deep and not is_passed_over(name))
         found += [
             Path(folder, name)
             for name in files

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from uvgen.errors import DatasetError, UvgenError
 from uvgen.samples.stored import StoredEntry, stored_entries
-from uvgen.storage.folders import IMAGE_SUFFIXES, SAMPLES, instead, unreadable
+from uvgen.storage.folders import IMAGE_SUFFIXES, SAMPLES, instead, is_passed_over, unreadable
 from uvgen.storage.matfile import read_numeric
 from uvgen.storage.reading import read_file
 from uvgen.storage.urls import url_of
@@ -145,7 +145,7 @@ def lost_links(root: Path) -> list[Path]:
         for entry in _entries(root)
         if not isinstance(entry, StoredEntry)
         and entry.is_symlink()
-        and not _is_passed_over(entry.name)
+        and not is_passed_over(entry.name)
         and not os.path.splitext(entry.name)[1]
         and not os.path.exists(entry.path)  # noqa: PTH110
     ]
@@ -166,16 +166,10 @@ def folders_in(folder: Path) -> list[Path]:
     """The folders that lie in a folder, hidden ones left out, by name."""
     try:
         with _scanned(folder) as entries:
-            found = [entry.path for entry in entries if not _is_passed_over(entry.name) and _is_folder(entry)]
+            found = [entry.path for entry in entries if not is_passed_over(entry.name) and _is_folder(entry)]
     except OSError as error:
         raise unlisted(folder, error) from error
     return [Path(path) for path in sorted(found)]
-
-
-def _is_passed_over(name: str) -> bool:
-    """Whether folders of this name are passed over: hidden ones, and the one that Linux makes in the root of each disk,
-    which only the administrator may read."""
-    return name.startswith(".") or name == "lost+found"
 
 
 def _is_folder(entry: "os.DirEntry[str] | StoredEntry") -> bool:

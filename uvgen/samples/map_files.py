@@ -24,7 +24,7 @@ from uvgen.checks import FARTHEST_PX, choice
 from uvgen.errors import DatasetError, SampleError
 from uvgen.normalization import MAP_SCALES
 from uvgen.samples.find import Sample, told_apart
-from uvgen.storage.folders import EXPORT_MARK, IMAGE_SUFFIXES, unreadable
+from uvgen.storage.folders import EXPORT_MARK, IMAGE_SUFFIXES, is_passed_over, unreadable
 from uvgen.storage.matfile import read_numeric
 from uvgen.storage.names import brief, os_reason, printable
 from uvgen.storage.npy import read_npy_file
@@ -184,14 +184,14 @@ def files_below(root: Path, what: str) -> Iterator[Path]:
 
     n, seen = 0, {os.path.realpath(root), *map(os.path.realpath, root.parents)}
     for folder, folders, names in os.walk(root, onerror=fail, followlinks=True):
-        inner = sorted(name for name in folders if not name.startswith("."))
+        inner = sorted(name for name in folders if not is_passed_over(name))
         folders.clear()
         for name in sorted(inner, key=lambda name: Path(folder, name).is_symlink()):
             if (real := os.path.realpath(os.path.join(folder, name))) not in seen:
                 seen.add(real)
                 folders.append(name)
         for name in names:
-            if not name.startswith("."):
+            if not is_passed_over(name):
                 n += 1
                 if n > _MOST_FILES:
                     raise DatasetError(f"{root}: more than {_MOST_FILES} files, expected a folder of {what}")

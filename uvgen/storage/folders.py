@@ -32,6 +32,16 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 MODEL_SUFFIXES = (".h5", ".hdf5", ".mat", ".npz", ".pkl")
 """Endings of images, and of files that hold a model."""
 _MOST_FOLDERS = 64
+_OF_SYSTEMS = {"@eadir", "#recycle", "#snapshot", "lost+found", "$recycle.bin", "system volume information", "__macosx"}
+
+
+def is_passed_over(name: str) -> bool:
+    """Whether a file or folder is none of the user's, by its name: a hidden one, or one that a system makes by itself.
+
+    Disk servers keep thumbnails beside photographs, as JPEG files in ``@eaDir``; disks have a folder of what was
+    deleted, and ``lost+found``, which only the administrator may read.
+    """
+    return name.startswith(".") or name.lower() in _OF_SYSTEMS
 
 
 def is_index(path: Path) -> bool:
@@ -79,7 +89,7 @@ def folder_kind(path: str | os.PathLike[str]) -> str:
             return REMAINS
         if not names:
             return EMPTY
-        inner = [folder / name for name in names if not name.startswith(".")][:_MOST_FOLDERS]
+        inner = [folder / name for name in names if not is_passed_over(name)][:_MOST_FOLDERS]
         if any(map(_is_pair, _pairs(names))) or any(
             any(map(_is_pair, _pairs(os.listdir(one)))) for one in inner if one.is_dir()
         ):
@@ -131,7 +141,7 @@ def instead(path: str | os.PathLike[str], *, wanted: str, expected: str) -> str:
 def _data_sets_in(folder: Path, most: int = 3) -> list[str]:
     """The data sets that lie directly in a folder, the first few."""
     try:
-        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))[:_MOST_FOLDERS]
+        names = sorted(name for name in os.listdir(folder) if not is_passed_over(name))[:_MOST_FOLDERS]
     except OSError:
         return []
     found = [str(folder / name) for name in names if (folder / name / DATASET_INDEX).is_file()]
@@ -183,13 +193,13 @@ def _has(name: str, suffixes: tuple[str, ...]) -> bool:
 
 
 def check_own_folder(out: Path, index: str) -> None:
-    """Raise OutputError if a folder, without the index of a command's own, holds files other than hidden ones."""
+    """Raise OutputError if a folder, without the index of a command's own, holds anything that is not passed over."""
     if not out.is_dir():
         return
     try:
         if (out / index).exists():
             return
-        found = sorted(name for name in os.listdir(out) if not name.startswith("."))
+        found = sorted(name for name in os.listdir(out) if not is_passed_over(name))
     except OSError as error:
         raise OutputError(f"{out}: cannot be read ({os_reason(error)}); choose another output folder") from error
     if found:
