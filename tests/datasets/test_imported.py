@@ -475,6 +475,10 @@ def test_import_maps_of_older_folders_goes_on_once_a_map_is_added_or_one_of_two_
     (folder / "1/second.npy").unlink()
     assert not import_maps(folder, tmp_path / "out", model=model, config=CONFIG).skipped
     assert file_hashes(tmp_path / "out") == file_hashes(tmp_path / "whole")
+    (folder / "0/p0.npy").unlink()  # what is finished is kept
+    np.save(folder / "1/second.npy", reader[0]["posmap"])
+    result = import_maps(folder, tmp_path / "out", model=model, config=CONFIG, on_error="fail")
+    assert result.new_samples == 0 and file_hashes(tmp_path / "out") == file_hashes(tmp_path / "whole")
 
 
 def test_find_maps_takes_none_of_two_maps_of_a_name(tmp_path: Path, built: Built) -> None:

@@ -131,6 +131,8 @@ def import_maps(
         maps_scale=normalization.scale[0], maps_offset=normalization.offset[0], jitter=0.0, maps="stored",
     )  # fmt: skip
     config.check()
+    plan = describe_plan(samples, 1, partial(lasting_name, layout=layout))
+    samples = samples if overwrite else _named_as_begun(samples, layout, out)
     with same_workers(run):
         begin("laying out the map")
         constants = constants_of(model, config, weights)
@@ -144,7 +146,7 @@ def import_maps(
             out,
             NewSet(
                 DatasetConfig(config, model.name, model.content_sha256, hash_of_weights(constants)),
-                {**describe_plan(samples, 1, partial(lasting_name, layout=layout)), "annotated_dimensions": 2},
+                {**plan, "annotated_dimensions": 2},
                 constants,
                 model=model,
                 warnings=warnings,
@@ -197,6 +199,20 @@ def _landmarks_of(sample: Sample, *, config: BuildConfig, points: LandmarkWeight
     """What the file of a map says of a field that is stored, to tell it from another's of the same name."""
     position_map = read_map(sample, config.maps_from or "", config.maps_scale, config.maps_offset)
     return {"landmarks": read_landmarks(position_map, points).astype(np.float32)}
+
+
+def _named_as_begun(samples: list[Sample], layout: str, out: Path) -> list[Sample]:
+    """The samples, and those that are named by their maps by the names that a set has, where the maps are gone since.
+
+    By other names, they would not be taken for those of the set.
+    """
+    if not LAYOUTS[layout].named_maps or not (out / DATASET_INDEX).exists():
+        return samples
+    names = [name for entry in read_begun(out).shards for name in entry.sample_names or ()]
+    of_folders = {name.rpartition("/")[0]: name for name in names}
+    return [
+        one if one.parameters is not None else replace(one, name=of_folders.get(one.name, one.name)) for one in samples
+    ]
 
 
 def _begun_sizes(out: Path) -> tuple[int, int] | None:

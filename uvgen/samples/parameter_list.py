@@ -4,7 +4,7 @@ A row is an image, by its path from the list's folder, and its parameters:
 
 - ``pitch, yaw, roll, tx, ty, tz, f`` (rad, px, px/µm: 300W-LP's `Pose_Para`), or ``pose`` with all seven;
 - ``shape_0``, ``shape_1`` …, or ``shape`` with all numbers, and ``exp_0`` …, or ``exp`` or ``expression``: as many as
-  the model has;
+  the model has; these may be called as in 300W-LP's files, ``Pose_Para``, ``Shape_Para`` and ``Exp_Para``;
 - or ``parameters``: the path of a ``.mat`` with 300W-LP's keys, or of a ``.npy`` with one of `VECTORS`.
 
 In JSON, the rows are objects in a list, and several numbers are a list of them. A row that gives the same parameters
@@ -49,6 +49,7 @@ _WHAT = "a list of images and parameters"
 _COLUMN = re.compile(r"(shape|id|exp|expression)(?:_para)?[ _-]?(\d{1,4})")
 _SHAPES, _EXPRESSIONS = ("shape", "id"), ("exp", "expression")
 _KNOWN = {"parameters", "pose", *POSE, *_SHAPES, *_EXPRESSIONS}
+_OF_300W_LP = {"pose_para": "pose", "shape_para": "shape", "id_para": "id", "exp_para": "exp"}
 _MOST_NUMBERS = 4096
 _MANY_ROWS, _SHORTEST_ROW = 1_000_000, 12  # names of more images, with parameters, have more characters on average
 _MOST_BYTES = 1 << 20  # of a .npy
@@ -239,7 +240,7 @@ def _image_place(path: Path, head: list[str]) -> int:
 
 def _head(path: Path, row: list[str]) -> list[str]:
     """The names of columns; InputError if they are not those of a list."""
-    head = [cell.strip().lower() for cell in row]
+    head = [_plain_name(cell.strip()) for cell in row]
     if not any(map(names_image, head)) or not any(cell in _KNOWN or _COLUMN.fullmatch(cell) for cell in head):
         raise InputError(
             f"{path}: columns {brief(', '.join(head))[:80] or 'none'}, expected image and {', '.join(POSE)}, "
@@ -267,7 +268,7 @@ def _of_json(path: Path, text: str) -> tuple[tuple[ListedRow, ...], Callable[[in
     entries = [entry if _is_plain(entry) else _plain(entry) for entry in content]
     rows = []
     for entry, written in zip(entries, content, strict=True):
-        alike = [key for key, count in Counter(key.lower() for key in written).items() if count > 1]
+        alike = [key for key, count in Counter(map(_plain_name, written)).items() if count > 1]
         keys, ambiguous = list(entry), ""
         try:
             image = "" if (place := image_key(keys)) is None else entry[keys[place]]
@@ -277,19 +278,25 @@ def _of_json(path: Path, text: str) -> tuple[tuple[ListedRow, ...], Callable[[in
         texts = isinstance(image, str) and isinstance(file, str)
         problem = ambiguous if texts else "image or parameters is not text"
         if alike:
-            problem = f"{brief(alike[0])[:40]} is there twice, in capitals and not, expected it once"
+            problem = f"{brief(alike[0])[:40]} is there twice, in two spellings, expected it once"
         rows.append(ListedRow(image, file, twice=_twice(file, entry)) if not problem else ListedRow("", "", problem))
     return tuple(rows), entries.__getitem__
 
 
 def _is_plain(entry: Mapping[str, Any]) -> bool:
     """Whether `_plain` changes nothing."""
-    return not any(value is None or key != key.lower() for key, value in entry.items())
+    return not any(value is None or key != _plain_name(key) for key, value in entry.items())
 
 
 def _plain(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """What an object says, by names in small letters."""
-    return {key.lower(): value for key, value in entry.items() if value is not None}
+    """What an object says, by their plain names."""
+    return {_plain_name(key): value for key, value in entry.items() if value is not None}
+
+
+def _plain_name(name: str) -> str:
+    """What a column or a key is called here: in small letters, and those of 300W-LP as ours."""
+    name = name.lower()
+    return _OF_300W_LP.get(name, name)
 
 
 def _numbers(where: str, name: str, value: Any) -> NDArray[np.float64]:
