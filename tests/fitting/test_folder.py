@@ -131,6 +131,41 @@ def test_what_an_interrupted_run_made_is_no_sample_of_a_run_that_leaves_it_out(
     assert contents_below(out) == {**contents_below(tmp_path / "whole"), "mine.jpg": b"mine"}
 
 
+def test_overwriting_what_an_interrupted_run_lists_makes_all_of_it_anew(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its faces are in its journal, not in its index yet."""
+    monkeypatch.setattr(listing, "_BATCH", 2)
+
+    def stop(_: object) -> None:
+        raise KeyboardInterrupt
+
+    out, fixed = tmp_path / "out", FitOptions(jaw="fixed")
+    with pytest.raises(KeyboardInterrupt):
+        fit_photographs(photos, out, progress=stop)
+    assert list(out.glob("*.mat")) and json.loads((out / "fit.json").read_text())["faces"] == []
+    assert not fit_photographs(photos, out, options=fixed, overwrite=True).skipped
+    fit_photographs(photos, tmp_path / "whole", options=fixed)
+    assert contents_below(out) == contents_below(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("unlisted", [False, True])
+def test_what_an_interrupted_run_made_of_other_landmarks_is_made_anew(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unlisted: bool
+) -> None:
+    """The landmarks are put back as they were when the index listed its face."""
+    out, marks = tmp_path / "out", first(photos).with_suffix(".txt")
+    fit_photographs(photos, out)
+    whole, before = contents_below(out), marks.read_bytes()
+    np.savetxt(marks, np.loadtxt(marks) + [8, 0], fmt="%.4f")
+    with interrupted(monkeypatch, "faces", unlisted=unlisted):
+        fit_photographs(photos, out)
+    assert contents_below(out) != whole
+    marks.write_bytes(before)
+    assert fit_photographs(photos, out).new_samples == 1
+    assert contents_below(out) == whole
+
+
 def test_what_was_made_of_a_photograph_before_a_run_was_killed_goes_if_that_is_removed(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

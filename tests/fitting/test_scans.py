@@ -91,6 +91,36 @@ def test_meshes_that_an_interrupted_run_did_not_list_go_if_their_scan_does(
     assert contents_below(out) == {**contents_below(tmp_path / "fresh"), "mine.obj": b"mine"}
 
 
+def test_overwriting_what_an_interrupted_run_lists_makes_all_of_it_anew(
+    scans: Path, model: MorphableModel, tmp_path: Path
+) -> None:
+    def stop(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        register_scans(scans, tmp_path / "out", model=model, progress=stop)
+    assert list((tmp_path / "out").glob("*.obj"))
+    options = RegisterOptions(format="ply")
+    assert not register_scans(scans, tmp_path / "out", model=model, options=options, overwrite=True).skipped
+    register_scans(scans, tmp_path / "fresh", model=model, options=options)
+    assert contents_below(tmp_path / "out") == contents_below(tmp_path / "fresh")
+
+
+@pytest.mark.parametrize("unlisted", [False, True])
+def test_a_mesh_that_an_interrupted_run_made_of_another_scan_is_made_anew(
+    scans: Path, whole: Path, model: MorphableModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unlisted: bool
+) -> None:
+    out, scan = Path(shutil.copytree(whole, tmp_path / "out")), sorted(scans.glob("*.npy"))[0]
+    before = scan.read_bytes()
+    np.save(scan, np.load(scan) + np.float32(3))
+    with interrupted(monkeypatch, "scans", unlisted=unlisted):
+        register_scans(scans, out, model=model)
+    assert contents_below(out) != contents_below(whole)
+    scan.write_bytes(before)
+    assert register_scans(scans, out, model=model).new_samples == 1
+    assert contents_below(out) == contents_below(whole)
+
+
 def test_meshes_of_scans_renamed_in_case_alone_stay_where_the_disk_ignores_case(
     scans: Path, model: MorphableModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

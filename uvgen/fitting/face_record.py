@@ -261,6 +261,11 @@ class FaceRecord(FolderRecord, Generic[Face]):
             if self._names.get(skip.image) in found:
                 self.skipped.setdefault(skip.image, []).append(skip)
 
+    def _forget(self, names: Iterable[str]) -> None:
+        for name in names:
+            self.faces.pop(name, None)
+            self._forget_skipped([name])
+
     def _forget_skipped(self, names: Iterable[str]) -> None:
         for image in (image for name in names for image in self._images.get(name, ())):
             self.skipped.pop(image, None)
@@ -274,11 +279,11 @@ class FaceRecord(FolderRecord, Generic[Face]):
 
     def discard(self, unit: FitTask) -> None:
         """Remove the faces of its photographs, which may show fewer now."""
-        self._begin()
-        for one in unit.photographs:
-            for face in self.faces.pop(one.name, ()):
-                self._index.remove(self._out, face)
-            self._forget_skipped([one.name])
+        names = [one.name for one in unit.photographs]
+        self._note_discarded([name for name in names if name in self.faces])
+        for face in (face for name in names for face in self.faces.get(name, ())):
+            self._index.remove(self._out, face)
+        self._forget(names)
 
     def _has_all(self, photograph: Photograph) -> bool:
         faces = self.faces.get(photograph.name, [])

@@ -30,7 +30,8 @@ from uvgen.wording import are, count
 
 _VERSION = 1
 _JOURNAL = ".uvgen-journal"
-_BEGUN, _LEFT = "begun", "left"  # keys of a journal's lines: inputs that a run makes something of, or left files of
+# keys of a journal's lines: inputs that a run makes something of, or left files of, or makes anew what is listed of
+_BEGUN, _LEFT, _DISCARDED = "begun", "left", "discarded"
 _SAID = {"model_sha256": "another model", "detector_sha256": "other weights of the detector"}
 
 _TAKEN = "would be replaced, which this folder does not list as uvgen's; move it away, or choose another output folder"
@@ -135,8 +136,11 @@ class FolderRecord(ABC):
         if path.exists():
             old = self._index.read(path)
             if self._overwrite:
-                self._remove_all(old)
-                self._remove_unlisted(_begun_after(set(), self._journal.read_any()))
+                lines = self._journal.read_any()
+                for listed in (old, *lines):
+                    with suppress(KeyError, TypeError, AttributeError, ValueError):  # `old` is checked, lines are not
+                        self._remove_all({**old, self._index.key: listed[self._index.key]})
+                self._remove_unlisted(_begun_after(set(), lines))
                 self._journal.remove()
             else:
                 new = self._compared(old)
@@ -146,6 +150,8 @@ class FolderRecord(ABC):
             for line in self._journal.read():
                 if _BEGUN in line or _LEFT in line:
                     self._begun = _begun_after(self._begun, [line])
+                elif _DISCARDED in line:
+                    self._forget(line[_DISCARDED])
                 else:
                     self._take_over(line)
         if gone := sorted(self._gone()):
@@ -166,6 +172,10 @@ class FolderRecord(ABC):
     @abstractmethod
     def _take_over(self, line: Any) -> None:
         """Keep the entries that an index or a line of the journal lists."""
+
+    @abstractmethod
+    def _forget(self, names: Iterable[str]) -> None:
+        """List no entries of inputs of these names any more."""
 
     @abstractmethod
     def _remove_all(self, index: Mapping[str, Any]) -> None:
@@ -197,6 +207,15 @@ class FolderRecord(ABC):
         if new:
             self._journal.append({_BEGUN: sorted(new)})
             self._begun |= new
+
+    def _note_discarded(self, names: Sequence[str]) -> None:
+        """Note, before entries of these inputs are removed, that they are made anew.
+
+        Files of theirs that are there later are of a run that did not end, which may have made them of other inputs.
+        """
+        self._begin()
+        if names:
+            self._journal.append({_DISCARDED: names})
 
     def _remove_unlisted(self, names: Set[str]) -> None:
         """Delete files that were made of inputs of these names, and are not those of an entry.

@@ -1,7 +1,7 @@
 """`register.json`: the settings that a folder of registered scans was made with, and an entry for each mesh in it."""
 
 import math
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,10 @@ class RegisterRecord(FolderRecord):
         for scan in line["scans"]:
             self.scans[scan["name"]] = _parsed(scan)
 
+    def _forget(self, names: Iterable[str]) -> None:
+        for name in names:
+            self.scans.pop(name, None)
+
     def _remove_all(self, index: Mapping[str, Any]) -> None:
         for scan in index["scans"]:
             self._remove(scan["name"], index.get("mesh_format"))
@@ -134,9 +138,11 @@ class RegisterRecord(FolderRecord):
 
     def discard(self, unit: RegisterTask) -> None:
         """Remove a scan's earlier mesh."""
-        self._begin()
-        if self.scans.pop(unit.name, None) is not None:
-            self._remove(unit.name, self._job.options.format)
+        listed = [unit.name] if unit.name in self.scans else []
+        self._note_discarded(listed)
+        for name in listed:
+            self._remove(name, self._job.options.format)
+        self._forget(listed)
 
     def add(self, result: RegisteredScan | RejectedScan) -> None:
         """Note the outcome for a scan."""
