@@ -255,6 +255,24 @@ def test_from_mesh_with_scans_whose_triangles_are_listed_in_another_order_is_the
 
 
 @pytest.mark.slow
+def test_from_mesh_says_which_registered_meshes_are_missing_and_follows_links(files, tmp_path) -> None:
+    """A folder of one person may lie on another disk; some meshes may not have been copied."""
+    whole = model_from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans")
+    index, moved = files / "scans/register.json", sorted((files / "scans").glob("*.obj"))[-1]
+    listed = [{"name": name, "rotation": np.eye(3).tolist(), "unit": "mm"} for name in ("0", f"smith/{moved.stem}")]
+    index.write_text(json.dumps({"frame": "model", "scans": listed}))
+    (tmp_path / "disk").mkdir()
+    moved.rename(tmp_path / "disk" / moved.name)
+    (said,) = scan_warnings(files / "scans", "mm")
+    assert said == f"{index}: 1 mesh that it lists is not there, first smith/{moved.stem}; the model is made without"
+    (files / "scans/smith").symlink_to(tmp_path / "disk")
+    assert scan_warnings(files / "scans", "mm") == []
+    assert model_from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans").n_shape == whole.n_shape
+    (files / "scans/.uvgen-journal").touch()
+    (said,) = scan_warnings(files / "scans", "mm")
+    assert said.startswith(f"{files / 'scans'}: `uvgen register` has not finished")
+
+
 def test_from_mesh_passes_over_hidden_files_beside_the_scans(files) -> None:
     """macOS puts ``._0.obj`` beside ``0.obj`` on disks of other systems."""
     expected = model_from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans")

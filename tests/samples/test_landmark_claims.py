@@ -108,6 +108,13 @@ def test_landmarks_that_are_called_exactly_as_a_scan_are_not_those_of_one_spelle
     assert list(disputed_scan_landmarks([ann, carl], tmp_path / "marks")) == [ann, carl]
 
 
+def test_landmarks_in_capitals_may_be_of_each_name_that_has_these_capitals(tmp_path: Path) -> None:
+    (tmp_path / "marks").mkdir()
+    (tmp_path / "marks" / "YILDIZ.txt").touch()
+    scans = [tmp_path / name for name in ("yıldız.obj", "yildiz.obj")]
+    assert set(disputed_scan_landmarks(scans, tmp_path / "marks")) == set(scans)
+
+
 def test_disputed_landmarks_of_many_images_of_one_name_take_no_square_time(tmp_path: Path) -> None:
     images = [tmp_path / f"folder {k}" / "1.jpg" for k in range(20_000)]
     assert len(disputed_landmarks(images, None, table_of(tmp_path, "1.jpg"))) == len(images)

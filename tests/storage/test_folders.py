@@ -12,7 +12,7 @@ from uvgen.datasets.output_folder import named_like_shards
 from uvgen.evaluation.prediction_files import _files as prediction_files
 from uvgen.fitting.photographs import find_photographs
 from uvgen.samples.image_folders import folders_in
-from uvgen.samples.map_files import files_below, find_maps
+from uvgen.samples.map_files import find_maps
 from uvgen.storage.folders import (
     DATA_SET,
     EMPTY,
@@ -25,6 +25,7 @@ from uvgen.storage.folders import (
     SAMPLES,
     SYNTH_INDEX,
     check_own_folder,
+    files_below,
     folder_kind,
     instead,
     unreadable,

@@ -22,10 +22,9 @@ from uvgen.shards.constants import CONSTANTS, constants_bytes, write_constants
 from uvgen.shards.format import is_shard
 from uvgen.shards.index import Index, ShardEntry, SkippedSample, known, plain
 from uvgen.shards.writer import as_stored
-from uvgen.storage.files import TEMPORARY_PREFIX
 from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.isolated import reading_in_child
-from uvgen.storage.journal import Journal
+from uvgen.storage.journal import JOURNAL, Journal
 from uvgen.storage.kinds import HDF5_SIGNATURE
 from uvgen.storage.reading import open_regular
 from uvgen.storage.urls import writes_are_commits
@@ -66,7 +65,6 @@ class ShardResult:
     __repr__ = described
 
 
-_JOURNAL = f"{TEMPORARY_PREFIX}journal"
 _SECONDS_BETWEEN_WRITES = 10.0
 _SECONDS_BETWEEN_COMMITS = 1800.0  # where each write of the index stays in a repository's history
 
@@ -97,7 +95,7 @@ class ShardRecord:
         self._constants, self._units, self._state = constants, units, state
         self._folder, self._overwrite, self._place = folder, overwrite, SetFolder(folder)
         asked = {key: value for key, value in fresh.plan.items() if key not in (*SURVEYED, NOT_SURVEYED)}
-        self._journal = Journal(folder / _JOURNAL, [fresh.uvgen, fresh.config, asked])
+        self._journal = Journal(folder / JOURNAL, [fresh.uvgen, fresh.config, asked])
         self._finished, self._listed = set[str](), set[str]()
         self._anew = set[str]()  # shards that are made again, whatever they hold
         self._added, self._written_at, self._write_seconds = 0, time.monotonic(), 0.0

@@ -21,7 +21,7 @@ from uvgen.jobs.cluster import chosen_engine
 from uvgen.jobs.run import check_same
 from uvgen.storage.files import check_folder, replaced_on_success
 from uvgen.storage.folders import check_own_folder
-from uvgen.storage.journal import Journal
+from uvgen.storage.journal import JOURNAL, Journal
 from uvgen.storage.names import brief, os_reason, printable
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import max_bytes
@@ -29,7 +29,6 @@ from uvgen.storage.text import read_text
 from uvgen.wording import are, count
 
 _VERSION = 1
-_JOURNAL = ".uvgen-journal"
 # keys of a journal's lines: inputs that a run makes something of, or left files of, or makes anew what is listed of
 _BEGUN, _LEFT, _DISCARDED = "begun", "left", "discarded"
 _SAID = {"model_sha256": "another model", "detector_sha256": "other weights of the detector"}
@@ -127,7 +126,7 @@ class FolderRecord(ABC):
         self.new_samples = 0
         self._begun = set[str]()  # inputs of runs that did not end, and of this one: their files may be there unlisted
         self._has_begun = False
-        self._journal = Journal(out / _JOURNAL, [index.format, _VERSION, __version__, self._stated])
+        self._journal = Journal(out / JOURNAL, [index.format, _VERSION, __version__, self._stated])
 
     def resume(self) -> None:
         """Keep what an earlier run with the same settings made; with `overwrite`, remove another's."""

@@ -1,7 +1,6 @@
 """Your own models: UV for any model, and a model from a mesh, its landmarks and registered scans."""
 
 import dataclasses
-import os
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +15,9 @@ from uvgen.models.model_file import save_model
 from uvgen.models.morphable import MorphableModel, make_model
 from uvgen.models.vertex_numbers import read_landmarks
 from uvgen.storage.files import replaced_on_success, sha256_file
-from uvgen.storage.folders import REGISTER_INDEX, is_passed_over
-from uvgen.storage.names import os_reason, printable
+from uvgen.storage.folders import REGISTER_INDEX, files_below
+from uvgen.storage.journal import JOURNAL
+from uvgen.storage.names import printable
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import max_bytes
 from uvgen.storage.text import read_text
@@ -143,22 +143,14 @@ def model_from_mesh(
 
 
 def _meshes_in(scans: Path, *, deep: bool) -> list[Path]:
-    """The meshes in a folder, and in those in it if `deep`, by path; hidden files and folders are passed over."""
-
-    def fail(error: OSError) -> None:
-        raise ModelError(f"{error.filename}: cannot be listed ({os_reason(error)})") from error
-
-    found = []
-    for folder, names, files in os.walk(scans, onerror=fail):
-        names[:] = sorted(name for name in names if deep and not is_passed_over(name))
-        found += [
-            Path(folder, name)
-            for name in files
-            if name.lower().endswith(_MESHES)
-            and not name.startswith(".")
-            and not os.path.splitext(name)[0].endswith(".landmarks")
-        ]
-    return sorted(found)
+    """The meshes in a folder, and in those in it if `deep`, by path."""
+    return sorted(
+        path
+        for path in files_below(scans, "meshes", ModelError)
+        if (deep or path.parent == scans)
+        and path.name.lower().endswith(_MESHES)
+        and not path.stem.endswith(".landmarks")
+    )
 
 
 def scan_warnings(scans: Path, unit: str) -> list[str]:
@@ -174,7 +166,8 @@ def scan_warnings(scans: Path, unit: str) -> list[str]:
     Returns
     -------
     list of str
-        A sentence each: meshes that are not read, scans that are turned against each other, and other units.
+        A sentence each: meshes that are not read, that are not there or not all made yet, scans that are turned
+        against each other, and other units.
     """
     path = scans / REGISTER_INDEX
     if not path.is_file():
@@ -185,10 +178,17 @@ def scan_warnings(scans: Path, unit: str) -> list[str]:
         content = parse_json(read_text(path, "what uvgen wrote", most_bytes=max_bytes()))
         moved, entries = content["frame"] == "model", content["scans"]
         turns = np.array([entry["rotation"] for entry in entries], np.float64).reshape(-1, 3, 3)
+        names = {str(entry["name"]) for entry in entries if "name" in entry}
         units = {"mm"} if moved else {str(entry["unit"]).replace("µ", "u") for entry in entries if entry["unit"]}
     except (OSError, ValueError, KeyError, TypeError, InputError):
         return []
     found = []
+    if (scans / JOURNAL).is_file():
+        found.append(f"{scans}: `uvgen register` has not finished; run it again, or the model lacks scans")
+    there = {path.relative_to(scans).with_suffix("").as_posix() for path in _meshes_in(scans, deep=True)}
+    if gone := sorted(names - there):
+        listed = f"{count(len(gone), 'mesh')} that it lists {are(len(gone))} not there"
+        found.append(f"{path}: {listed}, first {printable(gone[0])}; the model is made without")
     cosine = (np.einsum("kij,ij->k", turns, turns[0]) - 1) / 2 if len(turns) else np.ones(1)
     apart = float(np.degrees(np.arccos(cosine.clip(-1, 1))).max())
     if not moved and apart > _TURNED_DEG:

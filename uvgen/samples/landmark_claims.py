@@ -48,7 +48,8 @@ _Claim = Callable[[Path], tuple[str, int] | None]
 def _disputed(images: Sequence[Path], claim_of: _Claim, table: LandmarkTable | None = None) -> dict[Path, str]:
     by_stem: dict[str, list[Path]] = {}
     for image in images:
-        by_stem.setdefault(same_name(os.path.splitext(image.name)[0]).casefold(), []).append(image)
+        stem = same_name(os.path.splitext(image.name)[0])
+        by_stem.setdefault(stem.upper().casefold(), []).append(image)  # a file in capitals may be of ı and of i
     wrong: dict[Path, str] = {}
     for alike in by_stem.values():
         if len(alike) > 1:

@@ -12,7 +12,7 @@ divisor. What reshow counts otherwise is undone with `Tform` of its ``.mat``, wh
 """
 
 import os
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from uvgen.checks import FARTHEST_PX, choice
 from uvgen.errors import DatasetError, SampleError
 from uvgen.normalization import MAP_SCALES
 from uvgen.samples.find import Sample, told_apart
-from uvgen.storage.folders import EXPORT_MARK, IMAGE_SUFFIXES, is_passed_over, unreadable
+from uvgen.storage.folders import EXPORT_MARK, IMAGE_SUFFIXES, files_below
 from uvgen.storage.matfile import read_numeric
 from uvgen.storage.names import brief, os_reason, printable
 from uvgen.storage.npy import read_npy_file
@@ -32,7 +32,6 @@ from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import read_file
 
 _MOST_BYTES = 1 << 28
-_MOST_FILES = 10_000_000
 _LARGEST_SCALE = 1e3
 _WEIGHTS = "weight_mask.npy"  # the loss weights of texels, which `uvgen export` writes beside maps
 _DIVIDED = 4.0  # a map whose values are all below that was divided by something
@@ -171,31 +170,6 @@ def stated_convention(mark: Path) -> str | None:
         raise DatasetError(
             f"{mark}: does not say its labels' convention, expected an export of this version; export again"
         ) from error
-
-
-def files_below(root: Path, what: str) -> Iterator[Path]:
-    """Files in a folder and all in it, also those that links lead to, each folder once; hidden ones are passed over.
-
-    Raises DatasetError, which says that a folder of `what` was expected, if it cannot be read or holds too many.
-    """
-
-    def fail(error: OSError) -> None:
-        raise DatasetError(f"{root}: {unreadable(error, f'a folder of {what}')}") from error
-
-    n, seen = 0, {os.path.realpath(root), *map(os.path.realpath, root.parents)}
-    for folder, folders, names in os.walk(root, onerror=fail, followlinks=True):
-        inner = sorted(name for name in folders if not is_passed_over(name))
-        folders.clear()
-        for name in sorted(inner, key=lambda name: Path(folder, name).is_symlink()):
-            if (real := os.path.realpath(os.path.join(folder, name))) not in seen:
-                seen.add(real)
-                folders.append(name)
-        for name in names:
-            if not is_passed_over(name):
-                n += 1
-                if n > _MOST_FILES:
-                    raise DatasetError(f"{root}: more than {_MOST_FILES} files, expected a folder of {what}")
-                yield Path(folder, name)
 
 
 def _of_layout(root: Path, files: list[Path], layout: MapLayout) -> list[Sample]:

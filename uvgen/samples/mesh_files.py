@@ -20,9 +20,9 @@ from uvgen.samples.camera_files import read_camera
 from uvgen.samples.colmap import is_reconstruction, read_reconstruction
 from uvgen.samples.files import files_sha256
 from uvgen.samples.find import Sample, find_samples, folder_of, told_apart
-from uvgen.samples.map_files import files_below
 from uvgen.samples.parameter_list import is_list
 from uvgen.samples.scan_landmarks import is_landmark_file
+from uvgen.storage.folders import files_below
 from uvgen.storage.names import printable, same_name
 
 CAMERA_ENDING = ".camera.json"

@@ -6,9 +6,10 @@ Only names are looked at, of the folder and of those directly in it.
 import errno
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
-from uvgen.errors import OutputError, UvgenError
+from uvgen.errors import DatasetError, OutputError, UvgenError
 from uvgen.storage.names import os_reason, printable
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import irregular, max_bytes
@@ -32,6 +33,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 MODEL_SUFFIXES = (".h5", ".hdf5", ".mat", ".npz", ".pkl")
 """Endings of images, and of files that hold a model."""
 _MOST_FOLDERS = 64
+_MOST_FILES = 10_000_000
 _OF_SYSTEMS = {"@eadir", "#recycle", "#snapshot", "lost+found", "$recycle.bin", "system volume information", "__macosx"}
 
 
@@ -42,6 +44,31 @@ def is_passed_over(name: str) -> bool:
     deleted, and ``lost+found``, which only the administrator may read.
     """
     return name.startswith(".") or name.lower() in _OF_SYSTEMS
+
+
+def files_below(root: Path, what: str, error: type[UvgenError] = DatasetError) -> Iterator[Path]:
+    """Files in a folder and all in it, also those that links lead to, each folder once, without what is passed over.
+
+    Raises `error`, which says that a folder of `what` was expected, if it cannot be read or holds too many.
+    """
+
+    def fail(cause: OSError) -> None:
+        raise error(f"{root}: {unreadable(cause, f'a folder of {what}')}") from cause
+
+    n, seen = 0, {os.path.realpath(root), *map(os.path.realpath, root.parents)}
+    for folder, folders, names in os.walk(root, onerror=fail, followlinks=True):
+        inner = sorted(name for name in folders if not is_passed_over(name))
+        folders.clear()
+        for name in sorted(inner, key=lambda name: Path(folder, name).is_symlink()):
+            if (real := os.path.realpath(os.path.join(folder, name))) not in seen:
+                seen.add(real)
+                folders.append(name)
+        for name in names:
+            if not is_passed_over(name):
+                n += 1
+                if n > _MOST_FILES:
+                    raise error(f"{root}: more than {_MOST_FILES} files, expected a folder of {what}")
+                yield Path(folder, name)
 
 
 def is_index(path: Path) -> bool:

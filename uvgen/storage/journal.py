@@ -14,6 +14,9 @@ from uvgen.storage.names import os_reason
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import OUT_OF_REACH, SHORTAGES, let_go, read_file
 
+JOURNAL = ".uvgen-journal"
+"""Name of the journal in a folder that a command fills, while it does."""
+
 _UNKNOWN = {*SHORTAGES, *OUT_OF_REACH, errno.EACCES, errno.EPERM}  # what is in it: it may be another user's
 
 

@@ -26,13 +26,13 @@ from uvgen.storage.drafts import (
 )
 from uvgen.storage.files import TEMPORARY_PREFIX, check_folder
 from uvgen.storage.folders import EXPORT_MARK
-from uvgen.storage.journal import Journal
+from uvgen.storage.journal import JOURNAL, Journal
 from uvgen.storage.locks import remove_unlocked
 from uvgen.storage.names import printable
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import read_file
 
-_RECORD, _SKIPPED = f"{TEMPORARY_PREFIX}journal", "skipped.txt"
+_SKIPPED = "skipped.txt"
 _STAGE = re.compile(re.escape(TEMPORARY_PREFIX) + r"part-[0-9a-f]{16}")
 _MOST_BYTES = 1 << 26  # of what an export states: earlier ones name all photographs
 
@@ -170,7 +170,7 @@ class ExportRecord:
     ) -> None:  # fmt: skip
         self._draft, self._parts, self._check_there, self._finish = draft, parts, check_there, finish
         self._labels, self._clean = labels, clean
-        self._settings, self._journal = settings, Journal(draft / _RECORD, [__version__, settings, inputs])
+        self._settings, self._journal = settings, Journal(draft / JOURNAL, [__version__, settings, inputs])
         self._finished: dict[str, list[Skipped]] = {}
 
     @property
@@ -228,8 +228,8 @@ class ExportRecord:
         n_samples = self._finish(skipped)
         os.sync()  # while a run that goes on still has the journal: it takes long where much is to be flushed
         self._journal.remove()
-        if os.path.lexists(self._draft / _RECORD):
-            raise DatasetError(f"{self._draft / _RECORD}: cannot be deleted; check the disk, and run the command again")
+        if os.path.lexists(self._draft / JOURNAL):
+            raise DatasetError(f"{self._draft / JOURNAL}: cannot be deleted; check the disk, and run the command again")
         if self._clean is not None:
             self._clean()
         stated = {**self._settings, "uvgen": __version__, "samples": n_samples, "labels": self._labels}
