@@ -46,6 +46,14 @@ def test_find_meshes_pairs_files_by_their_places(tmp_path: Path) -> None:
     assert found(find_meshes(images, meshes, subsets=["b"])) == {"b/x": ("x.OBJ", "")}
 
 
+def test_find_meshes_names_those_whose_subset_has_no_images_with_and_without_mirrored_ones(tmp_path: Path) -> None:
+    images = make(tmp_path / "i", "AFW/x.jpg", "AFW_Flip/x.jpg")
+    meshes = make(tmp_path / "m", "AFW/x.obj", "AFW_Flip/x.obj", "LFPW/y.obj", "LFPW_Flip/y.obj")
+    assert [*found(find_meshes(images, meshes))] == ["AFW/x", "AFW_Flip/x", "LFPW/y", "LFPW_Flip/y"]
+    samples = found(find_meshes(images, meshes, flip=False))
+    assert [*samples] == ["AFW/x", "LFPW/y"] and "no image" in samples["LFPW/y"][1]
+
+
 def test_find_meshes_beside_their_images_in_a_flat_folder(tmp_path: Path) -> None:
     folder = make(tmp_path / "i", "x.jpg", "x.obj", "y.jpg")
     samples = find_meshes(folder, folder)

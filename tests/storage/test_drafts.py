@@ -299,3 +299,13 @@ def test_secret_that_cannot_be_written_leaves_no_temporary_file(
     monkeypatch.setattr(Path, "write_bytes", full)
     assert drafts._secret.__wrapped__()
     assert not any(tmp_path.iterdir())
+
+
+def test_a_draft_that_fails_is_removed_with_the_folders_of_processes_that_died(tmp_path: Path) -> None:
+    """Another worker's part of an export is half written when one finds the disk full."""
+    with pytest.raises(DatasetError, match="No space left"), folder_on_success(tmp_path / "out") as draft:
+        (draft / ".uvgen-part-0123456789abcdef").mkdir()
+        (draft / ".uvgen-part-0123456789abcdef/a.npy").touch()
+        (draft / ".uvgen-journal").touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), draft / "b.npy")
+    assert not [*tmp_path.iterdir()]

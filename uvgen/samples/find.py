@@ -133,7 +133,7 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
     if unknown := [name for name in subsets if same_name(name) not in map(same_name, there)]:
         raise DatasetError(f"{root}: no subset {unknown[0]} with images; {_subset_hint(unknown[0], there)}")
     asked = set(map(same_name, subsets))
-    wanted = [name for name in there if _is_wanted(name, asked, flip=flip)]
+    wanted = [name for name in there if is_wanted(name, asked, flip=flip)]
     if not wanted:
         raise DatasetError(
             f"{root}: holds only mirrored images ({_first_of(there)}), which flip=False leaves out; include them (flip)"
@@ -147,7 +147,7 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
     return told_apart(samples, lambda one: f"{one.image or one.parameters}: another file has this name too; rename one")
 
 
-def _is_wanted(subset: str, asked: set[str], *, flip: bool) -> bool:
+def is_wanted(subset: str, asked: set[str], *, flip: bool) -> bool:
     """Whether the subsets that were asked for, as `same_name` gives them, include this one; none means all."""
     if not asked:
         return flip or unflipped(subset) == subset
@@ -175,7 +175,7 @@ def _listed_samples(path: Path, subsets: Sequence[str], *, flip: bool) -> list[S
     if unknown := [name for name in subsets if same_name(name) not in map(same_name, there)]:
         raise DatasetError(f"{path}: no row of {unknown[0]}; {_subset_hint(unknown[0], there)}")
     asked = set(map(same_name, subsets))
-    found = [sample for sample in found if _is_wanted(sample.subset, asked, flip=flip)]
+    found = [sample for sample in found if is_wanted(sample.subset, asked, flip=flip)]
     if not found:
         raise DatasetError(
             f"{path}: holds only mirrored images ({brief(_first_of(there))}), which flip=False leaves out; include "

@@ -19,7 +19,7 @@ from uvgen.meshes.registered import REGISTERED_SUFFIXES
 from uvgen.samples.camera_files import read_camera
 from uvgen.samples.colmap import is_reconstruction, read_reconstruction
 from uvgen.samples.files import files_sha256
-from uvgen.samples.find import Sample, find_samples, folder_of, told_apart
+from uvgen.samples.find import Sample, find_samples, folder_of, is_wanted, told_apart
 from uvgen.samples.parameter_list import is_list
 from uvgen.samples.scan_landmarks import is_landmark_file
 from uvgen.storage.folders import files_below
@@ -124,8 +124,9 @@ def find_meshes(
             problem = image.problem or f"{image.image}: no mesh of it, expected {folder / key}{_NAMED[4:]}"
             samples.append(MeshSample(image.name, image.subset, image.image, None, problem))
     if subsets or not flip:
-        chosen = {sample.subset for sample in find_samples(root, subsets, flip=flip)}
-        samples = [sample for sample in samples if sample.subset in chosen]
+        find_samples(root, subsets, flip=flip)  # refuses subsets that are not there; meshes may be of further ones
+        asked = set(map(same_name, subsets))
+        samples = [sample for sample in samples if is_wanted(sample.subset, asked, flip=flip)]
     named = told_apart(samples, lambda one: f"{one.parameters}: another mesh has this face's name too; rename one")
     return sorted(named, key=lambda sample: (sample.subset, sample.name, str(sample.parameters)))
 

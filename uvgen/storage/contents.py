@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,7 +48,8 @@ def discard(folder: Path, first: str) -> None:
         return
     try:
         for name in os.listdir(handle):
-            if name.startswith(first):
+            mode = os.stat(name, dir_fd=handle, follow_symlinks=False).st_mode
+            if name.startswith(first) and not stat.S_ISDIR(mode):
                 os.unlink(name, dir_fd=handle)
     except OSError:
         return
