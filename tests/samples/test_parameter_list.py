@@ -223,6 +223,18 @@ def test_read_annotation_of_an_object_with_a_key_in_two_spellings_names_it(tmp_p
         read_annotation(only(path))
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"parameters": ["a.mat"]}, {"pose": [0] * 7, "Pose": [0] * 7}, {"file_name": "AFW/a.jpg"}]
+)
+def test_a_wrong_object_is_called_by_the_image_that_it_names(tmp_path: Path, wrong: Row) -> None:
+    (tmp_path / "AFW").mkdir()
+    (tmp_path / "AFW/a.jpg").touch()
+    path = write_json(tmp_path / "list", [{"image": "AFW/a.jpg", **wrong}])
+    for subsets in ([], ["AFW"]):
+        (sample,) = find_samples(path, subsets)
+        assert sample.name == "AFW/a" and sample.problem
+
+
 def test_read_annotation_of_a_list_that_was_changed_since_gives_no_other_image_s_parameters(tmp_path: Path) -> None:
     tree, rows = tree_and_rows(tmp_path, row_of)
     path = write_csv(tree / "list.csv", rows)

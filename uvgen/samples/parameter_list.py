@@ -273,13 +273,17 @@ def _of_json(path: Path, text: str) -> tuple[tuple[ListedRow, ...], Callable[[in
         try:
             image = "" if (place := image_key(keys)) is None else entry[keys[place]]
         except ValueError as error:
-            image, ambiguous = "", str(error)
+            first = next(key for key in keys if names_image(key))
+            image, ambiguous = entry[first], str(error)
         file = entry.get("parameters", "")
         texts = isinstance(image, str) and isinstance(file, str)
         problem = ambiguous if texts else "image or parameters is not text"
         if alike:
             problem = f"{brief(alike[0])[:40]} is there twice, in two spellings, expected it once"
-        rows.append(ListedRow(image, file, twice=_twice(file, entry)) if not problem else ListedRow("", "", problem))
+        if problem:  # it has the name that it has when it is mended
+            rows.append(ListedRow(image if isinstance(image, str) else "", "", problem))
+        else:
+            rows.append(ListedRow(image, file, twice=_twice(file, entry)))
     return tuple(rows), entries.__getitem__
 
 
