@@ -119,7 +119,8 @@ def mesh_samples(data: Path | None, meshes: Path, cameras: Path | None, subsets:
     """The images with meshes that the options choose."""
     from uvgen.samples.mesh_files import find_meshes
 
-    return select.of(find_meshes(data or meshes, meshes, cameras, subsets, flip=select.flip))
+    samples = find_meshes(data or meshes, meshes, cameras, subsets, flip=select.flip)
+    return select.of(samples, all_subsets=not subsets)
 
 
 def model_of(path: Path | str | None, data: Path | None, *, untrusted: bool) -> Any:
@@ -176,7 +177,7 @@ def samples_of(data: Path | None, subsets: tuple[str, ...], select: Any) -> tupl
         if data is not None:
             raise
         raise DatasetError(str(error).replace(str(root), "the built-in sample set")) from error
-    return select.of(samples), folder_of(root)
+    return select.of(samples, all_subsets=not subsets), folder_of(root)
 
 
 def print_plan(samples: Any, config: Any, out: Path, *, overwrite: bool = False, as_json: bool = False) -> None:

@@ -18,7 +18,7 @@ from uvgen.cli.options import (
     quiet_option,
     workers_option,
 )
-from uvgen.cli.progress import reported
+from uvgen.cli.progress import reported, show_warnings
 from uvgen.cli.results import json_option, name_other_drafts, name_skipped, print_json
 from uvgen.wording import count
 
@@ -74,6 +74,7 @@ def deep3d(
     Exit status: 0 done, 3 some photographs left out, 1 failed, 2 wrong usage, 130, 143, 129 interrupted.
     """
     from uvgen import prepare_deep3d
+    from uvgen.fitting.photographs import about_other_pictures
 
     if detections is None and detector == "none":
         raise click.UsageError("--detections: none, and no --detector, expected one of them")
@@ -86,6 +87,7 @@ def deep3d(
         )  # fmt: skip
     if result.notice:
         click.echo(f"note: {result.notice}", err=True)
+    show_warnings(about_other_pictures(images, out))
     name_skipped(result.skipped, "skipped.txt", quiet=quiet)
     if as_json:
         print_json({"out": str(out), **result.to_plain()})

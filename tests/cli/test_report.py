@@ -174,6 +174,17 @@ def test_build_leaves_excluded_samples_out_and_resumes_with_the_same_list_alone(
     assert result.exit_code == 1 and "1 listed sample is not there, first AFW/nobody" in result.stderr
 
 
+def test_marks_of_a_whole_set_may_be_excluded_from_one_of_its_subsets(
+    uvgen: Any, tree: Path, model_path: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.txt").write_text("AFW/AFW_001_1_0\nIBUG/IBUG_002_1_0\n")
+    arguments = ["--data", tree, "--model", model_path, "--out", tmp_path / "shards", "--size", 32, "--workers", 1]
+    result = uvgen("build", *arguments, "--subset", "AFW", "--exclude", tmp_path / "bad.txt")
+    assert result.exit_code == 0, result.stderr
+    names = open_shards(tmp_path / "shards").names
+    assert names and all(name.startswith("AFW") for name in names) and "AFW/AFW_001_1_0" not in names
+
+
 @pytest.mark.parametrize("option", [("--scale", "size"), ("--frame", "image"), ("--convention", "face3d")])
 def test_report_refuses_options_of_predictions_without_any(
     uvgen: Any, shards: Path, tmp_path: Path, option: tuple[str, str]

@@ -266,6 +266,12 @@ def test_prepare_writes_of_landmark_files_what_export_writes_of_the_set(
         assert item.image_path.read_bytes() == other.image_path.read_bytes()
 
 
+def test_prepare_names_photographs_of_kinds_that_are_not_read(photos: Path, tmp_path: Path, uvgen: Any) -> None:
+    (photos / "IMG_1.HEIC").touch()
+    result = uvgen("prepare", "deep3d", "--images", photos, "--detections", photos, "--out", tmp_path / "out", "-j", 1)
+    assert result.exit_code == 0 and "1 image is of a kind that is not read, first IMG_1.HEIC" in result.stderr
+
+
 @pytest.mark.parametrize("command", ["export", "prepare"])
 def test_an_image_that_is_cut_short_after_it_was_read_is_written_whole(
     built: Path, exported: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str

@@ -312,7 +312,9 @@ def test_open_shards_with_another_split_names_those_that_are_there(shards) -> No
 def test_read_splits_of_another_file_names_it_and_what_is_expected(tmp_path, text, message) -> None:
     path = tmp_path / SPLITS
     path.write_text(text)
-    with pytest.raises(DatasetError, match=f"splits.json: .*{message}.*`uvgen split` wrote; run it again"):
+    with pytest.raises(
+        DatasetError, match=f"splits.json: .*{message}.*`uvgen split` wrote; delete it, and run that again"
+    ):
         read_splits(path)
 
 

@@ -15,7 +15,7 @@ from support.toy import toy_model, write_tree
 from uvgen import BuildConfig, build_shards, crop_to_image, export_shards, load_model, open_shards, save_model
 from uvgen.errors import DatasetError, InputError, SampleError, UvgenError
 from uvgen.evaluation.evaluate import evaluate_predictions
-from uvgen.evaluation.prediction_files import files_of
+from uvgen.evaluation.prediction_files import files_of, files_of_predict
 from uvgen.evaluation.predictions import SHIFTS, Predictions, Reading
 from uvgen.evaluation.truth import open_truth
 from uvgen.geometry import crop_affine, pose_to_image
@@ -237,6 +237,32 @@ def test_wrong_places_and_options_are_errors(shards, predict, tmp_path) -> None:
     (other / "x.obj").write_text("v 0 0 0\n")
     with pytest.raises(DatasetError, match=r"x\.obj: x\.npy has the same name, expected one file for each face"):
         evaluate_predictions(other, shards)
+
+
+def test_files_of_predict_are_of_the_kind_that_it_says_whatever_else_is_there_or_lost(tmp_path: Path) -> None:
+    names, both = ["a", "b", "c"], frozenset({"map", "landmarks"})
+    for name in names:
+        (tmp_path / f"{name}.npy").touch()
+        (tmp_path / f"{name}.txt").touch()
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "a.npy").unlink()
+    suffix, found, others = files_of_predict(tmp_path, names, both, has_maps=True)
+    assert (suffix, [*found], others) == (".npy", ["b", "c"], ["notes.txt"])
+    assert files_of_predict(tmp_path, names, frozenset({"landmarks"}), has_maps=True)[0] == ".txt"
+    assert files_of_predict(tmp_path, names, both, has_maps=False)[0] == ".txt"
+    assert files_of_predict(tmp_path, names, frozenset(), has_maps=True)[0] == ".txt"  # most, if it does not say
+    for name in names[1:]:
+        (tmp_path / f"{name}.npy").unlink()
+    assert files_of_predict(tmp_path, names, both, has_maps=True)[0] == ".txt"
+
+
+def test_predictions_in_folders_that_links_lead_to_are_found(tmp_path: Path) -> None:
+    """One subset's may lie on another disk."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "predicted").mkdir()
+    (tmp_path / "disk/x.npy").touch()
+    (tmp_path / "predicted/AFW").symlink_to(tmp_path / "disk")
+    assert files_of(tmp_path / "predicted", ["AFW/x"]) == ({"AFW/x": tmp_path / "predicted/AFW/x.npy"}, [])
 
 
 def test_what_predict_wrote_is_read_as_maps_or_landmarks_of_the_photographs(shards, tmp_path) -> None:

@@ -104,6 +104,7 @@ def test_read_textured_obj_gives_each_corner_its_texture(tmp_path: Path) -> None
         (TEXT.replace("4/4", "4"), "'f 1/1 2/2/7 3/3 4' names no texture"),
         (TEXT.replace("4/4", "4/9"), "texture coordinates that do not exist, expected 1 to 5"),
         (TEXT.replace("4/4", "4/0"), "texture coordinates that do not exist"),
+        (TEXT.replace("4/4", "4/0") + "\nvt 1 1\n", "texture coordinates that do not exist"),
         (TEXT.replace("vt 0 0", "vt 0 inf"), "NaN, infinite or very large"),
         (TEXT.replace("vt 0 0", "vt 0"), "'vt 0' names no texture"),
         ("f 1 2 3", "no vertices in it, which its 1 triangle would name"),

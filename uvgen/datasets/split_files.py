@@ -92,7 +92,9 @@ def read_splits(path: Path) -> dict[str, Split]:
         raise DatasetError(f"{path}: cannot be read ({os_reason(error)}), expected {_WHAT}") from error
     except (InputError, ValueError, LookupError, TypeError, AttributeError) as error:
         reason = str(error).removeprefix(f"{path}: ")
-        raise DatasetError(f"{path}: cannot be used ({brief(reason)}), expected {_WHAT}; run it again") from error
+        raise DatasetError(
+            f"{path}: cannot be used ({brief(reason)}), expected {_WHAT}; delete it, and run that again"
+        ) from error
 
 
 def _check_object(value: Any, what: str) -> dict[str, Any]:

@@ -1,8 +1,7 @@
 """The files of predictions: which are there, whose they are, and the points of those that hold nothing else."""
 
-import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.meshes.read import MESH_SUFFIXES
-from uvgen.storage.folders import PREDICT_INDEX, is_index, is_passed_over
+from uvgen.storage.folders import PREDICT_INDEX, files_below, is_index
 from uvgen.storage.names import brief, os_reason
 from uvgen.storage.npy import read_npy_file
 from uvgen.storage.plain_json import parse_json
@@ -28,7 +27,6 @@ OF_PREDICT = "exact"
 _OF_EXPORTS = "weight_mask.npy"  # lies beside the maps that `uvgen export` writes
 _SUFFIXES = (".npy", ".mat", *MESH_SUFFIXES)
 _MOST_TEXT = 1 << 20  # of 68 lines
-_MOST_FILES = 10_000_000
 
 
 class StatedByPredict(NamedTuple):
@@ -39,6 +37,8 @@ class StatedByPredict(NamedTuple):
     model: str
     model_sha256: str
     """The model whose UV the maps have; "" if it is not stated."""
+    written: frozenset[str] = frozenset()
+    """What was written of each face, such as "map"; empty if that is not stated."""
     doubts: tuple[str, ...] = ()
     """That it does not say where they count, if it does not."""
 
@@ -54,13 +54,18 @@ def array_of_faces(path: Path, n: int) -> NDArray[Any]:
     return array
 
 
-def files_of_predict(folder: Path, names: Sequence[str], *, has_maps: bool) -> tuple[str, dict[str, Path], list[str]]:
+def files_of_predict(
+    folder: Path, names: Sequence[str], written: Set[str], *, has_maps: bool
+) -> tuple[str, dict[str, Path], list[str]]:
     """The files to compare of those that `uvgen predict` writes for each face: their suffix, and as `files_of`.
 
-    They are of the kind that most faces have, and maps rather than landmarks: others may have come there since.
+    They are maps rather than landmarks if both were `written`, and if that is not stated, of the kind that most faces
+    have: others may have come there since, and some be lost.
     """
     kinds = {suffix: files_of(folder, names, (suffix,)) for suffix in ((".npy", ".txt") if has_maps else (".txt",))}
-    suffix = max(kinds, key=lambda one: (len(kinds[one][0]), len(kinds[one][1])))
+    stated = [suffix for suffix, what in ((".npy", "map"), (".txt", "landmarks")) if what in written]
+    likely = [suffix for suffix in stated if suffix in kinds and kinds[suffix][0]] or [*kinds]
+    suffix = likely[0] if stated else max(kinds, key=lambda one: (len(kinds[one][0]), len(kinds[one][1])))
     matched, others = kinds.pop(suffix)
     if not matched and not others:
         raise DatasetError(f"{folder}: no landmarks, expected what `uvgen predict --write landmarks` writes")
@@ -85,7 +90,9 @@ def stated_by_predict(folder: Path) -> StatedByPredict | None:
         )
     stated = content if isinstance(content, dict) else {}
     model, sha256 = (one if isinstance(one := stated.get(key), str) else "" for key in ("model", "model_sha256"))
-    return StatedByPredict("crop" if stated.get("crop") == "whole" else "image", brief(model), sha256, doubts)
+    write = stated.get("write")
+    written = frozenset(map(str, write)) if isinstance(write, list) else frozenset[str]()
+    return StatedByPredict("crop" if stated.get("crop") == "whole" else "image", brief(model), sha256, written, doubts)
 
 
 def points_of_lines(path: Path) -> NDArray[np.float64]:
@@ -120,21 +127,13 @@ def _files(root: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     of_export = None if (root / PREDICT_INDEX).exists() else root / _OF_EXPORTS
 
-    def fail(error: OSError) -> None:
-        raise DatasetError(f"{error.filename}: cannot be listed ({os_reason(error)}), expected predictions") from error
-
-    for folder, folders, names in os.walk(root, onerror=fail):
-        folders[:] = sorted(name for name in folders if not is_passed_over(name))
-        for name in sorted(names):
-            path = Path(folder, name)
-            if path.suffix.lower() not in suffixes or name.startswith(".") or path == of_export:
-                continue
-            key = path.relative_to(root).with_suffix("").as_posix()
-            if key in found:
-                raise DatasetError(f"{path}: {found[key].name} has the same name, expected one file for each face")
-            found[key] = path
-            if len(found) > _MOST_FILES:
-                raise DatasetError(f"{root}: more than {_MOST_FILES} files, expected a folder of predictions")
+    for path in sorted(files_below(root, "predictions")):
+        if path.suffix.lower() not in suffixes or path == of_export:
+            continue
+        key = path.relative_to(root).with_suffix("").as_posix()
+        if key in found:
+            raise DatasetError(f"{path}: {found[key].name} has the same name, expected one file for each face")
+        found[key] = path
     return found
 
 

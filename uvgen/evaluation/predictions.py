@@ -163,7 +163,9 @@ class Predictions:
                 self._convention = self._convention or stated_convention(self.path / EXPORT_MARK)
             else:
                 has_maps = truth.reading is not None
-                suffix, self._files, self.unexpected = files_of_predict(self.path, names, has_maps=has_maps)
+                suffix, self._files, self.unexpected = files_of_predict(
+                    self.path, names, stated.written, has_maps=has_maps
+                )
                 self._convention = self._convention or OF_PREDICT
                 if has_maps:  # of crops
                     self._frame = self._how.frame or stated.frame

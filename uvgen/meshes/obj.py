@@ -54,7 +54,7 @@ def read_textured_obj(
                 texture.append((number_of(words[0]), number_of(words[1])))
             elif key in POLYGONS:
                 named = [index_of(word.split("/")[1]) for word in words]
-                named = [index - 1 if index > 0 else len(texture) + index for index in named]
+                named = [index - 1 if index >= 0 else len(texture) + index for index in named]  # 0 is none
                 corners += [(named[0], b, c) for b, c in pairwise(named[1:])]
         except (ValueError, IndexError, OverflowError) as error:
             shown = brief(line.strip())[:40]
