@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.builds import have
+from support.realy import key_points
 from support.toy import write_tree
 
 from uvgen import open_shards
@@ -84,7 +85,7 @@ def test_evaluate_writes_submissions(uvgen, shards, predictions, tmp_path, model
     for path in (predictions / "AFW").iterdir():
         (few / "AFW" / path.name).write_bytes(path.read_bytes())
     write_obj(tmp_path / "BFM09.obj", model.mean, model.triangles, frame="raw")
-    (tmp_path / "BFM09.txt").write_text(json.dumps([[k, 0.2, 0.3] for k in range(85)]))
+    (tmp_path / "BFM09.txt").write_text(json.dumps(key_points(model)))
     done = uvgen("evaluate", "--pred", few, "--truth", shards, "--model", model_path, "--quiet",
                  "--submission", "dad3dheads", tmp_path / "sub.json", "--submission", "realy", tmp_path / "realy",
                  "--keypoints", tmp_path / "BFM09.txt")  # fmt: skip

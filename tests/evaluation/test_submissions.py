@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 from support.builds import make, seal
+from support.realy import key_points
 from support.toy import write_tree
 
 from uvgen import BuildConfig, load_model, open_shards
@@ -89,12 +90,6 @@ def test_dad3dheads_of_maps_in_crop_widths_is_that_of_maps_in_px(shards, predict
         np.testing.assert_allclose(found[name]["68_landmarks_2d"], item["68_landmarks_2d"], atol=1e-6)
 
 
-def weights(n: int, n_triangles: int) -> list[list[float]]:
-    rng = np.random.default_rng(0)
-    rows = rng.dirichlet(np.ones(3), n)
-    return [[int(rng.integers(n_triangles)), float(a), float(b)] for a, b, _ in rows]
-
-
 def as_realy_reads(rows, vertices, triangles) -> np.ndarray:
     """`get_barycentric_coordinates` of its utils/util.py."""
     rows = np.array(rows)
@@ -106,7 +101,7 @@ def as_realy_reads(rows, vertices, triangles) -> np.ndarray:
 def test_realy_key_points_are_those_of_the_template(shards, predictions, tmp_path, model_path) -> None:
     model = load_model(model_path)
     write_obj(tmp_path / "BFM09.obj", model.mean, model.triangles, frame="raw")
-    rows = weights(85, len(model.triangles))
+    rows = key_points(model)
     (tmp_path / "BFM09.txt").write_text(json.dumps(rows))
     out = tmp_path / "realy"
     (draft_of(out) / "meshes").mkdir(parents=True)
@@ -180,7 +175,7 @@ def test_wrong_templates_and_names_are_errors(shards, tmp_path, predict, model_p
 
 def test_template_is_a_mesh_of_the_models_vertices_in_their_order(tmp_path, model_path) -> None:
     model, (template, points) = load_model(model_path), (tmp_path / "BFM09.obj", tmp_path / "BFM09.txt")
-    points.write_text(json.dumps(weights(85, len(model.triangles))))
+    points.write_text(json.dumps(key_points(model)))
     rng = np.random.default_rng(0)
     turn = rotation_matrices(np.array([[0.3, -2.0, 0.1]]))[0]
     face = model.mean + model.basis @ rng.normal(0, np.concatenate([model.shape_std, model.expression_std]))
@@ -195,6 +190,17 @@ def test_template_is_a_mesh_of_the_models_vertices_in_their_order(tmp_path, mode
     np.testing.assert_allclose(keypoint_uv(model, template, points), uv)
     write_obj(template, model.mean * 0, model.triangles, frame="raw")
     with pytest.raises(InputError, match=r"BFM09.obj: not a mesh of .* in one place"):
+        keypoint_uv(model, template, points)
+
+
+@pytest.mark.parametrize("order", ["shuffled", "turned", "reversed"])
+def test_template_has_its_triangles_in_the_order_of_the_numbers(tmp_path, model_path, order: str) -> None:
+    model, (template, points) = load_model(model_path), (tmp_path / "BFM09.obj", tmp_path / "BFM09.txt")
+    points.write_text(json.dumps(key_points(model)))
+    n = len(model.triangles)
+    orders = {"shuffled": np.random.default_rng(0).permutation(n), "turned": np.roll(np.arange(n), n // 3)}
+    write_obj(template, model.mean, model.triangles[orders.get(order, slice(None, None, -1))], frame="raw")
+    with pytest.raises(InputError, match=r"BFM09.txt: the first 68 key points lie \d+% .* those of .*BFM09.obj are in"):
         keypoint_uv(model, template, points)
 
 

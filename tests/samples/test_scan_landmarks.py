@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from uvgen.samples.scan_landmarks import is_landmark_file, landmark_file, missin
 
 POINTS = np.round(np.random.default_rng(0).normal(size=(68, 3)) * 50, 3)
 POINTS[[3, 50]] = np.nan
+PLACES = np.arange(204.0).reshape(68, 3)
 
 
 def picked(points: np.ndarray, *, named: bool) -> str:
@@ -25,6 +27,11 @@ def picked(points: np.ndarray, *, named: bool) -> str:
 
 SWAPPED = re.sub(r'name="(\d+)"', lambda found: f'name="{67 - int(found[1])}"', picked(np.ones((68, 3)), named=False))
 FROM_1 = SWAPPED.replace('"0"', '"68"')
+
+
+def named(name: Callable[[int], str]) -> str:
+    """68 points with names by their place."""
+    return re.sub(r'name="(\d+)"', lambda found: f'name="{name(int(found[1]))}"', picked(PLACES, named=False))
 
 
 def write_all(folder: Path) -> None:
@@ -113,6 +120,10 @@ def test_a_scan_is_not_its_own_landmarks_and_may_have_the_longest_name(tmp_path:
         ("a.pp", '<p><point x="1" y="2" z="3" name="nose"/></p>', "1 point, expected 68 in order"),
         ("a.pp", FROM_1, "points named 1 to 68 in another order, expected the order of their names"),
         ("a.pp", SWAPPED, "points named 0 to 67 in another order, expected the order of their names"),
+        ("a.pp", named(lambda k: f"p{67 - k}"), "points named p0 to p67 in another order"),
+        ("a.pp", named(lambda k: f"{68 - k:02}. Jaw"), r"points named 01\. Jaw to 68\. Jaw in another order"),
+        ("a.pp", named(lambda k: f"{'jaw' if k < 9 else 'eye'} {(k + 1) % 68}"), "points named eye 0 to eye 67 in"),
+        ("a.pp", named(lambda k: str(max(67 - k, 1))), "points named 1 to 67 in another order"),
         ("a.npy", "no", "damaged"),
         ("a.csv", "", r"a name that ends in \.csv"),
         ("none.txt", None, "cannot be read"),
@@ -123,6 +134,15 @@ def test_bad_landmark_files_are_named(tmp_path: Path, name: str, content: str | 
         (tmp_path / name).write_text(content)
     with pytest.raises(InputError, match=message):
         read_scan_landmarks(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", [
+    lambda k: f"point {k}", lambda k: f"lm-{k + 1:02}", lambda k: f"{'jaw' if k < 17 else 'rest'} {k % 17}",
+    lambda k: str(37 * k), lambda k: str(9000 - k * 100), lambda k: f"{k}/68", lambda k: "x", lambda k: "7",
+])  # fmt: skip
+def test_68_picked_points_of_other_names_are_in_order(tmp_path: Path, name: Callable[[int], str]) -> None:
+    (tmp_path / "a.pp").write_text(named(name))
+    np.testing.assert_array_equal(read_scan_landmarks(tmp_path / "a.pp"), PLACES)
 
 
 def test_landmarks_of_bool_are_refused(tmp_path: Path) -> None:

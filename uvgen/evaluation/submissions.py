@@ -45,6 +45,7 @@ N_KEYPOINTS = 85
 _MOST_WEIGHT = 2.0  # of a corner: a little beside the triangle, perhaps
 _NEAR = 3.0  # texels around a key point in which its triangle is looked for
 _MOST_OFF = 0.3  # of key points on a template from those on the model, of the model's size; 0.05 to 0.15 of other faces
+_MOST_ASTRAY = 0.2  # of the first 68 from the model's landmarks, of its size; 0.04 of REALY's own
 
 
 def check_submission(kind: str, out: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -233,6 +234,7 @@ def keypoint_uv(
     weights = np.column_stack([rows[:, 1:], 1 - rows[:, 1] - rows[:, 2]])
     corners = triangles[numbers]
     _check_order(template, vertices, model, corners, weights)
+    _check_numbers(template, keypoints, model, corners[:68], weights[:68])
     return _at(model.uv, corners, weights)
 
 
@@ -254,14 +256,36 @@ def _check_order(
         place = align_points(vertices, mean, scaled=True)
     except InputError as error:  # huge, or all in one place
         raise InputError(f"{template}: not a mesh of {model.name}'s vertices ({error})") from error
-    off = place.apply(_at(vertices, corners, weights)) - _at(mean, corners, weights)
-    share = float(np.sqrt((off**2).sum(axis=1).mean() / mean.var(axis=0).sum()))
+    share = _share(place.apply(_at(vertices, corners, weights)) - _at(mean, corners, weights), mean)
     if not share <= _MOST_OFF:
         raise InputError(
             f"{template}: the key points on it lie {share:.0%} of a face's size from where {model.name} has them, "
             f"expected {_MOST_OFF:.0%} at most: its vertices are others than the model's, or in another order; take "
             "REALY's template of this model"
         )
+
+
+def _check_numbers(
+    template: str | os.PathLike[str], keypoints: str | os.PathLike[str], model: MorphableModel,
+    corners: NDArray[np.int32], weights: NDArray[np.float64],
+) -> None:  # fmt: skip
+    """Raise InputError unless the first 68 key points lie where the model has its landmarks.
+
+    They do not if the template's triangles are in another order than those that the file of key points numbers.
+    """
+    mean = model.mean.astype(np.float64)
+    share = _share(_at(mean, corners, weights) - mean[model.landmarks], mean)
+    if not share <= _MOST_ASTRAY:
+        raise InputError(
+            f"{keypoints}: the first 68 key points lie {share:.0%} of a face's size from the landmarks of "
+            f"{model.name}, expected {_MOST_ASTRAY:.0%} at most: it numbers the triangles of another mesh, or those "
+            f"of {template} are in another order, as other programs save them; take REALY's own pair of files"
+        )
+
+
+def _share(off: NDArray[np.float64], mean: NDArray[np.float64]) -> float:
+    """How far points (k, 3) are off, as a share of a face's size."""
+    return float(np.sqrt((off**2).sum(axis=1).mean() / mean.var(axis=0).sum()))
 
 
 def keypoints_on_map(uv: NDArray[np.float64], coverage: NDArray[np.bool_]) -> list[list[float]]:

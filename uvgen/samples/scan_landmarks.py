@@ -13,6 +13,7 @@ is the scan's in capitals or in small letters, or with accents written otherwise
 
 import errno
 import os
+import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +36,7 @@ _MOST_BYTES = 1 << 24
 _FARTHEST = 1e12
 _EXPECTED = "68 landmarks of x, y and z"
 _NUMBERS = [str(k) for k in range(68)]
+_NUMBERED = re.compile("([^0-9]*)([0-9]{1,5})([^0-9]*)")  # a name with one number in it
 
 
 def is_landmark_file(path: Path) -> bool:
@@ -184,11 +186,9 @@ def _picked(path: Path) -> NDArray[np.float64]:
     names = [point.get("name", "") for point in found]
     points = np.full((68, 3), np.nan)
     if len(rows) == 68:
-        numbers = [int(name) for name in names if name.isascii() and name.isdecimal() and len(name) < 6]
-        first = min(numbers, default=0)
-        if numbers != sorted(numbers) and sorted(numbers) == list(range(first, first + 68)):
+        if ends := _out_of_order(names):
             raise InputError(
-                f"{path}: points named {first} to {first + 67} in another order, expected the order of their names"
+                f"{path}: points named {ends[0]} to {ends[1]} in another order, expected the order of their names"
             )
         points[:] = rows
     elif len(set(names)) == len(names) and set(names) <= set(_NUMBERS):
@@ -199,6 +199,20 @@ def _picked(path: Path) -> NDArray[np.float64]:
             f"{path}: {count(len(rows), 'point')}, expected 68 in order, or fewer named by their numbers, 0 to 67"
         )
     return points
+
+
+def _out_of_order(names: list[str]) -> tuple[str, str] | None:
+    """The first and last of 68 names by the numbers in them, if these are the landmarks', and in another order.
+
+    They may be others, such as those of vertices, or be counted anew in each part of the face ("brow 1", "eye 1").
+    """
+    parts = [found.groups() for name in names if (found := _NUMBERED.fullmatch(name))]
+    numbers = [int(number) for _, number, _ in parts]
+    if len(numbers) < 68 or numbers == sorted(numbers) or max(numbers) - min(numbers) > 68:
+        return None
+    if len(set(numbers)) < 68 and len({(before, after) for before, _, after in parts}) > 1:
+        return None
+    return names[numbers.index(min(numbers))], names[numbers.index(max(numbers))]
 
 
 READERS: dict[str, Callable[[Path], NDArray[np.float64]]] = {

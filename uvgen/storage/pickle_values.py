@@ -138,7 +138,10 @@ def _mapping(make: Callable[..., Any]) -> Callable[..., Any]:
     def made(pairs: Any = ()) -> Any:
         if not isinstance(pairs, (list, tuple)) or any(not isinstance(p, (list, tuple)) or len(p) != 2 for p in pairs):
             raise ValueError("a dict made of something else, expected pairs")
-        return make((key_of(key), value) for key, value in pairs)
+        filled = make()
+        for key, value in pairs:
+            set_item(filled, key, value)
+        return filled
 
     return made
 
@@ -216,3 +219,11 @@ def key_of(value: Any) -> Any:
     if isinstance(value, (str, bytes)) and len(value) > _LONGEST_KEY:
         raise ValueError(f"a key of {len(value)} characters, expected {_LONGEST_KEY} at most")
     return value
+
+
+def set_item(target: dict[Any, Any], key: Any, value: Any) -> None:
+    """Add an item to a dict. Of two with the same key, Python would keep the later one."""
+    known = key_of(key)
+    if known in target:
+        raise ValueError(f"the key {str(known)[:60]!r} is there twice, expected once")
+    target[known] = value

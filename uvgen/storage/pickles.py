@@ -30,6 +30,7 @@ from uvgen.storage.pickle_values import (
     new_array,
     new_object,
     reconstructed,
+    set_item,
     values_of,
 )
 from uvgen.wording import count
@@ -285,10 +286,7 @@ class _Machine:
         if not isinstance(target, dict) or len(items) % 2:
             raise ValueError("damaged pickle (a dict is missing)")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            known = key_of(key)
-            if known in target:
-                raise ValueError(f"the key {str(known)[:60]!r} is there twice, expected once")
-            target[known] = value
+            set_item(target, key, value)
 
     def _add_items(self, items: list[Any]) -> None:
         target = self._stack[-1]
