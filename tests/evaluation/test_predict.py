@@ -354,6 +354,8 @@ def test_somebodys_files_of_other_kinds_stay_when_a_photograph_is_predicted_anew
         path.write_bytes(b"mine")
     np.savetxt(one.with_suffix(".txt"), points_of(one) + 2)
     assert predict_photographs(network, photos, out, network_options=IN_SIZES, options=options).new_samples == 1
+    one.with_suffix(".txt").write_text("1 2\n")
+    assert predict_photographs(network, photos, out, network_options=IN_SIZES, options=options).skipped
     assert [path.read_bytes() for path in mine] == [b"mine"] * 4
 
 

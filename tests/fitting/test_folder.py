@@ -273,6 +273,27 @@ def test_somebodys_files_beside_a_sample_stay_when_it_is_made_anew(photos: Path,
     assert mine.read_bytes() == b"mine"
 
 
+@pytest.mark.parametrize("stopped", [False, True])
+def test_somebodys_files_beside_a_sample_stay_when_its_photograph_is_left_out(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: bool
+) -> None:
+    path, out = first(photos), tmp_path / "out"
+    fit_photographs(photos, out)
+    whole, marks = contents_below(out), path.with_suffix(".txt")
+    mine, before = out / path.with_suffix(".png").name, marks.read_bytes()
+    mine.write_bytes(b"mine")
+    if stopped:  # a run that has begun with it
+        np.savetxt(marks, np.loadtxt(marks) + [8, 0], fmt="%.4f")
+        with interrupted(monkeypatch, "faces", unlisted=True):
+            fit_photographs(photos, out)
+    marks.write_text("1 2\n")
+    assert len(fit_photographs(photos, out).skipped) == 1 and mine.read_bytes() == b"mine"
+    assert [entry.name for entry in out.glob(f"{path.stem}.*")] == [mine.name]
+    marks.write_bytes(before)
+    assert not fit_photographs(photos, out).skipped
+    assert contents_below(out) == {**whole, mine.name: b"mine"}
+
+
 def test_a_photograph_of_which_a_further_face_would_replace_somebodys_file_is_left_out(
     photos: Path, tmp_path: Path
 ) -> None:

@@ -170,6 +170,9 @@ def test_somebodys_meshes_of_other_formats_stay_when_one_is_made_anew(
     options = RegisterOptions(format="glb")
     register_scans(scans, out, model=model, options=options, overwrite=True)
     assert [path.read_text() for path in mine] == ["mine"] * 2 and not (out / "scan1.obj").exists()
+    marks.write_text("")
+    assert [skip.name for skip in register_scans(scans, out, model=model, options=options).skipped] == ["scan1"]
+    assert [path.read_text() for path in mine] == ["mine"] * 2 and not (out / "scan1.glb").exists()
 
 
 def test_what_is_missing_or_changed_is_made_anew_alone(

@@ -93,6 +93,12 @@ class FaceIndex(FolderIndex[Face]):
                 path.unlink()
 
 
+def _is_beside(path: Path, suffixes: Sequence[str]) -> bool:
+    """Whether a file named as a face's is none of those with its suffixes, also where the disk ignores case."""
+    one = path.suffix.lower()
+    return path.suffix not in suffixes and not (one in suffixes and is_same_file(path, path.with_suffix(one)))
+
+
 def unfitted(content: Any) -> Unfitted:
     """A photograph or face that was left out, from an index or journal; ValueError or TypeError if malformed."""
     found = Unfitted(**content)
@@ -174,15 +180,16 @@ class FaceRecord(FolderRecord, Generic[Face]):
         return False
 
     def _leave_out_taken(self, begun: Set[str]) -> None:
-        names = {name for name in self._usable if name_key(name) not in begun}
         try:
-            unlisted = self._unlisted(names)
+            unlisted = self._unlisted(self._usable)
         except OSError as error:
             raise DatasetError(f"{error.filename or self._out}: cannot be listed ({os_reason(error)})") from error
 
         def checked(one: Photograph) -> Photograph:
             own, endings = (self._out / one.name).name, tuple(self._endings(one))
-            there = (path for path in unlisted.get(one.name, ()) if path.suffix.lower() in endings)
+            is_ours = name_key(one.name) in begun
+            files = (path for path in unlisted.get(one.name, ()) if not is_ours or path in self._others)
+            there = (path for path in files if path.suffix.lower() in endings)
             return unless_taken(one, (path for path in there if self._writes_further or path.stem == own))
 
         self.units[:] = [replace(unit, photographs=tuple(map(checked, unit.photographs))) for unit in self.units]
@@ -204,8 +211,11 @@ class FaceRecord(FolderRecord, Generic[Face]):
     def _inputs(self) -> Set[str]:
         return self._usable
 
-    def _unlisted(self, names: Set[str]) -> dict[str, list[Path]]:
-        listed = {face.name for faces in self.faces.values() for face in faces}
+    def _listed(self) -> Set[str]:
+        return self.faces.keys()
+
+    def _unlisted(self, names: Set[str], *, beside: bool = False) -> dict[str, list[Path]]:
+        listed = {face.name: self._index.suffixes_of(face) for faces in self.faces.values() for face in faces}
         keys = {name_key(name): name for name in listed}
         first = {name.partition("/")[0] for name in names}
         found: dict[str, list[Path]] = {}
@@ -216,11 +226,13 @@ class FaceRecord(FolderRecord, Generic[Face]):
             video = within[:-1] if within[:-1] in names and has_frames(folder) else None
             for file in sorted(os.listdir(folder)):
                 stem, suffix = os.path.splitext(within + file)
-                if suffix.lower() not in self._index.suffixes or file == self._index.file or stem in listed:
+                if suffix.lower() not in self._index.suffixes or file == self._index.file:
+                    continue
+                if stem in listed and not (beside and _is_beside(folder / file, listed[stem])):
                     continue
                 name = video or next((one for one in (stem, _OTHER_FACE.sub("", stem)) if one in names), None)
                 twin = keys.get(name_key(stem))  # a disk that ignores case keeps the name of a file that is replaced
-                if twin is not None and is_same_file(folder / file, self._out / f"{twin}{suffix}"):
+                if twin not in (None, stem) and is_same_file(folder / file, self._out / f"{twin}{suffix}"):
                     continue
                 if name is not None and not (folder / file).is_dir():
                     found.setdefault(name, []).append(folder / file)

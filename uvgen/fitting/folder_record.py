@@ -31,6 +31,7 @@ from uvgen.wording import are, count
 _VERSION = 1
 # keys of a journal's lines: inputs that a run makes something of, or left files of, or makes anew what is listed of
 _BEGUN, _LEFT, _DISCARDED = "begun", "left", "discarded"
+_OTHERS = "others"  # with the first of these: files that were there under such names before
 _SAID = {"model_sha256": "another model", "detector_sha256": "other weights of the detector"}
 
 _TAKEN = "would be replaced, which this folder does not list as uvgen's; move it away, or choose another output folder"
@@ -125,6 +126,7 @@ class FolderRecord(ABC):
         self._stated, self._said = dict(stated), {**_SAID, **said}
         self.new_samples = 0
         self._begun = set[str]()  # inputs of runs that did not end, and of this one: their files may be there unlisted
+        self._others = set[Path]()  # files that were there before, under the names of inputs: somebody's
         self._has_begun = False
         self._journal = Journal(out / JOURNAL, [index.format, _VERSION, __version__, self._stated])
 
@@ -139,7 +141,9 @@ class FolderRecord(ABC):
                 for listed in (old, *lines):
                     with suppress(KeyError, TypeError, AttributeError, ValueError):  # `old` is checked, lines are not
                         self._remove_all({**old, self._index.key: listed[self._index.key]})
+                self._others = self._others_after(lines)
                 self._remove_unlisted(_begun_after(set(), lines))
+                self._others.clear()
                 self._journal.remove()
             else:
                 new = self._compared(old)
@@ -149,6 +153,7 @@ class FolderRecord(ABC):
             for line in self._journal.read():
                 if _BEGUN in line or _LEFT in line:
                     self._begun = _begun_after(self._begun, [line])
+                    self._others = self._others_after([line]) if _OTHERS in line else self._others
                 elif _DISCARDED in line:
                     self._forget(line[_DISCARDED])
                 else:
@@ -185,9 +190,14 @@ class FolderRecord(ABC):
         """Names of all inputs that files may be made of."""
 
     @abstractmethod
-    def _unlisted(self, names: Set[str]) -> dict[str, list[Path]]:
+    def _listed(self) -> Set[str]:
+        """Names of all inputs that entries are listed of."""
+
+    @abstractmethod
+    def _unlisted(self, names: Set[str], *, beside: bool = False) -> dict[str, list[Path]]:
         """Files of the folder that a run makes of inputs of these names, by name, but for those of listed entries.
 
+        Files that are named as a listed entry's, but for a suffix that it has not, are among them only if `beside`.
         OSError if a folder cannot be listed.
         """
 
@@ -200,12 +210,21 @@ class FolderRecord(ABC):
             return
         self._has_begun, new = True, self._inputs() - self._begun
         try:
-            new -= self._unlisted(new).keys()
+            there = self._unlisted(new | self._begun | self._listed(), beside=True)
+            ours = {path for of_one in self._unlisted(self._begun).values() for path in of_one} - self._others
         except OSError as error:
             raise DatasetError(f"{error.filename or self._out}: cannot be listed ({os_reason(error)})") from error
-        if new:
-            self._journal.append({_BEGUN: sorted(new)})
+        others = {path for of_one in there.values() for path in of_one} - ours
+        if new or others != self._others:
+            shown = sorted(path.relative_to(self._out).as_posix() for path in others)
+            self._journal.append({_BEGUN: sorted(new), **({_OTHERS: shown} if shown or self._others else {})})
             self._begun |= new
+            self._others = others
+
+    def _others_after(self, lines: Sequence[Any]) -> set[Path]:
+        """Files that are somebody's, after some lines of a journal."""
+        stated = [line[_OTHERS] for line in lines if isinstance(line, dict) and isinstance(line.get(_OTHERS), list)]
+        return {self._out / name for name in stated[-1] if isinstance(name, str)} if stated else set()
 
     def _note_discarded(self, names: Sequence[str]) -> None:
         """Note, before entries of these inputs are removed, that they are made anew.
@@ -225,7 +244,7 @@ class FolderRecord(ABC):
         if not names:
             return
         try:
-            files = [path for of_one in self._unlisted(names).values() for path in of_one]
+            files = [path for of_one in self._unlisted(names).values() for path in of_one if path not in self._others]
             for path in files:
                 path.unlink()
             for folder in sorted({path.parent for path in files} - {self._out}):
@@ -248,7 +267,7 @@ class FolderRecord(ABC):
     def _leave_out_taken(self, begun: Set[str]) -> None:
         """Give a problem to inputs, in the list that is worked through, whose files would replace somebody's.
 
-        Those of inputs that an interrupted run has begun with, by `name_key`, are that run's.
+        Those of inputs that an interrupted run has begun with, by `name_key`, are that run's, but for `_others`.
         """
 
     def _make_folders(self) -> None:  # noqa: B027 -- not all have some
@@ -273,7 +292,8 @@ class FolderRecord(ABC):
         """
         if self._begun and chosen_engine() is None:
             with suppress(OSError, DatasetError):
-                self._journal.append({_LEFT: sorted(self._unlisted(self._begun))})
+                left = self._unlisted(self._begun)
+                self._journal.append({_LEFT: sorted(name for name in left if not self._others.issuperset(left[name]))})
         self._journal.close()
 
     def finish(self) -> None:

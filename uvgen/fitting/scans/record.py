@@ -89,12 +89,17 @@ class RegisterRecord(FolderRecord):
     def _inputs(self) -> Set[str]:
         return {unit.name for unit in self.units}
 
-    def _unlisted(self, names: Set[str]) -> dict[str, list[Path]]:
+    def _listed(self) -> Set[str]:
+        return self.scans.keys()
+
+    def _unlisted(self, names: Set[str], *, beside: bool = False) -> dict[str, list[Path]]:
         keys = {name_key(name): name for name in self.scans}
         found: dict[str, list[Path]] = {}
-        for name in sorted(names - self.scans.keys()):
+        for name in sorted(names if beside else names - self.scans.keys()):
             twin = keys.get(name_key(name), name)  # on a disk that ignores case, its files are the same
             for path in self._files_of(name) if safe_name(name) == name else ():
+                if name in self.scans and path.suffix == f".{self._job.options.format}":
+                    continue
                 if twin == name or not is_same_file(path, mesh_path(self._out, twin, path.suffix[1:])):
                     found.setdefault(name, []).append(path)
         return found
@@ -111,8 +116,8 @@ class RegisterRecord(FolderRecord):
 
     def _leave_out_taken(self, begun: Set[str]) -> None:
         for k, unit in enumerate(self.units):
-            if unit.name not in self.scans and name_key(unit.name) not in begun:
-                mesh = mesh_path(self._out, unit.name, self._job.options.format)
+            mesh = mesh_path(self._out, unit.name, self._job.options.format)
+            if unit.name not in self.scans and (name_key(unit.name) not in begun or mesh in self._others):
                 self.units[k] = replace(unit, scan=unless_taken(unit.scan, [mesh]))
 
     def _remove(self, name: str, kind: Any) -> None:
