@@ -165,6 +165,19 @@ def test_frames_that_cannot_be_read_for_too_many_open_files_cost_no_finished_sam
     assert contents_below(tmp_path / "out") == contents_below(fitted)
 
 
+@pytest.mark.parametrize("unread", [".png", ".txt"])
+def test_videos_whose_disk_does_not_answer_cost_no_finished_sample(
+    fitted, clips, tmp_path, monkeypatch, unread: str
+) -> None:
+    videos, out = shutil.copytree(clips, tmp_path / "clips"), shutil.copytree(fitted, tmp_path / "out")
+    with monkeypatch.context() as patch:
+        fail_reads(patch, f"frame_000009{unread}", errno.EIO)
+        result = fit(videos, out)
+        assert not result.new_samples and not result.skipped and contents_below(out) == contents_below(fitted)
+        assert len(fit(videos, tmp_path / "fresh").faces) == N + 6 - 2  # there, it costs the frame alone, of each
+    assert contents_below(out) == contents_below(fitted)
+
+
 def test_landmarks_that_were_found_before_an_interruption_are_not_sought_again(
     clips, fitted, tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

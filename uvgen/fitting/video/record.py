@@ -64,7 +64,9 @@ class VideoRecord(FaceRecord[FittedFace]):
         if not self._are_there(faces):
             return False
         try:
-            return {face.made_of for face in faces} == {state_of_video(self._job, self._table, photograph)}
+            return {face.made_of for face in faces} == {
+                state_of_video(self._job, self._table, photograph, is_made=True)
+            }
         except InputError as error:
             return isinstance(error.__cause__, OSError) and is_out_of_reach(photograph.path, error.__cause__)
 
