@@ -319,14 +319,16 @@ def test_interrupted_runs_go_on_to_the_same_bytes(photos, network, tmp_path, mon
     assert predict_photographs(network, photos, tmp_path / "out", **arguments).new_samples == 0
 
 
-@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE])
+@pytest.mark.parametrize(("unread", "number"), [
+    (".jpg", errno.EIO), (".jpg", errno.ESTALE), (".jpg", errno.EMFILE), (".txt", errno.EIO),
+])  # fmt: skip
 def test_photographs_whose_disk_does_not_answer_cost_no_finished_face(
-    photos, network, tmp_path, monkeypatch, number
+    photos, network, tmp_path, monkeypatch, number, unread
 ) -> None:
     predict_photographs(network, photos, tmp_path / "out", network_options=IN_SIZES)
     before = contents_below(tmp_path / "out")
     with monkeypatch.context() as patch:
-        fail_reads(patch, ".jpg", number)
+        fail_reads(patch, unread, number)
         if number == errno.EMFILE:
             with pytest.raises(DatasetError, match=r"cannot be read \(Too many open files\); raise the limit"):
                 predict_photographs(network, photos, tmp_path / "out", network_options=IN_SIZES)

@@ -321,14 +321,15 @@ def test_more_photographs_are_added_and_missing_files_made_anew(photos: Path, tm
     assert contents_below(tmp_path / "out") == contents_below(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("unread", [".jpg", ".txt"])
 @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE])
 def test_photographs_whose_disk_does_not_answer_cost_no_finished_face(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, unread: str
 ) -> None:
     fit_photographs(photos, tmp_path / "out")
     before = contents_below(tmp_path / "out")
     with monkeypatch.context() as patch:
-        fail_reads(patch, ".jpg", number)
+        fail_reads(patch, unread, number)
         if number == errno.EMFILE:
             with pytest.raises(DatasetError, match=r"cannot be read \(Too many open files\); raise the limit"):
                 fit_photographs(photos, tmp_path / "out")

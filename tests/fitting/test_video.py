@@ -165,6 +165,19 @@ def test_frames_that_cannot_be_read_for_too_many_open_files_cost_no_finished_sam
     assert contents_below(tmp_path / "out") == contents_below(fitted)
 
 
+@pytest.mark.parametrize("unread", [".png", ".txt"])
+def test_videos_whose_disk_does_not_answer_cost_no_finished_sample(
+    fitted, clips, tmp_path, monkeypatch, unread: str
+) -> None:
+    videos, out = shutil.copytree(clips, tmp_path / "clips"), shutil.copytree(fitted, tmp_path / "out")
+    with monkeypatch.context() as patch:
+        fail_reads(patch, f"frame_000009{unread}", errno.EIO)
+        result = fit(videos, out)
+        assert not result.new_samples and not result.skipped and contents_below(out) == contents_below(fitted)
+        assert len(fit(videos, tmp_path / "fresh").faces) == N + 6 - 2  # there, it costs the frame alone, of each
+    assert contents_below(out) == contents_below(fitted)
+
+
 def test_landmarks_that_were_found_before_an_interruption_are_not_sought_again(
     clips, fitted, tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -335,20 +348,40 @@ def test_a_file_in_a_video_s_folder_that_is_named_as_a_frame_is_kept(clip, clips
     fit(videos, out)
     mine = out / "nod/frame_000099.png"
     mine.write_bytes(b"mine")
-    before = contents_below(out)
+    before, of_nod = contents_below(out), contents_below(out / "nod")
     assert fit(videos, out).new_samples == 0 and contents_below(out) == before
     (videos / "nod/frame_000009.png").unlink()
     result = fit(videos, out)
     assert re.search(
         r"nod: holds something else \(frame_000099\.png\), expected a video's frames", reasons(result)["nod"]
     )
-    assert mine.read_bytes() == b"mine" and len(result.faces) == 6
+    assert mine.read_bytes() == b"mine" and contents_below(out / "nod") == of_nod
+    with pytest.raises(OutputError, match=r"nod: holds something else \(frame_000099\.png\)"):
+        fit(videos, out, overwrite=True)
+    assert contents_below(out / "nod") == of_nod
     mine.unlink()
     result = fit(videos, out)
     assert result.new_samples == N - 1 and not result.skipped and not (out / "nod/frame_000009.png").exists()
     (out / "nod/.uvgen-video").write_bytes(b"")  # as earlier versions have it
     (videos / "nod/frame_000008.png").unlink()
     assert fit(videos, out).new_samples == N - 2
+
+
+def test_what_systems_put_into_a_video_s_folder_does_not_keep_it_from_being_made_anew(clip, points, tmp_path) -> None:
+    out, marks = tmp_path / "out", sorted(clip.glob("*.txt"))[0]
+    fit(clip, out)
+    for inside in (out / clip.name, out / f".uvgen-frames-{clip.name}"):
+        (inside / "@eaDir").mkdir(parents=True)
+        for name in (".DS_Store", "Thumbs.db", "@eaDir/frame_000000.jpg"):
+            (inside / name).write_bytes(b"theirs")
+    for landmarks in (points[0] + 1, points[0]):
+        np.savetxt(marks, landmarks)
+        result = fit(clip, out)
+        assert result.new_samples and not result.skipped
+    fit(clip, tmp_path / "fresh")
+    theirs = contents_below(out).keys() - contents_below(tmp_path / "fresh").keys()
+    assert theirs == {f"{clip.name}/{name}" for name in (".DS_Store", "Thumbs.db", "@eaDir/frame_000000.jpg")}
+    assert not list(out.glob(".uvgen-frames-*"))
 
 
 def test_frames_that_are_named_by_their_times_are_told_and_cost_their_video(clip, clips, tmp_path) -> None:
@@ -772,11 +805,11 @@ def test_hidden_folder_that_holds_something_else_is_refused_and_stays(clip: Path
 
 def test_hidden_folders_of_others_stay(clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    for name, file in (("mine", "diary.txt"), ("gone", "frame_000000.png")):
+    for name, file in (("mine", "diary.txt"), ("gone", "frame_000000.png"), ("hidden", ".diary")):
         (out / f".uvgen-frames-{name}").mkdir(parents=True)
         (out / f".uvgen-frames-{name}" / file).touch()
     fit(clip, out)
-    assert [path.name for path in out.glob(".uvgen-frames-*")] == [".uvgen-frames-mine"]
+    assert sorted(path.name for path in out.glob(".uvgen-frames-*")) == [".uvgen-frames-hidden", ".uvgen-frames-mine"]
 
 
 def test_frames_are_written_to_new_files(clip: Path, tmp_path: Path) -> None:

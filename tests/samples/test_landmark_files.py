@@ -17,7 +17,7 @@ from uvgen.errors import InputError
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.samples.landmark_claims import disputed_landmarks
 from uvgen.samples.landmark_files import find_landmarks, read_landmarks
-from uvgen.samples.landmark_schemes import FaceLandmarks, NoLandmarks
+from uvgen.samples.landmark_schemes import FaceLandmarks, NoLandmarks, UnreadLandmarks
 
 
 def points(n: int = 68, seed: int = 0) -> NDArray[np.float64]:
@@ -219,7 +219,8 @@ def test_find_landmarks_names_a_file_whose_disk_does_not_answer(
 
     monkeypatch.setattr(Path, "stat", stat)
     found = find_landmarks([tmp_path / "a.jpg"])[tmp_path / "a.jpg"]
-    assert not isinstance(found, NoLandmarks) and f"a.pts: cannot be read ({os.strerror(number)})" in str(found)
+    assert isinstance(found, UnreadLandmarks) and found.errno == number
+    assert f"a.pts: cannot be read ({os.strerror(number)})" in found
 
 
 def test_find_landmarks_refuses_objects_in_npy(tmp_path: Path) -> None:

@@ -126,7 +126,9 @@ def test_unreadable_names_what_is_there_in_place_of_a_folder(tmp_path: Path) -> 
         assert unreadable(caught.value, "a folder of scans") == f"{what}, expected a folder of scans"
 
 
-@pytest.mark.parametrize("name", ["@eaDir", "#recycle", "lost+found", "$RECYCLE.BIN", "System Volume Information"])
+@pytest.mark.parametrize(
+    "name", ["@eaDir", "#recycle", "lost+found", "$RECYCLE.BIN", "System Volume Information", "Thumbs.db"]
+)
 def test_folders_that_systems_make_are_passed_over(tmp_path: Path, name: str) -> None:
     """Disk servers of Synology keep thumbnails of all photographs: each face would be there twice."""
     thumbnails = tmp_path / "mine" / name / "a.jpg"

@@ -1,7 +1,7 @@
 """One process's share of `uvgen fit`: photographs to landmarks, landmarks to parameters, and a sample for each face."""
 
+import errno
 import hashlib
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -36,7 +36,7 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.progress import advance
 from uvgen.samples.files import check_machine
 from uvgen.samples.landmark_files import find_landmarks
-from uvgen.samples.landmark_schemes import FaceLandmarks, NoLandmarks
+from uvgen.samples.landmark_schemes import FaceLandmarks, NoLandmarks, UnreadLandmarks
 from uvgen.samples.landmark_tables import LandmarkTable, read_table
 from uvgen.storage.files import replaced_on_success
 from uvgen.storage.names import brief, os_reason, printable
@@ -138,18 +138,25 @@ class _Face:
 
 def open_table(landmarks: Path | None) -> LandmarkTable | None:
     """The table of all photographs' landmarks, if there is one; InputError if it cannot be read."""
-    if landmarks is not None and not os.path.lexists(landmarks):
-        raise InputError(
-            f"{landmarks}: no such file or folder, expected a folder of landmark files, or one table for all"
-        )
+    try:
+        if landmarks is not None:
+            landmarks.lstat()
+    except (OSError, ValueError) as error:
+        why = "no such file or folder"
+        if isinstance(error, OSError) and error.errno not in (errno.ENOENT, errno.ENOTDIR):
+            why = f"cannot be read ({os_reason(error)})"
+        raise InputError(f"{landmarks}: {why}, expected a folder of landmark files, or one table for all") from error
     return None if landmarks is None or landmarks.is_dir() else read_table(landmarks)
 
 
 def state_of(job: FaceJob, table: LandmarkTable | None, photograph: Photograph, data: bytes | None = None) -> str:
-    """Hash of a photograph and of its landmarks in files; OSError if it cannot be read."""
+    """Hash of a photograph and of its landmarks in files; OSError if one of these cannot be read."""
     if data is None:
         data = read_file(photograph.path, MOST_BYTES)
-    return _state(data, _of_files(job, table, photograph.path))
+    found = _of_files(job, table, photograph.path)
+    if isinstance(found, UnreadLandmarks):
+        raise OSError(found.errno, str(found))
+    return _state(data, found)
 
 
 def _of_files(job: FaceJob, table: LandmarkTable | None, path: Path) -> list[FaceLandmarks] | str:

@@ -164,8 +164,10 @@ def is_out_of_reach(path: Path, error: OSError) -> bool:
     Raises
     ------
     DatasetError, MemoryError, WorkerError
-        As `check_source`.
+        As `check_source`; a DatasetError as it is.
     """
+    if isinstance(error, DatasetError):  # not of this file alone
+        raise error
     cause = error if error.__cause__ is None else error.__cause__
     if isinstance(cause, OSError):
         met = DatasetError(f"{path}: cannot be read ({os_reason(cause)})")

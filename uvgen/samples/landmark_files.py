@@ -24,7 +24,15 @@ from uvgen.checks import check_optional_paths, check_paths, check_several
 from uvgen.errors import InputError, UvgenError
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.samples.files import check_folder_of
-from uvgen.samples.landmark_schemes import COUNTS, MOST_FACES, SCHEMES, FaceLandmarks, NoLandmarks, faces_of
+from uvgen.samples.landmark_schemes import (
+    COUNTS,
+    MOST_FACES,
+    SCHEMES,
+    FaceLandmarks,
+    NoLandmarks,
+    UnreadLandmarks,
+    faces_of,
+)
 from uvgen.samples.landmark_tables import TABLES, read_table
 from uvgen.samples.photographs import unflipped
 from uvgen.storage.matfile import read_numeric
@@ -177,7 +185,7 @@ def _of_file(image: Path, folder: Path | None) -> list[FaceLandmarks] | str:
         files, place = own_files(image, folder)
     except InputError as error:
         check_folder_of(image if folder is None else folder / image.name, error)
-        return f"{error} (landmarks of {image})"
+        return _unusable(image, error)
     texts = [path for path in files if path.suffix.lower() != ".mat"] or files  # a .mat may be 300W-LP's parameters
     if not texts:
         suffixes = ", ".join(_READERS)
@@ -188,11 +196,20 @@ def _of_file(image: Path, folder: Path | None) -> list[FaceLandmarks] | str:
         faces = read_landmarks(texts[0])
     except UvgenError as error:
         check_folder_of(texts[0], error)
-        return f"{error} (landmarks of {image})"
+        return _unusable(image, error)
     name = _folder_name(image)
     if texts[0].suffix.lower() == ".mat" and unflipped(name) != name:  # keep the original's order
         faces = [_mirrored_order(face) if face.scheme == "68" else face for face in faces]
     return faces
+
+
+def _unusable(image: Path, error: UvgenError) -> str:
+    said = f"{error} (landmarks of {image})"
+    if not isinstance(error.__cause__, OSError) or error.__cause__.errno is None:
+        return said
+    unread = UnreadLandmarks(said)
+    unread.errno = error.__cause__.errno
+    return unread
 
 
 def _mirrored_order(face: FaceLandmarks) -> FaceLandmarks:

@@ -146,6 +146,12 @@ class NoLandmarks(str):
     __slots__ = ()
 
 
+class UnreadLandmarks(str):
+    """Why an image has no landmarks if their file is there and the system did not read it, with the error's number."""
+
+    errno: int = 0
+
+
 def scheme_of(points: NDArray[np.float64]) -> str:
     """The markup of (n, 2) points, by their number and, of 106, by where they lie; InputError if there is none."""
     scheme = SCHEMES.get(len(points))

@@ -34,7 +34,10 @@ MODEL_SUFFIXES = (".h5", ".hdf5", ".mat", ".npz", ".pkl")
 """Endings of images, and of files that hold a model."""
 _MOST_FOLDERS = 64
 _MOST_FILES = 10_000_000
-_OF_SYSTEMS = {"@eadir", "#recycle", "#snapshot", "lost+found", "$recycle.bin", "system volume information", "__macosx"}
+_OF_SYSTEMS = {
+    "@eadir", "#recycle", "#snapshot", "lost+found", "$recycle.bin", "system volume information", "__macosx",
+    "thumbs.db", "desktop.ini",
+}  # fmt: skip
 
 
 def is_passed_over(name: str) -> bool:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from uvgen.errors import DatasetError, OutputError, UvgenError
+from uvgen.storage.folders import is_passed_over
 from uvgen.storage.names import os_reason, printable
 
 SCRATCH = ".uvgen-frames-"
@@ -36,10 +37,15 @@ def make_scratch(scratch: Path) -> None:
 
 
 def _strange(folder: Path) -> str | None:
-    """The first name in a folder that is no file of a video's frames; None if all are."""
+    """The first name in a folder that is no file of a video's frames, nor passed over; None if there is none."""
     with os.scandir(folder) as entries:
-        ours = {entry.name: _OURS.fullmatch(entry.name) and entry.is_file(follow_symlinks=False) for entry in entries}
-    return next((name for name in sorted(ours) if not ours[name]), None)
+        ours = {entry.name: entry.is_file(follow_symlinks=False) for entry in entries if _is_looked_at(entry.name)}
+    return next((name for name in sorted(ours) if not (ours[name] and _OURS.fullmatch(name))), None)
+
+
+def _is_looked_at(name: str) -> bool:
+    """Whether a name in a folder of frames counts: systems put files such as ``.DS_Store`` there by themselves."""
+    return _OURS.fullmatch(name) is not None or not is_passed_over(name)
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -65,6 +71,13 @@ def remove_others(scratch: Path, names: Collection[str]) -> None:
         raise DatasetError(f"{scratch}: cannot be written ({os_reason(error)}); check permissions") from error
 
 
+def remove_scratch(scratch: Path) -> None:
+    """Remove a video's hidden folder, as far as that can be done; what else lies in it stays."""
+    with suppress(OSError):  # DatasetError is one
+        remove_others(scratch, ())
+        scratch.rmdir()
+
+
 def replace_folder(scratch: Path, folder: Path) -> None:
     """Rename a video's hidden folder to its final name, and replace the folder that an earlier run made.
 
@@ -73,11 +86,14 @@ def replace_folder(scratch: Path, folder: Path) -> None:
     """
     try:
         (scratch / ".found").unlink(missing_ok=True)
-        names = sorted(name for name in os.listdir(scratch) if name != _MARK)
+        names = sorted(name for name in os.listdir(scratch) if _OURS.fullmatch(name) and name != _MARK)
         write_file(scratch / _MARK, "".join(f"{name}\n" for name in names).encode())
         if problem := not_replaceable(folder):
             raise OutputError(problem)
         if folder.is_dir():
+            for name in os.listdir(folder):
+                if not (_is_looked_at(name) or os.path.lexists(scratch / name)):
+                    (folder / name).rename(scratch / name)
             shutil.rmtree(folder)
         scratch.rename(folder)
     except OSError as error:
@@ -105,12 +121,18 @@ def _unlisted(folder: Path) -> str | None:
 
     The empty mark of earlier versions stands for all names that a video's frames have.
     """
-    names = sorted(os.listdir(folder))
+    names = sorted(filter(_is_looked_at, os.listdir(folder)))
     if (strange := _strange(folder)) is not None or _MARK not in names:
         return strange or next(iter(names), None)
     listed = (folder / _MARK).read_bytes().decode(errors="replace")
     known = {_MARK, *listed.split("\n")}
     return next((name for name in names if name not in known), None) if listed else None
+
+
+def check_replaceable(folder: Path) -> None:
+    """Raise OutputError if a folder is one that an earlier run made of a video's frames, and holds more than that."""
+    if (folder / _MARK).is_file() and (problem := not_replaceable(folder)):
+        raise OutputError(problem)
 
 
 def has_frames(folder: Path) -> bool:
@@ -121,7 +143,7 @@ def has_frames(folder: Path) -> bool:
 def remove_emptied(folder: Path) -> None:
     """Remove a folder of which only the mark of a video's is left."""
     with suppress(OSError):
-        if not folder.is_symlink() and os.listdir(folder) == [_MARK]:
+        if not folder.is_symlink() and [*filter(_is_looked_at, os.listdir(folder))] == [_MARK]:
             (folder / _MARK).unlink()
             folder.rmdir()
 

@@ -1,6 +1,5 @@
 """The index `fit.json` of a folder of videos' frames, and its summary of each video."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -9,8 +8,8 @@ from uvgen.errors import InputError
 from uvgen.fitting.face_record import FaceRecord
 from uvgen.fitting.fitted import FittedFace, FittedFrame, Unfitted
 from uvgen.fitting.record import INDEX, check_fit_folder, check_kind
-from uvgen.fitting.tasks import Photograph
-from uvgen.fitting.video.files import scratch_folders
+from uvgen.fitting.tasks import FitTask, Photograph
+from uvgen.fitting.video.files import check_replaceable, not_replaceable, remove_scratch, scratch_folders
 from uvgen.fitting.video.state import state_of_video
 from uvgen.fitting.video.worker import VideoJob
 from uvgen.fitting.worker import open_table
@@ -56,23 +55,37 @@ class VideoRecord(FaceRecord[FittedFace]):
         """As `FaceRecord.resume`, after checking that the folder may be filled with videos' frames."""
         check_fit_folder(self._out)
         check_kind(self._out, video=True, overwrite=self._overwrite)
+        for name in sorted(self._usable if self._overwrite else ()):
+            check_replaceable(self._out / name)  # before samples in it are removed
         super().resume()
 
     def is_made(self, photograph: Photograph, faces: Sequence[FittedFace]) -> bool:
         """Whether a video's samples exist, and neither the video nor its landmarks have changed since."""
-        for face in faces:
-            if not all((self._out / f"{face.name}{end}").is_file() for end in (face.suffix, ".mat")):
-                return False
+        if not self._are_there(faces):
+            return False
         try:
-            return {face.made_of for face in faces} == {state_of_video(self._job, self._table, photograph)}
+            return {face.made_of for face in faces} == {
+                state_of_video(self._job, self._table, photograph, is_made=True)
+            }
         except InputError as error:
             return isinstance(error.__cause__, OSError) and is_out_of_reach(photograph.path, error.__cause__)
+
+    def _are_there(self, faces: Sequence[FittedFace]) -> bool:
+        paths = (self._out / f"{face.name}{end}" for face in faces for end in (face.suffix, ".mat"))
+        return all(path.is_file() for path in paths)
+
+    def discard(self, unit: FitTask) -> None:
+        """As `FaceRecord.discard`, but keep samples in whose place no others can come, as is said of the video then."""
+        video = unit.photographs[0]
+        faces = self.faces.get(video.name)
+        if video.problem or not (faces and self._are_there(faces) and not_replaceable(self._out / video.name)):
+            super().discard(unit)
 
     def finish(self) -> None:
         """Write the index, and remove hidden folders of interrupted runs whose videos are gone."""
         super().finish()
         for folder in scratch_folders(self._out):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_scratch(folder)
 
 
 def videos_of(frames: Sequence[FittedFrame], skipped: Sequence[Unfitted]) -> tuple[FittedVideo, ...]:

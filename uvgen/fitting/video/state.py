@@ -15,6 +15,7 @@ from uvgen.samples.landmark_files import find_landmarks, own_files, places_of_la
 from uvgen.samples.landmark_schemes import FaceLandmarks, NoLandmarks
 from uvgen.samples.landmark_tables import LandmarkTable
 from uvgen.storage.names import os_reason
+from uvgen.storage.reading import OUT_OF_REACH
 
 
 class VideoFaceJob(FaceJob, Protocol):
@@ -98,28 +99,33 @@ def _frames(video: Photograph) -> list[tuple[int, Path]]:
         raise InputError(f"{video.path}: cannot be read ({os_reason(error)})") from error
 
 
-def state_of_video(job: VideoFaceJob, table: LandmarkTable | None, video: Photograph) -> str:
-    """SHA-256 of a video and its landmark files; InputError if the video cannot be read."""
+def state_of_video(job: VideoFaceJob, table: LandmarkTable | None, video: Photograph, *, is_made: bool = False) -> str:
+    """SHA-256 of a video and its landmark files; InputError if the video cannot be read.
+
+    Likewise, if the samples are made already (`is_made`), where the disk of one of its files does not answer.
+    """
     digest = hashlib.sha256()
     folder = frames_folder(video)
     if video.path.is_dir():
         files = [path for _, path in _frames(video)]
         marks = [file for path in files for file in own_files(path, _place(job, folder))[0]] if table is None else []
         for path in (*files, *marks):
-            digest.update(f"{path.name} {_digest(path)}\n".encode("utf-8", "surrogateescape"))
+            digest.update(f"{path.name} {_digest(path, is_made)}\n".encode("utf-8", "surrogateescape"))
     else:
         digest.update(digest_of(video.path).encode())
         for path in (path for place in _places(job, folder) if table is None for path in _marks(place)):
-            digest.update(f"{path.name} {_digest(path)}\n".encode("utf-8", "surrogateescape"))
+            digest.update(f"{path.name} {_digest(path, is_made)}\n".encode("utf-8", "surrogateescape"))
     if table is not None:
         digest.update(digest_of(table.path).encode())
     return digest.hexdigest()
 
 
-def _digest(path: Path) -> str:
-    """The hash of a frame or landmark file; one that cannot be read is reported when its frame is fitted."""
+def _digest(path: Path, is_made: bool) -> str:
+    """The hash of a frame or landmark file; one that cannot be read is reported when its frame is fitted, if it is."""
     try:
         return digest_of(path, MOST_BYTES)
     except InputError as error:
         check_folder_of(path, error)
+        if is_made and isinstance(error.__cause__, OSError) and error.__cause__.errno in OUT_OF_REACH:
+            raise
         return "unreadable"

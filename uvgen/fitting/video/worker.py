@@ -5,7 +5,6 @@ gets the video's name when all frames are fitted: so the folder is complete or a
 landmarks that were found, so that a run after an interruption does not search for them again.
 """
 
-import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -32,7 +31,15 @@ from uvgen.fitting.fitted import (
 )
 from uvgen.fitting.options import VideoOptions
 from uvgen.fitting.tasks import FitTask, Photograph
-from uvgen.fitting.video.files import SCRATCH, make_scratch, not_replaceable, remove_others, replace_folder, write_file
+from uvgen.fitting.video.files import (
+    SCRATCH,
+    make_scratch,
+    not_replaceable,
+    remove_others,
+    remove_scratch,
+    replace_folder,
+    write_file,
+)
 from uvgen.fitting.video.find import frame_name
 from uvgen.fitting.video.frames import Frame, check_opens, frames_of
 from uvgen.fitting.video.linking import Places, linked, thumbnail_of
@@ -174,7 +181,7 @@ def _fit(tools: FaceTools[VideoJob], task: FitTask) -> FittedBatch:
                 remove_others(scratch, of_frames)
                 replace_folder(scratch, job.out / video.name)
             else:
-                shutil.rmtree(scratch, ignore_errors=True)
+                remove_scratch(scratch)
                 if not skips:
                     skips.add(None, f"{video.path}: no frame of it can be used")
     return FittedBatch((video.name,), tuple(frames), tuple(skips))
