@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.faults import fail_reads
+from support.flushes import unflushed
 from support.folders import contents_below
 from support.onnx_models import constant_network, endless_network, identity_network
 from support.photographs import write_photographs
@@ -88,6 +89,12 @@ def points_of(photograph: Path) -> np.ndarray:
 
 def map_of(out: Path, photograph: Path) -> np.ndarray:
     return np.load(out / f"{photograph.stem}.npy")
+
+
+def test_files_are_on_the_disk_before_the_journal_lists_them(photos, network, tmp_path, monkeypatch) -> None:
+    found, options = unflushed(monkeypatch), PredictOptions(write=ALL, draw=draw_alignment)
+    result = predict_photographs(network, photos, tmp_path / "out", network_options=IN_SIZES, options=options)
+    assert result.new_samples == N and found == {tmp_path / "out": []}
 
 
 def test_files_of_a_face_hold_the_map_brought_to_its_photograph(photos, network, crop_map, tmp_path) -> None:

@@ -16,6 +16,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from support.faults import fail_reads, interrupted
+from support.flushes import unflushed
 from support.folders import contents_below
 from support.photographs import write_photographs
 
@@ -90,6 +91,14 @@ def test_fitted_photographs_are_samples_that_build_takes(photos: Path, drawn: Pa
     built = build_shards(tmp_path / "fitted", tmp_path / "shards", config=BuildConfig(size=64, uv_size=64))
     assert built.samples == N and built.quality is not None and built.quality.median < 0.005
     assert {face.source for face in result.faces} == {f"{path.stem}.txt" for path in photos.glob("*.jpg")}
+
+
+def test_samples_are_on_the_disk_before_the_journal_lists_them(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = unflushed(monkeypatch)
+    assert fit_photographs(photos, tmp_path / "out").new_samples == N
+    assert found == {tmp_path / "out": []}
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=[pytest.mark.slow, pytest.mark.long])])

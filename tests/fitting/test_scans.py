@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.faults import fail_reads, interrupted
+from support.flushes import unflushed
 from support.folders import contents_below
 from support.scans import write_scans
 
@@ -59,6 +60,15 @@ def test_meshes_have_the_models_triangles_and_lie_on_their_scans(
         assert np.linalg.norm(vertices[model.landmarks] - marks, axis=1)[17:].mean() < 1 and said["unit"] == "mm"
         assert 0 < said["mean_mm"] < said["rms_mm"] < said["p95_mm"] < said["max_mm"] and 0.5 < said["matched"] <= 1
         assert said["landmarks_mm"] < 1 and said["n_flipped"] == 0 and said["scan"] == f"{said['name']}.npy"
+
+
+@pytest.mark.parametrize("kind", ["obj", "npy"])
+def test_meshes_are_on_the_disk_before_the_journal_lists_them(
+    scans: Path, model: MorphableModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    found = unflushed(monkeypatch)
+    assert len(register_scans(scans, tmp_path / "out", model=model, options=RegisterOptions(format=kind)).scans) == N
+    assert found == {tmp_path / "out": []}
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])

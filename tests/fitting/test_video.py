@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.faults import fail_reads, interrupted
+from support.flushes import unflushed
 from support.folders import contents_below
 from support.videos import encode, head, write_frames, write_marks
 
@@ -104,6 +105,13 @@ def test_frames_are_samples_with_their_numbers_and_one_shape_each(fitted, clips,
     content = json.loads((fitted / "fit.json").read_text())
     assert content["video"] is True and [face["frame"] for face in content["faces"][:N]] == list(range(N))
     assert content["faces"][-1]["time_s"] == pytest.approx(12 / 25) and content["faces"][-1]["track"] == 0
+
+
+def test_frames_are_on_the_disk_before_a_journal_lists_them(clip, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(worker, "_NOTED", 2)
+    found = unflushed(monkeypatch)
+    assert fit(clip, tmp_path / "out").new_samples == 5
+    assert len(found) == 2 and not any(found.values())  # that of a hidden folder too
 
 
 def test_a_folder_that_is_finished_is_gone_on_with_and_another_kind_is_refused(fitted, clips, tmp_path) -> None:

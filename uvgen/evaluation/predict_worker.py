@@ -280,4 +280,4 @@ def _written(
 
 
 def _target(job: PredictJob, path: Path, suffix: str) -> Any:
-    return replaced_on_success(path.with_name(path.name + suffix), folder=job.out, flush=False, make_folder=False)
+    return replaced_on_success(path.with_name(path.name + suffix), folder=job.out, make_folder=False)

@@ -327,7 +327,7 @@ def _written(job: FitJob, face: _Face, fit: LandmarkFit, picture: tuple[str, byt
     path = job.out / face.name
     for end, content in ((suffix, photograph), (".mat", data)):
         target = path.with_name(path.name + end)
-        with replaced_on_success(target, folder=job.out, flush=False, make_folder=False) as temporary:
+        with replaced_on_success(target, folder=job.out, make_folder=False) as temporary:
             temporary.write_bytes(content)
     return fitted
 

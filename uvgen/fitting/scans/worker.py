@@ -278,7 +278,7 @@ def _write(job: RegisterJob, name: str, found: Registration) -> None:
     path = mesh_path(job.out, name, job.options.format)
     vertices = framed_vertices(found, job.options.frame).astype(np.float32)
     if job.options.format == "npy":
-        with replaced_on_success(path, folder=job.out, flush=False) as temporary, open(temporary, "wb") as file:
+        with replaced_on_success(path, folder=job.out) as temporary, open(temporary, "wb") as file:
             np.save(file, vertices)
         return
     path.parent.mkdir(parents=True, exist_ok=True)

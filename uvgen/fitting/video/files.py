@@ -49,11 +49,13 @@ def _is_looked_at(name: str) -> bool:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write a file in a hidden folder; DatasetError if it cannot be written."""
+    """Write a file in a hidden folder, to the disk; DatasetError if it cannot be written."""
     try:
         path.unlink(missing_ok=True)  # it may be another name of a file elsewhere
         with open(path, "xb") as file:
             file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
     except OSError as error:
         raise DatasetError(f"{path}: cannot be written ({os_reason(error)}); check free space") from error
 
