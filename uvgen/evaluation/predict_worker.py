@@ -42,7 +42,7 @@ from uvgen.samples.box_tables import read_boxes
 from uvgen.samples.files import check_machine
 from uvgen.samples.landmark_schemes import SMALLEST_PX, FaceLandmarks, misplaced, to_68, unlike_face
 from uvgen.samples.landmark_tables import LandmarkTable
-from uvgen.storage.files import replaced_on_success
+from uvgen.storage.files import flush, replaced_on_success
 from uvgen.storage.names import printable
 from uvgen.storage.reading import read_file
 
@@ -269,7 +269,9 @@ def _written(
     if "mesh" in job.options.write:
         vertices, triangles, _ = map_to_mesh(position_map, job.model)
         colors = map_to_mesh(unwrap(picture.pixels, position_map)[0], job.model)[0]  # the same texels
-        write_obj(path.with_name(path.name + ".obj"), vertices, triangles, colors=np.clip(colors, 0, 255))
+        mesh = path.with_name(path.name + ".obj")
+        write_obj(mesh, vertices, triangles, colors=np.clip(colors, 0, 255))
+        flush(mesh)
     if job.options.draw is not None:
         from PIL import Image
 

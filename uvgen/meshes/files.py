@@ -207,7 +207,7 @@ def write_file(path: Path, data: bytes) -> None:
     if not path.parent.is_dir():
         raise MeshFileError(f"{path}: its folder is missing; make it first")
     try:
-        with replaced_on_success(path) as temporary:
+        with replaced_on_success(path, flush=False) as temporary:
             temporary.write_bytes(data)
     except DatasetError as error:
         raise MeshFileError(str(error)) from error

@@ -86,6 +86,15 @@ def replaced_on_success(
             let_go(handle)
 
 
+def flush(path: Path) -> None:
+    """Have a finished file on the disk before a journal lists it; DatasetError if it cannot be written there."""
+    try:
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be written ({os_reason(error)}); check free space, permissions") from error
+
+
 def move(old: Path, new: Path) -> None:
     """Rename a file or folder as `os.replace` does; an OSError that says so although it was done counts for nothing.
 

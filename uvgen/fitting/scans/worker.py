@@ -27,7 +27,7 @@ from uvgen.progress import advance
 from uvgen.samples.files import check_machine
 from uvgen.samples.landmark_schemes import NoLandmarks
 from uvgen.samples.scan_landmarks import landmark_file, missing_landmarks, read_scan_landmarks
-from uvgen.storage.files import replaced_on_success, sha256_file
+from uvgen.storage.files import flush, replaced_on_success, sha256_file
 from uvgen.storage.names import os_reason, printable
 from uvgen.storage.reading import max_bytes
 
@@ -284,6 +284,7 @@ def _write(job: RegisterJob, name: str, found: Registration) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     write: Any = {"obj": write_obj, "ply": write_ply, "glb": write_glb}[job.options.format]
     write(path, vertices, job.model.triangles, frame="raw")
+    flush(path)
 
 
 def mesh_path(out: Path, name: str, kind: str) -> Path:
