@@ -303,6 +303,22 @@ def test_somebodys_files_beside_a_sample_stay_when_its_photograph_is_left_out(
     assert contents_below(out) == {**whole, mine.name: b"mine"}
 
 
+def test_a_photograph_with_another_suffix_is_made_anew_and_what_is_left_out_of_it_named(
+    photos: Path, tmp_path: Path
+) -> None:
+    path, out, every = first(photos), tmp_path / "out", FitOptions(faces="all")
+    marks = path.with_suffix(".txt")
+    odd = "".join(f"{40 + k / 4} {40 + k * 37 % 13}\n" for k in range(68))  # no face, and smaller
+    marks.write_text(f"{marks.read_text()}\n{odd}")
+    (skip,) = fit_photographs(photos, out, options=every).skipped
+    assert (skip.name, skip.image) == (f"{path.stem}-face2", path.name)
+    path.rename(path.with_suffix(".jpeg"))
+    (skip,) = fit_photographs(photos, out, options=every).skipped
+    assert (skip.name, skip.image) == (f"{path.stem}-face2", f"{path.stem}.jpeg")
+    fit_photographs(photos, tmp_path / "whole", options=every)
+    assert contents_below(out) == contents_below(tmp_path / "whole")
+
+
 def test_a_photograph_of_which_a_further_face_would_replace_somebodys_file_is_left_out(
     photos: Path, tmp_path: Path
 ) -> None:

@@ -299,7 +299,9 @@ class FaceRecord(FolderRecord, Generic[Face]):
 
     def _has_all(self, photograph: Photograph) -> bool:
         faces = self.faces.get(photograph.name, [])
-        return bool(faces) and not photograph.problem and self.is_made(photograph, faces)
+        if not faces or photograph.problem or any(face.image not in self._names for face in faces):
+            return False  # the last if its suffix is another now, by which it and what was left out of it are stated
+        return self.is_made(photograph, faces)
 
     def add(self, result: MadeBatch[Face]) -> None:
         """Note the faces of some photographs: in the journal first, which may fail."""
