@@ -1,5 +1,6 @@
 """What a folder is, and what commands say of one that was given in place of another."""
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -9,7 +10,8 @@ from support.builds import have
 
 from uvgen import ReportOptions, export_shards, write_report
 from uvgen.datasets.output_folder import named_like_shards
-from uvgen.evaluation.prediction_files import _files as prediction_files
+from uvgen.errors import DatasetError
+from uvgen.evaluation.prediction_files import files_of
 from uvgen.fitting.photographs import find_photographs
 from uvgen.samples.image_folders import folders_in
 from uvgen.samples.map_files import find_maps
@@ -139,7 +141,23 @@ def test_folders_that_systems_make_are_passed_over(tmp_path: Path, name: str) ->
     assert sorted(path.name for path in files_below(tmp_path / "mine", "maps")) == ["a.jpg", "a.npy"]
     samples, _ = find_maps(tmp_path / "mine")
     assert [sample.name for sample in samples] == ["a"]
-    assert [*prediction_files(tmp_path / "mine", (".npy",))] == ["a"]
+    assert files_of(tmp_path / "mine", ["a"], (".npy",)) == ({"a": tmp_path / "mine/a.npy"}, [])
     assert folders_in(tmp_path / "mine") == []
     (tmp_path / "out" / name).mkdir(parents=True)
     check_own_folder(tmp_path / "out", SYNTH_INDEX)
+
+
+def test_a_folder_that_cannot_be_listed_is_named_also_deep_in_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "maps/AFW").mkdir(parents=True)
+    scandir = os.scandir
+
+    def refused(path: str) -> object:
+        if path.endswith("AFW"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(DatasetError, match=r"maps/AFW: cannot be read \(Permission.*, expected a folder of maps"):
+        [*files_below(tmp_path / "maps", "maps")]

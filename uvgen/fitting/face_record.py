@@ -299,9 +299,10 @@ class FaceRecord(FolderRecord, Generic[Face]):
 
     def _has_all(self, photograph: Photograph) -> bool:
         faces = self.faces.get(photograph.name, [])
-        if not faces or photograph.problem or any(face.image not in self._names for face in faces):
-            return False  # the last if its suffix is another now, by which it and what was left out of it are stated
-        return self.is_made(photograph, faces)
+        if not faces or photograph.problem:
+            return False
+        # where its suffix is another now, the index states it, and what was left out of it, by a file that is gone
+        return all(face.image in self._names for face in faces) and self.is_made(photograph, faces)
 
     def add(self, result: MadeBatch[Face]) -> None:
         """Note the faces of some photographs: in the journal first, which may fail."""

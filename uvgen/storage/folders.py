@@ -56,7 +56,7 @@ def files_below(root: Path, what: str, error: type[UvgenError] = DatasetError) -
     """
 
     def fail(cause: OSError) -> None:
-        raise error(f"{root}: {unreadable(cause, f'a folder of {what}')}") from cause
+        raise error(f"{printable(str(cause.filename or root))}: {unreadable(cause, f'a folder of {what}')}") from cause
 
     n, seen = 0, {os.path.realpath(root), *map(os.path.realpath, root.parents)}
     for folder, folders, names in os.walk(root, onerror=fail, followlinks=True):
