@@ -478,6 +478,43 @@ def test_open_hdf5_reads_a_plain_file_whatever_driver_the_environment_names(tmp_
     assert (done.stdout, done.stderr) == (f"{ROWS[1].tolist()}\n", "")
 
 
+_READ_BEFORE_THE_CLOSE_FAILS = """
+import os, sys
+from pathlib import Path
+from uvgen.storage.hdf5_reading import open_hdf5
+lower = os.open(os.devnull, os.O_RDONLY)
+files = [open_hdf5(Path(sys.argv[1])) for _ in range(int(sys.argv[2]))]
+os.close(lower)  # the next file has this number, and not HDF5's
+print([file.safe_dataset("value").read_row(1).tolist() for file in files])
+os.close(files[0].id.get_vfd_handle())
+for file in files[: int(sys.argv[3])]:
+    file.close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "preadv"), reason="there HDF5's own descriptor is not asked for")
+@pytest.mark.parametrize(("n_opened", "n_closed"), [(1, 1), (1, 0), (2, 2), (2, 1), (2, 0)])
+def test_error_of_closing_a_file_that_was_read_counts_for_nothing(tmp_path: Path, n_opened: int, n_closed: int) -> None:
+    """HDF5 would raise, and break down on exit; a disk that does not answer is played by a descriptor that is gone."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        chunked(file, all_rows())
+    words = [sys.executable, "-c", _READ_BEFORE_THE_CLOSE_FAILS, str(tmp_path / "a.h5"), str(n_opened), str(n_closed)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{[ROWS[1].tolist()] * n_opened}\n"
+
+
+def test_file_opened_twice_is_read_after_one_of_the_two_was_closed(tmp_path: Path) -> None:
+    """HDF5 has one descriptor for both."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        chunked(file, all_rows())
+    with open_hdf5(tmp_path / "a.h5") as first, h5py.File(tmp_path / "a.h5") as of_the_user:
+        open_hdf5(tmp_path / "a.h5").close()
+        np.testing.assert_array_equal(first.safe_dataset("value").read_row(1), ROWS[1])
+        first.close()
+        np.testing.assert_array_equal(of_the_user["value"][2], ROWS[2])
+
+
 @pytest.mark.parametrize("name", ["ENOLCK", "EOPNOTSUPP"])
 def test_file_on_a_file_system_without_locks_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str

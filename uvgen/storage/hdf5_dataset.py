@@ -12,6 +12,7 @@ from h5py import h5d, h5s, h5t, h5z
 from numpy.typing import NDArray
 
 from uvgen.errors import UvgenError
+from uvgen.storage.reading import open_regular
 
 if TYPE_CHECKING:
     from uvgen.storage.hdf5_reading import Hdf5File
@@ -213,8 +214,8 @@ class Hdf5Dataset:
         """All of it, mapped from the file if it lies there in one piece, and read otherwise; read-only."""
         if (offset := self.offset) is None or not self.n_bytes or self.dtype.kind not in "fiu":
             return self.read()
-        with self._file.guarded(self.name):
-            return np.memmap(self._file.path, mode="r", dtype=self.dtype, shape=self.shape, offset=offset)
+        with self._file.guarded(self.name), open_regular(self._file.path) as file:
+            return np.memmap(file, mode="r", dtype=self.dtype, shape=self.shape, offset=offset)
 
 
 def string_type(file: "Hdf5File", kind: Any, name: str) -> np.dtype[Any] | None:

@@ -14,9 +14,10 @@ only ones that use h5py.
 import errno
 import math
 import os
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +25,8 @@ from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5a, h5d, h5l, h5o, h5s
+from h5py import h5a, h5d, h5f, h5l, h5o, h5s
+from h5py._objects import phil
 from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError, UvgenError
@@ -138,6 +140,20 @@ def _opened(path: Path) -> h5py.File:
         return h5py.File(path, "r", locking=False, **how)
 
 
+def _let_go(file: h5py.File) -> None:
+    """Close a file that was only read: an error of that counts for nothing, see `uvgen.storage.reading.let_go`.
+
+    HDF5 cannot go on after one: it keeps the file as half closed, and the process dies when it closes it again on exit
+    (seen with HDF5 2.0). So nothing that could fail is left to it: `dup2` closes what the descriptor meant before, and
+    says nothing of errors. HDF5 has one descriptor for all that opened a file; the last of them takes it along.
+    """
+    with phil:
+        if hasattr(os, "preadv") and file.id.valid and h5f.get_obj_count(file.id, h5f.OBJ_FILE) == 1:
+            with suppress(OSError), open(os.devnull, "rb") as nothing:
+                os.dup2(nothing.fileno(), file.id.get_vfd_handle(), inheritable=False)
+        file.close()
+
+
 class Hdf5File:
     """An HDF5 file that `open_hdf5` opened.
 
@@ -176,6 +192,7 @@ class Hdf5File:
             if "truncated file" in str(error_):
                 refused = error(f"{refused}; it is cut short: copy or download it again")
             raise refused from error_
+        self._let_go = weakref.finalize(self, _let_go, self._file)  # also of those that nobody closes, at exit too
         self.id = self._file.id
         with self.guarded("the file"):
             plist = self.id.get_create_plist()
@@ -199,7 +216,7 @@ class Hdf5File:
     def close(self) -> None:
         """Close it; what was read stays."""
         self._descriptor = None
-        self._file.close()
+        self._let_go()
 
     def has_changed(self) -> bool:
         """Whether the open file was written to since it was opened; a new file of its name is another one."""
