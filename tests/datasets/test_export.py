@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from support.builds import SMALL, edit_index, file_hashes, have, listed_shards, seal
 from support.exports import needs_package
+from support.faults import fail_reads
 from support.folders import contents_below
 from support.toy import write_tree
 
@@ -334,6 +335,16 @@ def test_export_whose_journal_cannot_be_deleted_is_not_finished(
     with pytest.raises(DatasetError, match=r"\.uvgen-journal: cannot be deleted"):
         export_shards(built, tmp_path / "out", "npy")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO])
+def test_export_whose_list_of_files_a_disk_does_not_give_is_not_said_to_hold_others(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    export_shards(built, tmp_path / "out", "npy")
+    fail_reads(monkeypatch, ".uvgen-export.json", number)
+    with pytest.raises(OutputError, match=rf"json: cannot be read \({os.strerror(number)}\); (raise the|its disk)"):
+        export_shards(built, tmp_path / "out", "npy", overwrite=True)
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO])

@@ -85,9 +85,15 @@ def test_an_error_about_what_the_body_writes_names_the_target(tmp_path: Path, pl
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM])
-def test_an_unreadable_file_has_another_hash_unless_the_machine_is_short_of_something(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+@pytest.mark.parametrize(
+    ("number", "helps"),
+    [
+        (errno.EIO, ""), (errno.EMFILE, r"raise the limit \(ulimit -n\)"), (errno.ENFILE, "close other programs"),
+        (errno.ENOMEM, "free memory, or raise the limit"), (errno.ESTALE, "its disk does not answer, try again"),
+    ],
+)  # fmt: skip
+def test_an_unreadable_file_has_another_hash_unless_the_machine_or_its_server_is_at_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, helps: str
 ) -> None:
     path, digest = tmp_path / "a", hashlib.sha256().hexdigest()
     path.touch()
@@ -96,7 +102,7 @@ def test_an_unreadable_file_has_another_hash_unless_the_machine_is_short_of_some
     if number == errno.EIO:
         assert not has_sha256(path, digest)
     else:
-        with pytest.raises(DatasetError, match=rf"/a: cannot be read \({os.strerror(number)}\); raise the limit"):
+        with pytest.raises(DatasetError, match=rf"/a: cannot be read \({os.strerror(number)}\); {helps}"):
             has_sha256(path, digest)
 
 

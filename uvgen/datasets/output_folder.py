@@ -11,6 +11,7 @@ from uvgen.storage.files import check_folder
 from uvgen.storage.folders import DATASET_INDEX, EXPORT, FIT_INDEX, REPORT, SHARD_NAME, SYNTH_INDEX, folder_kind
 from uvgen.storage.isolated import reading_in_child
 from uvgen.storage.objects import listed
+from uvgen.storage.reading import is_elsewhere
 from uvgen.storage.transfers import MissingError
 from uvgen.storage.urls import local_path, url_of
 
@@ -76,8 +77,10 @@ def named_like_shards(folder: Path) -> list[Path]:
 
 
 def read_begun(folder: Path) -> Index:
-    """The index of a set that is there; SettingsError if it cannot be read, as that of an earlier version."""
+    """The index of a set that is there; SettingsError if it cannot be used, as that of an earlier version."""
     try:
         return Index.read(folder)
     except DatasetError as error:
+        if is_elsewhere(error.__cause__):  # the set may be whole: it is not what should be overwritten
+            raise
         raise SettingsError(f"{error}; choose another output folder, or overwrite this one") from error

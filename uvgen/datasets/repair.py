@@ -34,7 +34,7 @@ from uvgen.shards.index import Index, ShardEntry, data_folder
 from uvgen.storage.files import has_sha256, replaced_on_success
 from uvgen.storage.locks import exclusive
 from uvgen.storage.names import brief, printable
-from uvgen.storage.reading import SHORTAGES, max_bytes
+from uvgen.storage.reading import is_elsewhere, max_bytes
 from uvgen.wording import are, count
 
 
@@ -213,7 +213,7 @@ def _read(folder: Path) -> Index:
     try:
         return Index.read(folder)
     except DatasetError as error:
-        if isinstance(error.__cause__, OSError) and error.__cause__.errno in SHORTAGES:
+        if is_elsewhere(error.__cause__):
             raise
         raise DatasetError(
             f"{error}; it cannot be repaired, since only this file says what the shards were; make the data set again, "

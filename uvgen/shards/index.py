@@ -20,7 +20,7 @@ from uvgen.storage.folders import DATA_SET, DATASET_INDEX, SHARD_NAME, instead
 from uvgen.storage.names import brief, is_sha256, os_reason, printable
 from uvgen.storage.objects import fetch, listed
 from uvgen.storage.plain_json import parse_json
-from uvgen.storage.reading import irregular, max_bytes, read_file
+from uvgen.storage.reading import irregular, max_bytes, read_file, what_helps
 from uvgen.storage.text import read_text
 from uvgen.storage.transfers import MissingError
 from uvgen.storage.urls import local_path, refuse_url, url_of
@@ -198,7 +198,8 @@ class Index:
         except InputError as error:  # no text
             raise DatasetError(str(error)) from error
         except OSError as error:
-            raise DatasetError(f"{path}: cannot be read ({os_reason(error)}); check permissions") from error
+            helps = what_helps(error, "check permissions")
+            raise DatasetError(f"{path}: cannot be read ({os_reason(error)}); {helps}") from error
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise DatasetError(
                 f"{path}: not a data set's index ({brief(error)}); is it damaged, edited by hand, or made "

@@ -18,6 +18,7 @@ from uvgen.storage.contents import discard, empty
 from uvgen.storage.files import TEMPORARY_PREFIX, check_no_url, move, names_another, temporary_name
 from uvgen.storage.locks import exclusive, locked, remove_unlocked
 from uvgen.storage.names import os_reason
+from uvgen.storage.reading import what_helps
 
 _LONGEST = 120  # bytes of a folder's name in that of its draft
 
@@ -137,9 +138,8 @@ def folder_on_success(folder: Path) -> Iterator[Path]:
         discard(draft, TEMPORARY_PREFIX)
         if isinstance(error, UvgenError) or (in_body and names_another(error, draft)):
             raise
-        raise DatasetError(
-            f"{folder}: cannot be written ({os_reason(error)}); check free space, permissions"
-        ) from error
+        helps = what_helps(error, "check free space, permissions")
+        raise DatasetError(f"{folder}: cannot be written ({os_reason(error)}); {helps}") from error
     except Exception:
         discard(draft, TEMPORARY_PREFIX)
         raise

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from uvgen.errors import SCHEMES, DatasetError, OutputError, UvgenError
 from uvgen.storage.names import os_reason
-from uvgen.storage.reading import SHORTAGES, let_go, open_regular
+from uvgen.storage.reading import OUT_OF_REACH, SHORTAGES, let_go, open_regular, what_helps
 
 TEMPORARY_PREFIX = ".uvgen-"
 _TEMPORARY = re.compile(r"\.uvgen-tmp-[0-9a-f]{12}-.*", re.DOTALL)
@@ -75,9 +75,8 @@ def replaced_on_success(
         if isinstance(error, UvgenError) or (in_body and names_another(error, temporary)):  # of what the body read
             raise
         moved = ": its folder was moved, removed or replaced" if error.errno == errno.ENOENT else ""
-        raise DatasetError(
-            f"{path}: cannot be written ({os_reason(error)}{moved}); check free space, permissions"
-        ) from error
+        helps = what_helps(error, "check free space, permissions")
+        raise DatasetError(f"{path}: cannot be written ({os_reason(error)}{moved}); {helps}") from error
     finally:
         if temporary is not None:
             with suppress(OSError):  # renamed
@@ -92,7 +91,8 @@ def flush(path: Path) -> None:
         with open(path, "rb") as file:
             os.fsync(file.fileno())
     except OSError as error:
-        raise DatasetError(f"{path}: cannot be written ({os_reason(error)}); check free space, permissions") from error
+        helps = what_helps(error, "check free space, permissions")
+        raise DatasetError(f"{path}: cannot be written ({os_reason(error)}); {helps}") from error
 
 
 def move(old: Path, new: Path) -> None:
@@ -344,11 +344,12 @@ def sha256_of(file: BinaryIO) -> str:
 def has_sha256(path: Path, sha256: str, *, most_bytes: int | None = None) -> bool:
     """Whether a regular file is there, can be read, has no more than `most_bytes`, and has this SHA-256.
 
-    DatasetError if that cannot be known, such as with too many open files: it does not count as damaged.
+    DatasetError if that cannot be known, such as with too many open files, or with a server that does not answer: it
+    does not count as damaged. A disk that fails to read it (EIO) may be damaged there.
     """
     try:
         return (most_bytes is None or path.stat().st_size <= most_bytes) and sha256_file(path) == sha256
     except OSError as error:
-        if error.errno in SHORTAGES:
-            raise DatasetError(f"{path}: cannot be read ({os_reason(error)}); raise the limit (ulimit -a)") from error
+        if error.errno in SHORTAGES or error.errno in OUT_OF_REACH - {errno.EIO}:
+            raise DatasetError(f"{path}: cannot be read ({os_reason(error)}); {what_helps(error, '')}") from error
         return False

@@ -12,7 +12,7 @@ from typing import Any
 from uvgen.errors import DatasetError
 from uvgen.storage.names import os_reason
 from uvgen.storage.plain_json import parse_json
-from uvgen.storage.reading import OUT_OF_REACH, SHORTAGES, let_go, read_file
+from uvgen.storage.reading import OUT_OF_REACH, SHORTAGES, let_go, read_file, what_helps
 
 JOURNAL = ".uvgen-journal"
 """Name of the journal in a folder that a command fills, while it does."""
@@ -56,8 +56,8 @@ class Journal:
         except OSError as error:
             if error.errno in _UNKNOWN:  # what it lists would be made again, or forgotten
                 raise DatasetError(
-                    f"{self._path}: cannot be read ({error.strerror}); check permissions, the disk, limits (ulimit "
-                    "-a), and run the command again"
+                    f"{self._path}: cannot be read ({error.strerror}); {what_helps(error, 'check permissions')}; then "
+                    "run the command again"
                 ) from error
             return []
 
@@ -78,9 +78,8 @@ class Journal:
             os.fsync(self._handle)
             self._valid = os.lseek(self._handle, 0, os.SEEK_CUR)
         except OSError as error:
-            raise DatasetError(
-                f"{self._path}: cannot be written ({os_reason(error)}); check free space, permissions"
-            ) from error
+            helps = what_helps(error, "check free space, permissions")
+            raise DatasetError(f"{self._path}: cannot be written ({os_reason(error)}); {helps}") from error
 
     def _write(self, line: bytes) -> None:
         while line:

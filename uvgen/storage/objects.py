@@ -17,7 +17,7 @@ from uvgen.errors import DatasetError, DependencyError, InputError, to_install
 from uvgen.storage.cache import cache_folder
 from uvgen.storage.files import has_sha256, move, new_temporary, sha256_file, share_lock
 from uvgen.storage.names import brief, os_reason
-from uvgen.storage.reading import let_go, max_bytes, read_file
+from uvgen.storage.reading import let_go, max_bytes, read_file, what_helps
 from uvgen.storage.s3 import WrongSizeError, client_of, download
 from uvgen.storage.transfers import (
     MissingError,
@@ -160,13 +160,13 @@ def _too_large(url: str, found: int, most: int) -> TooLargeError:
 
 
 def _unwritable(folder: Path, error: OSError) -> DatasetError:
-    why = os_reason(error)
+    why, helps = os_reason(error), what_helps(error, "check free space, permissions")
     if url := url_of(folder):  # of which the cache holds the small files
         return DatasetError(
-            f"{cache_folder()}: the cache for {url} cannot be written ({why}); check free space, permissions, or "
-            "set UVGEN_CACHE to another folder"
+            f"{cache_folder()}: the cache for {url} cannot be written ({why}); {helps}, or set UVGEN_CACHE to "
+            "another folder"
         )
-    return DatasetError(f"{folder}: cannot be written ({why}); check free space, permissions")
+    return DatasetError(f"{folder}: cannot be written ({why}); {helps}")
 
 
 def upload(path: Path, source: Path | None = None) -> None:

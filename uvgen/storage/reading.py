@@ -30,6 +30,13 @@ OUT_OF_REACH = frozenset(
 )  # fmt: skip
 """Errors by which a file is there as far as is known, but its disk does not answer."""
 
+_SHORTAGES_HELP = {
+    errno.EMFILE: "raise the limit (ulimit -n)",
+    errno.ENFILE: "close other programs: the machine has too many files open",
+    errno.ENOMEM: "free memory, or raise the limit (ulimit -v)",
+    errno.EAGAIN: "raise the limits (ulimit -a)",
+}
+
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe"),
@@ -37,6 +44,20 @@ _KINDS = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
+
+
+def is_elsewhere(error: BaseException | None) -> bool:
+    """Whether an error is of the machine or of a disk that does not answer, and says nothing of a file's content."""
+    return isinstance(error, OSError) and (error.errno in SHORTAGES or error.errno in OUT_OF_REACH)
+
+
+def what_helps(error: OSError, otherwise: str) -> str:
+    """What to do about a file that cannot be read or written, for the end of a message: `otherwise`, unless the error
+    `is_elsewhere`.
+    """
+    if error.errno in OUT_OF_REACH:
+        return "its disk does not answer, try again when it does"
+    return _SHORTAGES_HELP.get(error.errno or 0, otherwise)
 
 
 def max_pixels() -> int:

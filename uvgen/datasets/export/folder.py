@@ -28,9 +28,9 @@ from uvgen.storage.files import TEMPORARY_PREFIX, check_folder
 from uvgen.storage.folders import EXPORT_MARK
 from uvgen.storage.journal import JOURNAL, Journal
 from uvgen.storage.locks import remove_unlocked
-from uvgen.storage.names import printable
+from uvgen.storage.names import os_reason, printable
 from uvgen.storage.plain_json import parse_json
-from uvgen.storage.reading import read_file
+from uvgen.storage.reading import is_elsewhere, read_file, what_helps
 
 _SKIPPED = "skipped.txt"
 _STAGE = re.compile(re.escape(TEMPORARY_PREFIX) + r"part-[0-9a-f]{16}")
@@ -125,7 +125,12 @@ def count_files(folder: Path) -> int:
 def _stated_files(folder: Path) -> Any:
     try:
         return parse_json(read_file(folder / EXPORT_MARK, _MOST_BYTES).decode()).get("files")
-    except (OSError, ValueError, AttributeError):
+    except OSError as error:
+        if is_elsewhere(error):
+            problem = f"{folder / EXPORT_MARK}: cannot be read ({os_reason(error)}); {what_helps(error, '')}"
+            raise OutputError(problem) from error
+        return None
+    except (ValueError, AttributeError):
         return None
 
 
