@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from uvgen.samples.files import check_machine
 from uvgen.storage.npy import read_npy
 
 
@@ -55,6 +56,7 @@ def test_read_npy_gives_what_numpy_saved(array: np.ndarray, columns_first: bool)
         (with_header(f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({'1,' * 40})}}\n", bytes(8)), "a shape of"),
         (with_header("(" * 3000), "damaged .npy header"),
         (with_header("-" * 4000), "damaged .npy header"),
+        (with_header("(" * 190 + "-" * 3500 + "1" + ")" * 190), "damaged .npy header: a header of brackets within"),
         (with_header(" " * 9000), "damaged .npy header"),
         (b"\x93NUMPY\3\0" + bytes(20), "version"),
         (b"\x93NUMPY", "damaged .npy header"),
@@ -63,3 +65,11 @@ def test_read_npy_gives_what_numpy_saved(array: np.ndarray, columns_first: bool)
 def test_read_npy_of_something_else_is_refused(data: bytes, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         read_npy(data)
+
+
+@pytest.mark.parametrize("nested", ["-" * 3500, "(" * 190 + "-" * 3500 + "1" + ")" * 190, "[" * 4000])
+def test_header_that_is_nested_too_deep_for_python_does_not_count_as_a_machine_without_memory(nested: str) -> None:
+    """Python's parser raises MemoryError for it."""
+    with pytest.raises(ValueError, match="damaged") as raised:
+        read_npy(with_header(nested))
+    check_machine(raised.value)

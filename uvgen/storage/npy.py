@@ -39,7 +39,9 @@ def read_npy_header(file: IO[bytes]) -> NpyHeader:
         if read_header is None:
             raise ValueError(f"version {version} of the format, expected 1.0 or 2.0")
         header = NpyHeader(*read_header(file, max_header_size=_MAX_HEADER))
-    except Exception as error:  # of the header's text: MemoryError and RecursionError for brackets in brackets
+    except (MemoryError, RecursionError):  # of Python's parser; no cause of the error: memory is not short
+        raise ValueError("a header of brackets within brackets") from None
+    except Exception as error:
         reason = brief(error) if isinstance(error, ValueError) else ""
         raise ValueError(reason or type(error).__name__) from error
     shape = header.shape
