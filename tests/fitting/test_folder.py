@@ -705,6 +705,30 @@ def test_a_detector_that_no_photograph_needed_is_not_reported(
     assert (len(result.faces), result.detector, result.notice) == (N, None, "")
 
 
+def test_folder_begun_without_a_detector_goes_on_with_one_and_no_other_then(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its index states none until the end."""
+    path, out = sorted(photos.glob("*.jpg"))[-1], tmp_path / "out"
+    known = [FaceLandmarks(np.loadtxt(path.with_suffix(".txt")), None, "68", source="dlib")]
+    detector = FakeDetector([(np.asarray(Image.open(path)), known)])
+    monkeypatch.setattr(detectors, "open_detector", lambda name, model=None: detector)
+    path.with_suffix(".txt").rename(tmp_path / "points")
+    added = path.rename(tmp_path / path.name)
+    with interrupted(monkeypatch, "faces", unlisted=False):
+        fit_photographs(photos, out, detector=None)
+    added.rename(path)
+    with interrupted(monkeypatch, "faces", unlisted=False):
+        fit_photographs(photos, out, detector="dlib")
+    assert json.loads((out / "fit.json").read_text())["detector"] is None
+    with pytest.raises(SettingsError, match="was made with detector = dlib, now it is mediapipe"):
+        fit_photographs(photos, out, detector="mediapipe")
+    result = fit_photographs(photos, out, detector="dlib")
+    assert (len(result.faces), result.skipped) == (N, ()) and result.new_samples < N
+    assert fit_photographs(photos, tmp_path / "whole", detector="dlib").faces == result.faces
+    assert contents_below(out) == contents_below(tmp_path / "whole")
+
+
 def test_faces_that_were_detected_with_other_weights_are_refused(detected: Path, tmp_path: Path) -> None:
     weights, out = tmp_path / "a.dat", tmp_path / "out"
     weights.write_bytes(b"1")

@@ -148,7 +148,7 @@ class FaceRecord(FolderRecord, Generic[Face]):
         What was made, by the photograph's name; what was left out, by the photograph.
     """
 
-    made_of, entries = "photograph", "samples"
+    made_of, entries, late = "photograph", "samples", ("detector", "detector_sha256")
     _index: FaceIndex[Face]
 
     def __init__(
@@ -193,12 +193,6 @@ class FaceRecord(FolderRecord, Generic[Face]):
             return unless_taken(one, (path for path in there if self._writes_further or path.stem == own))
 
         self.units[:] = [replace(unit, photographs=tuple(map(checked, unit.photographs))) for unit in self.units]
-
-    def _compared(self, old: Mapping[str, Any]) -> dict[str, Any]:
-        new = super()._compared(old)
-        if old.get("detector") is None:
-            del new["detector"], new["detector_sha256"]  # no face is of one
-        return new
 
     def _remove_all(self, index: Mapping[str, Any]) -> None:
         faces = [self._index.parsed(face) for face in index["faces"]]

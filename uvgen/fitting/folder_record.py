@@ -118,6 +118,8 @@ class FolderRecord(ABC):
     """What an entry is made of: "photograph"."""
     entries: str
     """What entries are in messages: "samples"."""
+    late: tuple[str, ...] = ()
+    """Settings that a folder may get later: as long as the first is None, its index and journal fit any."""
 
     def __init__(
         self, index: FolderIndex[Any], out: Path, stated: Mapping[str, Any], said: Mapping[str, str], *, overwrite: bool
@@ -128,7 +130,9 @@ class FolderRecord(ABC):
         self._begun = set[str]()  # inputs of runs that did not end, and of this one: their files may be there unlisted
         self._others = set[Path]()  # files that were there before, under the names of inputs: somebody's
         self._has_begun = False
-        self._journal = Journal(out / JOURNAL, [index.format, _VERSION, __version__, self._stated])
+        self._lasting = {key: value for key, value in self._stated.items() if key not in self.late}
+        self._journal = Journal(out / JOURNAL, [index.format, _VERSION, __version__, self._lasting])
+        self._noted_late = dict[str, Any]()  # what the journal states of the others
 
     def resume(self) -> None:
         """Keep what an earlier run with the same settings made; with `overwrite`, remove another's."""
@@ -146,18 +150,19 @@ class FolderRecord(ABC):
                 self._others.clear()
                 self._journal.remove()
             else:
-                new = self._compared(old)
-                check_same(out, {key: old.get(key) for key in new}, new, self._said)
+                self._check_same(old, ["uvgen", *self._lasting, *self._late_of(old)])
                 self._take_over(old)
         with suppress(KeyError, TypeError, AttributeError, ValueError):  # a journal that uvgen did not write
             for line in self._journal.read():
                 if _BEGUN in line or _LEFT in line:
                     self._begun = _begun_after(self._begun, [line])
                     self._others = self._others_after([line]) if _OTHERS in line else self._others
+                    self._noted_late = self._late_of(line) or self._noted_late
                 elif _DISCARDED in line:
                     self._forget(line[_DISCARDED])
                 else:
                     self._take_over(line)
+        self._check_same(self._noted_late, self._noted_late)
         if gone := sorted(self._gone()):
             raise SettingsError(
                 f"{out}: holds {self.entries} of {count(len(gone), self.made_of)} that {are(len(gone))} not there any "
@@ -169,9 +174,16 @@ class FolderRecord(ABC):
             self._write()  # first: without it, the folder would not count as ours
         self._make_folders()
 
-    def _compared(self, old: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings that an index must state."""
-        return {"uvgen": __version__, **self._stated}
+    def _check_same(self, old: Mapping[str, Any], keys: Iterable[str]) -> None:
+        """Raise SettingsError if an index or a journal states other settings than this run's."""
+        new = {"uvgen": __version__, **self._stated}
+        check_same(self._out, {key: old.get(key) for key in keys}, {key: new[key] for key in keys}, self._said)
+
+    def _late_of(self, stated: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings of `late`, as an index or a line of a journal states them; none as long as the first is None."""
+        if not self.late or stated.get(self.late[0]) is None:
+            return {}
+        return {key: stated.get(key) for key in self.late}
 
     @abstractmethod
     def _take_over(self, line: Any) -> None:
@@ -215,9 +227,11 @@ class FolderRecord(ABC):
         except OSError as error:
             raise DatasetError(f"{error.filename or self._out}: cannot be listed ({os_reason(error)})") from error
         others = {path for of_one in there.values() for path in of_one} - ours
-        if new or others != self._others:
+        late = self._late_of(self._stated)
+        if new or others != self._others or late != self._noted_late:
             shown = sorted(path.relative_to(self._out).as_posix() for path in others)
-            self._journal.append({_BEGUN: sorted(new), **({_OTHERS: shown} if shown or self._others else {})})
+            said = {_OTHERS: shown} if shown or self._others else {}
+            self._journal.append({_BEGUN: sorted(new), **said, **late})
             self._begun |= new
             self._others = others
 
