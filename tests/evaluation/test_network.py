@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from support.onnx_models import (
     external_network,
     identity_network,
     sequence_network,
+    varint,
     write_network,
 )
 
@@ -296,6 +298,28 @@ def test_hash_of_a_network_of_links_into_another_folder_is_made(tmp_path: Path) 
     found = hash_network(tmp_path / "net.onnx")
     (tmp_path / "blobs/weights.bin").write_bytes(b"2")
     assert hash_network(tmp_path / "net.onnx") != found
+
+
+@pytest.mark.parametrize("many", [b"\x3a\0", b"\x3a\2\x0a\0", bytes([0x3A, 0, 0x6A, 0])])
+def test_hash_of_a_network_of_many_messages_takes_little_memory(tmp_path: Path, many: bytes) -> None:
+    path = tmp_path / "net.onnx"
+    path.write_bytes(many * 50_000)
+    tracemalloc.start()
+    try:
+        hash_network(path)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 5 * path.stat().st_size
+
+
+def test_hash_of_a_network_of_messages_in_messages_is_made(tmp_path: Path) -> None:
+    data = b""
+    for level in range(3000):  # a graph in an attribute of a node, and so on
+        tag = (b"\x0a", b"\x2a", b"\x32")[level % 3]
+        data = tag + varint(len(data)) + data
+    (tmp_path / "net.onnx").write_bytes(b"\x3a" + varint(len(data)) + data)
+    assert hash_network(tmp_path / "net.onnx")
 
 
 def test_hash_of_a_network_of_more_bytes_than_there_can_be_is_refused_unread(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from uvgen import PositionMapper, crop_similarity, load_model
 _TYPES = {np.dtype(np.float32): 1, np.dtype(np.uint8): 2, np.dtype(np.int64): 7, np.dtype(np.float16): 10}
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
     out = bytearray()
     while value > 127:
         out.append(value & 127 | 128)
@@ -22,9 +22,9 @@ def _varint(value: int) -> bytes:
 
 def _field(number: int, value: int | str | bytes) -> bytes:
     if isinstance(value, int):
-        return _varint(number << 3) + _varint(value)
+        return varint(number << 3) + varint(value)
     data = value.encode() if isinstance(value, str) else value
-    return _varint(number << 3 | 2) + _varint(len(data)) + data
+    return varint(number << 3 | 2) + varint(len(data)) + data
 
 
 def _tensor(name: str, array: NDArray[Any]) -> bytes:
@@ -103,7 +103,7 @@ def external_network(
     graph += _field(5, tensor) + _field(11, _value("image", (1, 3, size, size), np.float32))
     graph += _field(12, _value("position_map", shape, np.float32))
     sets = _field(8, _field(1, "") + _field(2, 13))
-    path.write_bytes(_field(1, 8) + graph_tag + _varint(len(graph)) + graph + sets)
+    path.write_bytes(_field(1, 8) + graph_tag + varint(len(graph)) + graph + sets)
     return path
 
 

@@ -283,6 +283,7 @@ _INNER = {
     _TENSOR: {13: _ENTRY},
 }
 """Which messages of onnx.proto's lie in which, by the numbers of their fields: the way to `external_data`."""
+_MOST_NESTED = 128  # protobuf refuses a file with messages that lie deeper than 100
 
 
 def _external(data: bytes) -> Iterator[str]:
@@ -291,30 +292,32 @@ def _external(data: bytes) -> Iterator[str]:
     All that onnxruntime finds: it passes over groups of fields, takes 32 bits of what precedes a field, which may be
     written with more, and opens files whose names are not UTF-8, or hold a NUL, where the name ends for the system.
     """
-    view, todo = memoryview(data), [(_MODEL, 0, len(data))]
-    while todo:
-        kind, at, end = todo.pop()
-        entry, groups = {}, 0  # groups that are open: what is in them is no field of the message
-        while at < end:
-            tag, at = _varint(view, at, end)
-            tag &= 0xFFFFFFFF
-            if tag & 7 in (3, 4):
-                groups += 1 if tag & 7 == 3 else -1
-            elif tag & 7 == 2:
-                length, at = _varint(view, at, end)
-                if groups:
-                    pass
-                elif kind == _ENTRY:
-                    entry[tag >> 3] = bytes(view[at : min(at + length, end)])
-                elif (inner := _INNER[kind].get(tag >> 3)) is not None:
-                    todo.append((inner, at, min(at + length, end)))
-                at += length
-            elif tag & 7 == 0:
-                _, at = _varint(view, at, end)
-            else:
-                at += {1: 8, 5: 4}.get(tag & 7, end)
-        if entry.get(1) == b"location" and (name := entry.get(2, b"").partition(b"\0")[0]):
-            yield os.fsdecode(name)
+    return _located(memoryview(data), _MODEL, 0, len(data), 0)
+
+
+def _located(view: memoryview, kind: int, at: int, end: int, depth: int) -> Iterator[str]:
+    """The locations in a message of the file."""
+    entry, groups = dict[int, bytes](), 0  # groups that are open: what is in them is no field of the message
+    while at < end:
+        tag, at = _varint(view, at, end)
+        tag &= 0xFFFFFFFF
+        if tag & 7 in (3, 4):
+            groups += 1 if tag & 7 == 3 else -1
+        elif tag & 7 == 2:
+            length, at = _varint(view, at, end)
+            if groups:
+                pass
+            elif kind == _ENTRY:
+                entry[tag >> 3] = bytes(view[at : min(at + length, end)])
+            elif (inner := _INNER[kind].get(tag >> 3)) is not None and length and depth < _MOST_NESTED:
+                yield from _located(view, inner, at, min(at + length, end), depth + 1)
+            at += length
+        elif tag & 7 == 0:
+            _, at = _varint(view, at, end)
+        else:
+            at += {1: 8, 5: 4}.get(tag & 7, end)
+    if entry.get(1) == b"location" and (name := entry.get(2, b"").partition(b"\0")[0]):
+        yield os.fsdecode(name)
 
 
 def _varint(view: memoryview, at: int, end: int) -> tuple[int, int]:
