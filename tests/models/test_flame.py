@@ -158,6 +158,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a list": ({"v_template": [[1.0, 2, 3]]}, "v_template holds a list"),
     "shapes of another mesh": ({"shapedirs": np.zeros((3, 3, 303))}, r"shapedirs is \(3, 3, 303\), expected \(81"),
     "few shapes": ({"shapedirs": np.zeros((81, 3, 10))}, "shapedirs has 10 components, expected 300 of identity"),
+    "many shapes": ({"shapedirs": np.zeros((81, 3, 4097), np.int8)}, "shapedirs has 4097 components, expected FLAME"),
     "weights of 4 joints": ({"weights": np.zeros((81, 4))}, r"weights is \(81, 4\), expected \(81, 5\)"),
     "correctives of the root too": ({"posedirs": np.zeros((81, 3, 45))}, r"posedirs is .*, expected \(81, 3, 36\)"),
     "triangles of other vertices": ({"f": np.full((2, 3), 81)}, "f names vertices 81 to 81, expected 0 to 80"),

@@ -107,6 +107,12 @@ def test_tddfa_v2_parts_of_two_means_and_matlab_triangles_are_read(tmp_path: Pat
     np.testing.assert_allclose(found.mean, expected.mean, atol=0.02)  # float32 of 1e5 µm
     np.testing.assert_array_equal(found.triangles, expected.triangles)
     assert set(found.sources) == {"u_shp.npy", "u_exp.npy", "w_shp.npy", "w_exp.npy", "keypoints_sim.npy", "tri.mat"}
+    for name in ("w_shp", "w_exp"):
+        (folder / f"{name}.npy").rename(folder / f"{name}_sim.npy")
+    assert tddfa_v2.recognizes(folder)
+    of_3ddfa = tddfa_v2.read(folder)
+    np.testing.assert_array_equal(of_3ddfa.shape_basis, expected.shape_basis)
+    np.testing.assert_array_equal(of_3ddfa.expression_basis, expected.expression_basis)
     np.save(folder / "u_exp.npy", np.zeros((3, 1)))
     with pytest.raises(ModelError, match=r"u_shp of \d+ and u_exp of 1 vertex, expected as many"):
         tddfa_v2.read(folder)
@@ -124,6 +130,10 @@ def test_tddfa_v2_takes_the_networks_components_and_their_deviations(tmp_path: P
     found = tddfa_v2.read(path)
     np.testing.assert_array_equal(np.r_[found.shape_std, found.expression_std], np.arange(13, 63))
     assert tddfa_v2.STATISTICS in found.sources
+    (tmp_path / tddfa_v2.STATISTICS).unlink()
+    of_3ddfa = {f"param_{key}": value + 1 for key, value in statistics.items()}
+    (tmp_path / tddfa_v2.WHITENING).write_bytes(pickle.dumps(of_3ddfa))
+    np.testing.assert_array_equal(tddfa_v2.read(path).shape_std, np.arange(14, 54))
     for bad in ({"mean": np.zeros(62)}, {"mean": np.zeros(62), "std": np.zeros(62)}, {"mean": 1, "std": 2}, [1]):
         (tmp_path / tddfa_v2.STATISTICS).write_bytes(pickle.dumps(bad))
         with pytest.raises(ModelError, match=f"{tddfa_v2.STATISTICS}: .*expected"):

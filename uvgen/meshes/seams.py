@@ -14,13 +14,12 @@ from uvgen.errors import InputError
 from uvgen.wording import count
 
 _SAME = 1e-6  # of the unit square: corners this close share a UV
-_MOST_REPEATED = 8  # times the vertices: a closed surface has six corners for each
 _STRIP = 1 / 8  # of the unit square's height, for all charts but the first part's
 _MARGIN = 1 / 64  # of a tile's sides
 
 
 def split_seams(
-    triangles: NDArray[np.integer[Any]], corner_uv: NDArray[np.float64], n: int
+    triangles: NDArray[np.integer[Any]], corner_uv: NDArray[np.float64], n: int, *, most_repeated: int = 8
 ) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.int32]]:
     """A mesh whose vertices have one UV each.
 
@@ -32,6 +31,8 @@ def split_seams(
         UV of each corner, finite.
     n : int
         Vertices.
+    most_repeated : int
+        Times n: a closed surface has six corners for each vertex.
 
     Returns
     -------
@@ -45,7 +46,7 @@ def split_seams(
     Raises
     ------
     InputError
-        If k is more than 8 n, which no surface needs: all that is known of a vertex is repeated, such as a basis.
+        If k is more than `most_repeated` n: all that is known of a vertex is repeated, such as a basis.
     """
     vertex = np.asarray(triangles, np.int64).reshape(-1)
     uv = np.asarray(corner_uv, np.float64).reshape(-1, 2)
@@ -56,7 +57,7 @@ def split_seams(
     order = np.lexsort((first, vertex[first]))  # of groups: by vertex, then by the corner that names them first
     owner = vertex[first[order]]
     leads = np.diff(owner, prepend=-1) != 0
-    if (repeated := int((~leads).sum())) > _MOST_REPEATED * n:
+    if (repeated := int((~leads).sum())) > most_repeated * n:
         raise InputError(
             f"texture coordinates: {len(order)} for {count(n, 'vertex')}, expected one for each and some more on seams"
         )

@@ -39,7 +39,7 @@ from uvgen.wording import count
 
 _KEYS = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table", "f")
 _UM_PER_M = 1e6
-_N_IDENTITY = 300
+_N_IDENTITY, _MOST_COMPONENTS = 300, 4096
 _SHARE = 1e-2  # largest error of weights that are shares of 1
 _JOINTS = ("root", "neck", "jaw", "left eye", "right eye")
 _NPY_HEAD, _OBJECTS = 4096, b"'descr': '|O'"
@@ -94,6 +94,10 @@ def read(path: Path, *, jaw: bool = True, landmarks: Path | None = None) -> Asse
         raise ModelError(
             f"{path}: shapedirs has {count(directions.shape[2], 'component')}, expected {_N_IDENTITY} of identity, "
             "then those of expression"
+        )
+    if directions.shape[2] > _MOST_COMPONENTS:  # of each, the motion of the joints is written out
+        raise ModelError(
+            f"{path}: shapedirs has {directions.shape[2]} components, expected FLAME's 400, {_MOST_COMPONENTS} at most"
         )
     directions = directions * _UM_PER_M
     weights = found.get("weights", (n, len(_JOINTS)))

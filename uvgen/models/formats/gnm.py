@@ -113,7 +113,7 @@ def read(path: Path, *, parts: str = "all") -> AssembledModel:
     if "triangle_uvs" in found and (part is not None or parts == "skin"):
         corner_uv = found["triangle_uvs"][np.all(number[found["triangles"]] >= 0, axis=1)]
         try:
-            split, uv, sources = split_seams(triangles, corner_uv, len(kept))
+            split, uv, sources = split_seams(triangles, corner_uv, len(kept), most_repeated=1)
         except InputError as error:
             raise ModelError(f"{path}: {error}") from error
         triangles = split.astype(np.int64)

@@ -116,7 +116,7 @@ def read(path: Path, *, parts: str = "face") -> AssembledModel:
             raise ModelError(f"{neutral}: no triangle with texture coordinates from 0 to 1, expected the face's")
         corner_uv = corner_uv + np.stack([_APART * part, 0 * part], axis=1)[:, None]
         try:
-            triangles, uv, sources = split_seams(triangles, corner_uv, n)
+            triangles, uv, sources = split_seams(triangles, corner_uv, n, most_repeated=1)
         except InputError as error:
             raise ModelError(f"{neutral}: {error}") from error
         part_of = np.zeros(len(uv), np.int32)

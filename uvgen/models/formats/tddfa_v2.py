@@ -6,11 +6,12 @@
 - ``param_mean_std_62d_120x120.pkl``, optional: mean and std (62,) of 12 numbers of the pose, 40 + 10 parameters
 
 Only the first 40 shape and 10 expression components are the network's, and are taken. Or a folder of the parts that
-3DDFA and conversions of 3DDFA_V2 hold as .npy files: u_shp and u_exp (or u), w_shp, w_exp, keypoints (or
-keypoints_sim), and tri (or tri.pkl, or tri.mat, which counts from 1).
+3DDFA (``train.configs``) and conversions of 3DDFA_V2 hold as .npy files: u_shp and u_exp (or u), w_shp and w_exp (or
+w_shp_sim and w_exp_sim), keypoints (or keypoints_sim), and tri (or tri.pkl, or tri.mat, which counts from 1).
 
 The standard deviations of the parameters are in no model file. They are those of the training data where
-``param_mean_std_62d_120x120.pkl`` lies beside it, else 1; `uvgen.models.complete` takes them of a larger model.
+``param_mean_std_62d_120x120.pkl`` lies beside it, or 3DDFA's ``param_whitening.pkl`` with param_mean and param_std,
+else 1; `uvgen.models.complete` takes them of a larger model.
 """
 
 from pathlib import Path
@@ -31,14 +32,16 @@ N_SHAPE, N_EXPRESSION, N_POSE = 40, 10, 12
 """Components of the network's output, and numbers of its pose."""
 
 FILE = "bfm_noneck_v3.pkl"
-STATISTICS = "param_mean_std_62d_120x120.pkl"
+STATISTICS, WHITENING = "param_mean_std_62d_120x120.pkl", "param_whitening.pkl"
+_MATRICES = ("w_shp.npy", "w_shp_sim.npy"), ("w_exp.npy", "w_exp_sim.npy")
 _KIND = "a Python pickle, 3DDFA_V2's face model"
 
 
 def recognizes(path: Path) -> bool:
     """Whether this is a pickle that names w_shp and w_exp, or a folder of .npy parts."""
     if path.is_dir():
-        return (path / FILE).is_file() or ((path / "w_shp.npy").is_file() and (path / "w_exp.npy").is_file())
+        has_parts = all(any((path / name).is_file() for name in names) for names in _MATRICES)
+        return has_parts or (path / FILE).is_file()
     return describe_file(path) == _KIND
 
 
@@ -76,9 +79,11 @@ def read_statistics(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64
     what = f"3DDFA_V2's {STATISTICS}: a dict of mean and std"
     content = arrays.read_pickle(path, what)
     n = N_POSE + N_SHAPE + N_EXPRESSION
-    if not isinstance(content, dict) or not {"mean", "std"} <= content.keys():
+    pairs = ("mean", "std"), ("param_mean", "param_std")
+    keys = next((keys for keys in pairs if isinstance(content, dict) and set(keys) <= content.keys()), None)
+    if keys is None:
         raise ModelError(f"{path}: holds no mean and std, expected {what}")
-    mean, std = (as_float64(arrays.real(content[key], path, key)).ravel() for key in ("mean", "std"))
+    mean, std = (as_float64(arrays.real(content[key], path, key)).ravel() for key in keys)
     if mean.size != n or std.size != n:
         raise ModelError(f"{path}: mean and std of {mean.size} and {count(std.size, 'number')}, expected {n} each")
     if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()):
@@ -132,7 +137,7 @@ def _read_parts(folder: Path) -> AssembledModel:
                 f"{folder}: u_shp of {len(shape)} and u_exp of {count(len(expression), 'vertex')}, expected as many"
             )
         mean = shape + expression
-    matrices = part("w_shp.npy"), part("w_exp.npy")
+    shape_basis, expression_basis = (part(*names) for names in _MATRICES)
     keypoints = part("keypoints.npy", "keypoints_sim.npy")
     matlab_triangles = folder / "tri.mat"
     if matlab_triangles.exists() and not any((folder / name).exists() for name in ("tri.npy", "tri.pkl")):
@@ -142,7 +147,7 @@ def _read_parts(folder: Path) -> AssembledModel:
         )
     else:
         triangles = arrays.triangles_of(*part("tri.npy", "tri.pkl"), "tri")
-    return _assembled(folder, used, mean, *matrices, keypoints, triangles, folder)
+    return _assembled(folder, used, mean, shape_basis, expression_basis, keypoints, triangles, folder)
 
 
 def _assembled(
@@ -159,8 +164,8 @@ def _assembled(
     shape_basis = arrays.basis_of(*shape, "w_shp", n)[:, :, :N_SHAPE]
     expression_basis = arrays.basis_of(*expression, "w_exp", n)[:, :, :N_EXPRESSION]
     stds = np.ones(shape_basis.shape[2] + expression_basis.shape[2])
-    statistics = folder / STATISTICS
-    if statistics.exists() and len(stds) == N_SHAPE + N_EXPRESSION:
+    statistics = next((path for name in (STATISTICS, WHITENING) if (path := folder / name).exists()), None)
+    if statistics is not None and len(stds) == N_SHAPE + N_EXPRESSION:
         stds = read_statistics(statistics)[1][N_POSE:]
         used = [*used, statistics]
     flat = arrays.whole_numbers(keypoints[0].ravel(), keypoints[1], "keypoints")
