@@ -146,14 +146,16 @@ def test_decode_image_of_an_animation_is_refused() -> None:
 
 
 @pytest.mark.parametrize("level", [0, 1, 3])
+@pytest.mark.parametrize("beyond", [0, 1, 128])
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
-def test_a_level_that_a_gray_png_states_to_be_transparent_is_black(bits: int, level: int) -> None:
+def test_a_level_that_a_gray_png_states_to_be_transparent_is_black(bits: int, level: int, beyond: int) -> None:
+    """Of the 16 bits that state it, the lowest count."""
     rows = np.random.default_rng(bits).integers(0, 256, (9, bits), np.uint8)  # 8 pixels each
     levels = np.unpackbits(rows, axis=1).reshape(9, 8, bits) @ (1 << np.arange(bits)[::-1])
     level %= 1 << bits
     levels.ravel()[:2] = level
     rows = np.packbits((levels[..., None] >> np.arange(bits)[::-1] & 1).astype(np.uint8).reshape(9, -1), axis=1)
-    data = png(bits, 0, rows, first=chunk(b"tRNS", struct.pack(">H", level)))
+    data = png(bits, 0, rows, first=chunk(b"tRNS", struct.pack(">H", level | beyond << bits)))
     expected = np.where(levels == level, 0, levels * 255 // ((1 << bits) - 1))
     np.testing.assert_array_equal(decode_image(data), np.repeat(expected[..., None], 3, axis=2))
     with pytest.raises(ValueError, match="transparent pixels"):

@@ -84,12 +84,16 @@ def without_texts(data: bytes) -> bytes:
 
 
 def color_that_is_clear(data: bytes, stated: Any) -> Any:
-    """The color that a PNG states to be transparent, as Pillow has the pixels: levels of 2 or 4 bits go up to 255."""
+    """The color that a PNG states to be transparent, as Pillow has the pixels: levels of 1 to 4 bits go up to 255.
+
+    `stated` is Pillow's word for it, which of 1 bit no longer tells whether it is the lowest of the 16.
+    """
     bits, color = data[24], data[25]
-    if color != 0 or bits not in (2, 4) or not isinstance(stated, int):
+    if color != 0 or bits > 4 or not isinstance(stated, int):
         return stated
     most = (1 << bits) - 1
-    return (stated & most) * (255 // most)
+    place = next(place for kind, place, _ in _chunks(data) if kind == b"tRNS")
+    return (data[place + 1] & most) * (255 // most)
 
 
 def is_transparent(data: bytes) -> bool:
