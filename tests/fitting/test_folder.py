@@ -41,6 +41,7 @@ from uvgen.errors import DatasetError, DependencyError, InputError, OutputError,
 from uvgen.fitting import detectors, worker
 from uvgen.fitting import photographs as listing
 from uvgen.fitting.detectors import DETECTORS
+from uvgen.fitting.face_record import FaceIndex, FaceRecord
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.samples.landmark_schemes import FaceLandmarks
 from uvgen.storage.journal import Journal
@@ -209,6 +210,36 @@ def test_a_file_that_somebody_puts_there_after_a_run_was_stopped_is_kept(
     result = fit_photographs(photos, out)
     assert len(result.faces) == N - 1 and (out / last.name).read_bytes() == b"mine"
     assert [(skip.image, "would be replaced" in skip.reason) for skip in result.skipped] == [(last.name, True)]
+    (out / last.name).unlink()
+    fit_photographs(photos, out)
+    fit_photographs(photos, tmp_path / "whole")
+    assert contents_below(out) == contents_below(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("stopped_at", ["removing", "the index", "the end"])
+def test_a_file_that_somebody_puts_there_after_a_run_was_stopped_before_or_after_its_work_is_kept(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped_at: str
+) -> None:
+    out, last = tmp_path / "out", sorted(photos.glob("*.jpg"))[-1]
+    whole = last.read_bytes()
+    last.write_bytes(b"damaged: nothing is made of it yet")
+    fit_photographs(photos, out)
+    for path in photos.glob("*.txt"):
+        np.savetxt(path, np.loadtxt(path) + 0.5)
+
+    def stop(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    place, called = {
+        "removing": (FaceIndex, "remove"), "the index": (FaceRecord, "_write"), "the end": (Journal, "remove")
+    }[stopped_at]  # fmt: skip
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(place, called, stop)
+        fit_photographs(photos, out)
+    last.write_bytes(whole)
+    (out / last.name).write_bytes(b"mine")
+    result = fit_photographs(photos, out)
+    assert len(result.faces) == N - 1 and (out / last.name).read_bytes() == b"mine"
     (out / last.name).unlink()
     fit_photographs(photos, out)
     fit_photographs(photos, tmp_path / "whole")
@@ -597,6 +628,11 @@ def test_an_index_that_is_damaged_is_named(photos: Path, tmp_path: Path, text: s
         fit_photographs(photos, tmp_path / "out")
 
 
+def stated_in_journal(index: dict[str, Any]) -> dict[str, Any]:
+    lists = ("format", "version", "uvgen", "faces", "skipped")
+    return {k: v for k, v in index.items() if k not in (*lists, *FaceRecord.late)}
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -611,7 +647,7 @@ def test_an_index_or_a_journal_with_other_values_is_not_believed(
     out = tmp_path / "out"
     fit_photographs(photos, out)
     before, content = contents_below(out), json.loads((out / "fit.json").read_text())
-    stated = {k: v for k, v in content.items() if k not in ("format", "version", "uvgen", "faces", "skipped")}
+    stated = stated_in_journal(content)
     bad = {**content["faces"][0], **change}
     journal = Journal(out / ".uvgen-journal", ["uvgen-fit", 1, __version__, stated])
     journal.append({"faces": [bad]})
@@ -628,7 +664,7 @@ def test_an_index_or_a_journal_that_lists_a_face_twice_is_not_believed(
     out = tmp_path / "out"
     fit_photographs(photos, out)
     before, content = contents_below(out), json.loads((out / "fit.json").read_text())
-    stated = {k: v for k, v in content.items() if k not in ("format", "version", "uvgen", "faces", "skipped")}
+    stated = stated_in_journal(content)
     journal = Journal(out / ".uvgen-journal", ["uvgen-fit", 1, __version__, stated])
     journal.append({"faces": [content["faces"][0]] * 2})
     journal.close()

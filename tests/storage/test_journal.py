@@ -38,7 +38,7 @@ def test_journal_that_cannot_be_read_now_is_kept(tmp_path: Path, monkeypatch: py
     with monkeypatch.context() as patched:
         fail_reads(patched, path.name, number)
         for read in (Journal(path, "work").read, Journal(path, "work").read_any):
-            with pytest.raises(DatasetError, match=rf"{path.name}: cannot be read \({os.strerror(number)}\); .*; then run"):
+            with pytest.raises(DatasetError, match=rf"cannot be read \({os.strerror(number)}\); .*; then run"):
                 read()
     assert Journal(path, "work").read() == [1]
 

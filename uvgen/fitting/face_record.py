@@ -286,10 +286,11 @@ class FaceRecord(FolderRecord, Generic[Face]):
     def discard(self, unit: FitTask) -> None:
         """Remove the faces of its photographs, which may show fewer now."""
         names = [one.name for one in unit.photographs]
+        faces = [face for name in names for face in self.faces.get(name, ())]
         self._note_discarded([name for name in names if name in self.faces])
-        for face in (face for name in names for face in self.faces.get(name, ())):
-            self._index.remove(self._out, face)
         self._forget(names)
+        for face in faces:
+            self._index.remove(self._out, face)
 
     def _has_all(self, photograph: Photograph) -> bool:
         faces = self.faces.get(photograph.name, [])

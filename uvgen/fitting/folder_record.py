@@ -160,6 +160,7 @@ class FolderRecord(ABC):
                     self._noted_late = self._late_of(line) or self._noted_late
                 elif _DISCARDED in line:
                     self._forget(line[_DISCARDED])
+                    self._begun = _begun_after(self._begun, [line])
                 else:
                     self._take_over(line)
         self._check_same(self._noted_late, self._noted_late)
@@ -248,6 +249,7 @@ class FolderRecord(ABC):
         self._begin()
         if names:
             self._journal.append({_DISCARDED: names})
+            self._begun |= set(names)
 
     def _remove_unlisted(self, names: Set[str]) -> None:
         """Delete files that were made of inputs of these names, and are not those of an entry.
@@ -304,7 +306,7 @@ class FolderRecord(ABC):
         What comes later under the name of an input that was begun is somebody's. Processes on a cluster, however, may
         still be writing.
         """
-        if self._begun and chosen_engine() is None:
+        if self._begun and (self._out / JOURNAL).exists() and chosen_engine() is None:  # else all was finished
             with suppress(OSError, DatasetError):
                 left = self._unlisted(self._begun)
                 self._journal.append({_LEFT: sorted(name for name in left if not self._others.issuperset(left[name]))})
@@ -326,7 +328,7 @@ def unless_taken(one: Input, files: Iterable[Path]) -> Input:
 def _begun_after(begun: set[str], lines: Sequence[Any]) -> set[str]:
     """The names of inputs whose files may be there unlisted, after some lines of a journal."""
     for line in lines:
-        for key in (_BEGUN, _LEFT):
+        for key in (_BEGUN, _DISCARDED, _LEFT):
             if isinstance(line, dict) and isinstance(line.get(key), list):
                 names = {name for name in line[key] if isinstance(name, str)}
                 begun = names if key == _LEFT else begun | names

@@ -124,15 +124,15 @@ def run_job(
     with nullcontext(_nothing) if locked else exclusive(folder) as check_folder:
         record.resume()
         left = [unit for unit in units if not record.is_finished(unit)]
-        for unit in left:
-            record.discard(unit)
-        tasks = group(left)
-        if left:
-            begin(doing, None if count is None else sum(map(count, left)), first=_first(), of=of)
         # a disk may lock for each machine alone: what another one is writing would count as left behind
         tidy = partial(remove_leftovers, folder) if chosen_engine() is None else _nothing
         seen = folder if url_of(folder) is None else None  # a store is seen from everywhere
         try:
+            for unit in left:
+                record.discard(unit)
+            tasks = group(left)
+            if left:
+                begin(doing, None if count is None else sum(map(count, left)), first=_first(), of=of)
             with closing(
                 results(job, tasks, run, after_death=tidy, folder=seen)
             ) as made:  # an error here ends the workers before anything else happens
@@ -141,13 +141,13 @@ def run_job(
                     record.add(result)
                     if progress is not None:
                         progress(result)
+            check_folder()
+            record.finish()
         except BaseException:
             with suppress(DatasetError):
                 check_folder()  # nothing is written into a folder that has taken its place
                 record.pause()
             raise
-        check_folder()
-        record.finish()
 
 
 _compiled = False  # whether a job of this process has said that it compiles

@@ -145,9 +145,9 @@ class RegisterRecord(FolderRecord):
         """Remove a scan's earlier mesh."""
         listed = [unit.name] if unit.name in self.scans else []
         self._note_discarded(listed)
+        self._forget(listed)
         for name in listed:
             self._remove(name, self._job.options.format)
-        self._forget(listed)
 
     def add(self, result: RegisteredScan | RejectedScan) -> None:
         """Note the outcome for a scan."""
