@@ -26,10 +26,10 @@ import sys, torch
 from torch.utils.data import DataLoader
 from uvgen.torch import ShardDataset
 
-path, strategy, n = sys.argv[1:]
+path, strategy, n, method = sys.argv[1:]
 if __name__ == "__main__":
     torch.multiprocessing.set_sharing_strategy(strategy)
-    loader = DataLoader(ShardDataset(path), 2, num_workers=2, persistent_workers=True, multiprocessing_context="fork")
+    loader = DataLoader(ShardDataset(path), 2, num_workers=2, persistent_workers=True, multiprocessing_context=method)
     k = 0
     while k != int(n):
         for batch in loader:
@@ -49,9 +49,15 @@ def shards(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
     return folder / "shards"
 
 
-def train(shards: Path, strategy: str, n: int) -> "subprocess.Popen[str]":
-    command = [sys.executable, str(shards.parent / "trainer.py"), str(shards), strategy, str(n)]
+def train(shards: Path, strategy: str, n: int, method: str = "fork") -> "subprocess.Popen[str]":
+    command = [sys.executable, str(shards.parent / "trainer.py"), str(shards), strategy, str(n), method]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def offspring(pid: int) -> list[int]:
+    """Processes that a process, or one of its own, has started."""
+    own = children(pid)
+    return own + [further for one in own for further in offspring(one)]
 
 
 def shared_files(pids: list[int]) -> set[str]:
@@ -62,14 +68,16 @@ def shared_files(pids: list[int]) -> set[str]:
 
 @pytest.mark.long
 @pytest.mark.parametrize("strategy", ["file_descriptor", "file_system"])
-@pytest.mark.parametrize("whom", ["parent", "all"])
-def test_trainer_that_is_killed_leaves_no_worker_and_no_shared_memory(shards: Path, whom: str, strategy: str) -> None:
+@pytest.mark.parametrize(("whom", "method"), [("parent", "fork"), ("parent", "forkserver"), ("all", "fork")])
+def test_trainer_that_is_killed_leaves_no_worker_and_no_shared_memory(
+    shards: Path, whom: str, method: str, strategy: str
+) -> None:
     """Each round lets it go on for some batches more."""
     for number in range(2):
-        process = train(shards, strategy, -1)
+        process = train(shards, strategy, -1, method)
         assert process.stdout is not None and process.stdout.readline() == "going\n"
         time.sleep(number / 20)
-        workers = children(process.pid)
+        workers = offspring(process.pid)
         assert len(workers) >= 2
         (os.kill if whom == "parent" else os.killpg)(process.pid, signal.SIGKILL)
         process.wait()

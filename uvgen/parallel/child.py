@@ -4,6 +4,7 @@ Tasks and results travel as files in the run's folder, and only their names thro
 neither side ever waits for a process that does not read.
 """
 
+import multiprocessing
 import os
 import pickle
 import signal
@@ -148,9 +149,13 @@ def end_with(parent: int) -> None:
 def end_after_parent() -> None:
     """Let this process, which others have started, be killed within a second of its parent's end.
 
-    By a thread: the kernel would follow the thread that started it, which may end before the process does.
+    By a thread: the kernel would follow the thread that started it, which may end before the process does. What a
+    fork server started is its child, and the server lives as long as any of them: there, the process counts that asked
+    for it.
     """
-    threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+    parent, asked_by = os.getppid(), multiprocessing.parent_process()
+    by_server = None if asked_by is None or asked_by.pid == parent else asked_by
+    threading.Thread(target=_watch, args=(parent, by_server), daemon=True).start()
 
 
 def _killed_by_kernel() -> bool:
@@ -165,7 +170,7 @@ def _killed_by_kernel() -> bool:
         return False
 
 
-def _watch(parent: int) -> None:
-    while os.getppid() == parent:
+def _watch(parent: int, asked_by: Any = None) -> None:
+    while os.getppid() == parent and (asked_by is None or asked_by.is_alive()):
         time.sleep(_SECONDS_BETWEEN_LOOKS)
     os.kill(os.getpid(), signal.SIGKILL)
