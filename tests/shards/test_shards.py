@@ -25,12 +25,14 @@ from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.open import open_shards
 from uvgen.errors import DatasetError, FieldError, InputError
 from uvgen.fixed_point import decode
+from uvgen.shards import shard
 from uvgen.shards.format import Field, is_shard
 from uvgen.shards.index import Index, ShardEntry, SkippedSample
 from uvgen.shards.reader import ShardReader
 from uvgen.shards.shard import OpenShard
 from uvgen.shards.writer import ShardWriter
 from uvgen.storage.hdf5 import new_hdf5
+from uvgen.storage.isolated import Hdf5Process
 
 R, U = SMALL.size, SMALL.uv_size
 N = 9  # samples of the toy tree, in 6 shards
@@ -472,6 +474,32 @@ def test_reader_damaged_shard_is_named(plain: Path, damage: str) -> None:
     with pytest.raises(DatasetError, match=r"a-00001\.h5: .*uvgen verify"):
         reader[2]
     assert int(reader[0]["value"]) == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an open file stays there")
+@pytest.mark.parametrize("isolated", [False, True])
+def test_shard_that_is_deleted_while_it_is_opened_is_read_or_refused(
+    plain: Path, monkeypatch: pytest.MonkeyPatch, isolated: bool
+) -> None:
+    """As from a cache, when another process needs its room; the reader fetches it again after a DatasetError."""
+    path, opened = plain / "a-00001.h5", shard.open_hdf5
+
+    def open_and_delete(*arguments: Any) -> Any:
+        found = opened(*arguments)
+        path.unlink()
+        return found
+
+    if not isolated:
+        monkeypatch.setattr(shard, "open_hdf5", open_and_delete)
+        assert OpenShard(path, 2).fields == ["value"]
+        return
+    process = Hdf5Process()
+    monkeypatch.setattr(process, "ask", lambda *_, ask=process.ask: (ask(*_), path.unlink(missing_ok=True))[0])
+    try:
+        with pytest.raises(DatasetError, match=r"a-00001\.h5: "):
+            OpenShard(path, 2, process=process)
+    finally:
+        process.close()
 
 
 def test_reader_shard_with_other_row_count_than_listed_is_refused(plain: Path) -> None:

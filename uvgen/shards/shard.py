@@ -126,7 +126,7 @@ class OpenShard:
 
     def _check_sizes(self, datasets: Mapping[str, Hdf5Dataset]) -> None:
         """That what is read whole, or as one row, takes about as much memory as the file suggests."""
-        size = self._path.stat().st_size
+        size = self._file.size
         if self.n_samples * LEAST_SAMPLE_BYTES > size:
             raise self._file.refused(f"has {size} bytes, too few for {count(self.n_samples, 'sample')}")
         most = min(max_bytes(), _LEAST_BYTES + _MOST_RATIO * size)

@@ -203,7 +203,7 @@ class Hdf5File:
                 raise self.refused(f"has offsets of {sizes[0]} and lengths of {sizes[1]} bytes, expected 8")
             # Windows has no preadv: there the bytes come through a file of their own
             self._descriptor = self.id.get_vfd_handle() if hasattr(os, "preadv") else None
-            self.size = path.stat().st_size
+            self.size = (path.stat() if self._descriptor is None else os.fstat(self._descriptor)).st_size
             self.root = h5o.open(self.id, b"/")
         self.state = self._last_written()
 

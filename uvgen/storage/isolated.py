@@ -224,6 +224,8 @@ class _IsolatedFile(Hdf5File):
         self._process, self._descriptor = process, None
         self.opened: Any = None  # the state of the file that the process opened, as it says
         self.opened = self._ask("open")[0]
+        with self.guarded("the file"):
+            self.size = path.stat().st_size
         self.state = self._last_written()
 
     def _ask(self, what: str, *arguments: Any) -> tuple[Any, bytearray]:
