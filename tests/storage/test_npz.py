@@ -132,3 +132,12 @@ def test_read_npz_of_an_array_that_is_there_twice_is_refused(tmp_path: Path, nam
         archive.writestr(name, npy(np.arange(3) + 1))
     with pytest.raises(ValueError, match="holds a twice, expected each array once"):
         read_npz(tmp_path / "a.npz", ["b"])
+
+
+def test_read_npz_of_more_arrays_than_are_listed_is_refused(tmp_path: Path) -> None:
+    """One of them might be there twice."""
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        for k in range(4097):
+            archive.writestr(f"{k}.npy", b"")
+    with pytest.raises(ValueError, match="4097 arrays, expected 4096 at most"):
+        read_npz(tmp_path / "a.npz", ["0"])

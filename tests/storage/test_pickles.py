@@ -165,6 +165,9 @@ HOSTILE = {
     + b"2" * 100_000 + b"l.",
     "one set again and again": b"\x80\x04(\x8f(" + b"".join(b"M" + struct.pack("<H", k) for k in range(1000)) + b"\x90"
     + b"2" * 100_000 + b"l.",
+    "one long number as each length of an array": b"\x80\x02cnumpy.core.multiarray\n_reconstruct\n"
+    + b"(cnumpy\nndarray\n(I0\ntS'b'\ntR(I1\n(\x8a\xff" + b"\x7f" * 255 + b"2" * 30_000
+    + b"tcnumpy\ndtype\n(S'f4'\nI0\nI1\ntRI00\nS'1234'\ntb.",
     "copies of one list": b"\x80\x02(" + b"K\x00" * 50_000 + b"lq\x00"
     + b"cbuiltins\nlist\nh\x00\x85R0" * 50_000 + b"h\x00.",
     "too many instructions": b"N0" * 1_100_000 + b"N.",

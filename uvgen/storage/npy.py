@@ -1,7 +1,9 @@
 """NumPy's ``.npy`` files. No memory is taken for the array before the header was compared with the file's size."""
 
+import ast
 import io
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -18,6 +20,8 @@ from uvgen.wording import expecting
 _MAX_HEADER = 4096  # bytes
 _MAX_DIMENSIONS = 32
 _MOST_BYTES = 1 << 63
+_VERSIONS = {(1, 0): (2, npy.read_array_header_1_0), (2, 0): (4, npy.read_array_header_2_0)}
+_LONG = re.compile(rb"(?<=\d)L\b")  # how Python 2 wrote whole numbers
 
 
 class NpyHeader(NamedTuple):
@@ -35,10 +39,18 @@ def read_npy_header(file: IO[bytes]) -> NpyHeader:
     """
     try:
         version = npy.read_magic(file)
-        read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
-        if read_header is None:
+        if version not in _VERSIONS:
             raise ValueError(f"version {version} of the format, expected 1.0 or 2.0")
-        header = NpyHeader(*read_header(file, max_header_size=_MAX_HEADER))
+        width, read_header = _VERSIONS[version]
+        n = int.from_bytes(file.read(width), "little")
+        if n > _MAX_HEADER:
+            raise ValueError(f"{n} bytes of header, expected {_MAX_HEADER} at most")
+        text = file.read(n)
+        if len(text) < n:
+            raise ValueError("a header that is cut short")
+        text = _LONG.sub(b"", text)
+        _check_each_once(text)
+        header = NpyHeader(*read_header(io.BytesIO(len(text).to_bytes(width, "little") + text)))
     except (MemoryError, RecursionError):  # of Python's parser; no cause of the error: memory is not short
         raise ValueError("a header of brackets within brackets") from None
     except Exception as error:
@@ -50,10 +62,22 @@ def read_npy_header(file: IO[bytes]) -> NpyHeader:
     return header
 
 
+def _check_each_once(text: bytes) -> None:
+    """Raise ValueError if a header states something twice: NumPy takes the last."""
+    try:
+        stated = ast.parse(text.decode("latin-1").strip(), mode="eval").body
+    except SyntaxError:  # NumPy says so, too
+        return
+    keys = [ast.dump(key) for key in stated.keys if key is not None] if isinstance(stated, ast.Dict) else []
+    if len(set(keys)) < len(keys):
+        raise ValueError("a header that states something twice")
+
+
 def is_shape(shape: Sequence[int], dtype: np.dtype[Any]) -> bool:
     """Whether NumPy makes arrays of a shape: also those without values must not be too large along the other axes."""
-    size = math.prod(n for n in shape if n) * max(dtype.itemsize, 1)
-    return len(shape) <= _MAX_DIMENSIONS and size < _MOST_BYTES
+    if len(shape) > _MAX_DIMENSIONS or any(n >= _MOST_BYTES for n in shape):  # whose product would take long
+        return False
+    return math.prod(n for n in shape if n) * max(dtype.itemsize, 1) < _MOST_BYTES
 
 
 def are_characters(data: bytes | bytearray, dtype: np.dtype[Any]) -> bool:

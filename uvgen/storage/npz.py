@@ -76,7 +76,9 @@ def read_npz(path: str | os.PathLike[str], required: Iterable[str], optional: It
         except Exception as error:
             raise ValueError(f"no archive of arrays ({_reason(error)}), or damaged") from error
         with archive:
-            listed = archive.infolist()[:_MAX_MEMBERS]
+            listed = archive.infolist()
+            if len(listed) > _MAX_MEMBERS:
+                raise ValueError(f"{len(listed)} arrays, expected {_MAX_MEMBERS} at most")
             members = {member.filename.removesuffix(".npy"): member for member in listed}
             if len(members) < len(listed):
                 names = [member.filename.removesuffix(".npy") for member in listed]

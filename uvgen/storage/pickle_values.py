@@ -39,7 +39,7 @@ def check_objects(items: Any, shape: Any) -> None:
     """Raise ValueError if a list is not what an array of a few objects holds."""
     if not isinstance(shape, tuple) or any(type(n) is not int or not 0 <= n <= _MOST_OBJECTS for n in shape):
         raise ValueError("an array of objects of a damaged shape, or of very many")
-    if type(items) is not list or len(items) != math.prod(shape) or not is_shape(shape, np.dtype("O")):
+    if type(items) is not list or not is_shape(shape, np.dtype("O")) or len(items) != math.prod(shape):
         raise ValueError("an array of objects of a damaged shape, or of very many")
 
 
@@ -74,8 +74,8 @@ def values_of(raw: Any, dtype: Any, shape: Any) -> bytes | bytearray:
         raise ValueError("an array of objects, expected numbers or text")
     if not isinstance(shape, tuple) or any(type(n) is not int or n < 0 for n in shape):
         raise ValueError("an array of a damaged shape")
-    n = math.prod(shape)
-    if n * dtype.dtype.itemsize != len(raw) or (n and not raw) or not is_shape(shape, dtype.dtype):
+    n = math.prod(shape) if is_shape(shape, dtype.dtype) else -1
+    if n * dtype.dtype.itemsize != len(raw) or (n and not raw):
         raise ValueError(f"an array of {len(raw)} bytes, its shape and type need others")
     if not are_characters(raw, dtype.dtype):
         raise ValueError("an array of texts of damaged characters")
