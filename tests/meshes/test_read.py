@@ -301,6 +301,21 @@ def test_read_mesh_of_an_ascii_ply_takes_all_that_programs_write_as_numbers(tmp_
     assert not np.isfinite(vertices[4]).any()
 
 
+@pytest.mark.parametrize("kind", ["ply", "stl"])
+def test_read_mesh_of_a_word_of_very_many_digits_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    """Tried in all ways to end it, it would take hours."""
+    pytest.importorskip("trimesh")
+    word = "1" * 1_000_000 + "x"
+    vertices = f"vertex 0 0 {word}\n" * 3
+    text = {
+        "ply": "\n".join([*_HEAD, "end_header", *[f"0 0 {word}"] * 5, ""]),
+        "stl": f"solid a\nfacet normal 0 0 1\nouter loop\n{vertices}endloop\nendfacet\nendsolid a\n",
+    }[kind]
+    (tmp_path / f"a.{kind}").write_text(text)
+    with pytest.raises(MeshFileError):
+        read_mesh(tmp_path / f"a.{kind}", surface=False)
+
+
 @pytest.mark.parametrize("line", ["property list uchar int p{}", "property uchar p{}", "element e{} 0"])
 def test_read_mesh_of_a_ply_with_thousands_of_properties_is_refused_at_once(tmp_path: Path, line: str) -> None:
     """Each list takes trimesh as long as all before it: 2000 in 61 kB took over a minute."""

@@ -206,6 +206,8 @@ def test_glb_that_states_more_than_it_holds_is_refused_before_memory_is_taken(
             "node 2 has two parents",
         ),
         ({"nodes": [{"mesh": 0, "extensions": {"KHR_node_visibility": {"visible": False}}}]}, "a hidden node"),
+        ({"extensionsRequired": [f"KHR_lights_{k}" for k in range(257)]}, "it needs 257 extensions, expected 256 at"),
+        ({"nodes": [{"mesh": 0, "weights": [0] * 4097}]}, "4097 weights of morph targets, expected 4096 at most"),
     ],
 )
 def test_glb_whose_numbers_would_be_read_wrong_is_refused(

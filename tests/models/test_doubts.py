@@ -91,6 +91,10 @@ FAULTS = {
     "UV on a line": (half_on_a_line, r"triangles: \d+ of 20020 have no area in UV, expected 1% at most"),
     "colors from 0 to 1": (lambda: {"albedo_mean": albedo() / 255}, r"albedo: mean colors of up to 0\.\d+, expected"),
     "colors times 255": (lambda: {"albedo_mean": albedo() * 255}, r"albedo: mean colors of up to \d.*e\+04, expected"),
+    "half of ICT-FaceKit": (
+        lambda: {"sources": dict.fromkeys(["generic_neutral_mesh.obj", "identity000.obj", "browDown_L.obj"], "0" * 64)},
+        "ICT-FaceKit: made of 1 identities and 1 expressions, expected the 100 and 53",
+    ),
     "x mirrored": (lambda: {"mean": builtin_model().mean * [-1, 1, 1]}, "its right eye lies to the right of its left"),
 }  # fmt: skip
 

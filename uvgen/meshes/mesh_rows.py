@@ -24,7 +24,7 @@ _PLY_TYPES = {
 }  # fmt: skip
 _STL_HEADER = 84  # bytes
 _STL_KEYS = {b"solid": "s", b"facet": "f", b"vertex": "v", b"endfacet": "e", b"endsolid": "x"}
-_NUMBER = rb"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?|nan(?:\(\w*\))?)"
+_NUMBER = rb"[+-]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?|nan(?:\(\w*\))?)"
 _STL_VERTEX = re.compile(rb"(?im)^[ \t]*vertex(?:[ \t]+" + _NUMBER + rb"){3}[ \t]*\r?$")
 _NO_NUMBER = re.compile(rb"(?i)(?<![^ \t\r\n])(?!" + _NUMBER + rb"(?![^ \t\r\n]))[^ \t\r\n]+|\r(?!\n|\Z)")
 _CONTROL = re.compile(rb"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]")  # of which Python's text takes some for ends of lines

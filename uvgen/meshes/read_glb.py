@@ -26,6 +26,7 @@ _COMPONENTS: dict[int, np.dtype[Any]] = {
 _OF_POINTS = {**_COMPONENTS, 5120: np.dtype("i1"), 5122: np.dtype("<i2")}  # of KHR_mesh_quantization
 _TRIANGLES, _STRIP, _FAN = 4, 5, 6
 _MOST_NODES = 10_000
+_MOST_EXTENSIONS, _MOST_TARGETS = 256, 4096
 _MOST_RATIO = 64  # bytes of the scene's vertices and corners in memory per byte of the file
 _MOST_OVERLAP = 16  # bytes of all buffer views, of which trimesh copies each, per byte of the file
 _FREE_BYTES = 1 << 30  # of accessors, in any file: those of shape keys may be long, sparse and stored short
@@ -145,6 +146,8 @@ def _check_extensions(content: dict[str, Any]) -> None:
     required = content.get("extensionsRequired", [])
     if not isinstance(required, list) or any(not isinstance(name, str) for name in required):
         raise ValueError(f"extensionsRequired of {brief(required)}")
+    if len(required) > _MOST_EXTENSIONS:
+        raise ValueError(f"it needs {len(required)} extensions, expected {_MOST_EXTENSIONS} at most")
     if unknown := [name for name in required if not name.startswith((*_HARMLESS, *_PACKED))]:
         raise ValueError(f"it needs {brief(unknown[0])}, which is not known; save it without extensions")
 
@@ -281,6 +284,8 @@ def _check_node(content: dict[str, Any], node: dict[str, Any]) -> None:
     weights = node.get("weights", mesh.get("weights", []))
     if not isinstance(weights, list) or any(type(weight) not in (int, float) for weight in weights):
         raise ValueError(f"weights of morph targets of {brief(weights)}")
+    if len(weights) > _MOST_TARGETS:  # each node that shows the mesh has them
+        raise ValueError(f"{len(weights)} weights of morph targets, expected {_MOST_TARGETS} at most")
     if any(weights) and any("targets" in primitive for primitive in mesh["primitives"]):
         raise ValueError("a mesh that is shown with morph targets (weights other than 0); apply them and save it anew")
 
