@@ -438,3 +438,14 @@ def test_folder_clashes_are_found_at_any_depth_and_for_further_faces() -> None:
     fine = {"a", "b/c", "a.npy/x", "b/register.json/x", "b.obj/x"}
     assert {name for name, text in clash.items() if not text} == fine
     assert clash["a.OBJ/y/z"].startswith("its folder, a.OBJ, would have the name of a file of a")
+
+
+@pytest.mark.parametrize("below", [".", "subset"])
+@pytest.mark.parametrize("linked", [False, True])
+def test_photographs_that_lie_in_the_folder_to_fill_are_refused(tmp_path: Path, below: str, linked: bool) -> None:
+    (tmp_path / "out/subset").mkdir(parents=True)
+    (tmp_path / "out" / below / "a.jpg").touch()
+    (tmp_path / "link").symlink_to("out")
+    root = tmp_path / ("link" if linked else "out") / below
+    with pytest.raises(InputError, match=r"out: .*out is or holds a folder of photographs, .*; choose another folder"):
+        find_photographs(root, tmp_path / "out")

@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from pathlib import Path
 
-from uvgen.errors import DatasetError
+from uvgen.errors import DatasetError, InputError
 from uvgen.fitting.tasks import FitTask, Photograph
 from uvgen.samples.image_folders import VIDEO_SUFFIXES
 from uvgen.storage.folders import (
@@ -93,13 +93,19 @@ def files_below(root: Path, out: Path, suffixes: tuple[str, ...], what: str) -> 
     """Files with these suffixes in a folder and the folders in it, but not in `out` or in what commands made.
 
     Folders themselves come before those that links lead to, so that each has one name, whatever links there
-    are. Raises DatasetError, which says what was expected, if a folder cannot be listed.
+    are. Raises DatasetError, which says what was expected, if a folder cannot be listed, and InputError if it lies in
+    `out`: what is made would take the place of what it is made of.
     """
 
     def fail(error: OSError) -> None:
         raise DatasetError(f"{printable(str(error.filename))}: {unreadable(error, what)}") from error
 
-    paths, seen = list[Path](), {os.path.realpath(out)}
+    inside, outside = os.path.realpath(root), os.path.realpath(out)
+    if Path(inside).is_relative_to(outside):
+        raise InputError(
+            f"out: {printable(str(out))} is or holds {what}, {printable(str(root))}; choose another folder"
+        )
+    paths, seen = list[Path](), {outside}
     queue = deque([root])
     while queue:
         start = queue.popleft()
