@@ -132,6 +132,11 @@ HOSTILE: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "chunk that is a bomb": (
         lambda f: chunked(f, all_rows(lambda b: zlib.compress(bytes(1_000_000))), compression="gzip"), "192 bytes or"
     ),
+    "chunk much larger than the dataset": (
+        lambda f: f.create_dataset(
+            "value", (4, 12), "u2", chunks=(1 << 22, 12), maxshape=(None, 12), compression="gzip"
+        ).write_direct(ROWS[:, 0].copy()), "chunks of 100663296 bytes, its shape needs 96"
+    ),
     "chunk that is cut short": (
         lambda f: chunked(f, all_rows(lambda b: zlib.compress(b)[:-3]), compression="gzip"), "bytes or more"
     ),

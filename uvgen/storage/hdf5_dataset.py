@@ -21,6 +21,7 @@ MAX_INFLATED_BYTES = 4 << 30
 """What a compressed dataset may take in memory if it is read whole, unless the caller allows more."""
 
 _MAX_RATIO = 1100  # deflate reaches 1032
+_FREE_CHUNK_BYTES = 64 << 20  # of a chunk, which may be larger than what is in it: the dataset may grow
 _FILTERS = {h5z.FILTER_DEFLATE: "gzip", h5z.FILTER_SHUFFLE: "shuffle"}
 _LZF = 32000
 _LAYOUTS = {h5d.COMPACT: "compact", h5d.CONTIGUOUS: "contiguous", h5d.CHUNKED: "chunked"}
@@ -86,6 +87,8 @@ class Hdf5Dataset:
         if self._layout == "chunked":
             if len(self._chunk) != len(self.shape) or min(self._chunk, default=0) < 1:
                 raise self._refused(f"has chunks of {self._chunk}, expected {len(self.shape)} axes")
+            if self._chunk_bytes > max(_FREE_CHUNK_BYTES, 2 * self.n_bytes):  # a whole one is unpacked
+                raise self._refused(f"has chunks of {self._chunk_bytes} bytes, its shape needs {self.n_bytes}")
             if stored > self._file.size:
                 raise self._refused(f"stores {stored} bytes, the file has {self._file.size}")
         elif stored != self.n_bytes:
