@@ -500,6 +500,15 @@ def test_scans_behind_many_segments_count(decodings: list[int]) -> None:
     assert not decodings
 
 
+@pytest.mark.parametrize("marker", [0xC0, 0xDA])
+def test_a_jpeg_of_very_many_segments_is_refused(marker: int, decodings: list[int]) -> None:
+    """Before its frame or before its pixels: they are not looked through to the end."""
+    data = SOUND["baseline"]
+    place = next(place for found, place in segments(data) if found == marker) - 2
+    with pytest.raises(ValueError, match="a JPEG of 10000 segments or more before its pixels; save it again"):
+        decode_image(data[:place] + b"\xff\xe3\0\2" * 10_001 + data[place:])
+
+
 def test_exif_is_found_behind_fill_bytes_and_not_behind_the_pixels() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -62,7 +62,9 @@ def check_frame(data: Any) -> None:
             channels -= set(content[1 : 1 + 2 * content[0] : 2])
             if not channels:
                 return
-    if channels and n_segments < _MOST_SEGMENTS:
+    if n_segments == _MOST_SEGMENTS:  # the frame, or a scan, may lie behind them
+        raise ValueError(f"a JPEG of {_MOST_SEGMENTS} segments or more before its pixels; save it again")
+    if channels:
         raise ValueError(f"a JPEG without the pixels of {len(channels)} of its channels: it is cut short")
 
 
