@@ -193,6 +193,21 @@ def test_build_of_a_flat_folder_that_was_renamed_leaves_no_shard_of_the_old_name
     assert verify_shards(out).problems == ()
 
 
+def test_build_of_a_renamed_folder_names_old_shards_that_nothing_replaces(model_path: Path, tmp_path: Path) -> None:
+    """Of other content, since a sample was mended meanwhile; they might be of another folder."""
+    for number in range(2):
+        write_sample(tmp_path / "old", f"face_{number}", number)
+    image = (tmp_path / "old/face_0.jpg").read_bytes()
+    (tmp_path / "old/face_0.jpg").write_bytes(b"damaged")
+    out = tmp_path / "shards"
+    make(tmp_path / "old", model_path, out)
+    (tmp_path / "old").rename(tmp_path / "new")
+    (tmp_path / "new/face_0.jpg").write_bytes(image)
+    said = [text for text in make(tmp_path / "new", model_path, out).warnings if "old-00000.h5" in text]
+    assert len(said) == 1 and "a shard of an earlier run" in said[0] and "delete it" in said[0]
+    assert sorted(path.name for path in out.glob("*.h5")) == ["new-00000.h5", "old-00000.h5"]
+
+
 def test_build_of_a_renamed_folder_that_is_interrupted_leaves_no_shard_of_the_old_name(
     model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

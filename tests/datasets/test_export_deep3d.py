@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from support.builds import SMALL, have, seal, set_texts
 from support.toy import write_tree
 
@@ -450,6 +451,17 @@ def test_prepare_writes_transparent_png_as_it_is_seen(photos: Path, tmp_path: Pa
     assert prepare_deep3d(photos, tmp_path / "out", detections=photos).faces == 4
     found = np.asarray(Image.open(tmp_path / "out" / f"{jpeg.stem}.png").convert("RGB"))
     np.testing.assert_array_equal(found, pixels * (alpha > 0)[..., None])
+
+
+def test_prepare_copies_png_without_texts_that_the_trainers_loader_refuses(photos: Path, tmp_path: Path) -> None:
+    jpeg = min(photos.glob("*.jpg"))
+    pixels = np.asarray(Image.open(jpeg))
+    texts = PngInfo()
+    texts.add_text("XML:com.adobe.xmp", "x" * (2 << 20), zip=True)
+    Image.fromarray(pixels).save(jpeg.with_suffix(".png"), pnginfo=texts)
+    jpeg.unlink()
+    assert prepare_deep3d(photos, tmp_path / "out", detections=photos).faces == 4
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / f"{jpeg.stem}.png")), pixels)
 
 
 def test_prepare_leaves_out_photographs_whose_files_would_have_the_same_name(photos: Path, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from uvgen.progress import begin
 from uvgen.shards.index import Index, SkippedSample
 from uvgen.shards.stored import is_at_hand
 from uvgen.storage.files import folds_case
+from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.names import brief, same_name
 from uvgen.storage.urls import shown_path, url_of
 from uvgen.wording import count, have, none_can_be, typed
@@ -178,6 +179,8 @@ def make_shards(
     if model is not None:
         warnings = [*warnings, *model_warnings(model)]
     warnings = [*warnings, *_noticed(record.remarks, config.build.exif)]
+    if record.left:
+        warnings = [*warnings, _about_left(record.left)]
     if record.new_samples and url_of(out) is None:
         names = [name for entry in index.shards for name in entry.sample_names or ()]
         warnings = [*warnings, *about_unsplit(out, names)]
@@ -202,6 +205,14 @@ def _check_files(out: Path, units: Sequence[ShardUnit]) -> None:
             f"{out}: {brief(two[0])} and {brief(two[1])} would be one file, as its disk does not tell capitals from "
             "small letters; give one folder of samples another name, or choose a folder on another disk"
         )
+
+
+def _about_left(left: Sequence[Path]) -> str:
+    what = "a shard" if len(left) == 1 else f"one of {len(left)} shards"
+    return (
+        f"{shown_path(left[0])}: {what} of an earlier run, named as the samples' folder was then; {DATASET_INDEX} does "
+        "not list it; delete it, or move it away if it is yours"
+    )
 
 
 def _noticed(remarks: Sequence[tuple[str, str]], exif: str) -> list[str]:

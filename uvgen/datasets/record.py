@@ -27,7 +27,7 @@ from uvgen.storage.isolated import reading_in_child
 from uvgen.storage.journal import JOURNAL, Journal
 from uvgen.storage.kinds import HDF5_SIGNATURE
 from uvgen.storage.reading import open_regular
-from uvgen.storage.urls import writes_are_commits
+from uvgen.storage.urls import url_of, writes_are_commits
 
 
 class ShardUnit(Protocol):
@@ -70,7 +70,7 @@ _SECONDS_BETWEEN_COMMITS = 1800.0  # where each write of the index stays in a re
 
 
 class ShardRecord:
-    """`dataset.json` and its journal while shards are made.
+    r"""`dataset.json` and its journal while shards are made.
 
     Each finished shard is a line in the journal, a hidden file, which costs the same for the last shard as for the
     first, and states the hash of the `dataset.json` that it adds to: another machine may have gone on with the set
@@ -83,6 +83,8 @@ class ShardRecord:
         What the folder holds; entries are added as shards are finished.
     new_samples : int
         Samples that were added.
+    left : list of Path
+        Shards of a folder that was called otherwise, in whose place none of the same content came, after `finish`.
     remarks : list of (str, str)
         What was noticed of samples of this run, see `ShardResult`.
     """
@@ -92,6 +94,7 @@ class ShardRecord:
         state: Callable[[Any, str], str | None] | None, *, overwrite: bool,
     ) -> None:  # fmt: skip
         self.index, self.new_samples, self.remarks = fresh, 0, list[tuple[str, str]]()
+        self.left: list[Path] = []
         self._constants, self._units, self._state = constants, units, state
         self._folder, self._overwrite, self._place = folder, overwrite, SetFolder(folder)
         asked = {key: value for key, value in fresh.plan.items() if key not in (*SURVEYED, NOT_SURVEYED)}
@@ -259,6 +262,8 @@ class ShardRecord:
         self._write()
         made = {entry.sha256 for entry in self.index.shards if entry.sha256 is not None}
         again = [file for file, digest in sorted(self.index.outdated.items()) if digest in made]
+        others = [self._folder / file for file in sorted(self.index.outdated) if file not in again]
+        self.left = [path for path in others if url_of(self._folder) is None and path.is_file()]
         there = [self._folder / file for file in again if (self._folder / file).is_file()]
         listed_files = {identity(self._folder / entry.file) for entry in self.index.shards} if there else set()
         with reading_in_child(True):

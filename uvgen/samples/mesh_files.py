@@ -108,8 +108,14 @@ def find_meshes(
     if not found:
         raise DatasetError(f"{folder}: no meshes in it, expected {_NAMED} for each image")
     given = _cameras(cameras, folder, camera_files)
-    images = {_key(sample, root): sample for sample in find_samples(root) if sample.image is not None}
     samples, with_mesh = list[MeshSample](), set[str]()
+    images = dict[str, Sample]()
+    for sample in (sample for sample in find_samples(root) if sample.image is not None):
+        other = images.setdefault(_key(sample, root), sample)
+        if other is not sample:  # which of them a mesh belongs to is not known
+            problem = f"its path differs from that of {printable(str(other.image))} in accents alone; rename one"
+            images[_key(sample, root)] = replace(other, problem=other.problem or problem)
+            samples.append(MeshSample(sample.name, sample.subset, sample.image, None, sample.problem or problem))
     of_missing = [form for form in _FACE if not any(map(form.fullmatch, images))]
     of_faces = dict[tuple[str, int], tuple[str, list[Path]]]()
     for key, paths in found.items():

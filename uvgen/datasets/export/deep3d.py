@@ -33,7 +33,7 @@ from uvgen.datasets.splits import train_and_val
 from uvgen.errors import InputError, SampleError
 from uvgen.images.codecs import encode_png
 from uvgen.images.jpeg import encode_jpeg
-from uvgen.images.png_rows import is_transparent
+from uvgen.images.png_rows import is_transparent, without_texts
 from uvgen.images.skin import skin_mask
 from uvgen.samples.files import check_machine, check_still_there, source_path
 from uvgen.samples.find import Sample, folder_of
@@ -137,7 +137,7 @@ def read_picture(path: Path, quality: int, exif: str) -> Picture:
     suffix = _KINDS.get(describe_bytes(data), "")
     turned = exif == "apply" and read.orientation > 1
     if suffix and not turned and not (suffix == ".png" and is_transparent(data)):  # which Deep3D would not lay on black
-        return Picture(pixels, data, suffix)
+        return Picture(pixels, without_texts(data) if suffix == ".png" else data, suffix)  # which Pillow may refuse
     if suffix == ".jpg":
         return Picture(pixels, encode_jpeg(pixels, quality), suffix)
     return Picture(pixels, encode_png(pixels), ".png")
