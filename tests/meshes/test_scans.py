@@ -207,6 +207,10 @@ def test_glb_that_states_more_than_it_holds_is_refused_before_memory_is_taken(
         ),
         ({"nodes": [{"mesh": 0, "extensions": {"KHR_node_visibility": {"visible": False}}}]}, "a hidden node"),
         ({"extensionsRequired": [f"KHR_lights_{k}" for k in range(257)]}, "it needs 257 extensions, expected 256 at"),
+        (
+            {"nodes": [*({"mesh": 0, "children": [k + 1]} for k in range(100)), {"mesh": 0}]},
+            "nodes in a circle, or more than 100 below each other",
+        ),
         ({"nodes": [{"mesh": 0, "weights": [0] * 4097}]}, "4097 weights of morph targets, expected 4096 at most"),
     ],
 )

@@ -340,6 +340,22 @@ def test_safe_dataset_reads_long_headers_behind_a_user_block(tmp_path: Path, n_a
         np.testing.assert_array_equal(file.safe_dataset("value").read(), np.arange(5.0))
 
 
+@pytest.mark.parametrize("options", [{}, {"compression": "gzip"}, {"compression": "gzip", "shuffle": True}])
+def test_chunks_behind_a_user_block_are_read_and_bombs_among_them_refused(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    with h5py.File(tmp_path / "a.mat", "w", userblock_size=512) as file:
+        file.create_dataset("value", data=ROWS, chunks=(1, 5, 12), **options)
+        bomb = file.create_dataset("bomb", (4,), "u1", chunks=(4,), **options)
+        bomb.id.write_direct_chunk((0,), zlib.compress(bytes(100_000_000)) if options else bytes(5))
+    with open_hdf5(tmp_path / "a.mat", user_block=512) as opened:
+        np.testing.assert_array_equal(opened.safe_dataset("value").read(), ROWS)
+        with pytest.raises(
+            DatasetError, match=r"bomb has a chunk of|bomb cannot be read \(4 bytes or more, expected 4"
+        ):
+            opened.safe_dataset("bomb").read()
+
+
 def test_open_hdf5_of_a_file_with_a_user_block_is_refused(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w", userblock_size=512) as file:
         file["value"] = [1]

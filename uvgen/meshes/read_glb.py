@@ -25,7 +25,7 @@ _COMPONENTS: dict[int, np.dtype[Any]] = {
 }
 _OF_POINTS = {**_COMPONENTS, 5120: np.dtype("i1"), 5122: np.dtype("<i2")}  # of KHR_mesh_quantization
 _TRIANGLES, _STRIP, _FAN = 4, 5, 6
-_MOST_NODES = 10_000
+_MOST_NODES, _DEEPEST = 10_000, 100
 _MOST_EXTENSIONS, _MOST_TARGETS = 256, 4096
 _MOST_RATIO = 64  # bytes of the scene's vertices and corners in memory per byte of the file
 _MOST_OVERLAP = 16  # bytes of all buffer views, of which trimesh copies each, per byte of the file
@@ -108,15 +108,18 @@ def bare_glb(data: bytes) -> bytes:
             used = [*primitive["attributes"].values(), *([primitive["indices"]] if "indices" in primitive else [])]
             in_meshes[-1] += sum(sizes[number] for number in used)
     total, visited = 0, 0
-    waiting = [number for scene in content.get("scenes", []) for number in scene.get("nodes", [])]
+    waiting = [(number, 1) for scene in content.get("scenes", []) for number in scene.get("nodes", [])]
     while waiting:
         if visited + len(waiting) > _MOST_NODES:
             raise ValueError(f"more than {_MOST_NODES} nodes, or nodes in a circle")
-        node = _item(content, "nodes", waiting.pop())
+        number, depth = waiting.pop()
+        if depth > _DEEPEST:  # trimesh looks for each mesh's way from the root
+            raise ValueError(f"nodes in a circle, or more than {_DEEPEST} below each other; save it without them")
+        node = _item(content, "nodes", number)
         _check_node(content, node)
         visited += 1
         total += in_meshes[node["mesh"]] if "mesh" in node else 0
-        waiting += node.get("children", [])
+        waiting += [(child, depth + 1) for child in node.get("children", [])]
     if max(total, sum(in_meshes)) > _MOST_RATIO * len(data):
         raise ValueError(f"meshes of {max(total, sum(in_meshes))} bytes in a file of {len(data)}")
     _check_parents(content)

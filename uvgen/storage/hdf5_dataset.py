@@ -136,7 +136,7 @@ class Hdf5Dataset:
                 raise self._refused(f"has a chunk of {size} bytes at {start}, expected {whole}")
             if mask >> len(self._filters):
                 raise self._refused(f"has a chunk with filter mask {mask} at {start}")
-            if not 0 < offset <= self._file.size - size:
+            if not self._file.user_block and not 0 < offset <= self._file.size - size:
                 raise self._refused(f"has a chunk at {start} that ends outside of the file")
         if len(found) != n_chunks or sum(size for *_, size in found.values()) > self._file.size:
             raise self._refused("has chunks that lie over each other")
@@ -156,12 +156,15 @@ class Hdf5Dataset:
 
     def _read_chunk(self, start: tuple[int, ...], out: NDArray[Any]) -> None:
         mask, offset, size = self._places[start]
-        if not self._filters:
+        if not self._filters and not self._file.user_block:
             self._file.read_into(out, offset)
             return
         used = [number for k, (number, *_) in enumerate(self._filters) if not mask >> k & 1]
         data: NDArray[Any] = np.empty(size, np.uint8)
-        self._file.read_into(data, offset)
+        if self._file.user_block:  # versions of HDF5 differ in whether places count from its end
+            data[:] = np.frombuffer(self._id.read_direct_chunk(start)[1], np.uint8)
+        else:
+            self._file.read_into(data, offset)
         if h5z.FILTER_DEFLATE in used:  # not by HDF5, which inflates whatever comes, a thousandfold
             inflater = zlib.decompressobj()
             data = np.frombuffer(inflater.decompress(data.data, self._chunk_bytes), np.uint8)
@@ -180,7 +183,7 @@ class Hdf5Dataset:
             out = np.empty(self.shape, self.dtype)
             if not self.n_bytes:
                 return out
-            if self._layout == "compact" or self._file.user_block:  # whose places count from its end
+            if self._layout == "compact" or (self._layout == "contiguous" and self._file.user_block):
                 kind = h5t.py_create(self.dtype) if out.dtype.kind != "S" else self._id.get_type()
                 self._id.read(h5s.ALL, h5s.ALL, out, kind)  # texts as they are: no conversion of their encoding
             elif self._layout == "contiguous":
