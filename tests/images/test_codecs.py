@@ -138,6 +138,15 @@ def test_decode_image_of_lossless_kinds_gives_the_pixels(kind: str) -> None:
     np.testing.assert_array_equal(decode_image(encoded(NOISE, kind, lossless=True)), NOISE)
 
 
+def test_what_pillow_passes_over_in_a_picture_warns_nobody(recwarn: pytest.WarningsRecorder) -> None:
+    plain = encoded(Image.fromarray(NOISE), "PNG")
+    np.testing.assert_array_equal(decode_image(plain[:33] + chunk(b"acTL", bytes(8)) + plain[33:]), NOISE)
+    jpeg = encoded(Image.fromarray(NOISE), "JPEG")
+    mpf = b"\xff\xe2" + struct.pack(">H", 20) + b"MPF\0II*\0\x08\0\0\0\0\0\0\0\0\0"
+    np.testing.assert_array_equal(decode_image(jpeg[:2] + mpf + jpeg[2:]), decode_image(jpeg))
+    assert not recwarn.list
+
+
 def test_decode_image_of_an_animation_is_refused() -> None:
     frames = [Image.fromarray(NOISE), Image.fromarray(255 - NOISE)]
     for kind in ("PNG", "WEBP"):

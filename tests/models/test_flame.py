@@ -124,6 +124,10 @@ LANDMARKS: dict[str, tuple[Any, str]] = {
     "shares below 0": (
         {"lmk_face_idx": np.zeros(68), "lmk_b_coords": np.tile([-1, 1, 1], (68, 1))}, "weights of -1 to 1, expected"
     ),
+    "no weights": (
+        {"lmk_face_idx": np.zeros(68), "lmk_b_coords": np.zeros((68, 0))}, r"weights \(0, 1\), expected 68"
+    ),
+    "one number": ({"lmk_face_idx": np.zeros(68), "lmk_b_coords": np.float32(1)}, r"weights \(1, 1\)|expected an array"),
     "NaN": ({"lmk_face_idx": np.zeros(68), "lmk_b_coords": np.full((68, 3), np.nan)}, "NaN"),
     "text": ({"lmk_face_idx": "x", "lmk_b_coords": np.ones((68, 3))}, "lmk_face_idx holds a str"),
 }  # fmt: skip

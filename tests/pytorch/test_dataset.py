@@ -9,9 +9,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
-from support.builds import have
+from support.builds import have, seal
 from support.toy import N_EXPRESSION, N_SHAPE, write_tree
 from support.training_augmentations import Fails, FlippedShifts, Shifts
 
@@ -733,3 +734,15 @@ def test_dataset_finds_samples_by_name_and_shows_what_it_hands_over(plain: Path)
     n_shards = len(dataset.shard_samples)
     assert repr(ShardSampler(dataset)) == f"<ShardSampler of 9 samples in {n_shards} shards, seed=0, epoch=0>"
     assert "shuffle=False, rank 1 of 2" in repr(ShardSampler(dataset, shuffle=False, rank=1, n_ranks=2))
+
+
+def test_a_field_of_ones_own_that_is_stored_as_codes_is_decoded_as_by_open_shards(plain: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(plain, tmp_path / "shards"))
+    for path in folder.glob("*.h5"):
+        with h5py.File(path, "r+") as file:
+            extra = file.create_dataset("extra", data=np.full((len(file["name"]), 3), 5, np.uint8))
+            extra.attrs.update(scale_factor=0.5, add_offset=1.0)
+    seal(folder)
+    assert uvgen.open_shards(folder)[0]["extra"].tolist() == [3.5] * 3
+    batch = next(iter(loader(ShardDataset(folder), batch_size=2)))
+    assert batch["extra"].dtype == torch.float32 and batch["extra"].tolist() == [[3.5] * 3] * 2

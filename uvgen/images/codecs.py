@@ -137,8 +137,8 @@ def _opened(data: bytes, formats: tuple[str, ...]) -> Iterator[Any]:
         if getattr(image, "is_animated", False) and image.format != "MPO":
             raise ValueError("an animation, expected one picture")
         if image.format == "PNG":
-            image.load()
             with pillow_without_bound():
+                image.load()
                 check_whole(data, image)
             if "transparency" in image.info:
                 image.info["transparency"] = color_that_is_clear(data, image.info["transparency"])
@@ -173,7 +173,7 @@ def pillow_without_bound() -> Iterator[None]:
     from PIL import Image
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        warnings.simplefilter("ignore")  # of what Pillow passes over: they would name lines of its code, not the file
         if max_pixels() <= 2 * (Image.MAX_IMAGE_PIXELS or 0):
             yield
             return

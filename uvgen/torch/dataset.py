@@ -157,6 +157,8 @@ class ShardDataset(Dataset[dict[str, Any]]):
         build = self.reader.config.build
         targets = target_layouts([name for name in TARGETS if name in fields], build.size, build.uv_size)
         self._small = [name for name in fields if name not in self._large and name not in targets]
+        attributes_of = {name: self.reader.attributes(name) for name in self._small}
+        self._coded = {name: found for name, found in attributes_of.items() if "scale_factor" in found}
         self._maker = self.reader.made.get("posmap") if fields else None
         if self._maker is not None:
             self._large["posmap"] = self._maker.layout
@@ -301,6 +303,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
         if self._masks is not None:
             np.copyto(large["weight_mask"].numpy(), self._masks.numpy())
         rows = self.reader.gather(indices, self._small)
+        rows |= {name: decode(rows[name], attributes) for name, attributes in self._coded.items()}
         if self._augmenter is not None and "flipped" not in rows:
             rows["flipped"] = np.zeros(n, np.bool_)
         places_of = {name: tensor.numpy() for name, tensor in large.items() if name in self._large}

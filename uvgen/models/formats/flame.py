@@ -183,7 +183,7 @@ def landmarks_of_embedding(path: Path, triangles: NDArray[Any]) -> NDArray[np.in
         raise ModelError(f"{path}: holds {brief(held)}, expected {wanted}: FLAME's landmarks on triangles")
     faces, weights = (np.asarray(_numbers(content[key], key, path)) for key in keys)
     faces = faces.reshape(-1).astype(np.float64)
-    weights = weights.astype(np.float64).reshape(-1, weights.shape[-1] if weights.ndim else 1)
+    weights = weights.astype(np.float64).reshape(-1, weights.shape[-1] if weights.size else 1)
     if faces.shape != (68,) or weights.shape != (68, 3):
         raise ModelError(
             f"{path}: {keys[0]} has {count(faces.size, 'landmark')} with weights {weights.shape}, expected 68 with "
