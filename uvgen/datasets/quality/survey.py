@@ -163,7 +163,9 @@ def survey_samples(samples: Sequence[Sample], model: MorphableModel, config: Bui
         of_all = read(_annotations, versions)
         unusable |= {sample.name for sample, one in zip(versions, of_all, strict=True) if one is None}
         said = iter(of_all)
-        repeated = any(_are_repeated([*islice(said, len(group))]) for group in groups)
+        found_repeated = [_are_repeated([*islice(said, len(group))]) for group in groups]
+        votes = [vote for vote in found_repeated if vote is not None]
+        repeated = 2 * sum(votes) > len(votes)  # a fault of a whole copy, and not of a file that somebody mixed up
     return Survey(
         3 if any(annotation.landmarks_3d is not None for annotation in found) else 2,
         tuple((name, _count(found, name)) for name in config.keep),
@@ -210,18 +212,17 @@ def _annotations(samples: Sequence[Sample]) -> list[Annotation | None]:
     return found
 
 
-def _are_repeated(versions: Sequence[Annotation | None]) -> bool:
-    """Whether the first version of a photograph and another have the same 2D points and another yaw."""
+def _are_repeated(versions: Sequence[Annotation | None]) -> bool | None:
+    """Whether all versions of a photograph with another yaw than the first have its 2D points; None if none tells."""
     found = [version for version in versions if version is not None]
     if len(found) < len(versions):  # one cannot be read
-        return False
+        return None
     first, *others = found
-    for other in others:
-        if first.landmarks_2d is None or other.landmarks_2d is None or abs(first.pose[1] - other.pose[1]) < 0.01:
-            continue
-        if np.array_equal(first.landmarks_2d, other.landmarks_2d, equal_nan=True):
-            return True
-    return False
+    turned = [other.landmarks_2d for other in others if abs(first.pose[1] - other.pose[1]) >= 0.01]
+    annotated = [points for points in turned if points is not None]
+    if first.landmarks_2d is None or not annotated:
+        return None
+    return all(np.array_equal(first.landmarks_2d, points, equal_nan=True) for points in annotated)
 
 
 def _usable(
