@@ -127,7 +127,9 @@ LANDMARKS: dict[str, tuple[Any, str]] = {
     "no weights": (
         {"lmk_face_idx": np.zeros(68), "lmk_b_coords": np.zeros((68, 0))}, r"weights \(0, 1\), expected 68"
     ),
-    "one number": ({"lmk_face_idx": np.zeros(68), "lmk_b_coords": np.float32(1)}, r"weights \(1, 1\)|expected an array"),
+    "one number": (
+        {"lmk_face_idx": np.zeros(68), "lmk_b_coords": np.float32(1)}, r"weights \(1, 1\)|expected an array"
+    ),
     "NaN": ({"lmk_face_idx": np.zeros(68), "lmk_b_coords": np.full((68, 3), np.nan)}, "NaN"),
     "text": ({"lmk_face_idx": "x", "lmk_b_coords": np.ones((68, 3))}, "lmk_face_idx holds a str"),
 }  # fmt: skip

@@ -14,6 +14,7 @@ from support.models import builtin_model
 
 from uvgen import PositionMapper, load_model
 from uvgen.errors import DatasetError, InputError, ModelError
+from uvgen.meshes.read import read_mesh
 from uvgen.meshes.tutte import signed_areas
 from uvgen.models.formats import face3d
 from uvgen.models.from_mesh import model_from_mesh, model_stretch, scan_warnings, with_new_uv, write_model
@@ -375,3 +376,23 @@ def test_a_mesh_without_landmarks_gets_the_uv_that_it_has_with_them(files) -> No
     np.testing.assert_array_equal(found.uv, expected.uv)
     np.testing.assert_array_equal(found.mirror, expected.mirror)
     assert len(np.unique(found.landmarks)) == 68
+
+
+@pytest.mark.parametrize(
+    ("change", "how"),
+    [(Rotation.from_euler("x", 90, degrees=True).as_matrix(), "turned by 90°"), (np.diag([-1, 1, 1]), "mirrored")],
+)
+def test_from_mesh_of_a_scan_with_other_axes_is_refused(files, change, how: str) -> None:
+    """As a program that exports with z up."""
+    path = files / "scans/3.obj"
+    vertices, triangles = read_mesh(path)
+    write_obj(path, vertices @ change, triangles, frame="raw")
+    with pytest.raises(ModelError, match=rf"3\.obj: {how} against the mesh, expected scans in the same frame"):
+        model_from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans")
+
+
+def test_from_mesh_says_which_meshes_are_of_a_kind_that_is_not_read(files) -> None:
+    for name in ("0.fbx", "9.fbx", "8.DAE"):
+        (files / "scans" / name).touch()
+    (said,) = scan_warnings(files / "scans", "mm")
+    assert said == f"{files / 'scans'}: 2 meshes of a kind that is not read, first 8.DAE, expected .obj, .ply, .off"

@@ -80,12 +80,12 @@ def closed_laplacian(entries: Entries, holes: Sequence[NDArray[np.int32]], n: in
     from scipy.sparse import coo_array, diags_array
 
     rows, columns, values = entries
-    for h, loop in enumerate(holes):
-        spoke = np.full(len(loop), np.median(np.abs(values)))
-        hub = np.full(len(loop), n + h)
-        rows = np.concatenate([rows, loop, hub])
-        columns = np.concatenate([columns, hub, loop])
-        values = np.concatenate([values, spoke, spoke])
+    if holes:
+        loops, hubs = np.concatenate(holes), np.repeat(n + np.arange(len(holes)), [len(loop) for loop in holes])
+        spokes = np.full(2 * len(loops), np.median(np.abs(values)))
+        rows = np.concatenate([rows, loops, hubs])
+        columns = np.concatenate([columns, hubs, loops])
+        values = np.concatenate([values, spokes])
     size = n + len(holes)
     w = coo_array((values, (rows, columns)), shape=(size, size)).tocsr()
     return (diags_array(np.asarray(w.sum(axis=1)).ravel()) - w).tocsr()

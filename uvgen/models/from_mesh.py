@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from uvgen.errors import InputError, MeshFileError, ModelError
 from uvgen.meshes.nearest import nearest_vertices
 from uvgen.meshes.read import MESH_SUFFIXES, read_mesh
+from uvgen.meshes.scans import OTHER_SCANS
 from uvgen.meshes.topology import check_disk
 from uvgen.meshes.tutte import parameterize, uv_stretch
 from uvgen.models.model_file import save_model
@@ -25,6 +26,7 @@ from uvgen.wording import are, count
 
 _FARTHEST_UM = 1e12  # what a model may hold; with more, products overflow in LAPACK
 _OTHER_UNIT = 3.0  # faces differ less in size than units do
+_OTHER_AXES_DEG = 45.0  # heads turn less in a set, and axes are exchanged by 90
 _TURNED_DEG = 2.0  # between registered scans, from which they are not in one frame
 OUTPUTS = (".h5", ".npy", ".mat", ".obj")
 """Suffixes of the files that `write_model` writes."""
@@ -109,7 +111,6 @@ def model_from_mesh(
     used = [mesh]
     if scans is not None:
         paths = _meshes_in(scans, deep=(scans / REGISTER_INDEX).is_file())
-        extent = float(np.ptp(vertices, axis=0).max())
         by_name: dict[Path, Path] = {}
         for path in paths:
             stem = path.with_suffix("")
@@ -117,9 +118,7 @@ def model_from_mesh(
                 raise ModelError(f"{other}: {path.name} has the same name, expected one mesh of each scan; remove one")
         if len(paths) < 2:
             raise ModelError(f"{scans}: {count(len(paths), 'mesh')} in it, expected two or more registered scans")
-        mean, basis = _principal_components(
-            [_read_scan(p, unit, len(vertices), triangles, extent) for p in paths], components
-        )
+        mean, basis = _principal_components([_read_scan(p, unit, vertices, triangles) for p in paths], components)
         used += paths
     try:
         uv, mirror = _uv_of(mean, triangles, symmetric=symmetric)
@@ -153,6 +152,20 @@ def _meshes_in(scans: Path, *, deep: bool) -> list[Path]:
     )
 
 
+def _about_other_kinds(scans: Path, *, deep: bool) -> list[str]:
+    """A warning of meshes of kinds that are not read, if none of the same name is."""
+    read = {path.with_suffix("") for path in _meshes_in(scans, deep=deep)}
+    others = sorted(
+        path
+        for path in files_below(scans, "meshes", ModelError)
+        if (deep or path.parent == scans) and path.suffix.lower() in OTHER_SCANS and path.with_suffix("") not in read
+    )
+    if not others:
+        return []
+    what = f"{scans}: {count(len(others), 'mesh')} of a kind that is not read"
+    return [f"{what}, first {printable(others[0].relative_to(scans).as_posix())}, expected {', '.join(MESH_SUFFIXES)}"]
+
+
 def scan_warnings(scans: Path, unit: str) -> list[str]:
     """What the `register.json` beside scans says of their frames and units that does not fit a model of them.
 
@@ -166,14 +179,15 @@ def scan_warnings(scans: Path, unit: str) -> list[str]:
     Returns
     -------
     list of str
-        A sentence each: meshes that are not read, that are not there or not all made yet, scans that are turned
-        against each other, and other units.
+        A sentence each: meshes that are not read, of other kinds or in subfolders, that are not there or not all made
+        yet, scans that are turned against each other, and other units.
     """
     path = scans / REGISTER_INDEX
+    found = _about_other_kinds(scans, deep=path.is_file())
     if not path.is_file():
         deeper = sorted({*_meshes_in(scans, deep=True)} - {*_meshes_in(scans, deep=False)})
         what = f"{scans}: {count(len(deeper), 'mesh')} in subfolders {are(len(deeper))} not read"
-        return [f"{what}, first {printable(deeper[0].relative_to(scans).as_posix())}"] if deeper else []
+        return found + ([f"{what}, first {printable(deeper[0].relative_to(scans).as_posix())}"] if deeper else [])
     try:
         content = parse_json(read_text(path, "what uvgen wrote", most_bytes=max_bytes()))
         moved, entries = content["frame"] == "model", content["scans"]
@@ -181,8 +195,7 @@ def scan_warnings(scans: Path, unit: str) -> list[str]:
         names = {str(entry["name"]) for entry in entries if "name" in entry}
         units = {"mm"} if moved else {str(entry["unit"]).replace("µ", "u") for entry in entries if entry["unit"]}
     except (OSError, ValueError, KeyError, TypeError, InputError):
-        return []
-    found = []
+        return found
     if (scans / JOURNAL).is_file():
         found.append(f"{scans}: `uvgen register` has not finished; run it again, or the model lacks scans")
     there = {path.relative_to(scans).with_suffix("").as_posix() for path in _meshes_in(scans, deep=True)}
@@ -239,8 +252,10 @@ def _read_mesh(path: Path, unit: str) -> tuple[NDArray[np.float64], NDArray[np.i
     return vertices * _MICROMETERS[unit], triangles
 
 
-def _read_scan(path: Path, unit: str, n: int, triangles: NDArray[np.int32], size: float) -> NDArray[np.float64]:
+def _read_scan(path: Path, unit: str, mean: NDArray[np.float64], triangles: NDArray[np.int32]) -> NDArray[np.float64]:
+    """The vertices of a scan, which has the triangles, the size and the axes of the mean face."""
     vertices, own = _read_mesh(path, unit)
+    n = len(mean)
     if len(vertices) != n or not _same_triangles(own, triangles):
         found = (
             "other triangles than the mesh's"
@@ -248,10 +263,25 @@ def _read_scan(path: Path, unit: str, n: int, triangles: NDArray[np.int32], size
             else f"{count(len(vertices), 'vertex')}, the mesh has {n}"
         )
         raise ModelError(f"{path}: {found}, expected scans registered to one topology")
-    ratio = float(np.ptp(vertices, axis=0).max()) / max(size, 1e-300)
+    ratio = float(np.ptp(vertices, axis=0).max()) / max(float(np.ptp(mean, axis=0).max()), 1e-300)
     if not 1 / _OTHER_UNIT < ratio < _OTHER_UNIT:
         raise ModelError(f"{path}: {ratio:.3g} times as large as the mesh, expected scans in the same unit")
+    turn, mirrored = _turn_between(mean, vertices)
+    if mirrored or turn > _OTHER_AXES_DEG:
+        how = "mirrored" if mirrored else f"turned by {turn:.0f}°"
+        raise ModelError(f"{path}: {how} against the mesh, expected scans in the same frame; export it with those axes")
     return vertices
+
+
+def _turn_between(one: NDArray[np.float64], other: NDArray[np.float64]) -> tuple[float, bool]:
+    """The angle in degrees by which a mesh (n, 3) is turned against another, and whether it is rather mirrored.
+
+    By Kabsch's algorithm: Acta Crystallographica A 32 (1976) 922.
+    """
+    left, _, right = np.linalg.svd((one - one.mean(axis=0)).T @ (other - other.mean(axis=0)))
+    rotation = left @ right
+    cosine = (np.trace(rotation) - 1) / 2
+    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1)))), bool(np.linalg.det(rotation) < 0)
 
 
 def _same_triangles(one: NDArray[np.int32], other: NDArray[np.int32]) -> bool:

@@ -23,7 +23,7 @@ from uvgen.fitting.scans.worker import RegisteredScan, RegisterJob, RejectedScan
 from uvgen.fitting.tasks import InputFile
 from uvgen.jobs.options import RunOptions, check_run
 from uvgen.jobs.run import run_job
-from uvgen.meshes.scans import SCAN_SUFFIXES
+from uvgen.meshes.scans import OTHER_SCANS, SCAN_SUFFIXES
 from uvgen.models.load import BUILTIN, as_model, where_read
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
@@ -32,10 +32,6 @@ from uvgen.samples.scan_landmarks import is_landmark_file, landmark_files
 from uvgen.storage.names import printable, safe_name
 from uvgen.wording import none_can_be
 
-_OTHER_SCANS = (
-    ".gltf", ".fbx", ".dae", ".3ds", ".wrl", ".x3d", ".usd", ".usdc", ".usdz", ".blend", ".3mf", ".ctm", ".vtk",
-    ".xyz", ".asc", ".pcd", ".e57", ".las", ".laz", ".abs", ".bnd",
-)  # fmt: skip
 _SAME_NAME = "another scan has the same name, expected names that differ in more than suffix or case; rename one"
 
 
@@ -177,19 +173,20 @@ def register_scans(
 def about_other_scans(root: Path, out: Path) -> list[str]:
     """A warning of meshes and point clouds of kinds that are not read, if no scan of the same name is."""
     return about_other_kinds(
-        root, out, SCAN_SUFFIXES, _OTHER_SCANS, "a folder of scans", of="scan", cure="save as PLY or OBJ"
+        root, out, SCAN_SUFFIXES, OTHER_SCANS, "a folder of scans", of="scan", cure="save as PLY or OBJ"
     )
 
 
 def find_scans(root: Path, out: Path, kind: str, landmarks: Path | None = None) -> list[InputFile]:
     """The scans in a folder and its subfolders, sorted by name; DatasetError if there are none.
 
-    `kind` is the format of the meshes that are made of them, `landmarks` a folder of landmark files, perhaps below the
-    scans' own.
+    `kind` is the format of the meshes that are made of them, `landmarks` a folder of landmark files, perhaps the
+    scans' own or below it.
     """
     paths = [path for path in files_below(root, out, SCAN_SUFFIXES, "a folder of scans") if not is_landmark_file(path)]
-    if landmarks is not None and root in landmarks.parents:
-        marks = {files[0] for files in (landmark_files(path, landmarks) for path in paths) if len(files) == 1}
+    if landmarks is not None and landmarks.is_relative_to(root):
+        files_of = {path: landmark_files(path, landmarks) for path in paths}
+        marks = {files[0] for path, files in files_of.items() if len(files) == 1 and files[0] != path}
         paths = [path for path in paths if path not in marks]
     if not paths:
         others = about_other_scans(root, out)
