@@ -603,3 +603,12 @@ def test_find_landmarks_of_json_takes_no_number_that_only_python_takes_for_one(t
     content = {"a.jpg": [[number, 5.0], *POINTS[1:].tolist()]}
     (found,) = look_up(tmp_path / "a.json", json.dumps(content), "a.jpg")
     assert "expected numbers" in found
+
+
+def test_csv_whose_first_line_is_excels_word_for_the_separator_is_read(tmp_path: Path) -> None:
+    faces = {"a.jpg": POINTS, "b.jpg": POINTS + 1}
+    for text in (csv_with_header(faces), csv_without(faces)):
+        comma = ";" if ";" in text else ","
+        (plain,) = look_up(tmp_path / "t.csv", text, "b.jpg")
+        (said,) = look_up(tmp_path / "t.csv", f"sep={comma}\r\n{text}", "b.jpg")
+        np.testing.assert_array_equal(said[0].points, plain[0].points)

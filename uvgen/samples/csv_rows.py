@@ -1,6 +1,7 @@
 """CSV files of many rows: of each only what is asked for is kept, and its cells are read again when they are needed."""
 
 import csv
+import re
 from array import array
 from collections.abc import Callable
 from io import StringIO
@@ -12,6 +13,7 @@ from uvgen.storage.names import brief
 
 Kept = TypeVar("Kept")
 
+_SEPARATOR = re.compile(r"sep=([,;\t])\r?\n", re.IGNORECASE)  # Excel's first line
 _END = "\x01"  # a line that no text has: `read_text` refuses control characters
 
 
@@ -25,8 +27,8 @@ def scan_csv(
     path : Path
         The file, for messages.
     text : str
-        Its content: cells between commas, semicolons or tabs, whichever the first line has most of; cells in quotes may
-        go over several lines. Empty rows do not count.
+        Its content: cells between commas, semicolons or tabs, whichever the first line has most of, or says, as Excel's
+        "sep=;" does; cells in quotes may go over several lines. Empty rows do not count.
     what : str
         What is expected in it, for messages.
     keep : callable
@@ -42,7 +44,8 @@ def scan_csv(
         If a cell is longer than 128 kB, or a quote is not closed in its cell: the rows up to the next quote would be
         taken for a part of it.
     """
-    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    stated = _SEPARATOR.match(text)
+    delimiter = stated[1] if stated else max(",;\t", key=text.partition("\n")[0].count)
     kept, starts, ends = list[Kept](), array("q"), array("q")  # 16 bytes a row for where it is
     first = position = 0
     stream = StringIO(f"{text}\n{_END}\n")
@@ -54,7 +57,7 @@ def scan_csv(
             start, position = position, stream.tell()
             if reader.line_num > first + 1:
                 _check_quotes(path, text[start:position], first, delimiter, what)
-            if any(cell.strip() for cell in cells):
+            if any(cell.strip() for cell in cells) and not (stated and reader.line_num == 1):
                 kept.append(keep(cells))
                 starts.append(start)
                 ends.append(position)

@@ -12,6 +12,7 @@ has a score of 0; (0, 0) counts so in ``.mat`` files, which say it of points tha
 third is the score if it lies in 0 to 1, and a depth otherwise, which is not used.
 """
 
+import errno
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -164,11 +165,12 @@ def places_of_landmarks(image: Path, folder: Path) -> list[Path]:
 
 
 def _is_there(path: Path) -> bool:
-    """Whether there is such a file; InputError if its disk does not answer: no detector takes its place then."""
+    """Whether there is such a file; InputError if its disk does not answer, or its folder may not be looked into: no
+    detector takes its place then."""
     try:
         path.stat()
     except (OSError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno in OUT_OF_REACH:
+        if isinstance(error, OSError) and error.errno in (*OUT_OF_REACH, errno.EACCES):
             raise InputError(f"{path}: cannot be read ({os_reason(error)})") from error
         return False
     return True

@@ -263,7 +263,7 @@ class Hdf5File:
             group = h5o.open(self.id, name.encode() or b"/")
             if group.get_num_objs() > _MAX_MEMBERS:
                 raise self.refused(f"has {group.get_num_objs()} members, expected {_MAX_MEMBERS} at most")
-            names = list(h5py.Group(group))
+            names = [member if isinstance(member, str) else os.fsdecode(member) for member in h5py.Group(group)]
             if odd := [member for member in names if printable(member) != member]:
                 raise self.refused(f"has a member named {odd[0]!r}, expected names that can be printed")
             if twice := _repeated(names):
