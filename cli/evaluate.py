@@ -153,8 +153,9 @@ def command(
     _show_problems(result, quiet=quiet)
     named = {*result.missing, *result.not_finite, *(name for name, _ in result.unread)}
     more = [(kind, name) for kind, names in left.items() for name in names if name not in named]
-    for kind, name in more:  # scored, but of no shape that the benchmark could use
-        click.echo(printable(f"not in the submission for {kind}: {name} (its prediction shows no face)"), err=True)
+    for kind, name in more:  # scored, but nothing that the benchmark could use
+        why = "its prediction shows no face, or is no position map"
+        click.echo(printable(f"not in the submission for {kind}: {name} ({why})"), err=True)
     if as_json:
         print_json(result.to_plain())
     elif not quiet:

@@ -1,6 +1,7 @@
 """`uvgen export --to deep3d` and `uvgen prepare deep3d`: folders read the way Deep3DFaceRecon's data set reads them."""
 
 import dataclasses
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -14,11 +15,11 @@ from PIL.PngImagePlugin import PngInfo
 from support.builds import SMALL, have, seal, set_texts
 from support.toy import write_tree
 
-from uvgen import Augmentation, export_shards, open_shards, prepare_deep3d, split_shards
+from uvgen import Augmentation, FaceDetector, export_shards, open_shards, prepare_deep3d, split_shards
 from uvgen.datasets import prepare
 from uvgen.datasets.augmented import augment_shards
 from uvgen.datasets.export.deep3d import five_points, key
-from uvgen.errors import DatasetError, InputError
+from uvgen.errors import DatasetError, InputError, ModelError
 from uvgen.fitting import detectors
 from uvgen.fitting.tasks import Photograph
 from uvgen.images.skin import skin_mask
@@ -391,6 +392,24 @@ def test_prepare_says_what_users_of_a_detector_must_know_if_it_found_landmarks(
     monkeypatch.setattr(detectors, "open_detector", lambda name, model=None: FakeDetector([points]))
     result = prepare_deep3d(photos, tmp_path / "out", detections=photos, detector="dlib")
     assert (result.faces, result.notice) == (4, "for tests only" if n_missing else "")
+
+
+def test_prepare_whose_detector_s_weights_are_replaced_ends(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights, n_opened = tmp_path / "a.dat", itertools.count()
+    points = np.loadtxt(sorted(photos.glob("*.txt"))[0])
+
+    def opened(name: str, model: Path | None = None) -> FakeDetector:
+        if next(n_opened):  # by a worker, after the command itself
+            weights.write_bytes(b"2")
+        return FakeDetector([points])
+
+    weights.write_bytes(b"1")
+    monkeypatch.setattr(detectors, "open_detector", opened)
+    with pytest.raises(ModelError, match=r"a\.dat: has changed since the run began"):
+        prepare_deep3d(photos, tmp_path / "out", detector=FaceDetector("dlib", weights))
+    assert not (tmp_path / "out").exists()
 
 
 def test_prepare_with_landmarks_of_other_photographs_takes_no_detector_for_them(

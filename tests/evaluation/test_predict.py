@@ -32,10 +32,11 @@ from uvgen import (
     predict_photographs,
     read_landmarks,
 )
-from uvgen.errors import DatasetError, DependencyError, InputError, OutputError, SettingsError
+from uvgen.errors import DatasetError, DependencyError, InputError, ModelError, OutputError, SettingsError
 from uvgen.evaluation import network as networks
 from uvgen.evaluation import network_trial, predict_worker
 from uvgen.evaluation import predict as predicting
+from uvgen.evaluation.predict_record import PredictRecord
 from uvgen.fitting import detectors
 from uvgen.fitting import photographs as listing
 from uvgen.geometry import LANDMARK_MIRROR
@@ -471,6 +472,13 @@ def test_detectors_find_faces_where_no_file_has_them(photos, network, tmp_path, 
     with pytest.raises(SettingsError, match="was made with other weights of the detector"):
         predict_photographs(
             network, photos, tmp_path / "out", network_options=IN_SIZES, options=PredictOptions(faces=faces),
+            detector=FaceDetector("dlib", tmp_path / "a.dat"),
+        )  # fmt: skip
+    resume = PredictRecord.resume
+    with monkeypatch.context() as patch, pytest.raises(ModelError, match=r"a\.dat: has changed since the run began"):
+        patch.setattr(PredictRecord, "resume", lambda one: (resume(one), (tmp_path / "a.dat").write_bytes(b"2")))
+        predict_photographs(
+            network, photos, tmp_path / "new", network_options=IN_SIZES, options=PredictOptions(faces=faces),
             detector=FaceDetector("dlib", tmp_path / "a.dat"),
         )  # fmt: skip
     monkeypatch.setattr(_Found, "__call__", lambda self, image: [])

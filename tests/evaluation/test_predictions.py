@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from support.toy import toy_model, write_tree
 from uvgen import BuildConfig, build_shards, crop_to_image, export_shards, load_model, open_shards, save_model
 from uvgen.errors import DatasetError, InputError, SampleError, UvgenError
 from uvgen.evaluation.evaluate import evaluate_predictions
-from uvgen.evaluation.prediction_files import files_of, files_of_predict
+from uvgen.evaluation.prediction_files import files_of, files_of_predict, spelled_alike
 from uvgen.evaluation.predictions import SHIFTS, Predictions, Reading
 from uvgen.evaluation.truth import open_truth
 from uvgen.geometry import crop_affine, pose_to_image
@@ -169,6 +170,24 @@ def test_missing_faces_are_named_and_in_no_mean(shards, predict) -> None:
     assert report.unexpected == ("nobody",)
     assert report.result.summaries["nme_68_2d"].n == 7
     assert report.worst_first()[:2] == names[:2]
+
+
+def test_names_whose_accents_are_composed_otherwise_are_the_same(tmp_path) -> None:
+    names = ["é/a", "b/ü", "ö", "o\u0308"]  # the last two are one, and neither is taken for the other
+    for name in names[:3]:
+        path = tmp_path / unicodedata.normalize("NFD", f"{name.removeprefix('b/')}.npy")
+        path.parent.mkdir(exist_ok=True)
+        np.save(path, np.zeros((68, 2)))
+    found, others = files_of(tmp_path, names)
+    assert [*found] == ["é/a", "o\u0308", "b/ü"] and not others
+    assert spelled_alike(["e\u0301", "x"], ["é", "y"]) == {"é": "e\u0301"}  # as names in shards
+
+
+def test_predictions_that_all_hold_no_numbers_are_none(shards, predict) -> None:
+    with pytest.raises(
+        InputError, match=r"none of 9 predictions can be used; the first, AFW/.*: holds NaN or infinity"
+    ):
+        evaluate_predictions(predict(lambda m: m * np.nan), shards)
 
 
 def test_a_file_of_exports_beside_maps_is_a_face_where_predict_wrote_it(tmp_path) -> None:

@@ -1,8 +1,10 @@
 """What DAD-3DHeads' and REALY's programs read out of the files is what was predicted."""
 
 import json
+import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -169,8 +171,6 @@ def test_wrong_templates_and_names_are_errors(shards, tmp_path, predict, model_p
     with pytest.raises(InputError, match="another sample's image has the name IBUG_000_1_0 too"):
         write_dad3dheads(predict(), shards, tmp_path / "sub.json", model=model)
     assert not (tmp_path / "sub.json").exists()
-    with pytest.raises(InputError, match="its prediction is 68 points, expected a position map"):
-        write_dad3dheads(predict(field="landmarks"), shards, tmp_path / "sub.json", model=model)
 
 
 def test_template_is_a_mesh_of_the_models_vertices_in_their_order(tmp_path, model_path) -> None:
@@ -208,6 +208,37 @@ def test_submission_leaves_out_what_cannot_be_read(shards, predictions, tmp_path
     (predictions / "AFW/AFW_001_1_0.npy").write_bytes(b"damaged")
     left = write_dad3dheads(predictions, shards, tmp_path / "sub.json", model=model_path)
     assert "AFW/AFW_001_1_0" in left and len(json.loads((tmp_path / "sub.json").read_text())) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda values: values[..., 0], "48 x 48, expected a map of U x U x 3"),
+        (lambda values: values * np.nan, "holds NaN or infinity"),
+        (lambda values: values[:2, :34].reshape(68, 3), "is 68 points, expected a position map"),
+    ],
+)
+def test_unusable_predictions_cost_themselves_and_all_of_them_the_submission(
+    shards, predictions, tmp_path, model_path, change, why: str
+) -> None:
+    model = load_model(model_path)
+    write_obj(tmp_path / "BFM09.obj", model.mean, model.triangles, frame="raw")
+    (tmp_path / "BFM09.txt").write_text(json.dumps(key_points(model)))
+    points: dict[str, Any] = {"template": tmp_path / "BFM09.obj", "keypoints": tmp_path / "BFM09.txt"}
+    first, *others = sorted(predictions.rglob("*.npy"))
+    np.save(first, change(np.load(first)))
+    left = write_dad3dheads(predictions, shards, tmp_path / "sub.json", model=model)
+    assert first.relative_to(predictions).with_suffix("").as_posix() in left and len(left) == 7
+    assert write_realy(predictions, shards, tmp_path / "sub", model=model, **points) == left
+    assert len(list((tmp_path / "sub/meshes").iterdir())) == 2
+    for path in others:
+        np.save(path, change(np.load(path)))
+    said = f"none of 9 predictions can be used; the first, {re.escape(left[-1])}: .*{why}"
+    with pytest.raises(InputError, match=said):
+        write_dad3dheads(predictions, shards, tmp_path / "none.json", model=model)
+    with pytest.raises(InputError, match=said):
+        write_realy(predictions, shards, tmp_path / "none", model=model, **points)
+    assert not list(tmp_path.glob("*none*"))
 
 
 def test_submission_replaces_a_file_on_request_only_and_never_a_folder(tmp_path) -> None:

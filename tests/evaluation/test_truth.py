@@ -270,6 +270,14 @@ def test_names_of_a_list_are_any_words(tmp_path: Path) -> None:
     assert open_truth(_benchmark(tmp_path / "truth", ". / a.b.jpg")).names == [".", "/", "a.b"]
 
 
+def test_names_of_a_list_may_be_paths_of_windows(tmp_path: Path) -> None:
+    truth, folder = _benchmark(tmp_path / "truth", "C:\\x.y\\a.jpg .\\b.jpg ..\\c"), tmp_path / "predictions"
+    folder.mkdir()
+    for name, points in zip("abc", np.load(truth / "AFLW2000-3D.pts68.npy"), strict=True):
+        np.save(folder / f"{name}.npy", points)
+    assert evaluate_predictions(folder, truth).complete
+
+
 def test_face_counts_for_all_of_its_truths_or_for_none(tmp_path: Path) -> None:
     truth = _benchmark(tmp_path / "truth", "a.jpg b.jpg c.jpg")
     points = np.load(truth / "AFLW2000-3D.pts68.npy")

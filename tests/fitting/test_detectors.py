@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from uvgen.errors import DependencyError, InputError, UvgenError
-from uvgen.fitting.detectors import DETECTORS, FaceDetector, as_detector, detector_settings, open_detector
+from uvgen.fitting.detectors import (
+    DETECTORS,
+    FaceDetector,
+    KnownDetector,
+    as_detector,
+    detector_settings,
+    open_detector,
+)
 from uvgen.fitting.detectors.faces import failing_with, native_log_without, with_room
 from uvgen.fitting.detectors.mediapipe import _START_LOG
 from uvgen.samples.landmark_schemes import to_68
@@ -273,7 +280,7 @@ def test_face_detector_names_its_weights_wherever_work_is_done(monkeypatch: pyte
 
 
 def test_what_is_no_detector_is_refused() -> None:
-    assert as_detector("dlib") == FaceDetector("dlib") and as_detector(None) is None
+    assert as_detector("dlib") == KnownDetector("dlib") and as_detector(None) is None
     with pytest.raises(InputError, match="detector: 8, expected its name, a FaceDetector, or None"):
         as_detector(8)
 

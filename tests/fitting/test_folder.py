@@ -1,6 +1,7 @@
 """`uvgen.fit_photographs` and `uvgen fit`: what comes of folders of photographs, whatever is wrong with some."""
 
 import errno
+import hashlib
 import io
 import json
 import os
@@ -37,11 +38,12 @@ from uvgen import (
 from uvgen._version import __version__
 from uvgen.cli.fit import _summarize
 from uvgen.datasets.config import BuildConfig
-from uvgen.errors import DatasetError, DependencyError, InputError, OutputError, SettingsError, to_install
+from uvgen.errors import DatasetError, DependencyError, InputError, ModelError, OutputError, SettingsError, to_install
 from uvgen.fitting import detectors, worker
 from uvgen.fitting import photographs as listing
 from uvgen.fitting.detectors import DETECTORS
 from uvgen.fitting.face_record import FaceIndex, FaceRecord
+from uvgen.fitting.folder_record import FolderRecord
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.samples.landmark_schemes import FaceLandmarks
 from uvgen.storage.journal import Journal
@@ -779,6 +781,30 @@ def test_faces_that_were_detected_with_other_weights_are_refused(detected: Path,
     weights.unlink()
     with pytest.raises(InputError, match="not there, expected the weights of dlib"):
         fit_photographs(detected, tmp_path / "none", **how)
+
+
+@pytest.mark.parametrize("moment", ["before a worker opens them", "meanwhile", "gone"])
+def test_a_run_whose_detector_s_weights_are_replaced_ends(
+    detected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    weights, opened = tmp_path / "a.dat", detectors.open_detector
+    weights.write_bytes(b"1")
+
+    def meddle() -> None:
+        weights.write_bytes(b"2") if moment != "gone" else weights.unlink()
+
+    def resume(record: FaceRecord[Any]) -> None:
+        FolderRecord.resume(record)
+        if moment == "meanwhile":
+            monkeypatch.setattr(detectors, "open_detector", lambda *which: (meddle(), opened(*which))[1])
+        else:
+            meddle()
+
+    monkeypatch.setattr(FaceRecord, "resume", resume)
+    with pytest.raises(ModelError, match=r"a\.dat: has changed since the run began; keep a detector's weights"):
+        fit_photographs(detected, tmp_path / "out", detector=FaceDetector("dlib", weights))
+    assert json.loads((tmp_path / "out/fit.json").read_text())["detector_sha256"] == hashlib.sha256(b"1").hexdigest()
+    assert not list((tmp_path / "out").glob("*.mat"))
 
 
 def test_a_folder_that_states_no_weights_is_gone_on_with_where_none_are_named(detected: Path, tmp_path: Path) -> None:

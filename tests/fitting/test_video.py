@@ -377,18 +377,20 @@ def test_a_file_in_a_video_s_folder_that_is_named_as_a_frame_is_kept(clip, clips
 
 def test_what_systems_put_into_a_video_s_folder_does_not_keep_it_from_being_made_anew(clip, points, tmp_path) -> None:
     out, marks = tmp_path / "out", sorted(clip.glob("*.txt"))[0]
+    names = (".DS_Store", "Thumbs.db", "@eaDir/frame_000000.jpg", "._frame_000000.png", ".mine.mat")
     fit(clip, out)
     for inside in (out / clip.name, out / f".uvgen-frames-{clip.name}"):
         (inside / "@eaDir").mkdir(parents=True)
-        for name in (".DS_Store", "Thumbs.db", "@eaDir/frame_000000.jpg"):
+        for name in names:
             (inside / name).write_bytes(b"theirs")
     for landmarks in (points[0] + 1, points[0]):
         np.savetxt(marks, landmarks)
         result = fit(clip, out)
         assert result.new_samples and not result.skipped
+    fit(clip, out, VideoOptions("fixed", smoothness=2), overwrite=True)
     fit(clip, tmp_path / "fresh")
     theirs = contents_below(out).keys() - contents_below(tmp_path / "fresh").keys()
-    assert theirs == {f"{clip.name}/{name}" for name in (".DS_Store", "Thumbs.db", "@eaDir/frame_000000.jpg")}
+    assert theirs == {f"{clip.name}/{name}" for name in names}
     assert not list(out.glob(".uvgen-frames-*"))
 
 

@@ -240,8 +240,8 @@ def evaluate_predictions(
                 job.compare(face)
         advance(1)
     check_model_file(loaded)
-    if not job.evaluations:
-        name, reason = job.unread[0] if job.unread else ("", "")
+    if not job.landmarks:
+        name, reason = job.unread[0] if job.unread else (next(filter(found.has, true.names)), "holds NaN or infinity")
         raise InputError(f"{predictions}: {none_can_be('used', len(true.names), 'prediction', reason, name)}")
     results = {name: one.result() for name, one in job.evaluations.items()}
     not_finite = max((one.not_finite for one in results.values()), key=len)

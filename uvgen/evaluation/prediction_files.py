@@ -1,7 +1,7 @@
 """The files of predictions: which are there, whose they are, and the points of those that hold nothing else."""
 
 from collections import Counter
-from collections.abc import Sequence, Set
+from collections.abc import Collection, Sequence, Set
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.meshes.read import MESH_SUFFIXES
 from uvgen.storage.folders import PREDICT_INDEX, files_below, is_index
-from uvgen.storage.names import brief, os_reason
+from uvgen.storage.names import brief, os_reason, same_name
 from uvgen.storage.npy import read_npy_file
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import max_bytes
@@ -139,12 +139,23 @@ def _files(root: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
 
 def _match(files: dict[str, Path], names: Sequence[str]) -> tuple[dict[str, Path], list[str]]:
     """Files by the names of the faces that they are for, and files for no face."""
-    last = Counter(name.rpartition("/")[2] for name in names)
-    matched, used = dict[str, Path](), set[str]()
+    shorts = {name: name.rpartition("/")[2] for name in names}
+    last = Counter(map(same_name, shorts.values()))
+    keys = spelled_alike(files, names)
+    without = {name: short for name, short in shorts.items() if name not in keys and last[same_name(short)] == 1}
+    alone = spelled_alike(files, [*without.values()])
+    keys |= {name: alone[short] for name, short in without.items() if short in alone}
+    return {name: files[key] for name, key in keys.items()}, sorted(set(files) - set(keys.values()))
+
+
+def spelled_alike(there: Collection[str], names: Sequence[str]) -> dict[str, str]:
+    """Faces that something is there for, and what it is called: as the face, or as others write its accents."""
+    alike = {same_name(one): one for one in there}
+    wanted = Counter(map(same_name, names))
+    found = dict[str, str]()
     for name in names:
-        short = name.rpartition("/")[2]
-        keys = (name, *([short] if last[short] == 1 else []))
-        if (key := next((key for key in keys if key in files), None)) is not None:
-            matched[name] = files[key]
-            used.add(key)
-    return matched, sorted(set(files) - used)
+        if name in there:
+            found[name] = name
+        elif wanted[key := same_name(name)] == 1 and key in alike:
+            found[name] = alike[key]
+    return found

@@ -34,6 +34,7 @@ from uvgen.evaluation.prediction_files import (
     files_of,
     files_of_predict,
     points_of_lines,
+    spelled_alike,
     stated_by_predict,
 )
 from uvgen.evaluation.truth import ShardTruth, TrueFace, Truth, crop_of_sample
@@ -150,7 +151,10 @@ class Predictions:
             raise DatasetError(f"{self.path}: no such file or folder, expected predictions")
         if self.path.name == DATASET_INDEX or (self.path / DATASET_INDEX).exists():
             self._shards = open_shards(self.path, model, untrusted=untrusted)
-            self._rows = {name: k for k, name in enumerate(self._shards.names)}
+            rows = {name: k for k, name in enumerate(self._shards.names)}
+            called = spelled_alike(rows, names)
+            self._rows = {name: rows[one] for name, one in called.items()}
+            self.unexpected = sorted(rows.keys() - called.values())
             self._convention = self._convention or self._shards.config.build.convention
             self._has_other_uv, self.doubts = doubts_of_shards(self._shards, truth)
             if len(self._shards):
@@ -177,7 +181,6 @@ class Predictions:
             self._array = array_of_faces(self.path, len(names))
             there = set(names)
         self.missing = [name for name in names if name not in there]
-        self.unexpected += sorted(there - set(names))
         if names and len(self.missing) == len(names):
             found = f"; there is {self.unexpected[0]}" if self.unexpected else ""
             raise DatasetError(

@@ -11,7 +11,7 @@ of them (`uvgen fit`, then `uvgen build`) say where each crop lies.
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ from uvgen.storage.files import check_folder, replaced_on_success
 from uvgen.storage.names import brief
 from uvgen.storage.plain_json import are_numbers, parse_json
 from uvgen.storage.text import read_text
-from uvgen.wording import count
+from uvgen.wording import count, none_can_be
 
 N_KEYPOINTS = 85
 """Of REALY: iBUG's 68, then 17 on the cheeks and the forehead."""
@@ -93,14 +93,14 @@ def write_dad3dheads(
     Returns
     -------
     list of str
-        Names of samples that cannot be read or have no usable prediction, which are left out.
+        Names of samples that cannot be read, or whose prediction is missing, unusable or no map; they are left out.
 
     Raises
     ------
     DatasetError
         If there are no predictions, or the file cannot be written.
     InputError
-        If a path is not one, predictions are not maps, or two samples have the same name.
+        If a path is not one, no prediction is a map that can be used, or two samples have the same name.
 
     Notes
     -----
@@ -113,14 +113,14 @@ def write_dad3dheads(
     mask = _mask_of(truth)
     mean = build_atlas(model, len(mask)).interpolate(model.mean.astype(np.float32))[mask].astype(np.float64)
     content: dict[str, Any] = {}
-    left = list(found.missing)
+    left = dict.fromkeys(found.missing, "")
     shift = SHIFTS[truth.convention]
     for name, position_map, landmarks, to_crop in _maps(truth, found, left):
         face, points = (_in_image(values, to_crop, shift) for values in (position_map[mask], landmarks))
         try:
             rotation = align_points(mean, face, scaled=True).rotation
-        except InputError:  # all of its points are in one place
-            left.append(name)
+        except InputError as error:  # all of its points are in one place
+            left[name] = brief(error)
             continue
         content[_new_name(name, content)] = {
             "68_landmarks_2d": points[:, :2].tolist(),
@@ -128,9 +128,10 @@ def write_dad3dheads(
             "7_landmarks_3d": points[list(SEVEN)].tolist(),
             "rotation_matrix": rotation.tolist(),
         }
+    _check_any(predictions, truth, content, left)
     with replaced_on_success(Path(out)) as temporary:
         temporary.write_text(json.dumps(content), encoding="utf-8")
-    return left
+    return list(left)
 
 
 def _in_image(points: NDArray[Any], to_crop: NDArray[np.float64], shift: tuple[float, float]) -> NDArray[np.float64]:
@@ -179,14 +180,15 @@ def write_realy(
     DatasetError
         If there are no predictions, or the folder cannot be made.
     InputError
-        If a path is not one, the file of key points is not like REALY's, or the template is not a mesh of the model.
+        If a path is not one, no prediction is a map that can be used, the file of key points is not like REALY's, or
+        the template is not a mesh of the model.
     """
     check_paths(predictions=predictions, shards=shards, out=out, template=template, keypoints=keypoints)
     model = as_model(model)
     truth, found = _opened(predictions, shards, model, reading, split, untrusted)
     coverage = truth.reader.constants["coverage"]
     uv = keypoint_uv(model, template, keypoints)
-    left, names = list(found.missing), dict[str, Any]()
+    left, names = dict.fromkeys(found.missing, ""), dict[str, Any]()
     with folder_made_at_once(Path(os.path.abspath(out))) as draft:
         (draft / "meshes").mkdir()
         for name, position_map, _, _ in _maps(truth, found, left):
@@ -198,7 +200,8 @@ def write_realy(
                 (draft / "uvgen.txt").write_text(json.dumps(placed), encoding="utf-8")
             names[short] = None
             write_obj(draft / "meshes" / f"{short}.obj", vertices, triangles, frame="raw")
-    return left
+        _check_any(predictions, truth, names, left)
+    return list(left)
 
 
 def keypoint_uv(
@@ -354,30 +357,37 @@ def _mask_of(truth: ShardTruth) -> NDArray[np.bool_]:
 
 
 def _maps(
-    truth: ShardTruth, found: Predictions, left: list[str]
+    truth: ShardTruth, found: Predictions, left: dict[str, str]
 ) -> Iterator[tuple[str, NDArray[Any], NDArray[Any], NDArray[np.float64]]]:
-    """Name, map, landmarks and crop of each sample with a usable prediction; names of others are added to `left`."""
+    """Name, map, landmarks and crop of each sample with a usable prediction; others are added to `left`, with why."""
     for k, name in enumerate(truth.names):
         if not found.has(name):
             continue
-        face, _ = face_or_problem(truth, k)
+        face, problem = face_or_problem(truth, k)
         if face is None:
-            left.append(name)
+            left[name] = problem
             continue
         try:
             faces = found.read(face)
         except UvgenError as error:
             check_machine(error)
-            left.append(name)
+            left[name] = brief(error)
             continue
         if face.row.get("flipped", False):
             raise InputError(f"{name}: is mirrored, expected crops of the benchmark's images as they are")
-        if faces.maps is None:
-            raise InputError(f"{name}: its prediction is 68 points, expected a position map")
-        if not faces.finite()[0]:
-            left.append(name)
+        if faces.maps is None or not faces.finite()[0]:
+            left[name] = "is 68 points, expected a position map" if faces.maps is None else "holds NaN or infinity"
             continue
         yield name, faces.maps[0], faces.landmarks[0], np.asarray(face.row["image_to_crop"], np.float64)
+
+
+def _check_any(
+    predictions: str | os.PathLike[str], truth: ShardTruth, used: Collection[str], left: Mapping[str, str]
+) -> None:
+    """Raise InputError if no prediction is used, of which the first that is there says why."""
+    if not used:
+        name, reason = next((one for one in left.items() if one[1]), ("", ""))
+        raise InputError(f"{predictions}: {none_can_be('used', len(truth.names), 'prediction', reason, name)}")
 
 
 def _new_name(name: str, there: dict[str, Any]) -> str:

@@ -333,7 +333,7 @@ def _frames(boxes: NDArray[np.float64] | None, k: int) -> dict[str, NDArray[np.f
 
 
 def _listed_names(path: Path, n: int, of: str) -> list[str]:
-    """The names in a list without their suffixes; numbers if there is no list."""
+    """The names in a list without their suffixes, with ``/``, whatever system wrote them; numbers without a list."""
     if not path.exists():
         return [f"{k:05d}" for k in range(n)]
     try:
@@ -342,7 +342,7 @@ def _listed_names(path: Path, n: int, of: str) -> list[str]:
         raise DatasetError(f"{path}: cannot be read ({os_reason(error)}), expected one name per line") from error
     if len(listed) != n:
         raise DatasetError(f"{path}: {count(len(listed), 'name')}, expected {n}, those of {of}")
-    names = [os.path.splitext(name)[0] for name in listed]
+    names = [os.path.splitext(name.replace("\\", "/"))[0] for name in listed]
     if twice := [name for name, times in Counter(names).items() if times > 1]:
         raise DatasetError(f"{path}: {brief(twice[0])} is listed twice, expected each face once")
     return names

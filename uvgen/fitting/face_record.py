@@ -20,6 +20,7 @@ from uvgen.fitting.tasks import FitTask, Photograph
 from uvgen.fitting.video.files import has_frames, remove_emptied
 from uvgen.progress import begin
 from uvgen.storage.files import is_same_file
+from uvgen.storage.folders import is_passed_over
 from uvgen.storage.names import brief, os_reason, safe_name
 
 _OTHER_FACE = re.compile(r"-face\d+\Z")  # ends the names of a photograph's faces, but for the first
@@ -220,7 +221,7 @@ class FaceRecord(FolderRecord, Generic[Face]):
             video = within[:-1] if within[:-1] in names and has_frames(folder) else None
             for file in sorted(os.listdir(folder)):
                 stem, suffix = os.path.splitext(within + file)
-                if suffix.lower() not in self._index.suffixes or file == self._index.file:
+                if suffix.lower() not in self._index.suffixes or file == self._index.file or is_passed_over(file):
                     continue
                 if stem in listed and not (beside and _is_beside(folder / file, listed[stem])):
                     continue

@@ -12,6 +12,7 @@ Another one is a file here with `open_detector(model)`, and a line of `DETECTORS
 
 import os
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.checks import choice, shown
-from uvgen.errors import InputError
+from uvgen.errors import InputError, ModelError
 from uvgen.fitting.detectors.faces import weights_file
 from uvgen.samples.landmark_schemes import FaceLandmarks
 from uvgen.storage.files import sha256_file
@@ -115,17 +116,55 @@ class FaceDetector:
         return open_detector(self.name, None if self.weights is None else Path(self.weights))
 
 
-def as_detector(value: object, *, auto: bool = True) -> FaceDetector | None:
+@dataclass(frozen=True, slots=True)
+class KnownDetector(FaceDetector):
+    """A detector for a run, each of whose processes compares the file of weights with what it was as the run began.
+
+    Attributes
+    ----------
+    sha256 : str or None
+        The file's SHA-256; None without one.
+    """
+
+    sha256: str | None = None
+
+    def open(self) -> Detector:
+        """The detector itself; ModelError if its weights are not what they were."""
+        self._check_weights()
+        try:
+            return FaceDetector.open(self)  # with slots, super() without arguments fails
+        finally:
+            self._check_weights()  # what was opened is what was hashed
+
+    def _check_weights(self) -> None:
+        if self.sha256 is not None and _hash_of(self.weights) != self.sha256:
+            raise ModelError(
+                f"{self.weights}: has changed since the run began; keep a detector's weights as they are while it "
+                "runs, and run the command again"
+            )
+
+
+def _hash_of(weights: str | os.PathLike[str] | None) -> str | None:
+    """SHA-256 of a file of weights; None if there is none that can be read, which opening it says."""
+    if weights is not None:
+        with suppress(OSError):
+            return sha256_file(Path(weights))
+    return None
+
+
+def as_detector(value: object, *, auto: bool = True) -> KnownDetector | None:
     """A caller's argument `detector`, which may be one, its name, or None for none; InputError for anything else.
 
-    `auto` says whether the first one that is installed will do.
+    Its weights are from now on those that the file holds. `auto` says whether the first one that is installed will do.
     """
     if value is None:
         return None
     if not isinstance(value, str | FaceDetector):
         raise InputError(f"detector: {shown(value)}, expected its name, a FaceDetector, or None")
     choice(value if isinstance(value, str) else value.name, "detector", (AUTO,) * auto + tuple(DETECTORS))
-    return FaceDetector(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return KnownDetector(value)
+    return KnownDetector(value.name, value.weights, _hash_of(value.weights))
 
 
 def used_detector(chosen: FaceDetector | None, notice: str, sources: Collection[str]) -> tuple[str | None, str]:
@@ -143,5 +182,7 @@ def detector_settings(detector: FaceDetector | None) -> dict[str, str | None]:
     """
     if detector is None or detector.weights is None:
         return {"detector": None if detector is None else detector.name, "detector_sha256": None}
-    file = weights_file(Path(detector.weights), f"the weights of {detector.name}")
-    return {"detector": detector.name, "detector_sha256": sha256_file(Path(file))}
+    sha256 = detector.sha256 if isinstance(detector, KnownDetector) else None
+    if sha256 is None:
+        sha256 = sha256_file(Path(weights_file(Path(detector.weights), f"the weights of {detector.name}")))
+    return {"detector": detector.name, "detector_sha256": sha256}
