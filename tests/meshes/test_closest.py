@@ -40,7 +40,16 @@ def test_places_lie_in_few_boxes_of_a_surface_and_in_very_many_of_triangles_at_r
     assert ClosestPoints(vertices, triangles).crowding() < 5
     assert ClosestPoints(vertices, triangles[:1]).crowding() == 1
     rng = np.random.default_rng(0)
-    assert ClosestPoints(rng.normal(size=(9000, 3)), np.arange(9000).reshape(-1, 3)).crowding() > 100
+    crowd = rng.normal(size=(9000, 3)), np.arange(9000).reshape(-1, 3)
+    assert ClosestPoints(*crowd).crowding() > 100
+    corners = (
+        np.stack([*np.meshgrid(np.arange(70.0), np.arange(70.0)), np.zeros((70, 70))], axis=2).reshape(-1, 3) + 500
+    )
+    i = (np.arange(69)[:, None] * 70 + np.arange(69)).ravel()
+    flat = np.concatenate([np.stack([i, i + 1, i + 70], axis=1), np.stack([i + 1, i + 71, i + 70], axis=1)])
+    assert ClosestPoints(corners, flat).crowding() < 5
+    both = np.concatenate([crowd[0], corners]), np.concatenate([crowd[1], flat + 9000])
+    assert len(flat) > 2 * len(crowd[1]) and ClosestPoints(*both).crowding() > 50
 
 
 def test_points_farther_than_asked_for_have_none() -> None:
