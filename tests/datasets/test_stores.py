@@ -3,8 +3,10 @@
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,12 +26,19 @@ from uvgen import (
     repair_shards,
     split_shards,
     verify_shards,
+    write_report,
 )
 from uvgen.augment import Augmentation
+from uvgen.datasets import source
+from uvgen.datasets.source import check_source_hash, check_unchanged
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
-from uvgen.shards.stored import ReadAhead
+from uvgen.shards import shard
+from uvgen.shards import stored as stored_shards
+from uvgen.shards.index import Index, ShardEntry
+from uvgen.shards.stored import ReadAhead, with_shard
 from uvgen.storage import objects, transfers
-from uvgen.storage.object_cache import cached, objects_folder
+from uvgen.storage.files import sha256_file
+from uvgen.storage.object_cache import cached, cached_file, forget, objects_folder
 
 URL = "s3://bucket/sets/one"
 
@@ -223,6 +232,132 @@ def test_cache_smaller_than_the_set_is_enough(
     reader = open_shards(URL)
     assert len(reader.column("pose")) == len(reader)
     assert sum(path.stat().st_size for path in objects_folder().glob("*.h5")) <= largest * 1.5
+
+
+def evict_fetched(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """As if another process needed the room of each shard between the moment when it is fetched and its use."""
+    done = Counter[str]()
+
+    def fetched(place: Path, sha256: str, size: int) -> Path:
+        path = cached_file(place, sha256, size)
+        if done[sha256] < times:
+            done[sha256] += 1
+            path.unlink()
+        return path
+
+    monkeypatch.setattr(stored_shards, "cached_file", fetched)
+
+
+def replace_opened(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """As if another process needed its room before it is opened, and fetched it again right afterwards."""
+    done, open_hdf5 = Counter[Path](), shard.open_hdf5
+
+    def opened(path: Path, *arguments: Any) -> Any:
+        if path.parent != objects_folder() or done[path] == times:
+            return open_hdf5(path, *arguments)
+        done[path] += 1
+        content = path.read_bytes()
+        path.unlink()
+        try:
+            return open_hdf5(path, *arguments)
+        finally:
+            path.write_bytes(content)
+
+    monkeypatch.setattr(shard, "open_hdf5", opened)
+
+
+@pytest.mark.parametrize("evict", [evict_fetched, replace_opened])
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda url, out: [sample["name"] for sample in open_shards(url, check=True)],
+        lambda url, out: [sample["name"] for sample in open_shards(url, untrusted=True)],
+        lambda url, out: verify_shards(url).problems,
+        lambda url, out: describe_shards(url).samples,
+        lambda url, out: merge_shards(url, out, shard_size=2) and file_hashes(out),
+        lambda url, out: augment_shards(url, out, Augmentation.preset("none")) and file_hashes(out),
+        lambda url, out: export_shards(url, out, "npy").samples,
+        lambda url, out: write_report(url, out).samples,
+    ],
+    ids=["read", "read untrusted", "verify", "info", "merge", "augment", "export", "report"],
+)
+def test_shard_that_another_process_evicts_before_it_is_opened_is_fetched_again(
+    stored: Path,
+    local: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    use: Callable[[str, Path], object],
+    evict: Callable[[pytest.MonkeyPatch, int], None],
+) -> None:
+    expected = use(str(local / "shards"), tmp_path / "of a folder")
+    monkeypatch.setattr(stored_shards, "_THREADS", 0)  # whose fetching would count
+    evict(monkeypatch, 2)
+    assert use(URL, tmp_path / "of a store") == expected
+
+
+def test_shard_that_leaves_the_cache_each_time_says_what_helps(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    evict_fetched(monkeypatch, 10**9)
+    advice = r"left the cache, .* expected room in .*objects for .* set UVGEN_STORE_CACHE_GB to more"
+    with pytest.raises(DatasetError, match=rf"{URL}/.*\.h5: {advice}"):
+        open_shards(URL)[0]
+    problems = verify_shards(URL).problems
+    assert len(problems) == len(listed_shards(stored)) and "left the cache, " in problems[0]
+
+
+def test_shard_of_a_folder_of_the_user_s_is_used_once(tmp_path: Path) -> None:
+    tries = []
+
+    def use(path: Path) -> None:
+        tries.append(path)
+        raise DatasetError("missing")
+
+    with pytest.raises(DatasetError, match="missing"):
+        with_shard(tmp_path, ShardEntry("a-00000.h5", 1, 9, "0" * 64), use)
+    assert tries == [tmp_path / "a-00000.h5"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an open file stays there")
+@pytest.mark.parametrize("how", ["before", "while it is hashed again", "after a write"])
+def test_source_shard_that_is_used_and_evicted_while_it_is_read_was_read_as_it_was(
+    local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    entry = Index.read(local / "shards").shards[0]
+    path = tmp_path / entry.file
+    shutil.copyfile(local / "shards" / entry.file, path)
+
+    def evicted(path: Path) -> str:
+        path.unlink()
+        return sha256_file(path)
+
+    with shard.OpenShard(path, entry.samples) as opened:
+        check_source_hash(path, entry)
+        os.utime(path)  # another process uses it, too
+        if how == "while it is hashed again":
+            monkeypatch.setattr(source, "sha256_file", evicted)
+        elif how == "after a write":
+            path.write_bytes(path.read_bytes()[:-1] + b"?")
+        if how != "while it is hashed again":
+            path.unlink()
+        if how == "after a write":
+            with pytest.raises(DatasetError, match="was changed while it was read"):
+                check_unchanged(path, entry, opened)
+        else:
+            check_unchanged(path, entry, opened)
+
+
+def test_verify_of_a_store_takes_what_another_process_has_fetched_anew(
+    stored: Path, store: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = {entry.sha256: entry for entry in Index.read(stored).shards}
+    folder = open_shards(URL).folder
+
+    def forgotten(sha256: str, suffix: str) -> bool:
+        found = forget(sha256, suffix)
+        cached_file(folder / entries[sha256].file, sha256, entries[sha256].size_bytes)
+        return found
+
+    monkeypatch.setattr(stored_shards, "forget", forgotten)
+    assert verify_shards(URL).problems == ()
 
 
 def test_read_ahead_fetches_in_the_order_of_use_and_no_more_than_fits(

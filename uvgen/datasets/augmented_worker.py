@@ -15,11 +15,11 @@ from uvgen._version import __version__
 from uvgen.augment.draws import AugmentationDraw
 from uvgen.augment.sample import apply
 from uvgen.datasets.config import BuildConfig, CopyConfig, DatasetConfig
-from uvgen.datasets.fields import MAP_PARAMETERS, augmented_fields, excluded_fields, known_layouts, required_fields
+from uvgen.datasets.fields import MAP_PARAMETERS, augmented_fields
 from uvgen.datasets.naming import copy_name
 from uvgen.datasets.quality.plausible import MOST, odd_numbers
 from uvgen.datasets.record import ShardResult
-from uvgen.datasets.source import check_source, check_source_hash, check_unchanged
+from uvgen.datasets.source import check_source, check_unchanged, open_source
 from uvgen.datasets.targets import remaking_targets
 from uvgen.errors import SampleError
 from uvgen.fixed_point import FixedPoint
@@ -33,7 +33,6 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.progress import counted
 from uvgen.shards.index import ShardEntry, SkippedSample
 from uvgen.shards.shard import OpenShard
-from uvgen.shards.stored import shard_path
 from uvgen.shards.writer import held_at_once, write_shard
 from uvgen.storage.isolated import Hdf5Process
 from uvgen.storage.names import printable
@@ -131,13 +130,9 @@ def _make_shard(job: AugmentJob, makers: _Makers, process: Hdf5Process | None, t
             raise SampleError(f"{name}: {error}") from error
         skipped.append(SkippedSample(name, task.file, printable(str(error))))
 
-    path = shard_path(job.source, task.source)
-    check_source_hash(path, task.source)
     built = dataclasses.replace(job.config, copied=None)
-    with OpenShard(
-        path, task.source.samples, known_layouts(built.build), process,
-        required=required_fields(built), excluded=excluded_fields(built),
-    ) as source:  # fmt: skip
+    path, opened = open_source(job.source, task.source, built, process)
+    with opened as source:
         check_source(path, task.source, source, built.to_plain())
         if task.trial is not None:
             _rows(source, [task.trial], job, makers, task, lambda name, error: None)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from uvgen._version import __version__
 from uvgen.augment.values import Augmentation
 from uvgen.datasets.config import BuildConfig, DatasetConfig
-from uvgen.datasets.source import stored_fields
 from uvgen.fixed_point import FixedPoint
 from uvgen.maps.target_layouts import TARGETS, target_layouts
 from uvgen.models.load import check_model_file
@@ -206,6 +205,18 @@ def odd_targets(config: BuildConfig, attributes: Mapping[str, Mapping[str, Any]]
             meant = "the numbers themselves" if layout.codes is None else f"{layout.codes.scale:g}"
             return f"{name} holds codes with another scale or offset than {meant}"
     return ""
+
+
+def stored_fields(source: OpenShard) -> dict[str, Field]:
+    """A shard's fields as a writer takes them: what is stored the same way has the same values and attributes."""
+    fields = {}
+    for name in source.fields:
+        shape, dtype = source.layouts[name]
+        kind = "str" if dtype.kind == "S" else dtype.name
+        fields[name] = Field(kind, shape, name in source.chunked, source.attributes[name])
+    if source.has_jpegs:
+        fields["image"] = Field("bytes", (), attributes=source.image_attributes)
+    return fields
 
 
 def augmented_fields(source: OpenShard, augmentation: Augmentation) -> dict[str, Field]:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from uvgen.checks import check_paths, check_several, shown
 from uvgen.datasets.config import UNSTATED, DatasetConfig, check_known
-from uvgen.datasets.fields import excluded_fields, known_layouts, required_fields
+from uvgen.datasets.fields import known_layouts, stored_fields
 from uvgen.datasets.make_shards import BuildResult, NewSet, make_shards
 from uvgen.datasets.naming import shard_file, subset_of_shard
 from uvgen.datasets.open import reader_of
@@ -27,9 +27,8 @@ from uvgen.datasets.record import ShardResult
 from uvgen.datasets.source import (
     check_source,
     check_source_constants,
-    check_source_hash,
     check_unchanged,
-    stored_fields,
+    open_source,
 )
 from uvgen.datasets.split_files import find_split
 from uvgen.errors import DatasetError, InputError
@@ -40,7 +39,6 @@ from uvgen.shards.constants import CONSTANTS, read_constants
 from uvgen.shards.format import Field
 from uvgen.shards.index import Index, ShardEntry, data_folder
 from uvgen.shards.shard import OpenShard
-from uvgen.shards.stored import shard_path
 from uvgen.shards.writer import held_at_once, write_shard
 from uvgen.storage.isolated import Hdf5Process
 from uvgen.storage.names import brief
@@ -103,7 +101,8 @@ class MergeJob:
         return partial(self._make, Hdf5Process() if self.untrusted else None)
 
     def _make(self, process: Hdf5Process | None, task: MergeTask) -> ShardResult:
-        with self._opened(task.pieces[0], process) as shard:
+        first = task.pieces[0]
+        with open_source(first.folder, first.entry, self.config, process, hashed=False)[1] as shard:
             order = {name: k for k, name in enumerate(known_layouts(self.config.build))}
             stored = stored_fields(shard).items()
             # in the order in which a build writes them: all of a set gives the same bytes
@@ -121,12 +120,11 @@ class MergeJob:
     def _samples(
         self, piece: Piece, fields: Mapping[str, Field], process: Hdf5Process | None
     ) -> Iterator[dict[str, Any]]:
-        path = shard_path(piece.folder, piece.entry)
         expected = self.config.to_plain()
         if self.resized:
             del expected["shard_size"]
-        check_source_hash(path, piece.entry)
-        with self._opened(piece, process) as shard:
+        path, opened = open_source(piece.folder, piece.entry, self.config, process)
+        with opened as shard:
             check_source(path, piece.entry, shard, expected)
             if (found := stored_fields(shard)) != fields:
                 odd = next(name for name in {**fields, **found} if fields.get(name) != found.get(name))
@@ -134,13 +132,6 @@ class MergeJob:
             for row in piece.rows:
                 yield {name: _stored(shard, name, row) for name in fields}
             check_unchanged(path, piece.entry, shard)
-
-    def _opened(self, piece: Piece, process: Hdf5Process | None) -> OpenShard:
-        path, config = shard_path(piece.folder, piece.entry), self.config
-        return OpenShard(
-            path, piece.entry.samples, known_layouts(config.build), process,
-            required=required_fields(config), excluded=excluded_fields(config),
-        )  # fmt: skip
 
 
 def _batches(samples: Iterator[dict[str, Any]], size: int) -> Iterator[dict[str, list[Any]]]:

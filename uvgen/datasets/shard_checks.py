@@ -30,7 +30,7 @@ from uvgen.samples.files import check_machine
 from uvgen.shards.constants import read_constants
 from uvgen.shards.index import Index, ShardEntry
 from uvgen.shards.shard import OpenShard
-from uvgen.shards.stored import shard_anew
+from uvgen.shards.stored import with_shard
 from uvgen.storage.files import sha256_file
 from uvgen.storage.isolated import Hdf5Process
 from uvgen.storage.names import printable
@@ -81,15 +81,19 @@ def check_shard(
     targets : TargetMaker or None
         Of the set's model, if it has per-pixel targets.
     """
+
+    def checked(path: Path) -> Checked:
+        if (kind := irregular_at(path)) is not None:
+            return Checked((kind,))
+        if (damage := damage_of(path, entry.sha256, entry.size_bytes)) is not None:
+            return Checked((damage,), damaged=True)
+        return Checked(tuple(_problems(path, folder, index, entry, mapper, process, targets)))
+
     try:
-        path = shard_anew(folder, entry)
-    except DatasetError as error:
+        return with_shard(folder, entry, checked, anew=True, failed=lambda found: found.problems)
+    except DatasetError as error:  # it cannot be fetched
+        check_machine(error)
         return Checked((str(error).removeprefix(f"{shown_path(folder / entry.file)}: "),))
-    if (kind := irregular_at(path)) is not None:
-        return Checked((kind,))
-    if (damage := damage_of(path, entry.sha256, entry.size_bytes)) is not None:
-        return Checked((damage,), damaged=True)
-    return Checked(tuple(_problems(path, folder, index, entry, mapper, process, targets)))
 
 
 def irregular_at(path: Path) -> str | None:
@@ -140,7 +144,7 @@ def _problems(
             return problems or _check_nme(shard)
     except DatasetError as error:
         check_machine(error)  # whose shortage is no damage
-        return [str(error).removeprefix(f"{path}: ").removesuffix(f"; run `uvgen verify {typed(folder)}`")]
+        return [str(error).removeprefix(f"{path}: ").removesuffix(f"; run `uvgen verify {typed(path.parent)}`")]
     except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
         return [f"its fields cannot be what they stand for ({error})"]
 

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from uvgen.datasets.config import DatasetConfig
+from uvgen.datasets.fields import excluded_fields, known_layouts, required_fields
 from uvgen.errors import DatasetError
 from uvgen.shards.constants import CONSTANTS, hash_of_weights, read_constants
-from uvgen.shards.format import Field
 from uvgen.shards.index import Index, ShardEntry
 from uvgen.shards.shard import OpenShard
+from uvgen.shards.stored import with_shard
 from uvgen.storage.files import has_sha256, sha256_file
 from uvgen.storage.folders import DATASET_INDEX
+from uvgen.storage.isolated import Hdf5Process
 from uvgen.storage.names import brief, os_reason
 from uvgen.storage.reading import max_bytes
 from uvgen.wording import are, count, typed
@@ -60,17 +62,36 @@ def check_source_hash(path: Path, entry: ShardEntry) -> None:
         )
 
 
+def open_source(
+    folder: Path, entry: ShardEntry, config: DatasetConfig, process: Hdf5Process | None, *, hashed: bool = True
+) -> tuple[Path, OpenShard]:
+    """A source shard of a set with these settings, open, and where; with `hashed`, first compared with the index."""
+
+    def opened(path: Path) -> tuple[Path, OpenShard]:
+        if hashed:
+            check_source_hash(path, entry)
+        return path, OpenShard(
+            path, entry.samples, known_layouts(config.build), process,
+            required=required_fields(config), excluded=excluded_fields(config),
+        )  # fmt: skip
+
+    return with_shard(folder, entry, opened)
+
+
 def check_unchanged(path: Path, entry: ShardEntry, source: OpenShard) -> None:
     """Raise DatasetError if a source shard was written to or replaced since `check_source_hash`.
 
     To be called when all of it was read, before what is made of it gets its name.
     """
-    if path.exists():
+    try:
         check_source_hash(path, entry)  # hashed again only if its size or time is another
-    elif source.has_changed():  # one that was only deleted was read as it was
-        raise DatasetError(
-            f"{path}: was changed while it was read, expected the shard of the index; run the command again"
-        )
+    except DatasetError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise
+        if source.has_changed() and source.sha256() != entry.sha256:  # one that was only deleted was read as it was
+            raise DatasetError(
+                f"{path}: was changed while it was read, expected the shard of the index; run the command again"
+            ) from error
 
 
 @lru_cache(maxsize=4)
@@ -84,15 +105,3 @@ def check_source(path: Path, entry: ShardEntry, source: OpenShard, config: Mappi
     if wrong := source.other_origin({**source.config, **config}):  # what this version does not know is not compared
         raise DatasetError(f"{path}: {wrong[0]}; run `uvgen verify {typed(path.parent)}`")
     source.check_names(entry.names)
-
-
-def stored_fields(source: OpenShard) -> dict[str, Field]:
-    """A shard's fields as a writer takes them: what is stored the same way has the same values and attributes."""
-    fields = {}
-    for name in source.fields:
-        shape, dtype = source.layouts[name]
-        kind = "str" if dtype.kind == "S" else dtype.name
-        fields[name] = Field(kind, shape, name in source.chunked, source.attributes[name])
-    if source.has_jpegs:
-        fields["image"] = Field("bytes", (), attributes=source.image_attributes)
-    return fields

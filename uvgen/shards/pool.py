@@ -13,12 +13,11 @@ from uvgen.errors import DatasetError
 from uvgen.shards.format import LEAST_SAMPLE_BYTES, Layout
 from uvgen.shards.index import ShardEntry
 from uvgen.shards.shard import OpenShard
-from uvgen.shards.stored import shard_path
+from uvgen.shards.stored import with_shard
 from uvgen.shards.table import ShardTable, names_digest
-from uvgen.storage.files import has_sha256, sha256_file
+from uvgen.storage.files import sha256_file
 from uvgen.storage.isolated import Hdf5Process
 from uvgen.storage.names import os_reason
-from uvgen.storage.object_cache import forget
 from uvgen.storage.objects import stored_size
 from uvgen.storage.urls import url_of
 from uvgen.wording import count, typed
@@ -127,25 +126,17 @@ class ShardPool:
 
     def _opened(self, entry: ShardEntry, *, hashed: bool) -> tuple[Path, OpenShard]:
         """A shard that was just opened, and where."""
-        for last in (*[False] * 4, True):
-            path = shard_path(self.folder, entry)
-            try:
-                if hashed:
-                    check_hash(path, entry.sha256, self.folder)
-                demands = self.demands
-                return path, OpenShard(
-                    path, entry.samples, demands.layouts, self.process,
-                    required=demands.required, excluded=demands.excluded,
-                )  # fmt: skip
-            except DatasetError:
-                if last or path.parent == self.folder:
-                    raise
-                if not path.exists():  # another process needed its room in the cache, in the moment before
-                    continue
-                if entry.sha256 is None or has_sha256(path, entry.sha256):
-                    raise
-                forget(entry.sha256, path.suffix)  # it was damaged in the cache
-        raise AssertionError
+
+        def opened(path: Path) -> tuple[Path, OpenShard]:
+            if hashed:
+                check_hash(path, entry.sha256, self.folder)
+            demands = self.demands
+            return path, OpenShard(
+                path, entry.samples, demands.layouts, self.process,
+                required=demands.required, excluded=demands.excluded,
+            )  # fmt: skip
+
+        return with_shard(self.folder, entry, opened)
 
     def _check_names(self, number: int, shard: OpenShard) -> None:
         if not isinstance(self.entries, ShardTable):

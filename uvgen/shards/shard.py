@@ -148,6 +148,10 @@ class OpenShard:
         """Whether its file was written to since it was opened."""
         return self._file.has_changed()
 
+    def sha256(self) -> str | None:
+        """Of its file as it is now, even if its name is gone; None if another process has it open."""
+        return self._file.sha256()
+
     def other_origin(self, config: Mapping[str, Any]) -> list[str]:
         """In what it was made otherwise than the index of its set states in `config`."""
         stated = self.file_attributes

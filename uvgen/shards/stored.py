@@ -2,20 +2,25 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from uvgen.errors import DatasetError
 from uvgen.shards.index import ShardEntry
+from uvgen.storage.files import has_sha256
 from uvgen.storage.object_cache import cache_limit, cached_file, forget, is_cached, objects_folder
 from uvgen.storage.urls import url_of
 
 _THREADS = 4
 _AHEAD = 0.75  # of the cache, that is filled with what is needed next
+_TRIES = 16  # to open a shard before other processes take its room in the cache
+
+_Found = TypeVar("_Found")
 
 
 def shard_path(folder: Path, entry: ShardEntry) -> Path:
@@ -40,13 +45,80 @@ def is_at_hand(folder: Path, entry: ShardEntry) -> bool:
 def shard_anew(folder: Path, entry: ShardEntry) -> Path:
     """As `shard_path`; what the store holds now, not what it held when it was fetched."""
     if entry.sha256 is not None and url_of(folder) is not None:
-        forget(entry.sha256, ".h5")
-        if is_cached(entry.sha256, ".h5", entry.size_bytes):  # the cache cannot be written
+        is_gone = forget(entry.sha256, ".h5")
+        if not is_gone and is_cached(entry.sha256, ".h5", entry.size_bytes):
             raise DatasetError(
                 f"{folder / entry.file}: cannot be fetched anew, as {objects_folder()} cannot be written; set "
                 "UVGEN_CACHE to another folder"
             )
     return shard_path(folder, entry)
+
+
+def with_shard(
+    folder: Path,
+    entry: ShardEntry,
+    use: Callable[[Path], _Found],
+    *,
+    anew: bool = False,
+    failed: Callable[[_Found], object] = lambda _: False,
+) -> _Found:
+    """What comes of a shard's file, as of opening it.
+
+    From the cache, any process that needs room may delete it between being fetched and being used: if that fails, and
+    the file has gone or is another one by then, it is fetched and used again. So is one that was damaged in the cache.
+    A file of the set's own folder is used once.
+
+    Parameters
+    ----------
+    folder, entry : Path, ShardEntry
+        The set's folder, and what its index says of the shard.
+    use : callable
+        What to do with the path: all that needs a file to be there.
+    anew : bool
+        Whether to fetch what the store holds now: see `shard_anew`.
+    failed : callable
+        Whether what `use` has returned says that the shard could not be used. An OSError always does.
+
+    Raises
+    ------
+    DatasetError
+        As `shard_path`, or if the shard leaves the cache each time.
+    """
+    path = shard_anew(folder, entry) if anew else shard_path(folder, entry)
+    if entry.sha256 is None or url_of(folder) is None:
+        return use(path)
+    for _ in range(_TRIES):
+        version = _version(path)
+        try:
+            if not failed(found := use(path)):
+                return found
+        except OSError:
+            if not _is_lost(path, version, entry.sha256):
+                raise
+        else:
+            if not _is_lost(path, version, entry.sha256):
+                return found
+        path = shard_path(folder, entry)
+    raise DatasetError(
+        f"{folder / entry.file}: left the cache, or was damaged there, {_TRIES} times before it could be used; "
+        f"expected room in {objects_folder()} for what all processes use at once, set UVGEN_STORE_CACHE_GB to more"
+    )
+
+
+def _version(path: Path) -> tuple[int, int] | None:
+    """What tells a file from one that has taken its place, perhaps with the inode that it had; None if it is gone."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_ctime_ns
+
+
+def _is_lost(path: Path, version: tuple[int, int] | None, sha256: str) -> bool:
+    """Whether a cached file has gone, or is another one now; or is damaged, and was deleted for that."""
+    if version is None or _version(path) != version:
+        return True
+    return not has_sha256(path, sha256) and forget(sha256, path.suffix)
 
 
 class ReadAhead:

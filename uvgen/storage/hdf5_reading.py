@@ -12,6 +12,7 @@ only ones that use h5py.
 """
 
 import errno
+import hashlib
 import math
 import os
 import weakref
@@ -35,7 +36,7 @@ from uvgen.storage.hdf5_headers import CHUNKED, COMPACT, CONTIGUOUS, layout_clas
 from uvgen.storage.names import brief, printable
 
 _MAX_MEMBERS, _MAX_ATTRIBUTES, _MAX_ELEMENTS, _MAX_TEXT = 1024, 256, 1024, 1 << 24
-
+_BLOCK = 1 << 20  # bytes that are hashed at once
 
 Opener = Callable[[Path, type[UvgenError], str, str, int], "Hdf5File"]
 """What `open_hdf5` does with its arguments, in their order."""
@@ -222,6 +223,17 @@ class Hdf5File:
         """Whether the open file was written to since it was opened; a new file of its name is another one."""
         now = self._last_written()
         return now is not None and self.state is not None and now[0] == self.state[0] and now != self.state
+
+    def sha256(self) -> str | None:
+        """Of the open file as it is now, whatever has its name; None if another process has it open."""
+        if self._descriptor is None:
+            return None
+        digest, place = hashlib.sha256(), 0
+        with self.guarded("the file"):
+            while block := os.pread(self._descriptor, _BLOCK, place):  # HDF5 may count on the descriptor's own place
+                digest.update(block)
+                place += len(block)
+        return digest.hexdigest()
 
     def _last_written(self) -> tuple[tuple[int, int], int, int] | None:
         """Which file it is, its size and the time of its last change; None if that cannot be told."""

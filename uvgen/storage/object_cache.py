@@ -207,13 +207,17 @@ def draft(name: str) -> Iterator[Draft]:
         raise _unwritable(place, error) from error
 
 
-def forget(sha256: str, suffix: str) -> None:
-    """Delete a file from the cache: the next use fetches it again."""
+def forget(sha256: str, suffix: str) -> bool:
+    """Delete a file from the cache, so that the next use fetches it again; False if it cannot be deleted."""
     path = cached(sha256, suffix)
-    with suppress(OSError):
+    try:
         size = path.stat().st_size
         path.unlink()
+    except OSError as error:
+        return isinstance(error, FileNotFoundError)  # another process has deleted it
+    with suppress(OSError):
         make_room(0, added=-size)
+    return True
 
 
 @dataclass(slots=True)
