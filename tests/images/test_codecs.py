@@ -527,6 +527,22 @@ def test_exif_is_found_behind_fill_bytes_and_not_behind_the_pixels() -> None:
     assert exif_orientation(b"\xff\xd8" + b"\xff\xe3\0\2" * 1_000_000) == 1  # and ends soon
 
 
+def test_exif_orientation_of_a_png_is_read_as_older_programs_wrote_it() -> None:
+    """As packed text, which Pillow reads too."""
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    plain, digits = encoded(NOISE, "PNG"), exif.tobytes().hex()
+    lines = "\n".join(["", "exif", f"{len(digits) // 2:8}", digits[:72], digits[72:], ""])
+    text = chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(lines.encode()))
+    comment = chunk(b"zTXt", b"Comment\0\0" + zlib.compress(b"Raw profile type exif"))
+    data = plain[:33] + comment + text + plain[33:]
+    assert exif_orientation(data) == 8 == Image.open(io.BytesIO(data)).getexif()[0x0112]
+    assert exif_orientation(plain[:33] + comment + plain[33:]) == 1
+    for bad in (b"", b"no zlib", zlib.compress(b"\nexif\n1\nzz"), zlib.compress(bytes(3 << 20))):
+        torn = chunk(b"zTXt", b"Raw profile type exif\0\0" + bad)
+        assert exif_orientation(plain[:33] + torn + plain[33:]) == 1
+
+
 def test_a_png_with_a_second_header_of_another_size_is_refused() -> None:
     data = encoded(picture(0), "PNG")
     header = bytearray(data[8:33])

@@ -247,6 +247,13 @@ def test_find_samples_takes_no_folder_for_another_file_of_a_name(tmp_path: Path)
     assert names(samples) == ["AFW/a", "AFW/b", "AFW/c"]
 
 
+def test_find_samples_takes_no_folder_for_an_image(tmp_path: Path) -> None:
+    write_sample(tmp_path / "AFW", "a")
+    write_sample(tmp_path / "album.jpg", "b")
+    (tmp_path / "AFW/c.jpg").mkdir()
+    assert [(sample.name, sample.problem) for sample in find_samples(tmp_path)] == [("AFW/a", ""), ("album.jpg/b", "")]
+
+
 def test_find_samples_in_a_folder_that_holds_one_of_its_own_name_takes_both(tmp_path: Path) -> None:
     write_sample(tmp_path / "AFLW2000", "outer")
     write_sample(tmp_path / "AFLW2000/AFLW2000", "inner")

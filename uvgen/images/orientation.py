@@ -1,6 +1,7 @@
 """Which way up a picture stands: the orientation that EXIF data state, and turning pixels by it."""
 
 import struct
+import zlib
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from uvgen.images.markers import exif_of
 
 _ORIENTATION = 0x0112  # EXIF's tag
 _WHOLE = {3: "H", 4: "I", 8: "h", 9: "i"}  # types of whole numbers of 2 and 4 bytes
+_RAW_PROFILE, _MOST_RAW = b"Raw profile type exif", 1 << 20  # and what is unpacked of its text
 _HAS_EXIF = 8  # in the flags of a WebP
 
 
@@ -22,23 +24,38 @@ def exif_orientation(data: bytes) -> int:
         return _orientation(exif_of(data))
     if data[:4] == b"\x89PNG" and b"eXIf" in data:
         return _orientation(_chunk(data, 8, b"eXIf", order=">"))
+    if data[:4] == b"\x89PNG" and _RAW_PROFILE in data:
+        return _orientation(_raw_profile(data))
     if data[:4] == b"RIFF" and data[12:16] == b"VP8X" and data[20:21] and data[20] & _HAS_EXIF:
         return _orientation(_chunk(data, 12, b"EXIF", order="<"))
     return 1
 
 
-def _chunk(data: bytes, place: int, kind: bytes, *, order: str) -> bytes:
-    """The content of a PNG's or WebP's first chunk of a kind; empty if it is not there."""
+def _chunk(data: bytes, place: int, kind: bytes, *, order: str, start: bytes = b"") -> bytes:
+    """The content of a PNG's or WebP's first chunk of a kind that begins so; empty if it is not there."""
     while place + 8 <= len(data):
         if order == ">":
             (length,), name, after = struct.unpack_from(">I", data, place), data[place + 4 : place + 8], 4  # checksum
         else:
             (length,), name = struct.unpack_from("<I", data, place + 4), data[place : place + 4]
             after = length % 2
-        if name == kind:
+        if name == kind and data.startswith(start, place + 8):
             return data[place + 8 : place + 8 + length]
         place += 8 + length + after
     return b""
+
+
+def _raw_profile(data: bytes) -> bytes:
+    """EXIF data in a PNG's text, as ImageMagick and exiftool wrote them before PNG had a chunk of its own: packed text
+    of lines, the name, the number of bytes, and these as hexadecimal digits; empty if it is none.
+    """
+    text = _chunk(data, 8, b"zTXt", order=">", start=_RAW_PROFILE + b"\0\0")
+    unpacker = zlib.decompressobj()
+    try:
+        lines = unpacker.decompress(text[len(_RAW_PROFILE) + 2 :], _MOST_RAW).split(b"\n")
+        return bytes.fromhex(b"".join(lines[3:]).decode("ascii"))
+    except (zlib.error, ValueError):
+        return b""
 
 
 def _orientation(exif: Any) -> int:

@@ -297,6 +297,8 @@ def _pair(folder: Path, *, flat: bool) -> list[Sample]:
                     f"{folder / first}: {', '.join(map(printable, others))} has the same name, expected one "
                     f"{kind_name}; remove the wrong one"
                 )
+        if mat is None and not stored and os.path.isdir(folder / str(image)):  # noqa: PTH112 - "album.jpg" of pictures
+            continue
         name = printable((image or mat or "").rpartition(".")[0])
         image_path, mat_path = paths.get(image or ""), paths.get(mat or "")
         samples.append(Sample(start + name, subset, image_path, mat_path, problem))

@@ -61,7 +61,7 @@ def has_images(folder: Path) -> bool:
     """Whether there is one; a folder of a million is read up to its first."""
     try:
         with _scanned(folder) as entries:
-            return any(_is_image(entry.name) for entry in entries)
+            return any(_is_image(entry.name) and not _is_folder(entry) for entry in entries)
     except OSError as error:
         raise unlisted(folder, error) from error
 
