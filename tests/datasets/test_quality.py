@@ -499,6 +499,25 @@ def test_max_nme_counts_for_turned_versions_although_one_file_has_another_versio
     assert [skip.name for skip in result.skipped] == ["AFW/AFW_0_1_1", "AFW/AFW_2_1_2"]
 
 
+def test_max_nme_counts_for_turned_versions_of_subsets_without_that_fault(model_path: Path, tmp_path: Path) -> None:
+    """As where one subset is of a sound copy of 300W-LP, and most are not."""
+    for subset, is_sound in (("AFW", True), ("HELEN", False), ("LFPW", False)):
+        for photograph in range(3):
+            first = parameters(photograph, yaw=0.0)
+            for step, yaw in enumerate((0.0, 0.4, 0.8)):
+                own = parameters(photograph, yaw=yaw)
+                points = annotation(own if is_sound else first) + (
+                    9 if is_sound and (photograph, step) == (1, 2) else 0
+                )
+                name = f"{subset}_{photograph}_1_{step}"
+                write_sample(tmp_path / "data" / subset, name, photograph, **{**own, "pt2d": points})
+    result = make(tmp_path / "data", model_path, tmp_path / "out", dataclasses.replace(SMALL, max_nme=0.05))
+    assert [skip.name for skip in result.skipped] == ["AFW/AFW_1_1_2"]
+    assert result.quality is not None and "6 photographs: the same pt2d" in result.quality.repeated
+    assert _index(tmp_path / "out")["plan"]["survey"]["repeated"] == ["HELEN", "LFPW"]
+    make(tmp_path / "data", model_path, tmp_path / "out", dataclasses.replace(SMALL, max_nme=0.05))
+
+
 def test_max_nme_that_leaves_out_the_annotated_version_does_not_count_the_others_annotation(
     model_path: Path, tmp_path: Path
 ) -> None:

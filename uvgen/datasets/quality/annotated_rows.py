@@ -1,6 +1,6 @@
 """Rows of samples beside what their files say: annotated landmarks, and how far the labels' are from them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,7 +56,7 @@ def add_annotations(rows: dict[str, Any], kept: Sequence[Kept], survey: Survey) 
 
 
 def near_annotations(
-    kept: Sequence[Kept], nme: NDArray[np.float32], most: float | None, *, repeated: bool,
+    kept: Sequence[Kept], nme: NDArray[np.float32], most: float | None, *, repeated: Collection[str],
     skip: Callable[[Sample, Exception], None],
 ) -> NDArray[np.bool_]:  # fmt: skip
     """Which samples are not too far from their annotations; the others are skipped.
@@ -69,8 +69,8 @@ def near_annotations(
         Label NME of each; NaN where a sample is not annotated.
     most : float, optional
         The largest that is kept (`max_nme`); any without it.
-    repeated : bool
-        Whether turned versions of a photograph have the annotation of another version, which is then no measure.
+    repeated : collection of str
+        Subsets in which turned versions of a photograph have the annotation of another version, which is no measure.
     skip : callable
         Called with each of the others, and why.
 
@@ -81,7 +81,9 @@ def near_annotations(
     nme = np.array([value if one.first_nme is None else one.first_nme for one, value in zip(kept, nme, strict=True)])
     near = np.ones(len(kept), bool) if most is None else ~(nme > most)  # NaN: not annotated
     if repeated:  # turned versions have the annotation of another
-        near |= np.array([(photograph_of(one.sample.name) or ("", 0))[1] > 0 for one in kept])
+        near |= np.array([
+            one.sample.subset in repeated and (photograph_of(one.sample.name) or ("", 0))[1] > 0 for one in kept
+        ])  # fmt: skip
     for k in np.flatnonzero(~near).tolist():
         skip(kept[k].sample, SampleError(
             f"{kept[k].sample.stated_in}: a label NME of {nme[k]:.2%}, expected {most:.2%} at most (max_nme)"

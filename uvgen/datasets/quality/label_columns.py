@@ -83,8 +83,9 @@ def label_columns(reader: ShardReader) -> LabelColumns:
     if (most := reader.config.build.max_nme) is not None:
         # `max_nme` leaves turned versions alone if it knows that the annotation is another's: one that is farther
         # off is such a version, and the one that it could be compared with may have been left out
+        subsets = _surveyed(Index.read(reader.folder))
         for photograph, keys in versions.items():
-            if repeated[keys].any():
+            if repeated[keys].any() or not (subsets is None or photograph.rpartition("/")[0] in subsets):
                 continue
             if photograph not in unturned and (farther := [k for k in keys if nme[k] > most]):
                 repeated[farther] = True
@@ -93,6 +94,17 @@ def label_columns(reader: ShardReader) -> LabelColumns:
     if several:
         n_photographs += _mark_repeated(several, np.concatenate(yaws), np.concatenate(points), repeated)
     return LabelColumns(nme, jaw, repeated, n_photographs)
+
+
+def _surveyed(index: Index) -> set[str] | None:
+    """Subsets of which a set's index says that turned versions hold another's annotation, as samples' names have them;
+    None if it says nothing.
+    """
+    survey = index.plan.get("survey")
+    if not isinstance(survey, dict) or "repeated" not in survey:
+        return None
+    stated = survey["repeated"]
+    return {*map(str, stated), ""} if isinstance(stated, list) else set()
 
 
 def stated_repeated(index: Index) -> set[str]:

@@ -25,7 +25,7 @@ from uvgen.wording import none_can_be
 
 _N_PROBES = 16
 _BATCH = 1024  # further samples, if none of the probes can be used
-_N_VERSIONS = 4  # of a photograph, that are compared
+_N_SUBSETS, _N_TURNED, _N_VERSIONS = 16, 5, 4  # of each of these subsets, and of a photograph, that are compared
 _CHECKED = ("shape", "expression")
 _MOST_KEPT = 1 << 16  # numbers of a field of a sample's file
 
@@ -48,8 +48,9 @@ class Survey:
         What is kept besides the parameters, and how many numbers each has.
     deviations_checked : tuple of str
         "shape" and "expression", unless the model's standard deviations do not fit the parameters at all.
-    repeated : bool
-        Whether turned versions of a photograph hold the annotation of another version, as in some copies of 300W-LP.
+    repeated : tuple of str
+        Subsets in which turned versions of a photograph hold the annotation of another version, as in some copies of
+        300W-LP.
     warnings : tuple of str
         What to tell the user.
     unusable : tuple of str
@@ -59,7 +60,7 @@ class Survey:
     dimensions: int = 2
     extras: tuple[tuple[str, int], ...] = ()
     deviations_checked: tuple[str, ...] = _CHECKED
-    repeated: bool = False
+    repeated: tuple[str, ...] = ()
     warnings: tuple[str, ...] = field(default=(), compare=False)
     unusable: tuple[str, ...] = field(default=(), compare=False)
 
@@ -68,7 +69,7 @@ class Survey:
         survey = {
             "kept": dict(self.extras),
             "deviations_checked": list(self.deviations_checked),
-            "repeated": self.repeated,
+            "repeated": list(self.repeated) or False,
         }
         lacks = {NOT_SURVEYED: list(self.unusable)} if self.unusable else {}
         return {"annotated_dimensions": self.dimensions, "survey": survey, **lacks}
@@ -82,7 +83,8 @@ class Survey:
             checked = tuple(name for name in _CHECKED if name in stated["deviations_checked"])
             sound = dimensions in (2, 3) and all(type(n) is int and 0 <= n <= _MOST_KEPT for _, n in kept)
             unusable = tuple(sorted(not_surveyed(plan)))
-            return cls(dimensions, kept, checked, stated["repeated"] is True, unusable=unusable) if sound else None
+            repeated = tuple(map(str, stated["repeated"] or ()))
+            return cls(dimensions, kept, checked, repeated, unusable=unusable) if sound else None
         except (LookupError, TypeError):
             return None
 
@@ -156,27 +158,33 @@ def survey_samples(samples: Sequence[Sample], model: MorphableModel, config: Bui
     else:
         raise DatasetError(none_can_be("used", len(samples), "sample", next(iter(errors.values()))))
     checked, warnings = _check_deviations(found, model)
-    repeated, unusable = False, {*errors}
+    repeated, unusable = list[str](), {*errors}
     if config.max_nme is not None:
-        groups = versions_of(tasks[0], samples)
+        groups = versions_of(_turned_of_subsets(samples), samples)
         versions = [sample for group in groups for sample in group]
         of_all = read(_annotations, versions)
         unusable |= {sample.name for sample, one in zip(versions, of_all, strict=True) if one is None}
-        said = iter(of_all)
-        found_repeated = [_are_repeated([*islice(said, len(group))]) for group in groups]
-        votes = [vote for vote in found_repeated if vote is not None]
-        repeated = 2 * sum(votes) > len(votes)  # a fault of a whole copy, and not of a file that somebody mixed up
+        said, votes = iter(of_all), dict[str, list[bool]]()
+        for group in groups:
+            if (vote := _are_repeated([*islice(said, len(group))])) is not None:
+                votes.setdefault(group[0].subset, []).append(vote)
+        everywhere = [vote for some in votes.values() for vote in some]
+        for subset in sorted({sample.subset for sample in samples}):
+            some = votes.get(subset, everywhere)
+            if 2 * sum(some) > len(some):  # a fault of a whole copy, and not of a file that somebody mixed up
+                repeated.append(subset)
     return Survey(
         3 if any(annotation.landmarks_3d is not None for annotation in found) else 2,
         tuple((name, _count(found, name)) for name in config.keep),
         checked,
-        repeated,
+        tuple(repeated),
         warnings,
         tuple(sorted(unusable)),
     )
 
 
 AnySample = TypeVar("AnySample", bound=Sample)
+AnyItem = TypeVar("AnyItem")
 
 
 def probes_of(samples: Sequence[AnySample]) -> list[list[AnySample]]:
@@ -197,7 +205,20 @@ def versions_of(probes: Sequence[Sample], samples: Sequence[Sample]) -> list[lis
         if found := photograph_of(sample.name):
             versions.setdefault(found[0], []).append(sample)
     photographs = [found[0] for probe in probes if (found := photograph_of(probe.name))]
-    return [versions[name][:_N_VERSIONS] for name in photographs]
+    return [versions[name][:_N_VERSIONS] for name in dict.fromkeys(photographs)]
+
+
+def _turned_of_subsets(samples: Sequence[Sample]) -> list[Sample]:
+    """A few turned versions of a few subsets, evenly spread."""
+    turned: dict[str, list[Sample]] = {}
+    for sample in samples:
+        if (found := photograph_of(sample.name)) and found[1] > 0:
+            turned.setdefault(sample.subset, []).append(sample)
+    return [sample for some in _evenly([*turned.values()], _N_SUBSETS) for sample in _evenly(some, _N_TURNED)]
+
+
+def _evenly(items: list[AnyItem], n: int) -> list[AnyItem]:
+    return [items[k] for k in np.unique(np.linspace(0, len(items) - 1, n).astype(int)).tolist()] if items else []
 
 
 def _annotations(samples: Sequence[Sample]) -> list[Annotation | None]:
