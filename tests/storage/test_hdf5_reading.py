@@ -175,6 +175,9 @@ HOSTILE: dict[str, tuple[Callable[[h5py.File], object], str]] = {
         lambda f: (f.__setitem__("value", [1]), f.attrs.update({f"a{k}": k for k in range(300)})), "300 attributes"
     ),
     "many members": (lambda f: [f.__setitem__(f"v{k}", [1]) for k in range(1100)], "1100 members"),
+    "two names of one dataset": (
+        lambda f: (f.__setitem__("value", [1]), f.__setitem__("again", f["value"])), "again and value for one dataset"
+    ),
     "name that is no text": (name_that_is_no_text, "has a member named"),
 }  # fmt: skip
 

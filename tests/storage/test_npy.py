@@ -75,14 +75,15 @@ def test_header_that_is_nested_too_deep_for_python_does_not_count_as_a_machine_w
     check_machine(raised.value)
 
 
+@pytest.mark.parametrize("text", ["'{}'", "u'{}'", "'' '{}'"])
 @pytest.mark.parametrize("key", ["shape", "descr", "fortran_order"])
-def test_header_that_states_something_twice_is_refused(key: str) -> None:
+def test_header_that_states_something_twice_is_refused(key: str, text: str) -> None:
     """NumPy takes the last."""
     stated = {"descr": "'<f8'", "fortran_order": "False", "shape": "(2, 3)"}
     other = {"descr": "'>f8'", "fortran_order": "True", "shape": "(3, 2)"}
-    twice = [*stated.items(), (key, other[key])]
+    twice = [*((f"'{k}'", v) for k, v in stated.items()), (text.format(key), other[key])]
     with pytest.raises(ValueError, match="a header that states something twice"):
-        read_npy(with_header("{" + ", ".join(f"'{k}': {v}" for k, v in twice) + "}\n", bytes(48)))
+        read_npy(with_header("{" + ", ".join(f"{k}: {v}" for k, v in twice) + "}\n", bytes(48)))
 
 
 def test_header_of_python_2_is_read_without_a_word(recwarn: pytest.WarningsRecorder) -> None:

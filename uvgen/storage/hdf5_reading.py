@@ -121,6 +121,16 @@ def _check_link(file: "Hdf5File", group: Any, part: str) -> None:
         raise file.refused(f"{part} is a virtual dataset, expected one that lies in this file")
 
 
+def _of_one_object(group: Any, names: list[str]) -> list[str]:
+    """Two names that are hard links to one object; none if there are no two."""
+    places = dict[int, str]()
+    for name in names:
+        link = group.links.get_info(name.encode())
+        if link.type == h5l.TYPE_HARD and (other := places.setdefault(link.u, name)) != name:
+            return [other, name]
+    return []
+
+
 def _repeated(names: list[str]) -> str:
     """A name that is there twice, so that it is not known which of the two is meant; "" if there is none."""
     return next((name for name, n in Counter(names).items() if n > 1), "")
@@ -280,6 +290,8 @@ class Hdf5File:
                 raise self.refused(f"has a member named {odd[0]!r}, expected names that can be printed")
             if twice := _repeated(names):
                 raise self.refused(f"has {twice} twice, expected it once")
+            if not name and (of_one := _of_one_object(group, names)):  # each name would be read, and unpacked, anew
+                raise self.refused(f"has {' and '.join(of_one)} for one dataset, expected a name for each")
             return names
 
     def safe_dataset(self, name: str) -> Hdf5Dataset:

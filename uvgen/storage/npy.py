@@ -68,7 +68,7 @@ def _check_each_once(text: bytes) -> None:
         stated = ast.parse(text.decode("latin-1").strip(), mode="eval").body
     except SyntaxError:  # NumPy says so, too
         return
-    keys = [ast.dump(key) for key in stated.keys if key is not None] if isinstance(stated, ast.Dict) else []
+    keys = [key.value for key in stated.keys if isinstance(key, ast.Constant)] if isinstance(stated, ast.Dict) else []
     if len(set(keys)) < len(keys):
         raise ValueError("a header that states something twice")
 
