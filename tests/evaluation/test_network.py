@@ -232,6 +232,19 @@ def test_networks_of_bytes_may_state_any_range_and_metadata_that_are_no_text(tmp
     Network(path, NetworkOptions())
 
 
+def test_networks_whose_maps_are_random_are_told_from_others(tmp_path: Path) -> None:
+    image, output = [("image", (1, 3, 32, 32), np.float32)], [("position_map", (1, 3, 32, 32), np.float32)]
+    noise = ("RandomNormalLike", ["image"], "noise")
+    random = [noise, ("Add", ["image", "noise"], "position_map")]
+    with pytest.raises(InputError, match=r"n\.onnx: its map of a crop is another one when it is run again, expected"):
+        Network(write_network(tmp_path / "n.onnx", random, image, output), NetworkOptions()).check_repeatable()
+    jitter = [noise, ("Mul", ["noise", "tiny"], "less"), ("Add", ["image", "less"], "position_map")]
+    path = write_network(tmp_path / "n.onnx", jitter, image, output, {"tiny": np.array([1e-6], np.float32)})
+    Network(path, NetworkOptions()).check_repeatable()
+    unknown = [("Log", ["image"], "logs"), ("Sqrt", ["logs"], "position_map")]  # NaN, in the same places
+    Network(write_network(tmp_path / "n.onnx", unknown, image, output), NetworkOptions()).check_repeatable()
+
+
 def test_networks_without_outputs_raise(tmp_path: Path) -> None:
     images = ("image", (1, 3, 32, 32), np.float32)
     path = write_network(tmp_path / "n.onnx", [("Identity", ["image"], "position_map")], [images], [])

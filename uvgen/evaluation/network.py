@@ -57,6 +57,7 @@ _STATED: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
 _FEWEST_TEXELS, _LARGEST = 16, 4096
 _LEAST_PX, _MOST_SIZES = 3.0, 100.0  # across a map that is in px: less is another unit, more is no face
 _MOST_BYTES, _MOST_WEIGHTS = 1 << 31, 16 << 30  # of the file: protobuf's limit; of files beside it
+_JITTER = 1e-4  # of a map's largest number, by which two runs on the same crop may differ
 _EXPECTED_OUTPUT = "a position map, (1, 3, U, U), (1, U, U, 3) or (1, U², 3)"
 
 
@@ -168,6 +169,21 @@ class Network:
         if self._shift.any():
             position_map[..., :2] -= self._shift
         return np.ascontiguousarray(position_map)
+
+    def check_repeatable(self) -> None:
+        """Raise InputError if its map of a crop is another one when it is asked again: what a run makes could not be
+        made again."""
+        crop = np.random.default_rng(0).integers(0, 256, (self.size, self.size, 3), dtype=np.uint8)
+        try:
+            first, again = (self._as_map(self._run(crop)) for _ in range(2))
+        except SampleError:  # of a crop that shows no face
+            return
+        most = np.abs(first, where=np.isfinite(first), out=np.zeros_like(first)).max()
+        if first.shape != again.shape or not np.allclose(first, again, rtol=0, atol=_JITTER * most, equal_nan=True):
+            raise InputError(
+                f"{self._path}: its map of a crop is another one when it is run again, expected the same; export it "
+                "for use and not for training (model.eval()), without dropout or random numbers"
+            )
 
     def _images(self, options: NetworkOptions) -> tuple[str, str, int, Any]:
         """Name, layout, size and type of the images that the file wants."""
