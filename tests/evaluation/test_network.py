@@ -7,10 +7,12 @@ import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from support.onnx_models import (
+    add_metadata,
     constant_network,
     external_function_network,
     external_network,
@@ -198,6 +200,49 @@ def test_networks_with_names_that_are_not_utf8_raise(tmp_path: Path, of: str) ->
     path.write_bytes(path.read_bytes().replace(of.encode(), b"\xff" * len(of)))
     with pytest.raises(InputError, match="a name of an input, output or dimension is not UTF-8"):
         Network(path, NetworkOptions())
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "fits", "others"),
+    [
+        ("BitmapPixelFormat", "Bgr8", {"channels": "bgr"}, {"channels": "rgb"}),
+        ("BitmapPixelFormat", "Rgb8", {"channels": "rgb"}, {"channels": "bgr"}),
+        ("NominalPixelRange", "NominalRange_0_255", {"pixels": "bytes"}, {"pixels": "imagenet"}),
+        ("NominalPixelRange", "Normalized_0_1", {"pixels": "imagenet"}, {"pixels": "bytes"}),
+        ("BitmapPixelFormat", "of a later version", {"channels": "bgr"}, None),
+    ],
+)
+def test_networks_that_state_of_their_images_what_the_options_deny_raise(
+    tmp_path: Path, key: str, value: str, fits: dict[str, Any], others: dict[str, Any] | None
+) -> None:
+    path = add_metadata(identity_network(tmp_path / "n.onnx", (1, 3, 32, 32)), **{f"Image.{key}": value})
+    Network(path, NetworkOptions(**fits))
+    if others is not None:
+        ((option, given),) = others.items()
+        with pytest.raises(InputError, match=rf"{option}: '{given}', expected .*: .* states Image\.{key} {value}; if"):
+            Network(path, NetworkOptions(**others))
+
+
+def test_networks_of_bytes_may_state_any_range_and_metadata_that_are_no_text(tmp_path: Path) -> None:
+    path = identity_network(tmp_path / "n.onnx", (1, 3, 32, 32), np.uint8)
+    with pytest.raises(InputError, match="expected a position map"):  # since it says bytes
+        Network(add_metadata(path, **{"Image.NominalPixelRange": "NominalRange_0_255"}), NetworkOptions("unit"))
+    path = add_metadata(identity_network(tmp_path / "n.onnx", (1, 3, 32, 32)), note="x")
+    path.write_bytes(path.read_bytes()[:-1] + b"\xff")
+    Network(path, NetworkOptions())
+
+
+def test_networks_whose_maps_are_random_are_told_from_others(tmp_path: Path) -> None:
+    image, output = [("image", (1, 3, 32, 32), np.float32)], [("position_map", (1, 3, 32, 32), np.float32)]
+    noise = ("RandomNormalLike", ["image"], "noise")
+    random = [noise, ("Add", ["image", "noise"], "position_map")]
+    with pytest.raises(InputError, match=r"n\.onnx: its map of a crop is another one when it is run again, expected"):
+        Network(write_network(tmp_path / "n.onnx", random, image, output), NetworkOptions()).check_repeatable()
+    jitter = [noise, ("Mul", ["noise", "tiny"], "less"), ("Add", ["image", "less"], "position_map")]
+    path = write_network(tmp_path / "n.onnx", jitter, image, output, {"tiny": np.array([1e-6], np.float32)})
+    Network(path, NetworkOptions()).check_repeatable()
+    unknown = [("Log", ["image"], "logs"), ("Sqrt", ["logs"], "position_map")]  # NaN, in the same places
+    Network(write_network(tmp_path / "n.onnx", unknown, image, output), NetworkOptions()).check_repeatable()
 
 
 def test_networks_without_outputs_raise(tmp_path: Path) -> None:

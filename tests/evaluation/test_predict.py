@@ -12,7 +12,7 @@ from PIL import Image
 from support.faults import fail_reads
 from support.flushes import unflushed
 from support.folders import contents_below
-from support.onnx_models import constant_network, endless_network, identity_network
+from support.onnx_models import constant_network, endless_network, identity_network, write_network
 from support.photographs import write_photographs
 
 from uvgen import (
@@ -681,6 +681,14 @@ def test_a_network_that_never_ends_is_refused_before_any_work(photos, tmp_path, 
     monkeypatch.setattr(network_trial, "MAX_SECONDS", 0.5)
     path = endless_network(tmp_path / "endless.onnx", SIZE, U)
     with pytest.raises(InputError, match=r"endless\.onnx: .* on a black crop took longer than 0\.5 s, expected"):
+        predict_photographs(path, photos, tmp_path / "out", network_options=IN_SIZES, detector=None)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_network_whose_maps_are_random_is_refused_before_any_work(photos, tmp_path) -> None:
+    shapes = [("image", (1, 3, SIZE, SIZE), np.float32)], [("position_map", (1, 3, SIZE, SIZE), np.float32)]
+    path = write_network(tmp_path / "n.onnx", [("RandomUniformLike", ["image"], "position_map")], *shapes)
+    with pytest.raises(InputError, match=r"n\.onnx: its map of a crop is another one when it is run again, expected"):
         predict_photographs(path, photos, tmp_path / "out", network_options=IN_SIZES, detector=None)
     assert not (tmp_path / "out").exists()
 

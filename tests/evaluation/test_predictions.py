@@ -1,5 +1,6 @@
 """Predictions of every layout come out as they went in, and each way in which a file can be wrong is named."""
 
+import json
 import re
 import shutil
 import unicodedata
@@ -320,6 +321,37 @@ def test_what_predict_wrote_is_read_as_maps_or_landmarks_of_the_photographs(shar
         assert "predict.json: is damaged, and does not say whether predictions are in px of the photographs" in doubt
         assert evaluate_predictions(folder, shards, reading=Reading(frame="image")).doubts == ()
     assert mean(evaluate_predictions(folder, shards, reading=Reading(frame="crop"))) > 0.01
+
+
+def test_what_predict_wrote_of_photographs_of_another_size_is_refused(shards, tmp_path) -> None:
+    (index := tmp_path / "predict.json").write_text('{"format": "uvgen-predict", "crop": "auto"}')
+    for sample in open_shards(shards):
+        path = tmp_path / f"{sample['name']}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savetxt(path, crop_to_image(sample["landmarks"], sample["image_to_crop"]), "%.17g")
+        height = int(sample["image_height"])
+        path.with_suffix(".json").write_text(json.dumps({"image_size": [height, 7]}))
+    assert evaluate_predictions(tmp_path, shards).complete
+    path.with_suffix(".json").write_text(json.dumps({"image_size": [2 * height, 7]}))
+    ((_, reason),) = evaluate_predictions(tmp_path, shards).unread
+    assert f"was predicted of a photograph that is {2 * height} px high, expected the truth's, {height} px" in reason
+    index.write_text('{"format": "uvgen-predict", "crop": "whole"}')
+    with pytest.raises(InputError, match=r"none of 9 .* of a whole picture of 7×\d+ px, expected the truth's crop, 32"):
+        evaluate_predictions(tmp_path, shards)
+    path.with_suffix(".json").write_text(json.dumps({"image_size": [32, 32]}))
+    assert evaluate_predictions(tmp_path, shards).result.names == (sample["name"],)
+
+
+def test_predictions_in_shards_of_photographs_of_another_size_are_refused(shards, tmp_path) -> None:
+    larger = Path(shutil.copytree(shards, tmp_path / "larger"))
+    assert evaluate_predictions(larger, shards).complete
+    with h5py.File(next(larger.glob("AFW-*.h5")), "r+") as file:
+        file["image_to_crop"][0, :2, :2] /= 2
+        file["image_height"][0] *= 2
+        name = file["name"][0].decode()
+    seal(larger)
+    ((unread, reason),) = evaluate_predictions(larger, shards).unread
+    assert unread == name and "px high, expected the truth's, " in reason
 
 
 def test_what_predict_wrote_of_whole_crops_is_read_as_px_of_the_crops(shards, tmp_path) -> None:

@@ -5,6 +5,7 @@ import re
 import tracemalloc
 import unicodedata
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -210,6 +211,68 @@ def test_find_landmarks_keeps_the_size_of_the_image_that_a_table_states(
     none = none.replace('"size": [100', '"size": ["?"')
     ((face,),) = look_up(tmp_path / name, none, "a.jpg")
     assert face.image_size is None
+
+
+@pytest.mark.parametrize(
+    ("about", "size"),
+    [
+        ({"width": 200, "height": 100}, (200, 100)),
+        ({"imageWidth": "200", "imageHeight": 100.0}, (200, 100)),
+        ({"image_width": 50, "image_height": 40}, (50, 40)),  # none but the image's, although points lie beyond
+        ({"width": 200, "height": 0}, None),
+        ({"width": 50, "height": 40}, None),  # of a box: points lie beyond
+        ({"x": 3, "y": 4, "width": 200, "height": 100}, None),
+        ({"left": 3, "top": 4, "width": 200, "height": 100}, None),
+    ],
+)
+def test_find_landmarks_keeps_the_size_that_plain_tables_state(
+    tmp_path: Path, about: dict[str, Any], size: Any
+) -> None:
+    head, row = csv_with_header({"a.jpg": POINTS}).split("\n")
+    tables = {
+        "t.json": json.dumps([{"image": "a.jpg", "landmarks": POINTS.tolist(), **about}]),
+        "t.csv": f"{head},{','.join(about)}\n{row},{','.join(map(str, about.values()))}",
+    }
+    for name, content in tables.items():
+        ((face,),) = look_up(tmp_path / name, content, "a.jpg")
+        assert face.image_size == size and np.allclose(face.points, POINTS)
+
+
+def test_find_landmarks_of_json_takes_a_size_of_two_numbers_in_either_order_if_it_is_square(tmp_path: Path) -> None:
+    for both, size in (([99, 99], (99, 99)), ([100, 200], None), ("99", None)):
+        content = json.dumps({"a.jpg": {"landmarks": POINTS.tolist(), "image_size": both}})
+        assert look_up(tmp_path / "t.json", content, "a.jpg")[0][0].image_size == size
+
+
+def test_boxes_keep_the_size_of_the_image_that_their_table_states(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    for sides, size in (("200,100", (200, 100)), ("20,30", None), ("300,0", None), (",", None)):
+        table.write_text(f"image,width,height,left,top,right,bottom\na.jpg,{sides},10,20,30,50\n")
+        (face,) = read_boxes(table).of_image(tmp_path / "a.jpg")
+        assert isinstance(face, FaceLandmarks) and face.image_size == size
+    assert "marked in an image of 200×100 px" in outside_image(replace(face, image_size=(200, 100)), (100, 100))
+
+
+@pytest.mark.parametrize(
+    ("about", "scores"),
+    [
+        ({"keypoint_scores": [0.25] * 67 + [1.1]}, [0.25] * 67 + [1]),
+        ({"confidence": [0.5] * 68}, [0.5] * 68),
+        ({"visibility": [0, 1, *[2] * 66]}, [0, 0.5, *[1] * 66]),
+        ({"visibility": [0, *[1] * 67]}, None),  # hidden, or not marked?
+        ({"confidence": [0] * 68}, None),
+        ({"confidence": [97] * 68}, None),
+        ({"confidence": 0.5}, None),  # the face's
+        ({"confidence": [0.5] * 5}, None),
+        ({"confidence": [0.5] * 68, "scores": [1] * 68}, [1] * 68),
+    ],
+)
+def test_find_landmarks_of_json_takes_scores_under_other_names_where_they_can_be_nothing_else(
+    tmp_path: Path, about: dict[str, Any], scores: Any
+) -> None:
+    content = json.dumps([{"image": "a.jpg", "landmarks": POINTS.tolist(), **about}])
+    ((face,),) = look_up(tmp_path / "t.json", content, "a.jpg")
+    assert (None if face.scores is None else face.scores.tolist()) == scores
 
 
 def test_find_landmarks_of_coco_tells_long_ids_apart(tmp_path: Path) -> None:

@@ -57,6 +57,13 @@ def write_network(
     return path
 
 
+def add_metadata(path: Path, **stated: str) -> Path:
+    """Add to a network's file what it states of itself."""
+    props = b"".join(_field(14, _field(1, key) + _field(2, value)) for key, value in stated.items())
+    path.write_bytes(path.read_bytes() + props)
+    return path
+
+
 def constant_network(
     path: Path, output: NDArray[Any], size: int, layout: str = "NCHW", dtype: Any = np.float32
 ) -> Path:

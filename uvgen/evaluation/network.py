@@ -46,9 +46,18 @@ _NO_MEMORY = "Failed to allocate memory"
 """What onnxruntime says where its arena gets none."""
 
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
+_STATED: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
+    "Image.BitmapPixelFormat": ("channels", {"Rgb8": ("rgb",), "Bgr8": ("bgr",)}),
+    "Image.NominalPixelRange": (
+        "pixels", {"NominalRange_0_255": ("bytes",), "Normalized_0_1": ("unit", "imagenet", "standardize")},
+    ),
+}  # fmt: skip
+"""Metadata that ONNX defines for networks of images: the option that they are about, and what it may then be."""
+
 _FEWEST_TEXELS, _LARGEST = 16, 4096
 _LEAST_PX, _MOST_SIZES = 3.0, 100.0  # across a map that is in px: less is another unit, more is no face
 _MOST_BYTES, _MOST_WEIGHTS = 1 << 31, 16 << 30  # of the file: protobuf's limit; of files beside it
+_JITTER = 1e-4  # of a map's largest number, by which two runs on the same crop may differ
 _EXPECTED_OUTPUT = "a position map, (1, 3, U, U), (1, U, U, 3) or (1, U², 3)"
 
 
@@ -122,6 +131,7 @@ class Network:
             raise InputError(
                 f"{path}: a name of an input, output or dimension is not UTF-8, expected an ONNX network"
             ) from error
+        self._check_metadata()
         if not outputs:
             raise InputError(f"{path}: no outputs, expected {_EXPECTED_OUTPUT}")
         self._output = options.output or outputs[0]
@@ -159,6 +169,21 @@ class Network:
         if self._shift.any():
             position_map[..., :2] -= self._shift
         return np.ascontiguousarray(position_map)
+
+    def check_repeatable(self) -> None:
+        """Raise InputError if its map of a crop is another one when it is asked again: what a run makes could not be
+        made again."""
+        crop = np.random.default_rng(0).integers(0, 256, (self.size, self.size, 3), dtype=np.uint8)
+        try:
+            first, again = (self._as_map(self._run(crop)) for _ in range(2))
+        except SampleError:  # of a crop that shows no face
+            return
+        most = np.abs(first, where=np.isfinite(first), out=np.zeros_like(first)).max()
+        if first.shape != again.shape or not np.allclose(first, again, rtol=0, atol=_JITTER * most, equal_nan=True):
+            raise InputError(
+                f"{self._path}: its map of a crop is another one when it is run again, expected the same; export it "
+                "for use and not for training (model.eval()), without dropout or random numbers"
+            )
 
     def _images(self, options: NetworkOptions) -> tuple[str, str, int, Any]:
         """Name, layout, size and type of the images that the file wants."""
@@ -199,6 +224,20 @@ class Network:
         if inputs[0].type == "tensor(uint8)" and options.pixels not in ("unit", "bytes"):
             raise InputError(f"pixels: {options.pixels!r}, expected 'bytes': {self._path} takes uint8")
         return name, layout, size, _TYPES[inputs[0].type]
+
+    def _check_metadata(self) -> None:
+        """Raise InputError if the file says of its images what the options deny."""
+        try:
+            stated = self._session.get_modelmeta().custom_metadata_map
+        except UnicodeDecodeError:  # of another program
+            return
+        for key, (option, meant) in _STATED.items():
+            given, fitting = getattr(self._options, option), meant.get(stated.get(key), ())
+            if fitting and given not in fitting and not (option == "pixels" and self._type == np.uint8):
+                raise InputError(
+                    f"{option}: {given!r}, expected {fitting[0]!r}: {self._path} states {key} {stated[key]}; if that "
+                    "is wrong, remove it from the file"
+                )
 
     def _run(self, crop: NDArray[np.uint8]) -> NDArray[Any]:
         given = images_of(crop, self._options.pixels, self._options.channels) if self._type != np.uint8 else crop

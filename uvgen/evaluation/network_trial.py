@@ -18,7 +18,7 @@ from uvgen.storage.locks import scratch_folder
 from uvgen.storage.names import brief
 
 MAX_SECONDS = 120.0
-"""How long opening the file and running one crop may take if no time limit is given."""
+"""How long opening the file and running it on these crops may take if no time limit is given."""
 
 _LEAST_SECONDS = 20.0  # large networks take longer to open than a limit for a few photographs allows
 _MAX_MEMORY = 16 << 30
@@ -33,7 +33,7 @@ class NetworkSizes(NamedTuple):
 
 
 def try_network(path: Path, sha256: str, options: NetworkOptions, timeout: float | None = None) -> NetworkSizes:
-    """Open a network and run it on a black crop, in a child process.
+    """Open a network and run it on a black crop, and twice on another, in a child process.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def try_network(path: Path, sha256: str, options: NetworkOptions, timeout: float
     Raises
     ------
     InputError
-        If it is not a network, its shapes do not fit, or its process was killed or took too long.
+        If it is not a network, its shapes do not fit, its maps are random, or its process was killed or took too long.
     DependencyError
         If onnxruntime is not installed.
     WorkerError
@@ -90,6 +90,7 @@ def open_trial(job: Path) -> Callable[[None], NetworkSizes]:
     def run(_: None) -> NetworkSizes:
         try:
             network = Network(path, options)
+            network.check_repeatable()
         except MemoryError as error:
             limit = _memory_limit()
             raised = "; raise the limit (ulimit -v)" if limit < _MAX_MEMORY else ""

@@ -95,6 +95,16 @@ def stated_by_predict(folder: Path) -> StatedByPredict | None:
     return StatedByPredict("crop" if stated.get("crop") == "whole" else "image", brief(model), sha256, written, doubts)
 
 
+def stated_size(path: Path) -> tuple[int, int] | None:
+    """Height and width of the photograph of a face, as the file states in which `uvgen predict` writes its pose; None
+    without one that does."""
+    try:
+        height, width = parse_json(read_text(path, "a pose", most_bytes=_MOST_TEXT))["image_size"]
+    except (InputError, OSError, ValueError, KeyError, TypeError):
+        return None
+    return (height, width) if type(height) is type(width) is int else None
+
+
 def points_of_lines(path: Path) -> NDArray[np.float64]:
     """The points of a file with a line `x y z` each."""
     what = "68 landmarks, a line x y z each"

@@ -36,6 +36,7 @@ from uvgen.evaluation.prediction_files import (
     points_of_lines,
     spelled_alike,
     stated_by_predict,
+    stated_size,
 )
 from uvgen.evaluation.truth import ShardTruth, TrueFace, Truth, crop_of_sample
 from uvgen.evaluation.uv_doubts import doubts_of_shards, doubts_of_uv
@@ -144,7 +145,7 @@ class Predictions:
         self._frame = self._how.frame or truth.frame
         self._convention = self._how.convention
         self._reading: LandmarkWeights | None = None
-        self._has_other_uv = False
+        self._has_other_uv = self._is_of_predict = False
         self.unexpected, self.doubts = list[str](), list[str]()
         names = list(truth.names)
         if not self.path.exists():
@@ -166,7 +167,7 @@ class Predictions:
                 self._files, self.unexpected = files_of(self.path, names)
                 self._convention = self._convention or stated_convention(self.path / EXPORT_MARK)
             else:
-                has_maps = truth.reading is not None
+                self._is_of_predict, has_maps = True, truth.reading is not None
                 suffix, self._files, self.unexpected = files_of_predict(
                     self.path, names, stated.written, has_maps=has_maps
                 )
@@ -228,6 +229,8 @@ class Predictions:
             return self._of_parameters(said.shape, said.expression, said.pose, face, str(path))
         if suffix in MESH_SUFFIXES:
             return self._placed(self._of_mesh(path), face)
+        if self._is_of_predict:
+            self._check_photograph(path, face)
         if suffix == ".txt":
             return self._placed(self._as_faces(points_of_lines(path), face, str(path)), face)
         array = read_npy_file(path, SampleError, most_bytes=MOST_BYTES)
@@ -292,7 +295,28 @@ class Predictions:
         if bool(row.get("flipped", False)) != bool(face.row.get("flipped", False)):
             raise SampleError(f"{face.name}: one of prediction and truth is mirrored, expected both or none")
         own, true = crop_of_sample(row, self.path), np.asarray(face.row["image_to_crop"], np.float64)
-        return None if np.array_equal(own, true) else true @ np.linalg.inv(own)
+        if np.array_equal(own, true):
+            return None
+        self._check_height(row["image_height"], face)
+        return np.asarray(true @ np.linalg.inv(own))
+
+    def _check_photograph(self, path: Path, face: TrueFace) -> None:
+        """Raise SampleError if `uvgen predict` states of a face's photograph that it is not the truth's, or no crop."""
+        size = stated_size(path.with_suffix(".json")) if face.row else None
+        if size is not None and self._frame == "image":
+            self._check_height(size[0], face)
+        elif size is not None and size != (self._truth.crop_size,) * 2:
+            raise SampleError(
+                f"{face.name}: was predicted of a whole picture of {size[1]}×{size[0]} px, expected the truth's crop, "
+                f"{self._truth.crop_size} px"
+            )
+
+    def _check_height(self, height: Any, face: TrueFace) -> None:
+        """Raise SampleError if predictions are in px of another photograph than the truth is of."""
+        if height != (true := face.row["image_height"]):
+            raise SampleError(
+                f"{face.name}: was predicted of a photograph that is {height} px high, expected the truth's, {true} px"
+            )
 
     def _of_mesh(self, path: Path) -> Faces:
         mapper = self._mapper_of(str(path))

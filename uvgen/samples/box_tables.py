@@ -15,7 +15,7 @@ import numpy as np
 from uvgen.checks import FARTHEST_PX
 from uvgen.errors import InputError
 from uvgen.samples.csv_rows import scan_csv
-from uvgen.samples.landmark_rows import RowFace, image_key
+from uvgen.samples.landmark_rows import RowFace, image_key, size_keys, size_of_row
 from uvgen.samples.landmark_schemes import FaceLandmarks
 from uvgen.samples.landmark_tables import LandmarkTable
 from uvgen.storage.names import brief, os_reason
@@ -65,13 +65,14 @@ def read_boxes(path: Path) -> LandmarkTable:
 
 
 class _Columns(NamedTuple):
-    """Which column names the image, those of the box's numbers, how many columns there are, and whether the numbers are
-    x, y, width, height."""
+    """Which column names the image, those of the box's numbers, how many columns there are, whether the numbers are x,
+    y, width, height, and which columns may be the image's width and height."""
 
     image: int
     places: list[int]
     n: int
     has_sides: bool
+    size: tuple[tuple[int, str], ...]
 
 
 def _columns(path: Path, row: Sequence[str]) -> _Columns:
@@ -91,7 +92,8 @@ def _columns(path: Path, row: Sequence[str]) -> _Columns:
             f"{path}: columns {', '.join(_CORNERS)} and {', '.join(_SIDES)}, which are two boxes, expected one; leave "
             "the other out"
         )
-    return _Columns(image, [header.index(name) for name in numbers], len(header), numbers == _SIDES)
+    size = tuple((k, header[k]) for k in size_keys(header) or ())
+    return _Columns(image, [header.index(name) for name in numbers], len(header), numbers == _SIDES, size)
 
 
 class _Boxes(NamedTuple):
@@ -122,4 +124,5 @@ def _face(source: str, row: Sequence[str], columns: _Columns) -> FaceLandmarks:
     if not all(map(math.isfinite, values)) or max(map(abs, values)) > FARTHEST_PX or right <= left or bottom <= top:
         raise InputError(f"{source}: a box from ({left:g}, {top:g}) to ({right:g}, {bottom:g}), expected a face's, px")
     points = np.array([[left, top], [right, bottom]])
-    return FaceLandmarks(points, None, "box", np.array([left, top, right - left, bottom - top]), source)
+    box = np.array([left, top, right - left, bottom - top])
+    return FaceLandmarks(points, None, "box", box, source, size_of_row(row, columns.size, points))

@@ -8,14 +8,24 @@ import re
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from uvgen.errors import InputError
-from uvgen.samples.landmark_rows import Entry, image_key, names_image, number_of_cell
+from uvgen.samples.landmark_rows import (
+    Entry,
+    image_key,
+    image_size,
+    names_image,
+    number_of_cell,
+    size_keys,
+    size_of_image,
+)
 from uvgen.samples.landmark_schemes import (
     FaceLandmarks,
     check_shares,
@@ -23,6 +33,7 @@ from uvgen.samples.landmark_schemes import (
     face_of,
     flag_scores,
     scores_in,
+    stated_scores,
 )
 from uvgen.storage.folders import IMAGE_SUFFIXES
 from uvgen.storage.names import brief
@@ -32,11 +43,11 @@ from uvgen.storage.text import MOST_BYTES, decode_text
 from uvgen.wording import count
 
 _CVAT_CENTER = 0.5
-_MOST_PX = 1e9
 _OCCLUDED = 0.5
 _MOST_TRIED = 8  # categories
 _NUMBERED = re.compile(r"(.*?)([0-9]{1,5})[ .]*", re.DOTALL)
 _POINTS = ("landmarks", "points", "keypoints")  # what plain JSON calls those of a face
+_SCORES = ("keypoint_scores", "confidence", "confidences", "visibility")  # what it may call their scores
 _SHAPES = ("points", "skeleton")  # what CVAT calls those of landmarks
 
 
@@ -73,7 +84,7 @@ def _coco(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
                 f"{path}: image {brief(key)[:60]} is {brief(names[key])[:60]} and {brief(name)[:60]}, expected an id "
                 "for each image; were files put together?"
             )
-        sizes[key] = _size(image.get("width"), image.get("height"))
+        sizes[key] = image_size(image.get("width"), image.get("height"))
     for number, annotation in enumerate(content["annotations"]):
         if not _any_labeled(annotation.get("keypoints")):  # a box alone
             continue
@@ -114,7 +125,7 @@ def _datumaro(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
     for item in content["items"]:
         picture = item.get("image") or {}
         name, stated = str(picture.get("path") or item["id"]), picture.get("size")
-        size = _size(stated[1], stated[0]) if isinstance(stated, list) and len(stated) == 2 else None
+        size = image_size(stated[1], stated[0]) if isinstance(stated, list) and len(stated) == 2 else None
         if not any(annotation.get("type") in _SHAPES for annotation in item.get("annotations", [])):
             yield name, None
         for number, annotation in enumerate(item.get("annotations", [])):
@@ -180,15 +191,41 @@ def _plain(path: Path, content: Any) -> Iterator[Entry]:
                 shown = " × ".join(map(str, values.shape))
                 raise InputError(f"{source}: {shown} numbers, expected [[x, y], …]; one entry a face")
             check_unnumbered(values, source)
-            scores = scores_in(values) if about.get("scores") is None else _array(source, about["scores"])
+            scores = _other_scores(about, values) if about.get("scores") is None else _array(source, about["scores"])
             if scores is not None and scores.shape != (len(values),):
                 raise InputError(
                     f"{source}: {count(scores.size, 'score')} of {count(len(values), 'point')}, expected one each"
                 )
             check_shares(scores, source)
-            return face_of(values[:, :2], scores, source, box=_box(source, about.get("box", about.get("bbox"))))
+            box = _box(source, about.get("box", about.get("bbox")))
+            return face_of(values[:, :2], scores, source, box=box, image_size=_plain_size(about, values[:, :2]))
 
         yield name, read
+
+
+def _other_scores(about: Mapping[str, Any], values: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Scores that an entry states under another name, or as a third column, where they can be nothing else.
+
+    Of "visibility", COCO's flags alone are: a 0 beside 1 may be of a point that is hidden, and yet in its place.
+    """
+    for key in _SCORES:
+        stated = about.get(key)
+        if isinstance(stated, list) and len(stated) == len(values) and are_numbers(stated):
+            with suppress(ValueError, TypeError, OverflowError):
+                numbers = np.array(stated, np.float64)
+                found = flag_scores(numbers) if key == "visibility" else stated_scores(numbers)
+                if found is not None:
+                    return found
+    return scores_in(values)
+
+
+def _plain_size(about: Mapping[str, Any], points: NDArray[np.float64]) -> tuple[int, int] | None:
+    """The image's size that an entry states: by names of its sides, or as two numbers, in whose order files differ."""
+    keys = list(about)
+    if (sides := size_keys([str(key) for key in keys])) is not None:
+        return size_of_image(str(keys[sides[0]]), [about[keys[k]] for k in sides], points)
+    both = about.get("image_size")
+    return image_size(*both) if isinstance(both, list) and len(both) == 2 and both[0] == both[1] else None
 
 
 def _listed(content: Any) -> Any:
@@ -316,14 +353,6 @@ def _number(value: Any) -> str:
     return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
-def _size(width: Any, height: Any) -> tuple[int, int] | None:
-    """Width and height that a table states of an image, px; None if it does not, as where it has 0."""
-    stated = [int(v) if isinstance(v, str) and v.isascii() and v.isdecimal() and len(v) < 10 else v
-              for v in (width, height)]  # fmt: skip
-    whole = [int(v) for v in stated if isinstance(v, int | float) and 0 < v < _MOST_PX and v == int(v)]
-    return (whole[0], whole[1]) if len(whole) == 2 else None
-
-
 def _array(source: str, values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
     if not are_numbers(values):
         raise InputError(f"{source}: {brief(values)[:60]}, expected numbers")
@@ -359,7 +388,7 @@ def xml_entries(path: Path, text: str) -> Iterator[Entry]:
         raise InputError(f"{path}: not readable XML ({brief(error)}), expected CVAT for images 1.1") from error
     has_faces = False
     for image in root.iter("image"):
-        name, size = image.get("name", "?"), _size(image.get("width"), image.get("height"))
+        name, size = image.get("name", "?"), image_size(image.get("width"), image.get("height"))
         shapes = [*image.findall("points"), *image.findall("skeleton")]
         if not shapes:
             yield name, None

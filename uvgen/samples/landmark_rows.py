@@ -8,9 +8,10 @@ import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from uvgen.errors import InputError
 from uvgen.samples.csv_rows import scan_csv
@@ -25,6 +26,10 @@ Entry = tuple[str, Callable[[], FaceLandmarks] | None]
 _MOST_CELLS = 4096  # of a row
 _IMAGE_COLUMNS = ("image", "imagename", "imagepath", "filename", "filepath", "file", "path", "name", "img", "frame")
 _VAGUE_COLUMNS = ("name", "frame")
+_VAGUE_SIDES = ("width", "height")
+_SIDES = (("imagewidth", "imageheight"), ("imgwidth", "imgheight"), _VAGUE_SIDES)  # of an image
+_MOST_PX = 1e9
+_NEAR_PX = 2  # of a box's size, or an image's edge
 _COLUMN = re.compile(
     r"(.*[^a-z0-9])?(?:(x|y|score|s|conf|confidence|v)[ _-]?(\d{1,4})|(\d{1,4})[ _-](x|y|score|s|v))", re.ASCII
 )
@@ -32,7 +37,11 @@ _COLUMN = re.compile(
 
 def names_image(column: str) -> bool:
     """Whether a table's column, or an object's key, is the one that names an image."""
-    return column.strip().lower().replace("_", "").replace(" ", "") in _IMAGE_COLUMNS
+    return _plain(column) in _IMAGE_COLUMNS
+
+
+def _plain(column: str) -> str:
+    return column.strip().lower().replace("_", "").replace(" ", "")
 
 
 def image_key(names: Sequence[str]) -> int | None:
@@ -48,6 +57,43 @@ def image_key(names: Sequence[str]) -> int | None:
         first, second = (brief(names[k].strip())[:40] for k in sure[:2])
         raise ValueError(f"{first} and {second} may both name the image, expected one; leave the other out")
     return sure[0] if sure else None
+
+
+def image_size(width: Any, height: Any) -> tuple[int, int] | None:
+    """Width and height that a table states of an image, px; None if it does not, as where it has 0."""
+    stated = [int(v) if isinstance(v, str) and v.isascii() and v.isdecimal() and len(v) < 10 else v
+              for v in (width, height)]  # fmt: skip
+    whole = [int(v) for v in stated if isinstance(v, int | float) and 0 < v < _MOST_PX and v == int(v)]
+    return (whole[0], whole[1]) if len(whole) == 2 else None
+
+
+def size_keys(names: Sequence[str]) -> tuple[int, int] | None:
+    """Which of a table's columns, or of an object's keys, may state the image's width and height; None if none do.
+
+    Width and height beside x and y, or beside left and top alone, are a box's.
+    """
+    plain = [_plain(name) for name in names]
+    is_box = {"x", "y"} <= {*plain} or ({"left", "top"} <= {*plain} and "right" not in plain)
+    for sides in _SIDES:
+        if all(plain.count(side) == 1 for side in sides) and not (sides == _VAGUE_SIDES and is_box):
+            return plain.index(sides[0]), plain.index(sides[1])
+    return None
+
+
+def size_of_image(name: str, sides: Sequence[Any], points: NDArray[np.float64]) -> tuple[int, int] | None:
+    """The image's size that a table states for a face's points (n, 2), the width under a name; None if it does not.
+
+    What is called width and height alone may be of a box: of one whose corners are the points. Points beyond it are
+    not in an image of this size.
+    """
+    size = image_size(*sides)
+    if size is None or _plain(name) != _VAGUE_SIDES[0]:
+        return size
+    marked = points[np.isfinite(points).all(axis=1)]
+    extent, far = np.ptp(marked, axis=0) if len(marked) else size, marked.max(axis=0, initial=0)
+    if (np.abs(extent - np.array(size)) <= _NEAR_PX).all() or (far > np.add(size, _NEAR_PX)).any():
+        return None
+    return size
 
 
 def csv_entries(path: Path, text: str) -> Iterator[Entry]:
@@ -80,6 +126,7 @@ class _Columns(NamedTuple):
     points: list[list[int]] | None  # None: x, y after the image
     n: int = 0  # how many columns the header has
     success: int = -1  # OpenFace's, of which a 0 says that it found no face
+    size: tuple[tuple[int, str], ...] = ()  # columns that may be the image's width and height, and their names
 
 
 def _columns(path: Path, row: list[str]) -> _Columns:
@@ -134,7 +181,8 @@ def _columns(path: Path, row: list[str]) -> _Columns:
             "none"
         )
     success = next((k for k, cell in enumerate(row) if cell.strip().lower() == "success"), -1)
-    return _Columns(1, names[0] if image is None else image, points, len(row), success)
+    size = tuple((k, row[k]) for k in size_keys(row) or ())
+    return _Columns(1, names[0] if image is None else image, points, len(row), success, size)
 
 
 class _Csv(NamedTuple):
@@ -166,7 +214,17 @@ class _Csv(NamedTuple):
         scored = all(three[2] >= 0 for three in columns.points)
         scores = [number_of_cell(source, cells[three[2]]) for three in columns.points] if scored else None
         check_shares(scores, source)
-        return face_of(points, scores, source)
+        return face_of(points, scores, source, image_size=size_of_row(cells, columns.size, np.array(points)))
+
+
+def size_of_row(
+    cells: Sequence[str], columns: Sequence[tuple[int, str]], points: NDArray[np.float64]
+) -> tuple[int, int] | None:
+    """The image's size that a row states, in columns that may be its width and height; None if it does not."""
+    sides = [cells[k].strip() if len(cells) > k else "" for k, _ in columns]
+    if not columns or not all(map(_is_number, sides)):
+        return None
+    return size_of_image(columns[0][1], [number_of(side) for side in sides], points)
 
 
 class RowFace:

@@ -240,6 +240,16 @@ def check_shares(scores: NDArray[np.float64] | Sequence[float] | None, source: s
         raise InputError(f"{source}: a score of {most:g}, expected 0 to 1; divide percents by 100")
 
 
+def stated_scores(numbers: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """What a file seems to call scores, or those that COCO's flags stand for; None if they can be none, or are all 0.
+
+    0 is what programs write that know no scores.
+    """
+    if (scores := flag_scores(numbers)) is not None:
+        return scores
+    return numbers if ((numbers >= 0) & (numbers <= _MOST_SCORE)).all() and numbers.any() else None
+
+
 def scores_in(face: NDArray[np.float64]) -> NDArray[np.float64] | None:
     """The third column, if it can be scores, or those that it stands for if it can be COCO's flags."""
     if face.shape[1] == 3 and (scores := flag_scores(face[:, 2])) is not None:

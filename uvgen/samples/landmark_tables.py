@@ -11,6 +11,7 @@ without: image, x, y, x, y … | 0 |
 | WFLW | lines of 196 coordinates, 4 of a box, 6 attributes, image | 0 |
 
 Points of a skeleton (COCO, CVAT, Datumaro) whose labels are numbers are in the order of these, others as they stand.
+Where a table states an image's size (width and height, as COCO's do), the photograph must have it.
 CVAT's canvas begins at the upper left corner of the first pixel: its center is (0.5, 0.5).
 An image is found by its path's end: the entry that shares most folders with it, whatever its suffix.
 One that a file names without a face, as where OpenFace had no success, has none: it takes no other folder's.
