@@ -3,9 +3,11 @@
 import errno
 import os
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -32,11 +34,11 @@ from uvgen.augment import Augmentation
 from uvgen.datasets import source
 from uvgen.datasets.source import check_source_hash, check_unchanged
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
-from uvgen.shards import shard
+from uvgen.shards import pool, shard
 from uvgen.shards import stored as stored_shards
 from uvgen.shards.index import Index, ShardEntry
 from uvgen.shards.stored import ReadAhead, with_shard
-from uvgen.storage import objects, transfers
+from uvgen.storage import object_cache, objects, transfers
 from uvgen.storage.files import sha256_file
 from uvgen.storage.object_cache import cached, cached_file, forget, objects_folder
 
@@ -358,6 +360,17 @@ def test_verify_of_a_store_takes_what_another_process_has_fetched_anew(
 
     monkeypatch.setattr(stored_shards, "forget", forgotten)
     assert verify_shards(URL).problems == ()
+
+
+def test_shard_that_another_process_uses_is_not_hashed_again(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = open_shards(URL)
+    first, now = reader[0], time.time_ns()
+    monkeypatch.setattr(object_cache, "time", SimpleNamespace(time_ns=lambda: now + 10**10))
+    assert open_shards(URL)[0]["name"] == first["name"]
+    path = cached(reader._pool.entries[0].sha256 or "", ".h5")
+    assert path.stat().st_atime_ns >= now + 10**10 - 1000
+    monkeypatch.setattr(pool, "check_hash", None)
+    assert_equal_samples(reader[0], first)
 
 
 def test_read_ahead_fetches_in_the_order_of_use_and_no_more_than_fits(
