@@ -10,9 +10,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
-from support.builds import SMALL, assert_equal_samples, edit_index, file_hashes, have, listed_shards, make
+from support.builds import SMALL, assert_equal_samples, edit_index, file_hashes, have, listed_shards, make, seal
 from support.stores import FolderStore, changing, failing, folder_store
 
 from uvgen import (
@@ -304,6 +305,20 @@ def test_shard_that_leaves_the_cache_each_time_says_what_helps(stored: Path, mon
         open_shards(URL)[0]
     problems = verify_shards(URL).problems
     assert len(problems) == len(listed_shards(stored)) and "left the cache, " in problems[0]
+
+
+@pytest.mark.parametrize("untrusted", [False, True])
+def test_shard_of_a_store_that_is_none_is_named_by_its_url(stored: Path, tmp_path: Path, untrusted: bool) -> None:
+    """The cache's file alone says nothing, and `uvgen verify` of the cache is no cure."""
+    file = listed_shards(stored)[0]
+    with h5py.File(stored / file, "r+") as content:
+        del content["pose"]
+        content.create_dataset("odd", data=np.zeros((len(content["name"]), 1), ">f4"))
+    seal(stored)
+    with pytest.raises(DatasetError, match=rf"\.h5: copy of {URL}/{file}: odd .*; run `uvgen verify {URL}`$"):
+        open_shards(URL, untrusted=untrusted)[0]
+    (problem,) = verify_shards(URL, untrusted=untrusted).problems
+    assert problem.startswith(f"{URL}/{file}: ") and "copy of" not in problem and "run `" not in problem
 
 
 def test_shard_of_a_folder_of_the_user_s_is_used_once(tmp_path: Path) -> None:
