@@ -295,6 +295,19 @@ def test_export_does_not_replace_files_that_came_into_the_old_one_meanwhile(buil
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_export_that_replaces_one_names_its_folder_when_the_disk_is_full(built: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    export_shards(built, out, "npy")
+    before = contents_below(out)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(DatasetError, match=rf"^{tmp_path}/out: cannot be written \(No space left"):
+        export_shards(built, out, "npy", quality=80, overwrite=True, progress=full)
+    assert contents_below(out) == before
+
+
 def test_export_takes_the_place_of_one_that_was_moved_away_meanwhile(built: Path, tmp_path: Path) -> None:
     """And leaves what another run, which has begun since, has written for the same place."""
     out, old = tmp_path / "out", tmp_path / "old"

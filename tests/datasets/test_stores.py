@@ -3,14 +3,17 @@
 import errno
 import os
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
-from support.builds import SMALL, assert_equal_samples, edit_index, file_hashes, have, listed_shards, make
+from support.builds import SMALL, assert_equal_samples, edit_index, file_hashes, have, listed_shards, make, seal
 from support.stores import FolderStore, changing, failing, folder_store
 
 from uvgen import (
@@ -32,11 +35,11 @@ from uvgen.augment import Augmentation
 from uvgen.datasets import source
 from uvgen.datasets.source import check_source_hash, check_unchanged
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
-from uvgen.shards import shard
+from uvgen.shards import pool, shard
 from uvgen.shards import stored as stored_shards
 from uvgen.shards.index import Index, ShardEntry
 from uvgen.shards.stored import ReadAhead, with_shard
-from uvgen.storage import objects, transfers
+from uvgen.storage import object_cache, objects, transfers
 from uvgen.storage.files import sha256_file
 from uvgen.storage.object_cache import cached, cached_file, forget, objects_folder
 
@@ -304,6 +307,20 @@ def test_shard_that_leaves_the_cache_each_time_says_what_helps(stored: Path, mon
     assert len(problems) == len(listed_shards(stored)) and "left the cache, " in problems[0]
 
 
+@pytest.mark.parametrize("untrusted", [False, True])
+def test_shard_of_a_store_that_is_none_is_named_by_its_url(stored: Path, tmp_path: Path, untrusted: bool) -> None:
+    """The cache's file alone says nothing, and `uvgen verify` of the cache is no cure."""
+    file = listed_shards(stored)[0]
+    with h5py.File(stored / file, "r+") as content:
+        del content["pose"]
+        content.create_dataset("odd", data=np.zeros((len(content["name"]), 1), ">f4"))
+    seal(stored)
+    with pytest.raises(DatasetError, match=rf"\.h5: copy of {URL}/{file}: odd .*; run `uvgen verify {URL}`$"):
+        open_shards(URL, untrusted=untrusted)[0]
+    (problem,) = verify_shards(URL, untrusted=untrusted).problems
+    assert problem.startswith(f"{URL}/{file}: ") and "copy of" not in problem and "run `" not in problem
+
+
 def test_shard_of_a_folder_of_the_user_s_is_used_once(tmp_path: Path) -> None:
     tries = []
 
@@ -358,6 +375,17 @@ def test_verify_of_a_store_takes_what_another_process_has_fetched_anew(
 
     monkeypatch.setattr(stored_shards, "forget", forgotten)
     assert verify_shards(URL).problems == ()
+
+
+def test_shard_that_another_process_uses_is_not_hashed_again(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = open_shards(URL)
+    first, now = reader[0], time.time_ns()
+    monkeypatch.setattr(object_cache, "time", SimpleNamespace(time_ns=lambda: now + 10**10))
+    assert open_shards(URL)[0]["name"] == first["name"]
+    path = cached(reader._pool.entries[0].sha256 or "", ".h5")
+    assert path.stat().st_atime_ns >= now + 10**10 - 1000
+    monkeypatch.setattr(pool, "check_hash", None)
+    assert_equal_samples(reader[0], first)
 
 
 def test_read_ahead_fetches_in_the_order_of_use_and_no_more_than_fits(

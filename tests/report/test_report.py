@@ -1,6 +1,7 @@
 """Reports: what is in their files, which samples come first, and that they are whole or not there."""
 
 import dataclasses
+import errno
 import html
 import os
 import re
@@ -384,6 +385,20 @@ def test_report_replaces_a_report_alone_and_only_when_asked(shards: Path, tmp_pa
     with pytest.raises(OutputError, match="not empty"):
         write_report(shards, tmp_path / "mine", overwrite=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "report"]
+
+
+def test_report_that_replaces_one_names_its_folder_when_the_disk_is_full(
+    shards: Path, report: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = Path(shutil.copytree(report, tmp_path / "report"))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(write_module, "_write_rows", full)
+    with pytest.raises(DatasetError, match=rf"^{tmp_path}/report: cannot be written \(No space left"):
+        write_report(shards, out, options=ReportOptions(worst=1), overwrite=True)
+    assert contents_below(out) == contents_below(report) and [path.name for path in tmp_path.iterdir()] == ["report"]
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "data/notes.txt", "data/samples/000/notes.txt", "assets/mine/notes.txt"])

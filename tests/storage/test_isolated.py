@@ -193,6 +193,18 @@ def test_request_that_is_interrupted_leaves_nothing_for_the_next_one(
         assert rows.read_row(3).tolist() == list(range(18, 24))
 
 
+@pytest.mark.skipif(os.name != "posix", reason="no such signals")
+@pytest.mark.parametrize("name", ["SIGALRM", "SIGXCPU"])
+def test_process_that_ends_by_a_clock_is_started_again(path: Path, tmp_path: Path, name: str) -> None:
+    """Its own, which goes on while all are stopped (Ctrl-Z), or a limit that counts the processor time of hours."""
+    mark = tmp_path / "ended"
+    line = (
+        f"import signal; whole = m._answer; was = os.path.exists({str(mark)!r}); "
+        f"m._answer = lambda *a: whole(*a) if was else (open({str(mark)!r}, 'w'), os.kill(os.getpid(), signal.{name}))"
+    )
+    assert Other(line).open(path).attributes["text"] == "é" and mark.exists()
+
+
 @pytest.mark.slow
 def test_process_that_is_killed_from_outside_is_started_again_once(path: Path, tmp_path: Path) -> None:
     starts = tmp_path / "starts"

@@ -133,7 +133,7 @@ def _make_shard(job: AugmentJob, makers: _Makers, process: Hdf5Process | None, t
     built = dataclasses.replace(job.config, copied=None)
     path, opened = open_source(job.source, task.source, built, process)
     with opened as source:
-        check_source(path, task.source, source, built.to_plain())
+        check_source(task.source, source, built.to_plain())
         if task.trial is not None:
             _rows(source, [task.trial], job, makers, task, lambda name, error: None)
             return ShardResult(ShardEntry(task.file, 0, 0, None), ())

@@ -125,10 +125,12 @@ class MergeJob:
             del expected["shard_size"]
         path, opened = open_source(piece.folder, piece.entry, self.config, process)
         with opened as shard:
-            check_source(path, piece.entry, shard, expected)
+            check_source(piece.entry, shard, expected)
             if (found := stored_fields(shard)) != fields:
                 odd = next(name for name in {**fields, **found} if fields.get(name) != found.get(name))
-                raise DatasetError(f"{path}: {odd} differs from the other shards, expected the same in all of them")
+                raise DatasetError(
+                    f"{shard.place}: {odd} differs from the other shards, expected the same in all of them"
+                )
             for row in piece.rows:
                 yield {name: _stored(shard, name, row) for name in fields}
             check_unchanged(path, piece.entry, shard)

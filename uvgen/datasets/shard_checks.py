@@ -20,7 +20,7 @@ from uvgen.datasets.fields import (
 )
 from uvgen.datasets.quality.annotations import in_image
 from uvgen.datasets.quality.plausible import MOST
-from uvgen.errors import DatasetError, InputError
+from uvgen.errors import DatasetError, InputError, with_urls
 from uvgen.fixed_point import decode
 from uvgen.geometry import pose_to_image
 from uvgen.maps.labels import crop_pose, label_nme
@@ -125,10 +125,13 @@ def _problems(
     targets: "TargetMaker | None",
 ) -> list[str]:
     """What is wrong with a shard's content, although its bytes are what they were."""
+    place = folder / entry.file
     try:
         config = DatasetConfig.of_index(index, folder)
         required, excluded = required_fields(config), excluded_fields(config)
-        with OpenShard(path, entry.samples, process=process, required=required, excluded=excluded) as shard:
+        with OpenShard(
+            path, entry.samples, process=process, required=required, excluded=excluded, place=place
+        ) as shard:  # fmt: skip
             problems = shard.other_origin(index.config)
             if not problems:
                 shard.check_layouts(known_layouts(config.build))
@@ -144,7 +147,10 @@ def _problems(
             return problems or _check_nme(shard)
     except DatasetError as error:
         check_machine(error)  # whose shortage is no damage
-        return [str(error).removeprefix(f"{path}: ").removesuffix(f"; run `uvgen verify {typed(path.parent)}`")]
+        said = str(error).removesuffix(with_urls(f"; run `uvgen verify {typed(folder)}`"))
+        for lead in (f"{path}: ", with_urls(f"copy of {place}: "), with_urls(f"{place}: ")):
+            said = said.removeprefix(lead)
+        return [said]
     except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
         return [f"its fields cannot be what they stand for ({error})"]
 

@@ -72,7 +72,7 @@ def open_source(
             check_source_hash(path, entry)
         return path, OpenShard(
             path, entry.samples, known_layouts(config.build), process,
-            required=required_fields(config), excluded=excluded_fields(config),
+            required=required_fields(config), excluded=excluded_fields(config), place=folder / entry.file,
         )  # fmt: skip
 
     return with_shard(folder, entry, opened)
@@ -100,8 +100,8 @@ def _hash(path: Path, size: int, time_ns: int) -> str:
     return sha256_file(path)
 
 
-def check_source(path: Path, entry: ShardEntry, source: OpenShard, config: Mapping[str, Any]) -> None:
+def check_source(entry: ShardEntry, source: OpenShard, config: Mapping[str, Any]) -> None:
     """Raise DatasetError if an open source shard is of another set than its index says: copies would not show it."""
     if wrong := source.other_origin({**source.config, **config}):  # what this version does not know is not compared
-        raise DatasetError(f"{path}: {wrong[0]}; run `uvgen verify {typed(path.parent)}`")
+        raise DatasetError(f"{source.place}: {wrong[0]}; run `uvgen verify {typed(source.place.parent)}`")
     source.check_names(entry.names)

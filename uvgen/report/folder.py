@@ -83,7 +83,7 @@ def report_on_success(out: Path, *, overwrite: bool) -> Iterator[tuple[Path, Cal
     with exclusive(draft) as check_there:
         remove_unlocked(beside(out))  # of a run that was killed before it took the old one's place
         try:
-            with folder_on_success(target) as folder:
+            with folder_on_success(target, shown=out) as folder:
                 empty(folder)
                 yield folder, check_there
             if old:

@@ -113,10 +113,10 @@ class ShardPool:
             if shard is None:
                 if self.demands.untrusted and self.process is None:
                     self.process = Hdf5Process()
-                path, shard = self._opened(self.entries[number], hashed=self.demands.hashed or number in self._changed)
+                shard = self._opened(self.entries[number], hashed=self.demands.hashed or number in self._changed)
                 self._check_names(number, shard)
-                self._check_origin(path, shard)
-                self._check_layout(path, shard)
+                self._check_origin(shard)
+                self._check_layout(shard)
                 self._open[number] = shard
                 self._changed.discard(number)
                 if len(self._open) > _MAX_OPEN:
@@ -124,16 +124,16 @@ class ShardPool:
             self._open.move_to_end(number)
             return shard
 
-    def _opened(self, entry: ShardEntry, *, hashed: bool) -> tuple[Path, OpenShard]:
-        """A shard that was just opened, and where."""
+    def _opened(self, entry: ShardEntry, *, hashed: bool) -> OpenShard:
+        """A shard that was just opened."""
 
-        def opened(path: Path) -> tuple[Path, OpenShard]:
+        def opened(path: Path) -> OpenShard:
             if hashed:
                 check_hash(path, entry.sha256, self.folder)
             demands = self.demands
-            return path, OpenShard(
+            return OpenShard(
                 path, entry.samples, demands.layouts, self.process,
-                required=demands.required, excluded=demands.excluded,
+                required=demands.required, excluded=demands.excluded, place=self.folder / entry.file,
             )  # fmt: skip
 
         return with_shard(self.folder, entry, opened)
@@ -145,16 +145,16 @@ class ShardPool:
             names = "\n".join(shard.texts("name"))
             shard.check_names(names if names_digest(names) == digest else "")
 
-    def _check_origin(self, path: Path, shard: OpenShard) -> None:
+    def _check_origin(self, shard: OpenShard) -> None:
         """That a shard was made with the settings and the model that the index states, not by a later build."""
         origin = self.demands.origin
         if origin and (wrong := shard.other_origin({**shard.config, **origin})):
             raise DatasetError(
-                f"{path}: {wrong[0]}; was the set made again while it was open, or mixed with another? Open it again, "
-                f"or run `uvgen verify {self.folder}`"
+                f"{shard.place}: {wrong[0]}; was the set made again while it was open, or mixed with another? Open it "
+                f"again, or run `uvgen verify {self.folder}`"
             )
 
-    def _check_layout(self, path: Path, shard: OpenShard) -> None:
+    def _check_layout(self, shard: OpenShard) -> None:
         """That samples of all shards stack: the first one opened says how."""
         found = {
             name: (shape, "text" if dtype.kind == "S" else dtype.str)
@@ -165,7 +165,7 @@ class ShardPool:
         for name in sorted(found.keys() | self._layout.keys()):
             if found.get(name) != self._layout.get(name):
                 here, others = (fields.get(name, "none") for fields in (found, self._layout))
-                raise DatasetError(f"{path}: {name} is {here}, in other shards {others}; build it again")
+                raise DatasetError(f"{shard.place}: {name} is {here}, in other shards {others}; build it again")
 
 
 def check_hash(path: Path, sha256: str | None, folder: Path) -> None:

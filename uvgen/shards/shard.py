@@ -35,6 +35,8 @@ class OpenShard:
 
     Attributes
     ----------
+    place : Path
+        Where its set has it, for messages.
     fields : list of str
         What a sample has; ``image`` even if it is stored as JPEG.
     attributes : dict
@@ -60,6 +62,8 @@ class OpenShard:
         Fields that must be there, and that must not.
     process : Hdf5Process, optional
         Reads the file in this one's place.
+    place : Path, optional
+        Where its set has it, if `path` is a copy in the cache.
 
     Raises
     ------
@@ -76,10 +80,12 @@ class OpenShard:
         *,
         required: Sequence[str] = (),
         excluded: Sequence[str] = (),
+        place: Path | None = None,
     ) -> None:
-        self._path, self.n_samples = path, n_samples
+        self.place, self.n_samples = place or path, n_samples
+        lead = "" if self.place == path else f"copy of {self.place}: "
         with opened_by(None if process is None else process.open):
-            self._file = open_hdf5(path, DatasetError, f"; run `uvgen verify {typed(path.parent)}`")
+            self._file = open_hdf5(path, DatasetError, f"; run `uvgen verify {typed(self.place.parent)}`", lead)
         try:
             self._open(expected or {})
             if missing := [name for name in required if name not in self.layouts]:
@@ -97,7 +103,7 @@ class OpenShard:
             raise self._file.refused("not a shard of uvgen")
         version = self.file_attributes.get("version")
         if not isinstance(version, (int, np.integer)) or version != VERSION:
-            raise DatasetError(f"{self._path}: version {brief(version)}, expected {VERSION}; build the data set again")
+            raise DatasetError(f"{self.place}: version {brief(version)}, expected {VERSION}; build the data set again")
         datasets = {name: self._file.safe_dataset(name) for name in self._file.names}
         self._check_sizes(datasets)
         self._jpegs = datasets.pop(_CODES, None)
@@ -105,7 +111,7 @@ class OpenShard:
             n_rows = data.shape[0] if data.shape else 0
             if n_rows != self.n_samples:
                 raise DatasetError(
-                    f"{self._path}: {name} has {count(n_rows, 'row')}, {DATASET_INDEX} says {self.n_samples}; build "
+                    f"{self.place}: {name} has {count(n_rows, 'row')}, {DATASET_INDEX} says {self.n_samples}; build "
                     "it again"
                 )
         self._datasets = datasets
@@ -298,7 +304,7 @@ class OpenShard:
         """The error for a field that its samples do not have, or that is not stored as an array."""
         how = "is stored as JPEG files" if name in self.fields else "no such field"
         there = ", ".join(field for field in self.fields if field in self._datasets)
-        return FieldError(f"{self._path}: field {brief(name)!r}: {how}, expected one of {there}")
+        return FieldError(f"{self.place}: field {brief(name)!r}: {how}, expected one of {there}")
 
     def encoded_image(self, row: int) -> bytes:
         """The JPEG file of one sample's image, if images are stored so."""

@@ -89,7 +89,7 @@ def check_replaceable(folder: Path) -> None:
 
 
 @contextmanager
-def folder_on_success(folder: Path) -> Iterator[Path]:
+def folder_on_success(folder: Path, *, shown: Path | None = None) -> Iterator[Path]:
     """Give a draft of a folder (`draft_of`); rename it to `folder` if the body succeeds.
 
     What a killed or interrupted run left in the draft is kept, so that the next run can finish it; after any other
@@ -99,6 +99,8 @@ def folder_on_success(folder: Path) -> Iterator[Path]:
     ----------
     folder : Path
         The folder to make. One that is empty is replaced.
+    shown : Path, optional
+        The folder that an error names in its place: the user's, if `folder` is `beside` it.
 
     Yields
     ------
@@ -139,7 +141,7 @@ def folder_on_success(folder: Path) -> Iterator[Path]:
         if isinstance(error, UvgenError) or (in_body and names_another(error, draft)):
             raise
         helps = what_helps(error, "check free space, permissions")
-        raise DatasetError(f"{folder}: cannot be written ({os_reason(error)}); {helps}") from error
+        raise DatasetError(f"{shown or folder}: cannot be written ({os_reason(error)}); {helps}") from error
     except Exception:
         discard(draft, TEMPORARY_PREFIX)
         raise

@@ -32,7 +32,15 @@ from uvgen.storage.names import printable
 
 _MAX_MESSAGE = 2000  # characters of an error
 _SECONDS_BETWEEN_LOOKS = 1.0
-_FROM_OUTSIDE = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP} if os.name == "posix" else set()
+_FROM_OUTSIDE = (
+    {
+        signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP,
+        signal.SIGXCPU,  # it has read for long under `ulimit -t`: a new one has all of that time again
+        signal.SIGALRM,  # its own clock, by which it ends without its owner, went on while both were stopped (Ctrl-Z)
+    }
+    if os.name == "posix"
+    else set()
+)  # fmt: skip
 
 
 class _EndedError(Exception):

@@ -97,9 +97,19 @@ def _mark(sha256: str) -> int:
 
 
 def _use(path: Path, sha256: str) -> None:
-    """Say that a verified file was used just now."""
-    now = time.time_ns()
-    os.utime(path, ns=(now, now // _SECOND * _SECOND + _mark(sha256)))
+    """Say that a verified file was used just now, by the time of access alone once it has its mark.
+
+    Who has it open takes another time of its last change for a write, and hashes it again.
+    """
+    now, written = time.time_ns(), path.stat().st_mtime_ns
+    if written % _SECOND != _mark(sha256):
+        written = now // _SECOND * _SECOND + _mark(sha256)
+    os.utime(path, ns=(now, written))
+
+
+def _used(status: os.stat_result) -> int:
+    """When a file was last used: also where the disk keeps no time of access."""
+    return max(status.st_atime_ns, status.st_mtime_ns)
 
 
 def cached_file(place: Path, sha256: str, size: int) -> Path:
@@ -268,7 +278,7 @@ def make_room(size: int, *, added: int = 0, of: float | None = None, besides: Pa
                 continue
             used, bytes_of, path = look.oldest.popleft()
             with suppress(OSError):  # another process has deleted it
-                if os.stat(path).st_mtime_ns == used and (besides is None or path != os.fspath(besides)):
+                if _used(os.stat(path)) == used and (besides is None or path != os.fspath(besides)):
                     Path(path).unlink()
                     deleted, held = True, held - bytes_of
         _note(folder, held)
@@ -306,7 +316,7 @@ def _files(folder: Path) -> list[tuple[int, int, str]]:
             if not entry.name.startswith("."):
                 with suppress(OSError):
                     status = entry.stat(follow_symlinks=False)
-                    found.append((status.st_mtime_ns, status.st_size, entry.path))
+                    found.append((_used(status), status.st_size, entry.path))
     return found
 
 

@@ -138,7 +138,7 @@ def _stated_files(folder: Path) -> Any:
 def in_place(place: Path, out: Path) -> Iterator[Path]:
     """The draft of a folder, which becomes `place`, and then takes the place of `out` if that is another one."""
     remove_unlocked(beside(out))  # of a run that was killed before it took the old one's place
-    with folder_on_success(place) as draft:
+    with folder_on_success(place, shown=out) as draft:
         yield draft
     if place != out:
         exchange(place, out, partial(check_export_folder, out, overwrite=True))
