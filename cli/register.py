@@ -86,7 +86,7 @@ def command(
     Exit status: 0 all registered, 3 some scans left out, 1 failed, 2 wrong usage, 130, 143, 129 interrupted.
     """
     from uvgen import RegisterOptions, register_scans
-    from uvgen.fitting.scans.folder import about_other_scans
+    from uvgen.fitting.scans.folder import about_far_landmarks, about_other_scans
 
     found_by = detector_of(detector, detector_model)
     with reported(quiet=quiet, verbose=verbose) as shown:
@@ -104,7 +104,7 @@ def command(
         )
     if result.notice:
         click.echo(f"note: {result.notice}", err=True)
-    show_warnings(about_other_scans(scans, out))
+    show_warnings([*about_other_scans(scans, out), *about_far_landmarks(result.scans)])
     if not verbose:
         name_skipped(result.skipped, "register.json", quiet=quiet)
     if as_json:

@@ -319,6 +319,20 @@ def test_possible_turn_ends_at_90_degrees_or_where_the_face_is_already() -> None
     assert possible_turn(pose, 40, 0) == pytest.approx((40, 0))
 
 
+def test_angles_beyond_half_a_turn_are_those_of_less() -> None:
+    """As AFLW2000-3D states 351 degrees."""
+    model, face, turned = builtin_model(), annotation(ambient_face()), list[NDArray[np.float32]]()
+    for more in (0, -2 * np.pi):
+        pose = face.pose.copy()
+        pose[1] = np.deg2rad(281) + more
+        yaw, pitch = possible_turn(pose, -40, 0)
+        assert (yaw, pitch) == pytest.approx((-11, 0), abs=1e-4)
+        assert possible_turn(pose, 40, 0) == pytest.approx((40, 0))
+        turned.append(turned_pose(model, replace(face, pose=pose), yaw, pitch))
+    np.testing.assert_allclose(turned[0], turned[1], rtol=1e-5, atol=1e-4)
+    assert np.rad2deg(turned[0][1]) == pytest.approx(-90, abs=1e-3)
+
+
 @pytest.mark.parametrize(
     ("changes", "options", "message"),
     [

@@ -440,6 +440,15 @@ def test_folder_clashes_are_found_at_any_depth_and_for_further_faces() -> None:
     assert clash["a.OBJ/y/z"].startswith("its folder, a.OBJ, would have the name of a file of a")
 
 
+def test_landmarks_that_lie_in_the_folder_to_fill_are_refused_before_any_work(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    fit_photographs(photos, out)
+    before = contents_below(out)
+    with pytest.raises(InputError, match=r"out: .*out is or holds the folder of landmarks, .*; choose another folder"):
+        fit_photographs(photos, out, landmarks=out, overwrite=True)
+    assert contents_below(out) == before
+
+
 @pytest.mark.parametrize("below", [".", "subset"])
 @pytest.mark.parametrize("linked", [False, True])
 def test_photographs_that_lie_in_the_folder_to_fill_are_refused(tmp_path: Path, below: str, linked: bool) -> None:

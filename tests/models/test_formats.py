@@ -93,6 +93,16 @@ def test_tddfa_v2_gives_what_its_files_hold_from_pickles_and_from_parts(tmp_path
         np.testing.assert_array_equal(found.triangles, read[0].triangles)
 
 
+def test_face3d_files_beside_information_of_another_trim_are_refused(tmp_path: Path, whole: MorphableModel) -> None:
+    path = face3d_files(whole, tmp_path)
+    info = sio.loadmat(tmp_path / "BFM_info.mat")["model_info"]
+    fields = {name: info[0, 0][name] for name in info.dtype.names}
+    fields["trimIndex"] = np.arange(1, whole.n_vertices + 5)[:, None].astype(np.float64)
+    sio.savemat(tmp_path / "BFM_info.mat", {"model_info": fields})
+    with pytest.raises(ModelError, match=r"BFM_info\.mat"):
+        load_model(path)
+
+
 def test_tddfa_v2_parts_of_two_means_and_matlab_triangles_are_read(tmp_path: Path, whole: MorphableModel) -> None:
     folder = write_tddfa_parts(tmp_path, whole)
     mean, triangles = np.load(folder / "u.npy"), np.load(folder / "tri.npy")

@@ -744,5 +744,11 @@ def test_a_field_of_ones_own_that_is_stored_as_codes_is_decoded_as_by_open_shard
             extra.attrs.update(scale_factor=0.5, add_offset=1.0)
     seal(folder)
     assert uvgen.open_shards(folder)[0]["extra"].tolist() == [3.5] * 3
+    other = Path(shutil.copytree(folder, tmp_path / "other"))
+    with h5py.File(max(other.glob("*.h5")), "r+") as file:
+        file["extra"].attrs["scale_factor"] = 2.0
+    seal(other)
+    with pytest.raises(DatasetError, match=r"extra is .*, in other shards"):
+        [*ShardDataset(other)]
     batch = next(iter(loader(ShardDataset(folder), batch_size=2)))
     assert batch["extra"].dtype == torch.float32 and batch["extra"].tolist() == [[3.5] * 3] * 2

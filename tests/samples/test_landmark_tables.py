@@ -675,3 +675,33 @@ def test_csv_whose_first_line_is_excels_word_for_the_separator_is_read(tmp_path:
         (plain,) = look_up(tmp_path / "t.csv", text, "b.jpg")
         (said,) = look_up(tmp_path / "t.csv", f"sep={comma}\r\n{text}", "b.jpg")
         np.testing.assert_array_equal(said[0].points, plain[0].points)
+
+
+def of_two_places(name: str, how: str) -> str:
+    """A file of two images of one name: which it says by their subsets or tasks, or by their sizes."""
+    if how == "coco":
+        images = [{"id": k, "file_name": name, "width": 40 + k, "height": 50} for k in range(2)]
+        marks = [{"image_id": k, "id": k, "keypoints": [v for p in (POINTS + k).tolist() for v in (*p, 2)]}
+                 for k in range(2)]  # fmt: skip
+        return json.dumps({"images": images, "annotations": marks, "categories": []})
+    if how == "datumaro":
+        return json.dumps({"items": [
+            {"id": Path(name).stem, "subset": subset, "image": {"path": name},
+             "annotations": [{"type": "points", "points": (POINTS + k + 0.5).ravel().tolist()}]}
+            for k, subset in enumerate(("Train", "Test"))
+        ]})  # fmt: skip
+    pairs = [";".join(f"{x + 0.5},{y + 0.5}" for x, y in POINTS + k) for k in range(2)]
+    places = ('subset="Train"', 'subset="Test"') if how == "subsets" else ('task_id="4"', 'task_id="7"')
+    images = [f'<image name="{name}" {place}><points points="{points}"/></image>'
+              for place, points in zip(places, pairs, strict=True)]  # fmt: skip
+    return f"<annotations>{''.join(images)}</annotations>"
+
+
+@pytest.mark.parametrize("how", ["subsets", "tasks", "datumaro", "coco"])
+def test_two_images_of_one_name_are_not_taken_for_one(tmp_path: Path, how: str) -> None:
+    path = tmp_path / ("t.xml" if how in ("subsets", "tasks") else "t.json")
+    (problem,) = look_up(path, of_two_places("0.jpg", how), "0.jpg")
+    assert isinstance(problem, str) and "expected one" in problem and "name their folders" in problem
+    if how in ("subsets", "datumaro"):
+        train, test = look_up(path, of_two_places("0.jpg", how), "Train/0.jpg", "Test/0.jpg")
+        np.testing.assert_allclose(test[0].points - train[0].points, 1, atol=1e-3)

@@ -478,6 +478,10 @@ def inflating(name: str, shape: tuple[int, ...], dtype: str, chunks: tuple[int, 
         (inflating("source", (2,), f"S{1 << 26}", (1,)), "source takes 67108864 bytes|small fields take"),
         (inflating("extra", (2, 1 << 26), "f4", (2, 1 << 20)), "its small fields take 5368"),
         (inflating("extra", (2, 1 << 27), "f4", (1, 1 << 27)), "extra takes 536870912 bytes per sample"),
+        (
+            lambda file: [inflating(f"extra{k}", (2, 60 << 20), "f4", (1, 60 << 20))(file) for k in range(3)],
+            r"its fields take 75\d{7} bytes per sample, more than 536870912",
+        ),
     ],
 )
 @pytest.mark.parametrize("untrusted", [False, True])

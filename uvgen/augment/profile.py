@@ -98,10 +98,12 @@ def turned_pose(model: MorphableModel, parameters: Annotation, yaw_deg: float, p
     if not pose[6] > 0:
         raise InputError(f"pose: f is {pose[6]:.4g} px/µm, expected more than 0")
     moved = pose.copy()
+    moved[:2] -= _whole_turns(pose[:2])
     for axis, name, degrees in ((0, "pitch_deg", pitch_deg), (1, "yaw_deg", yaw_deg)):
         number_in(degrees, name, -2 * MOST_DEG, 2 * MOST_DEG, "degrees")
+        was_deg = math.degrees(moved[axis])
         moved[axis] += math.radians(degrees)
-        is_deg, was_deg = math.degrees(moved[axis]), math.degrees(pose[axis])
+        is_deg = math.degrees(moved[axis])
         if abs(is_deg) > max(MOST_DEG, abs(was_deg)) + 1e-4:
             raise InputError(
                 f"{name}: {degrees:g} turns a face at {was_deg:.1f}° to {is_deg:.1f}°, expected {MOST_DEG:g}° at most "
@@ -115,9 +117,16 @@ def turned_pose(model: MorphableModel, parameters: Annotation, yaw_deg: float, p
     return moved.astype(np.float32)
 
 
+def _whole_turns(angles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What is to be taken from angles, rad, that are stated beyond half a turn, as 351° in AFLW2000-3D for -9°."""
+    turns: NDArray[np.float64] = 2 * np.pi * np.round(angles / (2 * np.pi))
+    return turns
+
+
 def possible_turn(pose: ArrayLike, yaw_deg: float, pitch_deg: float) -> tuple[float, float]:
     """The nearest yaw and pitch, degrees, by which a face can be turned: to 90° in all, or as far as it is already."""
-    angles = np.rad2deg(np.asarray(pose, np.float64)[[1, 0]])
+    angles = np.asarray(pose, np.float64)[[1, 0]]
+    angles = np.rad2deg(angles - _whole_turns(angles))
     most = np.maximum(MOST_DEG, np.abs(angles))
     yaw, pitch = np.clip([yaw_deg, pitch_deg], -most - angles, most - angles)
     return float(yaw), float(pitch)

@@ -21,7 +21,7 @@ from uvgen.evaluation.predict_record import INDEX, PredictRecord
 from uvgen.evaluation.predict_worker import PredictedBatch, PredictedFace, PredictJob
 from uvgen.fitting.detectors import AUTO, FaceDetector, as_detector, used_detector
 from uvgen.fitting.fitted import Unfitted
-from uvgen.fitting.photographs import find_photographs, in_batches
+from uvgen.fitting.photographs import check_outside, find_photographs, in_batches
 from uvgen.fitting.sources import choose_detector, place_of, which_are_marked
 from uvgen.fitting.worker import open_table
 from uvgen.jobs.options import RunOptions, check_run
@@ -174,6 +174,8 @@ def predict_photographs(
             replace(one, problem=one.problem or _RESERVED.get(one.name.casefold(), "")) for one in photographs
         ]
     where = None if landmarks is None else Path(os.path.abspath(landmarks))
+    if where is not None and where.is_dir():
+        check_outside(where, target, "the folder of landmarks")
     table_file = None if boxes is None else Path(os.path.abspath(boxes))
     chosen, notice, disputed = None, "", dict[Path, str]()
     if table_file is not None:

@@ -17,7 +17,7 @@ from uvgen.errors import DatasetError, InputError
 from uvgen.fitting.detectors import AUTO, FaceDetector, as_detector, used_detector
 from uvgen.fitting.fitted import FittedBatch, FittedFace, Unfitted
 from uvgen.fitting.options import FitOptions
-from uvgen.fitting.photographs import find_photographs, in_batches
+from uvgen.fitting.photographs import check_outside, find_photographs, in_batches
 from uvgen.fitting.record import INDEX, FitRecord, check_fit_folder, plain_face
 from uvgen.fitting.sources import choose_detector, place_of, which_are_marked
 from uvgen.fitting.worker import FitJob, open_table
@@ -141,6 +141,8 @@ def fit_photographs(
     begin("listing photographs")
     photographs = find_photographs(root, out, options.faces, index=INDEX.file, endings=(*IMAGE_SUFFIXES, ".mat"))
     where = None if landmarks is None else Path(os.path.abspath(landmarks))
+    if where is not None and where.is_dir():
+        check_outside(where, out, "the folder of landmarks")
     table = open_table(where)  # before any work
     marked, disputed = which_are_marked(photographs, where, table)
     stated = INDEX.stated_detector(out, overwrite=overwrite)

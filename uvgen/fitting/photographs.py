@@ -100,12 +100,8 @@ def files_below(root: Path, out: Path, suffixes: tuple[str, ...], what: str) -> 
     def fail(error: OSError) -> None:
         raise DatasetError(f"{printable(str(error.filename))}: {unreadable(error, what)}") from error
 
-    inside, outside = os.path.realpath(root), os.path.realpath(out)
-    if Path(inside).is_relative_to(outside):
-        raise InputError(
-            f"out: {printable(str(out))} is or holds {what}, {printable(str(root))}; choose another folder"
-        )
-    paths, seen = list[Path](), {outside}
+    check_outside(root, out, what)
+    paths, seen = list[Path](), {os.path.realpath(out)}
     queue = deque([root])
     while queue:
         start = queue.popleft()
@@ -126,6 +122,13 @@ def files_below(root: Path, out: Path, suffixes: tuple[str, ...], what: str) -> 
                 if name.lower().endswith(suffixes) and not name.startswith(".")
             ]
     return paths
+
+
+def check_outside(folder: Path, out: Path, what: str) -> None:
+    """Raise InputError if a folder is that which is filled, or lies in it: files that are needed would be replaced."""
+    if Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(out)):
+        shown, held = printable(str(out)), printable(str(folder))
+        raise InputError(f"out: {shown} is or holds {what}, {held}; choose another folder")
 
 
 def _is_written(folder: Path) -> bool:

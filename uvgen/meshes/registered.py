@@ -112,7 +112,7 @@ def check_triangles(
     found = _keys(triangles, topology.n_vertices)
     advice = (
         "is it of another model, or are its vertices in another order? Where only its polygons were cut otherwise, "
-        "save the vertices as .npy"
+        + ("save the vertices as .npy" if all_of_them else "save it with the model's triangles")
     )
     known = np.isin(found, topology.triangles) | np.isin(found, topology.further)
     if not known.all():

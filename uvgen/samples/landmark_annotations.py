@@ -85,6 +85,7 @@ def _coco(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
                 "for each image; were files put together?"
             )
         sizes[key] = image_size(image.get("width"), image.get("height"))
+    several = _of_several_sizes(names, sizes)
     for number, annotation in enumerate(content["annotations"]):
         if not _any_labeled(annotation.get("keypoints")):  # a box alone
             continue
@@ -95,6 +96,11 @@ def _coco(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
         marked.add(key)
 
         def read(annotation: Mapping[str, Any] = annotation, source: str = source, key: str = key) -> FaceLandmarks:
+            if names[key] in several:
+                raise InputError(
+                    f"{source}: images of several sizes are called {brief(names[key])[:60]}, expected one; name their "
+                    "folders"
+                )
             values = _array(source, annotation["keypoints"])
             if values.ndim != 1 or len(values) % 3:
                 raise InputError(f"{source}: {count(values.size, 'number')}, expected x, y, v of each keypoint")
@@ -113,6 +119,15 @@ def _coco(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
     yield from ((name, None) for key, name in names.items() if key not in marked)
 
 
+def _of_several_sizes(names: Mapping[str, str], sizes: Mapping[str, tuple[int, int] | None]) -> set[str]:
+    """Names of which the images, by their numbers, cannot be one."""
+    found: dict[str, set[tuple[int, int]]] = {}
+    for key, name in names.items():
+        if (size := sizes[key]) is not None:
+            found.setdefault(name, set()).add(size)
+    return {name for name, those in found.items() if len(those) > 1}
+
+
 def _any_labeled(keypoints: Any) -> bool:
     """Whether an annotation of COCO's has keypoints, and not all a v of 0, which those have that are not labeled."""
     if not isinstance(keypoints, list) or len(keypoints) % 3:
@@ -122,9 +137,13 @@ def _any_labeled(keypoints: Any) -> bool:
 
 def _datumaro(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
     labels = _labels_of_datumaro(path, content)
-    for item in content["items"]:
-        picture = item.get("image") or {}
-        name, stated = str(picture.get("path") or item["id"]), picture.get("size")
+    pictures = [item.get("image") or {} for item in content["items"]]
+    names = _told_apart([
+        (str(picture.get("path") or item["id"]), str(item["subset"]) if item.get("subset") else None, None)
+        for item, picture in zip(content["items"], pictures, strict=True)
+    ])  # fmt: skip
+    for item, picture, name in zip(content["items"], pictures, names, strict=True):
+        stated = picture.get("size")
         size = image_size(stated[1], stated[0]) if isinstance(stated, list) and len(stated) == 2 else None
         if not any(annotation.get("type") in _SHAPES for annotation in item.get("annotations", [])):
             yield name, None
@@ -387,8 +406,10 @@ def xml_entries(path: Path, text: str) -> Iterator[Entry]:
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise InputError(f"{path}: not readable XML ({brief(error)}), expected CVAT for images 1.1") from error
     has_faces = False
-    for image in root.iter("image"):
-        name, size = image.get("name", "?"), image_size(image.get("width"), image.get("height"))
+    images = [(image.get("name", "?"), image.get("subset"), image.get("task_id")) for image in root.iter("image")]
+    names = _told_apart(images)
+    for image, name in zip(root.iter("image"), names, strict=True):
+        size = image_size(image.get("width"), image.get("height"))
         shapes = [*image.findall("points"), *image.findall("skeleton")]
         if not shapes:
             yield name, None
@@ -400,6 +421,22 @@ def xml_entries(path: Path, text: str) -> Iterator[Entry]:
             f"{path}: no faces in it, expected points or skeletons in images of CVAT for images 1.1; CVAT for video "
             "and dlib's XML are not read"
         )
+
+
+def _told_apart(images: Sequence[tuple[str, str | None, str | None]]) -> list[str]:
+    """Names of images, of which those that several images have get their subset ahead, or the number of their task.
+
+    CVAT's projects have them: it puts the images themselves into folders called as the subsets.
+    """
+    places: dict[str, set[tuple[str | None, str | None]]] = {}
+    for name, subset, task in images:
+        places.setdefault(name, set()).add((subset, task))
+    names = []
+    for name, subset, task in images:
+        subsets = {one for one, _ in places[name]}
+        ahead = "" if len(places[name]) == 1 else f"{subset}/" if len(subsets) > 1 else f"task_{task}/"
+        names.append(ahead + name)
+    return names
 
 
 def _cvat_reader(source: str, shape: ElementTree.Element, size: tuple[int, int] | None) -> Callable[[], FaceLandmarks]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from uvgen.errors import DatasetError
+from uvgen.fixed_point import FixedPoint
 from uvgen.shards.format import LEAST_SAMPLE_BYTES, Layout
 from uvgen.shards.index import ShardEntry
 from uvgen.shards.shard import OpenShard
@@ -67,7 +68,7 @@ class ShardPool:
 
     def __init__(self, folder: Path, entries: Sequence[ShardEntry], demands: ShardDemands) -> None:
         self.folder, self.entries, self.demands = folder, entries, demands
-        self._layout: dict[str, tuple[tuple[int, ...], str]] | None = None  # that all shards have
+        self._layout: dict[str, tuple[tuple[int, ...], str, FixedPoint | None]] | None = None  # that all shards have
         self._changed: set[int] = set()  # shards that were written to while open, or only touched: their hash tells
         self._forget()
 
@@ -157,7 +158,7 @@ class ShardPool:
     def _check_layout(self, shard: OpenShard) -> None:
         """That samples of all shards stack: the first one opened says how."""
         found = {
-            name: (shape, "text" if dtype.kind == "S" else dtype.str)
+            name: (shape, "text" if dtype.kind == "S" else dtype.str, FixedPoint.of_attributes(shard.attributes[name]))
             for name, (shape, dtype) in shard.layouts.items()
             if name in shard.fields
         }

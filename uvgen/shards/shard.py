@@ -139,11 +139,15 @@ class OpenShard:
         whole = sum(data.n_bytes for data in datasets.values() if not data.by_row or len(data.shape) == 1)
         if whole > most:
             raise self._file.refused(f"its small fields take {whole} bytes unpacked, more than {most}")
+        together = 0
         for name, data in datasets.items():
             row = math.prod(data.shape[1:]) * data.dtype.itemsize
+            together += row
             most = _MOST_TEXT_BYTES if data.dtype.kind == "S" else _MOST_ROW_BYTES
             if row > most:
                 raise self._file.refused(f"{name} takes {row} bytes per sample, more than {most}")
+        if together > 2 * _MOST_ROW_BYTES:
+            raise self._file.refused(f"its fields take {together} bytes per sample, more than {2 * _MOST_ROW_BYTES}")
 
     def check_names(self, listed: str | None) -> None:
         """Raise DatasetError if the index lists other names, a line each: what goes by them would mix samples up."""

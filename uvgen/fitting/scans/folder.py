@@ -7,7 +7,7 @@ number of workers, whether or not the work was interrupted.
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from uvgen.checks import check_instance, check_optional_paths, check_paths
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
 from uvgen.fitting.detectors import FaceDetector, as_detector, used_detector
-from uvgen.fitting.photographs import about_other_kinds, files_below, folder_clashes, name_key
+from uvgen.fitting.photographs import about_other_kinds, check_outside, files_below, folder_clashes, name_key
 from uvgen.fitting.scans.options import RegisterOptions
 from uvgen.fitting.scans.record import INDEX, RegisterRecord
 from uvgen.fitting.scans.worker import RegisteredScan, RegisterJob, RejectedScan
@@ -30,8 +30,9 @@ from uvgen.progress import begin
 from uvgen.samples.landmark_claims import disputed_scan_landmarks
 from uvgen.samples.scan_landmarks import is_landmark_file, landmark_files
 from uvgen.storage.names import printable, safe_name
-from uvgen.wording import none_can_be
+from uvgen.wording import are, count, none_can_be
 
+_FAR_MM = 8.0  # manual marks are 2 to 4 mm off
 _SAME_NAME = "another scan has the same name, expected names that differ in more than suffix or case; rename one"
 
 
@@ -142,6 +143,8 @@ def register_scans(
     root, out = Path(os.path.abspath(scans)), Path(os.path.abspath(out))
     INDEX.check_folder(out)
     where = None if landmarks is None else Path(os.path.abspath(landmarks))
+    if where is not None and where.is_dir():
+        check_outside(where, out, "the folder of landmarks")
     if where is not None and not where.is_dir():
         raise InputError(f"{where}: {'a file' if where.exists() else 'no such folder'}, expected a folder of landmarks")
     chosen = as_detector(detector, auto=False)
@@ -175,6 +178,19 @@ def about_other_scans(root: Path, out: Path) -> list[str]:
     return about_other_kinds(
         root, out, SCAN_SUFFIXES, OTHER_SCANS, "a folder of scans", of="scan", cure="save as PLY or OBJ"
     )
+
+
+def about_far_landmarks(found: Sequence[RegisteredScan]) -> list[str]:
+    """A warning of meshes that are far from their landmarks, which may be another scan's or in another frame."""
+    far = sorted((one for one in found if one.landmarks_mm > _FAR_MM), key=lambda one: -one.landmarks_mm)
+    if not far:
+        return []
+    meshes = f"{count(len(far), 'mesh')} {are(len(far))}"
+    worst = f"{printable(far[0].name)} {far[0].landmarks_mm:.1f} mm"
+    return [
+        f"{meshes} more than {_FAR_MM:g} mm from the landmarks of their scans in the mean, at most {worst}: are these "
+        "of the same scans, in their frame and unit, and in iBUG's order?"
+    ]
 
 
 def find_scans(root: Path, out: Path, kind: str, landmarks: Path | None = None) -> list[InputFile]:

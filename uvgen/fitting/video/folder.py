@@ -17,6 +17,7 @@ from uvgen.errors import DatasetError
 from uvgen.fitting.detectors import AUTO, FaceDetector, as_detector, used_detector
 from uvgen.fitting.fitted import FittedBatch, FittedFrame, Unfitted
 from uvgen.fitting.options import VideoOptions
+from uvgen.fitting.photographs import check_outside
 from uvgen.fitting.record import INDEX, check_fit_folder, check_kind, plain_face
 from uvgen.fitting.sources import choose_detector
 from uvgen.fitting.video.find import find_videos, frame_name
@@ -146,6 +147,8 @@ def fit_video(
     begin("listing videos")
     if not root.exists():
         raise DatasetError(f"{root}: not there, expected a video, or a folder of frames or videos")
+    if root.is_dir():
+        check_outside(root, out, "the videos")
     root, videos, others = find_videos(root, out)
     usable = [one for one in videos if not one.problem]
     if not usable:
@@ -155,6 +158,8 @@ def fit_video(
     if any(one.path.is_file() for one in usable):
         import_av()  # an error comes before any work
     where = None if landmarks is None else Path(os.path.abspath(landmarks))
+    if where is not None and where.is_dir():
+        check_outside(where, out, "the folder of landmarks")
     table = open_table(where)
     opened = as_model(model, untrusted=untrusted)
     job = VideoJob(root, out, opened, where_read(model, opened), where, None, options, len(videos) > 1)

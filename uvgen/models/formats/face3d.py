@@ -70,7 +70,7 @@ def read(path: Path) -> MorphableModel:
         mouth_triangles=(
             matlab.triangles(model, "tri_mouth", path, n) if "tri_mouth" in model else np.empty((0, 3), np.int32)
         ),
-        uv=matlab.check_uv(matlab.trimmed_uv(uv, trim), uv_path),
+        uv=matlab.check_uv(matlab.trimmed_uv(uv, trim if untrimmed else None), uv_path),
         landmarks=matlab.named_vertices(matlab.vector(model, "kpt_ind", path, 68), "kpt_ind", path, n),
         regions=_regions(info, info_path, n, trim),
         mirror=matlab.mirror_of(info, info_path, n),
