@@ -1,5 +1,6 @@
 """`uvgen evaluate`: predictions against the truth."""
 
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -122,6 +123,9 @@ def command(
         raise click.UsageError("--submission: needs --model")
     if ("realy" in kinds) != (keypoints is not None):
         raise click.UsageError("--keypoints and --submission realy: only together")
+    places = [os.path.abspath(path) for path in (out, *(path for _, path in submissions)) if path is not None]
+    if twice := [path for path in places if places.count(path) > 1]:
+        raise click.UsageError(f"--out and --submission: {twice[0]} is given twice, expected a path for each")
     if out is not None:
         check_output(out, overwrite=overwrite)
     for kind, path in submissions:

@@ -103,6 +103,8 @@ def test_evaluate_says_which_option_names_a_submission_that_is_there(uvgen, tmp_
     assert done.exit_code == 1 and done.stderr.endswith("or overwrite it (--submission, --overwrite)\n")
     done = uvgen(*arguments, "--submission", "dad3dheads", tmp_path)
     assert done.exit_code == 1 and done.stderr.endswith("name one in it (--submission)\n")
+    done = uvgen(*arguments, "--submission", "dad3dheads", tmp_path / "x/../out")
+    assert done.exit_code == 2 and "out is given twice, expected a path for each" in done.stderr
     (tmp_path / "out").mkdir()
     (tmp_path / "out/mine").touch()
     done = uvgen(*arguments, "--submission", "dad3dheads", tmp_path / "new.json")

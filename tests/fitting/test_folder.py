@@ -182,7 +182,8 @@ def test_what_was_made_of_a_photograph_before_a_run_was_killed_goes_if_that_is_r
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, out = first(photos), tmp_path / "out"
-    with interrupted(monkeypatch, "faces", unlisted=True):
+    with monkeypatch.context() as patch, interrupted(patch, "faces", unlisted=True):
+        patch.setattr(FolderRecord, "pause", lambda _: None)
         fit_photographs(photos, out)
     assert (out / path.name).exists()
     shutil.copy(out / path.name, out / f"{path.stem}-face2.jpg")
@@ -216,6 +217,26 @@ def test_a_file_that_somebody_puts_there_after_a_run_was_stopped_is_kept(
     fit_photographs(photos, out)
     fit_photographs(photos, tmp_path / "whole")
     assert contents_below(out) == contents_below(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("then", ["", "stopped", "killed"])
+def test_a_file_that_somebody_puts_beside_those_that_a_run_left_is_kept(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then: str, overwrite: bool
+) -> None:
+    path, out = first(photos), tmp_path / "out"
+    mine = out / path.with_suffix(".png").name
+    with interrupted(monkeypatch, "faces", unlisted=True):
+        fit_photographs(photos, out)
+    mine.write_bytes(b"mine")
+    if then:
+        with monkeypatch.context() as patch, interrupted(patch, "faces", unlisted=True):
+            if then == "killed":
+                patch.setattr(FolderRecord, "pause", lambda _: None)
+            fit_photographs(photos, out)
+    path.with_suffix(".txt").write_text("1 2\n")
+    assert len(fit_photographs(photos, out, overwrite=overwrite).faces) == N - 1
+    assert [entry.name for entry in out.glob(f"{path.stem}.*")] == [mine.name] and mine.read_bytes() == b"mine"
 
 
 @pytest.mark.parametrize("stopped_at", ["removing", "the index", "the end"])

@@ -32,6 +32,7 @@ _VERSION = 1
 # keys of a journal's lines: inputs that a run makes something of, or left files of, or makes anew what is listed of
 _BEGUN, _LEFT, _DISCARDED = "begun", "left", "discarded"
 _OTHERS = "others"  # with the first of these: files that were there under such names before
+_FILES = "files"  # with the second: which
 _SAID = {"model_sha256": "another model", "detector_sha256": "other weights of the detector"}
 
 _TAKEN = "would be replaced, which this folder does not list as uvgen's; move it away, or choose another output folder"
@@ -129,6 +130,7 @@ class FolderRecord(ABC):
         self.new_samples = 0
         self._begun = set[str]()  # inputs of runs that did not end, and of this one: their files may be there unlisted
         self._others = set[Path]()  # files that were there before, under the names of inputs: somebody's
+        self._noted_others = set[Path]()  # those that the journal states
         self._has_begun = False
         self._lasting = {key: value for key, value in self._stated.items() if key not in self.late}
         self._journal = Journal(out / JOURNAL, [index.format, _VERSION, __version__, self._lasting])
@@ -145,24 +147,27 @@ class FolderRecord(ABC):
                 for listed in (old, *lines):
                     with suppress(KeyError, TypeError, AttributeError, ValueError):  # `old` is checked, lines are not
                         self._remove_all({**old, self._index.key: listed[self._index.key]})
-                self._others = self._others_after(lines)
-                self._remove_unlisted(_begun_after(set(), lines))
+                begun = _begun_after(set(), lines)
+                self._others = self._others_after(lines) | self._others_since(lines, begun)
+                self._remove_unlisted(begun)
                 self._others.clear()
                 self._journal.remove()
             else:
                 self._check_same(old, ["uvgen", *self._lasting, *self._late_of(old)])
                 self._take_over(old)
+        lines = self._journal.read()
         with suppress(KeyError, TypeError, AttributeError, ValueError):  # a journal that uvgen did not write
-            for line in self._journal.read():
+            for line in lines:
                 if _BEGUN in line or _LEFT in line:
                     self._begun = _begun_after(self._begun, [line])
-                    self._others = self._others_after([line]) if _OTHERS in line else self._others
+                    self._noted_others = self._others_after([line]) if _OTHERS in line else self._noted_others
                     self._noted_late = self._late_of(line) or self._noted_late
                 elif _DISCARDED in line:
                     self._forget(line[_DISCARDED])
                     self._begun = _begun_after(self._begun, [line])
                 else:
                     self._take_over(line)
+        self._others = self._noted_others | self._others_since(lines, self._begun)
         self._check_same(self._noted_late, self._noted_late)
         if gone := sorted(self._gone()):
             raise SettingsError(
@@ -229,17 +234,28 @@ class FolderRecord(ABC):
             raise DatasetError(f"{error.filename or self._out}: cannot be listed ({os_reason(error)})") from error
         others = {path for of_one in there.values() for path in of_one} - ours
         late = self._late_of(self._stated)
-        if new or others != self._others or late != self._noted_late:
+        if new or others != self._noted_others or late != self._noted_late:
             shown = sorted(path.relative_to(self._out).as_posix() for path in others)
-            said = {_OTHERS: shown} if shown or self._others else {}
+            said = {_OTHERS: shown} if shown or self._noted_others else {}
             self._journal.append({_BEGUN: sorted(new), **said, **late})
             self._begun |= new
-            self._others = others
+        self._others = self._noted_others = others
 
     def _others_after(self, lines: Sequence[Any]) -> set[Path]:
         """Files that are somebody's, after some lines of a journal."""
         stated = [line[_OTHERS] for line in lines if isinstance(line, dict) and isinstance(line.get(_OTHERS), list)]
         return {self._out / name for name in stated[-1] if isinstance(name, str)} if stated else set()
+
+    def _others_since(self, lines: Sequence[Any], begun: Set[str]) -> set[Path]:
+        """Files that are somebody's, since the last run, whose journal ends with what it left of its own, did not."""
+        left = lines[-1].get(_FILES) if lines and isinstance(lines[-1], dict) else None
+        if not isinstance(left, list):
+            return set()
+        try:
+            there = {path for of_one in self._unlisted(begun).values() for path in of_one}
+        except OSError as error:
+            raise DatasetError(f"{error.filename or self._out}: cannot be listed ({os_reason(error)})") from error
+        return there - {self._out / name for name in left if isinstance(name, str)}
 
     def _note_discarded(self, names: Sequence[str]) -> None:
         """Note, before entries of these inputs are removed, that they are made anew.
@@ -308,8 +324,10 @@ class FolderRecord(ABC):
         """
         if self._begun and (self._out / JOURNAL).exists() and chosen_engine() is None:  # else all was finished
             with suppress(OSError, DatasetError):
-                left = self._unlisted(self._begun)
-                self._journal.append({_LEFT: sorted(name for name in left if not self._others.issuperset(left[name]))})
+                unlisted = self._unlisted(self._begun).items()
+                left = {name: files for name, of_one in unlisted if (files := {*of_one} - self._others)}
+                shown = sorted(path.relative_to(self._out).as_posix() for files in left.values() for path in files)
+                self._journal.append({_LEFT: sorted(left), _FILES: shown})
         self._journal.close()
 
     def finish(self) -> None:
