@@ -26,7 +26,7 @@ from uvgen.datasets.splits import group_samples, train_and_val
 from uvgen.errors import DatasetError
 from uvgen.jobs.options import RunOptions
 from uvgen.jobs.run import run_job
-from uvgen.samples import find
+from uvgen.samples import find, map_files
 from uvgen.samples.find import Sample, find_samples, unread_folders
 from uvgen.samples.selection import find_names, select_samples
 from uvgen.shards import index as index_module
@@ -53,6 +53,12 @@ STEPS: dict[str, Callable[[Path, int], Callable[[], object]]] = {
     "check": lambda _, n: partial(index_of(n).check, 2 * n),
     "names": lambda folder, n: in_memory(folder, n, lambda reader: find_names(reader.names, reader.names[::3])),
     "subset": lambda folder, n: in_memory(folder, n, lambda reader: reader.subset(range(0, len(reader), 3)).names),
+    "maps": lambda folder, n: partial(
+        map_files._of_layout,
+        folder,
+        [folder / f"{k:06d}{end}" for k in range(n) for end in (".jpg", ".npy", "_posmap.jpg", "_tex.jpg")],
+        next(layout for layout in map_files.LAYOUTS.values() if "_posmap" in layout.for_show),
+    ),
     "pickle": lambda folder, n: in_memory(folder, n, lambda reader: pickle.loads(pickle.dumps(reader))),
     "merge": lambda folder, n: (
         lambda: merge._plan(merge._samples([folder], [index_of(n)], None, None, untrusted=False), 4)

@@ -17,7 +17,7 @@ from support.scans import write_scans
 
 from uvgen import RegisterOptions, RunOptions, register_scans
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
-from uvgen.fitting.scans import worker
+from uvgen.fitting.scans import folder, worker
 from uvgen.fitting.scans.folder import find_scans
 from uvgen.fitting.tasks import InputFile
 from uvgen.geometry import LANDMARK_MIRROR
@@ -250,8 +250,8 @@ def test_bad_scans_cost_only_themselves(scans: Path, model: MorphableModel, tmp_
     }
     (scans / "scan0.npy").rename(scans / "scan0.ply")  # beside which there can be such a folder
     write_ply(scans / "scan0.ply", points, np.zeros((0, 3), np.int32), frame="raw")
-    for folder in ("register.json", "scan0.npy"):
-        (scans / folder).mkdir()
+    for name in ("register.json", "scan0.npy"):
+        (scans / name).mkdir()
     (scans / "scan0.landmarks.obj").write_text("v 0 0 0\n")
     for name, (content, _) in bad.items():
         path = scans / f"{name}.npy"
@@ -411,7 +411,7 @@ def test_scans_at_which_processes_die_are_tried_alone(model: MorphableModel, tmp
 
 
 def test_command_says_the_error_and_what_was_left_out(
-    uvgen: Any, scans: Path, model_path: Path, tmp_path: Path
+    uvgen: Any, scans: Path, model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (scans / "scan1.landmarks.txt").unlink()
     out = tmp_path / "out"
@@ -427,7 +427,9 @@ def test_command_says_the_error_and_what_was_left_out(
     assert uvgen("register", scans, "--out", out, "--max-error", 0).exit_code == 2
     loud = uvgen(*arguments[:-2], "--overwrite", "--verbose", "-j", 1)
     assert "scan0: 0." in loud.stderr and "% of the face" in loud.stderr
-    assert "of a kind that is not read" not in loud.stderr
+    assert "of a kind that is not read" not in loud.stderr and "from the landmarks" not in loud.stderr
+    monkeypatch.setattr(folder, "_FAR_MM", 1e-6)
+    assert "1 mesh is more than 1e-06 mm from the landmarks of their scans" in uvgen(*arguments).stderr
     for name in ("scan0.fbx", "more/scan7.gltf"):  # the first is a scan that is read, too
         (scans / name).parent.mkdir(exist_ok=True)
         (scans / name).write_bytes(b"of another program")

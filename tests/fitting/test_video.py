@@ -267,6 +267,10 @@ def test_frames_that_cannot_be_used_are_named_and_the_others_fitted(clip, images
         "frame_000000.png", "frame_000004.png", "frame_000007.png",
     }  # fmt: skip
     assert reasons(fit(clip, tmp_path / "out")) == said  # also of a video that is finished
+    (clip / "none.png").rename(clip / "cover.png")
+    again = [skip.reason for skip in fit(clip, tmp_path / "out").skipped if skip.name == "clip"]
+    assert any("cover.png: no number in its name" in text for text in again)
+    assert not any("none.png" in text for text in again)
 
 
 def test_gaps_and_another_size_are_named_and_begin_no_video(images, points, tmp_path) -> None:

@@ -20,7 +20,7 @@ from support.formats import (
     write_tddfa_parts,
     write_whole,
 )
-from support.toy import toy_model
+from support.toy import face3d_files, toy_model
 
 from uvgen import (
     BuildConfig,
@@ -93,14 +93,16 @@ def test_tddfa_v2_gives_what_its_files_hold_from_pickles_and_from_parts(tmp_path
         np.testing.assert_array_equal(found.triangles, read[0].triangles)
 
 
-def test_face3d_files_beside_information_of_another_trim_are_refused(tmp_path: Path, whole: MorphableModel) -> None:
+def test_face3d_files_beside_information_of_another_trim_are_read(tmp_path: Path, whole: MorphableModel) -> None:
+    """Their UV are trimmed, and need none."""
     path = face3d_files(whole, tmp_path)
+    expected = load_model(path)
     info = sio.loadmat(tmp_path / "BFM_info.mat")["model_info"]
     fields = {name: info[0, 0][name] for name in info.dtype.names}
-    fields["trimIndex"] = np.arange(1, whole.n_vertices + 5)[:, None].astype(np.float64)
-    sio.savemat(tmp_path / "BFM_info.mat", {"model_info": fields})
-    with pytest.raises(ModelError, match=r"BFM_info\.mat"):
-        load_model(path)
+    for trim in (np.arange(1, whole.n_vertices), np.arange(1, whole.n_vertices + 5)):
+        fields["trimIndex"] = trim[:, None].astype(np.float64)
+        sio.savemat(tmp_path / "BFM_info.mat", {"model_info": fields})
+        np.testing.assert_array_equal(load_model(path).uv, expected.uv)
 
 
 def test_tddfa_v2_parts_of_two_means_and_matlab_triangles_are_read(tmp_path: Path, whole: MorphableModel) -> None:

@@ -28,7 +28,7 @@ from uvgen.datasets.export.deep3d import (
 from uvgen.datasets.export.folder import ExportRecord, Written, check_export_folder, in_place, is_export, written
 from uvgen.datasets.splits import train_and_val
 from uvgen.described import described
-from uvgen.errors import DatasetError, InputError, ModelError, UvgenError
+from uvgen.errors import DatasetError, InputError, UvgenError
 from uvgen.fitting.detectors import Detector, FaceDetector, as_detector, detector_settings
 from uvgen.fitting.detectors.faces import failing_with
 from uvgen.fitting.photographs import find_photographs
@@ -288,8 +288,6 @@ class _Preparer:
         for photograph in batch.photographs:
             try:
                 reason = self._write(photograph, folder)
-            except ModelError:  # the detector's weights have changed
-                raise
             except UvgenError as error:
                 check_machine(error)
                 reason = str(error)

@@ -168,8 +168,6 @@ def _predict_photograph(
     job, shown = tools.job, photograph.shown(tools.job.root)
     try:
         found, picture, state = _found(tools, photograph)
-    except ModelError:  # the detector's weights have changed
-        raise
     except UvgenError as error:
         check_machine(error)
         return PredictedBatch((), (Unfitted(photograph.name, shown, printable(str(error))),))

@@ -11,7 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.errors import DatasetError, InputError, ModelError, UvgenError
+from uvgen.errors import DatasetError, InputError, UvgenError
 from uvgen.fitting.detectors import Detector, FaceDetector, detector_settings
 from uvgen.fitting.detectors.faces import failing_with
 from uvgen.fitting.doubts import landmark_doubts
@@ -180,8 +180,6 @@ def _fit(tools: FaceTools[FitJob], task: FitTask) -> FittedBatch:
     for photograph in task.photographs:
         try:
             found, picture, made_of = faces_of(tools, photograph)
-        except ModelError:  # the detector's weights have changed
-            raise
         except UvgenError as error:
             check_machine(error)
             good, bad = list[_Face](), [_unfitted(job, photograph, photograph.name, str(error))]

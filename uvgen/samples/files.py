@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from uvgen.errors import DatasetError, DependencyError, SampleError, WorkerError
+from uvgen.errors import DatasetError, DependencyError, ModelError, SampleError, WorkerError
 from uvgen.samples.find import Sample
 from uvgen.samples.parameter_list import is_list, is_listed
 from uvgen.shards.index import SkippedSample
@@ -108,10 +108,11 @@ def check_machine(error: BaseException) -> None:
         If memory ran out.
     DatasetError
         If there are too many open files.
-    WorkerError, DependencyError
-        If it is one: no process could be started, or a package is missing.
+    WorkerError, DependencyError, ModelError
+        If it is one: no process could be started, a package is missing, or a model or a detector's weights have
+        changed.
     """
-    if isinstance(error, WorkerError | DependencyError):
+    if isinstance(error, WorkerError | DependencyError | ModelError):
         raise error
     cause = error.__cause__
     while cause is not None:

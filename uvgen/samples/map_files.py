@@ -185,7 +185,8 @@ def _of_layout(root: Path, files: list[Path], layout: MapLayout) -> list[Sample]
     maps = {key: paths for key, paths in maps.items() if key in images or paths[0].name != _WEIGHTS}
     if not maps:
         return []
-    keys = sorted(key for key in {*maps, *images} if key in maps or not _is_for_show(key, {*maps, *images}, layout))
+    there = {*maps, *images}
+    keys = sorted(key for key in there if key in maps or not _is_for_show(key, there, layout))
     samples = [_sample(root, key, maps.get(key, []), images.get(key, []), layout) for key in keys]
     return told_apart(samples, lambda one: f"{one.parameters or one.image}: another sample has this name; rename one")
 

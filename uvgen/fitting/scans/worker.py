@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.errors import InputError, ModelError, UvgenError
+from uvgen.errors import InputError, UvgenError
 from uvgen.fitting.detectors import Detector, FaceDetector, detector_settings
 from uvgen.fitting.fitted import source_below
 from uvgen.fitting.scans.options import RegisterOptions
@@ -210,8 +210,6 @@ def _register(tools: _Tools, task: RegisterTask) -> RegisteredScan | RejectedSca
             raise InputError(
                 f"{scan.path}: {result.rms_mm:.2f} mm off the scan (root mean square), expected {most:g} mm at most"
             )
-    except ModelError:  # the detector's weights have changed
-        raise
     except UvgenError as error:
         check_machine(error)
         check_model_file(job.model)  # which may be the reason

@@ -93,8 +93,13 @@ def _is_mark(name: str) -> bool:
 
 
 def _frames(video: Photograph) -> list[tuple[int, Path]]:
+    return _frames_and_others(video)[0]
+
+
+def _frames_and_others(video: Photograph) -> tuple[list[tuple[int, Path]], list[tuple[Path, str]]]:
+    """The numbered frames of a folder, and its other pictures with what is wrong with each."""
     try:
-        return frame_files(video.path)[0]
+        return frame_files(video.path)
     except OSError as error:
         raise InputError(f"{video.path}: cannot be read ({os_reason(error)})") from error
 
@@ -107,7 +112,10 @@ def state_of_video(job: VideoFaceJob, table: LandmarkTable | None, video: Photog
     digest = hashlib.sha256()
     folder = frames_folder(video)
     if video.path.is_dir():
-        files = [path for _, path in _frames(video)]
+        frames, others = _frames_and_others(video)
+        files = [path for _, path in frames]
+        for path, why in others:  # that are named as left out, for as long as they are there
+            digest.update(f"{path.name} {why}\n".encode("utf-8", "surrogateescape"))
         marks = [file for path in files for file in own_files(path, _place(job, folder))[0]] if table is None else []
         for path in (*files, *marks):
             digest.update(f"{path.name} {_digest(path, is_made)}\n".encode("utf-8", "surrogateescape"))
