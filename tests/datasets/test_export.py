@@ -30,7 +30,7 @@ from uvgen.cli.export import command
 from uvgen.datasets.augmented import augment_shards
 from uvgen.datasets.export import folder as export_folder
 from uvgen.datasets.export import run as export_run
-from uvgen.datasets.export.common import Part
+from uvgen.datasets.export.common import Part, unhidden
 from uvgen.datasets.export.folder import ExportRecord
 from uvgen.datasets.export.targets import EXPORT_TARGETS
 from uvgen.errors import BusyError, DatasetError, InputError, OutputError, SettingsError
@@ -825,3 +825,15 @@ def test_export_refuses_a_quality_of_jpeg_files_that_it_does_not_write(
     result = uvgen("export", built, "--to", to, "--quality", 50, "--out", tmp_path / "out")
     assert result.exit_code == 2 and f"--quality does not go with --to {to}" in " ".join(result.stderr.split())
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("AFW/a", "AFW/a"), (".faces/a", "_.faces/a"), ("a/.b", "a/_.b"), ("@eaDir/a", "_@eaDir/a"),
+        (".uvgen-out-1/a", "_.uvgen-out-1/a"), ("a.b/c", "a.b/c"),
+    ],
+)  # fmt: skip
+def test_files_of_an_export_are_none_that_are_passed_over(name: str, expected: str) -> None:
+    """Whoever reads the folder, as `import_maps`, would lose them."""
+    assert unhidden(name) == expected

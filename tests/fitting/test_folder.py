@@ -43,7 +43,7 @@ from uvgen.fitting import detectors, worker
 from uvgen.fitting import photographs as listing
 from uvgen.fitting.detectors import DETECTORS
 from uvgen.fitting.face_record import FaceIndex, FaceRecord
-from uvgen.fitting.folder_record import FolderRecord
+from uvgen.fitting.folder_record import _LABELS, FolderRecord
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.samples.landmark_schemes import FaceLandmarks
 from uvgen.storage.journal import Journal
@@ -653,7 +653,7 @@ def test_an_index_that_is_damaged_is_named(photos: Path, tmp_path: Path, text: s
 
 def stated_in_journal(index: dict[str, Any]) -> dict[str, Any]:
     lists = ("format", "version", "uvgen", "faces", "skipped")
-    return {k: v for k, v in index.items() if k not in (*lists, *FaceRecord.late)}
+    return {k: v for k, v in index.items() if k not in (*lists, *FaceRecord.late, *_LABELS)}
 
 
 @pytest.mark.parametrize(
@@ -695,6 +695,18 @@ def test_an_index_or_a_journal_that_lists_a_face_twice_is_not_believed(
     (out / "fit.json").write_text(json.dumps({**content, "faces": [*content["faces"], content["faces"][0]]}))
     result = uvgen("fit", photos, "--out", out, "-j", 1)
     assert result.exit_code == 1 and "is there twice" in result.stderr
+
+
+def test_a_folder_is_gone_on_with_where_the_models_file_was_moved_or_renamed(
+    photos: Path, tmp_path: Path, model_path: Path
+) -> None:
+    model, out = Path(shutil.copy(model_path, tmp_path / "a.h5")), tmp_path / "out"
+    made = fit_photographs(photos, out, model=model)
+    model = model.rename(tmp_path / "b.h5")
+    assert fit_photographs(photos, out, model=model).new_samples == 0 < made.new_samples
+    assert json.loads((out / "fit.json").read_text())["model_file"] == str(model)
+    with pytest.raises(SettingsError, match="was made with another model"):
+        fit_photographs(photos, out)
 
 
 def test_a_sample_whose_picture_is_gone_is_made_again(photos: Path, tmp_path: Path) -> None:

@@ -550,6 +550,24 @@ def test_landmarks_of_several_videos_are_those_in_folders_of_their_names(clips, 
         fit(folder, tmp_path / "other", landmarks=tmp_path / "marks.csv")
 
 
+@pytest.mark.slow
+def test_a_table_that_is_saved_anew_while_videos_are_fitted_counts_for_all_of_them_later(
+    clips, images, points, tmp_path
+) -> None:
+    """Each process has read it before."""
+    table, header = tmp_path / "marks.csv", "image" + "".join(f",x{k},y{k}" for k in range(68)) + "\n"
+
+    def save(shift: float) -> None:
+        rows = [(f"nod/{path.name}", points[k]) for k, path in enumerate(sorted((clips / "nod").glob("*.png")))]
+        rows += [(f"turn/{path.name}", points[k]) for k, path in enumerate(sorted((clips / "turn").glob("*.png")))]
+        table.write_text(header + "".join(f"{n},{','.join(map(str, (p + shift).ravel()))}\n" for n, p in rows))
+
+    save(0)
+    fit(clips, tmp_path / "out", landmarks=table, run=RunOptions(1), progress=lambda _: save(0.5))
+    assert fit(clips, tmp_path / "out", landmarks=table).new_samples == N + 6
+    assert fit(clips, tmp_path / "whole", landmarks=table).faces == fit(clips, tmp_path / "out", landmarks=table).faces
+
+
 def test_a_table_of_other_videos_is_not_passed_over_for_a_detector(movie, clip, points, tmp_path) -> None:
     table, header = tmp_path / "marks.csv", "image" + "".join(f",x{k},y{k}" for k in range(68)) + "\n"
     table.write_text(f"{header}other/face_7.jpg{',10,20' * 68}\n")

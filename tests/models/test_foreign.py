@@ -114,6 +114,37 @@ def test_models_in_matlab_7_3_files_are_read(tmp_path: Path, files: dict[str, Pa
     same_labels(load_model(path), expected)
 
 
+def test_what_else_is_in_a_matlab_7_3_file_is_passed_over(
+    tmp_path: Path, files: dict[str, Path], whole: MorphableModel
+) -> None:
+    """As a workspace holds cells, tables and the like, which lie in HDF5 in ways of their own."""
+
+    def add_others(group: h5py.Group) -> None:
+        group["a_cell"] = np.array([group.ref], h5py.ref_dtype)
+        group["complex"] = np.ones((2, 2), [("real", "f8"), ("imag", "f8")])
+        group.create_dataset("a_text", data="text of variable length")
+        group["link"] = h5py.SoftLink("/nowhere")
+
+    expected = bfm2009.read(**files)
+    for path in files.values():
+        save_v73(path, content(path))
+        with h5py.File(path, "r+") as file:
+            add_others(file)
+    same_labels(bfm2009.read(**files), expected)
+    path = face3d_files(whole, tmp_path)
+    expected = load_model(path)
+    record = content(tmp_path / "BFM.mat")["model"][0, 0]
+    save_v73(path, {"model": {key: record[key] for key in record.dtype.names}})
+    with h5py.File(path, "r+") as file:
+        add_others(file["model"])
+    same_labels(load_model(path), expected)
+    with h5py.File(path, "r+") as file:
+        del file["model/shapeMU"]
+        file["model/shapeMU"] = np.array([file.ref], h5py.ref_dtype)
+    with pytest.raises(ModelError, match=r"BFM\.mat: MATLAB 7\.3 file; save it again .* \(.*shapeMU.*references"):
+        load_model(path)
+
+
 def test_characters_in_a_matlab_7_3_file_are_no_numbers(files: dict[str, Path]) -> None:
     about = content(files["info"])
     save_v73(files["info"], about | {"keypoints": about["keypoints"].astype(np.uint16), "notes": np.full((1, 4), 97)})

@@ -33,6 +33,7 @@ _VERSION = 1
 _BEGUN, _LEFT, _DISCARDED = "begun", "left", "discarded"
 _OTHERS = "others"  # with the first of these: files that were there under such names before
 _FILES = "files"  # with the second: which
+_LABELS = ("model", "model_file", "network")  # settings that only say where what has a hash was, or its name
 _SAID = {"model_sha256": "another model", "detector_sha256": "other weights of the detector"}
 
 _TAKEN = "would be replaced, which this folder does not list as uvgen's; move it away, or choose another output folder"
@@ -132,7 +133,7 @@ class FolderRecord(ABC):
         self._others = set[Path]()  # files that were there before, under the names of inputs: somebody's
         self._noted_others = set[Path]()  # those that the journal states
         self._has_begun = False
-        self._lasting = {key: value for key, value in self._stated.items() if key not in self.late}
+        self._lasting = {key: value for key, value in self._stated.items() if key not in (*self.late, *_LABELS)}
         self._journal = Journal(out / JOURNAL, [index.format, _VERSION, __version__, self._lasting])
         self._noted_late = dict[str, Any]()  # what the journal states of the others
 

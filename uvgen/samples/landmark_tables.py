@@ -25,6 +25,7 @@ from uvgen.errors import InputError
 from uvgen.samples.landmark_annotations import json_entries, xml_entries, xml_text
 from uvgen.samples.landmark_rows import Entry, csv_entries, wflw_entries
 from uvgen.samples.landmark_schemes import MOST_FACES, FaceLandmarks, NoLandmarks
+from uvgen.storage.files import sha256_file
 from uvgen.storage.names import brief, os_reason, printable, same_name
 from uvgen.storage.text import read_text
 
@@ -69,8 +70,8 @@ class LandmarkTable:
     compare each with all others of its name would take hours.
     """
 
-    def __init__(self, path: Path, entries: Iterable[Entry]) -> None:
-        self.path = path
+    def __init__(self, path: Path, entries: Iterable[Entry], sha256: str = "") -> None:
+        self.path, self.sha256 = path, sha256
         self._readers: dict[str, tuple[Callable[[], FaceLandmarks], ...]] = {}
         for spelling, read in entries:
             name = f"{'/'.join(_parts(spelling))}{_suffix(spelling)}"  # one for all spellings of a path
@@ -164,13 +165,16 @@ def read_table(path: Path) -> LandmarkTable:
         If the file cannot be read, is of no known layout or has no entry.
     """
     try:
+        sha256 = sha256_file(path)
         text = xml_text(path) if path.suffix.lower() == ".xml" else read_text(path, "a table of landmarks")
+        if sha256_file(path) != sha256:  # results would be said to be of another table than they are
+            raise InputError(f"{path}: was written to while it was read; try again when it is finished")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({os_reason(error)})") from error
     entries_of = TABLES.get(path.suffix.lower())
     if entries_of is None:
         raise InputError(f"{path}: a name that ends in {path.suffix or 'nothing'}, expected {', '.join(TABLES)}")
-    table = LandmarkTable(path, entries_of(path, text))
+    table = LandmarkTable(path, entries_of(path, text), sha256)
     if not table.has_faces:
         raise InputError(f"{path}: no faces in it, expected landmarks of images")
     return table

@@ -41,9 +41,10 @@ _MOST_TIMES = 64  # the bytes of a file, to which it may be unpacked beyond that
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A variable that is no array of numbers: `what` it is, ``"text"``."""
+    """A variable that is no array of numbers: `what` it is, ``"text"``, and the error if it could not be read."""
 
     what: str
+    error: Exception | None = None
 
 
 def read_numeric(data: bytes, names: Collection[str]) -> dict[str, NDArray[Any] | None]:

@@ -18,7 +18,7 @@ from uvgen.maps.mask_files import weights_to_gray
 from uvgen.maps.target_layouts import target_layouts
 from uvgen.progress import advance
 from uvgen.shards.reader import ShardReader
-from uvgen.storage.files import TEMPORARY_PREFIX
+from uvgen.storage.folders import is_passed_over
 from uvgen.storage.names import brief, safe_name
 from uvgen.wording import typed
 
@@ -103,9 +103,9 @@ def path_of(name: str) -> PurePosixPath:
 
 
 def unhidden(path: str) -> str:
-    """A file's path, which gets ``_`` before it if uvgen's own hidden files or folders might have its name: the next
-    run would take it for what a killed one left."""
-    return f"_{path}" if path.startswith(TEMPORARY_PREFIX) else path
+    """A file's path, of which parts that are passed over get ``_`` before them, as uvgen's own and other hidden ones:
+    the next run would take it for what a killed one left, or nothing would read it."""
+    return "/".join(f"_{part}" if is_passed_over(part) else part for part in path.split("/"))
 
 
 def npy(array: NDArray[Any]) -> bytes:

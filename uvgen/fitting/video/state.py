@@ -124,7 +124,7 @@ def state_of_video(job: VideoFaceJob, table: LandmarkTable | None, video: Photog
         for path in (path for place in _places(job, folder) if table is None for path in _marks(place)):
             digest.update(f"{path.name} {_digest(path, is_made)}\n".encode("utf-8", "surrogateescape"))
     if table is not None:
-        digest.update(digest_of(table.path).encode())
+        digest.update(table.sha256.encode())
     return digest.hexdigest()
 
 

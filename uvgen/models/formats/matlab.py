@@ -63,13 +63,13 @@ def load(path: Path, *required: str, struct: str | None = None) -> dict[str, Any
     except Exception as error:  # h5py raises errors of any type on damaged files
         kind = describe_file(path)
         if kind == "a MATLAB 7.3 file":
-            again = "save it again in MATLAB with save(..., '-v7')"
-            raise ModelError(f"{path}: MATLAB 7.3 file; {again}, it cannot be read ({brief(error)})") from error
+            raise _unreadable(path, error) from error
         if kind.startswith("a MATLAB"):
             raise ModelError(f"{path}: not a readable MATLAB file ({brief(error)}); download it again") from error
         raise ModelError(f"{path}: not a readable MATLAB file ({kind}){known.advice(path)}") from error
     if struct is not None:
         record = content.get(struct)
+        _check_read(record)
         if not isinstance(record, dict):
             if struct in content:
                 raise ModelError(f"{path}: `{struct}` in it is no struct of one face model, expected face3d's file")
@@ -100,21 +100,36 @@ def _load_hdf5(path: Path, names: list[str] | None) -> dict[str, Any]:
     with open_hdf5(path, ModelError, user_block=512) as file:
 
         def value(name: str, depth: int) -> Any:
-            count("variables", 1)
-            if depth < _DEEPEST and file.is_group(name):
-                return {key: value(f"{name}/{key}", depth + 1) for key in file.members(name)}
-            item = file.safe_dataset(name)
-            count("bytes", item.n_bytes)
-            kind = item.attributes.get("MATLAB_class", "double")
-            if kind not in _NUMERIC_CLASSES:  # whose characters and the like are stored as numbers
-                return Unread(_OTHER_CLASSES.get(kind, "an object") if isinstance(kind, str) else "an object")
-            return np.empty((0, 0)) if item.attributes.get("MATLAB_empty", 0) else item.read().T
+            try:
+                count("variables", 1)
+                if depth < _DEEPEST and file.is_group(name):
+                    return {key: value(f"{name}/{key}", depth + 1) for key in file.members(name)}
+                item = file.safe_dataset(name)
+                count("bytes", item.n_bytes)
+                kind = item.attributes.get("MATLAB_class", "double")
+                if kind not in _NUMERIC_CLASSES:  # whose characters and the like are stored as numbers
+                    return Unread(_OTHER_CLASSES.get(kind, "an object") if isinstance(kind, str) else "an object")
+                return np.empty((0, 0)) if item.attributes.get("MATLAB_empty", 0) else item.read().T
+            except ModelError as error:  # a cell, table or text has types of its own, and may be none that is wanted
+                return Unread("a variable that cannot be read", _unreadable(path, error))
 
         return {name: value(name, 0) for name in file.names if names is None or name in names}
 
 
+def _unreadable(path: Path, error: Exception) -> ModelError:
+    again = "save it again in MATLAB with save(..., '-v7')"
+    return ModelError(f"{path}: MATLAB 7.3 file; {again}, it cannot be read ({brief(error)})")
+
+
+def _check_read(value: Any) -> None:
+    """Raise the error of a variable of a 7.3 file that could not be read."""
+    if isinstance(value, Unread) and value.error is not None:
+        raise value.error
+
+
 def numbers(content: dict[str, Any], name: str, path: Path) -> NDArray[Any]:
     """A variable as a matrix of real numbers; ModelError if it is something else."""
+    _check_read(content[name])
     if isinstance(content[name], (dict, Unread)):
         found = "a struct" if isinstance(content[name], dict) else content[name].what
         raise ModelError(f"{path}: {name} is {found}, expected a vector or matrix of real numbers")
