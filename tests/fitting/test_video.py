@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ from uvgen.fitting.video.memory import bounded_memory
 from uvgen.fitting.video.record import videos_of
 from uvgen.fitting.video.whole import has_gaps, is_cut_short
 from uvgen.fitting.worker import FaceTools
+from uvgen.samples import landmark_files
 from uvgen.samples.photographs import source_photograph
 
 N = 10
@@ -548,6 +550,60 @@ def test_landmarks_of_several_videos_are_those_in_folders_of_their_names(clips, 
         file.write(f"turn/frame_000009.png{',10,20' * 68}\n")
     with pytest.raises(DatasetError, match=r"expected nod/frame_000000.png in it"):
         fit(folder, tmp_path / "other", landmarks=tmp_path / "marks.csv")
+
+
+@pytest.mark.parametrize("what", ["picture", "landmarks"])
+def test_a_frame_that_a_disk_does_not_give_is_tried_again_by_the_next_run(
+    clip, tmp_path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """After its hash was taken, by which the video counts as it is."""
+    hidden = "frame_000002" + (".png" if what == "picture" else ".txt")
+    read, place = (
+        (frames.read_photograph, frames) if what == "picture" else (landmark_files.read_landmarks, landmark_files)
+    )
+
+    def fail(*arguments: Any) -> Any:
+        if arguments[-1].name == hidden:
+            raise InputError(f"{arguments[-1]}: cannot be read") from OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(place, read.__name__, fail)
+        first = fit(clip, tmp_path / "out", run=RunOptions(1))
+    assert [face.frame for face in first.faces] == [0, 1, 3, 4] and "clip/frame_000002" in reasons(first)
+    second = fit(clip, tmp_path / "out", run=RunOptions(1))
+    assert len(second.faces) == second.new_samples == 5 and not second.skipped
+    assert fit(clip, tmp_path / "out", run=RunOptions(1)).new_samples == 0
+
+
+def test_a_video_whose_disk_stops_answering_is_read_again_by_the_next_run_and_prints_nothing(
+    movie, tmp_path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """PyAV would print a traceback for each further read."""
+    opened, first, n_reads = frames.open_regular, iter([True]), 0
+
+    class Failing:
+        def __init__(self, raw: Any) -> None:
+            self._raw, self.seek, self.tell, self.fileno = raw, raw.seek, raw.tell, raw.fileno
+
+        def read(self, n: int) -> bytes:
+            nonlocal n_reads
+            n_reads += 1
+            if n_reads > 2:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return bytes(self._raw.read(min(n, 4096)))
+
+    @contextmanager
+    def failing(path: Path) -> Any:
+        with opened(path) as raw:
+            yield raw if next(first, None) else Failing(raw)  # it is opened once before
+
+    with monkeypatch.context() as patch:
+        patch.setattr(frames, "open_regular", failing)
+        with pytest.raises(DatasetError, match=r"walk\.mp4: cannot be read \(Input/output error\)"):
+            fit(movie, tmp_path / "out", run=RunOptions(1))
+    assert "Traceback" not in capfd.readouterr().err
+    assert len(fit(movie, tmp_path / "out", run=RunOptions(1)).faces) == N
 
 
 @pytest.mark.slow

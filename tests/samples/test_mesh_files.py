@@ -55,6 +55,15 @@ def test_find_meshes_names_images_whose_paths_differ_in_accents_alone(tmp_path: 
     assert len(problems) == 3 and sum("in accents alone; rename one" in problem for problem in problems) == 2
 
 
+def test_two_cameras_of_a_mesh_whose_names_differ_in_accents_alone_are_a_problem_of_it(tmp_path: Path) -> None:
+    images = make(tmp_path / "i", "e\u0301.jpg", "b.jpg")
+    meshes = make(tmp_path / "m", "e\u0301.obj", "b.obj", "e\u0301.camera.json", "\u00e9.camera.json", "b.camera.json")
+    if len(list(meshes.iterdir())) < 5:
+        pytest.skip("the disk takes both for one name")
+    problems = {sample.problem for sample in find_meshes(images, meshes)}
+    assert len(problems) == 2 and any("is a camera of the same name" in problem for problem in problems)
+
+
 def test_find_meshes_names_those_whose_subset_has_no_images_with_and_without_mirrored_ones(tmp_path: Path) -> None:
     images = make(tmp_path / "i", "AFW/x.jpg", "AFW_Flip/x.jpg")
     meshes = make(tmp_path / "m", "AFW/x.obj", "AFW_Flip/x.obj", "LFPW/y.obj", "LFPW_Flip/y.obj")

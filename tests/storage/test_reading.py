@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,6 +70,23 @@ def test_read_file_of_a_file_whose_next_bytes_are_still_to_come_is_an_os_error(
     assert raised.value.errno == errno.EINVAL and raised.value.filename == str(tmp_path / "log")
     assert raised.value.__cause__ is None
     assert describe_file(tmp_path / "log") == "a file that cannot be read"
+
+
+def test_read_file_that_a_server_has_leased_waits_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Samba does for its clients: to be opened without waiting is refused, and says nothing of a shortage."""
+    (tmp_path / "a").write_bytes(b"1")
+    opened = os.open
+
+    def leased(path: Any, flags: int, *arguments: Any) -> int:
+        if flags & os.O_NONBLOCK:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN), path)
+        return opened(path, flags, *arguments)
+
+    monkeypatch.setattr(os, "open", leased)
+    assert read_file(tmp_path / "a") == b"1"
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BlockingIOError):
+        read_file(tmp_path / "pipe")
 
 
 def test_read_file_of_a_huge_sparse_file_takes_no_memory(tmp_path: Path) -> None:

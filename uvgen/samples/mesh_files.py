@@ -96,11 +96,12 @@ def find_meshes(
     if is_list(data):
         raise InputError(f"{data}: a list of images, expected their folder: meshes are found by the images' names")
     root, folder = folder_of(data), Path(os.path.abspath(meshes))
-    found, camera_files = dict[str, list[Path]](), dict[str, Path]()
+    found, camera_files = dict[str, list[Path]](), dict[str, Path | str]()
     for path in sorted(files_below(folder, "meshes")):
         key = same_name(path.relative_to(folder).as_posix())
         if key.endswith(CAMERA_ENDING):
-            camera_files[key.removesuffix(CAMERA_ENDING)] = path
+            key = key.removesuffix(CAMERA_ENDING)
+            camera_files[key] = _same_camera(camera_files[key], path) if key in camera_files else path
         elif path.suffix.lower() in REGISTERED_SUFFIXES:
             if is_landmark_file(path):  # of a scan
                 continue
@@ -172,7 +173,7 @@ def _sample(
     return MeshSample(image.name + face, image.subset, image.image, paths[0], image.problem or problem)
 
 
-def _cameras(cameras: str | os.PathLike[str] | None, meshes: Path, beside: dict[str, Path]) -> _Cameras:
+def _cameras(cameras: str | os.PathLike[str] | None, meshes: Path, beside: dict[str, Path | str]) -> _Cameras:
     """Where the cameras come from; if there are none, a camera of kind "image" for all."""
     if cameras is None:
         if not beside:
@@ -188,9 +189,7 @@ def _cameras(cameras: str | os.PathLike[str] | None, meshes: Path, beside: dict[
             if file.suffix.lower() != ".json":
                 continue
             if key in files:
-                twice[key] = (
-                    f"{files[key]}: {printable(file.name)} is a camera of the same name, expected one; remove one"
-                )
+                twice[key] = _same_camera(files[key], file)
             files[key] = file
         if not files:
             raise DatasetError(f"{path}: no cameras in it, expected NAME.json for each image, or COLMAP's text files")
@@ -199,6 +198,10 @@ def _cameras(cameras: str | os.PathLike[str] | None, meshes: Path, beside: dict[
         return _Cameras(str(path), shared=read_camera(path))
     except InputError as error:
         raise DatasetError(str(error)) from error
+
+
+def _same_camera(one: Path | str, other: Path) -> str:
+    return f"{one}: {printable(other.name)} is a camera of the same name, expected one; remove one"
 
 
 def _by_stem(cameras: dict[str, ImageCamera | str]) -> dict[str, ImageCamera | str]:

@@ -37,6 +37,7 @@ _SHORTAGES_HELP = {
     errno.EAGAIN: "raise the limits (ulimit -a)",
 }
 
+_ENDLESS = "a file without an end, expected one with an end"
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe"),
@@ -134,8 +135,14 @@ def let_go(handle: int) -> None:
 
 def _opened(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Descriptor and size of a regular file; errors as for `open_regular`."""
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | os.O_CLOEXEC)
+        try:
+            handle = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+        except BlockingIOError:  # a file server has a lease on it, and gives it up if one waits
+            if not stat.S_ISREG(os.stat(path).st_mode):
+                raise
+            handle = os.open(path, flags)
     except ValueError as error:  # a zero byte in the name
         raise OSError(errno.EINVAL, str(error), os.fspath(path)) from error
     except OSError as error:
@@ -165,7 +172,7 @@ def _check_has_end(handle: int, path: str | os.PathLike[str]) -> None:
         if os.read(handle, 1):
             os.lseek(handle, 0, os.SEEK_SET)
     except BlockingIOError:
-        raise OSError(errno.EINVAL, "a file without an end, expected one with an end", os.fspath(path)) from None
+        raise OSError(errno.EINVAL, _ENDLESS, os.fspath(path)) from None
 
 
 def read_file(path: str | os.PathLike[str], most_bytes: int | None = None) -> bytes:
@@ -193,7 +200,10 @@ def read_file(path: str | os.PathLike[str], most_bytes: int | None = None) -> by
         parts: list[bytes] = []
         n = 0
         while size <= limit and n <= limit:
-            block = os.read(handle, size + 1 - n if n <= size else _BLOCK)  # it grows, or is made up by the kernel
+            try:
+                block = os.read(handle, size + 1 - n if n <= size else _BLOCK)  # it grows, or is made up by the kernel
+            except BlockingIOError:
+                raise OSError(errno.EINVAL, _ENDLESS, os.fspath(path)) from None
             if not block:
                 break
             parts.append(block)

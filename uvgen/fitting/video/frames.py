@@ -24,7 +24,7 @@ from uvgen.images.orientation import oriented
 from uvgen.samples.files import check_machine
 from uvgen.storage.files import sha256_of
 from uvgen.storage.names import brief, os_reason, printable
-from uvgen.storage.reading import check_picture_size, max_bytes, open_regular
+from uvgen.storage.reading import check_picture_size, is_elsewhere, max_bytes, open_regular
 
 _QUALITY = 95  # of frames that are written as JPEG
 _USUAL_RATE = 25.0  # frames per s, if neither the caller nor the file states it
@@ -57,6 +57,8 @@ class Frame(NamedTuple):
     """File suffix of what `picture` returns."""
     problem: str = ""
     """Why the frame has no pixels; "" if it has."""
+    is_unread: bool = False
+    """Whether that is because a disk does not answer."""
 
     def picture(self) -> bytes:
         """Content of the picture to write: the frame's file, or a JPEG."""
@@ -106,7 +108,7 @@ def _of_folder(job: FaceJob, video: Photograph, rate: float) -> Iterator[Frame]:
             data, image, turned = read_photograph(job, path)
         except UvgenError as error:
             check_machine(error)
-            yield Frame(number, number / rate, path, _NOTHING, b"", "", str(error))
+            yield Frame(number, number / rate, path, _NOTHING, b"", "", str(error), is_elsewhere(error.__cause__))
             continue
         yield Frame(
             number, number / rate, path, image, b"" if turned else data, ".jpg" if turned else path.suffix.lower()
@@ -116,8 +118,14 @@ def _of_folder(job: FaceJob, video: Photograph, rate: float) -> Iterator[Frame]:
 def _of_file(job: FaceJob, video: Photograph, rate: float | None) -> Iterator[Frame]:
     av = import_av()
     try:
-        with open_regular(video.path) as file:
-            yield from _decoded(av, file, job, video, rate)
+        with open_regular(video.path) as raw:
+            file = _UnfailingFile(raw)
+            try:
+                yield from _decoded(av, file, job, video, rate)
+            except InputError:
+                file.check()
+                raise
+            file.check()
     except OSError as error:
         if isinstance(error, UvgenError):
             raise
@@ -143,15 +151,48 @@ def check_opens(video: Photograph) -> None:
         return
     av = import_av()
     try:
-        with open_regular(video.path) as file, _opened(av, file, video.path):
-            pass
+        with open_regular(video.path) as raw:
+            file = _UnfailingFile(raw)
+            try:
+                _opened(av, file, video.path).close()
+            except InputError:
+                file.check()
+                raise
+            file.check()
     except OSError as error:
         if isinstance(error, UvgenError):
             raise
         raise InputError(f"{video.path}: cannot be read ({os_reason(error)})") from error
 
 
-def _opened(av: Any, file: BinaryIO, path: Path) -> Any:
+class _UnfailingFile:
+    """A file that ends where its disk does not answer, which `check` says then.
+
+    FFmpeg goes on reading after an error, and PyAV prints all but the first.
+    """
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._raw = raw
+        self._failure: OSError | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._raw, name)
+
+    def read(self, n: int = -1) -> bytes:
+        if self._failure is None:
+            try:
+                return self._raw.read(n)
+            except OSError as error:
+                self._failure = error
+        return b""
+
+    def check(self) -> None:
+        """Raise the OSError by which it ended, if it did."""
+        if self._failure is not None:
+            raise self._failure
+
+
+def _opened(av: Any, file: Any, path: Path) -> Any:
     try:
         with bounded_memory():
             return av.open(file, options={"format_whitelist": _FORMATS})
@@ -164,7 +205,7 @@ def _reason(error: Exception) -> str:
     return brief(getattr(error, "strerror", None) or error)
 
 
-def _decoded(av: Any, file: BinaryIO, job: FaceJob, video: Photograph, rate: float | None) -> Iterator[Frame]:
+def _decoded(av: Any, file: Any, job: FaceJob, video: Photograph, rate: float | None) -> Iterator[Frame]:
     path = video.path
     with _opened(av, file, path) as container:
         if not container.streams.video:

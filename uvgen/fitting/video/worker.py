@@ -50,9 +50,10 @@ from uvgen.models.load import check_model_file
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import advance
 from uvgen.samples.files import check_machine
-from uvgen.samples.landmark_schemes import FaceLandmarks, NoLandmarks
+from uvgen.samples.landmark_schemes import FaceLandmarks, NoLandmarks, UnreadLandmarks
 from uvgen.storage.journal import Journal
 from uvgen.storage.names import printable
+from uvgen.storage.reading import is_elsewhere
 
 _NOTED = 32  # frames per line of the journal
 _LONGEST = 5_000  # frames of a track that are fitted at once, which limits memory
@@ -137,13 +138,20 @@ class _Found(NamedTuple):
 
 
 class _Skips(list[Unfitted]):
-    """The frames of a video that are left out, or the video itself, each with the reason."""
+    """The frames of a video that are left out, or the video itself, each with the reason.
+
+    Attributes
+    ----------
+    may_change : bool
+        Whether a disk's silence is one of the reasons: the next run makes the video again.
+    """
 
     def __init__(self, job: VideoJob, video: Photograph) -> None:
         super().__init__()
-        self._job, self._video = job, video
+        self._job, self._video, self.may_change = job, video, False
 
-    def add(self, number: int | None, reason: str) -> None:
+    def add(self, number: int | None, reason: str, *, may_change: bool = False) -> None:
+        self.may_change = self.may_change or may_change
         name = self._video.name if number is None else f"{self._video.name}/{frame_name(number)}"
         self.append(Unfitted(name, self._video.shown(self._job.root), printable(reason)))
 
@@ -173,7 +181,7 @@ def _fit(tools: FaceTools[VideoJob], task: FitTask) -> FittedBatch:
                     f"{video.path}: landmarks seem to be numbered from 1 on, since there are some of a frame after the "
                     "last and none of frame 0; expected frame_000000 for the first",
                 )
-            frames = _fitted(job, video, scratch, state, found, skips)
+            frames = _fitted(job, video, scratch, "unreadable" if skips.may_change else state, found, skips)
             if frames:
                 of_frames = {
                     f"{frame.name.rpartition('/')[2]}{end}" for frame in frames for end in (frame.suffix, ".mat")
@@ -204,12 +212,13 @@ def _read(tools: FaceTools[VideoJob], video: Photograph, scratch: Path, state: s
             frame = next(frames, None)
         except UvgenError as error:
             check_machine(error)
-            skips.add(None, str(error))
+            skips.add(None, str(error), may_change=is_elsewhere(error.__cause__))
             break
         if frame is None:
             break
         if frame.problem:
-            skips.add(None if frame.number < 0 else frame.number, f"{frame.path}: {frame.problem}")
+            number = None if frame.number < 0 else frame.number
+            skips.add(number, f"{frame.path}: {frame.problem}", may_change=frame.is_unread)
             advance(1)
             continue
         small = thumbnail_of(frame.image)
@@ -223,9 +232,10 @@ def _read(tools: FaceTools[VideoJob], video: Photograph, scratch: Path, state: s
             one = _face_of(tools, frame, last, change)
             if not isinstance(one, str):
                 write_file(picture, frame.picture())
-            lines.append([frame.number, one] if isinstance(one, str) else one.plain())
+            if not isinstance(one, UnreadLandmarks):
+                lines.append([frame.number, one] if isinstance(one, str) else one.plain())
         if isinstance(one, str):
-            skips.add(frame.number, one)
+            skips.add(frame.number, one, may_change=isinstance(one, UnreadLandmarks))
         else:
             found.append(one)
             last, change = one, 0.0
