@@ -323,6 +323,8 @@ def parameterize_(
     else:
         if out.suffix.lower() == ".h5" and landmarks_path is None:
             raise click.UsageError("missing --landmarks: the vertices of the 68 iBUG points, which a model needs")
+        if scans and out.suffix.lower() != ".h5" and out.resolve().is_relative_to(scans.resolve()):
+            raise click.UsageError(f"--out: {out} lies among the scans, where it would be one; choose another folder")
         with clock_on_terminal("finding UV"), reading_in_child(untrusted):  # to say what a file is that is no mesh
             model = from_mesh.model_from_mesh(
                 Path(source), landmarks_path, scans, components, unit=unit, symmetric=not asymmetric

@@ -49,6 +49,10 @@ class DatasetError(UvgenError, OSError):
     """A folder of samples or of shards is missing, unreadable, inconsistent or cannot be written."""
 
 
+class ListChangedError(DatasetError):
+    """A list of samples is not what it was when the run began: that is no fault of one of its samples."""
+
+
 class FieldError(DatasetError, KeyError):
     """The samples of a data set have no field of this name."""
 

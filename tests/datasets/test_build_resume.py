@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.io
 from support import faults
 from support.builds import (
     PATIENCE_S,
@@ -692,3 +693,56 @@ def test_build_overwrite_refuses_another_program_s_file_before_it_deletes_anythi
     with pytest.raises(OutputError, match="is not a shard of uvgen, but the name of one to write"):
         make(tree, model_path, out, overwrite=True)
     assert file_hashes(out) == before
+
+
+def two_faces(tmp_path: Path) -> tuple[Path, list[dict[str, Any]]]:
+    """A list of three images, the second with two faces, as rows."""
+    rows = []
+    for number in range(3):
+        write_sample(tmp_path / "list/AFW", f"face_{number}", number)
+        path = tmp_path / f"list/AFW/face_{number}.mat"
+        said = scipy.io.loadmat(path)
+        rows.append(
+            {
+                "image": f"AFW/face_{number}.jpg",
+                "pose": said["Pose_Para"].ravel().tolist(),
+                "shape": said["Shape_Para"].ravel().tolist(),
+                "expression": said["Exp_Para"].ravel().tolist(),
+            }
+        )
+        path.unlink()
+    rows.insert(2, {**rows[1], "shape": rows[0]["shape"]})  # somebody else beside the same face
+    (tmp_path / "list/list.json").write_text(json.dumps(rows))
+    return tmp_path / "list/list.json", rows
+
+
+def test_build_of_a_list_whose_faces_of_an_image_have_changed_places_is_refused(
+    model_path: Path, tmp_path: Path
+) -> None:
+    """Their names say which row comes first; a finished shard has one of them."""
+    path, rows = two_faces(tmp_path)
+    make(path, model_path, tmp_path / "out")
+    (tmp_path / "out/AFW-00001.h5").unlink()
+    rows[1], rows[2] = rows[2], rows[1]
+    path.write_text(json.dumps(rows))
+    with pytest.raises(SettingsError, match=r"holds AFW/face_1 with other values of shape than .*list\.json, row 2"):
+        make(path, model_path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("change", ["another order", "empty", "gone"])
+def test_build_of_a_list_that_is_changed_meanwhile_ends_and_goes_on_later(
+    model_path: Path, tmp_path: Path, change: str
+) -> None:
+    path, rows = two_faces(tmp_path)
+
+    def changed(_: object) -> None:
+        if change == "gone":
+            path.unlink(missing_ok=True)
+        else:
+            path.write_text(json.dumps(rows[::-1]) if change == "another order" else "")
+
+    with pytest.raises(DatasetError, match="run the command again"):
+        make(path, model_path, tmp_path / "out", progress=changed)
+    path.write_text(json.dumps(rows))
+    result = make(path, model_path, tmp_path / "out")
+    assert (result.samples, result.skipped) == (4, ())

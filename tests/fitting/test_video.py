@@ -585,6 +585,7 @@ def test_a_video_whose_disk_stops_answering_is_read_again_by_the_next_run_and_pr
     class Failing:
         def __init__(self, raw: Any) -> None:
             self._raw, self.seek, self.tell, self.fileno = raw, raw.seek, raw.tell, raw.fileno
+            self.readinto = raw.readinto
 
         def read(self, n: int) -> bytes:
             nonlocal n_reads

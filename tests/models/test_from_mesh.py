@@ -396,3 +396,36 @@ def test_from_mesh_says_which_meshes_are_of_a_kind_that_is_not_read(files) -> No
         (files / "scans" / name).touch()
     (said,) = scan_warnings(files / "scans", "mm")
     assert said == f"{files / 'scans'}: 2 meshes of a kind that is not read, first 8.DAE, expected .obj, .ply, .off"
+
+
+def test_command_writes_no_mesh_among_the_scans(files, uvgen) -> None:
+    """The next run would take it for one."""
+    arguments = [
+        "model",
+        "parameterize",
+        files / "mean.obj",
+        "--scans",
+        files / "scans",
+        "--landmarks",
+        files / "landmarks.txt",
+    ]
+    result = uvgen(*arguments, "--out", files / "scans/uv.obj")
+    assert result.exit_code == 2 and "lies among the scans, where it would be one" in result.stderr
+    assert len([*(files / "scans").iterdir()]) == 5
+
+
+def test_from_mesh_of_flat_meshes_is_not_said_to_be_mirrored(tmp_path: Path) -> None:
+    """A plane looks the same from its other side."""
+    rng = np.random.default_rng(0)
+    at = np.stack(np.meshgrid(np.arange(12.0), np.arange(12.0)), axis=2).reshape(-1, 2) * 10
+    rotation = Rotation.from_euler("xyz", [20, 30, 10], degrees=True).as_matrix()
+    quads = (np.arange(11)[:, None] * 12 + np.arange(11)).ravel()
+    first, second = quads[:, None] + [0, 1, 12], quads[:, None] + [1, 13, 12]
+    for k in (0, -1):  # cut the other way, so that no triangle has two edges on the boundary
+        first[k], second[k] = quads[k] + [0, 1, 13], quads[k] + [0, 13, 12]
+    triangles = np.concatenate([first, second]).astype(np.int32)
+    (tmp_path / "scans").mkdir()
+    for name in ("mean", *(f"scans/{k}" for k in range(8))):
+        flat = np.column_stack([at + rng.normal(size=at.shape) * 0.5 * (name != "mean"), np.zeros(len(at))])
+        write_obj(tmp_path / f"{name}.obj", flat @ rotation, triangles, frame="raw")
+    assert model_from_mesh(tmp_path / "mean.obj", None, tmp_path / "scans").n_shape == 7

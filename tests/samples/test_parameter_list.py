@@ -241,8 +241,14 @@ def test_read_annotation_of_a_list_that_was_changed_since_gives_no_other_image_s
     samples = find_samples(path)
     write_csv(path, [rows[-1], *rows])
     for sample in samples:
-        with pytest.raises(SampleError, match=r"row \d+: is of .* now, expected .*; the list was changed"):
+        with pytest.raises(DatasetError, match=r"row \d+: is of .* now, expected .*; the list was changed"):
             read_annotation(sample)
+    write_csv(path, rows[:1])
+    with pytest.raises(DatasetError, match=r"row \d+: is not there any more, expected .*; the list was changed"):
+        read_annotation(samples[-1])
+    path.unlink()
+    with pytest.raises(DatasetError, match=r"it was there before, run the command again when it is back"):
+        read_annotation(samples[-1])
 
 
 @pytest.mark.parametrize(

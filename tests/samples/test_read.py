@@ -21,6 +21,7 @@ from support.toy import HEIGHT, N_EXPRESSION, N_SHAPE, WIDTH, parameters, pictur
 
 from uvgen.errors import InputError, SampleError
 from uvgen.geometry import LANDMARK_MIRROR
+from uvgen.samples.files import files_sha256
 from uvgen.samples.find import Sample, find_samples
 from uvgen.samples.read import read_annotation, read_image, read_oriented_image
 
@@ -363,3 +364,14 @@ def test_read_image_with_damaged_exif_is_read_as_stored(tmp_path: Path) -> None:
 def test_read_image_with_unknown_exif_option_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="exif: 'turn', expected 'ignore' or 'apply'"):
         read_image(of_image(tmp_path / "face.jpg"), exif="turn")
+
+
+def test_hash_of_a_samples_files_is_another_one_with_another_bound_of_pixels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a picture that was too large is tried again when the bound is raised, as its message says."""
+    (tmp_path / "a.jpg").write_bytes(b"1")
+    sample = Sample("a", "", tmp_path / "a.jpg", None)
+    found = files_sha256(sample)
+    monkeypatch.setenv("UVGEN_MAX_PIXELS", "500000000")
+    assert files_sha256(sample) != found

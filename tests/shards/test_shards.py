@@ -519,3 +519,10 @@ def test_what_is_no_folder_of_a_data_set_is_named_as_what_it_is(tmp_path: Path) 
     for name, kind in (("pipe", "a named pipe"), ("file", "a file")):
         with pytest.raises(DatasetError, match=rf"{name}: {kind}, expected the folder of a data set"):
             open_shards(tmp_path / name)
+
+
+def test_a_number_of_ones_own_that_is_stored_as_a_code_is_decoded(plain: Path) -> None:
+    for path in plain.glob("*.h5"):
+        with h5py.File(path, "r+") as file:
+            file["value"].attrs.update(scale_factor=0.5, add_offset=1.0)
+    assert float(bare(plain)[3]["value"]) == 2.5

@@ -1,5 +1,6 @@
 """Check that an unfinished set was made from the samples that are given now, not from others with the same names."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,11 @@ def check_same_samples(
     rows = [there.get(sample.name if config.augmentation is None else copy_name(sample.name, 0)) for sample in samples]
     known = [(sample, row) for sample, row in zip(samples, rows, strict=True) if row is not None]
     refusal = ""
-    for k in np.unique(np.linspace(0, len(known) - 1, min(_N_COMPARED, len(known))).astype(int)):
+    spread = np.linspace(0, len(known) - 1, min(_N_COMPARED, len(known))).astype(int).tolist()
+    # of several faces of an image, a list's order says which is called what
+    faces = Counter(sample.image for sample in samples if getattr(sample, "row", None) is not None)
+    of_several = [k for k, (sample, _) in enumerate(known) if faces.get(sample.image, 0) > 1]
+    for k in sorted({*spread, *of_several}):
         sample, row = known[k]
         try:
             stated = {name: values for name, values in stated_of(sample).items() if name in fields}

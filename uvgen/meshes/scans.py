@@ -20,12 +20,12 @@ from uvgen.storage.npy import as_float64, read_npy_file
 from uvgen.storage.reading import read_file
 
 SCAN_SUFFIXES = (".obj", ".ply", ".off", ".stl", ".glb", ".npy")
+"""Endings of the names of scans that are read."""
 OTHER_SCANS = (
     ".gltf", ".fbx", ".dae", ".3ds", ".wrl", ".x3d", ".usd", ".usdc", ".usdz", ".blend", ".3mf", ".ctm", ".vtk",
     ".xyz", ".asc", ".pcd", ".e57", ".las", ".laz", ".abs", ".bnd",
 )  # fmt: skip
 """Of meshes and point clouds that are not read."""
-"""Endings of the names of scans that are read."""
 
 FEWEST = 200
 """The least number of points of a scan."""

@@ -27,6 +27,7 @@ from uvgen.wording import are, count
 _FARTHEST_UM = 1e12  # what a model may hold; with more, products overflow in LAPACK
 _OTHER_UNIT = 3.0  # faces differ less in size than units do
 _OTHER_AXES_DEG = 45.0  # heads turn less in a set, and axes are exchanged by 90
+_FLAT = 1e-4  # of the squared size of a mesh; a face has a hundredth
 _TURNED_DEG = 2.0  # between registered scans, from which they are not in one frame
 OUTPUTS = (".h5", ".npy", ".mat", ".obj")
 """Suffixes of the files that `write_model` writes."""
@@ -278,8 +279,10 @@ def _turn_between(one: NDArray[np.float64], other: NDArray[np.float64]) -> tuple
 
     By Kabsch's algorithm: Acta Crystallographica A 32 (1976) 922.
     """
-    left, _, right = np.linalg.svd((one - one.mean(axis=0)).T @ (other - other.mean(axis=0)))
+    left, strengths, right = np.linalg.svd((one - one.mean(axis=0)).T @ (other - other.mean(axis=0)))
     rotation = left @ right
+    if strengths[2] < _FLAT * strengths[0]:  # a plane has two sides alike
+        return 0.0, False
     cosine = (np.trace(rotation) - 1) / 2
     return float(np.degrees(np.arccos(np.clip(cosine, -1, 1)))), bool(np.linalg.det(rotation) < 0)
 

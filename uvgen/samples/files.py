@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from uvgen.errors import DatasetError, DependencyError, ModelError, SampleError, WorkerError
+from uvgen.errors import DatasetError, DependencyError, ListChangedError, ModelError, SampleError, WorkerError
 from uvgen.samples.find import Sample
 from uvgen.samples.parameter_list import is_list, is_listed
 from uvgen.shards.index import SkippedSample
@@ -24,8 +24,8 @@ def files_sha256(sample: Sample, *more: Path) -> str:
     """Hash of what a sample's image and parameters hold, or of why they cannot be read; and of what was wrong with them
     when they were found, such as a second image of the same name, which other files may mend.
 
-    Of a file that is too large to be read, its size stands for its content: hashing a sparse file of a terabyte, which
-    takes no place on a disk, would take an hour.
+    Where a bound of pixels was set, it counts, too. Of a file that is too large to be read, its size stands for its
+    content: hashing a sparse file of a terabyte, which takes no place on a disk, would take an hour.
 
     Parameters
     ----------
@@ -44,6 +44,8 @@ def files_sha256(sample: Sample, *more: Path) -> str:
     for path in (sample.image, sample.parameters, *more):
         is_shared = sample.row is not None and path is sample.parameters
         digest.update(_state(path, _sha256_of_list if is_shared else sha256_file).encode())
+    if raised := os.environ.get("UVGEN_MAX_PIXELS"):  # with another bound, a picture may be read
+        digest.update(raised.encode("utf-8", "surrogateescape"))
     if sample.problem and not sample.deadly:
         digest.update(sample.problem.rpartition(": ")[2].encode("utf-8", "surrogatepass"))  # without its path
     return digest.hexdigest()
@@ -108,11 +110,11 @@ def check_machine(error: BaseException) -> None:
         If memory ran out.
     DatasetError
         If there are too many open files.
-    WorkerError, DependencyError, ModelError
-        If it is one: no process could be started, a package is missing, or a model or a detector's weights have
-        changed.
+    WorkerError, DependencyError, ModelError, ListChangedError
+        If it is one: no process could be started, a package is missing, or a model, a detector's weights or a list
+        have changed.
     """
-    if isinstance(error, WorkerError | DependencyError | ModelError):
+    if isinstance(error, WorkerError | DependencyError | ModelError | ListChangedError):
         raise error
     cause = error.__cause__
     while cause is not None:

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.errors import DatasetError, InputError, SampleError
+from uvgen.errors import DatasetError, InputError, ListChangedError, SampleError
 from uvgen.samples.csv_rows import scan_csv
 from uvgen.samples.landmark_rows import image_key, names_image
 from uvgen.storage.names import brief, os_reason, printable
@@ -85,15 +85,14 @@ class ParameterList:
     _values: Callable[[int], Mapping[str, Any]]
 
     def parameters(self, row: int, image: Path | None) -> _Parts:
-        """Shape, expression and pose of a row, any length; SampleError if they are none, or of another image."""
+        """Shape, expression and pose of a row, any length.
+
+        SampleError if they are none. ListChangedError if the row is of another image, or gone.
+        """
         where = f"{self.path}, row {row + 1}"
-        if not row < len(self.rows):
-            raise SampleError(f"{where}: not there any more, expected {len(self.rows)} or more; was the list changed?")
-        if _image_of(self.rows[row], self.path) != image:
-            raise SampleError(
-                f"{where}: is of {brief(self.rows[row].image)} now, expected {image}; the list was changed, run the "
-                "command again"
-            )
+        if not row < len(self.rows) or _image_of(self.rows[row], self.path) != image:
+            now = f"is of {brief(self.rows[row].image)} now" if row < len(self.rows) else "is not there any more"
+            raise ListChangedError(f"{where}: {now}, expected {image}; the list was changed, run the command again")
         values = _with_numbered(where, self._values(row))
         for names in (("pose", *POSE), _SHAPES, _EXPRESSIONS):
             given = [name for name in names if name in values]

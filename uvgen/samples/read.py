@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from uvgen.checks import FARTHEST_PX, choice
 from uvgen.described import described
-from uvgen.errors import DatasetError, InputError, SampleError
+from uvgen.errors import DatasetError, InputError, ListChangedError, SampleError
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.images.picture import Picture
 from uvgen.samples.find import Sample
@@ -99,6 +99,8 @@ def read_annotation(sample: Sample, extras: tuple[str, ...] = ()) -> Annotation:
     ------
     SampleError
         If the file is missing, not a MATLAB file, lacks a key, or holds wrong counts, NaN or infinity.
+    DatasetError
+        If the sample is of a list that was changed since.
     """
     path = sample.parameters
     if sample.problem:
@@ -144,10 +146,17 @@ def read_annotation(sample: Sample, extras: tuple[str, ...] = ()) -> Annotation:
 
 def _listed_annotation(sample: Sample, path: Path) -> Annotation:
     """What a row of a list says, or a vector of parameters."""
-    try:
-        parts = read_vector(path) if sample.row is None else open_list(path).parameters(sample.row, sample.image)
-    except (DatasetError, InputError) as error:
-        raise SampleError(str(error)) from error
+    if sample.row is not None:
+        try:
+            listed = open_list(path)
+        except (DatasetError, InputError) as error:  # of all its samples
+            raise ListChangedError(f"{error}; it was there before, run the command again when it is back") from error
+        parts = listed.parameters(sample.row, sample.image)
+    else:
+        try:
+            parts = read_vector(path)
+        except (DatasetError, InputError) as error:
+            raise SampleError(str(error)) from error
     names = ("shape", "expression", "pose")
     shape, expression, pose = _vectors(sample.stated_in, dict(zip(names, parts, strict=True)))
     if len(pose) != 7:

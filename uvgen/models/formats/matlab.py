@@ -22,7 +22,7 @@ _NUMERIC_CLASSES = (
     "double", "single", "logical", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
 )  # fmt: skip
 _OTHER_CLASSES = {"char": "text", "cell": "a cell array", "function_handle": "a function"}
-_LEAST_BYTES, _MOST_RATIO = 64 << 20, 100  # what a file's variables may take unpacked, and times its own size
+_LEAST_BYTES, _MOST_RATIO = 64 << 20, 16  # what a file's variables may take unpacked, and times its own size
 
 # 1-based vertices of the trimmed model whose published UV are off, and the neighbors whose mean replaces
 # them (face3d, examples/Data/BFM/generate.m).
@@ -82,6 +82,10 @@ def load(path: Path, *required: str, struct: str | None = None) -> dict[str, Any
     return content
 
 
+class _TooMuchError(ModelError):
+    """A file holds more than a model does."""
+
+
 def _load_hdf5(path: Path, names: list[str] | None) -> dict[str, Any]:
     """Variables of a MATLAB 7.3 file: HDF5, the axes in reverse order, structs as groups.
 
@@ -95,7 +99,7 @@ def _load_hdf5(path: Path, names: list[str] | None) -> dict[str, Any]:
     def count(what: str, n: int) -> None:
         left[what] -= n
         if left[what] < 0:
-            raise ModelError(f"{path}: holds too many {what}; is it a model? It may be damaged")
+            raise _TooMuchError(f"{path}: holds too many {what}; is it a model? It may be damaged")
 
     with open_hdf5(path, ModelError, user_block=512) as file:
 
@@ -110,6 +114,8 @@ def _load_hdf5(path: Path, names: list[str] | None) -> dict[str, Any]:
                 if kind not in _NUMERIC_CLASSES:  # whose characters and the like are stored as numbers
                     return Unread(_OTHER_CLASSES.get(kind, "an object") if isinstance(kind, str) else "an object")
                 return np.empty((0, 0)) if item.attributes.get("MATLAB_empty", 0) else item.read().T
+            except _TooMuchError:
+                raise
             except ModelError as error:  # a cell, table or text has types of its own, and may be none that is wanted
                 return Unread("a variable that cannot be read", _unreadable(path, error))
 
