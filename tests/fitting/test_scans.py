@@ -369,8 +369,12 @@ def test_landmarks_in_a_folder_of_the_scans_are_no_scans(tmp_path: Path) -> None
 def test_landmarks_in_the_scans_own_folder_are_no_scans_when_it_is_named_for_them(tmp_path: Path) -> None:
     for name in ("a.ply", "a.npy", "b.npy", "c.obj", "c.txt"):
         (tmp_path / name).write_bytes(b"")
-    found = find_scans(tmp_path, tmp_path / "out", "npy", tmp_path)
-    assert [one.path.name for one in found] == ["a.ply", "b.npy", "c.obj"]
+    for place in (tmp_path, tmp_path / "link"):
+        (tmp_path / "link").unlink(missing_ok=True)
+        if place != tmp_path:
+            place.symlink_to(".")
+        found = find_scans(tmp_path, tmp_path / "out", "npy", place)
+        assert [one.path.name for one in found] == ["a.ply", "b.npy", "c.obj"]
 
 
 def test_landmarks_of_none_of_the_scans_discard_no_finished_mesh(

@@ -38,6 +38,7 @@ from uvgen import (
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.splits import group_samples
 from uvgen.errors import DatasetError, DependencyError, InputError, OutputError, SettingsError
+from uvgen.fitting import detectors
 from uvgen.fitting.detectors import DETECTORS
 from uvgen.fitting.tasks import Photograph
 from uvgen.fitting.video import frames, state, worker
@@ -48,6 +49,7 @@ from uvgen.fitting.video.record import videos_of
 from uvgen.fitting.video.whole import has_gaps, is_cut_short
 from uvgen.fitting.worker import FaceTools
 from uvgen.samples import landmark_files
+from uvgen.samples.landmark_schemes import FaceLandmarks
 from uvgen.samples.photographs import source_photograph
 
 N = 10
@@ -605,6 +607,25 @@ def test_a_video_whose_disk_stops_answering_is_read_again_by_the_next_run_and_pr
             fit(movie, tmp_path / "out", run=RunOptions(1))
     assert "Traceback" not in capfd.readouterr().err
     assert len(fit(movie, tmp_path / "out", run=RunOptions(1)).faces) == N
+
+
+def test_frames_without_landmarks_are_tried_when_a_detector_comes(
+    clip, images, points, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (clip / "frame_000003.txt").unlink()
+    assert len(fit(clip, tmp_path / "out").faces) == 4
+    face = FaceLandmarks(points[3], None, "68", source="dlib")
+
+    class Detector:
+        name, notice = "dlib", ""
+
+        def __call__(self, image: Any) -> list[FaceLandmarks]:
+            return [face]
+
+    monkeypatch.setattr(detectors, "open_detector", lambda name, model=None: Detector())
+    again = fit_video(clip, tmp_path / "out", options=VideoOptions("fixed"), detector="dlib")
+    assert len(again.faces) == 5 and not again.skipped
+    assert fit_video(clip, tmp_path / "out", options=VideoOptions("fixed"), detector="dlib").new_samples == 0
 
 
 @pytest.mark.slow

@@ -391,11 +391,21 @@ def test_from_mesh_of_a_scan_with_other_axes_is_refused(files, change, how: str)
         model_from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans")
 
 
+def test_from_mesh_of_a_scan_that_lies_elsewhere_is_refused(files) -> None:
+    """As those that `uvgen register` left in their own frames."""
+    vertices, triangles = read_mesh(files / "scans/3.obj")
+    write_obj(files / "scans/3.obj", vertices + [300, 0, 0], triangles, frame="raw")
+    with pytest.raises(
+        ModelError, match=r"3\.obj: lies 1\.\d sizes of the face beside the mesh, expected scans in the"
+    ):
+        model_from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans")
+
+
 def test_from_mesh_says_which_meshes_are_of_a_kind_that_is_not_read(files) -> None:
-    for name in ("0.fbx", "9.fbx", "8.DAE"):
+    for name in ("0.fbx", "9.fbx", "8.DAE", "0.obj.gz", "7.ply.gz"):
         (files / "scans" / name).touch()
     (said,) = scan_warnings(files / "scans", "mm")
-    assert said == f"{files / 'scans'}: 2 meshes of a kind that is not read, first 8.DAE, expected .obj, .ply, .off"
+    assert said == f"{files / 'scans'}: 3 meshes of a kind that is not read, first 7.ply.gz, expected .obj, .ply, .off"
 
 
 def test_command_writes_no_mesh_among_the_scans(files, uvgen) -> None:

@@ -23,7 +23,8 @@ SCAN_SUFFIXES = (".obj", ".ply", ".off", ".stl", ".glb", ".npy")
 """Endings of the names of scans that are read."""
 OTHER_SCANS = (
     ".gltf", ".fbx", ".dae", ".3ds", ".wrl", ".x3d", ".usd", ".usdc", ".usdz", ".blend", ".3mf", ".ctm", ".vtk",
-    ".xyz", ".asc", ".pcd", ".e57", ".las", ".laz", ".abs", ".bnd",
+    ".xyz", ".asc", ".pcd", ".e57", ".las", ".laz", ".abs", ".bnd", ".bnt", ".obj.gz", ".ply.gz", ".off.gz", ".stl.gz",
+    ".wrl.gz", ".abs.gz", ".bnt.gz",
 )  # fmt: skip
 """Of meshes and point clouds that are not read."""
 

@@ -13,7 +13,7 @@ _MOST_FLAT = 0.01  # triangles without an area in UV: decimated meshes have a fe
 _FLAT = 1e-12  # area in UV, of which a texel of the finest grid has 6e-8
 _BRIGHTEST = (2.0, 512.0)  # mean color of a face
 _FEWEST_PAIRED = 0.5  # of the vertices
-_ICT_FACE, _ICT_MESHES = 9409, 1 + 100 + 53  # vertices of the face, and meshes of the whole folder
+_ICT_FACE, _ICT = 9409, (100, 53)  # vertices of the face; identities and expressions of the whole folder
 _SIZE_MM = (60.0, 400.0)  # of the box around a face's landmarks, its longer side
 
 
@@ -63,12 +63,15 @@ def _about_maps(model: MorphableModel) -> list[str]:
 
 
 def _about_sources(model: MorphableModel) -> list[str]:
-    meshes = [name for name in model.sources if name.endswith(".obj")]
-    if "generic_neutral_mesh.obj" in meshes and model.n_vertices >= _ICT_FACE and len(meshes) < _ICT_MESHES:
-        identities = sum(name.startswith("identity") for name in meshes)
+    found = model.n_shape, model.n_expression
+    if (
+        "generic_neutral_mesh.obj" in model.sources
+        and model.n_vertices >= _ICT_FACE
+        and (found[0] < _ICT[0] or found[1] < _ICT[1])
+    ):
         return [
-            f"ICT-FaceKit: made of {identities} identities and {len(meshes) - 1 - identities} expressions, expected "
-            "the 100 and 53 of the whole FaceXModel; was its download or copy interrupted?"
+            f"ICT-FaceKit: made of {found[0]} identities and {found[1]} expressions, expected the {_ICT[0]} and "
+            f"{_ICT[1]} of the whole FaceXModel; was its download or copy interrupted?"
         ]
     if "BFM.mat" not in model.sources or "BFM_info.mat" in model.sources or model.mirror is not None:
         return []

@@ -156,10 +156,14 @@ def _meshes_in(scans: Path, *, deep: bool) -> list[Path]:
 def _about_other_kinds(scans: Path, *, deep: bool) -> list[str]:
     """A warning of meshes of kinds that are not read, if none of the same name is."""
     read = {path.with_suffix("") for path in _meshes_in(scans, deep=deep)}
+
+    def is_read(path: Path) -> bool:
+        return bool({path.with_suffix(""), path.with_suffix("").with_suffix("")} & read)
+
     others = sorted(
         path
         for path in files_below(scans, "meshes", ModelError)
-        if (deep or path.parent == scans) and path.suffix.lower() in OTHER_SCANS and path.with_suffix("") not in read
+        if (deep or path.parent == scans) and path.name.lower().endswith(OTHER_SCANS) and not is_read(path)
     )
     if not others:
         return []
@@ -267,6 +271,10 @@ def _read_scan(path: Path, unit: str, mean: NDArray[np.float64], triangles: NDAr
     ratio = float(np.ptp(vertices, axis=0).max()) / max(float(np.ptp(mean, axis=0).max()), 1e-300)
     if not 1 / _OTHER_UNIT < ratio < _OTHER_UNIT:
         raise ModelError(f"{path}: {ratio:.3g} times as large as the mesh, expected scans in the same unit")
+    if (apart := float(np.linalg.norm(vertices.mean(axis=0) - mean.mean(axis=0)) / np.ptp(mean, axis=0).max())) > 0.5:
+        raise ModelError(
+            f"{path}: lies {apart:.1f} sizes of the face beside the mesh, expected scans in the same frame"
+        )
     turn, mirrored = _turn_between(mean, vertices)
     if mirrored or turn > _OTHER_AXES_DEG:
         how = "mirrored" if mirrored else f"turned by {turn:.0f}°"

@@ -136,7 +136,7 @@ def _any_labeled(keypoints: Any) -> bool:
 
 
 def _datumaro(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
-    labels = _labels_of_datumaro(path, content)
+    labels, element_names = _labels_of_datumaro(path, content), _names_of_elements(content)
     pictures = [item.get("image") or {} for item in content["items"]]
     names = _told_apart([
         (str(picture.get("path") or item["id"]), str(item["subset"]) if item.get("subset") else None, None)
@@ -160,7 +160,12 @@ def _datumaro(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
                 parts: Sequence[Mapping[str, Any]] = parts, source: str = source, size: Any = size
             ) -> FaceLandmarks:
                 if len(parts) > 1:
-                    parts = [parts[k] for k in _by_number(source, _labels_of_elements(content, parts))]
+                    parts = [
+                        parts[k]
+                        for k in _by_number(
+                            source, [element_names.get(_number(one.get("label_id")), "") for one in parts]
+                        )
+                    ]
                 points = _array(source, [v for part in parts for v in part["points"]])
                 flags = [v for part in parts for v in part.get("visibility") or [2] * (len(part["points"]) // 2)]
                 seen = _array(source, [{"absent": 0, "hidden": 1, "visible": 2}.get(str(v), v) for v in flags])
@@ -350,14 +355,13 @@ def _labels_of_datumaro(path: Path, content: Mapping[str, Any]) -> dict[str, lis
     return _labels_by(path, "label_id", "labels", items)
 
 
-def _labels_of_elements(content: Mapping[str, Any], elements: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What Datumaro's categories call the elements of a skeleton, "" where they do not say it."""
+def _names_of_elements(content: Mapping[str, Any]) -> dict[str, str]:
+    """What Datumaro's categories call the elements of skeletons, by their labels' numbers."""
     labels: Any = content
     for key in ("categories", "label", "labels"):
         labels = labels.get(key) if isinstance(labels, dict) else None
     names = [str(one.get("name", "")) if isinstance(one, dict) else "" for one in labels or []]
-    by_number = {str(k): name for k, name in enumerate(names)}
-    return [by_number.get(_number(element.get("label_id")), "") for element in elements]
+    return {str(k): name for k, name in enumerate(names)}
 
 
 def _id(value: Any) -> str:

@@ -200,7 +200,8 @@ def find_scans(root: Path, out: Path, kind: str, landmarks: Path | None = None) 
     scans' own or below it.
     """
     paths = [path for path in files_below(root, out, SCAN_SUFFIXES, "a folder of scans") if not is_landmark_file(path)]
-    if landmarks is not None and landmarks.is_relative_to(root):
+    if landmarks is not None and (place := landmarks.resolve()).is_relative_to(root.resolve()):
+        landmarks = root / place.relative_to(root.resolve())  # as the scans' paths are spelled
         files_of = {path: landmark_files(path, landmarks) for path in paths}
         marks = {files[0] for path, files in files_of.items() if len(files) == 1 and files[0] != path}
         paths = [path for path in paths if path not in marks]

@@ -111,6 +111,8 @@ def state_of_video(job: VideoFaceJob, table: LandmarkTable | None, video: Photog
     """
     digest = hashlib.sha256()
     folder = frames_folder(video)
+    if job.detector is not None and not marks_of(job, table, video)[1]:  # it may find what has no landmarks
+        digest.update(f"detector {job.detector.name}\n".encode())
     if video.path.is_dir():
         frames, others = _frames_and_others(video)
         files = [path for _, path in frames]

@@ -106,7 +106,9 @@ def _load_hdf5(path: Path, names: list[str] | None) -> dict[str, Any]:
         def value(name: str, depth: int) -> Any:
             try:
                 count("variables", 1)
-                if depth < _DEEPEST and file.is_group(name):
+                if file.is_group(name):
+                    if names is None or depth:  # no model has a struct there, and to list one is not safe
+                        return Unread("a struct")
                     return {key: value(f"{name}/{key}", depth + 1) for key in file.members(name)}
                 item = file.safe_dataset(name)
                 count("bytes", item.n_bytes)
