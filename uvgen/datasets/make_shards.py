@@ -208,7 +208,7 @@ def _check_files(out: Path, units: Sequence[ShardUnit]) -> None:
 
 
 def _about_left(left: Sequence[Path]) -> str:
-    what = "a shard" if len(left) == 1 else f"one of {len(left)} shards"
+    what = "a shard" if len(left) == 1 else f"the first of {count(len(left), 'shard')}"
     return (
         f"{shown_path(left[0])}: {what} of an earlier run, named as the samples' folder was then; {DATASET_INDEX} does "
         "not list it; delete it, or move it away if it is yours"

@@ -102,7 +102,7 @@ class MergeJob:
 
     def _make(self, process: Hdf5Process | None, task: MergeTask) -> ShardResult:
         first = task.pieces[0]
-        with open_source(first.folder, first.entry, self.config, process, hashed=False)[1] as shard:
+        with open_source(first.folder, first.entry, self.config, process)[1] as shard:
             order = {name: k for k, name in enumerate(known_layouts(self.config.build))}
             stored = stored_fields(shard).items()
             # in the order in which a build writes them: all of a set gives the same bytes

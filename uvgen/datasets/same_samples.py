@@ -74,8 +74,9 @@ def check_same_samples(
     refusal = ""
     spread = np.linspace(0, len(known) - 1, min(_N_COMPARED, len(known))).astype(int).tolist()
     # of several faces of an image, a list's order says which is called what
-    faces = Counter(sample.image for sample in samples if getattr(sample, "row", None) is not None)
-    of_several = [k for k, (sample, _) in enumerate(known) if faces.get(sample.image, 0) > 1]
+    listed = [(k, one) for k, (one, _) in enumerate(known) if isinstance(one, Sample) and one.row is not None]
+    faces = Counter(one.image for one in samples if isinstance(one, Sample)) if listed else Counter[Path | None]()
+    of_several = [k for k, one in listed if faces[one.image] > 1]
     for k in sorted({*spread, *of_several}):
         sample, row = known[k]
         try:

@@ -63,13 +63,12 @@ def check_source_hash(path: Path, entry: ShardEntry) -> None:
 
 
 def open_source(
-    folder: Path, entry: ShardEntry, config: DatasetConfig, process: Hdf5Process | None, *, hashed: bool = True
+    folder: Path, entry: ShardEntry, config: DatasetConfig, process: Hdf5Process | None
 ) -> tuple[Path, OpenShard]:
-    """A source shard of a set with these settings, open, and where; with `hashed`, first compared with the index."""
+    """A source shard of a set with these settings, open, and where; its hash was compared with the index before."""
 
     def opened(path: Path) -> tuple[Path, OpenShard]:
-        if hashed:
-            check_source_hash(path, entry)
+        check_source_hash(path, entry)
         return path, OpenShard(
             path, entry.samples, known_layouts(config.build), process,
             required=required_fields(config), excluded=excluded_fields(config), place=folder / entry.file,
