@@ -117,6 +117,6 @@ def decode(array: NDArray[Any], attributes: Mapping[str, Any]) -> NDArray[Any]:
         If codes are no NumPy array of numbers.
     """
     codes = FixedPoint.of_attributes(attributes)
-    if isinstance(array, np.generic):  # one number of a shard
-        array = np.asarray(array)
-    return array if codes is None else codes.decode(array)
+    if codes is None:
+        return array
+    return codes.decode(np.asarray(array) if isinstance(array, np.generic) else array)  # one number of a shard

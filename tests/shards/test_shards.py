@@ -522,6 +522,7 @@ def test_what_is_no_folder_of_a_data_set_is_named_as_what_it_is(tmp_path: Path) 
 
 
 def test_a_number_of_ones_own_that_is_stored_as_a_code_is_decoded(plain: Path) -> None:
+    assert isinstance(bare(plain)[3]["value"], np.integer)
     for path in plain.glob("*.h5"):
         with h5py.File(path, "r+") as file:
             file["value"].attrs.update(scale_factor=0.5, add_offset=1.0)
