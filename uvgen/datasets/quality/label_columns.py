@@ -104,6 +104,8 @@ def _surveyed(index: Index) -> set[str] | None:
     if not isinstance(survey, dict) or "repeated" not in survey:
         return None
     stated = survey["repeated"]
+    if stated is True:  # of sets from before subsets were told apart
+        return None
     return {*map(str, stated), ""} if isinstance(stated, list) else set()
 
 
