@@ -1,13 +1,11 @@
-"""Landmarks of many images as annotation tools write them: COCO, CVAT's Datumaro and plain JSON, and CVAT's XML.
+"""Landmarks of many images as annotation tools write them into JSON: COCO's, CVAT's Datumaro and plain objects.
 
-`landmark_tables.py` says what each holds.
+`landmark_tables.py` says what each holds, `landmark_xml.py` reads CVAT's XML.
 """
 
-import codecs
 import re
-import xml.etree.ElementTree as ElementTree
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -22,7 +20,6 @@ from uvgen.samples.landmark_rows import (
     image_key,
     image_size,
     names_image,
-    number_of_cell,
     size_keys,
     size_of_image,
 )
@@ -38,12 +35,14 @@ from uvgen.samples.landmark_schemes import (
 from uvgen.storage.folders import IMAGE_SUFFIXES
 from uvgen.storage.names import brief
 from uvgen.storage.plain_json import are_numbers, parse_json
-from uvgen.storage.reading import read_file
-from uvgen.storage.text import MOST_BYTES, decode_text
 from uvgen.wording import count
 
-_CVAT_CENTER = 0.5
-_OCCLUDED = 0.5
+CVAT_CENTER = 0.5
+"""Where CVAT has the middle of the first pixel, px."""
+
+OCCLUDED = 0.5
+"""The score of a point that is marked as occluded."""
+
 _MOST_TRIED = 8  # categories
 _NUMBERED = re.compile(r"(.*?)([0-9]{1,5})[ .]*", re.DOTALL)
 _POINTS = ("landmarks", "points", "keypoints")  # what plain JSON calls those of a face
@@ -138,7 +137,7 @@ def _any_labeled(keypoints: Any) -> bool:
 def _datumaro(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
     labels, element_names = _labels_of_datumaro(path, content), _names_of_elements(content)
     pictures = [item.get("image") or {} for item in content["items"]]
-    names = _told_apart([
+    names = named_by_place([
         (str(picture.get("path") or item["id"]), str(item["subset"]) if item.get("subset") else None, None)
         for item, picture in zip(content["items"], pictures, strict=True)
     ])  # fmt: skip
@@ -162,7 +161,7 @@ def _datumaro(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
                 if len(parts) > 1:
                     parts = [
                         parts[k]
-                        for k in _by_number(
+                        for k in by_number(
                             source, [element_names.get(_number(one.get("label_id")), "") for one in parts]
                         )
                     ]
@@ -173,12 +172,12 @@ def _datumaro(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
                     raise InputError(
                         f"{source}: {count(points.size, 'number')}, {len(seen)} visibilities, expected x, y of each"
                     )
-                scores = np.select([seen == 1, seen == 2], [_OCCLUDED, 1.0], 0.0)
+                scores = np.select([seen == 1, seen == 2], [OCCLUDED, 1.0], 0.0)
                 order = list(range(len(seen)))
                 if len(parts) == 1 and (label := _number(parts[0].get("label_id"))) in labels:  # not all have points
                     order = _order_of(source, labels, label, len(seen))
                 return face_of(
-                    points.reshape(-1, 2)[order] - _CVAT_CENTER, scores[order], source, image_size=size
+                    points.reshape(-1, 2)[order] - CVAT_CENTER, scores[order], source, image_size=size
                 )  # fmt: skip
 
             yield name, read
@@ -297,7 +296,7 @@ def _incomplete(path: Path, number: int) -> InputError:
     return InputError(f'{path}: entry {number} has no "image" or no "landmarks", expected both')
 
 
-def _by_number(source: str, labels: Sequence[str]) -> list[int]:
+def by_number(source: str, labels: Sequence[str]) -> list[int]:
     """The order of points by their labels if all of these are numbers, or end with one after the same word; else as
     they stand.
 
@@ -320,9 +319,9 @@ def _order_of(source: str, labels: Mapping[str, list[str]], number: str, n: int)
     InputError if there is no such category, and others have as many points in another order than they stand.
     """
     if number in labels:
-        return _by_number(source, labels[number]) if len(labels[number]) == n else list(range(n))
+        return by_number(source, labels[number]) if len(labels[number]) == n else list(range(n))
     others = islice(labels.values(), _MOST_TRIED)
-    if any(len(names) == n and _by_number(source, names) != list(range(n)) for names in others):
+    if any(len(names) == n and by_number(source, names) != list(range(n)) for names in others):
         raise InputError(
             f"{source}: of category {brief(number)[:40]}, expected one that the file lists, for the order of the points"
         )
@@ -390,44 +389,7 @@ def _box(source: str, value: Any) -> Any:
     return box if box is None or (box.shape == (4,) and np.isfinite(box).all()) else None
 
 
-def xml_text(path: Path) -> str:
-    """An XML document without its first line, which says what it is: UTF-8, as CVAT writes it."""
-    data = read_file(path, MOST_BYTES).removeprefix(codecs.BOM_UTF8)
-    if data.startswith(b"<?xml"):
-        data = data.partition(b"?>")[2]
-    try:
-        return decode_text(data)
-    except ValueError as error:
-        raise InputError(f"{path}: {error}, expected CVAT's XML") from error
-
-
-def xml_entries(path: Path, text: str) -> Iterator[Entry]:
-    """Landmarks of images from CVAT's XML; InputError if it cannot be read."""
-    if "<!" in text.replace("<!--", ""):  # a document type can make a few lines of text fill the memory
-        raise InputError(f"{path}: declares a document type or entities, expected CVAT's plain XML")
-    try:
-        root = ElementTree.fromstring(text.encode())
-    except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise InputError(f"{path}: not readable XML ({brief(error)}), expected CVAT for images 1.1") from error
-    has_faces = False
-    images = [(image.get("name", "?"), image.get("subset"), image.get("task_id")) for image in root.iter("image")]
-    names = _told_apart(images)
-    for image, name in zip(root.iter("image"), names, strict=True):
-        size = image_size(image.get("width"), image.get("height"))
-        shapes = [*image.findall("points"), *image.findall("skeleton")]
-        if not shapes:
-            yield name, None
-        has_faces = has_faces or bool(shapes)
-        for number, shape in enumerate(shapes):
-            yield name, _cvat_reader(f"{path}, {brief(name)[:80]}, face {number}", shape, size)
-    if not has_faces:
-        raise InputError(
-            f"{path}: no faces in it, expected points or skeletons in images of CVAT for images 1.1; CVAT for video "
-            "and dlib's XML are not read"
-        )
-
-
-def _told_apart(images: Sequence[tuple[str, str | None, str | None]]) -> list[str]:
+def named_by_place(images: Sequence[tuple[str, str | None, str | None]]) -> list[str]:
     """Names of images, of which those that several images have get their subset ahead, or the number of their task.
 
     CVAT's projects have them: it puts the images themselves into folders called as the subsets.
@@ -441,21 +403,3 @@ def _told_apart(images: Sequence[tuple[str, str | None, str | None]]) -> list[st
         ahead = "" if len(places[name]) == 1 else f"{subset}/" if len(subsets) > 1 else f"task_{task}/"
         names.append(ahead + name)
     return names
-
-
-def _cvat_reader(source: str, shape: ElementTree.Element, size: tuple[int, int] | None) -> Callable[[], FaceLandmarks]:
-    def read() -> FaceLandmarks:
-        parts = [shape] if shape.tag == "points" else shape.findall("points")
-        labels = [part.get("label", "") for part in parts]
-        parts = [parts[k] for k in _by_number(source, labels)]
-        points, scores = [], []
-        for part in parts:
-            pairs = [pair.split(",") for pair in part.get("points", "").split(";")]
-            if any(len(pair) != 2 for pair in pairs):
-                raise InputError(f'{source}: points "{brief(part.get("points"))[:40]}", expected "x,y;x,y"')
-            points += [[number_of_cell(source, cell) for cell in pair] for pair in pairs]
-            score = 0.0 if part.get("outside") == "1" else _OCCLUDED if part.get("occluded") == "1" else 1.0
-            scores += [score] * len(pairs)
-        return face_of(np.reshape(points, (-1, 2)) - _CVAT_CENTER, scores, source, image_size=size)
-
-    return read

@@ -22,9 +22,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from uvgen.errors import InputError
-from uvgen.samples.landmark_annotations import json_entries, xml_entries, xml_text
+from uvgen.samples.landmark_annotations import json_entries
 from uvgen.samples.landmark_rows import Entry, csv_entries, wflw_entries
 from uvgen.samples.landmark_schemes import MOST_FACES, FaceLandmarks, NoLandmarks
+from uvgen.samples.landmark_xml import xml_entries, xml_text
 from uvgen.storage.files import sha256_file
 from uvgen.storage.names import brief, os_reason, printable, same_name
 from uvgen.storage.text import read_text
