@@ -20,6 +20,7 @@ from uvgen.storage.names import (
     same_name,
     shortened,
     unencodable,
+    without_ending,
 )
 
 ANY_TEXT = st.text(st.characters(), max_size=400) | st.lists(
@@ -130,3 +131,10 @@ def test_unencodable_says_which_character_an_encoding_of_file_names_lacks(monkey
 )
 def test_os_reason_is_never_none(error: OSError, expected: str) -> None:
     assert os_reason(error) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"), [("a/b.obj", "a/b"), ("b.OBJ.gz", "b"), ("b.obj.gz.gz", "b.obj.gz"), ("b.txt", "b.txt")]
+)
+def test_without_ending_takes_the_longest_that_is_named(path: str, expected: str) -> None:
+    assert without_ending(path, (".obj", ".gz", ".obj.gz")) == expected

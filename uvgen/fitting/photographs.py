@@ -25,7 +25,7 @@ from uvgen.storage.folders import (
     is_passed_over,
     unreadable,
 )  # fmt: skip
-from uvgen.storage.names import printable, same_name, shortened
+from uvgen.storage.names import printable, same_name, shortened, without_ending
 from uvgen.wording import are, count
 
 _BATCH = 16  # photographs a task
@@ -81,18 +81,12 @@ def about_other_kinds(
 ) -> list[str]:
     """A warning of files with suffixes that are not read, if none of the same name has one that is."""
     named = {os.path.splitext(path)[0] for path in files_below(root, out, read, what)}
-    paths = [path for path in files_below(root, out, others, what) if without_ending(path, others) not in named]
+    paths = [path for path in files_below(root, out, others, what) if without_ending(str(path), others) not in named]
     if not paths:
         return []
     files = f"{count(len(paths), of)} {are(len(paths))}"
     first = printable(paths[0].relative_to(root).as_posix())
     return [f"{files} of a kind that is not read, first {first}, expected {', '.join(read)}; {cure}"]
-
-
-def without_ending(path: Path, endings: Sequence[str]) -> str:
-    """A file's path without the longest of these that ends its name, in whatever case."""
-    longest = max((end for end in endings if path.name.lower().endswith(end)), key=len, default="")
-    return str(path)[: len(str(path)) - len(longest)]
 
 
 def files_below(root: Path, out: Path, suffixes: tuple[str, ...], what: str) -> list[Path]:

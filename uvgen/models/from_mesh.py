@@ -18,7 +18,7 @@ from uvgen.models.vertex_numbers import read_landmarks
 from uvgen.storage.files import replaced_on_success, sha256_file
 from uvgen.storage.folders import REGISTER_INDEX, files_below
 from uvgen.storage.journal import JOURNAL
-from uvgen.storage.names import printable
+from uvgen.storage.names import printable, without_ending
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import max_bytes
 from uvgen.storage.text import read_text
@@ -155,15 +155,13 @@ def _meshes_in(scans: Path, *, deep: bool) -> list[Path]:
 
 def _about_other_kinds(scans: Path, *, deep: bool) -> list[str]:
     """A warning of meshes of kinds that are not read, if none of the same name is."""
-    read = {path.with_suffix("") for path in _meshes_in(scans, deep=deep)}
-
-    def is_read(path: Path) -> bool:
-        return bool({path.with_suffix(""), path.with_suffix("").with_suffix("")} & read)
-
+    read = {without_ending(str(path), _MESHES) for path in _meshes_in(scans, deep=deep)}
     others = sorted(
         path
         for path in files_below(scans, "meshes", ModelError)
-        if (deep or path.parent == scans) and path.name.lower().endswith(OTHER_SCANS) and not is_read(path)
+        if (deep or path.parent == scans)
+        and path.name.lower().endswith(OTHER_SCANS)
+        and without_ending(str(path), OTHER_SCANS) not in read
     )
     if not others:
         return []

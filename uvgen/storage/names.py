@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
@@ -74,6 +75,12 @@ def brief(text: object) -> str:
 def os_reason(error: OSError) -> str:
     """Why a file cannot be read or written, for a message: the system's words, or the error's own if it has none."""
     return error.strerror or brief(error)
+
+
+def without_ending(path: str, endings: Sequence[str]) -> str:
+    """A path without the longest of these that ends it, in whatever case."""
+    longest = max((len(end) for end in endings if path.lower().endswith(end)), default=0)
+    return path[: len(path) - longest]
 
 
 def in_markdown(text: str) -> str:
