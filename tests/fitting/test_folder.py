@@ -614,6 +614,17 @@ def test_photographs_that_are_gone_are_told(photos: Path, tmp_path: Path) -> Non
         fit_photographs(photos, tmp_path / "out")
 
 
+def test_photographs_spelt_otherwise_than_when_they_were_fitted_are_told(photos: Path, tmp_path: Path) -> None:
+    """Archives and tools write names that came from a Mac with accents encoded in one character, or in two."""
+    for file in sorted(photos.glob(f"{first(photos).stem}.*")):
+        file.rename(photos / f"e\N{COMBINING ACUTE ACCENT}1{file.suffix}")
+    fit_photographs(photos, tmp_path / "out")
+    for file in sorted(photos.glob("e*1.*")):
+        file.rename(photos / f"\N{LATIN SMALL LETTER E WITH ACUTE}1{file.suffix}")
+    with pytest.raises(SettingsError, match=r"any more, first .*1 \(one is there whose name differs only in"):
+        fit_photographs(photos, tmp_path / "out")
+
+
 def test_other_folders_are_refused_before_any_work(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/mine").write_text("mine")

@@ -173,13 +173,19 @@ class FolderRecord(ABC):
         if gone := sorted(self._gone()):
             raise SettingsError(
                 f"{out}: holds {self.entries} of {count(len(gone), self.made_of)} that {are(len(gone))} not there any "
-                f"more, first {printable(gone[0])}; choose another output folder, or overwrite this one to start anew"
+                f"more, first {printable(gone[0])}{self._respelt(gone[0])}; choose another output folder, or overwrite "
+                "this one to start anew"
             )
         self._prepare()
         self._leave_out_taken({name_key(name) for name in self._begun})
         if self._overwrite or not path.exists():
             self._write()  # first: without it, the folder would not count as ours
         self._make_folders()
+
+    def _respelt(self, gone: str) -> str:
+        """What to say of an input that is gone, where another has its name but for case and the form of accents."""
+        is_there = name_key(gone) in map(name_key, self._inputs())
+        return " (one is there whose name differs only in case or in how accents are encoded)" if is_there else ""
 
     def _check_same(self, old: Mapping[str, Any], keys: Iterable[str]) -> None:
         """Raise SettingsError if an index or a journal states other settings than this run's."""
