@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.io
+from PIL import Image
 from support import faults
 from support.builds import (
     PATIENCE_S,
@@ -716,11 +717,17 @@ def two_faces(tmp_path: Path) -> tuple[Path, list[dict[str, Any]]]:
     return tmp_path / "list/list.json", rows
 
 
-def test_build_of_a_list_whose_faces_of_an_image_have_changed_places_is_refused(
-    model_path: Path, tmp_path: Path
+@pytest.mark.parametrize("of", ["an image", "images of one name"])
+def test_build_of_a_list_whose_faces_of_one_name_have_changed_places_is_refused(
+    model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of: str
 ) -> None:
     """Their names say which row comes first; a finished shard has one of them."""
+    monkeypatch.setattr("uvgen.datasets.same_samples._N_COMPARED", 1)  # of larger sets, few are compared
     path, rows = two_faces(tmp_path)
+    if of == "images of one name":
+        rows[2]["image"] = "AFW/face_1.png"
+        Image.open(path.parent / "AFW/face_1.jpg").save(path.parent / "AFW/face_1.png")
+        path.write_text(json.dumps(rows))
     make(path, model_path, tmp_path / "out")
     (tmp_path / "out/AFW-00001.h5").unlink()
     rows[1], rows[2] = rows[2], rows[1]

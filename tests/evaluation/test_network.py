@@ -209,6 +209,7 @@ def test_networks_with_names_that_are_not_utf8_raise(tmp_path: Path, of: str) ->
         ("BitmapPixelFormat", "Rgb8", {"channels": "rgb"}, {"channels": "bgr"}),
         ("NominalPixelRange", "NominalRange_0_255", {"pixels": "bytes"}, {"pixels": "imagenet"}),
         ("NominalPixelRange", "Normalized_0_1", {"pixels": "imagenet"}, {"pixels": "bytes"}),
+        ("BitmapPixelFormat", "Bgra8", {"channels": "bgr"}, {"channels": "rgb"}),
         ("BitmapPixelFormat", "of a later version", {"channels": "bgr"}, None),
     ],
 )
@@ -221,6 +222,22 @@ def test_networks_that_state_of_their_images_what_the_options_deny_raise(
         ((option, given),) = others.items()
         with pytest.raises(InputError, match=rf"{option}: '{given}', expected .*: .* states Image\.{key} {value}; if"):
             Network(path, NetworkOptions(**others))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "kinds"),
+    [
+        ("NominalPixelRange", "Normalized_1_1", "bytes, imagenet, standardize, unit"),
+        ("NominalPixelRange", "NominalRange_16_235", "bytes, imagenet, standardize, unit"),
+        ("BitmapPixelFormat", "Gray8", "bgr, rgb"),
+    ],
+)
+def test_networks_that_state_images_of_a_kind_that_is_not_made_raise(
+    tmp_path: Path, key: str, value: str, kinds: str
+) -> None:
+    path = add_metadata(identity_network(tmp_path / "n.onnx", (1, 3, 32, 32)), **{f"Image.{key}": value})
+    with pytest.raises(InputError, match=rf"states Image\.{key} {value}, expected images that .* said of: {kinds}; if"):
+        Network(path, NetworkOptions())
 
 
 def test_networks_of_bytes_may_state_any_range_and_metadata_that_are_no_text(tmp_path: Path) -> None:

@@ -44,6 +44,24 @@ def test_point_clouds_are_read_from_files_without_triangles(tmp_path: Path) -> N
         assert triangles.shape == (0, 3)
 
 
+@pytest.mark.parametrize("kind", ["ascii", "binary_little_endian"])
+@pytest.mark.parametrize(
+    "properties",
+    ["list uchar int vertex_indices", "list uchar int vertex_indices\nproperty list uchar float texcoord",
+     "list uchar int vertex_indices\nproperty uchar flags\nelement edge 0\nproperty int vertex1", "uchar red"],
+)  # fmt: skip
+def test_point_clouds_may_list_no_triangles_of_any_form(tmp_path: Path, kind: str, properties: str) -> None:
+    pytest.importorskip("trimesh")
+    head = f"ply\nformat {kind} 1.0\nelement face 0\nproperty {properties}\nelement vertex {len(VERTICES)}\n"
+    head += "property float x\nproperty float y\nproperty float z\nend_header\n"
+    rows = "".join(f"{x:.9g} {y:.9g} {z:.9g}\n" for x, y, z in VERTICES).encode()
+    path = tmp_path / "a.ply"
+    path.write_bytes(head.encode() + (rows if kind == "ascii" else VERTICES.astype("<f4").tobytes()))
+    points, triangles = read_scan(path)
+    np.testing.assert_allclose(points, VERTICES, atol=1e-6)
+    assert triangles.shape == (0, 3)
+
+
 def test_files_that_are_no_scans_are_named(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros((4, 2)))
     (tmp_path / "b.obj").write_text("v 1 2\n")

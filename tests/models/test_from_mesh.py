@@ -439,3 +439,17 @@ def test_from_mesh_of_flat_meshes_is_not_said_to_be_mirrored(tmp_path: Path) -> 
         flat = np.column_stack([at + rng.normal(size=at.shape) * 0.5 * (name != "mean"), np.zeros(len(at))])
         write_obj(tmp_path / f"{name}.obj", flat @ rotation, triangles, frame="raw")
     assert model_from_mesh(tmp_path / "mean.obj", None, tmp_path / "scans").n_shape == 7
+
+
+def test_from_mesh_that_lies_where_a_model_s_numbers_are_coarse_is_refused(files, tmp_path) -> None:
+    """As georeferenced meshes do: a model is kept in float32."""
+    vertices, triangles = read_mesh(files / "mean.obj")
+    for name, away in (("near", 1e4), ("far", 6e8)):
+        rows = [f"v {x!r} {y!r} {z!r}" for x, y, z in (vertices + [away, 0, 0]).tolist()]
+        rows += [f"f {a} {b} {c}" for a, b, c in (triangles + 1).tolist()]
+        (tmp_path / f"{name}.obj").write_text("\n".join(rows))
+    assert np.ptp(model_from_mesh(tmp_path / "near.obj").mean, axis=0) == pytest.approx(
+        np.ptp(vertices, axis=0) * 1e3, abs=50
+    )
+    with pytest.raises(ModelError, match=r"far\.obj: lies 6e\+08 mm from its origin, where a model's numbers .* 66 mm"):
+        model_from_mesh(tmp_path / "far.obj")

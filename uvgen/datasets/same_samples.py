@@ -14,7 +14,7 @@ from uvgen.datasets.open import reader_of
 from uvgen.datasets.output_folder import read_begun
 from uvgen.errors import DatasetError, SampleError, SettingsError
 from uvgen.samples.files import check_machine
-from uvgen.samples.find import Sample
+from uvgen.samples.find import Sample, without_number
 from uvgen.samples.read import read_annotation
 from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.names import brief
@@ -73,10 +73,10 @@ def check_same_samples(
     known = [(sample, row) for sample, row in zip(samples, rows, strict=True) if row is not None]
     refusal = ""
     spread = np.linspace(0, len(known) - 1, min(_N_COMPARED, len(known))).astype(int).tolist()
-    # of several faces of an image, a list's order says which is called what
+    # of several rows of one name, faces of an image or images of other suffixes, a list's order says which has which
     listed = [(k, one) for k, (one, _) in enumerate(known) if isinstance(one, Sample) and one.row is not None]
-    faces = Counter(one.image for one in samples if isinstance(one, Sample)) if listed else Counter[Path | None]()
-    of_several = [k for k, one in listed if faces[one.image] > 1]
+    rows_of = Counter(without_number(one.name) for one in samples if isinstance(one, Sample) and one.row is not None)
+    of_several = [k for k, one in listed if rows_of[without_number(one.name)] > 1]
     for k in sorted({*spread, *of_several}):
         sample, row = known[k]
         try:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from uvgen.checks import check_bytes, choice, number_in
 from uvgen.errors import DependencyError, InputError, SampleError, to_install
+from uvgen.evaluation.network_metadata import check_metadata
 from uvgen.normalization import Normalization, check_scale
 from uvgen.samples.map_files import IMAGE_SHIFTS
 from uvgen.storage.files import sha256_file
@@ -46,14 +47,6 @@ _NO_MEMORY = "Failed to allocate memory"
 """What onnxruntime says where its arena gets none."""
 
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
-_STATED: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
-    "Image.BitmapPixelFormat": ("channels", {"Rgb8": ("rgb",), "Bgr8": ("bgr",)}),
-    "Image.NominalPixelRange": (
-        "pixels", {"NominalRange_0_255": ("bytes",), "Normalized_0_1": ("unit", "imagenet", "standardize")},
-    ),
-}  # fmt: skip
-"""Metadata that ONNX defines for networks of images: the option that they are about, and what it may then be."""
-
 _FEWEST_TEXELS, _LARGEST = 16, 4096
 _LEAST_PX, _MOST_SIZES = 3.0, 100.0  # across a map that is in px: less is another unit, more is no face
 _MOST_BYTES, _MOST_WEIGHTS = 1 << 31, 16 << 30  # of the file: protobuf's limit; of files beside it
@@ -231,13 +224,8 @@ class Network:
             stated = self._session.get_modelmeta().custom_metadata_map
         except UnicodeDecodeError:  # of another program
             return
-        for key, (option, meant) in _STATED.items():
-            given, fitting = getattr(self._options, option), meant.get(stated.get(key), ())
-            if fitting and given not in fitting and not (option == "pixels" and self._type == np.uint8):
-                raise InputError(
-                    f"{option}: {given!r}, expected {fitting[0]!r}: {self._path} states {key} {stated[key]}; if that "
-                    "is wrong, remove it from the file"
-                )
+        pixels = None if self._type == np.uint8 else self._options.pixels
+        check_metadata(self._path, stated, self._options.channels, pixels)
 
     def _run(self, crop: NDArray[np.uint8]) -> NDArray[Any]:
         given = images_of(crop, self._options.pixels, self._options.channels) if self._type != np.uint8 else crop

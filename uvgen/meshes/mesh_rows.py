@@ -36,6 +36,7 @@ _MOST_IN_HEADER, _MOST_LISTS = 4096, 64  # elements and properties: time grows w
 _WHOLE = rb"[ \t]+u?(?:char|short|int|int8|int16|int32)[ \t]+"
 _WHOLE_PLACES = re.compile(rb"(?m)^[ \t]*property" + _WHOLE + rb"([xyz])[ \t]*\r?$")
 _TEXTURE = re.compile(rb"(?m)^([ \t]*property[ \t]+list[ \t]+\w+[ \t]+\w+[ \t]+)texcoord(?=[ \t]*\r?$)")
+_EMPTY = re.compile(rb"(?m)^[ \t]*element[ \t]+\S+[ \t]+0+[ \t]*\r?\n(?:[ \t]*property\b[^\n]*\n)*")
 _LISTED_CORNERS = re.compile(
     rb"(?m)^[ \t]*(property[ \t]+list[ \t]+\w+)" + _WHOLE + rb"(vertex_(?:index|indices))[ \t]*\r?$"
 )
@@ -136,6 +137,11 @@ def without_texture(header: bytes) -> bytes:
     """The header of a PLY under which trimesh passes over the texture coordinates of its polygons' corners: it fails if
     polygons have different numbers of them."""
     return _TEXTURE.sub(rb"\1uvgen_texcoord", header) if _LISTED_CORNERS.search(header) else header
+
+
+def without_empty(header: bytes) -> bytes:
+    """The header of a PLY without elements of which there are none: trimesh fails at some of their properties."""
+    return _EMPTY.sub(b"", header)
 
 
 def off_of_triangles(data: bytes) -> bytes:

@@ -23,6 +23,7 @@ from uvgen.meshes.mesh_rows import (
     format_of_ply,
     off_of_triangles,
     with_wide_types,
+    without_empty,
     without_texture,
 )
 from uvgen.storage.kinds import describe_file
@@ -217,6 +218,7 @@ def _read_by_trimesh(path: Path) -> Mesh:
             header = re.sub(rb"(?m)^[ \t]*((comment|obj_info)\b[^\n]*|\r?)\n", b"", header)
             header = without_texture(header)
             kind = format_of_ply(header)
+            header = without_empty(header)
             if kind == "ascii":
                 rest = re.sub(rb"\n[ \t\r\n]*\n", b"\n", rest)
                 check_ply_rows(header, rest[rest.find(b"\n") + 1 :])

@@ -35,6 +35,7 @@ from uvgen.storage.names import brief, printable, same_name
 from uvgen.storage.urls import local_path, refuse_url, url_of
 
 _MOST_NAMED = 20  # subsets
+_FURTHER = "_face"  # and a number end the names of further rows of a list that have one name
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +167,7 @@ def _listed_samples(path: Path, subsets: Sequence[str], *, flip: bool) -> list[S
     for number, row in enumerate(open_list(path).rows):
         name, subset, image, file, problem = place_of(row, path)
         seen[name] += 1
-        name = name if seen[name] == 1 else f"{name}_face{seen[name]}"
+        name = name if seen[name] == 1 else f"{name}{_FURTHER}{seen[name]}"
         problem = f"{path}, row {number + 1}: {problem}" if problem else ""
         found.append(
             Sample(name, subset, image, path if file is None else file, problem, number if file is None else None)
@@ -185,6 +186,12 @@ def _listed_samples(path: Path, subsets: Sequence[str], *, flip: bool) -> list[S
     found.sort(key=attrgetter("name"))
     found.sort(key=attrgetter("subset"))  # twice: a key of both would be a tuple for each
     return found
+
+
+def without_number(name: str) -> str:
+    """The name that a row of a list has before further rows of that name are numbered."""
+    head, mark, number = name.rpartition(_FURTHER)
+    return head if mark and number.isdigit() else name
 
 
 def told_apart(samples: Sequence[FoundSample], problem: Callable[[FoundSample], str]) -> list[FoundSample]:
