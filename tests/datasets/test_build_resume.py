@@ -36,6 +36,7 @@ from uvgen import (
     Augmentation,
     BuildConfig,
     RunOptions,
+    augment_shards,
     build_shards,
     load_model,
     open_shards,
@@ -753,3 +754,26 @@ def test_build_of_a_list_that_is_changed_meanwhile_ends_and_goes_on_later(
     path.write_text(json.dumps(rows))
     result = make(path, model_path, tmp_path / "out")
     assert (result.samples, result.skipped) == (4, ())
+
+
+def test_sets_are_finished_with_their_own_form_of_numbers_that_are_equal(
+    tree: Path, model_path: Path, tmp_path: Path
+) -> None:
+    """JSON has 45 and 45.0, the command line only the latter; shards state what they were made with."""
+    whole, zero, numbers = (
+        dataclasses.replace(SMALL, jitter=jitter, augmentation=Augmentation(rotation_deg=degrees, scale=scale))
+        for jitter, degrees, scale in ((0, (-45, 45), (1, 1)), (0.0, (-45.0, 45), (1.0, 1)), (0, (-44, 45), (1, 1)))
+    )
+    make(tree, model_path, tmp_path / "whole", whole)
+    make(tree, model_path, tmp_path / "out", whole)
+    have(tree, model_path, tmp_path / "plain")
+    for folder in ("copies", "begun"):
+        augment_shards(tmp_path / "plain", tmp_path / folder, Augmentation(rotation_deg=(-5, 5)))
+    for folder in ("out", "begun"):
+        sorted((tmp_path / folder).glob("*.h5"))[0].unlink()
+    make(tree, model_path, tmp_path / "out", zero)
+    augment_shards(tmp_path / "plain", tmp_path / "begun", Augmentation(rotation_deg=(-5.0, 5.0)))
+    assert file_hashes(tmp_path / "out") == file_hashes(tmp_path / "whole")
+    assert file_hashes(tmp_path / "begun") == file_hashes(tmp_path / "copies")
+    with pytest.raises(SettingsError, match="rotation_deg"):
+        make(tree, model_path, tmp_path / "out", numbers)

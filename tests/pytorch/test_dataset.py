@@ -5,6 +5,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -339,9 +340,27 @@ def test_dataset_in_workers_gives_what_it_gives_here(plain: Path, method: str, w
         assert_equal_batches(left, right)
 
 
+@pytest.fixture
+def file_system() -> Iterator[None]:
+    """PyTorch shares memory by files' names, as trainers set it that run out of open files; not so in its workers."""
+    usual = torch.multiprocessing.get_sharing_strategy()
+    torch.multiprocessing.set_sharing_strategy("file_system")
+    yield
+    torch.multiprocessing.set_sharing_strategy(usual)
+
+
+@pytest.mark.slow
+def test_dataset_epoch_reaches_spawned_workers_whose_memory_is_shared_by_name(plain: Path, file_system: None) -> None:
+    check_epochs(plain, num_workers=1, multiprocessing_context="spawn")
+
+
 def test_dataset_epoch_reaches_persistent_workers(plain: Path) -> None:
+    check_epochs(plain, num_workers=2)
+
+
+def check_epochs(plain: Path, **workers: Any) -> None:
     dataset = ShardDataset(plain, augmentation=Shifts())
-    batches = loader(dataset, num_workers=2, persistent_workers=True)
+    batches = loader(dataset, persistent_workers=True, **workers)
     crops = []
     for epoch in (0, 1, 0):
         dataset.set_epoch(epoch)

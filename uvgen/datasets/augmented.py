@@ -14,6 +14,7 @@ from pathlib import Path
 from uvgen.augment.values import Augmentation
 from uvgen.checks import check_instance, check_paths, number_in, seed_number
 from uvgen.datasets.augmented_worker import AugmentJob, CopyTask
+from uvgen.datasets.begun import as_begun
 from uvgen.datasets.config import MAX_COPIES, CopyConfig, DatasetConfig, check_known
 from uvgen.datasets.make_shards import BuildResult, NewSet, make_shards
 from uvgen.datasets.naming import shard_file, subset_of_shard
@@ -120,6 +121,7 @@ def augment_shards(
     mirror = _mirror(source, built, augmentation, model)
     remaking_targets(model, built.build)  # refuses a set whose targets cannot be made anew
     copied = CopyConfig(augmentation, seed, copies, hash_of_source(index))
+    copied = copied if overwrite else as_begun(out, copied)
     config = dataclasses.replace(built, copied=copied)
     plan = {**index.plan, "samples": index.n_samples * copies}
     needed = model if mirror is not None or built.build.targets else None

@@ -3,16 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from uvgen._version import __version__
-from uvgen.datasets.config import UNSTATED, BuildConfig, DatasetConfig
+from uvgen.datasets.config import UNSTATED, BuildConfig, CopyConfig, DatasetConfig
 from uvgen.datasets.output_folder import read_begun
 from uvgen.datasets.quality.survey import Survey
+from uvgen.errors import DatasetError
 from uvgen.jobs.run import check_same
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.index import Index
 from uvgen.storage.folders import DATASET_INDEX
+
+Config = TypeVar("Config", BuildConfig, CopyConfig)
 
 _DIFFERENCES = {
     "model_sha256": "another model", "weight_mask_sha256": "another weight mask", "augmented_from": "other shards",
@@ -47,6 +50,23 @@ def check_begun(out: Path, config: BuildConfig, model: MorphableModel | None, pl
     if model is None:
         del new["model"], new["model_sha256"]
     check_same(out, {key: old.get(key) for key in new}, new, _DIFFERENCES)
+
+
+def as_begun(out: Path, asked: Config) -> Config:
+    """The configuration in the form in which the set in a folder states it, if that says the same.
+
+    Of 45 and 45.0, which are equal, shards state the one that was given; all of a set must state the same.
+    """
+    if not (out / DATASET_INDEX).exists():
+        return asked
+    try:
+        begun = DatasetConfig.of_index(read_begun(out), out)
+    except DatasetError:  # refused for that where settings are compared
+        return asked
+    for stated in (begun.build, begun.copied):
+        if isinstance(stated, type(asked)) and stated == asked:
+            return stated
+    return asked
 
 
 def survey_of_begun(out: Path, survey: Survey, config: BuildConfig) -> Survey:

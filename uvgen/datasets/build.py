@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from uvgen.checks import check_instance, check_optional_paths, check_paths
-from uvgen.datasets.begun import check_begun, survey_of_begun
+from uvgen.datasets.begun import as_begun, check_begun, survey_of_begun
 from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.made_with import about_another_model, model_of_samples
 from uvgen.datasets.make_shards import BuildResult, NewSet, make_shards
@@ -141,6 +141,7 @@ def build_shards(
         raise InputError(f"{out}: holds the samples, expected another folder for the shards")
     if not overwrite:
         check_begun(out, config, model, describe_plan(samples, config.copies))
+        config = as_begun(out, config)
         check_same_samples(out, samples, config)
     with same_workers(run):
         survey = survey_samples(samples, model, config, run)

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from uvgen.cameras import ImageCamera
 from uvgen.checks import check_instance, check_optional_paths, check_paths
-from uvgen.datasets.begun import check_begun
+from uvgen.datasets.begun import as_begun, check_begun
 from uvgen.datasets.build import about_unread, constants_of, describe_plan, mirror_of, states_of
 from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.made_with import about_another_model, lie_in_the_models_frame, model_of_samples
@@ -129,6 +129,7 @@ def import_meshes(
     check_model_has(model, config.targets)
     if not overwrite:
         check_begun(out, config, model, describe_plan(samples, config.copies))
+        config = as_begun(out, config)
         if config.augmentation is None:  # which changes poses
             placed = partial(_placed, reader=MeshReader(model, config.convention, config.implausible), exif=config.exif)
             check_same_samples(out, samples, config, placed, some_may_differ=True)

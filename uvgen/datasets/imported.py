@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from uvgen.checks import check_instance, check_paths
+from uvgen.datasets.begun import as_begun
 from uvgen.datasets.build import constants_of, describe_plan, states_of
 from uvgen.datasets.config import LARGEST_SIDE, SMALLEST_SIDE, BuildConfig, DatasetConfig
 from uvgen.datasets.imported_worker import ImportJob, hash_of_files
@@ -131,6 +132,7 @@ def import_maps(
         maps_scale=normalization.scale[0], maps_offset=normalization.offset[0], jitter=0.0, maps="stored",
     )  # fmt: skip
     config.check()
+    config = config if overwrite else as_begun(out, config)
     plan = describe_plan(samples, 1, partial(lasting_name, layout=layout))
     samples = samples if overwrite else _named_as_begun(samples, layout, out)
     with same_workers(run):

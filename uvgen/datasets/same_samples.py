@@ -74,9 +74,8 @@ def check_same_samples(
     refusal = ""
     spread = np.linspace(0, len(known) - 1, min(_N_COMPARED, len(known))).astype(int).tolist()
     # of several rows of one name, faces of an image or images of other suffixes, a list's order says which has which
-    listed = [(k, one) for k, (one, _) in enumerate(known) if isinstance(one, Sample) and one.row is not None]
-    rows_of = Counter(without_number(one.name) for one in samples if isinstance(one, Sample) and one.row is not None)
-    of_several = [k for k, one in listed if rows_of[without_number(one.name)] > 1]
+    rows_of = Counter(without_number(sample.name) for sample in samples)
+    of_several = [k for k, (sample, _) in enumerate(known) if rows_of[without_number(sample.name)] > 1]
     for k in sorted({*spread, *of_several}):
         sample, row = known[k]
         try:

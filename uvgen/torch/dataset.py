@@ -233,7 +233,8 @@ class ShardDataset(Dataset[dict[str, Any]]):
         if isinstance(shared := state["reader"], SharedPickle):
             state = {**state, "reader": shared.load()}
         self.__dict__.update(state)
-        self._epoch.share_memory_()  # a copy is no worker's: it may have workers of its own
+        if not self._epoch.is_shared():  # a copy is no worker's: it may have workers of its own
+            self._epoch.share_memory_()
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch, on which augmentations depend, in all workers. Call it before iterating."""
