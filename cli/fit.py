@@ -117,6 +117,7 @@ def command(
     from uvgen import FitOptions, VideoOptions, fit_photographs, fit_video
     from uvgen.fitting.photographs import about_other_pictures
     from uvgen.fitting.record import check_fit_folder
+    from uvgen.fitting.video.find import about_other_videos
 
     _check_usage(images, video, same_person=same_person, refine=refine, faces=faces)
     found_by = detector_of(detector, detector_model)
@@ -138,6 +139,8 @@ def command(
         click.echo(f"note: {result.notice}", err=True)
     if images is not None:
         show_warnings(about_other_pictures(images, out))
+    elif video is not None:
+        show_warnings(about_other_videos(video, out))
     if not verbose:
         name_skipped(result.skipped, "fit.json", quiet=quiet)
     if as_json:

@@ -737,7 +737,7 @@ def test_build_of_a_list_whose_faces_of_one_name_have_changed_places_is_refused(
         make(path, model_path, tmp_path / "out")
 
 
-@pytest.mark.parametrize("change", ["another order", "empty", "gone"])
+@pytest.mark.parametrize("change", ["another order", "other numbers", "empty", "gone"])
 def test_build_of_a_list_that_is_changed_meanwhile_ends_and_goes_on_later(
     model_path: Path, tmp_path: Path, change: str
 ) -> None:
@@ -747,7 +747,9 @@ def test_build_of_a_list_that_is_changed_meanwhile_ends_and_goes_on_later(
         if change == "gone":
             path.unlink(missing_ok=True)
         else:
-            path.write_text(json.dumps(rows[::-1]) if change == "another order" else "")
+            moved = [{**row, "pose": row["pose"][1::-1] + row["pose"][2:]} for row in rows]
+            changes = {"another order": json.dumps(rows[::-1]), "other numbers": json.dumps(moved), "empty": ""}
+            path.write_text(changes[change])
 
     with pytest.raises(DatasetError, match="run the command again"):
         make(path, model_path, tmp_path / "out", progress=changed)

@@ -29,7 +29,7 @@ from uvgen import (
     write_report,
 )
 from uvgen.datasets import record
-from uvgen.datasets.made_with import about_another_model, model_of_samples, says_its_model
+from uvgen.datasets.made_with import about_another_model, about_unfinished, model_of_samples, says_its_model
 from uvgen.errors import DatasetError, InputError, SampleError, SettingsError
 from uvgen.shards.constants import CONSTANTS
 from uvgen.storage.journal import Journal
@@ -522,3 +522,13 @@ def test_index_that_does_not_say_its_model_any_more_is_told(tmp_path: Path, cont
             model_of_samples(tmp_path)
     else:
         assert model_of_samples(tmp_path) is None
+
+
+def test_folders_that_a_command_has_not_finished_are_told(tmp_path: Path) -> None:
+    assert about_unfinished(tmp_path) == []
+    (tmp_path / ".uvgen-journal").write_text("")
+    (tmp_path / "fit.json").write_text('{"settings": 1}')  # another program's
+    assert about_unfinished(tmp_path) == []
+    for command in ("register", "fit"):
+        (tmp_path / f"{command}.json").write_text(json.dumps({"format": f"uvgen-{command}"}))
+        assert about_unfinished(tmp_path)[0].startswith(f"{tmp_path}: `uvgen {command}` has not finished; run it again")

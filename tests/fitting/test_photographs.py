@@ -408,6 +408,19 @@ def test_pictures_of_kinds_that_are_not_read_are_named(uvgen: Any, photos: Path,
         find_photographs(tmp_path / "phone", tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    "name", ["a.jpg.1", "a.JPG?w=640&h=1.5", "a.jpg_large", "a.jpeg.part", "a.jpg ", "sub/a.png-o"]
+)
+def test_images_whose_names_were_made_longer_are_named(photos: Path, tmp_path: Path, name: str) -> None:
+    for other in ("a.jpg.txt", "a.jpg.supplemental-metadata.json", "a.png.xmp", "b_jpg.npy", "b.jpg.npy", "b 1.jpg"):
+        (photos / other).write_bytes(b"of a landmark, or of what is read")
+    assert about_other_pictures(photos, tmp_path / "out") == []
+    (photos / name).parent.mkdir(exist_ok=True)
+    (photos / name).write_bytes(b"an image")
+    (said,) = about_other_pictures(photos, tmp_path / "out")
+    assert said.startswith(f"1 file has a name that goes on after an image's suffix, first {name}, and is not read")
+
+
 def test_a_folder_called_like_a_file_that_is_written_costs_its_own_photographs(photos: Path, tmp_path: Path) -> None:
     for folder in ("fit.json", "p0.mat", "fine.mat"):
         (photos / folder).mkdir()

@@ -42,7 +42,7 @@ from uvgen.fitting import detectors
 from uvgen.fitting.detectors import DETECTORS
 from uvgen.fitting.tasks import Photograph
 from uvgen.fitting.video import frames, state, worker
-from uvgen.fitting.video.find import find_videos
+from uvgen.fitting.video.find import about_other_videos, find_videos
 from uvgen.fitting.video.frames import Frame, digest_of, frames_of
 from uvgen.fitting.video.memory import bounded_memory
 from uvgen.fitting.video.record import videos_of
@@ -337,6 +337,15 @@ def test_folders_without_videos_and_with_other_things_are_refused(clip, tmp_path
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match="no video in it, expected"):
         fit(tmp_path / "empty", tmp_path / "out")
+    assert about_other_videos(clip, tmp_path / "out") == about_other_videos(tmp_path / "missing", tmp_path) == []
+    (tmp_path / "others").mkdir()
+    for name in ("a.m2ts", "b.VOB", "frame_0001.tif"):
+        (tmp_path / "others" / name).write_bytes(b"of a camera")
+    found = about_other_videos(tmp_path / "others", tmp_path / "out")
+    assert found[0].startswith("2 videos are of a kind that is not read, first a.m2ts, expected .mp4")
+    assert found[1].startswith("1 image is of a kind that is not read, first frame_0001.tif")
+    with pytest.raises(DatasetError, match=r"others: 2 videos are of a kind that is not read, first a\.m2ts"):
+        fit(tmp_path / "others", tmp_path / "out")
     with pytest.raises(DatasetError, match="not there, expected a video"):
         fit(tmp_path / "missing", tmp_path / "out")
     (tmp_path / "out/clip").mkdir(parents=True)
@@ -578,23 +587,29 @@ def test_a_frame_that_a_disk_does_not_give_is_tried_again_by_the_next_run(
     assert fit(clip, tmp_path / "out", run=RunOptions(1)).new_samples == 0
 
 
+@pytest.mark.parametrize("call", ["read", "seek"])
 def test_a_video_whose_disk_stops_answering_is_read_again_by_the_next_run_and_prints_nothing(
-    movie, tmp_path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    movie, tmp_path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], call: str
 ) -> None:
-    """PyAV would print a traceback for each further read."""
-    opened, first, n_reads = frames.open_regular, iter([True]), 0
+    """PyAV would print a traceback for each further one."""
+    opened, first, n_calls = frames.open_regular, iter([True]), 0
 
     class Failing:
         def __init__(self, raw: Any) -> None:
-            self._raw, self.seek, self.tell, self.fileno = raw, raw.seek, raw.tell, raw.fileno
-            self.readinto = raw.readinto
+            self._raw, self.tell, self.fileno, self.readinto = raw, raw.tell, raw.fileno, raw.readinto
 
-        def read(self, n: int) -> bytes:
-            nonlocal n_reads
-            n_reads += 1
-            if n_reads > 2:
+        def read(self, n: int) -> Any:
+            return self._call("read", min(n, 4096))
+
+        def seek(self, *where: int) -> Any:
+            return self._call("seek", *where)
+
+        def _call(self, name: str, *arguments: int) -> Any:
+            nonlocal n_calls
+            n_calls += name == call
+            if n_calls > 2:
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
-            return bytes(self._raw.read(min(n, 4096)))
+            return getattr(self._raw, name)(*arguments)
 
     @contextmanager
     def failing(path: Path) -> Any:

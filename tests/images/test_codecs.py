@@ -538,6 +538,8 @@ def test_exif_orientation_of_a_png_is_read_as_older_programs_wrote_it() -> None:
     data = plain[:33] + comment + text + plain[33:]
     assert exif_orientation(data) == 8 == Image.open(io.BytesIO(data)).getexif()[0x0112]
     assert exif_orientation(plain[:33] + comment + plain[33:]) == 1
+    short = plain[:33] + comment + chunk(b"tEXt", b"Raw profile type exif\0" + lines.encode()) + plain[33:]
+    assert exif_orientation(short) == 8 == Image.open(io.BytesIO(short)).getexif()[0x0112]
     for bad in (b"", b"no zlib", zlib.compress(b"\nexif\n1\nzz"), zlib.compress(bytes(3 << 20))):
         torn = chunk(b"zTXt", b"Raw profile type exif\0\0" + bad)
         assert exif_orientation(plain[:33] + torn + plain[33:]) == 1

@@ -327,3 +327,14 @@ def test_find_landmarks_looks_in_the_folder_of_the_image_s_however_its_path_is_w
 def test_read_landmarks_takes_the_number_of_points_however_it_is_written(tmp_path: Path, stated: str) -> None:
     (tmp_path / "a.pts").write_text(pts(points() + 1).replace("n_points: 68", stated))
     np.testing.assert_allclose(read_landmarks(tmp_path / "a.pts")[0].points, points(), atol=1e-5)
+
+
+def test_weights_that_a_fit_states_of_its_points_are_scores(tmp_path: Path) -> None:
+    weights = np.where(np.arange(68) % 5 == 1, 0.25, 1.0)
+    content = {"pt2d": points().T + 1, "pt2d_weight": weights[None]}
+    sio.savemat(tmp_path / "a.mat", content)
+    (face,) = read_landmarks(tmp_path / "a.mat")
+    np.testing.assert_allclose(face.points, points())
+    assert face.scores is not None and face.scores.tolist() == weights.tolist()
+    sio.savemat(tmp_path / "b.mat", {**content, "pt2d_weight": weights[None, :21]})
+    assert read_landmarks(tmp_path / "b.mat")[0].scores is None

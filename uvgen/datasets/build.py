@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from uvgen.checks import check_instance, check_optional_paths, check_paths
 from uvgen.datasets.begun import as_begun, check_begun, survey_of_begun
 from uvgen.datasets.config import BuildConfig, DatasetConfig
-from uvgen.datasets.made_with import about_another_model, model_of_samples
+from uvgen.datasets.made_with import about_another_model, about_unfinished, model_of_samples
 from uvgen.datasets.make_shards import BuildResult, NewSet, make_shards
 from uvgen.datasets.output_folder import check_output, output_folder
 from uvgen.datasets.plan import ShardTask, plan_shards
@@ -133,7 +133,7 @@ def build_shards(
     unread = about_unread(data) if isinstance(data, str | os.PathLike) else []
     folder = data if isinstance(data, str | os.PathLike) else root
     samples, root, model = _inputs(data, model, root, subsets, flip=select.flip)
-    of_another = [] if folder is None else about_another_model(folder, model)
+    of_folder = [] if folder is None else [*about_another_model(folder, model), *about_unfinished(folder)]
     samples = select.of(samples, all_subsets=not subsets)
     check_model_has(model, config.targets)
     SampleTurner.of(model, config)  # says so if the model cannot turn faces
@@ -159,7 +159,7 @@ def build_shards(
                 constants,
                 mirror,
                 model,
-                [*survey.warnings, *of_another, *unread],
+                [*survey.warnings, *of_folder, *unread],
             ),
             run,
             state=states_of(samples, files_sha256),

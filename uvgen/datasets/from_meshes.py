@@ -20,7 +20,7 @@ from uvgen.checks import check_instance, check_optional_paths, check_paths
 from uvgen.datasets.begun import as_begun, check_begun
 from uvgen.datasets.build import about_unread, constants_of, describe_plan, mirror_of, states_of
 from uvgen.datasets.config import BuildConfig, DatasetConfig
-from uvgen.datasets.made_with import about_another_model, lie_in_the_models_frame, model_of_samples
+from uvgen.datasets.made_with import about_another_model, about_unfinished, lie_in_the_models_frame, model_of_samples
 from uvgen.datasets.make_shards import BuildResult, NewSet, make_shards
 from uvgen.datasets.mesh_worker import MeshJob, MeshReader
 from uvgen.datasets.output_folder import check_output, output_folder
@@ -153,6 +153,7 @@ def import_meshes(
                     *_about_pairs(samples),
                     *_about_frame(samples, meshes),
                     *about_another_model(meshes, model),
+                    *about_unfinished(meshes),
                     *about_unread(root),
                 ],
             ),

@@ -11,6 +11,7 @@ from uvgen.errors import InputError, ModelError
 from uvgen.models.load import BUILTIN, load_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.storage.folders import FIT_INDEX, REGISTER_INDEX, SYNTH_INDEX, is_index
+from uvgen.storage.journal import JOURNAL
 from uvgen.storage.objects import fetch
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import max_bytes
@@ -97,6 +98,15 @@ def about_another_model(folder: str | os.PathLike[str], model: MorphableModel) -
         f"{stated.where}: its parameters belong to {stated.name}, but {model.name} has another mean face or other "
         "components: maps that are made with it are of other faces"
     ]
+
+
+def about_unfinished(folder: str | os.PathLike[str]) -> list[str]:
+    """A warning if the command that makes a folder of samples or meshes was interrupted: it may lack some."""
+    folder = local_path(folder)
+    for command, index in (("fit", FIT_INDEX), ("register", REGISTER_INDEX)):
+        if (folder / JOURNAL).is_file() and is_index(folder / index):
+            return [f"{folder}: `uvgen {command}` has not finished; run it again, or this lacks what it has not made"]
+    return []
 
 
 def _alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:

@@ -26,13 +26,18 @@ from uvgen.storage.folders import (
     unreadable,
 )  # fmt: skip
 from uvgen.storage.names import printable, same_name, shortened, without_ending
-from uvgen.wording import are, count
+from uvgen.wording import are, count, have
 
 _BATCH = 16  # photographs a task
 _OTHER_PICTURES = (
     ".heic", ".heif", ".avif", ".tif", ".tiff", ".gif", ".jp2", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw",
-    ".jfif", ".jpe", ".ppm", ".pgm", ".tga", ".psd",
+    ".raf", ".orf", ".rw2", ".pef", ".srw", ".hif", ".mpo", ".jfif", ".jpe", ".ppm", ".pgm", ".tga", ".psd",
 )  # fmt: skip
+_LENGTHENED = re.compile(
+    rf"({'|'.join(map(re.escape, IMAGE_SUFFIXES))})(\.\d+|\.(part|crdownload|tmp)|\?.*|[ _:!@-][^.]*)\Z", re.DOTALL
+)
+"""What names end with that programs which fetch images have made longer: a.jpg.1, a.jpg?w=640, a.jpg_large."""
+
 _READ = ", ".join(IMAGE_SUFFIXES)
 _SECOND_FACE = re.compile(r"(.+)-face\d+", re.DOTALL)
 _SAME_NAME = "another photograph has the same name, expected names that differ in more than suffix or case; rename one"
@@ -70,10 +75,19 @@ def find_photographs(
 
 
 def about_other_pictures(root: Path, out: Path) -> list[str]:
-    """A warning of pictures of kinds that are not read, such as phones make, if no image of the same name is."""
-    return about_other_kinds(
-        root, out, IMAGE_SUFFIXES, _OTHER_PICTURES, "a folder of photographs", of="image", cure="convert to JPEG"
-    )
+    """Warnings of pictures of kinds that are not read, such as phones make, if no image of the same name is, and of
+    images whose names do not end as an image's."""
+    what = "a folder of photographs"
+    warnings = about_other_kinds(root, out, IMAGE_SUFFIXES, _OTHER_PICTURES, what, of="image", cure="convert to JPEG")
+    every = files_below(root, out, ("",), what)
+    longer = [
+        path for path in every if path.suffix.lower() not in IMAGE_SUFFIXES and _LENGTHENED.search(path.name.lower())
+    ]
+    if longer:
+        named = f"{count(len(longer), 'file')} {have(len(longer))} a name that goes on after an image's suffix"
+        first = printable(longer[0].relative_to(root).as_posix())
+        warnings.append(f"{named}, first {first}, and is not read, expected {_READ} at its end; rename")
+    return warnings
 
 
 def about_other_kinds(

@@ -46,13 +46,15 @@ def _chunk(data: bytes, place: int, kind: bytes, *, order: str, start: bytes = b
 
 
 def _raw_profile(data: bytes) -> bytes:
-    """EXIF data in a PNG's text, as ImageMagick and exiftool wrote them before PNG had a chunk of its own: packed text
-    of lines, the name, the number of bytes, and these as hexadecimal digits; empty if it is none.
+    """EXIF data in a PNG's text, as ImageMagick and exiftool wrote them before PNG had a chunk of its own; empty if it
+    is none. The text, which is packed unless it is short, is lines of a name, the number of bytes, and hexadecimal
+    digits.
     """
-    text = _chunk(data, 8, b"zTXt", order=">", start=_RAW_PROFILE + b"\0\0")
-    unpacker = zlib.decompressobj()
+    packed = _chunk(data, 8, b"zTXt", order=">", start=_RAW_PROFILE + b"\0\0")[len(_RAW_PROFILE) + 2 :]
+    plain = _chunk(data, 8, b"tEXt", order=">", start=_RAW_PROFILE + b"\0")[len(_RAW_PROFILE) + 1 :]
     try:
-        lines = unpacker.decompress(text[len(_RAW_PROFILE) + 2 :], _MOST_RAW).split(b"\n")
+        text = zlib.decompressobj().decompress(packed, _MOST_RAW) if packed else plain
+        lines = text.split(b"\n")
         return bytes.fromhex(b"".join(lines[3:]).decode("ascii"))
     except (zlib.error, ValueError):
         return b""

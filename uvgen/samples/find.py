@@ -57,6 +57,8 @@ class Sample:
         If `parameters` is a list of many samples (see `uvgen.samples.parameter_list`): the row of this one.
     deadly : bool
         Whether the problem is that processes died at it, which says nothing of its files.
+    list_sha256 : str
+        If there is a row: of the list's text when it was found; "" if that may have changed since.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Sample:
     problem: str = ""
     row: int | None = None
     deadly: bool = False
+    list_sha256: str = ""
 
     @property
     def is_unopened(self) -> bool:
@@ -164,14 +167,14 @@ def folder_of(data: str | os.PathLike[str]) -> Path:
 def _listed_samples(path: Path, subsets: Sequence[str], *, flip: bool) -> list[Sample]:
     """Samples of a list; a second face of an image has the image's name and a number."""
     found, seen = list[Sample](), Counter[str]()
-    for number, row in enumerate(open_list(path).rows):
+    listed = open_list(path)
+    for number, row in enumerate(listed.rows):
         name, subset, image, file, problem = place_of(row, path)
         seen[name] += 1
         name = name if seen[name] == 1 else f"{name}{_FURTHER}{seen[name]}"
         problem = f"{path}, row {number + 1}: {problem}" if problem else ""
-        found.append(
-            Sample(name, subset, image, path if file is None else file, problem, number if file is None else None)
-        )
+        own = (path, problem, number, False, listed.sha256) if file is None else (file, problem)
+        found.append(Sample(name, subset, image, *own))
     there = sorted({sample.subset for sample in found})
     if unknown := [name for name in subsets if same_name(name) not in map(same_name, there)]:
         raise DatasetError(f"{path}: no row of {unknown[0]}; {_subset_hint(unknown[0], there)}")

@@ -46,6 +46,7 @@ from uvgen.wording import count
 _MOST_BYTES = 1 << 24  # of one image's file
 _PLAIN_KEYS = ("pts", "landmarks", "points")  # of which none is said to be better
 _KEYS = ("pt3d_68", "pt2d", "pts_3d", "pts_2d", *_PLAIN_KEYS)
+_WEIGHTS = "pt2d_weight"  # how far each point of pt2d counted where it was fitted
 _WITH_DEPTHS = ("pt3d_68", "pts_3d")  # the third of whose columns are no scores
 
 
@@ -292,7 +293,7 @@ def _read_npy(path: Path) -> list[FaceLandmarks]:
 
 def _read_mat(path: Path) -> list[FaceLandmarks]:
     try:
-        content = read_numeric(read_file(path, _MOST_BYTES), _KEYS)
+        content = read_numeric(read_file(path, _MOST_BYTES), (*_KEYS, _WEIGHTS))
     except ValueError as error:
         raise InputError(f"{path}: not a readable MATLAB file ({error})") from error
     problems = []
@@ -309,6 +310,9 @@ def _read_mat(path: Path) -> list[FaceLandmarks]:
             values = values[:, :2] if key in _WITH_DEPTHS else values
             places = values[:, :2]
             places[(places == 0).all(axis=1) | (places == -1).any(axis=1)] = np.nan
+            weights = content.get(_WEIGHTS)
+            if key == "pt2d" and values.shape[1] == 2 and weights is not None and weights.size == len(values):
+                values = np.column_stack([values, np.array(weights, np.float64).ravel()])
         try:
             return faces_of(values, f"{path}, {key}", first_pixel=1)
         except InputError as error:

@@ -11,6 +11,7 @@ In JSON, the rows are objects in a list, and several numbers are a list of them.
 twice is refused: one of them would be taken, whichever the author meant.
 """
 
+import hashlib
 import math
 import os
 import re
@@ -78,21 +79,27 @@ class ParameterList:
         The file.
     rows : tuple of ListedRow
         In its order.
+    sha256 : str
+        Of its text.
     """
 
     path: Path
     rows: tuple[ListedRow, ...]
+    sha256: str
     _values: Callable[[int], Mapping[str, Any]]
 
-    def parameters(self, row: int, image: Path | None) -> _Parts:
+    def parameters(self, row: int, image: Path | None, sha256: str = "") -> _Parts:
         """Shape, expression and pose of a row, any length.
 
-        SampleError if they are none. ListChangedError if the row is of another image, or gone.
+        SampleError if they are none. ListChangedError if the row is of another image, or gone, or the list does not
+        have the SHA-256 any more that it had.
         """
         where = f"{self.path}, row {row + 1}"
         if not row < len(self.rows) or _image_of(self.rows[row], self.path) != image:
             now = f"is of {brief(self.rows[row].image)} now" if row < len(self.rows) else "is not there any more"
             raise ListChangedError(f"{where}: {now}, expected {image}; the list was changed, run the command again")
+        if sha256 not in ("", self.sha256):
+            raise ListChangedError(f"{self.path}: was changed after the run began; run the command again")
         values = _with_numbered(where, self._values(row))
         for names in (("pose", *POSE), _SHAPES, _EXPRESSIONS):
             given = [name for name in names if name in values]
@@ -136,7 +143,8 @@ def _open(path: Path, size: int, time_ns: int) -> ParameterList:
     if len(rows) > _MANY_ROWS and len(text) < _SHORTEST_ROW * len(rows):  # a sample takes a hundred times as much
         each = f"{len(text) / len(rows):.1f} characters each"
         raise InputError(f"{path}: {count(len(rows), 'row')} of {each}, expected an image and its parameters in each")
-    return ParameterList(path, rows, values)
+    sha256 = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return ParameterList(path, rows, sha256, values)
 
 
 def _of_csv(path: Path, text: str) -> tuple[tuple[ListedRow, ...], Callable[[int], Mapping[str, Any]]]:

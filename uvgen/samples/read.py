@@ -151,7 +151,7 @@ def _listed_annotation(sample: Sample, path: Path) -> Annotation:
             listed = open_list(path)
         except (DatasetError, InputError) as error:  # of all its samples
             raise ListChangedError(f"{error}; it was there before, run the command again when it is back") from error
-        parts = listed.parameters(sample.row, sample.image)
+        parts = listed.parameters(sample.row, sample.image, sample.list_sha256)
     else:
         try:
             parts = read_vector(path)

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from uvgen.errors import DatasetError
-from uvgen.fitting.photographs import files_below, folder_name, name_key
+from uvgen.fitting.photographs import about_other_kinds, about_other_pictures, files_below, folder_name, name_key
 from uvgen.fitting.tasks import Photograph
 from uvgen.samples.image_folders import VIDEO_SUFFIXES
 from uvgen.storage.folders import FIT_INDEX, IMAGE_SUFFIXES
@@ -18,6 +18,9 @@ from uvgen.storage.reading import irregular
 
 _SAME_NAME = "another video has the same name, expected names that differ in more than suffix or case; rename one"
 _INDEX_NAME = f"its folder would have the name of the index, {FIT_INDEX}; rename it"
+_OTHER_VIDEOS = (
+    ".m2ts", ".m2t", ".m2v", ".vob", ".mxf", ".asf", ".divx", ".f4v", ".3g2", ".ogg", ".rm", ".rmvb", ".insv",
+)  # fmt: skip
 _DIGITS = re.compile(r"\d+")
 _DIGITS_OF_FRACTION = re.compile(r"(?<=\d[.,])\d+")
 _COUNTED = 4  # digits of frames' numbers, at least; thousandths have three
@@ -47,10 +50,9 @@ def find_videos(root: Path, out: Path) -> tuple[Path, list[Photograph], list[Pho
     folders = {k: names for k, names in pictures.items() if k not in beside or _are_numbered(names)}
     found = [*files, *folders]
     if not found:
-        raise DatasetError(
-            f"{root}: no video in it, expected {', '.join(VIDEO_SUFFIXES)}, or folders of frames "
-            f"({', '.join(IMAGE_SUFFIXES)})"
-        )
+        unread = about_other_videos(root, out)
+        expected = f"expected {', '.join(VIDEO_SUFFIXES)}, or folders of frames ({', '.join(IMAGE_SUFFIXES)})"
+        raise DatasetError(f"{root}: {unread[0] if unread else f'no video in it, {expected}'}")
     videos = []
     for path in found:
         stem = path.name if path in folders else os.path.splitext(path.name)[0]
@@ -69,6 +71,15 @@ def find_videos(root: Path, out: Path) -> tuple[Path, list[Photograph], list[Pho
             name = folder_name(first.relative_to(root).parts)  # with its suffix: no video's
             others.append(Photograph(first, name, f"{why}; move those of a video into a folder of their own"))
     return root.parent if found == [root] else root, sorted(videos, key=lambda one: (one.name, one.path)), others
+
+
+def about_other_videos(root: Path, out: Path) -> list[str]:
+    """Warnings of videos, and of pictures in folders, of kinds that are not read: see `about_other_pictures`."""
+    if not root.is_dir():
+        return []
+    read = VIDEO_SUFFIXES + IMAGE_SUFFIXES
+    found = about_other_kinds(root, out, read, _OTHER_VIDEOS, "a folder of videos", of="video", cure="convert to MP4")
+    return found + about_other_pictures(root, out)
 
 
 def _are_numbered(names: Sequence[str]) -> bool:

@@ -5,10 +5,10 @@ One frame is in memory at a time. The length that a file's header states is not 
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,8 @@ _FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegvideo,mpegts,mpegtsraw,ogg,flv,asf,gif,apng,h264,hevc,av1,ivf,"
     "m4v,mjpeg,mxf,nut,rm,swf,vc1,y4m,yuv4mpegpipe"
 )
+
+_Result = TypeVar("_Result")
 
 
 class Frame(NamedTuple):
@@ -179,12 +181,21 @@ class _UnfailingFile:
         return getattr(self._raw, name)
 
     def read(self, n: int = -1) -> bytes:
+        return self._unless_failed(b"", self._raw.read, n)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._unless_failed(0, self._raw.seek, offset, whence)
+
+    def tell(self) -> int:
+        return self._unless_failed(0, self._raw.tell)
+
+    def _unless_failed(self, otherwise: _Result, call: Callable[..., _Result], *arguments: int) -> _Result:
         if self._failure is None:
             try:
-                return self._raw.read(n)
+                return call(*arguments)
             except OSError as error:
                 self._failure = error
-        return b""
+        return otherwise
 
     def check(self) -> None:
         """Raise the OSError by which it ended, if it did."""
