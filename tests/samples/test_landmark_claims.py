@@ -83,6 +83,46 @@ def test_disputed_landmarks_of_a_folder_are_those_of_one_file_for_two_images(tmp
     assert set(disputed_landmarks(twice, marks)) == set(twice)
 
 
+def test_disputed_landmarks_of_a_table_take_backslashes_in_a_name_for_folders_as_the_table_does(tmp_path: Path) -> None:
+    """As archives of Windows have them that are unpacked elsewhere."""
+    images = ("x\\a.jpg", "y\\a.jpg")
+    assert set(disputed(tmp_path, table_of(tmp_path, "a.jpg"), *images)) == set(images)
+    assert list(disputed(tmp_path, table_of(tmp_path, "x/a.jpg"), *images)) == ["y\\a.jpg"]
+    assert not disputed(tmp_path, table_of(tmp_path, "x\\a.jpg", "y/a.jpg"), *images)
+
+
+@pytest.mark.parametrize("ending", ["_pts.mat", "_PTS.MAT"])
+@pytest.mark.parametrize("other", ["a_pts.jpg", "x/a_pts.jpg"])
+def test_disputed_landmarks_in_a_file_that_is_called_as_two_images_are_nobody_s(
+    tmp_path: Path, ending: str, other: str
+) -> None:
+    """300W-LP's a_pts.mat has the landmarks of a.jpg."""
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    (marks / f"a{ending}").touch()
+    second = Path(other.replace("_pts", ending[:4]))
+    images = [tmp_path / "a.jpg", tmp_path / second, tmp_path / "b.jpg"]
+    wrong = disputed_landmarks(images, marks)
+    assert list(wrong) == images[:2] and not any(isinstance(why, NoLandmarks) for why in wrong.values())
+    assert f"may be of {images[1]} as well, expected it to be of one; rename" in wrong[images[0]]
+    assert not disputed_landmarks(images[::2], marks) and not disputed_landmarks(images[1:], marks)
+    (marks / "a.txt").touch()  # then the other one is the second's
+    assert not disputed_landmarks(images, marks)
+
+
+def test_disputed_landmarks_in_a_file_that_is_called_as_two_scans_are_nobody_s(tmp_path: Path) -> None:
+    (tmp_path / "marks").mkdir()
+    (tmp_path / "marks" / "a.landmarks.txt").touch()
+    scans = [tmp_path / name for name in ("a.obj", "a.landmarks.obj")]
+    assert list(disputed_scan_landmarks(scans, tmp_path / "marks")) == scans
+
+
+def test_disputed_landmarks_of_a_table_give_names_that_differ_after_a_point_each_their_own(tmp_path: Path) -> None:
+    table = table_of(tmp_path, "portrait.left")
+    assert not disputed(tmp_path, table, "portrait.jpg", "portrait.left.jpg")
+    assert [table.has_image(tmp_path / name) for name in ("portrait.jpg", "portrait.left.jpg")] == [False, True]
+
+
 def test_disputed_landmarks_of_scans_are_those_of_one_file_for_two(tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     (marks / "neutral").mkdir(parents=True)

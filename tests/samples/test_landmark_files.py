@@ -110,6 +110,15 @@ def test_find_landmarks_of_several_faces_puts_the_largest_first(tmp_path: Path) 
         assert all(np.array_equal(face.points, wanted) for face, wanted in zip(faces, (large, small), strict=True))
 
 
+@pytest.mark.parametrize("head", ["106\n", "# LaPa\n\n106 # points\n", "0106\n\n"])
+def test_read_landmarks_of_a_text_that_begins_with_the_number_of_points_passes_it_over(
+    tmp_path: Path, head: str
+) -> None:
+    (tmp_path / "a.txt").write_text(head + text(points(106)))
+    (face,) = read_landmarks(tmp_path / "a.txt")
+    np.testing.assert_allclose(face.points, points(106))
+
+
 def test_read_landmarks_of_a_text_with_too_many_faces_names_it(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("\n\n".join([text(points(5))] * 1001))
     with pytest.raises(InputError, match=r"a\.txt: 1001 faces, expected 1000 at most"):
@@ -179,6 +188,9 @@ def test_find_landmarks_of_a_reference_mat_gives_its_pt3d_68(reference: Path) ->
         ("a.txt", "\n".join(["3 3"] * 68), r"68 of 68 points are marked, expected 3 or more, not in one place"),
         ("a.txt", "\n".join(["-1 -1"] * 68), r"0 of 68 points are marked, expected 3"),
         ("a.txt", "", r"a\.txt: 0 points, expected"),
+        ("a.txt", "106\n" + text(points(68)), r"a\.txt: 68 points, expected 106 as its first line says"),
+        ("a.txt", "68\n" * 2 + text(points(68)), r"a\.txt, line 2: '68', expected x y"),
+        ("a.txt", text(points(68)) + "\n68", r"a\.txt, line 69: '68', expected x y"),
         ("a.pts", pts(points())[:-40], r"a\.pts: no points in braces, expected iBUG's .*cut short"),
         (
             "a.pts",

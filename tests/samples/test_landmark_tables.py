@@ -148,7 +148,7 @@ def test_landmark_table_of_frames_that_are_all_called_alike_looks_at_each_some_t
         looked_at += 1
         return Path(name).suffix
 
-    monkeypatch.setattr("uvgen.samples.landmark_tables._suffix", counted)
+    monkeypatch.setattr("uvgen.samples.landmark_names.suffix_of", counted)
     names = [f"videos/{k}/0001.jpg" for k in range(500)]
     table = LandmarkTable(Path("t.json"), [(name, lambda: pytest.fail("not asked for")) for name in names])
     assert [table.claim(Path("/data") / name) for name in names] == [(name, 3) for name in names]
@@ -168,6 +168,19 @@ def test_find_landmarks_of_names_with_points_and_without_suffixes_takes_these_wh
     content = {"face_0.5": POINTS.tolist(), "face_1": POINTS.tolist(), "face_2.TIF": POINTS.tolist()}
     found = look_up(tmp_path / "t.json", json.dumps(content), *(f"face_{k}.jpg" for k in ("0", "0.5", "1", "2")))
     assert isinstance(found[0], NoLandmarks) and not any(isinstance(faces, str) for faces in found[1:])
+    content = {"portrait.left": POINTS.tolist(), "x.jpg\\J. Smith": (POINTS / 2).tolist()}
+    names = ("portrait.left.jpg", "x.jpg/J. Smith.png", "portrait.jpg", "J.jpg")
+    (left,), (smith,), *none = look_up(tmp_path / "t.json", json.dumps(content), *names)
+    assert np.allclose(left.points, POINTS) and np.allclose(smith.points, POINTS / 2)
+    assert all(isinstance(one, NoLandmarks) for one in none)
+
+
+def test_find_landmarks_of_suffixes_in_small_letters_and_in_capitals_takes_each_image_s_own(tmp_path: Path) -> None:
+    content = json.dumps({"1.JPG": POINTS.tolist(), "1.jpg": (POINTS / 2).tolist(), "2.JPG": POINTS.tolist()})
+    large, small, (one,), either = look_up(tmp_path / "t.json", content, "1.JPG", "1.jpg", "2.jpg", "1.Jpg")
+    assert [len(large), len(small)] == [1, 1] and np.allclose(one.points, POINTS)
+    assert np.allclose(large[0].points, POINTS) and np.allclose(small[0].points, POINTS / 2)
+    assert "has 1.JPG and 1.jpg, expected one image of that name" in either
 
 
 @pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
@@ -369,6 +382,30 @@ def test_find_landmarks_of_plain_json_by_numbers_takes_them_for_names_if_entries
 ) -> None:
     (found,) = look_up(tmp_path / "t.json", json.dumps({"12": {"name": name, "landmarks": POINTS.tolist()}}), "12.jpg")
     assert np.allclose(found[0].points, POINTS)
+
+
+@pytest.mark.parametrize("about", [{"filename": "IMG_5.jpg"}, {"image": "raw/IMG_5.TIF", "frame": 7}])
+def test_find_landmarks_of_plain_json_whose_keys_may_be_ids_or_images_is_refused(
+    tmp_path: Path, about: dict[str, Any]
+) -> None:
+    entry = {**about, "landmarks": POINTS.tolist()}
+    with pytest.raises(
+        InputError, match=r"entry 0: face_001 and .*IMG_5\.... may both be its image, expected one; give"
+    ):
+        look_up(tmp_path / "t.json", json.dumps({"face_001": entry}), "IMG_5.jpg", "face_001.jpg")
+    other, (face,) = look_up(tmp_path / "t.json", json.dumps({"face_001.jpg": entry}), "IMG_5.jpg", "face_001.jpg")
+    assert isinstance(other, NoLandmarks) and np.allclose(face.points, POINTS)
+    (face,), other = look_up(tmp_path / "t.json", json.dumps([entry]), "IMG_5.jpg", "face_001.jpg")
+    assert isinstance(other, NoLandmarks) and np.allclose(face.points, POINTS)
+
+
+@pytest.mark.parametrize("about", [{"image": "b/é.jpg"}, {"file": "masks/é_mask.png"}, {"name": "somebody"}])
+def test_find_landmarks_of_plain_json_takes_keys_without_suffix_that_entries_agree_with(
+    tmp_path: Path, about: dict[str, str]
+) -> None:
+    content = {unicodedata.normalize("NFD", "é"): {**about, "landmarks": POINTS.tolist()}}
+    ((face,),) = look_up(tmp_path / "t.json", json.dumps(content), "é.jpg")
+    assert np.allclose(face.points, POINTS)
 
 
 def test_find_landmarks_takes_names_with_any_suffix_and_spelling(tmp_path: Path) -> None:
@@ -705,3 +742,15 @@ def test_two_images_of_one_name_are_not_taken_for_one(tmp_path: Path, how: str) 
     if how in ("subsets", "datumaro"):
         train, test = look_up(path, of_two_places("0.jpg", how), "Train/0.jpg", "Test/0.jpg")
         np.testing.assert_allclose(test[0].points - train[0].points, 1, atol=1e-3)
+
+
+def test_two_images_of_one_name_in_tasks_of_one_subset_are_not_taken_for_one(tmp_path: Path) -> None:
+    images = ""
+    for k, (subset, task) in enumerate((("Train", 1), ("Train", 2), ("Test", 3))):
+        pairs = ";".join(f"{x + 0.5},{y + 0.5}" for x, y in POINTS + k)
+        images += f'<image name="0.jpg" subset="{subset}" task_id="{task}"><points points="{pairs}"/></image>'
+    names = ("Train/0.jpg", "Test/0.jpg", "Train/task_2/0.jpg")
+    problem, (test,), (second,) = look_up(tmp_path / "t.xml", f"<annotations>{images}</annotations>", *names)
+    assert "0.jpg and T" in problem and "name their folders" in problem
+    np.testing.assert_allclose(test.points, POINTS + 2, atol=1e-3)
+    np.testing.assert_allclose(second.points, POINTS + 1, atol=1e-3)

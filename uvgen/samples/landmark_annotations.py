@@ -15,14 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import InputError
-from uvgen.samples.landmark_rows import (
-    Entry,
-    image_key,
-    image_size,
-    names_image,
-    size_keys,
-    size_of_image,
-)
+from uvgen.samples.landmark_names import image_of, is_picture, named_by_place
+from uvgen.samples.landmark_rows import Entry, image_size, names_image, size_keys, size_of_image
 from uvgen.samples.landmark_schemes import (
     FaceLandmarks,
     check_shares,
@@ -32,7 +26,6 @@ from uvgen.samples.landmark_schemes import (
     scores_in,
     stated_scores,
 )
-from uvgen.storage.folders import IMAGE_SUFFIXES
 from uvgen.storage.names import brief
 from uvgen.storage.plain_json import are_numbers, parse_json
 from uvgen.wording import count
@@ -190,7 +183,7 @@ def _plain(path: Path, content: Any) -> Iterator[Entry]:
     for number, (name, entry) in enumerate(entries):
         about = entry if isinstance(entry, dict) else {"landmarks": entry}
         try:
-            name = _image_of(name, about)
+            name = image_of(name, about)
         except ValueError as error:
             raise InputError(f"{path}: entry {number}: {error}") from None
         points = next((about[key] for key in _POINTS if key in about), None)
@@ -256,29 +249,10 @@ def _listed(content: Any) -> Any:
     lists = [
         value
         for key, value in (content.items() if isinstance(content, dict) else ())
-        if isinstance(value, list) and value and not key.lower().endswith(IMAGE_SUFFIXES)
+        if isinstance(value, list) and value and not is_picture(key)
         and all(isinstance(entry, dict) and any(map(names_image, entry)) for entry in value)
     ]  # fmt: skip
     return lists[0] if len(lists) == 1 else content
-
-
-def _image_of(key: str | None, about: Mapping[str, Any]) -> Any:
-    """The image that an entry is of: in a list what it says itself, in an object its key.
-
-    The key counts for nothing if it is a number of a row, as pandas writes them, or the name with a size, as VGG's
-    annotator does: the entry says the image then. ValueError if it may name two.
-    """
-    keys = list(about)
-    if key is None:
-        return None if (place := image_key(keys)) is None else about[keys[place]]
-    if key.lower().endswith(IMAGE_SUFFIXES):
-        return key
-    values = [about[name] for name in keys if names_image(name)]
-    said = [name for name in values if isinstance(name, str) and name.lower().endswith(IMAGE_SUFFIXES)]
-    if said and key.isdecimal():
-        place = image_key(keys)
-        return key if place is None else about[keys[place]]
-    return next((name for name in said if key.startswith(name) and key[len(name) :].isdecimal()), key)
 
 
 def _are_others(points: list[Any], other: Any) -> bool:
@@ -387,19 +361,3 @@ def _array(source: str, values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
 def _box(source: str, value: Any) -> Any:
     box = None if value is None else _array(f"{source}, its box", value)
     return box if box is None or (box.shape == (4,) and np.isfinite(box).all()) else None
-
-
-def named_by_place(images: Sequence[tuple[str, str | None, str | None]]) -> list[str]:
-    """Names of images, of which those that several images have get their subset ahead, or the number of their task.
-
-    CVAT's projects have them: it puts the images themselves into folders called as the subsets.
-    """
-    places: dict[str, set[tuple[str | None, str | None]]] = {}
-    for name, subset, task in images:
-        places.setdefault(name, set()).add((subset, task))
-    names = []
-    for name, subset, task in images:
-        subsets = {one for one, _ in places[name]}
-        ahead = "" if len(places[name]) == 1 else f"{subset}/" if len(subsets) > 1 else f"task_{task}/"
-        names.append(ahead + name)
-    return names

@@ -1,15 +1,15 @@
 """Landmarks that several images could take, because their files have the same name in different folders."""
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from uvgen.errors import InputError
 from uvgen.samples.landmark_files import own_files
+from uvgen.samples.landmark_names import parts_of
 from uvgen.samples.landmark_schemes import NoLandmarks
 from uvgen.samples.landmark_tables import LandmarkTable
-from uvgen.samples.scan_landmarks import landmark_file
-from uvgen.storage.names import printable, same_name
+from uvgen.samples.scan_landmarks import MARK, landmark_file
+from uvgen.storage.names import printable, without_ending
 
 
 def disputed_landmarks(
@@ -43,18 +43,23 @@ def disputed_scan_landmarks(scans: Sequence[Path], folder: Path | None = None) -
 
 
 _Claim = Callable[[Path], tuple[str, int] | None]
+_MARKS = ("_pts", MARK)  # what files of landmarks have behind an image's name: a_pts.mat may be of a and of a_pts
 
 
 def _disputed(images: Sequence[Path], claim_of: _Claim, table: LandmarkTable | None = None) -> dict[Path, str]:
     by_stem: dict[str, list[Path]] = {}
     for image in images:
-        stem = same_name(os.path.splitext(image.name)[0])
-        by_stem.setdefault(stem.upper().casefold(), []).append(image)  # a file in capitals may be of ı and of i
+        by_stem.setdefault(without_ending(_stem(image), _MARKS), []).append(image)
     wrong: dict[Path, str] = {}
     for alike in by_stem.values():
         if len(alike) > 1:
             wrong |= _disputed_of_one_name(alike, claim_of, table)
     return wrong
+
+
+def _stem(image: Path) -> str:
+    """What is alike of images that may want the same: a file in capitals may be of ı and of i."""
+    return parts_of(image.name, image.suffix)[-1].upper().casefold()
 
 
 def _disputed_of_one_name(images: Sequence[Path], claim_of: _Claim, table: LandmarkTable | None) -> dict[Path, str]:
@@ -68,8 +73,8 @@ def _disputed_of_one_name(images: Sequence[Path], claim_of: _Claim, table: Landm
         most = max(shared for shared, _ in wanted)
         first = [image for shared, image in wanted if shared == most]
         top = min(first, key=lambda image: len(image.parts))
-        owners = [top] if all(top.parent in other.parents and other.parent != top.parent for other in first
-                              if other is not top) else []  # fmt: skip
+        owners = [top] if all(top.parent in other.parents and other.parent != top.parent and _stem(other) == _stem(top)
+                              for other in first if other is not top) else []  # fmt: skip
         source = what if table is None else f"{table.path}, {what}"
         if len(wanted) == 1:
             continue
@@ -79,9 +84,9 @@ def _disputed_of_one_name(images: Sequence[Path], claim_of: _Claim, table: Landm
                 wrong[image] = NoLandmarks(f"{image}: not {at}, whose {printable(what)} belongs to {owners[0]}")
                 continue
             other = first[1] if image is first[0] else first[0]
-            wrong[image] = (
-                f"{image}: {printable(source)} may be of {other} as well, expected landmarks that name the folder too"
-            )
+            is_namesake = _stem(image) == _stem(other)
+            cure = "landmarks that name the folder too" if is_namesake else "it to be of one; rename the other image"
+            wrong[image] = f"{image}: {printable(source)} may be of {other} as well, expected {cure}"
     return wrong
 
 

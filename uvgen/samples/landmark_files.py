@@ -9,7 +9,8 @@
 
 Tables (CSV, JSON, XML, WFLW's lists) are in `landmark_tables.py`. A point is unmarked if it is NaN, (-1, -1), or
 has a score of 0; (0, 0) counts so in ``.mat`` files, which say it of points that cannot be seen. Of three columns, the
-third is the score if it lies in 0 to 1, and a depth otherwise, which is not used.
+third is the score if it lies in 0 to 1, and a depth otherwise, which is not used. The first line of a ``.txt`` may be
+the number of its points, as LaPa's is.
 """
 
 import errno
@@ -222,10 +223,13 @@ def _mirrored_order(face: FaceLandmarks) -> FaceLandmarks:
 
 def _read_txt(path: Path) -> list[FaceLandmarks]:
     blocks: list[list[list[float]]] = [[]]
+    stated = ""
     lines = read_text(path, "one landmark a line, x y in px", most_bytes=_MOST_BYTES).split("\n")
     for number, line in enumerate(lines):
         text = line.split("#")[0].strip()
-        if not text and blocks[-1] and not line.strip().startswith("#"):
+        if not stated and blocks == [[]] and text.isascii() and text.isdecimal():
+            stated = text
+        elif not text and blocks[-1] and not line.strip().startswith("#"):
             blocks.append([])
         elif text:
             blocks[-1].append(_numbers(path, number, text))
@@ -234,6 +238,9 @@ def _read_txt(path: Path) -> list[FaceLandmarks]:
         raise InputError(
             f"{path}: {count(len(faces), 'face')}, expected {MOST_FACES} at most, with a blank line between two"
         )
+    n = sum(map(len, faces))
+    if stated and stated.lstrip("0") != str(n):
+        raise InputError(f"{path}: {count(n, 'point')}, expected {brief(stated)[:40]} as its first line says")
     return [_face_of_lines(path, block) for block in faces or [[]]]
 
 

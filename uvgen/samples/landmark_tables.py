@@ -13,21 +13,22 @@ without: image, x, y, x, y … | 0 |
 Points of a skeleton (COCO, CVAT, Datumaro) whose labels are numbers are in the order of these, others as they stand.
 Where a table states an image's size (width and height, as COCO's do), the photograph must have it.
 CVAT's canvas begins at the upper left corner of the first pixel: its center is (0.5, 0.5).
-An image is found by its path's end: the entry that shares most folders with it, whatever its suffix.
+An image is found by its path's end: the entry that shares most folders with it, whatever its suffix. What follows a
+point and is no suffix of a picture or another file, as in portrait.left, belongs to the name.
 One that a file names without a face, as where OpenFace had no success, has none: it takes no other folder's.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from uvgen.errors import InputError
 from uvgen.samples.landmark_annotations import json_entries
+from uvgen.samples.landmark_names import parts_of, suffix_of
 from uvgen.samples.landmark_rows import Entry, csv_entries, wflw_entries
 from uvgen.samples.landmark_schemes import MOST_FACES, FaceLandmarks, NoLandmarks
 from uvgen.samples.landmark_xml import xml_entries, xml_text
 from uvgen.storage.files import sha256_file
-from uvgen.storage.names import brief, os_reason, printable, same_name
+from uvgen.storage.names import brief, os_reason, printable
 from uvgen.storage.text import read_text
 
 _MOST_SHARED = 64  # parts of a path that are compared: a file of long ones would take hundreds of times its size
@@ -50,7 +51,7 @@ class _Ending:
         if self._further is None:
             self._further = {}
             for name in self._names:
-                parts = _parts(name)
+                parts = parts_of(name, suffix_of(name))
                 if len(parts) > self._depth:
                     self._further.setdefault(parts[-1 - self._depth], []).append(name)
         if part not in self._endings and part in self._further:
@@ -58,9 +59,11 @@ class _Ending:
         return self._endings.get(part)
 
     def of_suffix(self, suffix: str) -> list[str]:
-        """Those of a suffix, or all if none has it."""
+        """Those of a suffix, or else those that have it in other letters, small or capital, or all if none has it."""
         if suffix not in self._by_suffix:
-            self._by_suffix[suffix] = [name for name in self._names if _suffix(name) == suffix] or self._names
+            alike = [name for name in self._names if suffix_of(name).lower() == suffix.lower()]
+            same = [name for name in alike if suffix_of(name) == suffix]
+            self._by_suffix[suffix] = same or alike or self._names
         return self._by_suffix[suffix]
 
 
@@ -75,7 +78,8 @@ class LandmarkTable:
         self.path, self.sha256 = path, sha256
         self._readers: dict[str, tuple[Callable[[], FaceLandmarks], ...]] = {}
         for spelling, read in entries:
-            name = f"{'/'.join(_parts(spelling))}{_suffix(spelling)}"  # one for all spellings of a path
+            suffix = suffix_of(spelling.strip())
+            name = "/".join(parts_of(spelling.strip(), suffix)) + suffix  # one for all spellings of a path
             others = self._readers.get(name, ())
             if len(others) <= MOST_FACES:  # one more is one too many
                 self._readers[name] = others if read is None else (*others, read)
@@ -88,7 +92,7 @@ class LandmarkTable:
 
     def stems(self) -> Iterable[str]:
         """The names of its images' files, without folders and suffix, each once."""
-        return dict.fromkeys(_parts(name)[-1] for name in self._readers)
+        return dict.fromkeys(parts_of(name, suffix_of(name))[-1] for name in self._readers)
 
     def has_image(self, image: Path) -> bool:
         """Whether it has a face of an image."""
@@ -104,11 +108,11 @@ class LandmarkTable:
         """How many parts the names that share most with an image's path share with it, and these: those of its own
         suffix, if there are some."""
         n, ending = 0, self._endings
-        for part in _parts(image.as_posix())[: -_MOST_SHARED - 1 : -1]:
+        for part in parts_of(image.as_posix(), image.suffix)[: -_MOST_SHARED - 1 : -1]:
             if (further := ending.further(part)) is None:
                 break
             n, ending = n + 1, further
-        return n, ending.of_suffix(image.suffix.lower()) if n else []
+        return n, ending.of_suffix(image.suffix) if n else []
 
     def of_image(self, image: Path) -> list[FaceLandmarks] | str:
         """The faces of an image, largest first, or what is wrong."""
@@ -133,18 +137,6 @@ class LandmarkTable:
 
     def _any_face(self, names: Iterable[str]) -> bool:
         return any(self._readers[name] for name in names)
-
-
-def _parts(name: str) -> tuple[str, ...]:
-    """A path's parts, the last without its suffix, whatever system wrote it."""
-    parts = [same_name(part) for part in name.strip().replace("\\", "/").split("/") if part not in ("", ".")]
-    return (*parts[:-1], parts[-1][: len(parts[-1]) - len(_suffix(parts[-1]))]) if parts else ("?",)
-
-
-def _suffix(name: str) -> str:
-    """The suffix of a file's name, in small letters; "" if it has none but a number with a point in it, as face_0.5."""
-    suffix = os.path.splitext(name.strip())[1].lower()
-    return "" if suffix[1:2].isdecimal() else suffix
 
 
 def read_table(path: Path) -> LandmarkTable:

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from uvgen.errors import InputError
-from uvgen.samples.landmark_annotations import CVAT_CENTER, OCCLUDED, by_number, named_by_place
+from uvgen.samples.landmark_annotations import CVAT_CENTER, OCCLUDED, by_number
+from uvgen.samples.landmark_names import named_by_place
 from uvgen.samples.landmark_rows import Entry, image_size, number_of_cell
 from uvgen.samples.landmark_schemes import FaceLandmarks, face_of
 from uvgen.storage.names import brief
