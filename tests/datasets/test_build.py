@@ -135,6 +135,13 @@ def test_a_single_text_where_names_are_expected_is_refused(data: Path, built: Pa
             call()
 
 
+def test_fields_that_are_named_twice_are_refused() -> None:
+    with pytest.raises(InputError, match=r"^keep: tex, tex, expected each once"):
+        BuildConfig(keep=("tex", "tex")).check()
+    with pytest.raises(InputError, match=r"^targets: depth, depth, expected each once"):
+        BuildConfig(targets=("depth", "depth")).check()
+
+
 @pytest.mark.parametrize("limit", [-60, 0, 2.5, "3", True])
 def test_a_limit_that_is_no_number_of_samples_is_refused(
     data: Path, model_path: Path, tmp_path: Path, limit: Any

@@ -128,6 +128,17 @@ def test_open_shards_of_a_store_reads_what_a_local_one_does(local: Path, stored:
     assert store.calls["get"] == 3 + len(here.files) + 2  # constants are kept
 
 
+def test_split_of_a_store_s_set_is_written_to_a_file_of_its_own(
+    stored: Path, store: FolderStore, tmp_path: Path
+) -> None:
+    before = sorted(path.name for path in stored.iterdir())
+    result = split_shards(URL, {"train": 0.5, "val": 0.5}, out=tmp_path / "halves.json")
+    assert result.path == tmp_path / "halves.json" and sorted(path.name for path in stored.iterdir()) == before
+    assert split_shards(stored, {"train": 0.5, "val": 0.5}).splits == result.splits
+    with pytest.raises(InputError, match="is written into it; copy the set"):
+        split_shards(URL, {"train": 0.5, "val": 0.5})
+
+
 def test_open_shards_of_a_store_reads_its_splits(stored: Path, local: Path, store: FolderStore) -> None:
     split_shards(stored, {"train": 0.5, "val": 0.5})
     names = open_shards(stored, split="val").names

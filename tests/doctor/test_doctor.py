@@ -514,3 +514,11 @@ def test_documentation_has_a_section_for_each_code_in_its_words() -> None:
 def test_every_code_is_made_to_happen_by_a_test() -> None:
     text = Path(__file__).read_text(encoding="utf-8")
     assert [code for code in CHECKS if code >= "UV2" and f'"{code}"' not in text.split("def test_every_code")[0]] == []
+
+
+def test_list_whose_images_are_not_there_is_told_so(tmp_path) -> None:
+    row = {"image": "gone.jpg", "pose": [0.0] * 7, "shape": [0.0], "expression": [0.0]}
+    (tmp_path / "list.json").write_text(json.dumps([row]))
+    found = diagnose(tmp_path / "list.json").findings
+    assert {finding.code for finding in found} == {"UV306", "UV310"}
+    assert "row 1: " in found[0].text and "gone.jpg" in found[0].text

@@ -625,6 +625,20 @@ def test_photographs_spelt_otherwise_than_when_they_were_fitted_are_told(photos:
         fit_photographs(photos, tmp_path / "out")
 
 
+def test_your_file_beside_a_sample_is_kept_when_the_photograph_gets_its_suffix(photos: Path, tmp_path: Path) -> None:
+    """The copy of a photograph has its suffix."""
+    out, path = tmp_path / "out", first(photos)
+    fit_photographs(photos, out)
+    mine = out / path.with_suffix(".png").name
+    mine.write_bytes(b"mine")
+    Image.open(path).save(path.with_suffix(".png"))
+    path.unlink()
+    (skip,) = fit_photographs(photos, out).skipped
+    assert mine.read_bytes() == b"mine" and f"{mine} would be replaced" in skip.reason
+    mine.unlink()
+    assert len(fit_photographs(photos, out).faces) == N and mine.exists()
+
+
 def test_other_folders_are_refused_before_any_work(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/mine").write_text("mine")

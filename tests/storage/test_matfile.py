@@ -34,6 +34,7 @@ def png() -> bytes:
         (matlab4(), "^MATLAB 4 format; save it with '-v7'"),
         (b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM", "^MATLAB 7.3 format; save it with '-v7'"),
         (b"\x89HDF\r\n\x1a\n" + b"\0" * 600, "^MATLAB 7.3 format"),
+        (b"# Created by Octave 9.2.0\n# name: Pose_Para\n" + b"1 " * 99, "^Octave's own format; save it with '-v7'$"),
         (b"<!DOCTYPE html><html>" + b" " * 300, "^an HTML page, .*, no MATLAB 5 header"),
         (b"", "^an empty file, no MATLAB 5 header"),
         (b"\0" * 9000, "^nothing but zero bytes"),

@@ -187,6 +187,8 @@ class BuildConfig:
         check_several(self.keep, "keep")
         for name in self.keep:
             choice(name, "keep", tuple(EXTRAS))
+        if len(set(self.keep)) < len(self.keep):
+            raise InputError(f"keep: {', '.join(self.keep)}, expected each once")
         check_targets(self.targets)
         if self.max_nme is not None and not (is_number(self.max_nme) and 0 < self.max_nme < math.inf):
             raise InputError(f"max_nme: {self.max_nme}, expected a share above 0 (0.05 is 5%), or None")

@@ -117,7 +117,7 @@ def split_shards(
     check_optional_paths(out=out)
     _check_fractions(fractions)
     seed = seed_number(seed)
-    folder = data_folder(path, changes="splits.json is written into it")
+    folder = data_folder(path, changes="splits.json is written into it" if out is None else "")
     index = Index.read(folder)
     config = DatasetConfig.of_index(index, folder)
     names = reader_of(folder, index, config, untrusted=untrusted).names

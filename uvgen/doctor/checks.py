@@ -257,9 +257,9 @@ CHECKS = {
     ),
     "UV306": Check(
         ERROR, "samples cannot be used",
-        "An image is damaged, or parameters are missing. With --model, this includes what `uvgen build` refuses: "
-        "parameters that are out of range or not as many as the model has components, and faces of impossible size or "
-        "outside their image. Without --deep, only a few samples are checked.",
+        "An image is damaged, or parameters are missing, or the image of a list's row is. With --model, this includes "
+        "what `uvgen build` refuses: parameters that are out of range or not as many as the model has components, and "
+        "faces of impossible size or outside their image. Without --deep, only a few samples are checked.",
         "The message says what was found and what was expected. `uvgen build` skips such samples and names them.",
     ),
     "UV307": Check(
@@ -282,10 +282,10 @@ CHECKS = {
     ),
     "UV310": Check(
         ERROR, "no sample can be used",
-        "Each image lacks its parameters, each .mat file lacks its image, or several files have the name of one "
-        "sample.",
+        "Each image lacks its parameters, each .mat file lacks its image, several files have the name of one sample, "
+        "or no row of a list can be used.",
         "If the photographs have no parameters, make them with `uvgen fit`. Otherwise name the folder that contains "
-        "both images and .mat files.",
+        "both images and .mat files, or put a list into the folder that its images' paths begin in.",
     ),
     "UV401": Check(
         ERROR, "the model cannot be read",

@@ -16,6 +16,7 @@ from uvgen.models.doubts import model_warnings
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.files import check_machine
 from uvgen.samples.find import Sample, find_samples
+from uvgen.samples.parameter_list import is_list
 from uvgen.samples.read import read_annotation, read_image
 from uvgen.wording import count
 
@@ -55,7 +56,8 @@ def check_samples(
     ):
         if odd:
             findings.append(Finding(code, f"{path}: {len(odd)} of {len(samples)}, first {odd[0].name}"))
-    findings += few("UV304", [sample.problem for sample in samples if sample.problem])
+    code = "UV306" if is_list(path) else "UV304"
+    findings += few(code, [sample.problem for sample in samples if sample.problem])
     findings += [Finding("UV305", f"{path}: {text}") for text in about_unread(path)]
     whole = [s for s in samples if s.image is not None and s.parameters is not None and not s.problem]
     if samples and not whole:

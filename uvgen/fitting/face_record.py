@@ -182,7 +182,7 @@ class FaceRecord(FolderRecord, Generic[Face]):
 
     def _leave_out_taken(self, begun: Set[str]) -> None:
         try:
-            unlisted = self._unlisted(self._usable)
+            unlisted = self._unlisted(self._usable, beside=True)
         except OSError as error:
             raise DatasetError(f"{error.filename or self._out}: cannot be listed ({os_reason(error)})") from error
 

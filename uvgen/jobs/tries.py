@@ -6,7 +6,7 @@ from typing import Any
 
 from uvgen.errors import WorkerError
 from uvgen.jobs.cluster import ClusterWorkers
-from uvgen.parallel.workers import Workers
+from uvgen.parallel.workers import TOOK_LONGER, Workers
 from uvgen.storage.names import brief
 
 
@@ -62,7 +62,7 @@ def after_death_of(job: Any, pool: Pool, one: Try, how: str, retries: int) -> No
         task = job.unopened(one.task)
         pool.submit(Try(task, divided=True, unopened=True), task, first=True)
     elif one.divided or not hasattr(job, "parts"):
-        raise WorkerError(f"{_label(one.task)}: {cause}; out of memory? Try fewer workers")
+        raise WorkerError(f"{_label(one.task)}: {cause}; {_cure(how)}")
     else:
         parts = job.parts(one.task)
         whole = Whole(one.task, len(parts), cause)
@@ -81,11 +81,14 @@ def settle(job: Any, pool: Pool, whole: Whole) -> None:
         return
     if not whole.causes:
         raise WorkerError(
-            f"{_label(whole.task)}: {whole.how}, though none at any of its samples alone; out of memory? Try fewer "
-            "workers"
+            f"{_label(whole.task)}: {whole.how}, though none at any of its samples alone; {_cure(whole.how)}"
         )
     task = job.without(whole.task, whole.causes)
     pool.submit(Try(task, divided=True), task, first=True)
+
+
+def _cure(how: str) -> str:
+    return "give it more time (--timeout)" if TOOK_LONGER in how else "out of memory? Try fewer workers"
 
 
 def _label(task: Any) -> str:

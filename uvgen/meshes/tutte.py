@@ -34,6 +34,7 @@ __all__ = ["Parameterization", "parameterize", "uv_stretch"]
 
 _log = logging.getLogger(__name__)
 _MAX_ATTEMPTS = 12
+_MOST_JUMPS = 1000  # from one end of a symmetry line's parts to the next, each beyond a hole
 _MAX_HOLE = 0.6  # a loop longer than this share of the longest makes the outer boundary ambiguous
 
 
@@ -349,6 +350,8 @@ def _symmetry_line(
             rest = np.array(sorted(left))
             following = [int(rest[np.argmin(np.linalg.norm(v[rest] - v[path[-1]], axis=1))])]
             jumps.append(len(steps))
+            if len(jumps) > _MOST_JUMPS:  # no line that holes interrupt
+                return nothing
         steps.append(float(np.linalg.norm(v[following[0]] - v[path[-1]])))
         path.append(following[0])
         left.discard(following[0])

@@ -24,6 +24,9 @@ from uvgen.progress import advance
 
 Work = TypeVar("Work")
 
+TOOK_LONGER = "took longer than"
+"""How what became of a process begins where it was given no more time."""
+
 _PROGRAM = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from uvgen.parallel.child import main; main(*sys.argv[2:])"
@@ -275,7 +278,7 @@ class Workers(Generic[Work]):
         status = worker.process.wait()
         worker.pipe.close()
         if hung and self._timeout is not None:  # without a limit: it has said why it ends, and is about to
-            return f"took longer than {self._timeout:g} s"
+            return f"{TOOK_LONGER} {self._timeout:g} s"
         if status == -getattr(signal, "SIGXCPU", 0):  # no fault of the task's, which is not to be left out for it
             raise WorkerError(
                 "a worker process has used up its processor time; raise the limit (ulimit -t), and run the command "

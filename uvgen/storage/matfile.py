@@ -161,6 +161,8 @@ def _other_kind(data: bytes) -> str:
         return "MATLAB 7.3 format; save it with '-v7'"
     if kind == "a MATLAB 4 file":
         return "MATLAB 4 format; save it with '-v7'"
+    if data.startswith((b"# Created by Octave", b"Octave-1")):
+        return "Octave's own format; save it with '-v7'"
     return f"{kind}, no MATLAB 5 header"
 
 
