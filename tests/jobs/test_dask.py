@@ -1,6 +1,7 @@
 """A Dask cluster on the loopback: its bytes are a local build's, whatever is lost meanwhile."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -106,6 +107,28 @@ for address in {addresses}:
     assert len(said) == len(addresses) and not done.stderr
     for address, text in zip(addresses, said, strict=True):
         assert f"{address}: no Dask scheduler answers (" in text
+
+
+def test_dask_engine_of_a_port_that_takes_connections_and_says_nothing_is_an_error(tmp_path: Path) -> None:
+    """As a scheduler's that is stopped, or the one of its web page."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        (tmp_path / "file.json").write_text(json.dumps({"address": address}))
+        code = f"""
+from uvgen.parallel import dask
+dask._CONNECT_S = 1
+for address in ("{address}", "{tmp_path}/file.json"):
+    try:
+        dask.DaskEngine(address, 1)
+    except Exception as error:
+        print(type(error).__name__, error)
+"""
+        done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    first, second = done.stdout.splitlines()
+    assert f"WorkerError {address}: no Dask scheduler answers (" in first and not done.stderr
+    assert "file.json: no Dask scheduler answers (" in second
 
 
 @pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:9"])

@@ -453,3 +453,19 @@ def test_from_mesh_that_lies_where_a_model_s_numbers_are_coarse_is_refused(files
     )
     with pytest.raises(ModelError, match=r"far\.obj: lies 6e\+08 mm from its origin, where a model's numbers .* 66 mm"):
         model_from_mesh(tmp_path / "far.obj")
+
+
+def test_export_to_face3d_that_fails_leaves_the_model_that_was_there(tmp_path, monkeypatch) -> None:
+    face3d.write(builtin_model(), tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    saved = face3d.savemat
+
+    def failing(file, content) -> None:
+        if "model" in content:  # the last and largest
+            raise KeyboardInterrupt
+        saved(file, content)
+
+    monkeypatch.setattr(face3d, "savemat", failing)
+    with pytest.raises(KeyboardInterrupt):
+        face3d.write(replace(builtin_model(), uv=builtin_model().uv[:, ::-1].copy()), tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -771,3 +771,19 @@ def test_a_field_of_ones_own_that_is_stored_as_codes_is_decoded_as_by_open_shard
         [*ShardDataset(other)]
     batch = next(iter(loader(ShardDataset(folder), batch_size=2)))
     assert batch["extra"].dtype == torch.float32 and batch["extra"].tolist() == [[3.5] * 3] * 2
+
+
+@pytest.mark.parametrize("name", ["weight_mask", "image_scale"])
+def test_dataset_with_a_field_of_ones_own_by_a_name_that_is_added_is_refused(
+    tmp_path: Path, plain: Path, name: str
+) -> None:
+    folder = tmp_path / "shards"
+    shutil.copytree(plain, folder)
+    for path in folder.glob("*.h5"):
+        with h5py.File(path, "r+") as file:
+            file.create_dataset(name, data=np.ones(len(file["name"]), np.float32))
+    seal(folder)
+    with pytest.raises(InputError, match=f"its shards hold a field '{name}', which is the name of what is added"):
+        ShardDataset(folder)
+    if name == "weight_mask":
+        assert ShardDataset(folder, weight_mask=False)[0]["weight_mask"] == 1

@@ -63,11 +63,12 @@ class DaskEngine:
                     self._cluster = _own_cluster(workers)
                 where: dict[str, Any] = {"address": self._cluster}
             elif "://" not in address and Path(address).is_file():
-                _check_file(Path(address))
+                _check_answer(_address_in(Path(address)))
                 where = {"scheduler_file": address}
             elif not _ADDRESS.fullmatch(address):  # Dask's client would try it forever
                 raise ValueError("no such file, and no address")
             else:
+                _check_answer(address)
                 where = {"address": address}
             client: Any = _client(**where)
         except Exception as error:  # of any type, as where packages or certificates of a protocol are missing
@@ -226,8 +227,26 @@ def _client(**where: Any) -> Any:
     return client
 
 
-def _check_file(path: Path) -> None:
-    """Raise ValueError if a scheduler's file states no address, for which Dask's client would wait."""
+def _check_answer(address: str) -> None:
+    """Raise an error if what takes a connection does not say in time that it is a scheduler: Dask's client would wait
+    for it without end."""
+    import asyncio
+
+    from distributed import rpc
+    from distributed.security import Security
+
+    async def ask() -> None:
+        async with rpc(address, connection_args=Security().get_connection_args("client")) as scheduler:
+            await asyncio.wait_for(scheduler.identity(), _CONNECT_S)
+
+    try:
+        asyncio.run(ask())
+    except TimeoutError as error:
+        raise ValueError(f"no answer within {_CONNECT_S} s") from error
+
+
+def _address_in(path: Path) -> str:
+    """The address in a scheduler's file; ValueError if it states none, for which Dask's client would wait."""
     with open(path, "rb") as file:
         data = file.read(_MOST_BYTES)
     try:
@@ -236,6 +255,7 @@ def _check_file(path: Path) -> None:
         raise ValueError("the file names no scheduler's address") from error
     if not isinstance(address, str) or not _ADDRESS.fullmatch(address):
         raise ValueError(f"the file states {address!r:.60}, which is not an address")
+    return address
 
 
 def _call(serve: Serve, assignment: Any, job: bytes, task: bytes, topic: str, number: int) -> tuple[str, bytes, int]:

@@ -6,6 +6,7 @@ UV (n, 2), and ``BFM_info.mat`` with a struct ``model_info`` (symlist, segbin an
 a field ``regions`` (n, 1) too, `segbin` having no label for the neck.
 """
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -140,10 +141,11 @@ def write(model: MorphableModel, folder: Path) -> None:
         of = [model.regions == REGIONS.index(name) for name in ("nose", "eyes", "mouth")]
         info["segbin"] = np.stack([*of, ~np.any(of, axis=0)]).astype(np.uint8)
         info["regions"] = model.regions[:, None]
-    for name, content in (
-        ("BFM_UV.mat", {"UV": model.uv}),
-        ("BFM_info.mat", {"model_info": info}),
-        ("BFM.mat", {"model": record}),
-    ):
-        with replaced_on_success(folder / name) as temporary, open(temporary, "wb") as file:
-            savemat(file, content)
+    with ExitStack() as stack:  # all are whole before one takes the place of another model's
+        for name, content in (
+            ("BFM_UV.mat", {"UV": model.uv}),
+            ("BFM_info.mat", {"model_info": info}),
+            ("BFM.mat", {"model": record}),
+        ):
+            with open(stack.enter_context(replaced_on_success(folder / name)), "wb") as file:
+                savemat(file, content)
