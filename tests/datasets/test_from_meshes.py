@@ -409,10 +409,11 @@ def test_files_that_changed_after_their_shard_are_named(
     assert said and said[0].startswith("AFW/AFW_000_1_0 and 1 more: ")
 
 
+@pytest.mark.parametrize("change", [{}, {"augmentation": FLIPS, "copies": 2}], ids=["plain", "augmented"])
 def test_other_meshes_of_the_same_names_are_refused(
-    tmp_path: Path, tree: Path, model: MorphableModel, meshes: Path
+    tmp_path: Path, tree: Path, model: MorphableModel, meshes: Path, change: dict[str, Any]
 ) -> None:
-    how: dict[str, Any] = {"model": model, "config": CONFIG, "subsets": ["AFW"]}
+    how: dict[str, Any] = {"model": model, "config": replace(CONFIG, **change), "subsets": ["AFW"]}
     folder, out = Path(shutil.copytree(meshes, tmp_path / "m")), tmp_path / "out"
     import_meshes(tree, folder, out, **how)
     before = file_hashes(out)

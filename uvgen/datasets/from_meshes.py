@@ -130,9 +130,8 @@ def import_meshes(
     if not overwrite:
         check_begun(out, config, model, describe_plan(samples, config.copies))
         config = as_begun(out, config)
-        if config.augmentation is None:  # which changes poses
-            placed = partial(_placed, reader=MeshReader(model, config.convention, config.implausible), exif=config.exif)
-            check_same_samples(out, samples, config, placed, some_may_differ=True)
+        placed = partial(_placed, reader=MeshReader(model, config.convention, config.implausible), exif=config.exif)
+        check_same_samples(out, samples, config, placed, some_may_differ=True)
     with same_workers(run):
         _survey(samples, model, config, run)
         begin("laying out the map")

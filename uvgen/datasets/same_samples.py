@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.datasets.config import BuildConfig, DatasetConfig
-from uvgen.datasets.naming import copy_name
+from uvgen.datasets.naming import original_name
 from uvgen.datasets.open import reader_of
 from uvgen.datasets.output_folder import read_begun
 from uvgen.errors import DatasetError, SampleError, SettingsError
@@ -63,14 +63,14 @@ def check_same_samples(
         if built.build != config:  # refused for that
             return
         reader = reader_of(out, index, built)
-        there = {name: k for k, name in enumerate(reader.names)}
+        augmentation = config.augmentation
+        there = {name if augmentation is None else original_name(name): k for k, name in enumerate(reader.names)}
         fields = {*reader.fields}
-        if config.augmentation is not None:
-            fields -= {"pose"}  # faces may be turned
+        if augmentation is not None and augmentation.turns:
+            fields -= {"pose"}
     except DatasetError:
         return
-    rows = [there.get(sample.name if config.augmentation is None else copy_name(sample.name, 0)) for sample in samples]
-    known = [(sample, row) for sample, row in zip(samples, rows, strict=True) if row is not None]
+    known = [(sample, row) for sample in samples if (row := there.get(sample.name)) is not None]
     refusal = ""
     spread = np.linspace(0, len(known) - 1, min(_N_COMPARED, len(known))).astype(int).tolist()
     # of several rows of one name, faces of an image or images of other suffixes, a list's order says which has which
