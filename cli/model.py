@@ -299,7 +299,7 @@ def parameterize_(
 
     A Tutte embedding with conformal weights, the boundary on the square, symmetric about u = 0.5, holes closed
     (3D Morphable Models as Spatial Transformer Networks, 2017). MESH is an OBJ, PLY or OFF
-    file; PLY and OFF are read by trimesh: pip install ".[mesh]".
+    file; PLY and OFF are read by trimesh: pip install ".[mesh]". An OBJ is written in mm, whatever --unit says of MESH.
 
     \b
     Example:

@@ -2,11 +2,16 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 
 from uvgen.errors import InputError
 from uvgen.geometry import (
     LANDMARK_MIRROR,
     crop_affine,
+    face_angles,
     image_affine,
     pose_to_image,
     rotation_matrices,
@@ -139,3 +144,12 @@ def test_transform_points_of_infinite_points_warns_nobody() -> None:
     """Warnings are errors in tests; readers pass points of sets that somebody else made."""
     moved = transform_points([[np.inf, 1.0], [1e308, 1e308], [1.0, 2.0]], [[0, -9, 1], [9, 0, 2], [0, 0, 1]])
     assert not np.isfinite(moved[:2]).all() and moved[2].tolist() == [-17, 11]
+
+
+@given(angles=arrays(np.float64, (3,), elements=st.floats(-6, 6)))
+def test_face_angles_are_the_same_rotation_with_a_pitch_within_a_quarter_turn(angles: NDArray[np.float64]) -> None:
+    found = face_angles(np.concatenate([angles, [1.0, 2, 3, 4]]))
+    np.testing.assert_allclose(rotation_matrices([found]), rotation_matrices([angles]), atol=1e-12)
+    assert abs(found[0]) <= np.pi / 2 and abs(found[1]) <= np.pi + 1e-12
+    near = face_angles([angles / 4])  # within a quarter turn already
+    np.testing.assert_array_equal(near, [angles / 4])

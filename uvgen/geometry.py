@@ -274,6 +274,22 @@ def similarity_scale(similarity: ArrayLike) -> NDArray[np.float64]:
     return scale
 
 
+def face_angles(pose: ArrayLike) -> NDArray[np.float64]:
+    """Pitch, yaw and roll (..., 3), rad, of poses (..., 3 or more), such that no pitch is beyond a quarter turn.
+
+    Each rotation has two such triples, of which a face that is turned by 18° may state the other: a yaw of 162°, and
+    pitch and roll of 180°. Whole turns are taken off pitch and yaw.
+    """
+    angles = np.array(np.asarray(pose, np.float64)[..., :3])
+    with np.errstate(invalid="ignore"):
+        angles[..., :2] -= 2 * np.pi * np.round(angles[..., :2] / (2 * np.pi))
+        other = np.abs(angles[..., 0]) > np.pi / 2
+        pitch, yaw, roll = np.moveaxis(angles, -1, 0)
+        swapped = np.stack([pitch - np.copysign(np.pi, pitch), np.copysign(np.pi, yaw) - yaw, roll - np.pi], axis=-1)
+    found: NDArray[np.float64] = np.where(other[..., None], swapped, angles)
+    return found
+
+
 def wrapped_deg(angles_deg: ArrayLike) -> NDArray[np.float64]:
     """Angles (...,) in degrees as the same angles from -180 to below 180; NaN and infinity become NaN."""
     with np.errstate(invalid="ignore"):

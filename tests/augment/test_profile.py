@@ -412,3 +412,15 @@ def test_turn_to_the_pose_of_300wlps_own_turned_version_gives_its_picture(refere
         ours, unturned = (np.abs(image - theirs)[inside].mean() for image in (picture, read_image(first)))
         assert ours < 8
         assert unturned > 2.5 * ours
+
+
+def test_a_face_whose_pose_is_stated_by_the_other_angles_turns_alike() -> None:
+    """Pitch and roll by half a turn, and the yaw's supplement: the same rotation."""
+    model, face = builtin_model(), annotation(ambient_face())
+    pitch, yaw, roll = face.pose[:3].tolist()
+    pose = face.pose.copy()
+    pose[:3] = pitch + np.pi, np.pi - yaw, roll + np.pi
+    other = replace(face, pose=pose)
+    assert possible_turn(other.pose, 300, -300) == pytest.approx(possible_turn(face.pose, 300, -300), abs=1e-3)
+    expected, found = (pose_to_image(turned_pose(model, one, -30, 10)[None], SIZE) for one in (face, other))
+    np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())

@@ -48,6 +48,7 @@ from uvgen.errors import DatasetError, OutputError, SampleError, SettingsError
 from uvgen.models.model_file import save_model
 from uvgen.models.morphable import make_model
 from uvgen.samples.find import find_samples
+from uvgen.shards.index import Index
 from uvgen.storage import files
 from uvgen.storage.files import temporary_name
 from uvgen.storage.journal import Journal
@@ -735,6 +736,35 @@ def test_build_of_a_list_whose_faces_of_one_name_have_changed_places_is_refused(
     path.write_text(json.dumps(rows))
     with pytest.raises(SettingsError, match=r"holds AFW/face_1 with other values of shape than .*list\.json, row 2"):
         make(path, model_path, tmp_path / "out")
+
+
+def test_build_of_a_list_compares_what_a_run_that_was_killed_had_only_noted(
+    model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`dataset.json` lists the third shard together with the fourth; the journal does at once."""
+    monkeypatch.setattr("uvgen.datasets.same_samples._N_COMPARED", 1)
+    path, rows = two_faces(tmp_path)
+    first, *faces = rows[0], rows[1], rows[2]
+    rows = [{**first, "image": f"AFW/face_0{number}.jpg"} for number in range(5)] + faces
+    for row in rows[:5]:
+        shutil.copy(path.parent / "AFW/face_0.jpg", path.parent / str(row["image"]))
+    path.write_text(json.dumps(rows))
+    listed = list[int]()
+
+    def killed(_: object) -> None:
+        listed.append(len(Index.read(tmp_path / "out").shards))
+        if len(listed) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(ShardRecord, "pause", lambda self: None)
+    with pytest.raises(KeyboardInterrupt):
+        make(path, model_path, tmp_path / "out", progress=killed)
+    assert listed == [1, 2, 2]
+    path.write_text(json.dumps([*rows[:5], rows[6], rows[5]]))
+    with pytest.raises(SettingsError, match=r"holds AFW/face_1 with other values of shape than .*list\.json, row 6"):
+        make(path, model_path, tmp_path / "out")
+    path.write_text(json.dumps(rows))
+    assert make(path, model_path, tmp_path / "out").samples == 7
 
 
 @pytest.mark.parametrize("change", ["another order", "other numbers", "empty", "gone"])

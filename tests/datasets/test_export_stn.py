@@ -1,6 +1,7 @@
 """`uvgen export --to stn`: read with SciPy and as 3DMMasSTN and its PyTorch port index what they read."""
 
 import csv
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -222,3 +223,16 @@ def test_export_of_none_of_the_samples_to_train_or_validate_with_is_refused(
     with pytest.raises(InputError, match="train and val have none of the samples that were chosen"):
         export_shards(shards, tmp_path / "out", to, split="test", **needed)
     assert not (tmp_path / "out").exists()
+
+
+def test_export_of_a_sample_both_to_train_and_to_validate_with_is_refused(
+    built: Path, model_path: Path, tmp_path: Path
+) -> None:
+    shards = shutil.copytree(built, tmp_path / "shards")
+    split_shards(shards, {"train": 0.5, "val": 0.5})
+    content = json.loads((shards / "splits.json").read_text())
+    train, val = (content["splits"][name]["samples"] for name in ("train", "val"))
+    train.append(val[0])
+    (shards / "splits.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=f"train and val both have {val[0]}, expected samples to train"):
+        export_shards(shards, tmp_path / "out", "stn", model=model_path)

@@ -19,7 +19,7 @@ from uvgen.errors import DatasetError, InputError, SampleError, UvgenError
 from uvgen.evaluation.evaluate import evaluate_predictions
 from uvgen.evaluation.prediction_files import files_of, files_of_predict, spelled_alike
 from uvgen.evaluation.predictions import SHIFTS, Predictions, Reading
-from uvgen.evaluation.truth import open_truth
+from uvgen.evaluation.truth import SampleTruth, open_truth
 from uvgen.geometry import crop_affine, pose_to_image
 from uvgen.meshes.read import read_mesh
 from uvgen.normalization import Normalization
@@ -555,3 +555,18 @@ def test_annotated_landmarks_are_compared_in_the_sets_convention(tmp_path, model
         result = evaluate_predictions(tmp_path / "exact", tmp_path / convention)
         found[convention] = mean(result, "nme_68_2d", "annotation")
     assert found["face3d"] == pytest.approx(found["exact"], rel=0.02)
+
+
+def test_what_predict_wrote_of_larger_copies_of_a_folder_s_photographs_is_refused(tree: Path, tmp_path: Path) -> None:
+    truth = SampleTruth(tree)
+    (tmp_path / "predict.json").write_text('{"format": "uvgen-predict", "crop": "auto"}')
+    for k, name in enumerate(truth.names):
+        path = tmp_path / f"{name}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        face = truth.face(k)
+        np.savetxt(path, np.column_stack([face.truths["annotation"].landmarks[0, :, :2], np.zeros(68)]), "%.17g")
+        path.with_suffix(".json").write_text(json.dumps({"image_size": [face.image_height(), 7]}))
+    assert evaluate_predictions(tmp_path, tree).complete
+    path.with_suffix(".json").write_text(json.dumps({"image_size": [2 * (face.image_height() or 0), 7]}))
+    ((name, reason),) = evaluate_predictions(tmp_path, tree).unread
+    assert name == truth.names[-1] and "was predicted of a photograph that is" in reason

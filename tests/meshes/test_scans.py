@@ -197,6 +197,7 @@ def test_glb_that_states_more_than_it_holds_is_refused_before_memory_is_taken(
     tmp_path: Path, changes: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(read_glb, "_FREE_BYTES", 0)
+    monkeypatch.setattr(read_glb, "_FREE_SCENE", 0)
     check_refused(tmp_path / "a.glb", changes, message)
 
 

@@ -350,3 +350,13 @@ def test_weights_that_a_fit_states_of_its_points_are_scores(tmp_path: Path) -> N
     assert face.scores is not None and face.scores.tolist() == weights.tolist()
     sio.savemat(tmp_path / "b.mat", {**content, "pt2d_weight": weights[None, :21]})
     assert read_landmarks(tmp_path / "b.mat")[0].scores is None
+
+
+@pytest.mark.parametrize("name", ["a.txt", "A.PTS", "a_pts.mat"])
+def test_find_landmarks_names_a_link_to_what_is_not_there(tmp_path: Path, name: str) -> None:
+    """git-annex has such links in the place of files that it has not fetched: no detector takes their place."""
+    (tmp_path / name).symlink_to(tmp_path / "not fetched")
+    image = tmp_path / ("A.jpg" if name == "A.PTS" else "a.jpg")
+    found = find_landmarks([image])[image]
+    assert isinstance(found, str) and not isinstance(found, NoLandmarks)
+    assert found.startswith(f"{tmp_path / name}: a link to what is not there, expected landmarks")

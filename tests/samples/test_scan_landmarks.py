@@ -149,3 +149,11 @@ def test_landmarks_of_bool_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.ones((68, 3), bool))
     with pytest.raises(InputError, match=r"a\.npy: bool, expected 68 landmarks"):
         read_scan_landmarks(tmp_path / "a.npy")
+
+
+def test_a_lost_link_in_the_place_of_landmarks_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.landmarks.txt").symlink_to(tmp_path / "not fetched")
+    found = landmark_file(tmp_path / "a.obj")
+    assert found == tmp_path / "a.landmarks.txt"
+    with pytest.raises(InputError, match=r"a\.landmarks\.txt"):
+        read_scan_landmarks(found)

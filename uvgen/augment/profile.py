@@ -18,7 +18,7 @@ from uvgen.augment.profile_mesh import profile_mesh
 from uvgen.augment.turner import FaceTurner, coefficients_of
 from uvgen.checks import check_bytes, check_finite, float64_array, number_in
 from uvgen.errors import InputError
-from uvgen.geometry import pose_to_image, rotation_matrices
+from uvgen.geometry import face_angles, pose_to_image, rotation_matrices
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.read import Annotation
 
@@ -98,7 +98,7 @@ def turned_pose(model: MorphableModel, parameters: Annotation, yaw_deg: float, p
     if not pose[6] > 0:
         raise InputError(f"pose: f is {pose[6]:.4g} px/µm, expected more than 0")
     moved = pose.copy()
-    moved[:2] -= _whole_turns(pose[:2])
+    moved[:3] = face_angles(pose)
     for axis, name, degrees in ((0, "pitch_deg", pitch_deg), (1, "yaw_deg", yaw_deg)):
         number_in(degrees, name, -2 * MOST_DEG, 2 * MOST_DEG, "degrees")
         was_deg = math.degrees(moved[axis])
@@ -117,16 +117,9 @@ def turned_pose(model: MorphableModel, parameters: Annotation, yaw_deg: float, p
     return moved.astype(np.float32)
 
 
-def _whole_turns(angles: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What is to be taken from angles, rad, that are stated beyond half a turn, as 351° in AFLW2000-3D for -9°."""
-    turns: NDArray[np.float64] = 2 * np.pi * np.round(angles / (2 * np.pi))
-    return turns
-
-
 def possible_turn(pose: ArrayLike, yaw_deg: float, pitch_deg: float) -> tuple[float, float]:
     """The nearest yaw and pitch, degrees, by which a face can be turned: to 90° in all, or as far as it is already."""
-    angles = np.asarray(pose, np.float64)[[1, 0]]
-    angles = np.rad2deg(angles - _whole_turns(angles))
+    angles = np.rad2deg(face_angles(pose)[[1, 0]])
     most = np.maximum(MOST_DEG, np.abs(angles))
     yaw, pitch = np.clip([yaw_deg, pitch_deg], -most - angles, most - angles)
     return float(yaw), float(pitch)

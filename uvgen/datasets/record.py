@@ -204,9 +204,8 @@ class ShardRecord:
         self.index = index
 
     def _lines(self) -> list[Any]:
-        """What the journal adds to the index that is there; an index that came from elsewhere has other shards."""
-        found = self._place.found_index_sha256()
-        return [line for line in self._journal.read() if isinstance(line, dict) and line.get("index") == found]
+        """What the journal adds to the index that is there."""
+        return _added_to(self._place, self._journal.read())
 
     def _changed(self, index: Index) -> set[str]:
         """Shards that lack a sample whose files are not what they were when it was skipped."""
@@ -298,6 +297,18 @@ def _was_hdf5(path: Path) -> bool:
             return file.read(len(HDF5_SIGNATURE)) in (HDF5_SIGNATURE, b"")
     except OSError:
         return False
+
+
+def index_of_begun(folder: Path) -> Index:
+    """What a folder's set holds, with what its journal alone lists yet; errors as `read_begun`."""
+    place = SetFolder(folder)
+    return _with_journal(read_begun(folder), _added_to(place, Journal(folder / JOURNAL, []).read_any()))
+
+
+def _added_to(place: SetFolder, lines: Sequence[Any]) -> list[Any]:
+    """The lines of a journal that add to the index that is there; one that came from elsewhere has other shards."""
+    found = place.found_index_sha256()
+    return [line for line in lines if isinstance(line, dict) and line.get("index") == found]
 
 
 def _with_journal(index: Index, lines: Sequence[Any]) -> Index:

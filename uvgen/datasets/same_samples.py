@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.naming import original_name
 from uvgen.datasets.open import reader_of
-from uvgen.datasets.output_folder import read_begun
+from uvgen.datasets.record import index_of_begun
 from uvgen.errors import DatasetError, SampleError, SettingsError
 from uvgen.samples.files import check_machine
 from uvgen.samples.find import Sample, without_number
@@ -58,7 +58,7 @@ def check_same_samples(
     if url_of(out) is not None or not (out / DATASET_INDEX).exists():
         return
     try:
-        index = read_begun(out)
+        index = index_of_begun(out)
         built = DatasetConfig.of_index(index, out)
         if built.build != config:  # refused for that
             return

@@ -184,11 +184,16 @@ def find_split(folder: Path, name: str, there: Sequence[str]) -> list[int]:
 
 def check_train_and_val(folder: Path, names: Sequence[str], chosen: Sequence[str]) -> None:
     """Raise InputError if a folder's splits train and val, which exports take if both are there, name other samples
-    than its own (`names`), or none of those that are exported (`chosen`)."""
+    than its own (`names`), none of those that are exported (`chosen`), or one of them both."""
     splits = read_splits(folder / SPLITS) if (folder / SPLITS).exists() else {}
     if {"train", "val"} <= set(splits):
         for name in ("train", "val"):
             find_split(folder, name, names)
+        if twice := sorted({*splits["train"].samples} & {*splits["val"].samples}):
+            raise InputError(
+                f"{folder / SPLITS}: its splits train and val both have {brief(twice[0])}, expected samples to train "
+                "with that are not validated with; make one of them anew"
+            )
         if {*splits["train"].samples, *splits["val"].samples}.isdisjoint(chosen):
             raise InputError(
                 f"{folder / SPLITS}: its splits train and val have none of the samples that were chosen, expected "

@@ -302,10 +302,10 @@ class Predictions:
 
     def _check_photograph(self, path: Path, face: TrueFace) -> None:
         """Raise SampleError if `uvgen predict` states of a face's photograph that it is not the truth's, or no crop."""
-        size = stated_size(path.with_suffix(".json")) if face.row else None
+        size = stated_size(path.with_suffix(".json")) if face.row or face.sample is not None else None
         if size is not None and self._frame == "image":
             self._check_height(size[0], face)
-        elif size is not None and size != (self._truth.crop_size,) * 2:
+        elif size is not None and face.row and size != (self._truth.crop_size,) * 2:
             raise SampleError(
                 f"{face.name}: was predicted of a whole picture of {size[1]}×{size[0]} px, expected the truth's crop, "
                 f"{self._truth.crop_size} px"
@@ -313,7 +313,7 @@ class Predictions:
 
     def _check_height(self, height: Any, face: TrueFace) -> None:
         """Raise SampleError if predictions are in px of another photograph than the truth is of."""
-        if height != (true := face.row["image_height"]):
+        if (true := face.image_height()) not in (None, height):
             raise SampleError(
                 f"{face.name}: was predicted of a photograph that is {height} px high, expected the truth's, {true} px"
             )

@@ -26,12 +26,12 @@ from uvgen.checks import FARTHEST_PX
 from uvgen.datasets.open import open_shards, own_model
 from uvgen.errors import DatasetError, InputError, SampleError, UvgenError
 from uvgen.evaluation.faces import Faces
-from uvgen.geometry import similarity_scale
+from uvgen.geometry import face_angles, similarity_scale
 from uvgen.maps.landmarks import LandmarkWeights
 from uvgen.samples.files import check_machine
-from uvgen.samples.find import find_samples
+from uvgen.samples.find import Sample, find_samples
 from uvgen.samples.map_files import IMAGE_SHIFTS
-from uvgen.samples.read import read_annotation
+from uvgen.samples.read import read_annotation, read_picture
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.names import brief, os_reason
@@ -77,6 +77,8 @@ class TrueFace:
         All fields of a sample of shards; empty for others.
     partial : dict of str to int
         Truths that the face has some of the 68 points of, and how many: their box is not known, so nothing is scored.
+    sample : Sample or None
+        Of a folder of samples, whose image lies there.
     """
 
     name: str
@@ -86,6 +88,16 @@ class TrueFace:
     convention: str
     row: dict[str, Any] = field(default_factory=dict)
     partial: dict[str, int] = field(default_factory=dict)
+    sample: Sample | None = None
+
+    def image_height(self) -> int | None:
+        """Height of its photograph, px; None if that is not known."""
+        if self.row:
+            return int(self.row["image_height"])
+        try:
+            return None if self.sample is None else read_picture(self.sample).shape[0]
+        except SampleError:  # it counts for nothing else
+            return None
 
     @property
     def image_to_truth(self) -> NDArray[np.float64]:
@@ -200,7 +212,7 @@ class ShardTruth:
         frames = {"crop": np.eye(3)}
         if not row.get("flipped", False):
             frames["image"] = to_crop
-        yaw = float(np.rad2deg(np.float64(row["pose"][1])))
+        yaw = float(np.rad2deg(face_angles(row["pose"])[1]))
         if not np.isfinite(yaw):  # without it, no face would have a bin
             raise SampleError(
                 f"{row['name']}: its yaw in {self.reader.folder} is {yaw:g}, expected an angle; run `uvgen verify "
@@ -248,8 +260,8 @@ class SampleTruth:
                 truths[AFLW21] = Faces(points[None], points_21=annotation.landmarks_21[None])
         elif n:
             partial["annotation"] = n
-        yaw = float(np.rad2deg(np.float64(annotation.pose[1])))
-        return TrueFace(sample.name, yaw, truths, {"image": np.eye(3)}, self.convention, partial=partial)
+        yaw = float(np.rad2deg(face_angles(annotation.pose)[1]))
+        return TrueFace(sample.name, yaw, truths, {"image": np.eye(3)}, self.convention, partial=partial, sample=sample)
 
 
 class BenchmarkTruth:

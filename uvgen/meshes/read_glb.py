@@ -27,7 +27,9 @@ _OF_POINTS = {**_COMPONENTS, 5120: np.dtype("i1"), 5122: np.dtype("<i2")}  # of 
 _TRIANGLES, _STRIP, _FAN = 4, 5, 6
 _MOST_NODES, _DEEPEST = 10_000, 100
 _MOST_EXTENSIONS, _MOST_TARGETS = 256, 4096
-_MOST_RATIO = 64  # bytes of the scene's vertices and corners in memory per byte of the file
+_MOST_RATIO = 8  # bytes of the scene's vertices and corners per byte of the file: of quantized meshes, up to 7
+_FREE_SCENE = 1 << 27  # of such, in any file: small meshes may be shown often
+_MOST_STORED = 64  # bytes of all accessors per byte of the file
 _MOST_OVERLAP = 16  # bytes of all buffer views, of which trimesh copies each, per byte of the file
 _FREE_BYTES = 1 << 30  # of accessors, in any file: those of shape keys may be long, sparse and stored short
 _PACKED = ("KHR_draco_mesh_compression", "EXT_meshopt_compression")
@@ -120,7 +122,7 @@ def bare_glb(data: bytes) -> bytes:
         visited += 1
         total += in_meshes[node["mesh"]] if "mesh" in node else 0
         waiting += [(child, depth + 1) for child in node.get("children", [])]
-    if max(total, sum(in_meshes)) > _MOST_RATIO * len(data):
+    if max(total, sum(in_meshes)) > max(_MOST_RATIO * len(data), _FREE_SCENE):
         raise ValueError(f"meshes of {max(total, sum(in_meshes))} bytes in a file of {len(data)}")
     _check_parents(content)
     for mesh in content.get("meshes", []):
@@ -188,7 +190,7 @@ def _check_copied(content: dict[str, Any], in_accessors: int, size: int) -> None
     lengths = [view["byteLength"] for view in content.get("bufferViews", [])]
     if wrong := [length for length in lengths if type(length) is not int or not 0 <= length <= size]:
         raise ValueError(f"a buffer view of {brief(wrong[0])} bytes in a file of {size}")
-    if sum(lengths) > _MOST_OVERLAP * size or in_accessors > max(_MOST_RATIO * size, _FREE_BYTES):
+    if sum(lengths) > _MOST_OVERLAP * size or in_accessors > max(_MOST_STORED * size, _FREE_BYTES):
         raise ValueError(
             f"buffer views of {sum(lengths)} bytes and accessors of {in_accessors} in a file of {size}, expected such "
             "as do not overlap"

@@ -167,13 +167,16 @@ def places_of_landmarks(image: Path, folder: Path) -> list[Path]:
 
 
 def _is_there(path: Path) -> bool:
-    """Whether there is such a file; InputError if its disk does not answer, or its folder may not be looked into: no
-    detector takes its place then."""
+    """Whether there is such a file; InputError if its disk does not answer, its folder may not be looked into, or it is
+    a link to what is not there, such as git-annex leaves until it fetches a file: no detector takes its place then."""
     try:
         path.stat()
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno in (*OUT_OF_REACH, errno.EACCES):
             raise InputError(f"{path}: cannot be read ({os_reason(error)})") from error
+        if os.path.islink(path):  # noqa: PTH114 - Path's raises where the name is too long
+            why = "a link to what is not there, expected landmarks; fetch them, or remove it"
+            raise InputError(f"{path}: {why}") from error
         return False
     return True
 

@@ -69,7 +69,8 @@ def _cases(stem: str) -> list[str]:
 def _is_there(path: Path, scan: Path) -> bool:
     """Whether there is such a file, and it is not the scan itself, however that is written."""
     try:
-        return path.is_file() and str(path).casefold() != str(scan).casefold()
+        is_there = path.is_file() or (path.is_symlink() and not path.exists())  # of a lost link, reading says so
+        return is_there and str(path).casefold() != str(scan).casefold()
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:  # the scan's own name leaves no place for the ending
             return False
