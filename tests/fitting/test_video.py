@@ -563,6 +563,21 @@ def test_landmarks_of_several_videos_are_those_in_folders_of_their_names(clips, 
         fit(folder, tmp_path / "other", landmarks=tmp_path / "marks.csv")
 
 
+def test_landmarks_of_one_video_that_another_joins_are_not_replaced_by_a_detector_s(clips, tmp_path) -> None:
+    folder, marks = shutil.copytree(clips, tmp_path / "clips"), tmp_path / "marks"
+    turn = shutil.move(folder / "turn", tmp_path / "turn")
+    marks.mkdir()
+    for path in (folder / "nod").glob("*.txt"):
+        path.rename(marks / path.name)
+    assert len(fit(folder, tmp_path / "out", landmarks=marks).faces) == N
+    shutil.move(turn, folder / "turn")
+    (marks / "turn").mkdir()
+    with pytest.raises(
+        InputError, match=r"of which of 2 videos is \S+/frame_000000\.txt\? .*such as \S+/marks/nod"
+    ):
+        fit(folder, tmp_path / "out", landmarks=marks)
+
+
 @pytest.mark.parametrize("what", ["picture", "landmarks"])
 def test_a_frame_that_a_disk_does_not_give_is_tried_again_by_the_next_run(
     clip, tmp_path, monkeypatch: pytest.MonkeyPatch, what: str

@@ -23,7 +23,7 @@ from uvgen.fitting.sources import choose_detector
 from uvgen.fitting.video.find import find_videos, frame_name
 from uvgen.fitting.video.frames import import_av
 from uvgen.fitting.video.record import FittedVideo, VideoRecord, videos_of
-from uvgen.fitting.video.state import frames_folder, marks_of, table_name
+from uvgen.fitting.video.state import check_marks, frames_folder, marks_of, table_name
 from uvgen.fitting.video.worker import VideoJob
 from uvgen.fitting.worker import open_table
 from uvgen.jobs.options import RunOptions, check_run
@@ -163,6 +163,7 @@ def fit_video(
     table = open_table(where)
     opened = as_model(model, untrusted=untrusted)
     job = VideoJob(root, out, opened, where_read(model, opened), where, None, options, len(videos) > 1)
+    check_marks(job, usable)
     marked = [marks_of(job, table, one) for one in usable]
     stated = INDEX.stated_detector(out, overwrite=overwrite)
     example = frames_folder(usable[0]) / f"{frame_name(0)}.jpg"

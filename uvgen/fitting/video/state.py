@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -75,6 +76,19 @@ def marks_of(job: VideoFaceJob, table: LandmarkTable | None, video: Photograph) 
         marked = [bool(own_files(path, _place(job, folder))[0]) for _, path in _frames(video)]
         return any(marked), all(marked)
     return any(_marks(place) for place in _places(job, folder)), False
+
+
+def check_marks(job: VideoFaceJob, videos: Sequence[Photograph]) -> None:
+    """Raise InputError if a folder of landmarks holds files of frames, and none for a video that they may be of."""
+    if job.landmarks is None or not job.several:
+        return
+    places = [place for one in videos if (place := _place(job, frames_folder(one))) is not None]
+    without = [place for place in places if not place.is_dir()]
+    if without and job.landmarks not in places and (flat := _marks(job.landmarks)):
+        raise InputError(
+            f"landmarks: of which of {len(videos)} videos is {flat[0]}? Expected files in a folder for each, such as "
+            f"{without[0]}"
+        )
 
 
 def _places(job: VideoFaceJob, folder: Path) -> list[Path]:
