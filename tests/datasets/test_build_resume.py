@@ -247,6 +247,22 @@ def test_index_with_outdated_files_that_are_no_shards_is_refused(
         make(built[0], model_path, out)
 
 
+def test_build_of_another_folder_is_refused_where_few_shards_are_left(
+    model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of shards that were deleted are not the ones to compare."""
+    monkeypatch.setattr("uvgen.datasets.same_samples._N_COMPARED", 1)
+    for number in range(6):
+        write_sample(tmp_path / "one", f"frame_{number}", number)
+        write_sample(tmp_path / "two", f"frame_{number}", number + 9)
+    make(tmp_path / "one", model_path, tmp_path / "out")
+    for path in sorted((tmp_path / "out").glob("*.h5"))[:-1]:
+        path.unlink()
+    with pytest.raises(SettingsError, match=r"holds frame_4 with other values of shape than .*frame_4\.mat: it is"):
+        make(tmp_path / "two", model_path, tmp_path / "out")
+    assert make(tmp_path / "one", model_path, tmp_path / "out").new_samples == 4
+
+
 @pytest.mark.parametrize("other", ["two", "elsewhere/one"])
 @pytest.mark.parametrize("options", [{}, {"augmentation": Augmentation(), "copies": 2}])
 def test_build_of_another_folder_whose_samples_are_called_alike_is_refused(

@@ -417,6 +417,23 @@ def test_photographs_whose_disk_does_not_answer_cost_no_finished_face(
     assert contents_below(tmp_path / "out") == before
 
 
+@pytest.mark.parametrize("lost", [".jpg", ".txt"])
+def test_photographs_that_are_links_to_a_disk_that_is_not_there_cost_no_finished_face(
+    photos: Path, tmp_path: Path, lost: str
+) -> None:
+    disk = photos.rename(tmp_path / "disk")
+    photos.mkdir()
+    for path in sorted(disk.iterdir()):
+        if path.is_file():
+            (photos / path.name).symlink_to(path)
+    made = len(fit_photographs(photos, tmp_path / "out").faces)
+    before = contents_below(tmp_path / "out")
+    for path in sorted(disk.glob(f"*{lost}")):
+        path.rename(path.with_name(f".{path.name}"))
+    result = fit_photographs(photos, tmp_path / "out")
+    assert (result.new_samples, len(result.faces)) == (0, made) and contents_below(tmp_path / "out") == before
+
+
 def test_photographs_of_one_name_share_no_landmarks(photos: Path, tmp_path: Path) -> None:
     """What is marked of alice's photograph is not bob's, although both are called 1.jpg."""
     one, other = sorted(photos.glob("*.jpg"))[:2]

@@ -177,6 +177,21 @@ def test_frames_that_cannot_be_read_for_too_many_open_files_cost_no_finished_sam
     assert contents_below(tmp_path / "out") == contents_below(fitted)
 
 
+@pytest.mark.parametrize("lost", [".png", ".txt"])
+def test_videos_of_links_to_a_disk_that_is_not_there_cost_no_finished_sample(
+    fitted, clips, tmp_path, lost: str
+) -> None:
+    disk, out = shutil.copytree(clips, tmp_path / "disk"), shutil.copytree(fitted, tmp_path / "out")
+    for path in sorted(disk.glob("*/*")):
+        link = tmp_path / "clips" / path.relative_to(disk)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(path)
+    for path in sorted(disk.glob(f"*/*{lost}")):
+        path.rename(path.with_name(f".{path.name}"))
+    result = fit(tmp_path / "clips", out)
+    assert not result.new_samples and not result.skipped and contents_below(out) == contents_below(fitted)
+
+
 @pytest.mark.parametrize("unread", [".png", ".txt"])
 def test_videos_whose_disk_does_not_answer_cost_no_finished_sample(
     fitted, clips, tmp_path, monkeypatch, unread: str
@@ -572,9 +587,7 @@ def test_landmarks_of_one_video_that_another_joins_are_not_replaced_by_a_detecto
     assert len(fit(folder, tmp_path / "out", landmarks=marks).faces) == N
     shutil.move(turn, folder / "turn")
     (marks / "turn").mkdir()
-    with pytest.raises(
-        InputError, match=r"of which of 2 videos is \S+/frame_000000\.txt\? .*such as \S+/marks/nod"
-    ):
+    with pytest.raises(InputError, match=r"of which of 2 videos is \S+/frame_000000\.txt\? .*such as \S+/marks/nod"):
         fit(folder, tmp_path / "out", landmarks=marks)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from uvgen.errors import InputError
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.samples.landmark_claims import disputed_landmarks
-from uvgen.samples.landmark_files import find_landmarks, read_landmarks
+from uvgen.samples.landmark_files import find_landmarks, has_landmarks, read_landmarks
 from uvgen.samples.landmark_schemes import FaceLandmarks, NoLandmarks, UnreadLandmarks
 
 
@@ -359,4 +359,9 @@ def test_find_landmarks_names_a_link_to_what_is_not_there(tmp_path: Path, name: 
     image = tmp_path / ("A.jpg" if name == "A.PTS" else "a.jpg")
     found = find_landmarks([image])[image]
     assert isinstance(found, str) and not isinstance(found, NoLandmarks)
-    assert found.startswith(f"{tmp_path / name}: a link to what is not there, expected landmarks")
+    assert found.startswith(f"{tmp_path / name}: cannot be read (No such file or directory)")
+    assert has_landmarks(image)
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    (marks / tmp_path.name).symlink_to(tmp_path / "not mounted")
+    assert "a link to what is not there, expected a folder of landmarks" in str(find_landmarks([image], marks)[image])

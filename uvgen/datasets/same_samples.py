@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,13 @@ from uvgen.storage.names import brief
 from uvgen.storage.urls import url_of
 
 _N_COMPARED = 16
+
+
+def _has_size(path: Path, size: int) -> bool:
+    try:
+        return path.stat().st_size == size
+    except OSError:
+        return False
 
 
 def parameters_of(sample: Sample) -> dict[str, NDArray[Any]]:
@@ -59,6 +67,8 @@ def check_same_samples(
         return
     try:
         index = index_of_begun(out)
+        there_is = [entry for entry in index.shards if _has_size(out / entry.file, entry.size_bytes)]
+        index = replace(index, shards=there_is)  # the others are made again
         built = DatasetConfig.of_index(index, out)
         if built.build != config:  # refused for that
             return

@@ -155,7 +155,8 @@ def state_of(job: FaceJob, table: LandmarkTable | None, photograph: Photograph, 
         data = read_file(photograph.path, MOST_BYTES)
     found = _of_files(job, table, photograph.path)
     if isinstance(found, UnreadLandmarks):
-        raise OSError(found.errno, str(found))
+        lost = found.errno == errno.ENOENT  # a link, whose file may come back
+        raise OSError(errno.ESTALE if lost else found.errno, str(found))
     return _state(data, found)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.checks import check_bytes
-from uvgen.images.markers import check_frame, n_scans
+from uvgen.images.markers import check_frame, end_of, n_scans
 from uvgen.storage.reading import check_density, check_picture_size, max_pixels
 from uvgen.wording import count
 
@@ -182,8 +182,8 @@ def decode_whole_jpeg(data: bytes, colorspace: str, **least: int) -> NDArray[np.
             f"{found[1]} stray bytes before the end marker of a picture too large to be tried without them; "
             "save it again"
         )
-    end, counted = data.rfind(b"\xff\xd9"), int(found[1])
-    for n in range(counted, counted + _READ_AHEAD + 1):
+    end, counted = end_of(data), int(found[1])
+    for n in range(counted, counted + _READ_AHEAD + 1) if end > 0 else ():
         with suppress(ValueError):
             pixels = simplejpeg.decode_jpeg(data[: end - n] + data[end:], colorspace=colorspace, **least)
             return pixels

@@ -33,6 +33,15 @@ def segments(data: Any) -> Iterator[tuple[int, int]]:
         place += max(int.from_bytes(data[place : place + 2], "big"), 2)  # pixels follow a scan's; no marker is in them
 
 
+def end_of(data: Any) -> int:
+    """Where the marker stands that ends a JPEG; -1 if there is none."""
+    place = 2
+    for _, start in segments(data):
+        place = start + max(int.from_bytes(data[start : start + 2], "big"), 2)
+    found = _MARKER.search(data, place)
+    return found.start() if found is not None and found[0][1] == _END else -1
+
+
 def n_scans(data: Any) -> int:
     """How many scans a JPEG has; what follows its end, such as the video of a moving photograph, does not count.
 

@@ -162,7 +162,8 @@ def is_out_of_reach(path: Path, error: OSError) -> bool:
     Returns
     -------
     bool
-        False if it is missing, or can be read and is of no use.
+        False if it is missing, or can be read and is of no use. A link to what is not there is out of reach: it leads
+        to a disk that is not mounted, or git-annex has not fetched the file.
 
     Raises
     ------
@@ -176,7 +177,9 @@ def is_out_of_reach(path: Path, error: OSError) -> bool:
         met = DatasetError(f"{path}: cannot be read ({os_reason(cause)})")
         met.__cause__ = cause
         check_folder_of(path, met)
-    return isinstance(cause, OSError) and cause.errno in _GONE - {errno.ENOENT, errno.ENOTDIR}
+    if not isinstance(cause, OSError):
+        return False
+    return cause.errno in _GONE - {errno.ENOENT, errno.ENOTDIR} or (cause.errno == errno.ENOENT and path.is_symlink())
 
 
 def check_still_there(folder: Path) -> None:

@@ -161,23 +161,24 @@ def own_files(image: Path, folder: Path | None) -> tuple[list[Path], Path]:
 
 def places_of_landmarks(image: Path, folder: Path) -> list[Path]:
     """Where in a folder an image's landmarks may be: in folders that are called as the image's, all of them or the
-    last few, as far as there are such; else in the folder itself. InputError as `_is_there`."""
+    last few, as far as there are such; else in the folder itself. InputError as `_is_there`, and for a lost link."""
     ends = ends_of_path(os.path.dirname(os.path.abspath(image)))  # noqa: PTH120
-    return [*filter(_is_there, (folder / end for end in ends)), folder]
+    places = [*filter(_is_there, (folder / end for end in ends)), folder]
+    if lost := next((place for place in places if place.is_symlink() and not place.exists()), None):
+        raise InputError(f"{lost}: a link to what is not there, expected a folder of landmarks; fetch it, or remove it")
+    return places
 
 
 def _is_there(path: Path) -> bool:
-    """Whether there is such a file; InputError if its disk does not answer, its folder may not be looked into, or it is
-    a link to what is not there, such as git-annex leaves until it fetches a file: no detector takes its place then."""
+    """Whether there is such a file; InputError if its disk does not answer, or its folder may not be looked into: no
+    detector takes its place then, nor that of a link to what is not there, such as git-annex leaves until it fetches a
+    file."""
     try:
         path.stat()
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno in (*OUT_OF_REACH, errno.EACCES):
             raise InputError(f"{path}: cannot be read ({os_reason(error)})") from error
-        if os.path.islink(path):  # noqa: PTH114 - Path's raises where the name is too long
-            why = "a link to what is not there, expected landmarks; fetch them, or remove it"
-            raise InputError(f"{path}: {why}") from error
-        return False
+        return os.path.islink(path)  # noqa: PTH114 - Path's raises where the name is too long
     return True
 
 

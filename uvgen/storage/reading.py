@@ -24,7 +24,9 @@ OUT_OF_REACH = frozenset(
     getattr(errno, name)
     for name in (
         "EIO", "ESTALE", "ENODEV", "ENXIO", "ENOTCONN", "ETIMEDOUT", "EHOSTDOWN", "EHOSTUNREACH", "ESHUTDOWN",
-        "EREMOTEIO", "ENOKEY",
+        "ENETDOWN", "ENETUNREACH", "ENETRESET", "ECONNABORTED", "ECONNRESET", "ECONNREFUSED", "EREMOTEIO", "EREMCHG",
+        "ENOLINK", "ENONET", "EPROTO", "EBADMSG", "EUCLEAN", "ECANCELED", "ENOMEDIUM", "EDEADLK", "ENOKEY",
+        "EKEYEXPIRED", "EKEYREVOKED", "EKEYREJECTED",
     )
     if hasattr(errno, name)
 )  # fmt: skip

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 from uvgen.errors import InputError
 from uvgen.fitting.face_record import FaceRecord
@@ -68,7 +69,8 @@ class VideoRecord(FaceRecord[FittedFace]):
                 state_of_video(self._job, self._table, photograph, is_made=True)
             }
         except InputError as error:
-            return isinstance(error.__cause__, OSError) and is_out_of_reach(photograph.path, error.__cause__)
+            cause = error.__cause__
+            return isinstance(cause, OSError) and is_out_of_reach(Path(cause.filename or photograph.path), cause)
 
     def _are_there(self, faces: Sequence[FittedFace]) -> bool:
         paths = (self._out / f"{face.name}{end}" for face in faces for end in (face.suffix, ".mat"))

@@ -11,12 +11,11 @@ from uvgen.fitting.tasks import Photograph
 from uvgen.fitting.video.find import frame_files, frame_name
 from uvgen.fitting.video.frames import digest_of
 from uvgen.fitting.worker import MOST_BYTES, FaceJob
-from uvgen.samples.files import check_folder_of
+from uvgen.samples.files import check_folder_of, is_out_of_reach
 from uvgen.samples.landmark_files import find_landmarks, own_files, places_of_landmarks
 from uvgen.samples.landmark_schemes import FaceLandmarks, NoLandmarks
 from uvgen.samples.landmark_tables import LandmarkTable
 from uvgen.storage.names import os_reason
-from uvgen.storage.reading import OUT_OF_REACH
 
 
 class VideoFaceJob(FaceJob, Protocol):
@@ -150,6 +149,6 @@ def _digest(path: Path, is_made: bool) -> str:
         return digest_of(path, MOST_BYTES)
     except InputError as error:
         check_folder_of(path, error)
-        if is_made and isinstance(error.__cause__, OSError) and error.__cause__.errno in OUT_OF_REACH:
+        if is_made and isinstance(error.__cause__, OSError) and is_out_of_reach(path, error.__cause__):
             raise
         return "unreadable"
