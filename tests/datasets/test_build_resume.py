@@ -264,7 +264,13 @@ def test_build_of_another_folder_is_refused_where_few_shards_are_left(
 
 
 @pytest.mark.parametrize("other", ["two", "elsewhere/one"])
-@pytest.mark.parametrize("options", [{}, {"augmentation": Augmentation(), "copies": 2}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {}, {"augmentation": Augmentation(), "copies": 2}, {"augmentation": Augmentation(unseen="mark")},
+        {"targets": ("depth", "uv")},  # in another order than is stored
+    ],
+)  # fmt: skip
 def test_build_of_another_folder_whose_samples_are_called_alike_is_refused(
     model_path: Path, tmp_path: Path, other: str, options: dict[str, Any]
 ) -> None:

@@ -79,6 +79,7 @@ FAULTS = {
         lambda: with_entry("landmarks", 5, int(builtin_model().landmarks[4])), "landmarks: 1 share a vertex with an"
     ),
     "broken pair": (lambda: with_entry("mirror", 40, 41), "mirror pairs: 2 vertices are not the mirror image of their"),
+    "far away": (lambda: {"mean": builtin_model().mean + np.float32(6e11)}, r"mean face: up to 6e\+05 m from its"),
     "millimeters": (lambda: {"mean": builtin_model().mean / 1000}, r"mean face: 0\.\d+ mm large, expected 60 to 400"),
     "y down": (lambda: {"mean": builtin_model().mean * [1, -1, -1]}, "its eyes lie below its mouth, expected y up"),
     "z away": (lambda: {"mean": builtin_model().mean * [-1, 1, -1]}, "its nose lies behind its ears"),

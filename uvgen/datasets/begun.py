@@ -64,7 +64,7 @@ def as_begun(out: Path, asked: Config) -> Config:
     except DatasetError:  # refused for that where settings are compared
         return asked
     for stated in (begun.build, begun.copied):
-        if isinstance(stated, type(asked)) and stated == asked:
+        if isinstance(stated, type(asked)) and stated.to_plain() == asked.to_plain():
             return stated
     return asked
 

@@ -7,6 +7,9 @@ from uvgen.geometry import LANDMARK_MIRROR, N_JAW
 from uvgen.models.morphable import REGIONS, MorphableModel
 from uvgen.wording import are, count
 
+COARSEST_UM = 50.0
+"""Between neighboring numbers (float32) of a mean face, at most."""
+
 _EYES, _NOSE_TIP, _MOUTH = slice(36, 48), 30, slice(48, 68)
 _MOST_TURNED = 0.25  # triangles of the other orientation in UV
 _MOST_FLAT = 0.01  # triangles without an area in UV: decimated meshes have a few, in which nothing is lost
@@ -150,6 +153,12 @@ def _about_frame(model: MorphableModel) -> list[str]:
     size_mm, found = _face_size(model) / 1e3, []
     if not _SIZE_MM[0] <= size_mm <= _SIZE_MM[1]:
         found.append(f"mean face: {size_mm:.3g} mm large, expected {_SIZE_MM[0]:g} to {_SIZE_MM[1]:g}: the unit is µm")
+    farthest = np.abs(model.mean).max()
+    if (step_um := float(np.spacing(farthest))) > COARSEST_UM:
+        found.append(
+            f"mean face: up to {farthest / 1e6:.3g} m from its origin, where its numbers are {step_um / 1e3:.2g} mm "
+            "apart: move it to the origin"
+        )
     if points[_EYES, 1].mean() <= points[_MOUTH, 1].mean():
         found.append("mean face: its eyes lie below its mouth, expected y up")
     if points[_NOSE_TIP, 2] <= points[[0, 16], 2].mean():

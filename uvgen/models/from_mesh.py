@@ -12,6 +12,7 @@ from uvgen.meshes.read import MESH_SUFFIXES, read_mesh
 from uvgen.meshes.scans import OTHER_SCANS
 from uvgen.meshes.topology import check_disk
 from uvgen.meshes.tutte import parameterize, uv_stretch
+from uvgen.models.doubts import COARSEST_UM
 from uvgen.models.model_file import save_model
 from uvgen.models.morphable import MorphableModel, make_model
 from uvgen.models.vertex_numbers import read_landmarks
@@ -25,7 +26,6 @@ from uvgen.storage.text import read_text
 from uvgen.wording import are, count
 
 _FARTHEST_UM = 1e12  # what a model may hold; with more, products overflow in LAPACK
-_COARSEST_UM = 50.0  # between neighboring numbers of a model
 _OTHER_UNIT = 3.0  # faces differ less in size than units do
 _OTHER_AXES_DEG = 45.0  # heads turn less in a set, and axes are exchanged by 90
 _FLAT = 1e-4  # of the squared size of a mesh; a face has a hundredth
@@ -254,10 +254,10 @@ def _read_mesh(path: Path, unit: str) -> tuple[NDArray[np.float64], NDArray[np.i
     if farthest > _FARTHEST_UM / _MICROMETERS[unit]:
         raise ModelError(f"{path}: a coordinate of {farthest:.3g} {unit}, expected a face's; it is damaged")
     step_um = float(np.spacing(np.float32(farthest * _MICROMETERS[unit])))
-    if step_um > _COARSEST_UM:
+    if step_um > COARSEST_UM:
         raise ModelError(
             f"{path}: lies {farthest:.3g} {unit} from its origin, where a model's numbers (float32) are "
-            f"{step_um / 1e3:.2g} mm apart, expected {_COARSEST_UM / 1e3:g} mm at most; move all meshes to the origin"
+            f"{step_um / 1e3:.2g} mm apart, expected {COARSEST_UM / 1e3:g} mm at most; move all meshes to the origin"
         )
     return vertices * _MICROMETERS[unit], triangles
 
