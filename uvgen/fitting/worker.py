@@ -171,6 +171,7 @@ def _state(data: bytes, faces: list[FaceLandmarks] | str) -> str:
     for face in () if isinstance(faces, str) else faces:
         digest.update(face.scheme.encode() + face.points.tobytes())
         digest.update(b"" if face.scores is None else face.scores.tobytes())
+        digest.update(b"" if face.image_size is None else str(face.image_size).encode())  # which may be another image's
     digest.update(b"damaged" if isinstance(faces, str) and not isinstance(faces, NoLandmarks) else b"")
     return digest.hexdigest()
 
