@@ -561,6 +561,13 @@ def test_faces_above_the_largest_residual_are_left_out(photos: Path, tmp_path: P
     assert skip.image == path.name and "expected 2.0% at most" in skip.reason
 
 
+def test_the_largest_residual_may_be_given_as_it_is_without(photos: Path, tmp_path: Path) -> None:
+    fit_photographs(photos, tmp_path / "out", options=FitOptions(max_residual=0.15))
+    before = contents_below(tmp_path / "out")
+    assert fit_photographs(photos, tmp_path / "out").new_samples == 0
+    assert contents_below(tmp_path / "out") == before
+
+
 def test_folders_become_subsets_and_persons_get_one_shape(photos: Path, tmp_path: Path) -> None:
     for k, path in enumerate(sorted(photos.glob("*.jpg"))):
         folder = photos / ("a/deep_Flip" if k < 3 else ".hidden" if k == 5 else "b")
@@ -839,6 +846,7 @@ def test_a_detector_that_no_photograph_needed_is_not_reported(
     monkeypatch.setattr(detectors, "open_detector", lambda name, model=None: FakeDetector([]))
     result = fit_photographs(photos, tmp_path / "out", detector="dlib")
     assert (len(result.faces), result.detector, result.notice) == (N, None, "")
+    assert fit_photographs(photos, tmp_path / "out", detector=None).new_samples == 0
 
 
 def test_folder_begun_without_a_detector_goes_on_with_one_and_no_other_then(

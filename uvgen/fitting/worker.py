@@ -22,6 +22,7 @@ from uvgen.fitting.fitted import (
     parameters_of,
     rejection,
     source_below,
+    stated_limit,
     usable_points,
 )
 from uvgen.fitting.landmarks import LandmarkFit, fit_landmarks
@@ -340,6 +341,6 @@ def settings(job: FitJob) -> dict[str, Any]:
         "model": job.model.name, "model_file": job.model_file,
         "model_sha256": job.model.content_sha256,
         **detector_settings(job.detector),
-        "which_faces": job.faces, "jaw": job.options.jaw, "max_residual": job.options.max_residual, "exif": job.exif,
-        "refine": job.options.refine,
+        "which_faces": job.faces, "jaw": job.options.jaw,
+        "max_residual": stated_limit(job.options.max_residual), "exif": job.exif, "refine": job.options.refine,
     }  # fmt: skip
