@@ -280,8 +280,7 @@ def _of_json(path: Path, text: str) -> tuple[tuple[ListedRow, ...], Callable[[in
         try:
             image = "" if (place := image_key(keys, list(entry.values()))) is None else entry[keys[place]]
         except ValueError as error:
-            first = next(key for key in keys if names_image(key))
-            image, ambiguous = entry[first], str(error)
+            image, ambiguous = next((entry[key] for key in keys if names_image(key)), ""), str(error)
         file = entry.get("parameters", "")
         texts = isinstance(image, str) and isinstance(file, str)
         problem = ambiguous if texts else "image or parameters is not text"
