@@ -355,6 +355,19 @@ def test_what_changed_is_predicted_anew(photos, network, tmp_path) -> None:
     assert contents_below(tmp_path / "out") == contents_below(tmp_path / "whole")
 
 
+def test_a_face_is_predicted_anew_if_its_table_states_another_size_of_the_photograph(photos, network, tmp_path) -> None:
+    boxes = tmp_path / "boxes.csv"
+    skipped = []
+    for size in ("0,0", "900,900"):
+        rows = [
+            f"{path.name},{size if path == first(photos) else '0,0'},20,25,100,110" for path in photos.glob("*.jpg")
+        ]
+        boxes.write_text("\n".join(["image,width,height,left,top,right,bottom", *rows]))
+        result = predict_photographs(network, photos, tmp_path / "out", network_options=IN_SIZES, boxes=boxes)
+        skipped.append([skip.image for skip in result.skipped])
+    assert skipped == [[], [first(photos).name]]
+
+
 def test_somebodys_files_of_other_kinds_stay_when_a_photograph_is_predicted_anew(photos, network, tmp_path) -> None:
     out, options = tmp_path / "out", PredictOptions(write=["landmarks"])
     predict_photographs(network, photos, out, network_options=IN_SIZES, options=options)

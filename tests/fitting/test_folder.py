@@ -434,6 +434,29 @@ def test_photographs_that_are_links_to_a_disk_that_is_not_there_cost_no_finished
     assert (result.new_samples, len(result.faces)) == (0, made) and contents_below(tmp_path / "out") == before
 
 
+def test_a_face_is_made_anew_if_its_table_states_another_size_of_the_photograph(photos: Path, tmp_path: Path) -> None:
+    """Points of a picture of another size are not a photograph's, though they are the same numbers."""
+    names, table = [path.name for path in sorted(photos.glob("*.jpg"))], tmp_path / "t.json"
+
+    def state(*sizes: int) -> None:
+        entries = [
+            {"image": name, "landmarks": np.loadtxt(photos / f"{Path(name).stem}.txt").tolist(), "image_size": [n, n]}
+            for name, n in zip(names, sizes, strict=True)
+        ]
+        table.write_text(json.dumps(entries))
+
+    def made() -> Any:
+        return fit_photographs(photos, tmp_path / "out", landmarks=table, detector=None)
+
+    state(*[0] * N)
+    assert made().new_samples == N
+    state(900, 128, *[0] * (N - 2))
+    again = made()
+    assert [skip.image for skip in again.skipped] == names[:1] and again.new_samples == 1
+    assert "marked in an image of 900×900 px, expected 128×128" in again.skipped[0].reason
+    assert made().new_samples == 0
+
+
 def test_photographs_of_one_name_share_no_landmarks(photos: Path, tmp_path: Path) -> None:
     """What is marked of alice's photograph is not bob's, although both are called 1.jpg."""
     one, other = sorted(photos.glob("*.jpg"))[:2]
@@ -536,6 +559,13 @@ def test_faces_above_the_largest_residual_are_left_out(photos: Path, tmp_path: P
     result = fit_photographs(photos, tmp_path / "out", options=FitOptions(max_residual=0.02))
     (skip,) = result.skipped
     assert skip.image == path.name and "expected 2.0% at most" in skip.reason
+
+
+def test_the_largest_residual_may_be_given_as_it_is_without(photos: Path, tmp_path: Path) -> None:
+    fit_photographs(photos, tmp_path / "out", options=FitOptions(max_residual=0.15))
+    before = contents_below(tmp_path / "out")
+    assert fit_photographs(photos, tmp_path / "out").new_samples == 0
+    assert contents_below(tmp_path / "out") == before
 
 
 def test_folders_become_subsets_and_persons_get_one_shape(photos: Path, tmp_path: Path) -> None:
@@ -816,6 +846,7 @@ def test_a_detector_that_no_photograph_needed_is_not_reported(
     monkeypatch.setattr(detectors, "open_detector", lambda name, model=None: FakeDetector([]))
     result = fit_photographs(photos, tmp_path / "out", detector="dlib")
     assert (len(result.faces), result.detector, result.notice) == (N, None, "")
+    assert fit_photographs(photos, tmp_path / "out", detector=None).new_samples == 0
 
 
 def test_folder_begun_without_a_detector_goes_on_with_one_and_no_other_then(

@@ -671,6 +671,57 @@ def test_frames_without_landmarks_are_tried_when_a_detector_comes(
     assert fit_video(clip, tmp_path / "out", options=VideoOptions("fixed"), detector="dlib").new_samples == 0
 
 
+@pytest.mark.parametrize("left_out", ["none", "landmarks that are no face's", "a picture"])
+def test_a_video_whose_frames_all_have_landmarks_is_not_made_anew_when_a_detector_comes(
+    clip, points, tmp_path, monkeypatch: pytest.MonkeyPatch, left_out: str
+) -> None:
+    """From a table, whose names alone do not say of which frames it has some; and the detector may go again."""
+    for path in clip.glob("*.txt"):
+        path.unlink()
+    marks, table, out = points[:5].copy(), tmp_path / "t.json", tmp_path / "out"
+    if left_out == "a picture":
+        (clip / "frame_000003.png").write_bytes(b"none")
+    elif left_out != "none":
+        marks[3] += np.random.default_rng(0).normal(size=(68, 2)) * 20
+    table.write_text(json.dumps({f"frame_{k:06d}.png": face.tolist() for k, face in enumerate(marks)}))
+    made = fit(clip, out, landmarks=table)
+    assert len(made.faces) == 4 + (left_out == "none")
+    before = contents_below(out)
+    monkeypatch.setattr(detectors, "open_detector", lambda name, model=None: _Silent())
+    for detector in ("dlib", None, "mediapipe"):
+        again = fit_video(clip, out, options=VideoOptions("fixed"), landmarks=table, detector=detector)
+        assert again.new_samples == 0 and contents_below(out) == before
+
+
+class _Silent:
+    """A detector that finds no face."""
+
+    name, notice = "dlib", ""
+
+    def __call__(self, image: Any) -> list[FaceLandmarks]:
+        return []
+
+
+def test_a_video_in_which_a_detector_found_no_face_is_tried_by_another_and_needs_none(
+    clip, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (clip / "frame_000003.txt").unlink()
+    monkeypatch.setattr(detectors, "open_detector", lambda name, model=None: _Silent())
+    for detector, new in (("dlib", 4), ("dlib", 0), ("mediapipe", 4), (None, 4), (None, 0)):
+        made = fit_video(clip, tmp_path / "out", options=VideoOptions("fixed"), detector=detector)
+        assert (len(made.faces), made.new_samples) == (4, new)
+        assert json.loads((tmp_path / "out/fit.json").read_text())["detector"] is None
+
+
+def test_the_largest_residual_may_be_given_as_it_is_without(clip, tmp_path) -> None:
+    fit(clip, tmp_path / "out")
+    before = contents_below(tmp_path / "out")
+    assert fit(clip, tmp_path / "out", VideoOptions("fixed", max_residual=0.15)).new_samples == 0
+    assert contents_below(tmp_path / "out") == before
+    with pytest.raises(SettingsError, match="max_residual"):
+        fit(clip, tmp_path / "out", VideoOptions("fixed", max_residual=0.16))
+
+
 @pytest.mark.slow
 def test_a_table_that_is_saved_anew_while_videos_are_fitted_counts_for_all_of_them_later(
     clips, images, points, tmp_path

@@ -314,6 +314,77 @@ def test_find_landmarks_takes_the_image_s_column_for_its_name_and_not_a_person_s
         assert "not among the images" in other
 
 
+def _rows(columns: str, *rows: str) -> str:
+    """A CSV in which the k-th row's points are moved by k px."""
+    head = ",".join([columns, *(f"x_{k}" for k in range(68)), *(f"y_{k}" for k in range(68))])
+    return "\n".join([head, *(f"{row}," + ",".join(map(str, (POINTS + k).T.ravel())) for k, row in enumerate(rows))])
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows"),
+    [
+        ("input,frame", ("in/1.jpg,0", "in/10.jpg,1", "in/2.jpg,2")),  # py-feat's, of a list sorted as text
+        ("frame,name", ("0,1.jpg", "1,10.jpg", "2,2.jpg")),
+        ("img_path,name", ("in/1.jpg,2", "in/10.jpg,1", "in/2.jpg,10")),  # persons
+        ("img_path,name", ("1,2", "10,1", "2,10")),
+        ("name,mask", ("1.jpg,m/2.png", "10.jpg,m/1.png", "2.jpg,m/10.png")),
+        ("image_id,frame", ("1.jpg,2", "10.jpg,1", "2.jpg,2")),
+        ("name,src", ("1,in/1.jpg", "10,in/10.jpg", "2,in/2.jpg")),
+        ("", ("1.jpg", "10.jpg", "2.jpg")),  # as pandas writes an index
+    ],
+)
+def test_find_landmarks_takes_the_column_with_names_of_pictures_before_a_vague_one(
+    tmp_path: Path, columns: str, rows: tuple[str, ...]
+) -> None:
+    entries = [
+        {**dict(zip(columns.split(","), row.split(","), strict=True)), "landmarks": (POINTS + k).tolist()}
+        for k, row in enumerate(rows)
+    ]
+    for name, content in (("t.csv", _rows(columns, *rows)), ("t.json", json.dumps(entries))):
+        for k, (face,) in enumerate(look_up(tmp_path / name, content, "1.jpg", "10.jpg", "2.jpg")):
+            np.testing.assert_allclose(face.points, POINTS + k)
+
+
+@pytest.mark.parametrize(
+    ("columns", "row", "message"),
+    [
+        ("left,right", "a.jpg,b.jpg", "left and right may both name the image, expected one; leave the other out"),
+        ("frame,left,right", "1,a.jpg,b.jpg", "left and right may both name the image"),
+        ("name,mask", "a,a_mask.png", "name and mask may both name the image"),
+        ("name,frame", "a.jpg,b.jpg", "name and frame may both name the image"),
+        ("photo,img_path", "a,b", "photo and img_path may both name the image"),
+    ],
+)
+def test_find_landmarks_of_two_columns_that_may_both_name_the_image_names_them(
+    tmp_path: Path, columns: str, row: str, message: str
+) -> None:
+    entry = dict(zip(columns.split(","), row.split(","), strict=True)) | {"landmarks": POINTS.tolist()}
+    for name, content in (("t.csv", _rows(columns, row)), ("t.json", json.dumps([entry]))):
+        with pytest.raises(InputError, match=message):
+            look_up(tmp_path / name, content, "a.jpg")
+
+
+def test_find_landmarks_takes_no_numbers_of_a_videos_frames_for_images(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="column frame has the frames' numbers, which are no names of images"):
+        look_up(tmp_path / "t.csv", _rows("input,frame", "clip.mp4,1"), "1.jpg")
+
+
+def test_boxes_are_of_the_images_in_the_column_with_names_of_pictures(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("sep=;\nframe;input;left;top;right;bottom\n1;a.jpg;1;2;30;50\n2;1.jpg;9;2;30;50\n")
+    table = read_boxes(tmp_path / "t.csv")
+    boxes: list[Any] = [table.of_image(tmp_path / name) for name in ("a.jpg", "1.jpg")]
+    assert [face.points[0, 0] for (face,) in boxes] == [1, 9]
+
+
+def test_find_landmarks_takes_coco_s_flags_in_columns_for_these(tmp_path: Path) -> None:
+    flags = ",".join(["0", "1", *["2"] * 66])
+    content = _rows("image," + ",".join(f"v_{k}" for k in range(68)), f"a.jpg,{flags}")
+    entry = {"image": "a.jpg", "landmarks": POINTS.tolist(), "scores": [0, 1, *[2] * 66]}
+    for name, text in (("t.csv", content), ("t.json", json.dumps([entry]))):
+        ((face,),) = look_up(tmp_path / name, text, "a.jpg")
+        assert face.scores is not None and face.scores.tolist() == [0, 0.5, *[1] * 66]
+
+
 def test_find_landmarks_of_plain_json_takes_a_third_number_in_0_to_1_for_the_score(tmp_path: Path) -> None:
     scored = [[*point, 0.5] for point in POINTS.tolist()]
     scored[3][2] = 0

@@ -18,7 +18,7 @@ from uvgen import build_shards, diagnose, find_samples, read_annotation, read_im
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.samples import files, parameter_list
 from uvgen.samples.find import Sample
-from uvgen.samples.parameter_list import POSE, VECTORS, read_vector
+from uvgen.samples.parameter_list import POSE, VECTORS, open_list, read_vector
 from uvgen.storage.files import sha256_file
 
 Row = dict[str, Any]
@@ -357,6 +357,11 @@ def test_a_list_of_more_rows_than_its_text_can_hold_is_refused(tmp_path: Path, m
 def test_names_of_rows_are_the_same_in_every_version_of_python(tmp_path: Path, image: str, name: str) -> None:
     (tmp_path / "a.csv").write_text(f"image,f\n{image},1\n")
     assert [sample.name for sample in find_samples(tmp_path / "a.csv")] == [name]
+
+
+def test_an_entry_of_json_with_two_pictures_that_may_be_its_image_is_named(tmp_path: Path) -> None:
+    rows = [{"left": "a.jpg", "right": "b.jpg", "pose": [0.0] * 7}]
+    assert open_list(write_json(tmp_path / "l", rows)).rows[0].problem.startswith("left and right may both name the im")
 
 
 def test_numbered_fields_of_json_are_the_numbers_of_the_list(tmp_path: Path) -> None:

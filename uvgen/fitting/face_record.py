@@ -28,12 +28,14 @@ _LONGEST = 250  # bytes of a file's name without its ending; file systems allow 
 
 
 class MadeFace(Protocol):
-    """A face that was made: its name, its photograph, and a hash of what it was made of."""
+    """A face that was made: its name, its photograph, where it comes from, and a hash of what it was made of."""
 
     @property
     def name(self) -> str: ...
     @property
     def image(self) -> str: ...
+    @property
+    def source(self) -> str: ...
     @property
     def made_of(self) -> str: ...
 
@@ -292,6 +294,12 @@ class FaceRecord(FolderRecord, Generic[Face]):
         self._forget(names)
         for face in faces:
             self._index.remove(self._out, face)
+
+    def finish(self) -> None:
+        """As `FolderRecord.finish`; if the detector found no face that is listed, the folder fits any, and none."""
+        if self._stated.get("detector") not in {face.source for faces in self.faces.values() for face in faces}:
+            self._stated |= dict.fromkeys(self.late)
+        super().finish()
 
     def _has_all(self, photograph: Photograph) -> bool:
         faces = self.faces.get(photograph.name, [])

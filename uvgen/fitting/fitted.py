@@ -118,6 +118,11 @@ def rejection(fit: LandmarkFit, max_residual: float | None, doubt: Doubt = NO_DO
     return ""
 
 
+def stated_limit(max_residual: float | None) -> float | None:
+    """The largest residual as a folder states it: None for what it is if none is given, also where that is given."""
+    return None if max_residual == NO_FACE else max_residual
+
+
 def parameters_of(
     fit: LandmarkFit, model: MorphableModel, points: NDArray[np.float64], weights: NDArray[np.float64],
     size: tuple[int, int],

@@ -22,6 +22,7 @@ from uvgen.fitting.fitted import (
     parameters_of,
     rejection,
     source_below,
+    stated_limit,
     usable_points,
 )
 from uvgen.fitting.landmarks import LandmarkFit, fit_landmarks
@@ -171,6 +172,7 @@ def _state(data: bytes, faces: list[FaceLandmarks] | str) -> str:
     for face in () if isinstance(faces, str) else faces:
         digest.update(face.scheme.encode() + face.points.tobytes())
         digest.update(b"" if face.scores is None else face.scores.tobytes())
+        digest.update(b"" if face.image_size is None else str(face.image_size).encode())  # which may be another image's
     digest.update(b"damaged" if isinstance(faces, str) and not isinstance(faces, NoLandmarks) else b"")
     return digest.hexdigest()
 
@@ -339,6 +341,6 @@ def settings(job: FitJob) -> dict[str, Any]:
         "model": job.model.name, "model_file": job.model_file,
         "model_sha256": job.model.content_sha256,
         **detector_settings(job.detector),
-        "which_faces": job.faces, "jaw": job.options.jaw, "max_residual": job.options.max_residual, "exif": job.exif,
-        "refine": job.options.refine,
+        "which_faces": job.faces, "jaw": job.options.jaw,
+        "max_residual": stated_limit(job.options.max_residual), "exif": job.exif, "refine": job.options.refine,
     }  # fmt: skip

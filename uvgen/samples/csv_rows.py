@@ -1,6 +1,7 @@
 """CSV files of many rows: of each only what is asked for is kept, and its cells are read again when they are needed."""
 
 import csv
+import itertools
 import re
 from array import array
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from uvgen.storage.names import brief
 Kept = TypeVar("Kept")
 
 _SEPARATOR = re.compile(r"sep=([,;\t])\r?\n", re.IGNORECASE)  # Excel's first line
+_MOST_OF_TWO = 1 << 20  # characters of the first two rows
 _END = "\x01"  # a line that no text has: `read_text` refuses control characters
 
 
@@ -44,8 +46,7 @@ def scan_csv(
         If a cell is longer than 128 kB, or a quote is not closed in its cell: the rows up to the next quote would be
         taken for a part of it.
     """
-    stated = _SEPARATOR.match(text)
-    delimiter = stated[1] if stated else max(",;\t", key=text.partition("\n")[0].count)
+    stated, delimiter = _SEPARATOR.match(text), _delimiter(text)
     kept, starts, ends = list[Kept](), array("q"), array("q")  # 16 bytes a row for where it is
     first = position = 0
     stream = StringIO(f"{text}\n{_END}\n")
@@ -69,6 +70,22 @@ def scan_csv(
         return next(csv.reader(StringIO(text[starts[row] : ends[row]]), delimiter=delimiter))
 
     return kept, cells_of
+
+
+def second_row(text: str) -> list[str]:
+    """The cells of the row after the first, by which columns are told, of a text that `scan_csv` takes; or none."""
+    stated = _SEPARATOR.match(text)
+    lines = StringIO(text[stated.end() if stated else 0 :][:_MOST_OF_TWO])
+    rows = (cells for cells in csv.reader(lines, delimiter=_delimiter(text)) if any(cell.strip() for cell in cells))
+    try:
+        return next(itertools.islice(rows, 1, None), [])
+    except csv.Error:  # of which `scan_csv` tells
+        return []
+
+
+def _delimiter(text: str) -> str:
+    stated = _SEPARATOR.match(text)
+    return stated[1] if stated else max(",;\t", key=text.partition("\n")[0].count)
 
 
 def _check_quotes(path: Path, lines: str, first: int, delimiter: str, what: str) -> None:

@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import InputError
-from uvgen.samples.landmark_names import image_of, is_picture, named_by_place
-from uvgen.samples.landmark_rows import Entry, image_size, names_image, size_keys, size_of_image
+from uvgen.samples.landmark_names import image_of, is_picture, named_by_place, names_image
+from uvgen.samples.landmark_rows import Entry, image_size, size_keys, size_of_image
 from uvgen.samples.landmark_schemes import (
     FaceLandmarks,
-    check_shares,
     check_unnumbered,
     face_of,
     flag_scores,
+    given_scores,
     scores_in,
     stated_scores,
 )
@@ -212,7 +212,7 @@ def _plain(path: Path, content: Any) -> Iterator[Entry]:
                 raise InputError(
                     f"{source}: {count(scores.size, 'score')} of {count(len(values), 'point')}, expected one each"
                 )
-            check_shares(scores, source)
+            scores = None if scores is None else given_scores(scores, source)
             box = _box(source, about.get("box", about.get("bbox")))
             return face_of(values[:, :2], scores, source, box=box, image_size=_plain_size(about, values[:, :2]))
 

@@ -4,7 +4,6 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from uvgen.samples.landmark_rows import image_key, names_image
 from uvgen.storage.folders import IMAGE_SUFFIXES
 from uvgen.storage.names import brief, same_name
 
@@ -18,6 +17,71 @@ _OTHER_FILES = frozenset((
     ".yaml", ".csv", ".cat", ".lab", ".lms", ".lmk", ".landmarks", ".h5", ".hdf5", ".bin", ".dat", ".obj", ".ply",
     ".mp4", ".avi", ".mov", ".mkv",
 ))  # fmt: skip
+
+_IMAGE_COLUMNS = ("image", "imagename", "imagepath", "filename", "filepath", "file", "path", "img")
+_OTHER_COLUMNS = ("imgpath", "imgname", "imgfile", "imagefile", "photo", "photograph", "picture")
+_VAGUE_COLUMNS = ("name", "frame")
+
+
+def names_image(column: str) -> bool:
+    """Whether a table's column, or an object's key, is called as one that names an image."""
+    return plain_column(column) in (*_IMAGE_COLUMNS, *_OTHER_COLUMNS, *_VAGUE_COLUMNS)
+
+
+def plain_column(column: str) -> str:
+    """What a column or a key is called, without what tools write differently."""
+    return column.strip().lower().replace("_", "").replace(" ", "")
+
+
+def image_key(names: Sequence[str], values: Sequence[Any] = ()) -> int | None:
+    """Which of a table's columns, or of an object's keys, names the image; None if there is none.
+
+    ``name`` and ``frame`` may be of a person, or a number: they count for nothing beside a column that says image or
+    file, or beside any whose value is a picture's name if theirs is none.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the columns or keys.
+    values : sequence
+        The cells of a row, or the object's values.
+
+    Raises
+    ------
+    ValueError
+        If it may be more than one.
+    """
+    plain = [plain_column(name) for name in names]
+    texts = [value.strip() if isinstance(value, str) else "" for value in (*values, *("",) * len(names))]
+    sure, other, vague = (
+        [k for k, name in enumerate(plain) if name in those]
+        for those in (_IMAGE_COLUMNS, _OTHER_COLUMNS, _VAGUE_COLUMNS)
+    )
+    pictures = [k for k in range(len(names)) if is_picture(texts[k])]
+    found = sure or [k for k in other if k in pictures] or [k for k in vague if k in pictures] or other
+    if not found:
+        called = [k for k in vague if any(_may_be_called(texts[one], texts[k], plain[k]) for one in pictures)]
+        found = [*called, *pictures] or vague
+    if len(found) > 1:
+        first, second = (brief(names[k].strip())[:40] for k in found[:2])
+        raise ValueError(f"{first} and {second} may both name the image, expected one; leave the other out")
+    return found[0] if found else None
+
+
+def _may_be_called(picture: str, name: str, column: str) -> bool:
+    """Whether a name without suffix may be of an image of which a picture in another column was made, as a mask."""
+    is_counted = column == "frame" and name.isdecimal()
+    return bool(name) and not is_counted and stem_of(picture) != stem_of(name) and _is_called(picture, name)
+
+
+def stem_of(name: str) -> str:
+    """A path's last part, without the suffix that it has."""
+    return parts_of(name, suffix_of(name))[-1]
+
+
+def names_no_picture(name: str) -> bool:
+    """Whether a name is that of a file of another kind, such as a video's."""
+    return os.path.splitext(name.strip())[1].lower() in _OTHER_FILES
 
 
 def suffix_of(name: str) -> str:
@@ -50,13 +114,13 @@ def image_of(key: str | None, about: Mapping[str, Any]) -> Any:
     """
     keys = list(about)
     if key is None:
-        return None if (place := image_key(keys)) is None else about[keys[place]]
+        return None if (place := image_key(keys, list(about.values()))) is None else about[keys[place]]
     if is_picture(key):
         return key
     values = [about[name] for name in keys if names_image(name)]
     said = [name for name in values if isinstance(name, str) and is_picture(name)]
     if said and key.isdecimal():
-        place = image_key(keys)
+        place = image_key(keys, list(about.values()))
         return key if place is None else about[keys[place]]
     if with_size := next((name for name in said if key.startswith(name) and key[len(name) :].isdecimal()), None):
         return with_size

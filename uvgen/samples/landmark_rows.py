@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import InputError
-from uvgen.samples.csv_rows import scan_csv
-from uvgen.samples.landmark_schemes import SCHEMES, FaceLandmarks, check_shares, face_of
+from uvgen.samples.csv_rows import scan_csv, second_row
+from uvgen.samples.landmark_names import image_key, names_image, names_no_picture, plain_column
+from uvgen.samples.landmark_schemes import SCHEMES, FaceLandmarks, face_of, given_scores
 from uvgen.storage.names import brief
 from uvgen.storage.text import number_of
 from uvgen.wording import count
@@ -24,8 +25,6 @@ Entry = tuple[str, Callable[[], FaceLandmarks] | None]
 """The name of an image in a file, and what reads one of its faces; None if the file names it and has no face of it."""
 
 _MOST_CELLS = 4096  # of a row
-_IMAGE_COLUMNS = ("image", "imagename", "imagepath", "filename", "filepath", "file", "path", "name", "img", "frame")
-_VAGUE_COLUMNS = ("name", "frame")
 _VAGUE_SIDES = ("width", "height")
 _SIDES = (("imagewidth", "imageheight"), ("imgwidth", "imgheight"), _VAGUE_SIDES)  # of an image
 _MOST_PX = 1e9
@@ -33,30 +32,6 @@ _NEAR_PX = 2  # of a box's size, or an image's edge
 _COLUMN = re.compile(
     r"(.*[^a-z0-9])?(?:(x|y|score|s|conf|confidence|v)[ _-]?(\d{1,4})|(\d{1,4})[ _-](x|y|score|s|v))", re.ASCII
 )
-
-
-def names_image(column: str) -> bool:
-    """Whether a table's column, or an object's key, is the one that names an image."""
-    return _plain(column) in _IMAGE_COLUMNS
-
-
-def _plain(column: str) -> str:
-    return column.strip().lower().replace("_", "").replace(" ", "")
-
-
-def image_key(names: Sequence[str]) -> int | None:
-    """Which of a table's columns, or of an object's keys, names the image; None if there is none.
-
-    ``name`` and ``frame`` beside one that says image or file are of a person, or a number: they do not count.
-
-    Raises ValueError if it may be more than one.
-    """
-    there = [k for k, name in enumerate(names) if names_image(name)]
-    sure = [k for k in there if names[k].strip().lower() not in _VAGUE_COLUMNS] or there
-    if len(sure) > 1:
-        first, second = (brief(names[k].strip())[:40] for k in sure[:2])
-        raise ValueError(f"{first} and {second} may both name the image, expected one; leave the other out")
-    return sure[0] if sure else None
 
 
 def image_size(width: Any, height: Any) -> tuple[int, int] | None:
@@ -72,7 +47,7 @@ def size_keys(names: Sequence[str]) -> tuple[int, int] | None:
 
     Width and height beside x and y, or beside left and top alone, are a box's.
     """
-    plain = [_plain(name) for name in names]
+    plain = [plain_column(name) for name in names]
     is_box = {"x", "y"} <= {*plain} or ({"left", "top"} <= {*plain} and "right" not in plain)
     for sides in _SIDES:
         if all(plain.count(side) == 1 for side in sides) and not (sides == _VAGUE_SIDES and is_box):
@@ -87,7 +62,7 @@ def size_of_image(name: str, sides: Sequence[Any], points: NDArray[np.float64]) 
     not in an image of this size.
     """
     size = image_size(*sides)
-    if size is None or _plain(name) != _VAGUE_SIDES[0]:
+    if size is None or plain_column(name) != _VAGUE_SIDES[0]:
         return size
     marked = points[np.isfinite(points).all(axis=1)]
     extent, far = np.ptp(marked, axis=0) if len(marked) else size, marked.max(axis=0, initial=0)
@@ -104,7 +79,7 @@ def csv_entries(path: Path, text: str) -> Iterator[Entry]:
 
     def name_of(row: list[str]) -> str:
         if not columns:
-            columns.append(_columns(path, row))
+            columns.append(_columns(path, row, second_row(text)))
         image, success = columns[0].image, columns[0].success
         k = next(number)
         if len(row) > success >= 0 and row[success].strip() in ("0", "0.0"):
@@ -129,8 +104,8 @@ class _Columns(NamedTuple):
     size: tuple[tuple[int, str], ...] = ()  # columns that may be the image's width and height, and their names
 
 
-def _columns(path: Path, row: list[str]) -> _Columns:
-    """What the first row says, which may be a face already."""
+def _columns(path: Path, row: list[str], second: list[str]) -> _Columns:
+    """What the first row says, which may be a face already, given the cells of the second."""
     if len(row) > 1 and all(_is_number(cell) for cell in row[1:]):
         return _Columns(0, 0, None)
     sets: dict[str, dict[tuple[str, int], int]] = {}
@@ -146,27 +121,29 @@ def _columns(path: Path, row: list[str]) -> _Columns:
                 twice.setdefault(prefix, first)
             if key not in columns or (cell.islower() and not row[columns[key]].islower()):  # OpenFace: X_0 in mm
                 columns[key] = k
-    names = [k for k, cell in enumerate(row) if names_image(cell)]
     paired = {prefix: sorted(n for kind, n in columns if kind == "x" and ("y", n) in columns)
               for prefix, columns in sets.items()}  # fmt: skip
     paired = {prefix: order for prefix, order in paired.items() if order}
     if "" not in paired and len(paired) > 1:  # of eyes, say, beside a face's
         paired = {prefix: order for prefix, order in paired.items() if len(order) in SCHEMES}
-    if not names or not paired:
-        shown = brief(", ".join(row))[:80]
-        raise InputError(f"{path}: columns {shown}, expected image, x_0, y_0, x_1, y_1 … in the first line")
+    shown = brief(", ".join(row))[:80]
+    unknown = InputError(f"{path}: columns {shown}, expected image, x_0, y_0, x_1, y_1 … in the first line")
+    if not paired:
+        raise unknown
     if "" not in paired and len(paired) > 1:
         shown = " and ".join(f"{brief(prefix)[:40]}x_…" for prefix in list(paired)[:2])
         raise InputError(f"{path}: columns {shown} are of several faces or sets, expected one; leave the others out")
     prefix = "" if "" in paired else next(iter(paired))
-    images = [row[k].strip().lower() for k in names]
+    images = [cell.strip().lower() for cell in row if names_image(cell)]
     if double := twice.get(prefix) or next((name for name in images if images.count(name) > 1), None):
         raise InputError(f"{path}: column {brief(double)[:40]} is there twice, expected each once; leave one out")
     try:
-        image = image_key(row)
+        image = image_key(row, second)
     except ValueError as error:
         raise InputError(f"{path}: columns {error}") from None
-    if images == ["frame"] and any(cell.strip().lower() == "timestamp" for cell in row):  # OpenFace's, of a folder too
+    if image is None:
+        raise unknown
+    if row[image].strip().lower() == "frame" and _are_numbers_of_frames(row, second, image):
         raise InputError(
             f"{path}: column frame has the frames' numbers, which are no names of images; expected a column image"
         )
@@ -182,7 +159,14 @@ def _columns(path: Path, row: list[str]) -> _Columns:
         )
     success = next((k for k, cell in enumerate(row) if cell.strip().lower() == "success"), -1)
     size = tuple((k, row[k]) for k in size_keys(row) or ())
-    return _Columns(1, names[0] if image is None else image, points, len(row), success, size)
+    return _Columns(1, image, points, len(row), success, size)
+
+
+def _are_numbers_of_frames(row: list[str], second: list[str], image: int) -> bool:
+    """Whether a column "frame" says which of a video, or of a list, as OpenFace's does, of a folder of images too."""
+    if any(cell.strip().lower() == "timestamp" for cell in row):
+        return True
+    return image < len(second) and _is_number(second[image]) and any(map(names_no_picture, second))
 
 
 class _Csv(NamedTuple):
@@ -212,8 +196,8 @@ class _Csv(NamedTuple):
             )
         points = [[number_of_cell(source, cells[k]) for k in three[:2]] for three in columns.points]
         scored = all(three[2] >= 0 for three in columns.points)
-        scores = [number_of_cell(source, cells[three[2]]) for three in columns.points] if scored else None
-        check_shares(scores, source)
+        stated = [number_of_cell(source, cells[three[2]]) for three in columns.points] if scored else None
+        scores = None if stated is None else given_scores(np.array(stated), source)
         return face_of(points, scores, source, image_size=size_of_row(cells, columns.size, np.array(points)))
 
 

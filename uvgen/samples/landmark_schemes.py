@@ -11,7 +11,6 @@
 | 5 | eye, eye, tip of the nose, corners of the mouth, from picture left to right | MTCNN's, RetinaFace's, Deep3D's |
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -234,10 +233,15 @@ def flag_scores(flags: NDArray[np.float64]) -> NDArray[np.float64] | None:
     return np.where(in_view, 1.0, np.where(hidden, _HIDDEN, 0.0))
 
 
-def check_shares(scores: NDArray[np.float64] | Sequence[float] | None, source: str) -> None:
-    """Raise InputError if what a file calls scores cannot be shares of 1, of which some networks give a little more."""
-    if scores is not None and len(scores) and (most := np.nanmax(np.append(scores, 0.0))) > _MOST_SCORE:
+def given_scores(numbers: NDArray[np.float64], source: str) -> NDArray[np.float64]:
+    """What a file calls scores, or those that COCO's flags under their name stand for.
+
+    InputError if they cannot be shares of 1, of which some networks give a little more.
+    """
+    if len(numbers) and (most := np.nanmax(np.append(numbers, 0.0))) > _MOST_SCORE:
         raise InputError(f"{source}: a score of {most:g}, expected 0 to 1; divide percents by 100")
+    flags = flag_scores(numbers)
+    return numbers if flags is None else flags
 
 
 def stated_scores(numbers: NDArray[np.float64]) -> NDArray[np.float64] | None:

@@ -27,8 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError, InputError, ListChangedError, SampleError
-from uvgen.samples.csv_rows import scan_csv
-from uvgen.samples.landmark_rows import image_key, names_image
+from uvgen.samples.csv_rows import scan_csv, second_row
+from uvgen.samples.landmark_names import image_key, names_image
 from uvgen.storage.names import brief, os_reason, printable
 from uvgen.storage.npy import as_float64, read_npy_file
 from uvgen.storage.plain_json import parse_json
@@ -154,7 +154,7 @@ def _of_csv(path: Path, text: str) -> tuple[tuple[ListedRow, ...], Callable[[int
     def listed(row: list[str]) -> ListedRow:
         if not head:
             head.extend(_head(path, row))
-            place.append(_image_place(path, head))
+            place.append(_image_place(path, head, second_row(text)))
             return ListedRow("", "")
         if len(row) != len(head):
             image = row[place[0]].strip() if len(row) > place[0] else ""  # the name that it has when it is mended
@@ -237,10 +237,10 @@ def _is_numbered_shape(name: str) -> bool:
     return column is not None and column[1] in _SHAPES
 
 
-def _image_place(path: Path, head: list[str]) -> int:
-    """The column of the images; InputError if several may be it."""
+def _image_place(path: Path, head: list[str], second: list[str]) -> int:
+    """The column of the images, given the cells of the second row; InputError if several may be it."""
     try:
-        return image_key(head) or 0
+        return image_key(head, second) or 0
     except ValueError as error:
         raise InputError(f"{path}: columns {error}") from None
 
@@ -278,10 +278,9 @@ def _of_json(path: Path, text: str) -> tuple[tuple[ListedRow, ...], Callable[[in
         alike = [key for key, count in Counter(map(_plain_name, written)).items() if count > 1]
         keys, ambiguous = list(entry), ""
         try:
-            image = "" if (place := image_key(keys)) is None else entry[keys[place]]
+            image = "" if (place := image_key(keys, list(entry.values()))) is None else entry[keys[place]]
         except ValueError as error:
-            first = next(key for key in keys if names_image(key))
-            image, ambiguous = entry[first], str(error)
+            image, ambiguous = next((entry[key] for key in keys if names_image(key)), ""), str(error)
         file = entry.get("parameters", "")
         texts = isinstance(image, str) and isinstance(file, str)
         problem = ambiguous if texts else "image or parameters is not text"

@@ -65,9 +65,8 @@ class VideoRecord(FaceRecord[FittedFace]):
         if not self._are_there(faces):
             return False
         try:
-            return {face.made_of for face in faces} == {
-                state_of_video(self._job, self._table, photograph, is_made=True)
-            }
+            now = state_of_video(self._job, self._table, photograph, is_made=True)
+            return {face.made_of for face in faces} in ({now.marked}, {now.sought})
         except InputError as error:
             cause = error.__cause__
             return isinstance(cause, OSError) and is_out_of_reach(Path(cause.filename or photograph.path), cause)

@@ -1,10 +1,10 @@
-"""The landmark files of a video, and the hash by which changes of a video or of its landmarks are noticed."""
+"""The landmark files of a video, and the hashes by which changes of a video or of its landmarks are noticed."""
 
 import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from uvgen.errors import InputError
 from uvgen.fitting.tasks import Photograph
@@ -117,30 +117,44 @@ def _frames_and_others(video: Photograph) -> tuple[list[tuple[int, Path]], list[
         raise InputError(f"{video.path}: cannot be read ({os_reason(error)})") from error
 
 
-def state_of_video(job: VideoFaceJob, table: LandmarkTable | None, video: Photograph, *, is_made: bool = False) -> str:
-    """SHA-256 of a video and its landmark files; InputError if the video cannot be read.
+class VideoState(NamedTuple):
+    """SHA-256 of a video and its landmark files.
+
+    Attributes
+    ----------
+    marked : str
+        Where files have landmarks of every frame that can be read: no detector would change a sample.
+    sought : str
+        Where they lack some, which the job's detector, if it has one, seeks.
+    """
+
+    marked: str
+    sought: str
+
+
+def state_of_video(
+    job: VideoFaceJob, table: LandmarkTable | None, video: Photograph, *, is_made: bool = False
+) -> VideoState:
+    """What a video is made of; InputError if the video cannot be read.
 
     Likewise, if the samples are made already (`is_made`), where the disk of one of its files does not answer.
     """
-    digest = hashlib.sha256()
-    folder = frames_folder(video)
-    if job.detector is not None and not marks_of(job, table, video)[1]:  # it may find what has no landmarks
-        digest.update(f"detector {job.detector.name}\n".encode())
+    lines, folder = [], frames_folder(video)
     if video.path.is_dir():
         frames, others = _frames_and_others(video)
         files = [path for _, path in frames]
-        for path, why in others:  # that are named as left out, for as long as they are there
-            digest.update(f"{path.name} {why}\n".encode("utf-8", "surrogateescape"))
+        lines += [f"{path.name} {why}\n" for path, why in others]  # named as left out, for as long as they are there
         marks = [file for path in files for file in own_files(path, _place(job, folder))[0]] if table is None else []
-        for path in (*files, *marks):
-            digest.update(f"{path.name} {_digest(path, is_made)}\n".encode("utf-8", "surrogateescape"))
     else:
-        digest.update(digest_of(video.path).encode())
-        for path in (path for place in _places(job, folder) if table is None for path in _marks(place)):
-            digest.update(f"{path.name} {_digest(path, is_made)}\n".encode("utf-8", "surrogateescape"))
+        lines.append(digest_of(video.path))
+        files, marks = [], [path for place in _places(job, folder) if table is None for path in _marks(place)]
+    lines += [f"{path.name} {_digest(path, is_made)}\n" for path in (*files, *marks)]
     if table is not None:
-        digest.update(table.sha256.encode())
-    return digest.hexdigest()
+        lines.append(table.sha256)
+    made_of = "".join(lines).encode("utf-8", "surrogateescape")
+    by = b"" if job.detector is None else f"detector {job.detector.name}\n".encode()
+    first = (b"landmarks of every frame\n", by)
+    return VideoState(*(hashlib.sha256(line + made_of).hexdigest() for line in first))
 
 
 def _digest(path: Path, is_made: bool) -> str:

@@ -27,6 +27,7 @@ from uvgen.fitting.fitted import (
     parameters_of,
     rejection,
     source_below,
+    stated_limit,
     usable_points,
 )
 from uvgen.fitting.options import VideoOptions
@@ -106,7 +107,8 @@ class VideoJob:
         return {
             "video": True, "model": self.model.name, "model_file": self.model_file,
             "model_sha256": self.model.content_sha256, **detector_settings(self.detector), "jaw": self.options.jaw,
-            "max_residual": self.options.max_residual, "exif": self.exif, "smoothness": self.options.smoothness,
+            "max_residual": stated_limit(self.options.max_residual), "exif": self.exif,
+            "smoothness": self.options.smoothness,
             "fps": self.options.fps,
         }  # fmt: skip
 
@@ -144,11 +146,13 @@ class _Skips(list[Unfitted]):
     ----------
     may_change : bool
         Whether a disk's silence is one of the reasons: the next run makes the video again.
+    is_sought : bool
+        Whether files lack landmarks of a frame, left out or not, which a detector seeks.
     """
 
     def __init__(self, job: VideoJob, video: Photograph) -> None:
         super().__init__()
-        self._job, self._video, self.may_change = job, video, False
+        self._job, self._video, self.may_change, self.is_sought = job, video, False, False
 
     def add(self, number: int | None, reason: str, *, may_change: bool = False) -> None:
         self.may_change = self.may_change or may_change
@@ -173,7 +177,7 @@ def _fit(tools: FaceTools[VideoJob], task: FitTask) -> FittedBatch:
             check_machine(error)
             skips.add(None, str(error))
         else:
-            found = _read(tools, video, scratch, state, skips)
+            found = _read(tools, video, scratch, state.sought, skips)
             if found and _counted_from_one(tools, video, found):
                 del skips[:], found[:]
                 skips.add(
@@ -181,7 +185,8 @@ def _fit(tools: FaceTools[VideoJob], task: FitTask) -> FittedBatch:
                     f"{video.path}: landmarks seem to be numbered from 1 on, since there are some of a frame after the "
                     "last and none of frame 0; expected frame_000000 for the first",
                 )
-            frames = _fitted(job, video, scratch, "unreadable" if skips.may_change else state, found, skips)
+            made_of = state.sought if skips.is_sought else state.marked
+            frames = _fitted(job, video, scratch, "unreadable" if skips.may_change else made_of, found, skips)
             if frames:
                 of_frames = {
                     f"{frame.name.rpartition('/')[2]}{end}" for frame in frames for end in (frame.suffix, ".mat")
@@ -239,6 +244,7 @@ def _read(tools: FaceTools[VideoJob], video: Photograph, scratch: Path, state: s
         else:
             found.append(one)
             last, change = one, 0.0
+        skips.is_sought = skips.is_sought or _is_sought(tools, frame, one)
         if len(lines) == _NOTED:
             journal.append(lines)
             lines = []
@@ -287,6 +293,13 @@ def _face_of(tools: FaceTools[VideoJob], frame: Frame, last: _Found | None, chan
         return usable[0][2]
     points, weights, _, source = good[0] if last is None else min(good, key=lambda one: _distance(one[0], last))
     return _Found(frame.number, frame.time_s, points, weights, size, source, frame.suffix, change)
+
+
+def _is_sought(tools: FaceTools[VideoJob], frame: Frame, one: _Found | str) -> bool:
+    """Whether a frame's face, or why there is none, comes of files that lack its landmarks."""
+    if isinstance(one, str):
+        return isinstance(landmarks_of_frame(tools.job, tools.table, frame.path), NoLandmarks)
+    return tools.job.detector is not None and one.source == tools.job.detector.name
 
 
 def _distance(points: NDArray[np.float64], last: _Found) -> float:
