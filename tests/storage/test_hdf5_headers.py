@@ -1,5 +1,6 @@
 """Layouts read from object headers agree with what HDF5 says of datasets, whatever the format's version is."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from h5py import h5d, h5p, h5s, h5t
 
-from uvgen.storage.hdf5_headers import layout_classes
+from uvgen.storage.hdf5_headers import UNFILTERED_EDGE, layout_classes
 
 
 def bytes_of(data: bytes) -> Callable[[int, int], bytes]:
@@ -84,3 +85,15 @@ def test_layout_classes_of_a_header_that_goes_on_in_itself_ends() -> None:
     data = bytes([1, 0, 1, 0]) + (1).to_bytes(4, "little") + (24).to_bytes(4, "little") + bytes(4) + block
     with pytest.raises(ValueError, match="without end"):
         layout_classes(bytes_of(data), 0)
+
+
+def test_chunks_at_the_edge_that_are_stored_without_filters_are_told_from_others(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w", libver="latest") as file:
+        file.create_dataset("value", data=np.zeros(5), chunks=(2,), shuffle=True)
+        address = file.id.links.get_info(b"value").u
+    data = bytearray((tmp_path / "a.h5").read_bytes())
+    assert layout_classes(bytes_of(bytes(data)), address) == {2}
+    found = re.compile(rb"[\4\5]\2(\0)\2").search(data, address)  # version, class, flags and number of axes
+    assert found is not None
+    data[found.start(1)] |= 1  # H5D_CHUNK_DONT_FILTER_PARTIAL_CHUNKS
+    assert layout_classes(bytes_of(bytes(data)), address) == {UNFILTERED_EDGE}

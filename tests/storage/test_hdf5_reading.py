@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from support.builds import PATIENCE_S
 
 from uvgen.errors import DatasetError, ModelError
+from uvgen.storage.hdf5_headers import UNFILTERED_EDGE
 from uvgen.storage.hdf5_reading import open_hdf5
 
 ROWS = np.arange(4 * 96, dtype=np.uint16).reshape(4, 8, 12)
@@ -560,3 +561,14 @@ def test_file_on_a_file_system_without_locks_is_read(
         is_open = True
         with open_hdf5(tmp_path / "a.h5", DatasetError) as again:
             np.testing.assert_array_equal(again.safe_dataset("value").read(), ROWS)
+
+
+def test_chunks_at_the_edge_that_are_stored_without_filters_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their filter masks say otherwise."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("value", data=np.zeros(5), chunks=(2,), shuffle=True)
+    monkeypatch.setattr("uvgen.storage.hdf5_reading.layout_classes", lambda *_: {UNFILTERED_EDGE})
+    with open_hdf5(tmp_path / "a.h5") as file, pytest.raises(DatasetError, match="value leaves chunks at its edge unf"):
+        file.safe_dataset("value")

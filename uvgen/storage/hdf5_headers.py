@@ -10,6 +10,11 @@ from collections.abc import Callable, Iterator
 COMPACT, CONTIGUOUS, CHUNKED = 0, 1, 2
 """Classes of layouts whose bytes lie in the dataset's own places; 3 is virtual."""
 
+UNFILTERED_EDGE = -CHUNKED
+"""What stands for chunks of which those that go beyond the dataset's edge are stored without its filters."""
+
+_EDGE_FLAG = 0x01
+
 _LAYOUT, _CONTINUATION = 0x0008, 0x0010
 _MAX_BLOCKS, _MAX_BLOCK = 1024, 1 << 24
 
@@ -45,6 +50,8 @@ def layout_classes(read: Read, address: int, base: int = 0) -> set[int]:
 def _layout_class(body: bytes) -> int:
     if len(body) < 3:
         raise ValueError("a layout message that is cut short")
+    if body[0] > 3 and body[1] == CHUNKED and body[2] & _EDGE_FLAG:
+        return UNFILTERED_EDGE
     return body[2] if body[0] < 3 else body[1]
 
 

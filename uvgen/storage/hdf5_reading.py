@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError, UvgenError
 from uvgen.storage.hdf5_dataset import Hdf5Dataset, number_type, reason, string_type, unpadded
-from uvgen.storage.hdf5_headers import CHUNKED, COMPACT, CONTIGUOUS, layout_classes
+from uvgen.storage.hdf5_headers import CHUNKED, COMPACT, CONTIGUOUS, UNFILTERED_EDGE, layout_classes
 from uvgen.storage.names import brief, printable
 
 _MAX_MEMBERS, _MAX_ATTRIBUTES, _MAX_ELEMENTS, _MAX_TEXT = 1024, 256, 1024, 1 << 24
@@ -117,6 +117,10 @@ def _check_link(file: "Hdf5File", group: Any, part: str) -> None:
             f"{part} is a link ({names.get(link.type, 'user-defined')}), expected a dataset of this file"
         )
     layouts = layout_classes(file.read_bytes, link.u + file.user_block, file.user_block)
+    if UNFILTERED_EDGE in layouts:
+        raise file.refused(
+            f"{part} leaves chunks at its edge unfiltered, expected all as its filters say; h5repack stores it anew"
+        )
     if not layouts <= {COMPACT, CONTIGUOUS, CHUNKED}:
         raise file.refused(f"{part} is a virtual dataset, expected one that lies in this file")
 
