@@ -93,7 +93,7 @@ def test_chunks_at_the_edge_that_are_stored_without_filters_are_told_from_others
         address = file.id.links.get_info(b"value").u
     data = bytearray((tmp_path / "a.h5").read_bytes())
     assert layout_classes(bytes_of(bytes(data)), address) == {2}
-    found = re.compile(rb"[\4\5]\2(\0)\2").search(data, address)  # version, class, flags and number of axes
+    found = re.compile(rb"[\x04\x05]\x02(\0)\x02").search(data, address)  # version, class, flags and number of axes
     assert found is not None
     data[found.start(1)] |= 1  # H5D_CHUNK_DONT_FILTER_PARTIAL_CHUNKS
     assert layout_classes(bytes_of(bytes(data)), address) == {UNFILTERED_EDGE}
