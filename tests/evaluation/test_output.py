@@ -111,7 +111,10 @@ def test_folder_holds_no_curve_of_the_evaluation_that_it_replaces(report, report
 
 
 def test_folder_that_another_process_writes_is_refused(report, tmp_path) -> None:
-    with exclusive(draft_of(tmp_path / "out")), pytest.raises(BusyError, match="another uvgen is writing into it"):
+    with (
+        exclusive(draft_of(tmp_path / "out")),
+        pytest.raises(BusyError, match=rf"^{tmp_path}/out: another uvgen is writing into it"),
+    ):
         write_evaluation(report, tmp_path / "out")
 
 

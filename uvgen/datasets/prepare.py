@@ -178,7 +178,7 @@ def prepare_deep3d(
     starts = range(0, len(photographs), _BATCH)
     batches = [Batch(f"{first:08}", tuple(photographs[first : first + _BATCH])) for first in starts]
     place = beside(out) if overwrite and is_export(out) else out
-    with exclusive(draft_of(place)) as check_there, in_place(place, out) as draft:
+    with exclusive(draft_of(place), out) as check_there, in_place(place, out) as draft:
         job = PrepareJob(draft, where, chosen, exif, quality, disputed)
         settings = {
             "images": str(root), "photographs": _digest(one.name for one in photographs), "detections": str(where),

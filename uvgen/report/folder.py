@@ -80,7 +80,7 @@ def report_on_success(out: Path, *, overwrite: bool) -> Iterator[tuple[Path, Cal
     old = _is_report(out) and overwrite
     target = beside(out) if old else out
     draft = draft_of(target)
-    with exclusive(draft) as check_there:
+    with exclusive(draft, out) as check_there:
         remove_unlocked(beside(out))  # of a run that was killed before it took the old one's place
         try:
             with folder_on_success(target, shown=out) as folder:

@@ -163,7 +163,7 @@ def folder_made_at_once(folder: Path) -> Iterator[Path]:
         If another process makes it.
     """
     draft = draft_of(folder)
-    with exclusive(draft):
+    with exclusive(draft, folder):
         try:
             with folder_on_success(folder) as place:
                 empty(place)

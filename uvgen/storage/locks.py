@@ -103,7 +103,7 @@ def remove_unlocked(folder: Path) -> None:
 
 
 @contextmanager
-def exclusive(folder: Path) -> Iterator[Callable[[], None]]:
+def exclusive(folder: Path, shown: Path | None = None) -> Iterator[Callable[[], None]]:
     """Keep other processes from writing into a folder meanwhile, and remove what killed ones left in it.
 
     Parameters
@@ -111,6 +111,8 @@ def exclusive(folder: Path) -> Iterator[Callable[[], None]]:
     folder : Path
         Made if it is missing. It is locked itself: no lock file is left behind. A store's is claimed, see
         `uvgen.storage.claims`.
+    shown : Path, optional
+        What messages call the folder, if it is a hidden one that takes this place.
 
     Yields
     ------
@@ -140,12 +142,14 @@ def exclusive(folder: Path) -> Iterator[Callable[[], None]]:
                     raise unlockable(folder)
                 raise BlockingIOError  # renamed meanwhile, by whoever held the lock
         except BlockingIOError as error:
-            raise BusyError(f"{folder}: another uvgen is writing into it; wait for it to finish") from error
+            raise BusyError(f"{shown or folder}: another uvgen is writing into it; wait for it to finish") from error
         except OSError as error:
             if is_new:  # by a umask that takes all rights
                 with suppress(OSError):
                     folder.rmdir()
-            raise OutputError(f"{folder}: cannot be written ({os_reason(error)}); choose another folder") from error
+            raise OutputError(
+                f"{shown or folder}: cannot be written ({os_reason(error)}); choose another folder"
+            ) from error
 
         check_claim = None
         if MIRROR in folder.parts:  # a store's: other machines see no lock of this one

@@ -192,7 +192,7 @@ def export_shards(
     parts = [Part(Path(file).stem, range(end - n, end)) for file, n, end in counts]
     replaces = overwrite and is_export(out)
     place = beside(out) if replaces else out
-    with exclusive(draft_of(place)) as check_there, in_place(place, out) as draft:
+    with exclusive(draft_of(place), out) as check_there, in_place(place, out) as draft:
         settings = {"index": sha256_file(reader.folder / DATASET_INDEX), "to": to, "quality": quality}
         settings |= {name: str(value) for name, value in more.items() if name != "model"}  # that is the index's
         chosen = None if names is None and split is None else tuple(reader.names)
