@@ -109,6 +109,21 @@ for address in {addresses}:
         assert f"{address}: no Dask scheduler answers (" in text
 
 
+@pytest.mark.slow
+def test_dask_engine_is_opened_where_a_loop_runs_as_in_notebooks(dask: DaskCluster) -> None:
+    code = f"""
+import asyncio
+from uvgen.parallel.dask import DaskEngine
+async def cell():
+    engine = DaskEngine("{dask.file}", 1)
+    print(engine.slots())
+    engine.close()
+asyncio.run(cell())
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 0 and int(done.stdout) >= 1, done.stderr
+
+
 def test_dask_engine_of_a_port_that_takes_connections_and_says_nothing_is_an_error(tmp_path: Path) -> None:
     """As a scheduler's that is stopped, or the one of its web page."""
     with socket.socket() as silent:

@@ -7,7 +7,7 @@ import re
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -240,7 +240,8 @@ def _check_answer(address: str) -> None:
             await asyncio.wait_for(scheduler.identity(), _CONNECT_S)
 
     try:
-        asyncio.run(ask())
+        with ThreadPoolExecutor(1) as thread:  # a notebook's own has a loop that runs already
+            thread.submit(lambda: asyncio.run(ask())).result()
     except TimeoutError as error:
         raise ValueError(f"no answer within {_CONNECT_S} s") from error
 
