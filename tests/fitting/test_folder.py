@@ -672,6 +672,22 @@ def test_photographs_spelt_otherwise_than_when_they_were_fitted_are_told(photos:
         fit_photographs(photos, tmp_path / "out")
 
 
+def test_your_jpeg_beside_a_sample_that_is_a_png_changes_nothing(photos: Path, tmp_path: Path) -> None:
+    """A photograph that is turned upright is written as a JPEG; this one is not."""
+    out, path = tmp_path / "out", first(photos)
+    Image.open(path).save(path.with_suffix(".png"))
+    path.unlink()
+    fit_photographs(photos, out)
+    mine = out / path.name
+    mine.write_bytes(b"mine")
+    before = contents_below(out)
+    result = fit_photographs(photos, out)
+    assert not result.new_samples and not result.skipped and contents_below(out) == before
+    points = path.with_suffix(".txt")
+    np.savetxt(points, np.loadtxt(points) + 1)
+    assert fit_photographs(photos, out).new_samples == 1 and mine.read_bytes() == b"mine"
+
+
 def test_your_file_beside_a_sample_is_kept_when_the_photograph_gets_its_suffix(photos: Path, tmp_path: Path) -> None:
     """The copy of a photograph has its suffix."""
     out, path = tmp_path / "out", first(photos)

@@ -28,3 +28,13 @@ def test_a_mesh_is_the_same_however_its_quads_are_cut_but_not_in_another_order()
     shuffled = np.random.default_rng(0).permutation(63)[one]
     assert is_same_mesh(one, other, 63) and is_same_mesh(one, one[:9], 63) and is_same_mesh(one, one[:0], 63)
     assert not is_same_mesh(one, shuffled, 63)
+
+
+def test_find_mirror_of_a_grid_whose_middle_lies_beside_its_mean() -> None:
+    """Many columns of a grid match more than half of it; where a cheek is fuller, the mean's is not the middle one."""
+    vertices, triangles = grid(51, 41)
+    x, y = 80 * vertices[:, 0], 100 * (vertices[:, 1] - 1)
+    vertices[:, 0] = x + 4 * np.exp(-((x - 30) ** 2 + (y - 20) ** 2) / 900) + 2 * np.sin(y / 60)
+    vertices[:, 1] = y
+    found = find_mirror(vertices, triangles)
+    assert (found >= 0).all() and (found[found] == np.arange(len(found))).all()

@@ -177,6 +177,10 @@ class FaceRecord(FolderRecord, Generic[Face]):
         """Of the files that a photograph's face gets under its name, as far as known; none for a folder of frames."""
         return ()
 
+    def _written(self, photograph: Photograph) -> Iterable[str]:
+        """Which of `_endings` its files get, where that is known only when it is read."""
+        return self._endings(photograph)
+
     @property
     def _writes_further(self) -> bool:
         """Whether a photograph may get files of more faces than one."""
@@ -192,8 +196,12 @@ class FaceRecord(FolderRecord, Generic[Face]):
             own, endings = (self._out / one.name).name, tuple(self._endings(one))
             is_ours = name_key(one.name) in begun
             files = (path for path in unlisted.get(one.name, ()) if not is_ours or path in self._others)
-            there = (path for path in files if path.suffix.lower() in endings)
-            return unless_taken(one, (path for path in there if self._writes_further or path.stem == own))
+            there = [path for path in files if path.suffix.lower() in endings]
+            there = [path for path in there if self._writes_further or path.stem == own]
+            if not there or self._has_all(one):  # nothing of it is written
+                return one
+            written = self._written(one)
+            return unless_taken(one, (path for path in there if path.suffix.lower() in written))
 
         self.units[:] = [replace(unit, photographs=tuple(map(checked, unit.photographs))) for unit in self.units]
 

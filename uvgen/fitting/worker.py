@@ -47,6 +47,9 @@ MOST_BYTES = 1 << 28
 """Size up to which photographs are read."""
 
 _QUALITY = 95  # of photographs that are turned upright
+TURNED = ".jpg"
+"""Suffix of photographs that are turned upright."""
+
 _MOST_AT_ONCE = 256  # faces, after whose photograph they are fitted: 0.45 MB of memory each
 
 
@@ -270,6 +273,11 @@ def _picture_of(job: FaceJob, path: Path, data: bytes, decode: str = "full") -> 
     return Picture(data, refused, exif=job.exif, decode=decode)
 
 
+def is_turned(job: FitJob, data: bytes) -> bool:
+    """Whether a photograph is written upright, as a JPEG, and not as it is."""
+    return job.exif == "apply" and exif_orientation(data) > 1
+
+
 class _Picture:
     """Photographs as they are written, read again: those of one person may be more than the memory holds."""
 
@@ -291,8 +299,8 @@ class _Picture:
                     f"{path}: was changed while its faces were fitted; run the command again once it stays as it is"
                 )
             self._path, self._last = path, (path.suffix.lower(), data)
-            if self._job.exif == "apply" and exif_orientation(data) > 1:
-                self._last = ".jpg", encode_jpeg(_picture_of(self._job, path, data).pixels, _QUALITY)
+            if is_turned(self._job, data):
+                self._last = TURNED, encode_jpeg(_picture_of(self._job, path, data).pixels, _QUALITY)
         return self._last
 
 

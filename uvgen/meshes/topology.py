@@ -16,7 +16,7 @@ _MOST_POINTS = 8000  # looked at for each vertex of a loop: all that 125 vertice
 _MOST_IN_ALL = 1 << 26  # for all loops of a mesh: 10 s
 _MOST_LONE = 3  # edges of a single triangle that begin at a vertex, in the mean: 1 on a surface
 _MIRROR_SEEDS = 60  # edges that are tried as the symmetry line's
-_ENOUGH_SEEDS = 3  # of those from which half the mesh is matched, all of which are on one line
+_MOST_LINES = 12  # about which half the mesh is matched and the other half not, as about all columns of a grid
 
 
 def check_disk(vertices: np.ndarray, triangles: np.ndarray, *, loose: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -299,17 +299,20 @@ def find_mirror(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):  # edges without length come last
         on_line = np.maximum(np.abs(x[a]), np.abs(x[b])) / length
         over_line = np.hypot(x[a] + x[b], np.linalg.norm((vertices[a] - vertices[b])[:, 1:], axis=1)) / length
-    best, of_half = 0, 0
+    best, lines = 0, list[NDArray[np.int64]]()
     for k in np.argsort(np.minimum(on_line, over_line), kind="stable")[:_MIRROR_SEEDS].tolist():
         pair = (int(a[k]), int(b[k]))
         mirror_edge = pair if on_line[k] <= over_line[k] else pair[::-1]
+        if any((line[[*pair]] == mirror_edge).all() for line in lines):  # it is on one that was tried
+            continue
         mirror = _spread(pair, mirror_edge, across, valence)
         matched = int((mirror >= 0).sum())
         best = max(best, matched)
         if matched > 0.98 * n:
             return _without_contradictions(mirror, edges)
-        of_half += matched > n / 2
-        if of_half == _ENOUGH_SEEDS:
+        if matched > n / 2:
+            lines.append(mirror)
+        if len(lines) == _MOST_LINES:
             break
     raise InputError(
         f"triangles: {best} of {count(n, 'vertex')} found a mirror image, expected a mesh whose connectivity is "
