@@ -16,6 +16,7 @@ from uvgen.samples.landmark_files import find_landmarks, own_files, places_of_la
 from uvgen.samples.landmark_schemes import FaceLandmarks, NoLandmarks
 from uvgen.samples.landmark_tables import LandmarkTable
 from uvgen.storage.names import os_reason
+from uvgen.wording import count
 
 
 class VideoFaceJob(FaceJob, Protocol):
@@ -85,7 +86,7 @@ def check_marks(job: VideoFaceJob, videos: Sequence[Photograph]) -> None:
     without = [place for place in places if not place.is_dir()]
     if without and job.landmarks not in places and (flat := _marks(job.landmarks)):
         raise InputError(
-            f"landmarks: of which of {len(videos)} videos is {flat[0]}? Expected files in a folder for each, such as "
+            f"landmarks: of which of {count(len(videos), 'video')} is {flat[0]}? Expected files in a folder for each, such as "
             f"{without[0]}"
         )
 
