@@ -528,6 +528,10 @@ def test_import_maps_goes_on_with_the_size_that_it_began_with_though_crops_of_it
         path.write_bytes(b"damaged")
     assert not import_maps(folder, tmp_path / "out", model=model, config=CONFIG).new_samples
     assert file_hashes(tmp_path / "out") == whole
+    for path in crops[1:]:  # of others, which could not be read when the set was begun, say
+        path.write_bytes(small.read_bytes())
+    assert not import_maps(folder, tmp_path / "out", model=model, config=CONFIG).new_samples
+    assert file_hashes(tmp_path / "out") == whole
 
 
 @pytest.mark.parametrize(

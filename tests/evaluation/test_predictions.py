@@ -557,16 +557,20 @@ def test_annotated_landmarks_are_compared_in_the_sets_convention(tmp_path, model
     assert found["face3d"] == pytest.approx(found["exact"], rel=0.02)
 
 
-def test_what_predict_wrote_of_larger_copies_of_a_folder_s_photographs_is_refused(tree: Path, tmp_path: Path) -> None:
+def test_what_predict_wrote_of_a_folder_s_photographs_of_another_size_is_refused(tree: Path, tmp_path: Path) -> None:
     truth = SampleTruth(tree)
     (tmp_path / "predict.json").write_text('{"format": "uvgen-predict", "crop": "auto"}')
     for k, name in enumerate(truth.names):
         path = tmp_path / f"{name}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
         face = truth.face(k)
+        height, width = face.image_size() or (0, 0)
         np.savetxt(path, np.column_stack([face.truths["annotation"].landmarks[0, :, :2], np.zeros(68)]), "%.17g")
-        path.with_suffix(".json").write_text(json.dumps({"image_size": [face.image_height(), 7]}))
+        path.with_suffix(".json").write_text(json.dumps({"image_size": [height, width]}))
     assert evaluate_predictions(tmp_path, tree).complete
-    path.with_suffix(".json").write_text(json.dumps({"image_size": [2 * (face.image_height() or 0), 7]}))
-    ((name, reason),) = evaluate_predictions(tmp_path, tree).unread
-    assert name == truth.names[-1] and "was predicted of a photograph that is" in reason
+    path.with_suffix(".json").write_text(json.dumps({"image_size": [width, height]}))  # turned upright
+    assert evaluate_predictions(tmp_path, tree).complete
+    for other in ([2 * height, 2 * width], [height, width - 9]):
+        path.with_suffix(".json").write_text(json.dumps({"image_size": other}))
+        ((name, reason),) = evaluate_predictions(tmp_path, tree).unread
+        assert name == truth.names[-1] and f"was predicted of a photograph of {other[1]}×{other[0]} px" in reason

@@ -589,6 +589,18 @@ def test_landmarks_of_one_video_that_another_joins_are_not_replaced_by_a_detecto
     (marks / "turn").mkdir()
     with pytest.raises(InputError, match=r"of which of 2 videos is \S+/frame_000000\.txt\? .*such as \S+/marks/nod"):
         fit(folder, tmp_path / "out", landmarks=marks)
+    for path in sorted((folder / "nod").glob("*.png")):  # frames that are called otherwise
+        path.rename(path.with_name(path.name.removeprefix("frame_")))
+    for path in sorted(marks.glob("*.txt")):
+        path.rename(marks / path.name.removeprefix("frame_"))
+    with pytest.raises(InputError, match=r"of which of 2 videos is \S+/000000\.txt\? .*such as \S+/marks/nod"):
+        fit(folder, tmp_path / "out", landmarks=marks)
+    for path in sorted(marks.glob("*.txt")):
+        path.unlink()
+    (marks / "frame_rates.txt").write_text("25")  # of no frame
+    for path in sorted((folder / "turn").glob("*.txt")):
+        path.rename(marks / "turn" / path.name)
+    assert {face.name.partition("/")[0] for face in fit(folder, tmp_path / "other", landmarks=marks).faces} == {"turn"}
 
 
 @pytest.mark.parametrize("what", ["picture", "landmarks"])

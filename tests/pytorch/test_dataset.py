@@ -783,7 +783,12 @@ def test_dataset_with_a_field_of_ones_own_by_a_name_that_is_added_is_refused(
         with h5py.File(path, "r+") as file:
             file.create_dataset(name, data=np.ones(len(file["name"]), np.float32))
     seal(folder)
-    with pytest.raises(InputError, match=f"its shards hold a field '{name}', which is the name of what is added"):
+    taken = f"its shards hold a field '{name}', which is the name of what is added"
+    with pytest.raises(InputError, match=taken):
         ShardDataset(folder)
+    if name == "image_scale":
+        with pytest.raises(InputError, match=taken):
+            uvgen.open_shards(folder, normalize="size")
+    assert name in uvgen.open_shards(folder)[0]
     if name == "weight_mask":
         assert ShardDataset(folder, weight_mask=False)[0]["weight_mask"] == 1

@@ -572,3 +572,19 @@ def test_chunks_at_the_edge_that_are_stored_without_filters_are_refused(
     monkeypatch.setattr("uvgen.storage.hdf5_reading.layout_classes", lambda *_: {UNFILTERED_EDGE})
     with open_hdf5(tmp_path / "a.h5") as file, pytest.raises(DatasetError, match="value leaves chunks at its edge unf"):
         file.safe_dataset("value")
+
+
+def test_attributes_of_more_bytes_than_the_file_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HDF5 may store one of them once for any number of datasets."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for name in "abc":
+            file[name] = [1]
+            file[name].attrs["text"] = np.bytes_(b"x" * 400)
+    with open_hdf5(tmp_path / "a.h5") as file:
+        assert all(len(file.safe_dataset(name).attributes["text"]) == 400 for name in "abc" * 9)
+    monkeypatch.setattr("uvgen.storage.hdf5_reading._MAX_TEXT", 400)
+    with open_hdf5(tmp_path / "a.h5") as file:
+        file._attribute_bytes = (size := file.size) - 800
+        assert all(file.safe_dataset(name).attributes for name in "ab")
+        with pytest.raises(DatasetError, match=f"its attributes have more than {size} bytes, expected the file's size"):
+            file.safe_dataset("c").attributes  # noqa: B018

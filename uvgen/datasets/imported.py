@@ -228,8 +228,8 @@ def _begun_sizes(out: Path) -> tuple[int, int] | None:
 def _sizes(
     samples: Sequence[Sample], layout: str, scale: str | float, begun: tuple[int, int] | None = None
 ) -> tuple[int, int]:
-    """Sides of the crops and of the maps that most of the first samples have; those that a set was `begun` with, if
-    some samples cannot be read and others have these. DatasetError if none can be read.
+    """Sides of the crops and of the maps that most of the first samples have; those that a set was `begun` with, if one
+    has these: others may have been damaged then, or be now. DatasetError if none can be read.
     """
     errors, sizes = list[str](), Counter[tuple[int, int]]()
     for sample in samples[:_N_PROBES]:
@@ -252,7 +252,7 @@ def _sizes(
             sizes[len(image), len(position_map)] += 1
     if not sizes:
         raise DatasetError(none_can_be("used", len(errors), "crop", errors[0]))
-    if errors and begun is not None and begun in sizes:
+    if begun is not None and begun in sizes:
         return begun
     return sizes.most_common(1)[0][0]
 

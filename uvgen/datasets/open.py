@@ -1,7 +1,7 @@
 """Opening a data set, and the model that it was built with."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,9 @@ from uvgen.shards.reader import ShardReader, state_of
 if TYPE_CHECKING:  # trainers that read stored maps need neither numba nor scipy
     from uvgen.maps.position_mapper import PositionMapper
     from uvgen.models.morphable import MorphableModel
+
+ADDED = ("image_scale", "image_offset", "posmap_scale", "posmap_offset")
+"""What is added to a sample whose images and maps are normalized: what leads back."""
 
 
 def open_shards(
@@ -101,6 +104,8 @@ def open_shards(
         made["posmap"] = MapMaker(model, config.build)
     finish = None if normalize is None and images is None else _Normalized(normalize, images, config.build.size)
     reader = reader_of(folder, index, config, made, check=check, untrusted=untrusted, finish=finish)
+    if finish is not None:
+        check_added(folder, reader.fields, ADDED)
     if names is None and split is None:
         return reader
     if names is not None and split is not None:
@@ -134,6 +139,15 @@ def check_same_set(reader: ShardReader, state: str) -> None:
         raise DatasetError(
             f"{reader.folder}: was made again or replaced while it was read; run the command again once it stays as "
             "it is"
+        )
+
+
+def check_added(path: str | os.PathLike[str], fields: Iterable[str], added: Collection[str]) -> None:
+    """Raise InputError if a set's own fields have names of what is `added` to its samples."""
+    if taken := [name for name in fields if name in added]:
+        raise InputError(
+            f"{path}: its shards hold a field {taken[0]!r}, which is the name of what is added to each sample; rename "
+            f"it{', or pass weight_mask=False' * (taken[0] == 'weight_mask')}"
         )
 
 

@@ -303,8 +303,15 @@ class Predictions:
     def _check_photograph(self, path: Path, face: TrueFace) -> None:
         """Raise SampleError if `uvgen predict` states of a face's photograph that it is not the truth's, or no crop."""
         size = stated_size(path.with_suffix(".json")) if face.row or face.sample is not None else None
-        if size is not None and self._frame == "image":
+        if size is not None and self._frame == "image" and face.row:
             self._check_height(size[0], face)
+        elif size is not None and self._frame == "image":
+            true = face.image_size()
+            if true is not None and sorted(true) != sorted(size):  # one of them may have been turned upright
+                raise SampleError(
+                    f"{face.name}: was predicted of a photograph of {size[1]}×{size[0]} px, expected the truth's, "
+                    f"{true[1]}×{true[0]} px"
+                )
         elif size is not None and face.row and size != (self._truth.crop_size,) * 2:
             raise SampleError(
                 f"{face.name}: was predicted of a whole picture of {size[1]}×{size[0]} px, expected the truth's crop, "
@@ -313,7 +320,7 @@ class Predictions:
 
     def _check_height(self, height: Any, face: TrueFace) -> None:
         """Raise SampleError if predictions are in px of another photograph than the truth is of."""
-        if (true := face.image_height()) not in (None, height):
+        if height != (true := face.row["image_height"]):
             raise SampleError(
                 f"{face.name}: was predicted of a photograph that is {height} px high, expected the truth's, {true} px"
             )

@@ -90,12 +90,10 @@ class TrueFace:
     partial: dict[str, int] = field(default_factory=dict)
     sample: Sample | None = None
 
-    def image_height(self) -> int | None:
-        """Height of its photograph, px; None if that is not known."""
-        if self.row:
-            return int(self.row["image_height"])
+    def image_size(self) -> tuple[int, ...] | None:
+        """Height and width of its sample's photograph as it is stored, px; None if that is not known."""
         try:
-            return None if self.sample is None else read_picture(self.sample).shape[0]
+            return None if self.sample is None else read_picture(self.sample).shape[:2]
         except SampleError:  # it counts for nothing else
             return None
 

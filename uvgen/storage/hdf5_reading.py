@@ -188,6 +188,7 @@ class Hdf5File:
 
     def __init__(self, path: Path, error: type[UvgenError], hint: str, lead: str, user_block: int = 0) -> None:
         self.path, self._error, self._hint, self._lead = path, error, hint, lead
+        self._attributes_seen, self._attribute_bytes = set[str](), 0
         if not path.exists():
             raise self.refused("no such file")
         try:
@@ -351,6 +352,11 @@ class Hdf5File:
         count = math.prod(shape)
         if count > _MAX_ELEMENTS or count * dtype.itemsize > _MAX_TEXT:
             raise self.refused(f"{label} has {count} values, expected {_MAX_ELEMENTS} at most, of {_MAX_TEXT} bytes")
+        if label not in self._attributes_seen:
+            self._attributes_seen.add(label)
+            self._attribute_bytes += count * dtype.itemsize
+        if self._attribute_bytes > (most := max(self.size, _MAX_TEXT)):  # HDF5 may store one for many datasets
+            raise self.refused(f"its attributes have more than {most} bytes, expected the file's size at most")
         value = np.empty(shape, dtype)
         found.read(value, kind)  # of the type that it has in the file: nothing is converted
         if text_type is None:

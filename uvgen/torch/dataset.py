@@ -15,7 +15,7 @@ from torch.utils.data import Dataset, get_worker_info
 
 from uvgen.checks import seed_number, true_or_false
 from uvgen.datasets.fields import MAP_PARAMETERS
-from uvgen.datasets.open import open_shards
+from uvgen.datasets.open import ADDED, check_added, open_shards
 from uvgen.datasets.targets import remaking_targets
 from uvgen.errors import InputError
 from uvgen.fixed_point import FixedPoint, decode
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from uvgen.maps.mirror import TexelMirror
     from uvgen.maps.targets import TargetMaker
     from uvgen.models.morphable import MorphableModel
-
-_ADDED = ("weight_mask", "image_scale", "image_offset", "posmap_scale", "posmap_offset")  # to each sample
 
 PARAMETERS = MAP_PARAMETERS
 """Fields that a `PositionMapLayer` takes, in its order."""
@@ -159,11 +157,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
         build = self.reader.config.build
         targets = target_layouts([name for name in TARGETS if name in fields], build.size, build.uv_size)
         self._small = [name for name in fields if name not in self._large and name not in targets]
-        if taken := [name for name in self._small if name in _ADDED and (weight_mask or name != "weight_mask")]:
-            raise InputError(
-                f"{path}: its shards hold a field {taken[0]!r}, which is the name of what is added to each sample, "
-                f"expected another; rename it{', or pass weight_mask=False' * (taken[0] == 'weight_mask')}"
-            )
+        check_added(path, self._small, (*ADDED, *["weight_mask"] * weight_mask))
         attributes_of = {name: self.reader.attributes(name) for name in self._small}
         self._coded = {name: found for name, found in attributes_of.items() if "scale_factor" in found}
         self._maker = self.reader.made.get("posmap") if fields else None

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -17,6 +18,9 @@ from uvgen.samples.landmark_schemes import FaceLandmarks, NoLandmarks
 from uvgen.samples.landmark_tables import LandmarkTable
 from uvgen.storage.names import os_reason
 from uvgen.wording import count
+
+_MARK = re.compile(r"\.(txt|pts|npy|mat)\Z")
+_FRAME = re.compile(r"frame_\d+")
 
 
 class VideoFaceJob(FaceJob, Protocol):
@@ -80,15 +84,20 @@ def marks_of(job: VideoFaceJob, table: LandmarkTable | None, video: Photograph) 
 
 def check_marks(job: VideoFaceJob, videos: Sequence[Photograph]) -> None:
     """Raise InputError if a folder of landmarks holds files of frames, and none for a video that they may be of."""
-    if job.landmarks is None or not job.several:
+    if job.landmarks is None or not job.several or not job.landmarks.is_dir():
         return
-    places = [place for one in videos if (place := _place(job, frames_folder(one))) is not None]
-    without = [place for place in places if not place.is_dir()]
-    if without and job.landmarks not in places and (flat := _marks(job.landmarks)):
-        raise InputError(
-            f"landmarks: of which of {count(len(videos), 'video')} is {flat[0]}? Expected files in a folder for each, such as "
-            f"{without[0]}"
-        )
+    places = {one: place for one in videos if (place := _place(job, frames_folder(one))) is not None}
+    if job.landmarks in places.values():  # they are of frames beside the folders of others
+        return
+    names = [name for name in sorted(os.listdir(job.landmarks)) if _MARK.search(name.lower())]
+    flat = {os.path.splitext(name)[0]: job.landmarks / name for name in names}
+    for video, place in places.items():
+        stems = [path.stem for _, path in _frames(video)] if video.path.is_dir() else filter(_FRAME.fullmatch, flat)
+        if not place.is_dir() and (stem := next((stem for stem in stems if stem in flat), None)):
+            raise InputError(
+                f"landmarks: of which of {count(len(videos), 'video')} is {flat[stem]}? Expected files in a folder for "
+                f"each, such as {place}"
+            )
 
 
 def _places(job: VideoFaceJob, folder: Path) -> list[Path]:
@@ -103,7 +112,7 @@ def _marks(place: Path) -> list[Path]:
 
 
 def _is_mark(name: str) -> bool:
-    return name.startswith("frame_") and name.lower().endswith((".txt", ".pts", ".npy", ".mat"))
+    return _MARK.search(name.lower()) is not None and _FRAME.match(name) is not None
 
 
 def _frames(video: Photograph) -> list[tuple[int, Path]]:
