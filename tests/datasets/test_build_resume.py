@@ -741,22 +741,24 @@ def two_faces(tmp_path: Path) -> tuple[Path, list[dict[str, Any]]]:
     return tmp_path / "list/list.json", rows
 
 
-@pytest.mark.parametrize("of", ["an image", "images of one name"])
+@pytest.mark.parametrize("of", ["an image", "images of one name", "versions of an image"])
 def test_build_of_a_list_whose_faces_of_one_name_have_changed_places_is_refused(
     model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of: str
 ) -> None:
     """Their names say which row comes first; a finished shard has one of them."""
     monkeypatch.setattr("uvgen.datasets.same_samples._N_COMPARED", 1)  # of larger sets, few are compared
     path, rows = two_faces(tmp_path)
-    if of == "images of one name":
+    if of != "an image":
         rows[2]["image"] = "AFW/face_1.png"
         Image.open(path.parent / "AFW/face_1.jpg").save(path.parent / "AFW/face_1.png")
+        rows[2]["shape"] = rows[1]["shape"] if of == "versions of an image" else rows[2]["shape"]
         path.write_text(json.dumps(rows))
     make(path, model_path, tmp_path / "out")
     (tmp_path / "out/AFW-00001.h5").unlink()
     rows[1], rows[2] = rows[2], rows[1]
     path.write_text(json.dumps(rows))
-    with pytest.raises(SettingsError, match=r"holds AFW/face_1 with other values of shape than .*list\.json, row 2"):
+    what = "source" if of == "versions of an image" else "shape"
+    with pytest.raises(SettingsError, match=rf"holds AFW/face_1 with other values of {what} than .*list\.json, row 2"):
         make(path, model_path, tmp_path / "out")
 
 

@@ -141,6 +141,22 @@ def test_an_index_that_a_disk_does_not_give_is_not_to_be_overwritten(
         assert "overwrit" not in str(raised.value)
 
 
+@pytest.mark.parametrize("number", [errno.EIO, errno.EBADMSG, errno.ESTALE])
+def test_a_shard_that_a_disk_does_not_give_is_named(
+    sets: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    folder = sets / "built"
+    whole = file_hashes(folder)
+    with monkeypatch.context() as patch:
+        fail_reads(patch, "AFW-00000.h5", number)
+        found = verify_shards(folder).problems
+        assert len(found) == 1 and f"AFW-00000.h5: cannot be read ({os.strerror(number)})" in found[0]
+        if number == errno.ESTALE:
+            with pytest.raises(DatasetError, match="its disk does not answer, try again when it does"):
+                repaired(sets, "built", model_path)
+    assert file_hashes(folder) == whole
+
+
 def test_repair_of_swapped_shards_makes_both_and_leaves_strays(sets: Path, model_path: Path) -> None:
     folder = sets / "built"
     whole = file_hashes(folder)

@@ -235,6 +235,22 @@ def test_scans_whose_disk_does_not_answer_cost_no_finished_mesh(
     assert contents_below(tmp_path / "out") == before
 
 
+@pytest.mark.parametrize("lost", [".npy", ".landmarks.txt"])
+def test_scans_that_are_links_to_a_disk_that_is_not_there_cost_no_finished_mesh(
+    scans: Path, model: MorphableModel, tmp_path: Path, lost: str
+) -> None:
+    disk = scans.rename(tmp_path / "disk")
+    scans.mkdir()
+    for path in sorted(disk.iterdir()):
+        (scans / path.name).symlink_to(path)
+    register_scans(scans, tmp_path / "out", model=model)
+    before = contents_below(tmp_path / "out")
+    for path in sorted(disk.glob(f"*{lost}")):
+        path.rename(path.with_name(f".{path.name}"))
+    assert register_scans(scans, tmp_path / "out", model=model).new_samples == 0
+    assert contents_below(tmp_path / "out") == before
+
+
 def test_bad_scans_cost_only_themselves(scans: Path, model: MorphableModel, tmp_path: Path) -> None:
     points, marks = np.load(scans / "scan0.npy"), (scans / "scan0.landmarks.txt").read_text()
     (scans / "deep").mkdir()

@@ -588,3 +588,14 @@ def test_attributes_of_more_bytes_than_the_file_are_refused(tmp_path: Path, monk
         assert all(file.safe_dataset(name).attributes for name in "ab")
         with pytest.raises(DatasetError, match=f"its attributes have more than {size} bytes, expected the file's size"):
             file.safe_dataset("c").attributes  # noqa: B018
+
+
+def test_chunks_of_a_byte_are_refused_where_there_are_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("uvgen.storage.hdf5_dataset._FREE_CHUNKS", 50)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("few", data=np.zeros(50, np.uint8), chunks=(1,))
+        file.create_dataset("many", data=np.zeros(51, np.uint8), chunks=(1,))
+    with open_hdf5(tmp_path / "a.h5") as file:
+        assert file.safe_dataset("few").read().shape == (50,)
+        with pytest.raises(DatasetError, match="many has 51 chunks for 51 bytes, expected 64 bytes or more in each"):
+            file.safe_dataset("many").read()

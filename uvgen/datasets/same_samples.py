@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from uvgen.samples.files import check_machine
 from uvgen.samples.find import Sample, without_number
 from uvgen.samples.read import read_annotation
 from uvgen.storage.folders import DATASET_INDEX
-from uvgen.storage.names import brief
+from uvgen.storage.names import brief, printable
 from uvgen.storage.urls import url_of
 
 _N_COMPARED = 16
@@ -85,8 +85,8 @@ def check_same_samples(
     spread = np.linspace(0, len(known) - 1, min(_N_COMPARED, len(known))).astype(int).tolist()
     # of several rows of one name, faces of an image or images of other suffixes, a list's order says which has which
     rows_of = Counter(without_number(sample.name) for sample in samples)
-    of_several = [k for k, (sample, _) in enumerate(known) if rows_of[without_number(sample.name)] > 1]
-    for k in sorted({*spread, *of_several}):
+    of_several = {k for k, (sample, _) in enumerate(known) if rows_of[without_number(sample.name)] > 1}
+    for k in sorted(of_several | {*spread}):
         sample, row = known[k]
         try:
             stated = {name: values for name, values in stated_of(sample).items() if name in fields}
@@ -95,6 +95,9 @@ def check_same_samples(
             check_machine(error)
             continue
         odd = [name for name in stated if not np.array_equal(stored[name][0], stated[name])]
+        if not odd and k in of_several and "source" in fields and sample.image is not None:
+            (source,) = reader.gather([row], ["source"])["source"]
+            odd = ["source"] * (PurePosixPath(source).name != printable(sample.image.name))
         if not odd and some_may_differ:
             return
         if odd:

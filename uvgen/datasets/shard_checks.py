@@ -31,9 +31,9 @@ from uvgen.shards.constants import read_constants
 from uvgen.shards.index import Index, ShardEntry
 from uvgen.shards.shard import OpenShard
 from uvgen.shards.stored import with_shard
-from uvgen.storage.files import sha256_file
+from uvgen.storage.files import check_readable, sha256_file
 from uvgen.storage.isolated import Hdf5Process
-from uvgen.storage.names import printable
+from uvgen.storage.names import os_reason, printable
 from uvgen.storage.reading import irregular, max_bytes
 from uvgen.storage.urls import shown_path
 from uvgen.wording import typed
@@ -110,7 +110,12 @@ def damage_of(path: Path, sha256: str | None, size_bytes: int | None = None) -> 
     if size_bytes is not None and size != size_bytes:
         return f"{size} bytes, expected {size_bytes}{'; cut short?' if size < size_bytes else ''}"
     is_giant = size_bytes is None and size > max_bytes()  # shards may have any size, read in parts
-    if is_giant or sha256_file(path) != sha256:
+    try:
+        differs = is_giant or sha256_file(path) != sha256
+    except OSError as error:
+        check_readable(path, error)
+        return f"cannot be read ({os_reason(error)}); damaged there"
+    if differs:
         return "its SHA-256 is not the one in the index; damaged or changed"
     return None
 

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from uvgen.errors import SCHEMES, DatasetError, OutputError, UvgenError
 from uvgen.storage.names import os_reason
-from uvgen.storage.reading import OUT_OF_REACH, SHORTAGES, let_go, open_regular, what_helps
+from uvgen.storage.reading import MAY_BE_DAMAGED, OUT_OF_REACH, SHORTAGES, let_go, open_regular, what_helps
 
 TEMPORARY_PREFIX = ".uvgen-"
 _TEMPORARY = re.compile(r"\.uvgen-tmp-[0-9a-f]{12}-.*", re.DOTALL)
@@ -321,8 +321,12 @@ def sha256_file(path: Path) -> str:
     OSError
         If it cannot be read, is no regular file, or has no end.
     """
-    with open_regular(path) as file:
-        return sha256_of(file)
+    try:
+        with open_regular(path) as file:
+            return sha256_of(file)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # which those of a read lack
+        raise
 
 
 def sha256_of(file: BinaryIO) -> str:
@@ -345,11 +349,16 @@ def has_sha256(path: Path, sha256: str, *, most_bytes: int | None = None) -> boo
     """Whether a regular file is there, can be read, has no more than `most_bytes`, and has this SHA-256.
 
     DatasetError if that cannot be known, such as with too many open files, or with a server that does not answer: it
-    does not count as damaged. A disk that fails to read it (EIO) may be damaged there.
+    does not count as damaged. A disk that fails to read it (EIO), and a file system that is damaged, may be so there.
     """
     try:
         return (most_bytes is None or path.stat().st_size <= most_bytes) and sha256_file(path) == sha256
     except OSError as error:
-        if error.errno in SHORTAGES or error.errno in OUT_OF_REACH - {errno.EIO}:
-            raise DatasetError(f"{path}: cannot be read ({os_reason(error)}); {what_helps(error, '')}") from error
+        check_readable(path, error)
         return False
+
+
+def check_readable(path: Path, error: OSError) -> None:
+    """Raise DatasetError if an error at reading a file does not say that the file is damaged: see `has_sha256`."""
+    if error.errno in SHORTAGES or error.errno in OUT_OF_REACH - MAY_BE_DAMAGED:
+        raise DatasetError(f"{path}: cannot be read ({os_reason(error)}); {what_helps(error, '')}") from error

@@ -32,6 +32,9 @@ OUT_OF_REACH = frozenset(
 )  # fmt: skip
 """Errors by which a file is there as far as is known, but its disk does not answer."""
 
+MAY_BE_DAMAGED = frozenset(getattr(errno, name) for name in ("EIO", "EUCLEAN", "EBADMSG") if hasattr(errno, name))
+"""Those of them that may say that the disk, or its file system, is damaged at this file."""
+
 _SHORTAGES_HELP = {
     errno.EMFILE: "raise the limit (ulimit -n)",
     errno.ENFILE: "close other programs: the machine has too many files open",
@@ -58,6 +61,8 @@ def what_helps(error: OSError, otherwise: str) -> str:
     """What to do about a file that cannot be read or written, for the end of a message: `otherwise`, unless the error
     `is_elsewhere`.
     """
+    if error.errno in MAY_BE_DAMAGED - {errno.EIO}:
+        return "its file system is damaged, check it (fsck)"
     if error.errno in OUT_OF_REACH:
         return "its disk does not answer, try again when it does"
     return _SHORTAGES_HELP.get(error.errno or 0, otherwise)

@@ -139,7 +139,7 @@ class RegisterRecord(FolderRecord):
         try:
             return made.made_of == state_of(self._job, unit.scan)
         except OSError as error:
-            return is_out_of_reach(unit.scan.path, error)
+            return is_out_of_reach(Path(error.filename or unit.scan.path), error)
 
     def discard(self, unit: RegisterTask) -> None:
         """Remove a scan's earlier mesh."""
