@@ -330,10 +330,14 @@ def _rows(columns: str, *rows: str) -> str:
         ("name,mask", ("1.jpg,m/2.png", "10.jpg,m/1.png", "2.jpg,m/10.png")),
         ("image_id,frame", ("1.jpg,2", "10.jpg,1", "2.jpg,2")),
         ("name,src", ("1,in/1.jpg", "10,in/10.jpg", "2,in/2.jpg")),
-        ("", ("1.jpg", "10.jpg", "2.jpg")),  # as pandas writes an index
+        ("name,original", ("1,10.jpg", "10,2.jpg", "2,1.jpg")),  # renamed photographs
+        ("name,mask", ("1,m/1.png", "10,m/10.png", "2,m/2.png")),
+        ("image,path", ("1,in/1.jpg", "10,in/10.jpg", "2,in/2.jpg")),
+        ("image,mask,photo", ("1.jpg,m/2.png,", "10.jpg,m/1.png,", "2.jpg,m/10.png,")),
+        ("Picture,file", ("old/1.jpg,1.jpg", "old/10.jpg,10.jpg", "old/2.jpg,2.jpg")),
     ],
 )
-def test_find_landmarks_takes_the_column_with_names_of_pictures_before_a_vague_one(
+def test_find_landmarks_takes_the_column_that_is_called_as_the_image_s(
     tmp_path: Path, columns: str, rows: tuple[str, ...]
 ) -> None:
     entries = [
@@ -348,9 +352,12 @@ def test_find_landmarks_takes_the_column_with_names_of_pictures_before_a_vague_o
 @pytest.mark.parametrize(
     ("columns", "row", "message"),
     [
-        ("left,right", "a.jpg,b.jpg", "left and right may both name the image, expected one; leave the other out"),
-        ("frame,left,right", "1,a.jpg,b.jpg", "left and right may both name the image"),
-        ("name,mask", "a,a_mask.png", "name and mask may both name the image"),
+        ("image,img_path", "1,3.jpg", "image and img_path may both name the image, expected one; rename the other, or"),
+        ("image,img_path", "b,a.jpg", "image and img_path may both name the image"),
+        ("photo,image", "b.jpg,a.jpg", "photo and image may both name the image"),
+        ("file,path", "x/a.jpg,y/a.jpg", "file and path may both name the image"),
+        ("file,path", "a.jpg,a.png", "file and path may both name the image"),
+        ("path,img_name", "/data/photos,a.jpg", "path and img_name may both name the image"),
         ("name,frame", "a.jpg,b.jpg", "name and frame may both name the image"),
         ("photo,img_path", "a,b", "photo and img_path may both name the image"),
     ],
@@ -362,6 +369,75 @@ def test_find_landmarks_of_two_columns_that_may_both_name_the_image_names_them(
     for name, content in (("t.csv", _rows(columns, row)), ("t.json", json.dumps([entry]))):
         with pytest.raises(InputError, match=message):
             look_up(tmp_path / name, content, "a.jpg")
+
+
+@pytest.mark.parametrize("columns", ["mask", "original", "source", "left,right", "", "img_url", "thumbnail,style"])
+def test_find_landmarks_takes_no_column_for_the_image_s_that_is_not_called_so(tmp_path: Path, columns: str) -> None:
+    keys = columns.split(",")
+    for content in (_rows(columns, ",".join("a.jpg" for _ in keys)), _rows(columns)):
+        with pytest.raises(InputError, match=r"columns .*, expected image, x_0, y_0"):
+            look_up(tmp_path / "t.csv", content, "a.jpg")
+    entry = {**dict.fromkeys(keys, "a.jpg"), "landmarks": POINTS.tolist()}
+    with pytest.raises(InputError, match='entry 0 has no "image"'):
+        look_up(tmp_path / "t.json", json.dumps([entry]), "a.jpg")
+    (found,) = look_up(tmp_path / "t.json", json.dumps({"1": entry}), "1.jpg")
+    np.testing.assert_allclose(found[0].points, POINTS)
+
+
+@pytest.mark.parametrize(
+    "rows", [("1,1.jpg", "2,10.jpg", "10,2.jpg"), (",1.jpg", "10,10.jpg", "2,2.jpg"), ("1,p.jpg", "2,10.jpg")]
+)
+def test_find_landmarks_tells_by_more_than_one_row_whether_two_columns_may_be_the_image_s(
+    tmp_path: Path, rows: tuple[str, ...]
+) -> None:
+    with pytest.raises(InputError, match="columns image and img_path may both name the image"):
+        look_up(tmp_path / "t.csv", _rows("image,img_path", *rows), "1.jpg")
+
+
+def test_find_landmarks_takes_numbers_beside_pictures_called_by_words_for_ids(tmp_path: Path) -> None:
+    entry = {"image": 7, "img_path": "a.jpg", "landmarks": POINTS.tolist()}
+    for name, content in (("t.csv", _rows("image,img_path", "7,a.jpg")), ("t.json", json.dumps([entry]))):
+        (found,) = look_up(tmp_path / name, content, "a.jpg")
+        np.testing.assert_allclose(found[0].points, POINTS)
+
+
+@pytest.mark.parametrize("key", ["image", "path", "input", "photo", "image_id"])
+@pytest.mark.parametrize("suffix", ["", ".jpg"])
+def test_find_landmarks_of_json_by_numbers_are_of_the_images_that_its_entries_name(
+    tmp_path: Path, key: str, suffix: str
+) -> None:
+    names = [f"{n}{suffix}" for n in (2, 1, 3)]
+    content = {str(k): {key: name, "landmarks": (POINTS + k).tolist()} for k, name in enumerate(names, 1)}
+    counts = key != "image_id" or suffix  # else it is an id
+    for name, (face,) in zip((2, 1, 3), look_up(tmp_path / "t.json", json.dumps(content), "2.jpg", "1.jpg", "3.jpg"),
+                             strict=True):  # fmt: skip
+        np.testing.assert_allclose(face.points, POINTS + (names.index(f"{name}{suffix}") + 1 if counts else name))
+
+
+@pytest.mark.parametrize("value", [None, "", 5])
+def test_find_landmarks_of_json_by_numbers_takes_none_of_these_for_the_image_that_is_not_named(
+    tmp_path: Path, value: object
+) -> None:
+    content = {"1": {"image": value, "mask": "1.jpg", "landmarks": POINTS.tolist()}}
+    with pytest.raises(InputError, match='entry 0 has no "image"'):
+        look_up(tmp_path / "t.json", json.dumps(content), "1.jpg")
+
+
+@pytest.mark.parametrize(
+    "about", [{"image": {"width": 9}}, {"image": 1}, {"file": "clip.mp4"}, {"name": "2"}, {"image_id": 2}]
+)
+def test_find_landmarks_of_json_by_names_looks_past_what_can_be_no_image_s_name(
+    tmp_path: Path, about: dict[str, object]
+) -> None:
+    (found,) = look_up(tmp_path / "t.json", json.dumps({"1": {**about, "landmarks": POINTS.tolist()}}), "1.jpg")
+    np.testing.assert_allclose(found[0].points, POINTS)
+
+
+def test_find_landmarks_of_json_by_words_of_other_images_than_its_entries_name_is_refused(tmp_path: Path) -> None:
+    for image in ("b", "b.jpg"):
+        content = json.dumps({"a": {"image": image, "landmarks": POINTS.tolist()}})
+        with pytest.raises(InputError, match=rf"entry 0: a and {image} may both be its image, expected one"):
+            look_up(tmp_path / "t.json", content, "a.jpg")
 
 
 def test_find_landmarks_takes_no_numbers_of_a_videos_frames_for_images(tmp_path: Path) -> None:

@@ -224,7 +224,7 @@ def test_read_annotation_of_an_object_with_a_key_in_two_spellings_names_it(tmp_p
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"parameters": ["a.mat"]}, {"pose": [0] * 7, "Pose": [0] * 7}, {"file_name": "AFW/a.jpg"}]
+    "wrong", [{"parameters": ["a.mat"]}, {"pose": [0] * 7, "Pose": [0] * 7}, {"file_name": "AFW/b.jpg"}]
 )
 def test_a_wrong_object_is_called_by_the_image_that_it_names(tmp_path: Path, wrong: Row) -> None:
     (tmp_path / "AFW").mkdir()
@@ -360,8 +360,31 @@ def test_names_of_rows_are_the_same_in_every_version_of_python(tmp_path: Path, i
 
 
 def test_an_entry_of_json_with_two_pictures_that_may_be_its_image_is_named(tmp_path: Path) -> None:
-    rows = [{"left": "a.jpg", "right": "b.jpg", "pose": [0.0] * 7}]
-    assert open_list(write_json(tmp_path / "l", rows)).rows[0].problem.startswith("left and right may both name the im")
+    rows = [{"image": "a.jpg", "photo": "b.jpg", "pose": [0.0] * 7}]
+    (row,) = open_list(write_json(tmp_path / "l", rows)).rows
+    assert row.image == "a.jpg" and row.problem.startswith("image and photo may both name the image")
+
+
+@pytest.mark.parametrize("image", [{"image": None}, {"image": ""}, {"photo": None}, {}])
+def test_no_other_picture_takes_the_place_of_an_image_that_a_list_does_not_name(tmp_path: Path, image: Row) -> None:
+    others = {
+        "mask": "m.png",
+        "thumbnail": "t.jpg",
+        **({"img_path": "p.jpg", "name": "n.jpg"} if "image" in image else {}),
+    }
+    path = write_json(tmp_path / "list", [{"image": "a.jpg", "pose": [0] * 7}, {**image, **others, "pose": [0] * 7}])
+    assert [row.image for row in open_list(path).rows] == ["a.jpg", ""]
+    assert [sample.problem.endswith("row 2: no image") for sample in find_samples(path)] == [False, True]
+
+
+def test_masks_beside_names_are_no_images_of_a_list(tmp_path: Path) -> None:
+    (tmp_path / "m.png").touch()
+    rows = [{"name": "a", "mask": "m.png", "parameters": "a.mat"}]
+    for path in (write_json(tmp_path / "list", rows), write_csv(tmp_path / "list.csv", rows)):
+        assert only(path).problem.endswith("row 1: image a is not there")
+    write_csv(tmp_path / "list.csv", [{"image_id": 1, "mask": "m.png", "parameters": "a.mat"}])
+    with pytest.raises(InputError, match="columns image_id, mask, parameters, expected image and"):
+        find_samples(tmp_path / "list.csv")
 
 
 def test_numbered_fields_of_json_are_the_numbers_of_the_list(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ import numpy as np
 
 from uvgen.checks import FARTHEST_PX
 from uvgen.errors import InputError
-from uvgen.samples.csv_rows import scan_csv, second_row
-from uvgen.samples.landmark_names import image_key
+from uvgen.samples.csv_rows import first_rows, scan_csv
+from uvgen.samples.landmark_names import image_column
 from uvgen.samples.landmark_rows import RowFace, size_keys, size_of_row
 from uvgen.samples.landmark_schemes import FaceLandmarks
 from uvgen.samples.landmark_tables import LandmarkTable
@@ -53,7 +53,7 @@ def read_boxes(path: Path) -> LandmarkTable:
 
     def name_of(row: list[str]) -> str:
         if not columns:
-            columns.append(_columns(path, row, second_row(text)))
+            columns.append(_columns(path, row, first_rows(text)))
         return row[columns[0].image].strip() if len(row) > columns[0].image else ""
 
     names, cells_of = scan_csv(path, text, _WHAT, name_of)
@@ -76,11 +76,11 @@ class _Columns(NamedTuple):
     size: tuple[tuple[int, str], ...]
 
 
-def _columns(path: Path, row: Sequence[str], second: Sequence[str]) -> _Columns:
-    """What the first row says, given the cells of the second."""
+def _columns(path: Path, row: Sequence[str], rows: Sequence[Sequence[str]]) -> _Columns:
+    """What the first row says, given the cells of those after it."""
     header = [cell.strip().lower() for cell in row]
     try:
-        image = image_key(header, second)
+        image = image_column(header, rows)
     except ValueError as error:
         raise InputError(f"{path}: columns {error}") from None
     numbers = next((names for names in (_CORNERS, _SIDES) if set(names) <= set(header)), None)

@@ -15,7 +15,7 @@ from uvgen.storage.names import brief
 Kept = TypeVar("Kept")
 
 _SEPARATOR = re.compile(r"sep=([,;\t])\r?\n", re.IGNORECASE)  # Excel's first line
-_MOST_OF_TWO = 1 << 20  # characters of the first two rows
+_FIRST_ROWS, _MOST_OF_FIRST = 100, 1 << 20  # rows, and characters of them
 _END = "\x01"  # a line that no text has: `read_text` refuses control characters
 
 
@@ -72,15 +72,17 @@ def scan_csv(
     return kept, cells_of
 
 
-def second_row(text: str) -> list[str]:
-    """The cells of the row after the first, by which columns are told, of a text that `scan_csv` takes; or none."""
+def first_rows(text: str) -> list[list[str]]:
+    """The cells of the first rows after the header, by which columns are told, of a text that `scan_csv` takes."""
     stated = _SEPARATOR.match(text)
-    lines = StringIO(text[stated.end() if stated else 0 :][:_MOST_OF_TWO])
-    rows = (cells for cells in csv.reader(lines, delimiter=_delimiter(text)) if any(cell.strip() for cell in cells))
+    start = stated.end() if stated else 0
+    reader = csv.reader(StringIO(text[start : start + _MOST_OF_FIRST]), delimiter=_delimiter(text))
+    filled = (cells for cells in reader if any(cell.strip() for cell in cells))
     try:
-        return next(itertools.islice(rows, 1, None), [])
+        rows = list(itertools.islice(filled, 1 + _FIRST_ROWS))
     except csv.Error:  # of which `scan_csv` tells
         return []
+    return rows[1:-1] if len(text) > start + _MOST_OF_FIRST else rows[1:]  # the last may be cut
 
 
 def _delimiter(text: str) -> str:

@@ -19,13 +19,16 @@ _OTHER_FILES = frozenset((
 ))  # fmt: skip
 
 _IMAGE_COLUMNS = ("image", "imagename", "imagepath", "filename", "filepath", "file", "path", "img")
-_OTHER_COLUMNS = ("imgpath", "imgname", "imgfile", "imagefile", "photo", "photograph", "picture")
-_VAGUE_COLUMNS = ("name", "frame")
+_FURTHER_COLUMNS = (
+    "imgpath", "imgname", "imgfile", "imgfilename", "imagefile", "imagefilename", "photo", "photograph", "picture",
+    "input",
+)  # fmt: skip
+_VAGUE_COLUMNS, _ID = ("name", "frame"), "imageid"
 
 
 def names_image(column: str) -> bool:
     """Whether a table's column, or an object's key, is called as one that names an image."""
-    return plain_column(column) in (*_IMAGE_COLUMNS, *_OTHER_COLUMNS, *_VAGUE_COLUMNS)
+    return plain_column(column) in (*_IMAGE_COLUMNS, *_FURTHER_COLUMNS, *_VAGUE_COLUMNS, _ID)
 
 
 def plain_column(column: str) -> str:
@@ -33,50 +36,89 @@ def plain_column(column: str) -> str:
     return column.strip().lower().replace("_", "").replace(" ", "")
 
 
-def image_key(names: Sequence[str], values: Sequence[Any] = ()) -> int | None:
-    """Which of a table's columns, or of an object's keys, names the image; None if there is none.
+def image_key(names: Sequence[str], values: Sequence[Any]) -> int | None:
+    """Which of a row's columns, or of an object's keys, names the image; None if there is none.
 
-    ``name`` and ``frame`` may be of a person, or a number: they count for nothing beside a column that says image or
-    file, or beside any whose value is a picture's name if theirs is none.
+    Only these do: image, file, path and the like; photo, input and so on; if there is none of these, ``name`` and
+    ``frame``, or ``image_id`` with a picture's name. Photo and so on, ``name`` and ``frame`` without a picture's name
+    (a suffix or a folder) count for nothing beside one that has it, nor photo and so on beside image. Where those of
+    the first kind that is there are empty, there is no image: none of another kind takes their place. Of several, the
+    one with a picture's name is it, unless another may name another picture, as a word does, or a number beside 3.jpg.
 
     Parameters
     ----------
     names : sequence of str
         Of the columns or keys.
     values : sequence
-        The cells of a row, or the object's values.
+        The row's cells, or the object's values, as many.
 
     Raises
     ------
     ValueError
         If it may be more than one.
     """
-    plain = [plain_column(name) for name in names]
-    texts = [value.strip() if isinstance(value, str) else "" for value in (*values, *("",) * len(names))]
-    sure, other, vague = (
+    plain, texts = [plain_column(name) for name in names], [_text(value) for value in values]
+    sure, further, vague, ids = (
         [k for k, name in enumerate(plain) if name in those]
-        for those in (_IMAGE_COLUMNS, _OTHER_COLUMNS, _VAGUE_COLUMNS)
+        for those in (_IMAGE_COLUMNS, _FURTHER_COLUMNS, _VAGUE_COLUMNS, (_ID,))
     )
-    pictures = [k for k in range(len(names)) if is_picture(texts[k])]
-    found = sure or [k for k in other if k in pictures] or [k for k in vague if k in pictures] or other
+    pictures = {k for k, text in enumerate(texts) if text and _has_picture_s_name(text)}
+    called = sure or further
+    if called and all(texts[k] == "" for k in called):
+        return called[0]
+    found = sorted([k for k in sure if texts[k] != ""] + [k for k in further if k in pictures])
+    found = found or [k for k in (*vague, *ids) if k in pictures]
+    found = found or [k for k in further if (text := texts[k]) and not names_no_picture(text)] or vague
     if not found:
-        called = [k for k in vague if any(_may_be_called(texts[one], texts[k], plain[k]) for one in pictures)]
-        found = [*called, *pictures] or vague
-    if len(found) > 1:
-        first, second = (brief(names[k].strip())[:40] for k in found[:2])
-        raise ValueError(f"{first} and {second} may both name the image, expected one; leave the other out")
-    return found[0] if found else None
+        return None
+    best = max(found, key=lambda k: (k in pictures, k in sure, len(texts[k] or "")))
+    for k in found:
+        if k != best and (best not in pictures or _may_be_another(texts[best] or "", texts[k])):
+            raise _ambiguous(names, k, best)
+    return best
 
 
-def _may_be_called(picture: str, name: str, column: str) -> bool:
-    """Whether a name without suffix may be of an image of which a picture in another column was made, as a mask."""
-    is_counted = column == "frame" and name.isdecimal()
-    return bool(name) and not is_counted and stem_of(picture) != stem_of(name) and _is_called(picture, name)
+def image_column(head: Sequence[str], rows: Sequence[Sequence[str]]) -> int | None:
+    """Which column names the image in the rows of a table, as `image_key` finds it in each; None if there is none.
+
+    ValueError if it may be more than one.
+    """
+    named = [k for k, name in enumerate(head) if names_image(name)]
+    names = [head[k] for k in named]
+    cells = [[row[k] for k in named] for row in rows if len(row) >= len(head)]
+    cells = [those for those in cells if any(cell.strip() for cell in those)] or [names]  # these alone must do
+    places = sorted({k for those in cells if (k := image_key(names, those)) is not None})
+    if len(places) > 1:
+        raise _ambiguous(names, *places[:2])
+    return named[places[0]] if places else None
 
 
-def stem_of(name: str) -> str:
-    """A path's last part, without the suffix that it has."""
-    return parts_of(name, suffix_of(name))[-1]
+def _ambiguous(names: Sequence[str], *places: int) -> ValueError:
+    first, second = (brief(names[k].strip())[:40] for k in sorted(places))
+    return ValueError(f"{first} and {second} may both name the image, expected one; rename the other, or leave it out")
+
+
+def _text(value: Any) -> str | None:
+    """What a cell or a value says if it may be a name, "" if it is empty, else None."""
+    if value is None or isinstance(value, str):
+        return (value or "").strip()
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _has_picture_s_name(text: str) -> bool:
+    return is_picture(text) or (len(parts_of(text, "")) > 1 and not names_no_picture(text))
+
+
+def _may_be_another(picture: str, text: str | None) -> bool:
+    """Whether what is said beside a picture's name may be the name of another picture."""
+    if text is None or names_no_picture(text):
+        return False
+    suffixes = suffix_of(picture), suffix_of(text)
+    one, other = (parts_of(name, suffix) for name, suffix in zip((picture, text), suffixes, strict=True))
+    if text.isdecimal() and not one[-1].isdecimal():
+        return False  # an id
+    n = min(len(one), len(other))
+    return one[-n:] != other[-n:] or (all(suffixes) and suffixes[0].lower() != suffixes[1].lower())
 
 
 def names_no_picture(name: str) -> bool:
@@ -108,21 +150,24 @@ def parts_of(name: str, suffix: str) -> tuple[str, ...]:
 def image_of(key: str | None, about: Mapping[str, Any]) -> Any:
     """The image that an entry of JSON is of: in a list what it says itself, in an object its key.
 
-    The key counts for nothing if it is a number of a row, as pandas writes them, or the name with a size, as VGG's
-    annotator does: the entry says the image then. ValueError if it may name two, as where the key may be an id as well
-    as the name of a picture that was cut from the one named.
+    The key counts for nothing if it is a number, as pandas writes them of rows, and the entry says an image; or if it
+    is the name that the entry says with a size, as VGG's annotator writes it. ValueError if it may name two, as where
+    the key may be an id as well as the name of a picture that was cut from the one named.
     """
     keys = list(about)
     if key is None:
         return None if (place := image_key(keys, list(about.values()))) is None else about[keys[place]]
     if is_picture(key):
         return key
-    values = [about[name] for name in keys if names_image(name)]
-    said = [name for name in values if isinstance(name, str) and is_picture(name)]
-    if said and key.isdecimal():
+    if key.isdecimal():
         place = image_key(keys, list(about.values()))
-        return key if place is None else about[keys[place]]
-    if with_size := next((name for name in said if key.startswith(name) and key[len(name) :].isdecimal()), None):
+        if place is None or not _says_image(keys[place], about[keys[place]]) or _text(about[keys[place]]) == key:
+            return key
+        return about[keys[place]] or None
+    said = [value for name in keys if isinstance(value := about[name], str) and value and _says_image(name, value)]
+    if with_size := next(
+        (name for name in said if is_picture(name) and key.startswith(name) and key[len(name) :].isdecimal()), None
+    ):
         return with_size
     is_path = len(parts_of(key, "")) > 1 or suffix_of(key)
     if said and not is_path and not any(_is_called(name, key) for name in said):
@@ -131,6 +176,14 @@ def image_of(key: str | None, about: Mapping[str, Any]) -> Any:
             "images' suffix, or make the object a list of its entries"
         )
     return key
+
+
+def _says_image(name: str, value: Any) -> bool:
+    """Whether a value under a key may be an image's name, or says that there is none; a person's name does not."""
+    text, plain = _text(value), plain_column(name)
+    if text is None or names_no_picture(text):
+        return False
+    return plain in (*_IMAGE_COLUMNS, *_FURTHER_COLUMNS) or (names_image(name) and is_picture(text))
 
 
 def _is_called(image: str, key: str) -> bool:

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import InputError
-from uvgen.samples.csv_rows import scan_csv, second_row
-from uvgen.samples.landmark_names import image_key, names_image, names_no_picture, plain_column
+from uvgen.samples.csv_rows import first_rows, scan_csv
+from uvgen.samples.landmark_names import image_column, names_image, names_no_picture, plain_column
 from uvgen.samples.landmark_schemes import SCHEMES, FaceLandmarks, face_of, given_scores
 from uvgen.storage.names import brief
 from uvgen.storage.text import number_of
@@ -79,7 +79,7 @@ def csv_entries(path: Path, text: str) -> Iterator[Entry]:
 
     def name_of(row: list[str]) -> str:
         if not columns:
-            columns.append(_columns(path, row, second_row(text)))
+            columns.append(_columns(path, row, first_rows(text)))
         image, success = columns[0].image, columns[0].success
         k = next(number)
         if len(row) > success >= 0 and row[success].strip() in ("0", "0.0"):
@@ -104,8 +104,8 @@ class _Columns(NamedTuple):
     size: tuple[tuple[int, str], ...] = ()  # columns that may be the image's width and height, and their names
 
 
-def _columns(path: Path, row: list[str], second: list[str]) -> _Columns:
-    """What the first row says, which may be a face already, given the cells of the second."""
+def _columns(path: Path, row: list[str], rows: list[list[str]]) -> _Columns:
+    """What the first row says, which may be a face already, given the cells of those after it."""
     if len(row) > 1 and all(_is_number(cell) for cell in row[1:]):
         return _Columns(0, 0, None)
     sets: dict[str, dict[tuple[str, int], int]] = {}
@@ -138,12 +138,12 @@ def _columns(path: Path, row: list[str], second: list[str]) -> _Columns:
     if double := twice.get(prefix) or next((name for name in images if images.count(name) > 1), None):
         raise InputError(f"{path}: column {brief(double)[:40]} is there twice, expected each once; leave one out")
     try:
-        image = image_key(row, second)
+        image = image_column(row, rows)
     except ValueError as error:
         raise InputError(f"{path}: columns {error}") from None
     if image is None:
         raise unknown
-    if row[image].strip().lower() == "frame" and _are_numbers_of_frames(row, second, image):
+    if row[image].strip().lower() == "frame" and _are_numbers_of_frames(row, rows[0] if rows else [], image):
         raise InputError(
             f"{path}: column frame has the frames' numbers, which are no names of images; expected a column image"
         )

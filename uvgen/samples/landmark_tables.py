@@ -13,8 +13,8 @@ without: image, x, y, x, y … | 0 |
 Points of a skeleton (COCO, CVAT, Datumaro) whose labels are numbers are in the order of these, others as they stand.
 Where a table states an image's size (width and height, as COCO's do), the photograph must have it.
 CVAT's canvas begins at the upper left corner of the first pixel: its center is (0.5, 0.5).
-A column (or key) of images is called image, file, path or the like, else it is the one that holds names of pictures:
-``name`` and ``frame`` are persons and numbers beside it.
+A column (or key) of images is known by its name, as `landmark_names.image_key` says: image, file, path, photo or the
+like, else ``name`` or ``frame``. Two that may name other images are refused.
 An image is found by its path's end: the entry that shares most folders with it, whatever its suffix. What follows a
 point and is no suffix of a picture or another file, as in portrait.left, belongs to the name.
 One that a file names without a face, as where OpenFace had no success, has none: it takes no other folder's.

@@ -27,8 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError, InputError, ListChangedError, SampleError
-from uvgen.samples.csv_rows import scan_csv, second_row
-from uvgen.samples.landmark_names import image_key, names_image
+from uvgen.samples.csv_rows import first_rows, scan_csv
+from uvgen.samples.landmark_names import image_column, image_key, names_image
 from uvgen.storage.names import brief, os_reason, printable
 from uvgen.storage.npy import as_float64, read_npy_file
 from uvgen.storage.plain_json import parse_json
@@ -154,7 +154,7 @@ def _of_csv(path: Path, text: str) -> tuple[tuple[ListedRow, ...], Callable[[int
     def listed(row: list[str]) -> ListedRow:
         if not head:
             head.extend(_head(path, row))
-            place.append(_image_place(path, head, second_row(text)))
+            place.append(_image_place(path, head, first_rows(text)))
             return ListedRow("", "")
         if len(row) != len(head):
             image = row[place[0]].strip() if len(row) > place[0] else ""  # the name that it has when it is mended
@@ -237,28 +237,35 @@ def _is_numbered_shape(name: str) -> bool:
     return column is not None and column[1] in _SHAPES
 
 
-def _image_place(path: Path, head: list[str], second: list[str]) -> int:
-    """The column of the images, given the cells of the second row; InputError if several may be it."""
+def _image_place(path: Path, head: list[str], rows: list[list[str]]) -> int:
+    """The column of the images, given the cells of rows; InputError if there is none, or several may be it."""
     try:
-        return image_key(head, second) or 0
+        place = image_column(head, rows)
     except ValueError as error:
         raise InputError(f"{path}: columns {error}") from None
+    if place is None:
+        raise _unknown(path, head)
+    return place
 
 
 def _head(path: Path, row: list[str]) -> list[str]:
     """The names of columns; InputError if they are not those of a list."""
     head = [_plain_name(cell.strip()) for cell in row]
     if not any(map(names_image, head)) or not any(cell in _KNOWN or _COLUMN.fullmatch(cell) for cell in head):
-        raise InputError(
-            f"{path}: columns {brief(', '.join(head))[:80] or 'none'}, expected image and {', '.join(POSE)}, "
-            "shape_0 …, exp_0 …, or image and parameters"
-        )
+        raise _unknown(path, head)
     # shape_0 and shape_00 are one number
     names = [f"{column[1]}_{int(column[2])}" if (column := _COLUMN.fullmatch(name)) else name for name in head]
     twice = [name for name, count in Counter(names).items() if count > 1 and name]
     if twice:
         raise InputError(f"{path}: column {brief(twice[0])[:40]} is there twice, expected each once")
     return head
+
+
+def _unknown(path: Path, head: list[str]) -> InputError:
+    return InputError(
+        f"{path}: columns {brief(', '.join(head))[:80] or 'none'}, expected image and {', '.join(POSE)}, shape_0 …, "
+        "exp_0 …, or image and parameters"
+    )
 
 
 def _of_json(path: Path, text: str) -> tuple[tuple[ListedRow, ...], Callable[[int], Mapping[str, Any]]]:
@@ -276,11 +283,13 @@ def _of_json(path: Path, text: str) -> tuple[tuple[ListedRow, ...], Callable[[in
     rows = []
     for entry, written in zip(entries, content, strict=True):
         alike = [key for key, count in Counter(map(_plain_name, written)).items() if count > 1]
-        keys, ambiguous = list(entry), ""
-        try:
-            image = "" if (place := image_key(keys, list(entry.values()))) is None else entry[keys[place]]
+        keys, ambiguous = list(written), ""
+        try:  # what is null counts: it says that there is no image
+            place = image_key(keys, list(written.values()))
+            image = None if place is None else written[keys[place]]
         except ValueError as error:
-            image, ambiguous = next((entry[key] for key in keys if names_image(key)), ""), str(error)
+            image, ambiguous = next((written[key] for key in keys if names_image(key)), None), str(error)
+        image = "" if image is None else image
         file = entry.get("parameters", "")
         texts = isinstance(image, str) and isinstance(file, str)
         problem = ambiguous if texts else "image or parameters is not text"
