@@ -109,7 +109,7 @@ def command(
     Exit status: 0 all faces compared (doubts included), 1 failed, 2 wrong usage, 3 some faces could not be compared, or
     are not in a submission (each is named), 130, 143, 129 interrupted.
     """
-    from uvgen import evaluate_predictions
+    from uvgen import evaluate_predictions, load_model
     from uvgen.datasets.open import builtin_of_set
     from uvgen.evaluation import Reading
     from uvgen.evaluation.output import check_output, write_evaluation
@@ -131,6 +131,8 @@ def command(
     for kind, path in submissions:
         with output_of("--submission"):
             check_submission(kind, path, overwrite=overwrite)
+    if submissions:  # read once: the scores and all submissions are of the same model
+        model = load_model(model, untrusted=untrusted)
     reading = Reading(scale, frame, convention)
     chosen: Any = "all" if scores is not None and "all" in scores else scores
     with reported(quiet=quiet):

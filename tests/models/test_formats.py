@@ -105,6 +105,19 @@ def test_face3d_files_beside_information_of_another_trim_are_read(tmp_path: Path
         np.testing.assert_array_equal(load_model(path).uv, expected.uv)
 
 
+def test_face3d_files_beside_information_of_another_model_are_refused(tmp_path: Path, whole: MorphableModel) -> None:
+    path = face3d_files(whole, tmp_path)
+    info = sio.loadmat(tmp_path / "BFM_info.mat")["model_info"]
+    fields = {name: info[0, 0][name] for name in info.dtype.names}
+    assert "kpt_ind" not in fields  # as in face3d's own
+    same = whole.landmarks[:, None] + 1.0
+    sio.savemat(tmp_path / "BFM_info.mat", {"model_info": fields | {"kpt_ind": same}})
+    load_model(path)
+    sio.savemat(tmp_path / "BFM_info.mat", {"model_info": fields | {"kpt_ind": same + 1}})
+    with pytest.raises(ModelError, match=r"BFM_info\.mat: kpt_ind is not that of .*BFM\.mat, expected the same 68"):
+        load_model(path)
+
+
 def test_tddfa_v2_parts_of_two_means_and_matlab_triangles_are_read(tmp_path: Path, whole: MorphableModel) -> None:
     folder = write_tddfa_parts(tmp_path, whole)
     mean, triangles = np.load(folder / "u.npy"), np.load(folder / "tri.npy")
@@ -312,6 +325,13 @@ def break_part(name: str, **changes: Any) -> Callable[[Path], None]:
         ),
         (break_part("BFM_exp_idx.mat", trimIndex=np.zeros((1681, 1))), r"BFM_exp_idx\.mat: trimIndex names vertices o"),
         (break_part("01_MorphableModel.mat", shapePC=np.ones((9, 9))), r"01_MorphableModel\.mat: shapePC has 9 rows"),
+        *(
+            (
+                break_part("01_MorphableModel.mat", **{name: np.linspace(-1, 9, n)[:, None]}),
+                rf"01_MorphableModel\.mat: {name} holds NaN, infinity or negative numbers, expected standard dev",
+            )
+            for name, n in (("shapeEV", 10), ("texEV", 4))
+        ),
         (break_part("facemodel_info.mat", tri=np.ones((4, 5))), r"facemodel_info\.mat: tri is"),
         (lambda f: (f / "01_MorphableModel.mat").write_bytes(b"MATLAB 5.0"), r"01_MorphableModel\.mat: not a readable"),
     ],

@@ -35,6 +35,26 @@ def test_h5py_is_used_for_reading_in_two_modules() -> None:
         assert users[name] <= {"import", "File w"}, name
 
 
+def parameters(function: ast.FunctionDef) -> set[str]:
+    return {argument.arg for argument in (*function.args.args, *function.args.kwonlyargs)}
+
+
+def test_who_is_asked_to_read_untrusted_files_passes_it_on() -> None:
+    """To all that open a model or shards: one that does not would read them in the process itself."""
+    openers = {"as_model", "load_model", "model_of", "model_of_samples", "open_shards", "open_truth"}
+    texts = {path: text for path in SOURCES if "untrusted" in (text := path.read_text("utf-8"))}
+    calls = [
+        (call.func.id, f"{path}:{call.lineno}", {keyword.arg for keyword in call.keywords})
+        for path, text in texts.items()
+        for function in ast.walk(ast.parse(text))
+        if isinstance(function, ast.FunctionDef) and "untrusted" in parameters(function)
+        for call in ast.walk(function)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in openers
+    ]
+    assert {name for name, _, _ in calls} == openers
+    assert not [where for _, where, given in calls if not given & {"untrusted", None}]
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_numpy_loads_no_pickles(path: Path) -> None:
     text = path.read_text("utf-8")

@@ -28,7 +28,7 @@ from uvgen.maps.atlas import build_atlas, texel_coordinates
 from uvgen.meshes.files import write_obj
 from uvgen.meshes.grid import mesh_from_map
 from uvgen.meshes.read import read_mesh
-from uvgen.models.load import as_model
+from uvgen.models.load import as_model, check_model_file
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.files import check_machine
 from uvgen.similarity import align_points
@@ -108,7 +108,7 @@ def write_dad3dheads(
     they serve the Chamfer distance, while Z_n compares FLAME's 5023 vertices and means nothing for others.
     """
     check_paths(predictions=predictions, shards=shards, out=out)
-    model = as_model(model)
+    model = as_model(model, untrusted=untrusted)
     truth, found = _opened(predictions, shards, model, reading, split, untrusted)
     mask = _mask_of(truth)
     mean = build_atlas(model, len(mask)).interpolate(model.mean.astype(np.float32))[mask].astype(np.float64)
@@ -129,6 +129,7 @@ def write_dad3dheads(
             "rotation_matrix": rotation.tolist(),
         }
     _check_any(predictions, truth, content, left)
+    check_model_file(model)
     with replaced_on_success(Path(out)) as temporary:
         temporary.write_text(json.dumps(content), encoding="utf-8")
     return list(left)
@@ -184,7 +185,7 @@ def write_realy(
         the template is not a mesh of the model.
     """
     check_paths(predictions=predictions, shards=shards, out=out, template=template, keypoints=keypoints)
-    model = as_model(model)
+    model = as_model(model, untrusted=untrusted)
     truth, found = _opened(predictions, shards, model, reading, split, untrusted)
     coverage = truth.reader.constants["coverage"]
     uv = keypoint_uv(model, template, keypoints)
@@ -201,6 +202,7 @@ def write_realy(
             names[short] = None
             write_obj(draft / "meshes" / f"{short}.obj", vertices, triangles, frame="raw")
         _check_any(predictions, truth, names, left)
+        check_model_file(model)
     return list(left)
 
 

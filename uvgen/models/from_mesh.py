@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import InputError, MeshFileError, ModelError
+from uvgen.meshes.frames import about_frame
 from uvgen.meshes.nearest import nearest_vertices
 from uvgen.meshes.read import MESH_SUFFIXES, read_mesh
 from uvgen.meshes.scans import OTHER_SCANS
@@ -26,9 +27,6 @@ from uvgen.storage.text import read_text
 from uvgen.wording import are, count
 
 _FARTHEST_UM = 1e12  # what a model may hold; with more, products overflow in LAPACK
-_OTHER_UNIT = 3.0  # faces differ less in size than units do
-_OTHER_AXES_DEG = 45.0  # heads turn less in a set, and axes are exchanged by 90
-_FLAT = 1e-4  # of the squared size of a mesh; a face has a hundredth
 _TURNED_DEG = 2.0  # between registered scans, from which they are not in one frame
 OUTPUTS = (".h5", ".npy", ".mat", ".obj")
 """Suffixes of the files that `write_model` writes."""
@@ -273,31 +271,9 @@ def _read_scan(path: Path, unit: str, mean: NDArray[np.float64], triangles: NDAr
             else f"{count(len(vertices), 'vertex')}, the mesh has {n}"
         )
         raise ModelError(f"{path}: {found}, expected scans registered to one topology")
-    ratio = float(np.ptp(vertices, axis=0).max()) / max(float(np.ptp(mean, axis=0).max()), 1e-300)
-    if not 1 / _OTHER_UNIT < ratio < _OTHER_UNIT:
-        raise ModelError(f"{path}: {ratio:.3g} times as large as the mesh, expected scans in the same unit")
-    if (apart := float(np.linalg.norm(vertices.mean(axis=0) - mean.mean(axis=0)) / np.ptp(mean, axis=0).max())) > 0.5:
-        raise ModelError(
-            f"{path}: lies {apart:.1f} sizes of the face beside the mesh, expected scans in the same frame"
-        )
-    turn, mirrored = _turn_between(mean, vertices)
-    if mirrored or turn > _OTHER_AXES_DEG:
-        how = "mirrored" if mirrored else f"turned by {turn:.0f}°"
-        raise ModelError(f"{path}: {how} against the mesh, expected scans in the same frame; export it with those axes")
+    if (problem := about_frame(vertices, mean, "the mesh", "scans")) is not None:
+        raise ModelError(f"{path}: {problem}")
     return vertices
-
-
-def _turn_between(one: NDArray[np.float64], other: NDArray[np.float64]) -> tuple[float, bool]:
-    """The angle in degrees by which a mesh (n, 3) is turned against another, and whether it is rather mirrored.
-
-    By Kabsch's algorithm: Acta Crystallographica A 32 (1976) 922.
-    """
-    left, strengths, right = np.linalg.svd((one - one.mean(axis=0)).T @ (other - other.mean(axis=0)))
-    rotation = left @ right
-    if strengths[2] < _FLAT * strengths[0]:  # a plane has two sides alike
-        return 0.0, False
-    cosine = (np.trace(rotation) - 1) / 2
-    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1)))), bool(np.linalg.det(rotation) < 0)
 
 
 def _same_triangles(one: NDArray[np.int32], other: NDArray[np.int32]) -> bool:

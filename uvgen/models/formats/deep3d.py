@@ -113,7 +113,7 @@ def _read_folder(folder: Path) -> AssembledModel:
 
     def scaled(basis: str, deviations: str, keep: int) -> NDArray[Any]:
         rows = matlab.rows(basel, basis, basel_path, 3 * n_full)
-        std = matlab.vector(basel, deviations, basel_path, rows.shape[1]).astype(np.float64)  # MATLAB may store int8
+        std = matlab.deviations(basel, deviations, basel_path, rows).astype(np.float64)  # MATLAB may store int8
         columns: NDArray[Any] = (rows.reshape(n_full, 3, -1)[whole, :, :keep] * std[:keep]).reshape(3 * len(whole), -1)
         return columns
 

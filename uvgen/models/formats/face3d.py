@@ -48,6 +48,7 @@ def read(path: Path) -> MorphableModel:
         raise ModelError(f"{uv_path}: no such file; put the file of UV coordinates beside {path.name}")
     given_uv = matlab.load(uv_path, "UV")
     info: dict[str, Any] = matlab.load(info_path, struct="model_info") if info_path.exists() else {}
+    _check_of_one_model(model, path, info, info_path)
 
     shape = matlab.points(model, "shapeMU", path)
     n = len(shape) // 3
@@ -80,6 +81,20 @@ def read(path: Path) -> MorphableModel:
         albedo_std=None if albedo_basis is None else matlab.deviations(model, "texEV", path, albedo_basis),
         sources={file.name: sha256_file(file) for file in used},
     )
+
+
+def _check_of_one_model(model: dict[str, Any], path: Path, info: dict[str, Any], info_path: Path) -> None:
+    """Raise ModelError if both files name landmarks, and not the same: regions and pairs would be another mesh's."""
+    if "kpt_ind" not in info:
+        return
+    ours, theirs = (
+        matlab.indices(matlab.vector(content, "kpt_ind", of)) for content, of in ((model, path), (info, info_path))
+    )
+    if not np.array_equal(ours, theirs):
+        raise ModelError(
+            f"{info_path}: kpt_ind is not that of {path}, expected the same 68 vertices: one of the two is of another "
+            "model; take both from one folder, or move the former away"
+        )
 
 
 def _regions(info: dict[str, Any], path: Path, n: int, trim: NDArray[np.int32] | None) -> NDArray[Any] | None:

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from uvgen.checks import choice
 from uvgen.errors import InputError, MeshFileError, ModelError
+from uvgen.meshes.frames import about_frame
 from uvgen.meshes.obj import read_obj_vertices, read_textured_obj
 from uvgen.meshes.read import read_mesh
 from uvgen.meshes.seams import pack_parts, split_seams
@@ -60,7 +61,7 @@ _LANDMARKS = (
 )  # fmt: skip
 _IDENTITY = re.compile(r"identity\d{3}\.obj")
 _MOST_MESHES = 1000
-_OTHER_UNIT = 3.0  # faces differ less in size than units do
+_MOST_MOVED = 0.3  # of the size of the head, both as root mean squares: no face differs from the mean by as much
 _APART = 16.0  # between the UV of parts, so that no two share one
 
 
@@ -229,10 +230,18 @@ def _read_moved(path: Path, neutral: _Neutral, taken: NDArray[np.int64]) -> NDAr
     n = len(neutral.vertices)
     if len(vertices) != n:
         raise ModelError(f"{path}: {count(len(vertices), 'vertex')}, expected {n}, as {NEUTRAL} has")
-    if polygons and polygons != neutral.polygons and not is_same_mesh(neutral.triangles, read_mesh(path)[1], n):
+    if not polygons:
+        raise ModelError(f"{path}: no faces, expected those of {NEUTRAL}; it is cut short, or was saved without them")
+    if polygons != neutral.polygons and not is_same_mesh(neutral.triangles, read_mesh(path)[1], n):
         raise ModelError(f"{path}: its faces join other vertices than those of {NEUTRAL}, expected the same mesh")
+    if (problem := about_frame(vertices, neutral.vertices, NEUTRAL, "meshes")) is not None:
+        raise ModelError(f"{path}: {problem}")
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused where models are checked
-        ratio = np.ptp(vertices, axis=0).max() / max(np.ptp(neutral.vertices, axis=0).max(), 1e-300)
-        if not 1 / _OTHER_UNIT < ratio < _OTHER_UNIT:
-            raise ModelError(f"{path}: {ratio:.3g} times as large as {NEUTRAL}, expected a face in the same unit")
-        return np.asarray((vertices[taken] - neutral.vertices[taken]) * _UM_PER_CM, np.float32)
+        offsets = vertices - neutral.vertices
+        share = float(np.sqrt((offsets**2).sum(axis=1).mean() / neutral.vertices.var(axis=0).sum()))
+        if share > _MOST_MOVED:
+            raise ModelError(
+                f"{path}: its vertices lie {share:.0%} of the head's size from where {NEUTRAL} has them, expected "
+                f"{_MOST_MOVED:.0%} at most: they are in another order, or in another frame or unit"
+            )
+        return np.asarray(offsets[taken] * _UM_PER_CM, np.float32)

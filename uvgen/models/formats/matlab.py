@@ -232,6 +232,9 @@ def deviations(content: dict[str, Any], name: str, path: Path, basis: NDArray[An
         raise ModelError(
             f"{path}: {name} has {count(len(array), 'number')}, expected {basis.shape[1]}: one per component"
         )
+    if not (np.isfinite(array) & (array >= 0)).all():
+        what = "NaN, infinity or negative numbers"
+        raise ModelError(f"{path}: {name} holds {what}, expected standard deviations of 0 or more")
     return array
 
 
