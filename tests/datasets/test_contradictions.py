@@ -31,6 +31,7 @@ from uvgen import (
 from uvgen.datasets import record
 from uvgen.datasets.made_with import about_another_model, about_unfinished, model_of_samples, says_its_model
 from uvgen.errors import DatasetError, InputError, SampleError, SettingsError
+from uvgen.models.model_file import save_model
 from uvgen.shards.constants import CONSTANTS
 from uvgen.storage.journal import Journal
 
@@ -469,12 +470,28 @@ def test_samples_of_another_model_than_the_one_given_are_said(tree: Path, model_
     result = build_shards(data, tmp_path / "other", model=other, config=SMALL)
     (said,) = [text for text in result.warnings if "synth.json" in text]
     assert f"{data / 'synth.json'}: its parameters belong to {model.name}, but other has another mean face or" in said
+    assert about_another_model(data.parent, other) == []  # of subsets, those that were fitted are asked
+    (data / "synth.json").rename(data / "fit.json")
+    assert about_another_model(data.parent, other)[0].startswith(f"{data / 'fit.json'}: its parameters belong to")
+    (data / "fit.json").rename(data / "synth.json")
     for alike in (model, other_uv):
         assert about_another_model(data, alike) == []
     assert about_another_model(tree, other) == []
     for unreadable in (str(tmp_path / "gone.h5"), "x" * 300):
         (data / "synth.json").write_text(json.dumps(stated | {"model_file": unreadable}))
         assert about_another_model(data, other) == []
+    (data / "synth.json").write_text(json.dumps(stated))
+    weak = np.array(model.basis)
+    weak[..., 0] *= 1e-9
+    weak_model = dataclasses.replace(model, basis=weak, path=None, name="weak")
+    save_model(weak_model, tmp_path / "weak.h5")
+    turned_over = dataclasses.replace(weak_model, basis=weak * np.where(np.arange(weak.shape[2]) == 0, -1, 1))
+    weak_stated = {
+        "model_file": str(tmp_path / "weak.h5"),
+        "model_sha256": load_model(tmp_path / "weak.h5").content_sha256,
+    }
+    (data / "synth.json").write_text(json.dumps(stated | weak_stated))
+    assert about_another_model(data, turned_over), "a component counts by its own size"
     (data / "synth.json").unlink()
     (data / "register.json").write_text(json.dumps(stated))
     assert about_another_model(data, other) == []
@@ -532,3 +549,7 @@ def test_folders_that_a_command_has_not_finished_are_told(tmp_path: Path) -> Non
     for command in ("register", "fit"):
         (tmp_path / f"{command}.json").write_text(json.dumps({"format": f"uvgen-{command}"}))
         assert about_unfinished(tmp_path)[0].startswith(f"{tmp_path}: `uvgen {command}` has not finished; run it again")
+    tmp_path.rename(inner := tmp_path.with_name(f"{tmp_path.name}-subset"))
+    tmp_path.mkdir()
+    inner.rename(tmp_path / "subset")
+    assert about_unfinished(tmp_path)[0].startswith(f"{tmp_path / 'subset'}: `uvgen fit` has not finished")

@@ -89,7 +89,8 @@ def test_an_error_about_what_the_body_writes_names_the_target(tmp_path: Path, pl
     ("number", "helps"),
     [
         (errno.EIO, ""), (errno.EUCLEAN, ""), (errno.EMFILE, r"raise the limit \(ulimit -n\)"),
-        (errno.ENFILE, "close other programs"), (errno.ENOMEM, "free memory, or raise the limit"), (errno.ESTALE, "its disk does not answer, try again"),
+        (errno.ENFILE, "close other programs"), (errno.ENOMEM, "free memory, or raise the limit"),
+        (errno.ESTALE, "its disk does not answer, try again"),
     ],
 )  # fmt: skip
 def test_an_unreadable_file_has_another_hash_unless_the_machine_or_its_server_is_at_fault(

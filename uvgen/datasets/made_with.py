@@ -69,12 +69,18 @@ def says_its_model(folder: str | os.PathLike[str]) -> bool:
 
 
 def about_another_model(folder: str | os.PathLike[str], model: MorphableModel) -> list[str]:
-    """A warning if a folder says that its samples or meshes are of a model by which they are other faces, or does not
-    say it any more.
+    """Warnings if a folder, or one in it, says that its samples or meshes are of a model by which they are other faces,
+    or does not say it any more.
 
     That model is read to tell: one that differs in its UV, its mouth or its landmarks alone means the same. Nothing is
     said if it cannot be read any more, or has another number of vertices, as a resampled one has.
     """
+    place = local_path(folder)
+    inner = [one for one in _made(folder, FIT_INDEX) if one != place]
+    return [warning for one in (place, *inner) for warning in _about_model_of(one, model)]
+
+
+def _about_model_of(folder: Path, model: MorphableModel) -> list[str]:
     stated, damaged = _read(folder)
     if stated is None and damaged is not None:
         return [f"{damaged}: is damaged, and does not say which model the folder was made with; was it {model.name}?"]
@@ -102,20 +108,38 @@ def about_another_model(folder: str | os.PathLike[str], model: MorphableModel) -
 
 def about_unfinished(folder: str | os.PathLike[str]) -> list[str]:
     """A warning if the command that makes a folder of samples or meshes was interrupted: it may lack some."""
-    folder = local_path(folder)
-    for command, index in (("fit", FIT_INDEX), ("register", REGISTER_INDEX)):
-        if (folder / JOURNAL).is_file() and is_index(folder / index):
-            return [f"{folder}: `uvgen {command}` has not finished; run it again, or this lacks what it has not made"]
-    return []
+    return [
+        f"{one}: `uvgen {command}` has not finished; run it again, or this lacks what it has not made"
+        for one in _made(folder, JOURNAL)
+        for command, index in (("fit", FIT_INDEX), ("register", REGISTER_INDEX))
+        if is_index(one / index)
+    ]
+
+
+def _made(folder: str | os.PathLike[str], file: str) -> list[Path]:
+    """Of a folder and those in it, which may each be a subset, the ones with a file; a store's is not looked into."""
+    place = local_path(folder)
+    if url_of(place) is not None:
+        return []
+    try:
+        inner = sorted(entry.path for entry in os.scandir(place) if entry.is_dir())
+    except OSError:
+        return []
+    return [one for one in (place, *map(Path, inner)) if (one / file).is_file()]
 
 
 def _alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
-    """Whether two arrays hold the same but for their last bits, looked at some thousand rows at a time."""
+    """Whether two arrays (n, 3) or (n, 3, k) hold the same but for their last bits, those of each component, of which
+    parameters of any size may be; looked at some thousand rows at a time."""
     if one.shape != other.shape:
         return False
     rows = range(0, len(one), _ROWS)
-    largest = max((float(np.abs(one[k : k + _ROWS]).max(initial=0)) for k in rows), default=0.0)
-    return all(np.abs(one[k : k + _ROWS] - other[k : k + _ROWS]).max(initial=0) <= _LAST_BITS * largest for k in rows)
+    flat = [array.reshape(len(array) * 3, -1) for array in (one, other)]
+    largest = np.max([np.abs(flat[0][3 * k : 3 * (k + _ROWS)]).max(axis=0, initial=0) for k in rows], axis=0, initial=0)
+    return all(
+        (np.abs(np.subtract(*(part[3 * k : 3 * (k + _ROWS)] for part in flat))) <= _LAST_BITS * largest).all()
+        for k in rows
+    )
 
 
 class _Stated(NamedTuple):
