@@ -762,6 +762,25 @@ def test_build_of_a_list_whose_faces_of_one_name_have_changed_places_is_refused(
         make(path, model_path, tmp_path / "out")
 
 
+def test_build_of_a_list_whose_row_of_a_name_cannot_be_read_any_more_is_refused(
+    model_path: Path, tmp_path: Path
+) -> None:
+    """Of two rows of one name, the sound one may have been the second, and be the first now."""
+    path, rows = two_faces(tmp_path)
+    good = rows[1]
+    rows[1] = {**good, "pose": good["pose"][:3]}
+    path.write_text(json.dumps(rows))
+    result = make(path, model_path, tmp_path / "out")
+    assert [skip.name for skip in result.skipped] == ["AFW/face_1"]
+    before = file_hashes(tmp_path / "out")
+    assert make(path, model_path, tmp_path / "out").new_samples == 0
+    rows[1], rows[2] = rows[2], rows[1]
+    path.write_text(json.dumps(rows))
+    with pytest.raises(SettingsError, match=r"out: holds AFW/face_1_face2, but .*row 3: pose .*another row's"):
+        make(path, model_path, tmp_path / "out")
+    assert file_hashes(tmp_path / "out") == before
+
+
 def test_build_of_a_list_compares_what_a_run_that_was_killed_had_only_noted(
     model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

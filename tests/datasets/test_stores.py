@@ -128,6 +128,22 @@ def test_open_shards_of_a_store_reads_what_a_local_one_does(local: Path, stored:
     assert store.calls["get"] == 3 + len(here.files) + 2  # constants are kept
 
 
+def test_build_of_another_folder_of_the_store_into_an_unfinished_set_is_refused(
+    local: Path, model_path: Path, store: FolderStore, tmp_path: Path
+) -> None:
+    from support.toy import write_sample
+
+    one, two = (store.folder / "bucket" / name for name in ("one", "two"))
+    for folder, first in ((one, 0), (two, 9)):
+        for number in range(4):
+            write_sample(folder, f"frame_{number}", first + number)
+    build_shards("s3://bucket/one", tmp_path / "out", model=model_path, config=SMALL)
+    sorted((tmp_path / "out").glob("*.h5"))[-1].unlink()
+    with pytest.raises(SettingsError, match=r"holds frame_0 with other values of shape than .*frame_0\.mat"):
+        build_shards("s3://bucket/two", tmp_path / "out", model=model_path, config=SMALL)
+    assert build_shards("s3://bucket/one", tmp_path / "out", model=model_path, config=SMALL).new_samples == 2
+
+
 def test_split_of_a_store_s_set_is_written_to_a_file_of_its_own(
     stored: Path, store: FolderStore, tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """Layouts read from object headers agree with what HDF5 says of datasets, whatever the format's version is."""
 
 import re
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -97,3 +98,21 @@ def test_chunks_at_the_edge_that_are_stored_without_filters_are_told_from_others
     assert found is not None
     data[found.start(1)] |= 1  # H5D_CHUNK_DONT_FILTER_PARTIAL_CHUNKS
     assert layout_classes(bytes_of(bytes(data)), address) == {UNFILTERED_EDGE}
+
+
+def test_a_header_whose_blocks_lie_over_each_other_is_refused_soon() -> None:
+    """Each of a thousand would be read and walked through."""
+    block = 1 << 20
+    messages = [struct.pack("<HHB3xQQ", 0x10, 16, 0, 8 * k + 1024, block) for k in range(200)]
+    body = b"".join(messages)
+    head = b"\1\0" + struct.pack("<HII", 200, 1, len(body)) + bytes(4)
+    data = (head + body).ljust(block + 4096, b"\0")
+    read: list[int] = []
+
+    def counted(offset: int, n: int) -> bytes:
+        read.append(n)
+        return bytes_of(data)(offset, n)
+
+    with pytest.raises(ValueError, match="an object header"):
+        layout_classes(counted, 0)
+    assert sum(read) < 1 << 25

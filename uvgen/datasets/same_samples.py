@@ -17,6 +17,8 @@ from uvgen.errors import DatasetError, SampleError, SettingsError
 from uvgen.samples.files import check_machine
 from uvgen.samples.find import Sample, without_number
 from uvgen.samples.read import read_annotation
+from uvgen.samples.stored import at_hand
+from uvgen.shards.reader import ShardReader
 from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.names import brief, printable
 from uvgen.storage.urls import url_of
@@ -29,6 +31,16 @@ def _has_size(path: Path, size: int) -> bool:
         return path.stat().st_size == size
     except OSError:
         return False
+
+
+def _differing(reader: ShardReader, row: int, stated: Mapping[str, NDArray[Any]], image: Path | None) -> str:
+    """The first field of which a stored sample has other values than are stated, or was made of another image; ""."""
+    stored = reader.gather([row], stated)
+    odd = [name for name in stated if not np.array_equal(stored[name][0], stated[name])]
+    if not odd and image is not None and "source" in reader.fields:
+        (source,) = reader.gather([row], ["source"])["source"]
+        odd = ["source"] * (PurePosixPath(source).name != printable(image.name))
+    return odd[0] if odd else ""
 
 
 def parameters_of(sample: Sample) -> dict[str, NDArray[Any]]:
@@ -89,20 +101,22 @@ def check_same_samples(
     for k in sorted(of_several | {*spread}):
         sample, row = known[k]
         try:
-            stated = {name: values for name, values in stated_of(sample).items() if name in fields}
-            stored = reader.gather([row], stated)
+            with at_hand([sample]) as (here, _):
+                stated = {name: values for name, values in stated_of(here[0]).items() if name in fields}
+            odd = _differing(reader, row, stated, sample.image if k in of_several else None)
         except (SampleError, DatasetError) as error:
             check_machine(error)
+            if k in of_several and isinstance(error, SampleError):
+                raise SettingsError(
+                    f"{out}: holds {brief(sample.name)}, but {error}; it may have been another row's: mend it, choose "
+                    "another output folder, or overwrite this one"
+                ) from error
             continue
-        odd = [name for name in stated if not np.array_equal(stored[name][0], stated[name])]
-        if not odd and k in of_several and "source" in fields and sample.image is not None:
-            (source,) = reader.gather([row], ["source"])["source"]
-            odd = ["source"] * (PurePosixPath(source).name != printable(sample.image.name))
         if not odd and some_may_differ:
             return
         if odd:
             refusal = refusal or (
-                f"{out}: holds {brief(sample.name)} with other values of {odd[0]} than {sample.stated_in}: it is of "
+                f"{out}: holds {brief(sample.name)} with other values of {odd} than {sample.stated_in}: it is of "
                 "another folder whose samples have the same names, or was changed since; choose another output "
                 "folder, or overwrite this one"
             )

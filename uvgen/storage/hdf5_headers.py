@@ -70,12 +70,15 @@ def _messages(read: Read, address: int, base: int) -> Iterator[tuple[int, bytes]
         prefix, n_prefix = "<HHB", 8
     else:
         raise ValueError("no object header where one should be")
-    seen: set[int] = set()
+    seen, total = set[int](), 0
     while blocks:
         start, size = blocks.pop()
         if start in seen or len(seen) == _MAX_BLOCKS or size > _MAX_BLOCK:
             raise ValueError("an object header without end")
         seen.add(start)
+        total += size
+        if total > _MAX_BLOCK:
+            raise ValueError("an object header whose blocks lie over each other, or of more than 16 MiB")
         block, at = read(start, size), 0
         while at + n_prefix <= size:
             kind, length, _ = struct.unpack_from(prefix, block, at)
