@@ -385,6 +385,13 @@ def test_turn_model_of_a_single_triangle_gives_a_picture(model: MorphableModel) 
     assert turned.shape == image.shape
 
 
+def test_vertices_of_a_model_without_components_are_the_mean_face(model: MorphableModel) -> None:
+    none = np.empty(0, np.float32)
+    bare = replace(model, basis=model.basis[:, :, :0], shape_std=none, expression_std=none)
+    face = Annotation(none, none, annotation(ambient_face()).pose, None)
+    np.testing.assert_array_equal(FaceTurner(bare).vertices([face, face]), np.stack([model.mean, model.mean]))
+
+
 def test_apply_and_presets_say_where_faces_can_be_turned() -> None:
     augmentation = Augmentation.preset("300wlp")
     assert augmentation.turns

@@ -71,6 +71,18 @@ def test_position_mapper_call_shifts_the_smallest_depth_over_all_vertices_to_zer
 
 
 @pytest.mark.parametrize("size", [24, 64])
+def test_position_mapper_of_a_model_without_components_gives_the_mean_face(model, size) -> None:
+    """As of a mesh without scans."""
+    none = np.empty(0, np.float32)
+    bare = dataclasses.replace(model, basis=model.basis[:, :, :0], shape_std=none, expression_std=none)
+    shape, expression, *rest = faces(model, 3)
+    found = PositionMapper(bare, size).maps_and_landmarks(shape[:, :0], expression[:, :0], *rest)
+    expected = PositionMapper(model, size).maps_and_landmarks(0 * shape, 0 * expression, *rest)
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-4)
+
+
+@pytest.mark.parametrize("size", [24, 64])
 def test_position_mapper_map_has_the_same_bytes_in_any_batch(model, size) -> None:
     mapper = PositionMapper(model, size)
     arguments = faces(model, BATCH + 20)

@@ -65,6 +65,14 @@ def test_deep3d_of_300wlp_of_what_its_bases_lack_is_the_nearest(models) -> None:
         assert (other > smaller.residual_um).all()
 
 
+def test_deep3d_of_300wlp_of_a_model_without_identities_fits_expressions(models) -> None:
+    bfm, deep3d = models
+    none = replace(deep3d, basis=deep3d.expression_basis, shape_std=deep3d.shape_std[:0])
+    expression = np.random.default_rng(2).normal(size=(2, 5))
+    found = deep3d_of_300wlp(np.zeros((2, 10)), expression, bfm, none, kept_vertices())
+    assert found.identity.shape == (2, 0) and found.residual_um.max() < 1
+
+
 def test_deep3d_of_300wlp_with_what_does_not_fit_is_refused(models) -> None:
     bfm, deep3d = models
     kept, shape, expression = kept_vertices(), np.zeros((1, 10)), np.zeros((1, 5))

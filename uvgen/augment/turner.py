@@ -95,7 +95,7 @@ class FaceTurner:
         model = self.model
         parameters = np.array([coefficients_of(model, face) for face in faces])
         columns = columns_of(parameters.reshape(len(faces), -1))
-        product = model.basis.reshape(-1, len(columns.matrix)) @ columns.matrix
+        product = model.basis.reshape(3 * model.n_vertices, -1) @ columns.matrix
         product = product[:, columns.first : columns.first + len(faces)]
         return np.ascontiguousarray(product.T).reshape(-1, model.n_vertices, 3) + model.mean
 

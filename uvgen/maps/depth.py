@@ -51,7 +51,8 @@ class DepthSearch:
             Minimum over all vertices.
         """
         n_faces = coefficients.shape[1]
-        centers = (self._center_basis.reshape(-1, len(coefficients)) @ coefficients).reshape(-1, 3, n_faces)
+        n, _, k = self._center_basis.shape
+        centers = (self._center_basis.reshape(3 * n, k) @ coefficients).reshape(n, 3, n_faces)
         centers += self._center_mean[:, :, None]
         reach = self._reach_basis @ np.abs(coefficients) + self._reach_mean[:, None]
         length = np.linalg.norm(directions, axis=0)

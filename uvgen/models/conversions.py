@@ -71,8 +71,8 @@ def deep3d_of_300wlp(
         raise InputError(
             f"deep3d: {count(n_identity, 'identity component')}, expected {bfm.n_shape} at most, as {bfm.name} has"
         )
-    own = deep3d.shape_basis.reshape(-1, n_identity)
-    basel = (bfm.shape_basis[rows][:, :, :n_identity] * bfm.shape_std[:n_identity]).reshape(-1, n_identity)
+    own = deep3d.shape_basis
+    basel = bfm.shape_basis[rows][:, :, :n_identity] * bfm.shape_std[:n_identity]
     if not np.abs(own - basel).max(initial=0) <= 1e-3 * np.abs(own).max(initial=0):
         raise InputError(
             f"deep3d: its identities are other components than those of {bfm.name} at these vertices, expected "

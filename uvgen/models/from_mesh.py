@@ -38,6 +38,8 @@ _MESHES = (*MESH_SUFFIXES, ".stl", ".glb", ".gltf", ".npy")  # the last are refu
 def with_new_uv(model: MorphableModel, *, symmetric: bool = True) -> MorphableModel:
     """The model with UV coordinates found by `uvgen.meshes.tutte.parameterize` on its mean shape.
 
+    Vertices of no triangle get those of the nearest vertex of the mesh.
+
     Parameters
     ----------
     model : MorphableModel
@@ -59,11 +61,11 @@ def with_new_uv(model: MorphableModel, *, symmetric: bool = True) -> MorphableMo
     closing = [tuple(sorted(corners)) not in there for corners in model.mouth_triangles.tolist()]
     triangles = np.concatenate([model.triangles, model.mouth_triangles[closing]]) if closing else model.triangles
     try:
-        found = parameterize(model.mean, triangles, symmetric=symmetric)
+        uv, _ = _uv_of(model.mean.astype(np.float64), triangles, symmetric=symmetric)
     except InputError as error:
         raise InputError(f"{model.path or model.name}: {error}") from error
     arrays = {f.name: getattr(model, f.name) for f in dataclasses.fields(model)}
-    arrays |= {"uv": found.uv, "path": None}
+    arrays |= {"uv": uv, "path": None}
     return make_model(**arrays, source=model.name)
 
 
