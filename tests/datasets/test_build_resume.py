@@ -762,6 +762,18 @@ def test_build_of_a_list_whose_faces_of_one_name_have_changed_places_is_refused(
         make(path, model_path, tmp_path / "out")
 
 
+def test_a_further_face_in_a_folder_that_was_fitted_again_is_no_other_set(
+    model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file says which it is, not its place in a list."""
+    monkeypatch.setattr("uvgen.datasets.same_samples._N_COMPARED", 1)
+    for number, name in enumerate(("a", "b", "b_face2")):
+        write_sample(tmp_path / "data", name, number)
+    make(tmp_path / "data", model_path, tmp_path / "out")
+    write_sample(tmp_path / "data", "b_face2", 7)
+    assert make(tmp_path / "data", model_path, tmp_path / "out").new_samples == 0
+
+
 def test_build_of_a_list_whose_row_of_a_name_cannot_be_read_any_more_is_refused(
     model_path: Path, tmp_path: Path
 ) -> None:

@@ -33,6 +33,10 @@ def _has_size(path: Path, size: int) -> bool:
         return False
 
 
+def _is_listed(sample: Any) -> bool:
+    return isinstance(sample, Sample) and sample.list_sha256 != ""
+
+
 def _differing(reader: ShardReader, row: int, stated: Mapping[str, NDArray[Any]], image: Path | None) -> str:
     """The first field of which a stored sample has other values than are stated, or was made of another image; ""."""
     stored = reader.gather([row], stated)
@@ -96,7 +100,7 @@ def check_same_samples(
     refusal = ""
     spread = np.linspace(0, len(known) - 1, min(_N_COMPARED, len(known))).astype(int).tolist()
     # of several rows of one name, faces of an image or images of other suffixes, a list's order says which has which
-    rows_of = Counter(without_number(sample.name) for sample in samples)
+    rows_of = Counter(without_number(sample.name) for sample in samples if _is_listed(sample))
     of_several = {k for k, (sample, _) in enumerate(known) if rows_of[without_number(sample.name)] > 1}
     for k in sorted(of_several | {*spread}):
         sample, row = known[k]

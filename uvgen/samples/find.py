@@ -58,7 +58,7 @@ class Sample:
     deadly : bool
         Whether the problem is that processes died at it, which says nothing of its files.
     list_sha256 : str
-        If there is a row: of the list's text when it was found; "" if that may have changed since.
+        Of the text of the list that names it; "" for one that was found in a folder.
     """
 
     name: str
@@ -173,8 +173,8 @@ def _listed_samples(path: Path, subsets: Sequence[str], *, flip: bool) -> list[S
         seen[name] += 1
         name = name if seen[name] == 1 else f"{name}{_FURTHER}{seen[name]}"
         problem = f"{path}, row {number + 1}: {problem}" if problem else ""
-        own = (path, problem, number, False, listed.sha256) if file is None else (file, problem)
-        found.append(Sample(name, subset, image, *own))
+        of_row = number if file is None else None
+        found.append(Sample(name, subset, image, file or path, problem, of_row, list_sha256=listed.sha256))
     there = sorted({sample.subset for sample in found})
     if unknown := [name for name in subsets if same_name(name) not in map(same_name, there)]:
         raise DatasetError(f"{path}: no row of {unknown[0]}; {_subset_hint(unknown[0], there)}")
