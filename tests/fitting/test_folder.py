@@ -672,6 +672,27 @@ def test_photographs_spelt_otherwise_than_when_they_were_fitted_are_told(photos:
         fit_photographs(photos, tmp_path / "out")
 
 
+@pytest.mark.parametrize("finished", [True, False])
+def test_what_an_interrupted_run_wrote_under_another_suffix_goes(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: bool
+) -> None:
+    """The photographs were converted meanwhile, and perhaps back again."""
+    out, path = tmp_path / "out", first(photos)
+    other, image = path.with_suffix(".png"), path.read_bytes()
+    if finished:
+        fit_photographs(photos, out)
+    Image.open(path).save(other)
+    path.unlink()
+    with interrupted(monkeypatch, "faces", unlisted=True):
+        fit_photographs(photos, out)
+    assert (out / other.name).exists()
+    path.write_bytes(image)
+    other.unlink()
+    assert len(fit_photographs(photos, out).faces) == N
+    fit_photographs(photos, tmp_path / "whole")
+    assert contents_below(out) == contents_below(tmp_path / "whole")
+
+
 def test_your_jpeg_beside_a_sample_that_is_a_png_changes_nothing(photos: Path, tmp_path: Path) -> None:
     """A photograph that is turned upright is written as a JPEG; this one is not."""
     out, path = tmp_path / "out", first(photos)

@@ -188,7 +188,7 @@ class FaceRecord(FolderRecord, Generic[Face]):
 
     def _leave_out_taken(self, begun: Set[str]) -> None:
         try:
-            unlisted = self._unlisted(self._usable, beside=True)
+            unlisted = self._unlisted(self._usable)
         except OSError as error:
             raise DatasetError(f"{error.filename or self._out}: cannot be listed ({os_reason(error)})") from error
 
@@ -219,7 +219,7 @@ class FaceRecord(FolderRecord, Generic[Face]):
     def _listed(self) -> Set[str]:
         return self.faces.keys()
 
-    def _unlisted(self, names: Set[str], *, beside: bool = False) -> dict[str, list[Path]]:
+    def _unlisted(self, names: Set[str]) -> dict[str, list[Path]]:
         listed = {face.name: self._index.suffixes_of(face) for faces in self.faces.values() for face in faces}
         keys = {name_key(name): name for name in listed}
         first = {name.partition("/")[0] for name in names}
@@ -233,7 +233,7 @@ class FaceRecord(FolderRecord, Generic[Face]):
                 stem, suffix = os.path.splitext(within + file)
                 if suffix.lower() not in self._index.suffixes or file == self._index.file or is_passed_over(file):
                     continue
-                if stem in listed and not (beside and _is_beside(folder / file, listed[stem])):
+                if stem in listed and not _is_beside(folder / file, listed[stem]):
                     continue
                 name = video or next((one for one in (stem, _OTHER_FACE.sub("", stem)) if one in names), None)
                 twin = keys.get(name_key(stem))  # a disk that ignores case keeps the name of a file that is replaced

@@ -219,11 +219,11 @@ class FolderRecord(ABC):
         """Names of all inputs that entries are listed of."""
 
     @abstractmethod
-    def _unlisted(self, names: Set[str], *, beside: bool = False) -> dict[str, list[Path]]:
+    def _unlisted(self, names: Set[str]) -> dict[str, list[Path]]:
         """Files of the folder that a run makes of inputs of these names, by name, but for those of listed entries.
 
-        Files that are named as a listed entry's, but for a suffix that it has not, are among them only if `beside`.
-        OSError if a folder cannot be listed.
+        Files that are named as a listed entry's, but for a suffix that it has not, are among them. OSError if a folder
+        cannot be listed.
         """
 
     def _tidy(self, folder: Path) -> None:  # noqa: B027 - nothing, where a run makes no folders
@@ -235,7 +235,7 @@ class FolderRecord(ABC):
             return
         self._has_begun, new = True, self._inputs() - self._begun
         try:
-            there = self._unlisted(new | self._begun | self._listed(), beside=True)
+            there = self._unlisted(new | self._begun | self._listed())
             ours = {path for of_one in self._unlisted(self._begun).values() for path in of_one} - self._others
         except OSError as error:
             raise DatasetError(f"{error.filename or self._out}: cannot be listed ({os_reason(error)})") from error
