@@ -80,6 +80,10 @@ FAULTS = {
     ),
     "broken pair": (lambda: with_entry("mirror", 40, 41), "mirror pairs: 2 vertices are not the mirror image of their"),
     "far away": (lambda: {"mean": builtin_model().mean + np.float32(6e11)}, r"mean face: up to 6e\+05 m from its"),
+    "beside the middle": (
+        lambda: {"mean": builtin_model().mean + np.float32([3e5, 0, 0])},
+        r"mean face: its middle lies 300 mm beside x = 0, about which `uvgen synth` mirrors faces",
+    ),
     "millimeters": (lambda: {"mean": builtin_model().mean / 1000}, r"mean face: 0\.\d+ mm large, expected 60 to 400"),
     "y down": (lambda: {"mean": builtin_model().mean * [1, -1, -1]}, "its eyes lie below its mouth, expected y up"),
     "z away": (lambda: {"mean": builtin_model().mean * [-1, 1, -1]}, "its nose lies behind its ears"),

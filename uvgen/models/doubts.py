@@ -32,10 +32,10 @@ def model_doubts(model: MorphableModel) -> tuple[str, ...]:
     -------
     tuple of str
         A sentence each: what `label_doubts` says, face3d's model without its ``BFM_info.mat``, landmarks outside their
-        regions, colors in another unit, and mirror pairs that are not each other's inverse or do not agree with the
-        landmarks.
+        regions, colors in another unit, a mean face far beside x = 0, and mirror pairs that are not each other's
+        inverse or do not agree with the landmarks.
     """
-    looks = (_about_sources, _about_landmarks, _about_regions, _about_mirror, _about_albedo, _about_maps)
+    looks = (_about_sources, _about_landmarks, _about_regions, _about_mirror, _about_albedo, _about_middle, _about_maps)
     return tuple(doubt for look in looks for doubt in look(model))
 
 
@@ -145,6 +145,16 @@ def _about_albedo(model: MorphableModel) -> list[str]:
         return []
     return [
         f"albedo: mean colors of up to {brightest:.3g}, expected 0 to 255: `uvgen synth` draws faces black or white"
+    ]
+
+
+def _about_middle(model: MorphableModel) -> list[str]:
+    beside = abs(float(model.mean[model.landmarks, 0].mean(dtype=np.float64)))
+    if beside <= _face_size(model) / 2:
+        return []
+    return [
+        f"mean face: its middle lies {beside / 1e3:.3g} mm beside x = 0, about which `uvgen synth` mirrors faces: "
+        "mirrored ones may lie outside of their pictures; move it to x = 0"
     ]
 
 
