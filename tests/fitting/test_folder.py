@@ -457,6 +457,17 @@ def test_a_face_is_made_anew_if_its_table_states_another_size_of_the_photograph(
     assert made().new_samples == 0
 
 
+@pytest.mark.parametrize("pointer", ["version https://git-lfs.github.com/spec/v1\noid", "/annex/objects/X\n"])
+def test_photographs_whose_files_are_not_fetched_cost_no_finished_face(
+    photos: Path, tmp_path: Path, pointer: str
+) -> None:
+    fit_photographs(photos, tmp_path / "out")
+    before = contents_below(tmp_path / "out")
+    first(photos).write_text(pointer)
+    assert fit_photographs(photos, tmp_path / "out").new_samples == 0
+    assert contents_below(tmp_path / "out") == before
+
+
 def test_photographs_of_one_name_share_no_landmarks(photos: Path, tmp_path: Path) -> None:
     """What is marked of alice's photograph is not bob's, although both are called 1.jpg."""
     one, other = sorted(photos.glob("*.jpg"))[:2]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from uvgen.errors import InputError
 from uvgen.samples.box_tables import read_boxes
 from uvgen.samples.landmark_files import find_landmarks, read_landmarks
+from uvgen.samples.landmark_names import named_by_place
 from uvgen.samples.landmark_schemes import FaceLandmarks, NoLandmarks, outside_image
 from uvgen.samples.landmark_tables import LandmarkTable, read_table
 
@@ -901,3 +902,8 @@ def test_two_images_of_one_name_in_tasks_of_one_subset_are_not_taken_for_one(tmp
     assert "0.jpg and T" in problem and "name their folders" in problem
     np.testing.assert_allclose(test.points, POINTS + 2, atol=1e-3)
     np.testing.assert_allclose(second.points, POINTS + 1, atol=1e-3)
+
+
+def test_an_image_of_no_subset_keeps_its_name_beside_others_of_it() -> None:
+    images = [("a.jpg", None, "1"), ("a.jpg", "Test", "1"), ("b.jpg", None, "1")]
+    assert named_by_place(images) == ["a.jpg", "Test/a.jpg", "b.jpg"]

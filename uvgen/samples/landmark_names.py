@@ -203,6 +203,7 @@ def named_by_place(images: Sequence[tuple[str, str | None, str | None]]) -> list
         places.setdefault(name, {}).setdefault(subset, set()).add(task)
     names = []
     for name, subset, task in images:
-        ahead = f"{subset}/" * (len(places[name]) > 1) + f"task_{task}/" * (len(places[name][subset]) > 1)
-        names.append(ahead + name)
+        of_subset = f"{subset}/" if len(places[name]) > 1 and subset is not None else ""
+        of_task = f"task_{task}/" if len(places[name][subset]) > 1 else ""
+        names.append(of_subset + of_task + name)
     return names

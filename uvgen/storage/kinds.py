@@ -117,6 +117,11 @@ def describe_head(head: bytes, size: int | None = None) -> str:
     return _describe_structured(head, size) or _describe_text(head, size) or "a file of unknown kind"
 
 
+def is_pointer(data: bytes) -> bool:
+    """Whether this stands for a file that Git LFS or git-annex has not fetched."""
+    return data.startswith((b"version https://git-lfs", b"/annex/objects/"))
+
+
 def describe_bytes(data: bytes) -> str:
     """What a file is, by all of its bytes."""
     return _ZEROS if data and not data.strip(b"\0") else describe_head(data[:HEAD_BYTES], len(data))
