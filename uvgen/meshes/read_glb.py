@@ -123,7 +123,10 @@ def bare_glb(data: bytes) -> bytes:
         total += in_meshes[node["mesh"]] if "mesh" in node else 0
         waiting += [(child, depth + 1) for child in node.get("children", [])]
     if max(total, sum(in_meshes)) > max(_MOST_RATIO * len(data), _FREE_SCENE):
-        raise ValueError(f"meshes of {max(total, sum(in_meshes))} bytes in a file of {len(data)}")
+        raise ValueError(
+            f"meshes of {max(total, sum(in_meshes))} bytes in a file of {len(data)}: pieces share vertices, or a mesh is "
+            "shown many times; save it as one piece with one material, or as PLY"
+        )
     _check_parents(content)
     for mesh in content.get("meshes", []):
         for primitive in mesh["primitives"]:
