@@ -124,8 +124,8 @@ def bare_glb(data: bytes) -> bytes:
         waiting += [(child, depth + 1) for child in node.get("children", [])]
     if max(total, sum(in_meshes)) > max(_MOST_RATIO * len(data), _FREE_SCENE):
         raise ValueError(
-            f"meshes of {max(total, sum(in_meshes))} bytes in a file of {len(data)}: pieces share vertices, or a mesh is "
-            "shown many times; save it as one piece with one material, or as PLY"
+            f"meshes of {max(total, sum(in_meshes))} bytes in a file of {len(data)}: pieces share vertices, or a mesh "
+            "is shown many times; save it as one piece with one material, or as PLY"
         )
     _check_parents(content)
     for mesh in content.get("meshes", []):
