@@ -762,6 +762,23 @@ def test_build_of_a_list_whose_faces_of_one_name_have_changed_places_is_refused(
         make(path, model_path, tmp_path / "out")
 
 
+def test_build_of_a_part_of_a_list_whose_faces_of_one_name_have_changed_places_is_refused(
+    model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("uvgen.datasets.same_samples._N_COMPARED", 1)
+    path, rows = two_faces(tmp_path)
+
+    def part() -> Any:
+        samples = [sample for sample in find_samples(path) if sample.name != "AFW/face_1_face2"]
+        return build_shards(samples, tmp_path / "out", model=model_path, config=SMALL, root=path.parent)
+
+    assert part().samples == 3
+    rows[1], rows[2] = rows[2], rows[1]
+    path.write_text(json.dumps(rows))
+    with pytest.raises(SettingsError, match=r"holds AFW/face_1 with other values of shape"):
+        part()
+
+
 def test_a_further_face_in_a_folder_that_was_fitted_again_is_no_other_set(
     model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,5 @@
 """Check that an unfinished set was made from the samples that are given now, not from others with the same names."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -15,7 +14,7 @@ from uvgen.datasets.open import reader_of
 from uvgen.datasets.record import index_of_begun
 from uvgen.errors import DatasetError, SampleError, SettingsError
 from uvgen.samples.files import check_machine
-from uvgen.samples.find import Sample, without_number
+from uvgen.samples.find import Sample
 from uvgen.samples.read import read_annotation
 from uvgen.samples.stored import at_hand
 from uvgen.shards.reader import ShardReader
@@ -31,10 +30,6 @@ def _has_size(path: Path, size: int) -> bool:
         return path.stat().st_size == size
     except OSError:
         return False
-
-
-def _is_listed(sample: Any) -> bool:
-    return isinstance(sample, Sample) and sample.list_sha256 != ""
 
 
 def _differing(reader: ShardReader, row: int, stated: Mapping[str, NDArray[Any]], image: Path | None) -> str:
@@ -99,9 +94,7 @@ def check_same_samples(
     known = [(sample, row) for sample in samples if (row := there.get(sample.name)) is not None]
     refusal = ""
     spread = np.linspace(0, len(known) - 1, min(_N_COMPARED, len(known))).astype(int).tolist()
-    # of several rows of one name, faces of an image or images of other suffixes, a list's order says which has which
-    rows_of = Counter(without_number(sample.name) for sample in samples if _is_listed(sample))
-    of_several = {k for k, (sample, _) in enumerate(known) if rows_of[without_number(sample.name)] > 1}
+    of_several = {k for k, (sample, _) in enumerate(known) if isinstance(sample, Sample) and sample.of_several}
     for k in sorted(of_several | {*spread}):
         sample, row = known[k]
         try:

@@ -26,7 +26,7 @@ from uvgen.checks import FARTHEST_PX
 from uvgen.datasets.open import open_shards, own_model
 from uvgen.errors import DatasetError, InputError, SampleError, UvgenError
 from uvgen.evaluation.faces import Faces
-from uvgen.geometry import face_angles, similarity_scale
+from uvgen.geometry import similarity_scale
 from uvgen.maps.landmarks import LandmarkWeights
 from uvgen.samples.files import check_machine
 from uvgen.samples.find import Sample, find_samples
@@ -210,7 +210,7 @@ class ShardTruth:
         frames = {"crop": np.eye(3)}
         if not row.get("flipped", False):
             frames["image"] = to_crop
-        yaw = float(np.rad2deg(face_angles(row["pose"])[1]))
+        yaw = float(np.rad2deg(np.float64(row["pose"][1])))
         if not np.isfinite(yaw):  # without it, no face would have a bin
             raise SampleError(
                 f"{row['name']}: its yaw in {self.reader.folder} is {yaw:g}, expected an angle; run `uvgen verify "
@@ -258,7 +258,7 @@ class SampleTruth:
                 truths[AFLW21] = Faces(points[None], points_21=annotation.landmarks_21[None])
         elif n:
             partial["annotation"] = n
-        yaw = float(np.rad2deg(face_angles(annotation.pose)[1]))
+        yaw = float(np.rad2deg(np.float64(annotation.pose[1])))
         return TrueFace(sample.name, yaw, truths, {"image": np.eye(3)}, self.convention, partial=partial, sample=sample)
 
 

@@ -51,7 +51,7 @@ def _raw_profile(data: bytes) -> bytes:
     digits.
     """
     packed = _chunk(data, 8, b"zTXt", order=">", start=_RAW_PROFILE + b"\0\0")[len(_RAW_PROFILE) + 2 :]
-    plain = _chunk(data, 8, b"tEXt", order=">", start=_RAW_PROFILE + b"\0")[len(_RAW_PROFILE) + 1 :]
+    plain = _chunk(data, 8, b"tEXt", order=">", start=_RAW_PROFILE + b"\0")[len(_RAW_PROFILE) + 1 :][:_MOST_RAW]
     try:
         text = zlib.decompressobj().decompress(packed, _MOST_RAW) if packed else plain
         lines = text.split(b"\n")

@@ -16,7 +16,7 @@ _MOST_POINTS = 8000  # looked at for each vertex of a loop: all that 125 vertice
 _MOST_IN_ALL = 1 << 26  # for all loops of a mesh: 10 s
 _MOST_LONE = 3  # edges of a single triangle that begin at a vertex, in the mean: 1 on a surface
 _MIRROR_SEEDS = 60  # edges that are tried as the symmetry line's
-_MOST_LINES = 12  # about which half the mesh is matched and the other half not, as about all columns of a grid
+_MOST_WALKS = 16  # over all of a mesh: of a regular grid, all columns near the middle match much of it
 
 
 def check_disk(vertices: np.ndarray, triangles: np.ndarray, *, loose: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -299,20 +299,21 @@ def find_mirror(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):  # edges without length come last
         on_line = np.maximum(np.abs(x[a]), np.abs(x[b])) / length
         over_line = np.hypot(x[a] + x[b], np.linalg.norm((vertices[a] - vertices[b])[:, 1:], axis=1)) / length
-    best, lines = 0, list[NDArray[np.int64]]()
+    best, steps, lines = 0, 0, list[NDArray[np.int64]]()
     for k in np.argsort(np.minimum(on_line, over_line), kind="stable")[:_MIRROR_SEEDS].tolist():
         pair = (int(a[k]), int(b[k]))
         mirror_edge = pair if on_line[k] <= over_line[k] else pair[::-1]
         if any((line[[*pair]] == mirror_edge).all() for line in lines):  # it is on one that was tried
             continue
-        mirror = _spread(pair, mirror_edge, across, valence)
+        mirror, taken = _spread(pair, mirror_edge, across, valence)
+        steps += taken
         matched = int((mirror >= 0).sum())
         best = max(best, matched)
         if matched > 0.98 * n:
             return _without_contradictions(mirror, edges)
         if matched > n / 2:
             lines.append(mirror)
-        if len(lines) == _MOST_LINES:
+        if steps > _MOST_WALKS * len(edges):
             break
     raise InputError(
         f"triangles: {best} of {count(n, 'vertex')} found a mirror image, expected a mesh whose connectivity is "
@@ -322,17 +323,19 @@ def find_mirror(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
 
 def _spread(
     edge: tuple[int, int], mirror_edge: tuple[int, int], across: Mapping[int, int], valence: Sequence[int]
-) -> NDArray[np.int64]:
-    """(n,) images spread from `edge` and `mirror_edge` over apexes of equal valence; all -1 if that contradicts."""
+) -> tuple[NDArray[np.int64], int]:
+    """(n,) images spread from `edge` and `mirror_edge` over apexes of equal valence, all -1 if that contradicts; and the
+    number of edges that it went over.
+    """
     n = len(valence)
     mirror = [-1] * n
     failures = 0
     todo = deque([(*edge, *mirror_edge)])
     for u, w in zip(edge, mirror_edge, strict=True):
         if valence[u] != valence[w]:
-            return np.array(mirror)
+            return np.array(mirror), 0
         mirror[u], mirror[w] = w, u
-    seen = set()
+    seen = set[int]()
     while todo:
         a, b, a2, b2 = todo.popleft()
         # the triangle left of a -> b mirrors to the one left of b2 -> a2
@@ -344,7 +347,7 @@ def _spread(
         elif mirror[c] != c2:
             failures += 1
             if failures > 20 + n // 200:
-                return np.full(n, -1)
+                return np.full(n, -1), len(seen)
             continue
         for u, w, u2, w2 in ((b, c, b2, c2), (c, a, c2, a2)):
             if w * n + u not in seen:
@@ -352,7 +355,7 @@ def _spread(
                 seen.add(u2 * n + w2)
                 todo.append((w, u, w2, u2))
     # the other way through the seed edge is the mirror image of this one: every vertex got both entries
-    return np.array(mirror)
+    return np.array(mirror), len(seen)
 
 
 def _without_contradictions(mirror: NDArray[np.int64], edges: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ COARSEST_UM = 50.0
 """Between neighboring numbers (float32) of a mean face, at most."""
 
 _EYES, _NOSE_TIP, _MOUTH = slice(36, 48), 30, slice(48, 68)
-_MOST_TURNED = 0.25  # triangles of the other orientation in UV
+_MOST_TURNED = 0.01  # triangles of the other orientation in UV: sound models have up to 0.0002
 _MOST_FLAT = 0.01  # triangles without an area in UV: decimated meshes have a few, in which nothing is lost
 _FLAT = 1e-12  # area in UV, of which a texel of the finest grid has 6e-8
 _BRIGHTEST = (2.0, 512.0)  # mean color of a face

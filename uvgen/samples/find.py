@@ -35,7 +35,6 @@ from uvgen.storage.names import brief, printable, same_name
 from uvgen.storage.urls import local_path, refuse_url, url_of
 
 _MOST_NAMED = 20  # subsets
-_FURTHER = "_face"  # and a number end the names of further rows of a list that have one name
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,10 @@ class Sample:
     deadly : bool
         Whether the problem is that processes died at it, which says nothing of its files.
     list_sha256 : str
-        Of the text of the list that names it; "" for one that was found in a folder.
+        If there is a row: of the list's text when it was found; "" if that may have changed since.
+    of_several : bool
+        Whether several rows of a list have its name, of which its order says which is which: faces of an image, or
+        images of other suffixes.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Sample:
     row: int | None = None
     deadly: bool = False
     list_sha256: str = ""
+    of_several: bool = False
 
     @property
     def is_unopened(self) -> bool:
@@ -168,13 +171,17 @@ def _listed_samples(path: Path, subsets: Sequence[str], *, flip: bool) -> list[S
     """Samples of a list; a second face of an image has the image's name and a number."""
     found, seen = list[Sample](), Counter[str]()
     listed = open_list(path)
-    for number, row in enumerate(listed.rows):
-        name, subset, image, file, problem = place_of(row, path)
+    rows = [place_of(row, path) for row in listed.rows]
+    counts = Counter(name for name, *_ in rows)
+    for number, (name, subset, image, file, problem) in enumerate(rows):
         seen[name] += 1
-        name = name if seen[name] == 1 else f"{name}{_FURTHER}{seen[name]}"
+        of_several = counts[name] > 1
+        name = name if seen[name] == 1 else f"{name}_face{seen[name]}"
         problem = f"{path}, row {number + 1}: {problem}" if problem else ""
-        of_row = number if file is None else None
-        found.append(Sample(name, subset, image, file or path, problem, of_row, list_sha256=listed.sha256))
+        if file is None:
+            found.append(Sample(name, subset, image, path, problem, number, False, listed.sha256, of_several))
+        else:
+            found.append(Sample(name, subset, image, file, problem, of_several=of_several))
     there = sorted({sample.subset for sample in found})
     if unknown := [name for name in subsets if same_name(name) not in map(same_name, there)]:
         raise DatasetError(f"{path}: no row of {unknown[0]}; {_subset_hint(unknown[0], there)}")
@@ -189,12 +196,6 @@ def _listed_samples(path: Path, subsets: Sequence[str], *, flip: bool) -> list[S
     found.sort(key=attrgetter("name"))
     found.sort(key=attrgetter("subset"))  # twice: a key of both would be a tuple for each
     return found
-
-
-def without_number(name: str) -> str:
-    """The name that a row of a list has before further rows of that name are numbered."""
-    head, mark, number = name.rpartition(_FURTHER)
-    return head if mark and number.isdigit() else name
 
 
 def told_apart(samples: Sequence[FoundSample], problem: Callable[[FoundSample], str]) -> list[FoundSample]:

@@ -40,13 +40,14 @@ from uvgen.samples.photographs import unflipped
 from uvgen.storage.matfile import read_numeric
 from uvgen.storage.names import brief, ends_of_path, os_reason, printable, spellings
 from uvgen.storage.npy import read_npy_file
-from uvgen.storage.reading import OUT_OF_REACH, read_file
+from uvgen.storage.reading import read_file
 from uvgen.storage.text import number_of, read_text
 from uvgen.wording import count
 
 _MOST_BYTES = 1 << 24  # of one image's file
 _PLAIN_KEYS = ("pts", "landmarks", "points")  # of which none is said to be better
 _KEYS = ("pt3d_68", "pt2d", "pts_3d", "pts_2d", *_PLAIN_KEYS)
+_NO_SUCH_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL, errno.EILSEQ)
 _WEIGHTS = "pt2d_weight"  # how far each point of pt2d counted where it was fitted
 _WITH_DEPTHS = ("pt3d_68", "pts_3d")  # the third of whose columns are no scores
 
@@ -176,7 +177,7 @@ def _is_there(path: Path) -> bool:
     try:
         path.stat()
     except (OSError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno in (*OUT_OF_REACH, errno.EACCES):
+        if isinstance(error, OSError) and error.errno not in _NO_SUCH_FILE:
             raise InputError(f"{path}: cannot be read ({os_reason(error)})") from error
         return os.path.islink(path)  # noqa: PTH114 - Path's raises where the name is too long
     return True
