@@ -324,8 +324,9 @@ def find_mirror(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
 def _spread(
     edge: tuple[int, int], mirror_edge: tuple[int, int], across: Mapping[int, int], valence: Sequence[int]
 ) -> tuple[NDArray[np.int64], int]:
-    """(n,) images spread from `edge` and `mirror_edge` over apexes of equal valence, all -1 if that contradicts; and the
-    number of edges that it went over.
+    """(n,) images spread from `edge` and `mirror_edge` over apexes of equal valence, all -1 if that contradicts.
+
+    With the number of edges that it went over.
     """
     n = len(valence)
     mirror = [-1] * n
