@@ -805,8 +805,19 @@ def test_build_of_a_list_whose_row_of_a_name_cannot_be_read_any_more_is_refused(
     assert make(path, model_path, tmp_path / "out").new_samples == 0
     rows[1], rows[2] = rows[2], rows[1]
     path.write_text(json.dumps(rows))
-    with pytest.raises(SettingsError, match=r"out: holds AFW/face_1_face2, but .*row 3: pose .*another row's"):
+    with pytest.raises(SettingsError, match=r"holds AFW/face_1_face2 with the values of another row of .*row 3: pose"):
         make(path, model_path, tmp_path / "out")
+    assert file_hashes(tmp_path / "out") == before
+
+
+def test_a_row_of_a_name_that_cannot_be_read_any_more_stops_no_run_while_the_others_keep_their_places(
+    model_path: Path, tmp_path: Path
+) -> None:
+    path, rows = two_faces(tmp_path)
+    make(path, model_path, tmp_path / "out")
+    before = file_hashes(tmp_path / "out")
+    path.write_text(json.dumps([*rows[:2], {**rows[2], "pose": []}, *rows[3:]]))
+    assert make(path, model_path, tmp_path / "out").new_samples == 0
     assert file_hashes(tmp_path / "out") == before
 
 

@@ -1,7 +1,9 @@
 """Data sets whose parts contradict each other, with right checksums: what one file says of another is compared."""
 
 import dataclasses
+import errno
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -553,3 +555,19 @@ def test_folders_that_a_command_has_not_finished_are_told(tmp_path: Path) -> Non
     tmp_path.mkdir()
     inner.rename(tmp_path / "subset")
     assert about_unfinished(tmp_path)[0].startswith(f"{tmp_path / 'subset'}: `uvgen fit` has not finished")
+
+
+def test_folders_beside_subsets_that_may_not_be_looked_into_are_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a disk's own lost+found."""
+    (tmp_path / "lost+found").mkdir()
+    stat = os.stat
+
+    def refused(path: Any, *arguments: Any, **options: Any) -> Any:
+        if "lost+found/" in os.fspath(path):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(path))
+        return stat(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "stat", refused)
+    assert about_unfinished(tmp_path) == about_another_model(tmp_path, load_model("builtin")) == []

@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -681,6 +682,30 @@ def test_photographs_spelt_otherwise_than_when_they_were_fitted_are_told(photos:
         file.rename(photos / f"\N{LATIN SMALL LETTER E WITH ACUTE}1{file.suffix}")
     with pytest.raises(SettingsError, match=r"any more, first .*1 \(one is there whose name differs only in"):
         fit_photographs(photos, tmp_path / "out")
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_your_file_beside_a_sample_that_is_finished_stays_when_it_comes_during_the_run(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: bool
+) -> None:
+    out, mine, n_made = tmp_path / "out", list[Path](), 0
+    add = FaceRecord.add
+
+    def add_and_draw(record: Any, result: Any) -> None:
+        nonlocal n_made
+        add(record, result)
+        if result.faces and not mine:
+            mine.append(out / f"{result.faces[0].name}.png")
+            mine[0].write_bytes(b"mine")
+        n_made += 1
+        if stopped and n_made == 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FaceRecord, "add", add_and_draw)
+        with pytest.raises(KeyboardInterrupt) if stopped else nullcontext():
+            fit_photographs(photos, out, run=RunOptions(1))
+    assert len(fit_photographs(photos, out).faces) == N and mine[0].read_bytes() == b"mine"
 
 
 @pytest.mark.parametrize("finished", [True, False])

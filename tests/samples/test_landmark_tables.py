@@ -355,12 +355,11 @@ def test_find_landmarks_takes_the_column_that_is_called_as_the_image_s(
     [
         ("image,img_path", "1,3.jpg", "image and img_path may both name the image, expected one; rename the other, or"),
         ("image,img_path", "b,a.jpg", "image and img_path may both name the image"),
-        ("photo,image", "b.jpg,a.jpg", "photo and image may both name the image"),
+        ("photo,name", "b.jpg,a.jpg", "photo and name may both name the image"),
         ("file,path", "x/a.jpg,y/a.jpg", "file and path may both name the image"),
         ("file,path", "a.jpg,a.png", "file and path may both name the image"),
         ("path,img_name", "/data/photos,a.jpg", "path and img_name may both name the image"),
         ("name,frame", "a.jpg,b.jpg", "name and frame may both name the image"),
-        ("photo,img_path", "a,b", "photo and img_path may both name the image"),
     ],
 )
 def test_find_landmarks_of_two_columns_that_may_both_name_the_image_names_them(
@@ -386,7 +385,7 @@ def test_find_landmarks_takes_no_column_for_the_image_s_that_is_not_called_so(tm
 
 
 @pytest.mark.parametrize(
-    "rows", [("1,1.jpg", "2,10.jpg", "10,2.jpg"), (",1.jpg", "10,10.jpg", "2,2.jpg"), ("1,p.jpg", "2,10.jpg")]
+    "rows", [("1,1.jpg", "2,10.jpg", "10,2.jpg"), (",1.jpg", "10,10.jpg", "2,3.jpg"), ("1,p.jpg", "2,10.jpg")]
 )
 def test_find_landmarks_tells_by_more_than_one_row_whether_two_columns_may_be_the_image_s(
     tmp_path: Path, rows: tuple[str, ...]
@@ -409,7 +408,7 @@ def test_find_landmarks_of_json_by_numbers_are_of_the_images_that_its_entries_na
 ) -> None:
     names = [f"{n}{suffix}" for n in (2, 1, 3)]
     content = {str(k): {key: name, "landmarks": (POINTS + k).tolist()} for k, name in enumerate(names, 1)}
-    counts = key != "image_id" or suffix  # else it is an id
+    counts = key == "image" or suffix  # else it may be an id, a folder, a camera or a person
     for name, (face,) in zip((2, 1, 3), look_up(tmp_path / "t.json", json.dumps(content), "2.jpg", "1.jpg", "3.jpg"),
                              strict=True):  # fmt: skip
         np.testing.assert_allclose(face.points, POINTS + (names.index(f"{name}{suffix}") + 1 if counts else name))
@@ -432,6 +431,38 @@ def test_find_landmarks_of_json_by_names_looks_past_what_can_be_no_image_s_name(
 ) -> None:
     (found,) = look_up(tmp_path / "t.json", json.dumps({"1": {**about, "landmarks": POINTS.tolist()}}), "1.jpg")
     np.testing.assert_allclose(found[0].points, POINTS)
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"path": "celeba/img"},
+        {"input": "webcam"},
+        {"photo": "Alice"},
+        {"picture": None},
+        {"file": "batch1"},
+        {"photo": ""},
+    ],
+)
+@pytest.mark.parametrize("key", ["000001", "1", "a"])
+def test_find_landmarks_of_json_by_stems_are_theirs_whatever_folder_or_person_an_entry_names(
+    tmp_path: Path, key: str, about: dict[str, object]
+) -> None:
+    content = json.dumps({key: {**about, "landmarks": POINTS.tolist()}})
+    (found,) = look_up(tmp_path / "t.json", content, f"{key}.jpg")
+    np.testing.assert_allclose(found[0].points, POINTS)
+
+
+@pytest.mark.parametrize("column", ["input", "photo", "picture"])
+@pytest.mark.parametrize("cell", ["n/a", "AFP/Getty", "image/jpeg", "3", "", "webcam", "source/P1.png"])
+def test_find_landmarks_of_images_beside_credits_ratings_and_sources_are_theirs(
+    tmp_path: Path, column: str, cell: str
+) -> None:
+    for head, image in (("image", "a.jpg"), ("image", "a"), ("name", "a.jpg")):
+        if head == "name" and cell.endswith(".png"):
+            continue  # a picture as well: refused
+        (found,) = look_up(tmp_path / "t.csv", _rows(f"{head},{column}", f"{image},{cell}"), "a.jpg")
+        np.testing.assert_allclose(found[0].points, POINTS)
 
 
 def test_find_landmarks_of_json_by_words_of_other_images_than_its_entries_name_is_refused(tmp_path: Path) -> None:

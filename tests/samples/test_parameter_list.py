@@ -360,9 +360,9 @@ def test_names_of_rows_are_the_same_in_every_version_of_python(tmp_path: Path, i
 
 
 def test_an_entry_of_json_with_two_pictures_that_may_be_its_image_is_named(tmp_path: Path) -> None:
-    rows = [{"image": "a.jpg", "photo": "b.jpg", "pose": [0.0] * 7}]
+    rows = [{"image": "a.jpg", "img_path": "b.jpg", "pose": [0.0] * 7}]
     (row,) = open_list(write_json(tmp_path / "l", rows)).rows
-    assert row.image == "a.jpg" and row.problem.startswith("image and photo may both name the image")
+    assert row.image == "a.jpg" and row.problem.startswith("image and img_path may both name the image")
 
 
 @pytest.mark.parametrize("image", [{"image": None}, {"image": ""}, {"photo": None}, {}])
@@ -370,7 +370,7 @@ def test_no_other_picture_takes_the_place_of_an_image_that_a_list_does_not_name(
     others = {
         "mask": "m.png",
         "thumbnail": "t.jpg",
-        **({"img_path": "p.jpg", "name": "n.jpg"} if "image" in image else {}),
+        **({"photo": "p.jpg", "name": "n.jpg"} if "image" in image else {}),
     }
     path = write_json(tmp_path / "list", [{"image": "a.jpg", "pose": [0] * 7}, {**image, **others, "pose": [0] * 7}])
     assert [row.image for row in open_list(path).rows] == ["a.jpg", ""]

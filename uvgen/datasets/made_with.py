@@ -125,7 +125,8 @@ def _made(folder: str | os.PathLike[str], file: str) -> list[Path]:
         inner = sorted(entry.path for entry in os.scandir(place) if entry.is_dir())
     except OSError:
         return []
-    return [one for one in (place, *map(Path, inner)) if (one / file).is_file()]
+    there = (place, *map(Path, inner))
+    return [one for one in there if os.path.isfile(one / file)]  # noqa: PTH113 - Path's raises where it may not look
 
 
 def _alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:

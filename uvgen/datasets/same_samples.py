@@ -1,6 +1,7 @@
 """Check that an unfinished set was made from the samples that are given now, not from others with the same names."""
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -23,6 +24,7 @@ from uvgen.storage.names import brief, printable
 from uvgen.storage.urls import url_of
 
 _N_COMPARED = 16
+_NUMBER = re.compile(r"_face\d+\Z")  # see `uvgen.find_samples`
 
 
 def _has_size(path: Path, size: int) -> bool:
@@ -40,6 +42,30 @@ def _differing(reader: ShardReader, row: int, stated: Mapping[str, NDArray[Any]]
         (source,) = reader.gather([row], ["source"])["source"]
         odd = ["source"] * (PurePosixPath(source).name != printable(image.name))
     return odd[0] if odd else ""
+
+
+def _stated(
+    sample: Any, stated_of: Callable[[Any], Mapping[str, NDArray[Any]]], fields: Set[str]
+) -> dict[str, NDArray[Any]]:
+    with at_hand([sample]) as (here, _):
+        return {name: values for name, values in stated_of(here[0]).items() if name in fields}
+
+
+def _is_of(
+    reader: ShardReader, row: int, other: Any, stated_of: Callable[[Any], Mapping[str, NDArray[Any]]], fields: Set[str]
+) -> bool:
+    """Whether a stored sample has the values of another one's files, as far as these can be read."""
+    try:
+        return not _differing(reader, row, _stated(other, stated_of, fields), None)
+    except (SampleError, DatasetError) as error:
+        check_machine(error)
+        return False
+
+
+def _of_one_name(samples: Sequence[Any], sample: Sample) -> list[Any]:
+    """The other rows of a list that have a sample's name, but for the number that makes it its own."""
+    name = _NUMBER.sub("", sample.name)
+    return [one for one in samples if one is not sample and one.of_several and _NUMBER.sub("", one.name) == name]
 
 
 def parameters_of(sample: Sample) -> dict[str, NDArray[Any]]:
@@ -98,15 +124,14 @@ def check_same_samples(
     for k in sorted(of_several | {*spread}):
         sample, row = known[k]
         try:
-            with at_hand([sample]) as (here, _):
-                stated = {name: values for name, values in stated_of(here[0]).items() if name in fields}
-            odd = _differing(reader, row, stated, sample.image if k in of_several else None)
+            odd = _differing(reader, row, _stated(sample, stated_of, fields), sample.image if k in of_several else None)
         except (SampleError, DatasetError) as error:
             check_machine(error)
-            if k in of_several and isinstance(error, SampleError):
+            siblings = _of_one_name(samples, sample) if k in of_several and isinstance(error, SampleError) else []
+            if any(_is_of(reader, row, one, stated_of, fields) for one in siblings):
                 raise SettingsError(
-                    f"{out}: holds {brief(sample.name)}, but {error}; it may have been another row's: mend it, choose "
-                    "another output folder, or overwrite this one"
+                    f"{out}: holds {brief(sample.name)} with the values of another row of its name, and {error}: the "
+                    "rows have changed places; mend it, choose another output folder, or overwrite this one"
                 ) from error
             continue
         if not odd and some_may_differ:

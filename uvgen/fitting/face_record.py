@@ -188,7 +188,7 @@ class FaceRecord(FolderRecord, Generic[Face]):
 
     def _leave_out_taken(self, begun: Set[str]) -> None:
         try:
-            unlisted = self._unlisted(self._usable)
+            unlisted = self._unlisted(self._usable, beside=True)
         except OSError as error:
             raise DatasetError(f"{error.filename or self._out}: cannot be listed ({os_reason(error)})") from error
 
@@ -197,6 +197,8 @@ class FaceRecord(FolderRecord, Generic[Face]):
             is_ours = name_key(one.name) in begun
             files = (path for path in unlisted.get(one.name, ()) if not is_ours or path in self._others)
             there = [path for path in files if path.suffix.lower() in endings]
+            if one.name in self.faces:  # on a disk that tells case apart, its files have their place beside a.JPG
+                there = [path for path in there if is_same_file(path, path.with_suffix(path.suffix.lower()))]
             there = [path for path in there if self._writes_further or path.stem == own]
             if not there or self._has_all(one):  # nothing of it is written
                 return one
@@ -219,7 +221,7 @@ class FaceRecord(FolderRecord, Generic[Face]):
     def _listed(self) -> Set[str]:
         return self.faces.keys()
 
-    def _unlisted(self, names: Set[str]) -> dict[str, list[Path]]:
+    def _unlisted(self, names: Set[str], *, beside: bool = False) -> dict[str, list[Path]]:
         listed = {face.name: self._index.suffixes_of(face) for faces in self.faces.values() for face in faces}
         keys = {name_key(name): name for name in listed}
         first = {name.partition("/")[0] for name in names}
@@ -233,7 +235,7 @@ class FaceRecord(FolderRecord, Generic[Face]):
                 stem, suffix = os.path.splitext(within + file)
                 if suffix.lower() not in self._index.suffixes or file == self._index.file or is_passed_over(file):
                     continue
-                if stem in listed and not _is_beside(folder / file, listed[stem]):
+                if stem in listed and not (beside and _is_beside(folder / file, listed[stem])):
                     continue
                 name = video or next((one for one in (stem, _OTHER_FACE.sub("", stem)) if one in names), None)
                 twin = keys.get(name_key(stem))  # a disk that ignores case keeps the name of a file that is replaced

@@ -132,6 +132,7 @@ class FolderRecord(ABC):
         self._begun = set[str]()  # inputs of runs that did not end, and of this one: their files may be there unlisted
         self._others = set[Path]()  # files that were there before, under the names of inputs: somebody's
         self._noted_others = set[Path]()  # those that the journal states
+        self._stale = set[Path]()  # files that were there before and are a run's which did not end, as far as is known
         self._has_begun = False
         self._lasting = {key: value for key, value in self._stated.items() if key not in (*self.late, *_LABELS)}
         self._journal = Journal(out / JOURNAL, [index.format, _VERSION, __version__, self._lasting])
@@ -169,6 +170,7 @@ class FolderRecord(ABC):
                 else:
                     self._take_over(line)
         self._others = self._noted_others | self._others_since(lines, self._begun)
+        self._stale = self._set_of_unlisted(self._begun, beside=False) - self._others
         self._check_same(self._noted_late, self._noted_late)
         if gone := sorted(self._gone()):
             raise SettingsError(
@@ -219,11 +221,11 @@ class FolderRecord(ABC):
         """Names of all inputs that entries are listed of."""
 
     @abstractmethod
-    def _unlisted(self, names: Set[str]) -> dict[str, list[Path]]:
+    def _unlisted(self, names: Set[str], *, beside: bool = False) -> dict[str, list[Path]]:
         """Files of the folder that a run makes of inputs of these names, by name, but for those of listed entries.
 
-        Files that are named as a listed entry's, but for a suffix that it has not, are among them. OSError if a folder
-        cannot be listed.
+        Files that are named as a listed entry's, but for a suffix that it has not, are among them only if `beside`.
+        OSError if a folder cannot be listed.
         """
 
     def _tidy(self, folder: Path) -> None:  # noqa: B027 - nothing, where a run makes no folders
@@ -235,8 +237,8 @@ class FolderRecord(ABC):
             return
         self._has_begun, new = True, self._inputs() - self._begun
         try:
-            there = self._unlisted(new | self._begun | self._listed())
-            ours = {path for of_one in self._unlisted(self._begun).values() for path in of_one} - self._others
+            there = self._unlisted(new | self._begun | self._listed(), beside=True)
+            ours = {path for of_one in self._unended(self._begun).values() for path in of_one}
         except OSError as error:
             raise DatasetError(f"{error.filename or self._out}: cannot be listed ({os_reason(error)})") from error
         others = {path for of_one in there.values() for path in of_one} - ours
@@ -258,11 +260,29 @@ class FolderRecord(ABC):
         left = lines[-1].get(_FILES) if lines and isinstance(lines[-1], dict) else None
         if not isinstance(left, list):
             return set()
+        return self._set_of_unlisted(begun, beside=True) - {self._out / name for name in left if isinstance(name, str)}
+
+    def _set_of_unlisted(self, names: Set[str], *, beside: bool) -> set[Path]:
+        """What `_unlisted` finds; DatasetError if a folder cannot be listed."""
+        if not names:
+            return set()
         try:
-            there = {path for of_one in self._unlisted(begun).values() for path in of_one}
+            return {path for of_one in self._unlisted(names, beside=beside).values() for path in of_one}
         except OSError as error:
             raise DatasetError(f"{error.filename or self._out}: cannot be listed ({os_reason(error)})") from error
-        return there - {self._out / name for name in left if isinstance(name, str)}
+
+    def _unended(self, names: Set[str]) -> dict[str, list[Path]]:
+        """Files that runs which did not end have left of inputs of these names, by name; OSError as `_unlisted`.
+
+        Beside what is listed now they are those that were there when this run began, and not beside it: others are
+        somebody's.
+        """
+        new = {path for of_one in self._unlisted(names).values() for path in of_one}
+        found = {
+            name: [path for path in files if (path in new or path in self._stale) and path not in self._others]
+            for name, files in self._unlisted(names, beside=True).items()
+        }
+        return {name: files for name, files in found.items() if files}
 
     def _note_discarded(self, names: Sequence[str]) -> None:
         """Note, before entries of these inputs are removed, that they are made anew.
@@ -283,7 +303,7 @@ class FolderRecord(ABC):
         if not names:
             return
         try:
-            files = [path for of_one in self._unlisted(names).values() for path in of_one if path not in self._others]
+            files = [path for of_one in self._unended(names).values() for path in of_one]
             for path in files:
                 path.unlink()
             for folder in sorted({path.parent for path in files} - {self._out}):
@@ -331,8 +351,7 @@ class FolderRecord(ABC):
         """
         if self._begun and (self._out / JOURNAL).exists() and chosen_engine() is None:  # else all was finished
             with suppress(OSError, DatasetError):
-                unlisted = self._unlisted(self._begun).items()
-                left = {name: files for name, of_one in unlisted if (files := {*of_one} - self._others)}
+                left = self._unended(self._begun)
                 shown = sorted(path.relative_to(self._out).as_posix() for files in left.values() for path in files)
                 self._journal.append({_LEFT: sorted(left), _FILES: shown})
         self._journal.close()

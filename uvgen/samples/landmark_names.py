@@ -18,11 +18,12 @@ _OTHER_FILES = frozenset((
     ".mp4", ".avi", ".mov", ".mkv",
 ))  # fmt: skip
 
-_IMAGE_COLUMNS = ("image", "imagename", "imagepath", "filename", "filepath", "file", "path", "img")
-_FURTHER_COLUMNS = (
-    "imgpath", "imgname", "imgfile", "imgfilename", "imagefile", "imagefilename", "photo", "photograph", "picture",
-    "input",
+_IMAGE_COLUMNS = (
+    "image", "imagename", "imagepath", "imagefile", "imagefilename", "filename", "filepath", "file", "path", "img",
+    "imgname", "imgpath", "imgfile", "imgfilename",
 )  # fmt: skip
+_FURTHER_COLUMNS = ("photo", "photograph", "picture", "input")
+_NAMES_ALONE = ("image", "imagename", "filename", "img")  # of them: others may hold a folder, a camera, a person
 _VAGUE_COLUMNS, _ID = ("name", "frame"), "imageid"
 
 
@@ -39,11 +40,10 @@ def plain_column(column: str) -> str:
 def image_key(names: Sequence[str], values: Sequence[Any]) -> int | None:
     """Which of a row's columns, or of an object's keys, names the image; None if there is none.
 
-    Only these do: image, file, path and the like; photo, input and so on; if there is none of these, ``name`` and
-    ``frame``, or ``image_id`` with a picture's name. Photo and so on, ``name`` and ``frame`` without a picture's name
-    (a suffix or a folder) count for nothing beside one that has it, nor photo and so on beside image. Where those of
-    the first kind that is there are empty, there is no image: none of another kind takes their place. Of several, the
-    one with a picture's name is it, unless another may name another picture, as a word does, or a number beside 3.jpg.
+    Only these do: image, file, path and the like; photo, input and so on, ``name``, ``frame`` and ``image_id`` with a
+    picture's name (a suffix), without one of the first or where these are numbers; else ``name`` and ``frame``. Where
+    those of the first kind that is there are empty, there is no image. Of several, the one with a picture's name is it,
+    unless another may name another picture, as a word does, or a number beside 3.jpg.
 
     Parameters
     ----------
@@ -62,13 +62,14 @@ def image_key(names: Sequence[str], values: Sequence[Any]) -> int | None:
         [k for k, name in enumerate(plain) if name in those]
         for those in (_IMAGE_COLUMNS, _FURTHER_COLUMNS, _VAGUE_COLUMNS, (_ID,))
     )
-    pictures = {k for k, text in enumerate(texts) if text and _has_picture_s_name(text)}
-    called = sure or further
-    if called and all(texts[k] == "" for k in called):
-        return called[0]
-    found = sorted([k for k in sure if texts[k] != ""] + [k for k in further if k in pictures])
-    found = found or [k for k in (*vague, *ids) if k in pictures]
-    found = found or [k for k in further if (text := texts[k]) and not names_no_picture(text)] or vague
+    pictures = {k for k, text in enumerate(texts) if text and is_picture(text)}
+    if sure and all(texts[k] == "" for k in sure):
+        return sure[0]
+    found = [k for k in sure if texts[k] != ""]
+    if all((texts[k] or "").isdecimal() for k in found):  # which may be numbers of rows
+        others = (*further, *vague, *ids) if not found else further
+        found = sorted([*found, *(k for k in others if k in pictures)])
+    found = found or vague
     if not found:
         return None
     best = max(found, key=lambda k: (k in pictures, k in sure, len(texts[k] or "")))
@@ -103,10 +104,6 @@ def _text(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return (value or "").strip()
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _has_picture_s_name(text: str) -> bool:
-    return is_picture(text) or (len(parts_of(text, "")) > 1 and not names_no_picture(text))
 
 
 def _may_be_another(picture: str, text: str | None) -> bool:
@@ -161,10 +158,17 @@ def image_of(key: str | None, about: Mapping[str, Any]) -> Any:
         return key
     if key.isdecimal():
         place = image_key(keys, list(about.values()))
-        if place is None or not _says_image(keys[place], about[keys[place]]) or _text(about[keys[place]]) == key:
-            return key
-        return about[keys[place]] or None
-    said = [value for name in keys if isinstance(value := about[name], str) and value and _says_image(name, value)]
+        value = key if place is None else about[keys[place]]
+        if place is None or _is_picture(value):
+            return value
+        is_row = str(int(key)) == key and plain_column(keys[place]) in _NAMES_ALONE and _text(value) not in (None, key)
+        return (value or None) if is_row else key
+    said = [
+        value
+        for name in keys
+        if isinstance(value := about[name], str) and value
+        and ((is_picture(value) and names_image(name)) or plain_column(name) in _NAMES_ALONE)
+    ]  # fmt: skip
     if with_size := next(
         (name for name in said if is_picture(name) and key.startswith(name) and key[len(name) :].isdecimal()), None
     ):
@@ -178,12 +182,8 @@ def image_of(key: str | None, about: Mapping[str, Any]) -> Any:
     return key
 
 
-def _says_image(name: str, value: Any) -> bool:
-    """Whether a value under a key may be an image's name, or says that there is none; a person's name does not."""
-    text, plain = _text(value), plain_column(name)
-    if text is None or names_no_picture(text):
-        return False
-    return plain in (*_IMAGE_COLUMNS, *_FURTHER_COLUMNS) or (names_image(name) and is_picture(text))
+def _is_picture(value: Any) -> bool:
+    return isinstance(value, str) and is_picture(value)
 
 
 def _is_called(image: str, key: str) -> bool:

@@ -92,10 +92,10 @@ class RegisterRecord(FolderRecord):
     def _listed(self) -> Set[str]:
         return self.scans.keys()
 
-    def _unlisted(self, names: Set[str]) -> dict[str, list[Path]]:
+    def _unlisted(self, names: Set[str], *, beside: bool = False) -> dict[str, list[Path]]:
         keys = {name_key(name): name for name in self.scans}
         found: dict[str, list[Path]] = {}
-        for name in sorted(names):
+        for name in sorted(names if beside else names - self.scans.keys()):
             twin = keys.get(name_key(name), name)  # on a disk that ignores case, its files are the same
             for path in self._files_of(name) if safe_name(name) == name else ():
                 if name in self.scans and path.suffix == f".{self._job.options.format}":
