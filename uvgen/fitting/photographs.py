@@ -14,6 +14,7 @@ from uvgen.storage.folders import (
     EXPORT_MARK,
     FIT_INDEX,
     IMAGE_SUFFIXES,
+    OTHER_PICTURES,
     PREDICT_INDEX,
     REGISTER_INDEX,
     REPORT,
@@ -29,10 +30,6 @@ from uvgen.storage.names import printable, same_name, shortened, without_ending
 from uvgen.wording import are, count, have
 
 _BATCH = 16  # photographs a task
-_OTHER_PICTURES = (
-    ".heic", ".heif", ".avif", ".tif", ".tiff", ".gif", ".jp2", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw",
-    ".raf", ".orf", ".rw2", ".pef", ".srw", ".hif", ".mpo", ".jfif", ".jpe", ".ppm", ".pgm", ".tga", ".psd",
-)  # fmt: skip
 _LENGTHENED = re.compile(
     rf"({'|'.join(map(re.escape, IMAGE_SUFFIXES))})(\.\d+|\.(part|crdownload|tmp)|\?.*|[ _:!@-][^.]*)\Z", re.DOTALL
 )
@@ -78,7 +75,7 @@ def about_other_pictures(root: Path, out: Path) -> list[str]:
     """Warnings of pictures of kinds that are not read, such as phones make, if no image of the same name is, and of
     images whose names do not end as an image's."""
     what = "a folder of photographs"
-    warnings = about_other_kinds(root, out, IMAGE_SUFFIXES, _OTHER_PICTURES, what, of="image", cure="convert to JPEG")
+    warnings = about_other_kinds(root, out, IMAGE_SUFFIXES, OTHER_PICTURES, what, of="image", cure="convert to JPEG")
     every = files_below(root, out, ("",), what)
     longer = [
         path for path in every if path.suffix.lower() not in IMAGE_SUFFIXES and _LENGTHENED.search(path.name.lower())

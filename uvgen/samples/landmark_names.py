@@ -4,14 +4,10 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from uvgen.storage.folders import IMAGE_SUFFIXES
+from uvgen.storage.folders import IMAGE_SUFFIXES, OTHER_PICTURES
 from uvgen.storage.names import brief, same_name
 
-_PICTURES = frozenset((
-    *IMAGE_SUFFIXES, ".jpe", ".jfif", ".dib", ".tif", ".tiff", ".gif", ".heic", ".heif", ".hif", ".avif", ".jp2",
-    ".jxl", ".ppm", ".pgm", ".pnm", ".tga", ".psd", ".mpo", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf",
-    ".rw2", ".pef", ".srw",
-))  # fmt: skip
+_PICTURES = frozenset((*IMAGE_SUFFIXES, *OTHER_PICTURES))
 _OTHER_FILES = frozenset((
     ".asf", ".pts", ".mat", ".npy", ".npz", ".pkl", ".pickle", ".pt", ".pth", ".txt", ".json", ".ljson", ".xml", ".yml",
     ".yaml", ".csv", ".cat", ".lab", ".lms", ".lmk", ".landmarks", ".h5", ".hdf5", ".bin", ".dat", ".obj", ".ply",

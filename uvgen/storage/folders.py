@@ -32,6 +32,13 @@ REMAINS, MODELS, EMPTY, OTHER = "shards without their dataset.json", "a folder o
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 MODEL_SUFFIXES = (".h5", ".hdf5", ".mat", ".npz", ".pkl")
 """Endings of images, and of files that hold a model."""
+
+OTHER_PICTURES = (
+    ".heic", ".heif", ".hif", ".avif", ".tif", ".tiff", ".gif", ".jp2", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw",
+    ".raf", ".orf", ".rw2", ".pef", ".srw", ".mpo", ".jfif", ".jpe", ".dib", ".ppm", ".pgm", ".pnm", ".tga", ".psd",
+)  # fmt: skip
+"""Endings of pictures that are not read."""
+
 _MOST_FOLDERS = 64
 _MOST_FILES = 10_000_000
 _OF_SYSTEMS = {
