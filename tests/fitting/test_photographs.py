@@ -418,7 +418,27 @@ def test_images_whose_names_were_made_longer_are_named(photos: Path, tmp_path: P
     (photos / name).parent.mkdir(exist_ok=True)
     (photos / name).write_bytes(b"an image")
     (said,) = about_other_pictures(photos, tmp_path / "out")
-    assert said.startswith(f"1 file has a name that goes on after an image's suffix, first {name}, and is not read")
+    assert said.startswith(f"1 image has a name that does not end as an image's, first {name}, and is not read")
+
+
+@pytest.mark.parametrize("name", ["a.jpg(1)", "a.jpg&w=640", "a.jpg~", "a.jpg.download", "IMG_1", "J. Smith", "sub/1"])
+def test_images_without_an_image_s_suffix_are_known_by_what_is_in_them(photos: Path, tmp_path: Path, name: str) -> None:
+    for other in ("notes", "a.jpg.bak", ".DS_Store", "Thumbs.db"):
+        (photos / other).write_bytes(b"no image")
+    os.mkfifo(photos / "pipe")
+    assert about_other_pictures(photos, tmp_path / "out") == []
+    (photos / name).parent.mkdir(exist_ok=True)
+    shutil.copy(photos / "p1.jpg", photos / name)
+    (said,) = about_other_pictures(photos, tmp_path / "out")
+    assert said.startswith(f"1 image has a name that does not end as an image's, first {name}, and is not read")
+
+
+def test_a_folder_of_images_without_suffixes_says_so(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "bare").mkdir()
+    for k in range(2):
+        shutil.copy(photos / "p1.jpg", tmp_path / f"bare/{k}")
+    with pytest.raises(DatasetError, match="2 images have a name that does not end as an image's, first 0, and are"):
+        find_photographs(tmp_path / "bare", tmp_path / "out")
 
 
 def test_a_folder_called_like_a_file_that_is_written_costs_its_own_photographs(photos: Path, tmp_path: Path) -> None:

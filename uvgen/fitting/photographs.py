@@ -26,6 +26,7 @@ from uvgen.storage.folders import (
     is_passed_over,
     unreadable,
 )  # fmt: skip
+from uvgen.storage.kinds import is_image_that_is_read
 from uvgen.storage.names import printable, same_name, shortened, without_ending
 from uvgen.wording import are, count, have
 
@@ -34,6 +35,8 @@ _LENGTHENED = re.compile(
     rf"({'|'.join(map(re.escape, IMAGE_SUFFIXES))})(\.\d+|\.(part|crdownload|tmp)|\?.*|[ _:!@-][^.]*)\Z", re.DOTALL
 )
 """What names end with that programs which fetch images have made longer: a.jpg.1, a.jpg?w=640, a.jpg_large."""
+_BESIDE = (".mat", ".npy", ".npz", ".txt", ".pts", ".json", ".csv", ".xml", ".obj", ".ply", ".xmp", *VIDEO_SUFFIXES)
+"""Of files that may lie beside photographs in any number, and are not looked into."""
 
 _READ = ", ".join(IMAGE_SUFFIXES)
 _SECOND_FACE = re.compile(r"(.+)-face\d+", re.DOTALL)
@@ -77,14 +80,27 @@ def about_other_pictures(root: Path, out: Path) -> list[str]:
     what = "a folder of photographs"
     warnings = about_other_kinds(root, out, IMAGE_SUFFIXES, OTHER_PICTURES, what, of="image", cure="convert to JPEG")
     every = files_below(root, out, ("",), what)
-    longer = [
-        path for path in every if path.suffix.lower() not in IMAGE_SUFFIXES and _LENGTHENED.search(path.name.lower())
-    ]
-    if longer:
-        named = f"{count(len(longer), 'file')} {have(len(longer))} a name that goes on after an image's suffix"
-        first = printable(longer[0].relative_to(root).as_posix())
-        warnings.append(f"{named}, first {first}, and is not read, expected {_READ} at its end; rename")
+    if called_otherwise := [path for path in every if _is_image_called_otherwise(path)]:
+        n = len(called_otherwise)
+        first = printable(called_otherwise[0].relative_to(root).as_posix())
+        warnings.append(
+            f"{count(n, 'image')} {have(n)} a name that does not end as an image's, first {first}, and {are(n)} not "
+            f"read, expected {_READ} at its end; rename"
+        )
     return warnings
+
+
+def _is_image_called_otherwise(path: Path) -> bool:
+    """Whether a file is an image by its content, or by a name that was made longer."""
+    suffix = path.suffix.lower()
+    if suffix in (*IMAGE_SUFFIXES, *OTHER_PICTURES):
+        return False
+    if _LENGTHENED.search(path.name.lower()):
+        return True
+    try:
+        return suffix not in _BESIDE and not is_passed_over(path.name) and is_image_that_is_read(path)
+    except OSError:
+        return False
 
 
 def about_other_kinds(

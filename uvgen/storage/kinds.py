@@ -37,6 +37,7 @@ _MAGIC = (
     (b"\0\x05\x16\x07", "a macOS AppleDouble file, not the file that it accompanies"),
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself, which `git lfs pull` fetches"),
 )
+_IMAGES = ("a JPEG image", "a PNG image", "a BMP image", "a WebP image")
 _ZEROS = "nothing but zero bytes, perhaps a download that failed"
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _MATLAB_5, _MATLAB_7_3 = (
@@ -115,6 +116,12 @@ def describe_head(head: bytes, size: int | None = None) -> str:
     if head[124:128] in _MATLAB_5:
         return "a MATLAB 5 to 7 file"
     return _describe_structured(head, size) or _describe_text(head, size) or "a file of unknown kind"
+
+
+def is_image_that_is_read(path: str | os.PathLike[str]) -> bool:
+    """Whether a file begins as one of an image's kinds that uvgen reads does; OSError if it cannot be opened."""
+    with open_regular(path) as file:
+        return describe_head(file.read(HEAD_BYTES), HEAD_BYTES) in _IMAGES
 
 
 def is_pointer(data: bytes) -> bool:
