@@ -791,21 +791,24 @@ def test_a_further_face_in_a_folder_that_was_fitted_again_is_no_other_set(
     assert make(tmp_path / "data", model_path, tmp_path / "out").new_samples == 0
 
 
+@pytest.mark.parametrize("name", ["face_1", "crop_face1"])
 def test_build_of_a_list_whose_row_of_a_name_cannot_be_read_any_more_is_refused(
-    model_path: Path, tmp_path: Path
+    model_path: Path, tmp_path: Path, name: str
 ) -> None:
     """Of two rows of one name, the sound one may have been the second, and be the first now."""
     path, rows = two_faces(tmp_path)
+    (path.parent / "AFW/face_1.jpg").rename(path.parent / f"AFW/{name}.jpg")
+    rows = [{**row, "image": row["image"].replace("face_1", name)} for row in rows]
     good = rows[1]
     rows[1] = {**good, "pose": good["pose"][:3]}
     path.write_text(json.dumps(rows))
     result = make(path, model_path, tmp_path / "out")
-    assert [skip.name for skip in result.skipped] == ["AFW/face_1"]
+    assert [skip.name for skip in result.skipped] == [f"AFW/{name}"]
     before = file_hashes(tmp_path / "out")
     assert make(path, model_path, tmp_path / "out").new_samples == 0
     rows[1], rows[2] = rows[2], rows[1]
     path.write_text(json.dumps(rows))
-    with pytest.raises(SettingsError, match=r"holds AFW/face_1_face2 with the values of another row of .*row 3: pose"):
+    with pytest.raises(SettingsError, match=rf"holds AFW/{name}_face2 with the values of another row of .*row 3: pose"):
         make(path, model_path, tmp_path / "out")
     assert file_hashes(tmp_path / "out") == before
 
@@ -819,6 +822,17 @@ def test_a_row_of_a_name_that_cannot_be_read_any_more_stops_no_run_while_the_oth
     path.write_text(json.dumps([*rows[:2], {**rows[2], "pose": []}, *rows[3:]]))
     assert make(path, model_path, tmp_path / "out").new_samples == 0
     assert file_hashes(tmp_path / "out") == before
+
+
+def test_a_version_of_an_image_that_is_gone_stops_no_run(model_path: Path, tmp_path: Path) -> None:
+    """The other has the same parameters, but is another image."""
+    path, rows = two_faces(tmp_path)
+    rows[2] = {**rows[1], "image": "AFW/face_1.png"}
+    Image.open(path.parent / "AFW/face_1.jpg").save(path.parent / "AFW/face_1.png")
+    path.write_text(json.dumps(rows))
+    make(path, model_path, tmp_path / "out")
+    (path.parent / "AFW/face_1.jpg").unlink()
+    assert make(path, model_path, tmp_path / "out").new_samples == 0
 
 
 def test_build_of_a_list_compares_what_a_run_that_was_killed_had_only_noted(

@@ -270,6 +270,16 @@ def test_whole_images_are_crops(photos, network, crop_map, tmp_path) -> None:
     np.testing.assert_allclose(
         map_of(tmp_path / "out", first(photos)), crop_map * 127 / (SIZE - 1), rtol=1e-5, atol=1e-3
     )
+    first(photos).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    predict_photographs(
+        network,
+        photos,
+        tmp_path / "out",
+        network_options=IN_SIZES,
+        options=PredictOptions(write=["map"], crop="whole"),
+        detector=None,
+    )
+    assert map_of(tmp_path / "out", first(photos)).shape == crop_map.shape  # not deleted
 
 
 def test_five_points_are_cropped_around_the_fitted_68(photos, network, tmp_path) -> None:

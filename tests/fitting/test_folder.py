@@ -459,12 +459,13 @@ def test_a_face_is_made_anew_if_its_table_states_another_size_of_the_photograph(
 
 
 @pytest.mark.parametrize("pointer", ["version https://git-lfs.github.com/spec/v1\noid", "/annex/objects/X\n"])
+@pytest.mark.parametrize("suffix", [".jpg", ".txt"])
 def test_photographs_whose_files_are_not_fetched_cost_no_finished_face(
-    photos: Path, tmp_path: Path, pointer: str
+    photos: Path, tmp_path: Path, pointer: str, suffix: str
 ) -> None:
     fit_photographs(photos, tmp_path / "out")
     before = contents_below(tmp_path / "out")
-    first(photos).write_text(pointer)
+    first(photos).with_suffix(suffix).write_text(pointer)
     assert fit_photographs(photos, tmp_path / "out").new_samples == 0
     assert contents_below(tmp_path / "out") == before
 

@@ -235,6 +235,17 @@ def test_scans_whose_disk_does_not_answer_cost_no_finished_mesh(
     assert contents_below(tmp_path / "out") == before
 
 
+@pytest.mark.parametrize("suffix", [".npy", ".landmarks.txt"])
+def test_scans_that_git_lfs_has_not_fetched_cost_no_finished_mesh(
+    scans: Path, model: MorphableModel, tmp_path: Path, suffix: str
+) -> None:
+    register_scans(scans, tmp_path / "out", model=model)
+    before = contents_below(tmp_path / "out")
+    next(scans.glob(f"*{suffix}")).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    assert register_scans(scans, tmp_path / "out", model=model).new_samples == 0
+    assert contents_below(tmp_path / "out") == before
+
+
 @pytest.mark.parametrize("lost", [".npy", ".landmarks.txt"])
 def test_scans_that_are_links_to_a_disk_that_is_not_there_cost_no_finished_mesh(
     scans: Path, model: MorphableModel, tmp_path: Path, lost: str

@@ -549,6 +549,56 @@ def test_landmarks_that_count_from_one_are_refused(movie, points, tmp_path) -> N
         fit(tmp_path / "walk.mp4", tmp_path / "out")
 
 
+def test_landmarks_of_frames_without_a_face_at_both_ends_are_not_taken_for_counted_from_one(
+    movie, points, tmp_path
+) -> None:
+    """Nor are those of a whole video, of which a part is there."""
+    shutil.copy(movie, tmp_path)
+    marks = write_marks(tmp_path / "walk", points)
+    (marks / "frame_000000.txt").unlink()
+    (marks / f"frame_{N - 1:06d}.txt").write_text("0 0\n" * 68)
+    names = [face.name for face in fit(tmp_path / "walk.mp4", tmp_path / "out").faces]
+    assert names == [f"walk/frame_{k:06d}" for k in range(1, N - 1)]
+    short = tmp_path / "walk.mp4"
+    short.write_bytes(short.read_bytes()[:-7])
+    write_marks(tmp_path / "walk", [*points, *points])
+    (marks / "frame_000000.txt").unlink()
+    assert fit(short, tmp_path / "out2").faces
+
+
+def test_a_video_that_is_a_pointer_of_git_lfs_costs_no_finished_frame(movie, tmp_path) -> None:
+    shutil.copytree(movie.with_suffix(""), tmp_path / "walk")
+    shutil.copy(movie, tmp_path)
+    assert fit(tmp_path / "walk.mp4", tmp_path / "out").new_samples == N
+    before = contents_below(tmp_path / "out")
+    (tmp_path / "walk.mp4").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    assert fit(tmp_path / "walk.mp4", tmp_path / "out").new_samples == 0
+    assert contents_below(tmp_path / "out") == before
+
+
+def test_transport_streams_that_go_on_in_another_stream_are_named(av, images, tmp_path) -> None:
+    """FFmpeg gives the pictures of the first alone."""
+    parts = [
+        encode(tmp_path / f"{k}.ts", images, codec="mpeg2video", options={"mpegts_start_pid": str(256 + 99 * k)})
+        for k in range(2)
+    ]
+    one, other = (path.read_bytes() for path in parts)
+    (tmp_path / "same.ts").write_bytes(one + one)
+    (tmp_path / "other.ts").write_bytes(one + other)
+    n = len(decoded(parts[0]))
+    assert n > 1 and len(decoded(tmp_path / "same.ts")) == 2 * n
+    frames = list[Frame]()
+    with pytest.raises(InputError, match=rf"after frame {n - 1}, the last that is used.*pictures in another stream"):
+        frames.extend(frames_of(_Job(), Photograph(tmp_path / "other.ts", "walk"), None))  # type: ignore[arg-type]
+    assert len(frames) == n
+    packets = [data[k : k + 188] for pair in zip(*(
+        [part[k : k + 188 * 20] for k in range(0, len(part), 188 * 20)] for part in (one, other)
+    ), strict=False) for data in pair for k in range(0, len(data), 188)]  # fmt: skip
+    for start in (b"", b"\0\0\0\0"):  # two programs at once, as broadcasts have
+        (tmp_path / "both.ts").write_bytes(b"".join(start + packet for packet in packets))
+        assert decoded(tmp_path / "both.ts")
+
+
 def test_landmarks_of_a_video_may_lie_in_the_folders_that_it_lies_in(movie, tmp_path) -> None:
     (tmp_path / "clips/ann").mkdir(parents=True)
     shutil.copy(movie, tmp_path / "clips/ann")
@@ -1064,6 +1114,11 @@ def test_lengths_that_containers_leave_open_are_no_damage(tmp_path) -> None:
         "short box": (box + struct.pack(">I4s", 12, b"mdat") + b"123", True),
         "large box": (box + struct.pack(">I4sQ", 1, b"mdat", 19) + b"123", False),
         "short large box": (box + struct.pack(">I4sQ", 1, b"mdat", 1 << 40) + b"123", True),
+        "short fragment after another kind": (
+            box + struct.pack(">I4sI4sI4sI4s", 8, b"moof", 8, b"mdat", 8, b"prft", 9, b"moof"),
+            True,
+        ),
+        "short box after an unknown kind": (box + struct.pack(">I4sI4s", 8, b"PICT", 12, b"mdat") + b"123", True),
         "something after the boxes": (box + b"\xff\xff\xff\xffjunk", False),
         "riff": (b"RIFF" + struct.pack("<I", 7) + b"AVI 123", False),
         "open riff": (b"RIFF" + struct.pack("<I", 0) + b"AVI 123", False),

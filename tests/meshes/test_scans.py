@@ -265,9 +265,12 @@ def test_glb_is_read_without_its_pictures_and_huge_numbers_warn_nobody(tmp_path:
     [
         [{"camera": 0, "mesh": 0, "translation": [5, 0, 0]}],
         [{"camera": 0, "translation": [5, 0, 0], "children": [1]}, {"mesh": 0}],
+        [{"name": "world", "translation": [5, 0, 0], "children": [1]}, {"name": "world", "mesh": 0}],
     ],
 )
-def test_glb_whose_mesh_hangs_on_a_camera_is_read_where_that_is(tmp_path: Path, nodes: list[dict[str, Any]]) -> None:
+def test_glb_whose_mesh_hangs_on_a_camera_or_the_world_is_read_where_that_is(
+    tmp_path: Path, nodes: list[dict[str, Any]]
+) -> None:
     pytest.importorskip("trimesh")
     lens = {"type": "perspective", "perspective": {"yfov": 0.7, "znear": 0.1, "aspectRatio": 1}}
     (tmp_path / "a.glb").write_bytes(glb(nodes=nodes, cameras=[lens]))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from uvgen.samples.landmark_claims import disputed_landmarks, disputed_scan_landmarks
+from uvgen.samples.landmark_names import image_key
 from uvgen.samples.landmark_schemes import NoLandmarks
 from uvgen.samples.landmark_tables import LandmarkTable, read_table
 
@@ -25,6 +26,13 @@ def disputed(root: Path, table: LandmarkTable, *images: str) -> dict[str, str]:
     """What is wrong, by the image's path below the root."""
     found = disputed_landmarks([root / image for image in images], None, table)
     return {image.relative_to(root).as_posix(): why for image, why in found.items()}
+
+
+def test_many_columns_that_may_name_the_image_are_refused_before_they_are_compared() -> None:
+    names = [f"i{'_' * k}mage" for k in range(17)]
+    assert image_key(names[:16], ["a.jpg"] * 16) == 0
+    with pytest.raises(ValueError, match=r"^image and i_mage may both name the image"):
+        image_key(names, ["a.jpg"] * 17)
 
 
 def test_disputed_landmarks_of_a_table_leave_an_entry_to_the_image_that_shares_most_folders(tmp_path: Path) -> None:

@@ -584,18 +584,61 @@ def test_attributes_of_more_bytes_than_the_file_are_refused(tmp_path: Path, monk
         assert all(len(file.safe_dataset(name).attributes["text"]) == 400 for name in "abc" * 9)
     monkeypatch.setattr("uvgen.storage.hdf5_reading._MAX_TEXT", 400)
     with open_hdf5(tmp_path / "a.h5") as file:
-        file._attribute_bytes = (size := file.size) - 800
+        file._attribute_bytes = (size := file.size) - 2 * (400 + len("text"))
         assert all(file.safe_dataset(name).attributes for name in "ab")
         with pytest.raises(DatasetError, match=f"its attributes have more than {size} bytes, expected the file's size"):
             file.safe_dataset("c").attributes  # noqa: B018
 
 
 def test_chunks_of_a_byte_are_refused_where_there_are_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("uvgen.storage.hdf5_dataset._FREE_CHUNKS", 50)
+    monkeypatch.setattr("uvgen.storage.hdf5_reading._FREE_CHUNKS", 50)
+    monkeypatch.setattr("uvgen.storage.hdf5_reading._LEAST_CHUNK", 1 << 12)
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("few", data=np.zeros(50, np.uint8), chunks=(1,))
         file.create_dataset("many", data=np.zeros(51, np.uint8), chunks=(1,))
     with open_hdf5(tmp_path / "a.h5") as file:
         assert file.safe_dataset("few").read().shape == (50,)
-        with pytest.raises(DatasetError, match="many has 51 chunks for 51 bytes, expected 64 bytes or more in each"):
+        with pytest.raises(DatasetError, match=r"many has 51 chunks for 51 bytes.*, expected 4096 bytes or more in"):
             file.safe_dataset("many").read()
+
+
+def test_chunks_of_a_byte_are_counted_over_all_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("uvgen.storage.hdf5_reading._FREE_CHUNKS", 50)
+    monkeypatch.setattr("uvgen.storage.hdf5_reading._LEAST_CHUNK", 1 << 12)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for name in "abc":
+            file.create_dataset(name, data=np.zeros(20, np.uint8), chunks=(1,))
+    with open_hdf5(tmp_path / "a.h5") as file:
+        for name in "aabb":
+            assert file.safe_dataset(name).read().shape == (20,)
+        with pytest.raises(DatasetError, match="c has 20 chunks for 20 bytes, after others of 40, expected 4096"):
+            file.safe_dataset("c").read()
+
+
+def test_datasets_that_lie_at_one_place_are_refused(tmp_path: Path) -> None:
+    """Each would be unpacked anew."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        places = [
+            file.create_dataset(name, data=np.full(5000, k, np.uint8)).id.get_offset() for k, name in enumerate("abc")
+        ]
+    data = bytearray((tmp_path / "a.h5").read_bytes())
+    for place in places[1:]:
+        data = data.replace(struct.pack("<Q", place), struct.pack("<Q", places[0]))
+    end = places[0] + 5000
+    (tmp_path / "a.h5").write_bytes(data.replace(struct.pack("<Q", len(data)), struct.pack("<Q", end))[:end])
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert all(file[name][0] == 0 for name in "abc")
+    with open_hdf5(tmp_path / "a.h5") as file:
+        assert all(file.safe_dataset("a").read().shape == (5000,) for _ in range(3))
+        with pytest.raises(DatasetError, match="b stores 5000 bytes, after others of 5000, the file has"):
+            file.safe_dataset("b")
+
+
+def test_names_of_thousands_of_characters_are_refused(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["a" * 1024] = [1]
+        file["group/" + "b" * 1025] = [1]
+    with open_hdf5(tmp_path / "a.h5") as file:
+        assert len(file.names) == 2
+        with pytest.raises(DatasetError, match="has a name of 1025 characters, expected 1024 at most"):
+            file.members("group")

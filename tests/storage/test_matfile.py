@@ -102,6 +102,15 @@ def test_read_variables_of_matlab_4_gives_what_scipy_gives(tmp_path: Path) -> No
         read_variables(tmp_path / "a.mat")
 
 
+def test_variables_of_matlab_4_that_are_no_full_numbers_are_there_unread(tmp_path: Path) -> None:
+    content = {"text": "abc", "sparse": scipy.sparse.eye(3).tocsc(), "complex": np.array([[1j]])}
+    sio.savemat(tmp_path / "a.mat", content, format="4")
+    found = read_variables(tmp_path / "a.mat")
+    assert {name: getattr(value, "what", value) for name, value in found.items()} == {
+        "text": "text", "sparse": "a sparse matrix", "complex": "complex numbers"
+    }  # fmt: skip
+
+
 def test_read_variables_of_real_files_gives_what_scipy_gives(reference: Path) -> None:
     paths = [path for folder in ("bfm_parts", "aflw2000", "minimal_mat") for path in (reference / folder).glob("*.mat")]
     assert len(paths) > 10

@@ -1,6 +1,5 @@
 """Check that an unfinished set was made from the samples that are given now, not from others with the same names."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -24,7 +23,6 @@ from uvgen.storage.names import brief, printable
 from uvgen.storage.urls import url_of
 
 _N_COMPARED = 16
-_NUMBER = re.compile(r"_face\d+\Z")  # see `uvgen.find_samples`
 
 
 def _has_size(path: Path, size: int) -> bool:
@@ -54,18 +52,21 @@ def _stated(
 def _is_of(
     reader: ShardReader, row: int, other: Any, stated_of: Callable[[Any], Mapping[str, NDArray[Any]]], fields: Set[str]
 ) -> bool:
-    """Whether a stored sample has the values of another one's files, as far as these can be read."""
+    """Whether a stored sample is of another one's files, as far as these can be read."""
     try:
-        return not _differing(reader, row, _stated(other, stated_of, fields), None)
+        return not _differing(reader, row, _stated(other, stated_of, fields), other.image)
     except (SampleError, DatasetError) as error:
         check_machine(error)
         return False
 
 
-def _of_one_name(samples: Sequence[Any], sample: Sample) -> list[Any]:
-    """The other rows of a list that have a sample's name, but for the number that makes it its own."""
-    name = _NUMBER.sub("", sample.name)
-    return [one for one in samples if one is not sample and one.of_several and _NUMBER.sub("", one.name) == name]
+def _by_shared_name(samples: Sequence[Any]) -> dict[str, list[Sample]]:
+    """The rows of a list of which several have one name."""
+    found: dict[str, list[Sample]] = {}
+    for sample in samples:
+        if isinstance(sample, Sample) and sample.shared_name:
+            found.setdefault(sample.shared_name, []).append(sample)
+    return found
 
 
 def parameters_of(sample: Sample) -> dict[str, NDArray[Any]]:
@@ -120,15 +121,16 @@ def check_same_samples(
     known = [(sample, row) for sample in samples if (row := there.get(sample.name)) is not None]
     refusal = ""
     spread = np.linspace(0, len(known) - 1, min(_N_COMPARED, len(known))).astype(int).tolist()
-    of_several = {k for k, (sample, _) in enumerate(known) if isinstance(sample, Sample) and sample.of_several}
-    for k in sorted(of_several | {*spread}):
+    rows_of = _by_shared_name(samples)
+    sharing = {k for k, (sample, _) in enumerate(known) if isinstance(sample, Sample) and sample.shared_name}
+    for k in sorted(sharing | {*spread}):
         sample, row = known[k]
         try:
-            odd = _differing(reader, row, _stated(sample, stated_of, fields), sample.image if k in of_several else None)
+            odd = _differing(reader, row, _stated(sample, stated_of, fields), sample.image if k in sharing else None)
         except (SampleError, DatasetError) as error:
             check_machine(error)
-            siblings = _of_one_name(samples, sample) if k in of_several and isinstance(error, SampleError) else []
-            if any(_is_of(reader, row, one, stated_of, fields) for one in siblings):
+            rows = rows_of[sample.shared_name] if k in sharing and isinstance(error, SampleError) else []
+            if any(_is_of(reader, row, one, stated_of, fields) for one in rows if one is not sample):
                 raise SettingsError(
                     f"{out}: holds {brief(sample.name)} with the values of another row of its name, and {error}: the "
                     "rows have changed places; mend it, choose another output folder, or overwrite this one"

@@ -43,6 +43,7 @@ from uvgen.samples.files import check_machine
 from uvgen.samples.landmark_schemes import SMALLEST_PX, FaceLandmarks, misplaced, to_68, unlike_face
 from uvgen.samples.landmark_tables import LandmarkTable
 from uvgen.storage.files import flush, replaced_on_success
+from uvgen.storage.kinds import check_fetched
 from uvgen.storage.names import printable
 from uvgen.storage.reading import read_file
 
@@ -149,7 +150,9 @@ def made_of(job: PredictJob, table: LandmarkTable | None, photograph: Photograph
     """What `PredictedFace.made_of` would be now; OSError if the photograph cannot be read."""
     if job.options.crop != "whole":
         return state_of(job, table, photograph)
-    return hashlib.sha256(read_file(photograph.path, MOST_BYTES)).hexdigest()
+    data = read_file(photograph.path, MOST_BYTES)
+    check_fetched(photograph.path, data)
+    return hashlib.sha256(data).hexdigest()
 
 
 def _predict(tools: FaceTools[PredictJob], network: Network, task: FitTask) -> PredictedBatch:

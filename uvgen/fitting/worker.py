@@ -40,7 +40,7 @@ from uvgen.samples.landmark_files import find_landmarks
 from uvgen.samples.landmark_schemes import FaceLandmarks, NoLandmarks, UnreadLandmarks
 from uvgen.samples.landmark_tables import LandmarkTable, read_table
 from uvgen.storage.files import replaced_on_success
-from uvgen.storage.kinds import is_pointer
+from uvgen.storage.kinds import check_fetched
 from uvgen.storage.names import brief, os_reason, printable
 from uvgen.storage.reading import read_file
 
@@ -158,8 +158,7 @@ def state_of(job: FaceJob, table: LandmarkTable | None, photograph: Photograph, 
     """Hash of a photograph and of its landmarks in files; OSError if one of these cannot be read."""
     if data is None:
         data = read_file(photograph.path, MOST_BYTES)
-    if is_pointer(data):
-        raise OSError(errno.ESTALE, "a pointer to a file that is not fetched", str(photograph.path))
+    check_fetched(photograph.path, data)
     found = _of_files(job, table, photograph.path)
     if isinstance(found, UnreadLandmarks):
         lost = found.errno == errno.ENOENT  # a link, whose file may come back

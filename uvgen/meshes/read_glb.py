@@ -96,6 +96,7 @@ def bare_glb(data: bytes) -> bytes:
         content.pop(key, None)
     for node in content.get("nodes", []):
         node.pop("camera", None)  # trimesh passes over such a node, with its mesh and its transform
+        node.pop("name", None)  # versions of it before 5 do so with the transform of one called "world"
     if any("uri" in buffer for buffer in content.get("buffers", [])):
         raise ValueError("numbers in another file; save it with them in it")
     sizes = [_stated_bytes(accessor, len(data)) for accessor in content.get("accessors", [])]

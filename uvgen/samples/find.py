@@ -58,9 +58,9 @@ class Sample:
         Whether the problem is that processes died at it, which says nothing of its files.
     list_sha256 : str
         If there is a row: of the list's text when it was found; "" if that may have changed since.
-    of_several : bool
-        Whether several rows of a list have its name, of which its order says which is which: faces of an image, or
-        images of other suffixes.
+    shared_name : str
+        The name, without a number, that several rows of its list have, of which the order says which is which: faces of
+        an image, or images of other suffixes; "" if no other has its name.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Sample:
     row: int | None = None
     deadly: bool = False
     list_sha256: str = ""
-    of_several: bool = False
+    shared_name: str = ""
 
     @property
     def is_unopened(self) -> bool:
@@ -175,13 +175,13 @@ def _listed_samples(path: Path, subsets: Sequence[str], *, flip: bool) -> list[S
     counts = Counter(name for name, *_ in rows)
     for number, (name, subset, image, file, problem) in enumerate(rows):
         seen[name] += 1
-        of_several = counts[name] > 1
+        shared = name if counts[name] > 1 else ""
         name = name if seen[name] == 1 else f"{name}_face{seen[name]}"
         problem = f"{path}, row {number + 1}: {problem}" if problem else ""
         if file is None:
-            found.append(Sample(name, subset, image, path, problem, number, False, listed.sha256, of_several))
+            found.append(Sample(name, subset, image, path, problem, number, False, listed.sha256, shared))
         else:
-            found.append(Sample(name, subset, image, file, problem, of_several=of_several))
+            found.append(Sample(name, subset, image, file, problem, shared_name=shared))
     there = sorted({sample.subset for sample in found})
     if unknown := [name for name in subsets if same_name(name) not in map(same_name, there)]:
         raise DatasetError(f"{path}: no row of {unknown[0]}; {_subset_hint(unknown[0], there)}")

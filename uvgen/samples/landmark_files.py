@@ -37,6 +37,7 @@ from uvgen.samples.landmark_schemes import (
 )
 from uvgen.samples.landmark_tables import TABLES, read_table
 from uvgen.samples.photographs import unflipped
+from uvgen.storage.kinds import check_fetched
 from uvgen.storage.matfile import read_numeric
 from uvgen.storage.names import brief, ends_of_path, os_reason, printable, spellings
 from uvgen.storage.npy import read_npy_file
@@ -114,7 +115,11 @@ def read_landmarks(path: str | os.PathLike[str]) -> list[FaceLandmarks]:
     if reader is None:
         raise InputError(f"{path}: expected landmarks as {', '.join(_READERS)}")
     try:
-        faces = reader(path)
+        try:
+            faces = reader(path)
+        except InputError:
+            check_fetched(path)
+            raise
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({os_reason(error)})") from error
     return sorted(faces, key=lambda face: -face.extent)

@@ -19,6 +19,7 @@ _IMAGE_COLUMNS = (
     "imgname", "imgpath", "imgfile", "imgfilename",
 )  # fmt: skip
 _FURTHER_COLUMNS = ("photo", "photograph", "picture", "input")
+_MOST_COLUMNS = 16  # that may name the image
 _NAMES_ALONE = ("image", "imagename", "filename", "img")  # of them: others may hold a folder, a camera, a person
 _VAGUE_COLUMNS, _ID = ("name", "frame"), "imageid"
 
@@ -68,6 +69,8 @@ def image_key(names: Sequence[str], values: Sequence[Any]) -> int | None:
     found = found or vague
     if not found:
         return None
+    if len(found) > _MOST_COLUMNS:
+        raise _ambiguous(names, *found[:2])
     best = max(found, key=lambda k: (k in pictures, k in sure, len(texts[k] or "")))
     for k in found:
         if k != best and (best not in pictures or _may_be_another(texts[best] or "", texts[k])):

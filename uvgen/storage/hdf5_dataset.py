@@ -22,7 +22,6 @@ MAX_INFLATED_BYTES = 4 << 30
 
 _MAX_RATIO = 1100  # deflate reaches 1032
 _FREE_CHUNK_BYTES = 64 << 20  # of a chunk, which may be larger than what is in it: the dataset may grow
-_FREE_CHUNKS, _LEAST_CHUNK = 1 << 16, 64  # their number in any dataset; bytes of each, in the mean, beyond that
 _FILTERS = {h5z.FILTER_DEFLATE: "gzip", h5z.FILTER_SHUFFLE: "shuffle"}
 _LZF = 32000
 _LAYOUTS = {h5d.COMPACT: "compact", h5d.CONTIGUOUS: "contiguous", h5d.CHUNKED: "chunked"}
@@ -90,10 +89,9 @@ class Hdf5Dataset:
                 raise self._refused(f"has chunks of {self._chunk}, expected {len(self.shape)} axes")
             if self._chunk_bytes > max(_FREE_CHUNK_BYTES, 2 * self.n_bytes):  # a whole one is unpacked
                 raise self._refused(f"has chunks of {self._chunk_bytes} bytes, its shape needs {self.n_bytes}")
-            if stored > self._file.size:
-                raise self._refused(f"stores {stored} bytes, the file has {self._file.size}")
         elif stored != self.n_bytes:
             raise self._refused(f"stores {stored} bytes, its shape {self.shape} needs {self.n_bytes}")
+        self._file.check_stored(self._id, self.name, stored)
         if self.n_bytes > (_MAX_RATIO if self._filters else 1) * stored:
             raise self._refused(f"declares {self.n_bytes} bytes and stores {stored}; a part was never written")
         self._offset = self._id.get_offset() if self._layout == "contiguous" else None
@@ -124,9 +122,7 @@ class Hdf5Dataset:
     def _places(self) -> dict[tuple[int, ...], tuple[int, int, int]]:
         """Filter mask, offset and bytes of each chunk by its first element: all are there, and lie in the file."""
         n_chunks = math.prod(-(-n // k) for n, k in zip(self.shape, self._chunk, strict=True))
-        if n_chunks > max(_FREE_CHUNKS, self.n_bytes // _LEAST_CHUNK):  # each takes some hundred bytes and a read
-            what = f"has {n_chunks} chunks for {self.n_bytes} bytes, expected {_LEAST_CHUNK} bytes or more in each"
-            raise self._refused(f"{what}; h5repack -l CONTI stores it in one piece")
+        self._file.check_chunks(self._id, self.name, n_chunks, self.n_bytes)
         if self._id.get_num_chunks() != n_chunks:
             raise self._refused(f"has {self._id.get_num_chunks()} chunks, its shape needs {n_chunks}")
         found: dict[tuple[int, ...], tuple[int, int, int]] = {}

@@ -36,6 +36,8 @@ from uvgen.storage.hdf5_headers import CHUNKED, COMPACT, CONTIGUOUS, UNFILTERED_
 from uvgen.storage.names import brief, printable
 
 _MAX_MEMBERS, _MAX_ATTRIBUTES, _MAX_ELEMENTS, _MAX_TEXT = 1024, 256, 1024, 1 << 24
+_LONGEST_NAME = 1024  # characters
+_FREE_CHUNKS, _LEAST_CHUNK = 1 << 16, 64  # their number in any file; bytes of each, in the mean, beyond that
 _BLOCK = 1 << 20  # bytes that are hashed at once
 
 Opener = Callable[[Path, type[UvgenError], str, str, int], "Hdf5File"]
@@ -188,7 +190,8 @@ class Hdf5File:
 
     def __init__(self, path: Path, error: type[UvgenError], hint: str, lead: str, user_block: int = 0) -> None:
         self.path, self._error, self._hint, self._lead = path, error, hint, lead
-        self._attributes_seen, self._attribute_bytes = set[str](), 0
+        self._attributes_seen, self._attribute_bytes = set[tuple[str, bytes]](), 0
+        self._stored, self._chunks = dict[int, int](), dict[int, tuple[int, int]]()  # of datasets, by their addresses
         if not path.exists():
             raise self.refused("no such file")
         try:
@@ -291,6 +294,8 @@ class Hdf5File:
             if group.get_num_objs() > _MAX_MEMBERS:
                 raise self.refused(f"has {group.get_num_objs()} members, expected {_MAX_MEMBERS} at most")
             names = [member if isinstance(member, str) else os.fsdecode(member) for member in h5py.Group(group)]
+            if (longest := max(map(len, names), default=0)) > _LONGEST_NAME:  # messages and lists repeat it
+                raise self.refused(f"has a name of {longest} characters, expected {_LONGEST_NAME} at most")
             if odd := [member for member in names if printable(member) != member]:
                 raise self.refused(f"has a member named {odd[0]!r}, expected names that can be printed")
             if twice := _repeated(names):
@@ -322,6 +327,27 @@ class Hdf5File:
                 raise self.refused(f"{name} is not a dataset, expected one")
             return Hdf5Dataset(self, name, h5d.open(self.id, name.encode()))
 
+    def check_stored(self, dataset: Any, name: str, n_bytes: int) -> None:
+        """Raise an error of the file's kind if it has fewer bytes than its datasets store, this one among them: their
+        headers are their own, but may all say that they lie at one place."""
+        self._stored[h5o.get_info(dataset).addr] = n_bytes
+        if (total := sum(self._stored.values())) > self.size:
+            stores = f"{name} stores {n_bytes} bytes"
+            stores += f", after others of {total - n_bytes}" if total > n_bytes else ""
+            raise self.refused(f"{stores}, the file has {self.size}")
+
+    def check_chunks(self, dataset: Any, name: str, n_chunks: int, n_bytes: int) -> None:
+        """Raise an error of the file's kind if its datasets, this one among them, have many small chunks: each takes
+        some hundred bytes and a read."""
+        self._chunks[h5o.get_info(dataset).addr] = n_chunks, n_bytes
+        total, of_bytes = map(sum, zip(*self._chunks.values(), strict=True))
+        if total > max(_FREE_CHUNKS, self.size // _LEAST_CHUNK, of_bytes // _LEAST_CHUNK):
+            what = f"{name} has {n_chunks} chunks for {n_bytes} bytes"
+            what += f", after others of {total - n_chunks}" if total > n_chunks else ""
+            raise self.refused(
+                f"{what}, expected {_LEAST_CHUNK} bytes or more in each; h5repack -l CONTI stores it in one piece"
+            )
+
     @cached_property
     def attributes(self) -> dict[str, Any]:
         """The file's attributes: texts, numbers and small arrays of numbers."""
@@ -352,9 +378,9 @@ class Hdf5File:
         count = math.prod(shape)
         if count > _MAX_ELEMENTS or count * dtype.itemsize > _MAX_TEXT:
             raise self.refused(f"{label} has {count} values, expected {_MAX_ELEMENTS} at most, of {_MAX_TEXT} bytes")
-        if label not in self._attributes_seen:
-            self._attributes_seen.add(label)
-            self._attribute_bytes += count * dtype.itemsize
+        if (what, name) not in self._attributes_seen:
+            self._attributes_seen.add((what, name))
+            self._attribute_bytes += len(name) + count * dtype.itemsize
         if self._attribute_bytes > (most := max(self.size, _MAX_TEXT)):  # HDF5 may store one for many datasets
             raise self.refused(f"its attributes have more than {most} bytes, expected the file's size at most")
         value = np.empty(shape, dtype)

@@ -4,6 +4,7 @@ Only the first bytes are looked at, and of ZIP and pickle files, which hide what
 unpacked or executed. HDF5 files are opened with h5py for the names in them, and any failure is caught.
 """
 
+import errno
 import mmap
 import os
 import re
@@ -38,6 +39,8 @@ _MAGIC = (
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself, which `git lfs pull` fetches"),
 )
 _IMAGES = ("a JPEG image", "a PNG image", "a BMP image", "a WebP image")
+_POINTERS = (b"version https://git-lfs", b"/annex/objects/")
+_LONGEST_START = 64  # bytes
 _ZEROS = "nothing but zero bytes, perhaps a download that failed"
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _MATLAB_5, _MATLAB_7_3 = (
@@ -124,9 +127,14 @@ def is_image_that_is_read(path: str | os.PathLike[str]) -> bool:
         return describe_head(file.read(HEAD_BYTES), HEAD_BYTES) in _IMAGES
 
 
-def is_pointer(data: bytes) -> bool:
-    """Whether this stands for a file that Git LFS or git-annex has not fetched."""
-    return data.startswith((b"version https://git-lfs", b"/annex/objects/"))
+def check_fetched(path: str | os.PathLike[str], data: bytes | None = None) -> None:
+    """Raise OSError, as of a disk that does not answer, if a file (its content, if that is known) stands for one that
+    Git LFS or git-annex has not fetched."""
+    if data is None:
+        with open_regular(path) as file:
+            data = file.read(_LONGEST_START)
+    if data.startswith(_POINTERS):
+        raise OSError(errno.ESTALE, "a pointer of Git LFS or git-annex, not the file itself; fetch it", str(path))
 
 
 def describe_bytes(data: bytes) -> str:

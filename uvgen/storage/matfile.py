@@ -125,7 +125,7 @@ def read_variables(
             found = read_version_4(file, size, names)
             if found is None:
                 raise ValueError(_other_kind(head))
-            return {**found}
+            return {name: Unread(value) if isinstance(value, str) else value for name, value in found.items()}
         budget = Budget(min(max_bytes(), max(_FREE_BYTES, _MOST_TIMES * size)))
         variables = dict[str, NDArray[Any] | dict[str, Any] | Unread]()
         for content in contents(file, size, order, budget, names):

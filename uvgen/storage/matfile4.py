@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 _TYPES = {0: "f8", 1: "f4", 2: "i4", 3: "i2", 4: "u2", 5: "u1"}
+_OTHERS = {0: "", 1: "text", 2: "a sparse matrix"}
 _MOST_VARIABLES = 10_000
 _LONGEST_NAME = 255
 
 
-def read_version_4(file: BinaryIO, size: int, names: Collection[str] | None) -> dict[str, NDArray[Any]] | None:
-    """Full real matrices of a MATLAB 4 file; None if it is none.
+def read_version_4(file: BinaryIO, size: int, names: Collection[str] | None) -> dict[str, NDArray[Any] | str] | None:
+    """The matrices of a MATLAB 4 file; None if it is none.
 
     Parameters
     ----------
@@ -32,16 +33,15 @@ def read_version_4(file: BinaryIO, size: int, names: Collection[str] | None) -> 
 
     Returns
     -------
-    dict of str to (rows, columns) ndarray, or None
-        Text and sparse matrices are left out.
+    dict of str to (rows, columns) ndarray or str, or None
+        Of those that are not of real numbers and full, what they are.
 
     Raises
     ------
     ValueError
         If it is damaged behind its first header, or a variable is there twice.
     """
-    found: dict[str, NDArray[Any]] = {}
-    seen: set[str] = set()
+    found: dict[str, NDArray[Any] | str] = {}
     position = 0
     for number in range(_MOST_VARIABLES):
         if position == size and number:
@@ -59,10 +59,11 @@ def read_version_4(file: BinaryIO, size: int, names: Collection[str] | None) -> 
         if position > size:
             raise ValueError(f"cut short: {name[:-1].decode('latin-1')} claims {rows} × {columns} values")
         text = name[:-1].decode("latin-1")
-        if text in seen:  # which of the two is meant is not known
+        if text in found:  # which of the two is meant is not known
             raise ValueError(f"variable {text} is there twice, expected once; save it anew")
-        seen.add(text)
-        if kind == 0 and not imaginary:
+        if kind or imaginary:
+            found[text] = _OTHERS[kind] or "complex numbers"
+        else:
             wanted = names is None or text in names
             values = np.frombuffer(file.read(position - start) if wanted else b"", dtype)
             shape = (rows, columns) if wanted else (0, 0)

@@ -28,6 +28,7 @@ from uvgen.samples.files import check_machine
 from uvgen.samples.landmark_schemes import NoLandmarks
 from uvgen.samples.scan_landmarks import landmark_file, missing_landmarks, read_scan_landmarks
 from uvgen.storage.files import flush, replaced_on_success, sha256_file
+from uvgen.storage.kinds import check_fetched
 from uvgen.storage.names import os_reason, printable
 from uvgen.storage.reading import max_bytes
 
@@ -176,6 +177,8 @@ def state_of(job: RegisterJob, scan: InputFile) -> str:
         return ""
     if any(path.stat().st_size > max_bytes() for path in (scan.path, marks) if path is not None):
         return ""  # it is refused unread
+    for path in (scan.path, *([] if marks is None else [marks])):
+        check_fetched(path)
     of_marks = "" if marks is None else sha256_file(marks)
     return hashlib.sha256(f"{sha256_file(scan.path)} {of_marks}".encode()).hexdigest()
 

@@ -17,12 +17,13 @@ from uvgen.errors import DependencyError, InputError, UvgenError, to_install
 from uvgen.fitting.tasks import Photograph
 from uvgen.fitting.video.find import frame_files, frame_name
 from uvgen.fitting.video.memory import bounded_memory
-from uvgen.fitting.video.whole import has_gaps, is_cut_short
+from uvgen.fitting.video.whole import begins_anew, has_gaps, is_cut_short
 from uvgen.fitting.worker import FaceJob, read_photograph
 from uvgen.images.jpeg import encode_jpeg
 from uvgen.images.orientation import oriented
 from uvgen.samples.files import check_machine
 from uvgen.storage.files import sha256_of
+from uvgen.storage.kinds import check_fetched
 from uvgen.storage.names import brief, os_reason, printable
 from uvgen.storage.reading import check_picture_size, is_elsewhere, max_bytes, open_regular
 
@@ -224,6 +225,7 @@ def _decoded(av: Any, file: Any, job: FaceJob, video: Photograph, rate: float | 
         stream = container.streams.best("video") or container.streams.video[0]  # the first may be a cover picture
         if stream.codec_context is None:
             raise InputError(f"{path}: pictures in a format that FFmpeg cannot decode, expected a video such as MP4")
+        is_transport, stream_number = container.format.name == "mpegts", stream.id
         # one thread, so that the same frames of a damaged file are decoded each time
         stream.thread_type, stream.codec_context.thread_count = "NONE", 1
         _check_pixels(path, stream.sample_aspect_ratio)
@@ -256,6 +258,11 @@ def _decoded(av: Any, file: Any, job: FaceJob, video: Photograph, rate: float | 
             number += 1
     if not number:
         raise InputError(f"{path}: holds no frames, expected a video")
+    if is_transport and begins_anew(file, stream_number):
+        raise InputError(
+            f"{path}: after frame {number - 1}, the last that is used, or before the first, it has pictures in another "
+            "stream, as recordings that were joined; cut it into one file for each"
+        )
     if is_cut_short(file):
         why = "the file is shorter than it states; copy it again"
         raise InputError(f"{path}: damaged after frame {number - 1}, the last that is used ({why})")
@@ -323,6 +330,7 @@ def digest_of(path: Path, most_bytes: int | None = None) -> str:
     Files that are mostly holes are refused too: a torn download may state a terabyte and hold nothing, and takes hours.
     """
     try:
+        check_fetched(path)
         with open_regular(path) as file:
             status = os.fstat(file.fileno())
             if most_bytes is not None and status.st_size > most_bytes:

@@ -8,8 +8,16 @@ import os
 import struct
 from typing import BinaryIO
 
-_BOXES = (b"ftyp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"styp", b"sidx", b"pnot", b"uuid", b"meta")
+import numpy as np
+
+_BOXES = (
+    b"ftyp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"styp", b"sidx", b"pnot", b"uuid", b"meta", b"pdin",
+    b"prft", b"emsg", b"ssix", b"mfra", b"imda", b"udta", b"meco", b"etyp", b"tyco", b"jumb", b"PICT", b"sefd", b"mpvd",
+)  # fmt: skip
 _MOST_PARTS = 1_000_000
+_PACKETS = ((188, 0), (192, 4), (204, 0))  # bytes of an MPEG-TS's packet, and of them those before it begins
+_LONGEST_PACKET, _PACKETS_AT_ONCE = 204, 1 << 14
+_PICTURES = tuple(bytes([kind]) for kind in range(0xE0, 0xF0))  # the kind of data, where it is pictures
 _EBML, _SEGMENT, _CLUSTER = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67", b"\x1f\x43\xb6\x75"
 _LISTS, _OPEN_RIFF = (b"RIFF", b"LIST"), (0, 0xFFFFFFFF)
 _OPEN = 0  # in place of the end of a part that does not say where that is
@@ -67,6 +75,35 @@ def has_gaps(file: BinaryIO) -> bool:
             at = begin if kind == _CLUSTER else end
             ends += [end] * (kind == _CLUSTER)
         return False
+    finally:
+        file.seek(before)
+
+
+def begins_anew(file: BinaryIO, number: int) -> bool:
+    """Whether an MPEG transport stream has pictures in another stream than that of this number (PID), which end before
+    it begins, or begin after it ends: as recordings that were joined byte by byte have. The file is left where it was.
+
+    FFmpeg gives those of one stream alone.
+    """
+    before = file.tell()
+    try:
+        file.seek(0)
+        head = file.read(4 * _LONGEST_PACKET)
+        size, start = next(((n, k) for n, k in _PACKETS if set(head[k : 3 * n : n]) == {0x47}), (0, 0))
+        ends: dict[int, tuple[int, int]] = {}
+        at = file.seek(0) if size else -1
+        while at >= 0 and (block := file.read(size * _PACKETS_AT_ONCE)):
+            whole = np.frombuffer(block, np.uint8, len(block) // size * size).reshape(-1, size)
+            packets = whole[:, start : start + 188]
+            for k in np.flatnonzero((packets[:, 0] == 0x47) & (packets[:, 1] & 0x40 > 0)).tolist():  # where data begins
+                packet = packets[k].tobytes()
+                content = 4 + (1 + packet[4] if packet[3] & 0x20 else 0)
+                if packet[content : content + 3] == b"\0\0\1" and packet[content + 3 : content + 4] in _PICTURES:
+                    pid = int.from_bytes(packet[1:3]) & 0x1FFF
+                    ends[pid] = ends.get(pid, (at + k, 0))[0], at + k
+            at += len(packets)
+        first, last = ends.pop(number, (0, 0))
+        return any(end < first or begin > last for begin, end in ends.values() if end > begin)
     finally:
         file.seek(before)
 

@@ -148,11 +148,14 @@ class _Skips(list[Unfitted]):
         Whether a disk's silence is one of the reasons: the next run makes the video again.
     is_sought : bool
         Whether files lack landmarks of a frame, left out or not, which a detector seeks.
+    n_frames : int or None
+        How many frames the video has, left out or not; None if it could not be read to its end.
     """
 
     def __init__(self, job: VideoJob, video: Photograph) -> None:
         super().__init__()
         self._job, self._video, self.may_change, self.is_sought = job, video, False, False
+        self.n_frames: int | None = None
 
     def add(self, number: int | None, reason: str, *, may_change: bool = False) -> None:
         self.may_change = self.may_change or may_change
@@ -178,7 +181,7 @@ def _fit(tools: FaceTools[VideoJob], task: FitTask) -> FittedBatch:
             skips.add(None, str(error))
         else:
             found = _read(tools, video, scratch, state.sought, skips)
-            if found and _counted_from_one(tools, video, found):
+            if found and _counted_from_one(tools, video, skips.n_frames):
                 del skips[:], found[:]
                 skips.add(
                     None,
@@ -211,7 +214,7 @@ def _read(tools: FaceTools[VideoJob], video: Photograph, scratch: Path, state: s
     noted = _noted(journal)
     found, lines = list[_Found](), list[list[Any]]()
     last, change, thumbnail = None, 0.0, None
-    frames = frames_of(job, video, job.options.fps)
+    frames, n_frames = frames_of(job, video, job.options.fps), 0
     while True:
         try:
             frame = next(frames, None)
@@ -220,7 +223,9 @@ def _read(tools: FaceTools[VideoJob], video: Photograph, scratch: Path, state: s
             skips.add(None, str(error), may_change=is_elsewhere(error.__cause__))
             break
         if frame is None:
+            skips.n_frames = n_frames
             break
+        n_frames = frame.number + 1
         if frame.problem:
             number = None if frame.number < 0 else frame.number
             skips.add(number, f"{frame.path}: {frame.problem}", may_change=frame.is_unread)
@@ -257,12 +262,15 @@ def _read(tools: FaceTools[VideoJob], video: Photograph, scratch: Path, state: s
     return found
 
 
-def _counted_from_one(tools: FaceTools[VideoJob], video: Photograph, found: list[_Found]) -> bool:
-    """Whether landmark files for a video file seem to be numbered from 1, as ffmpeg numbers pictures."""
-    if video.path.is_dir():
+def _counted_from_one(tools: FaceTools[VideoJob], video: Photograph, n_frames: int | None) -> bool:
+    """Whether landmark files for a video file seem to be numbered from 1, as ffmpeg numbers pictures.
+
+    Of one that is cut short, there may be landmarks of the whole.
+    """
+    if video.path.is_dir() or n_frames is None:
         return False
     folder = frames_folder(video)
-    first, after = (folder / f"{frame_name(number)}.jpg" for number in (0, found[-1].number + 1))
+    first, after = (folder / f"{frame_name(number)}.jpg" for number in (0, n_frames))
     said = [landmarks_of_frame(tools.job, tools.table, path) for path in (first, after)]
     return isinstance(said[0], NoLandmarks) and not isinstance(said[1], NoLandmarks)
 
