@@ -36,6 +36,7 @@ from uvgen import (
     Augmentation,
     BuildConfig,
     RunOptions,
+    SampleSelection,
     augment_shards,
     build_shards,
     load_model,
@@ -822,6 +823,19 @@ def test_a_row_of_a_name_that_cannot_be_read_any_more_stops_no_run_while_the_oth
     path.write_text(json.dumps([*rows[:2], {**rows[2], "pose": []}, *rows[3:]]))
     assert make(path, model_path, tmp_path / "out").new_samples == 0
     assert file_hashes(tmp_path / "out") == before
+
+
+def test_build_of_a_list_whose_row_of_a_name_cannot_be_read_and_whose_other_is_left_out_is_refused(
+    model_path: Path, tmp_path: Path
+) -> None:
+    path, rows = two_faces(tmp_path)
+    bad = {**rows[2], "pose": []}
+    left_out = SampleSelection(exclude=["AFW/face_1_face2"])
+    path.write_text(json.dumps([*rows[:2], bad, *rows[3:]]))
+    make(path, model_path, tmp_path / "out", select=left_out)
+    path.write_text(json.dumps([rows[0], bad, rows[1], *rows[3:]]))
+    with pytest.raises(SettingsError, match=r"holds AFW/face_1 with the values of another row of its name"):
+        make(path, model_path, tmp_path / "out", select=left_out)
 
 
 def test_a_version_of_an_image_that_is_gone_stops_no_run(model_path: Path, tmp_path: Path) -> None:

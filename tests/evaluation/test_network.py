@@ -240,6 +240,22 @@ def test_networks_that_state_images_of_a_kind_that_is_not_made_raise(
         Network(path, NetworkOptions())
 
 
+def test_networks_state_their_images_in_capitals_or_small_letters(tmp_path: Path) -> None:
+    """ONNX says that keys and values are case insensitive."""
+    path = add_metadata(identity_network(tmp_path / "n.onnx", (1, 3, 32, 32)), **{"image.bitmappixelformat": "BGR8 "})
+    Network(path, NetworkOptions(channels="bgr"))
+    with pytest.raises(InputError, match=r"channels: 'rgb', expected 'bgr': .* states Image\.BitmapPixelFormat Bgr8"):
+        Network(path, NetworkOptions(channels="rgb"))
+
+
+def test_networks_that_take_linear_light_raise(tmp_path: Path) -> None:
+    path = identity_network(tmp_path / "n.onnx", (1, 3, 32, 32))
+    Network(add_metadata(path, **{"Image.ColorSpaceGamma": "SRGB"}), NetworkOptions())
+    path = add_metadata(identity_network(tmp_path / "m.onnx", (1, 3, 32, 32)), **{"Image.ColorSpaceGamma": "linear"})
+    with pytest.raises(InputError, match=r"states Image\.ColorSpaceGamma Linear, expected SRGB, as images are"):
+        Network(path, NetworkOptions())
+
+
 def test_networks_of_bytes_may_state_any_range_and_metadata_that_are_no_text(tmp_path: Path) -> None:
     path = identity_network(tmp_path / "n.onnx", (1, 3, 32, 32), np.uint8)
     with pytest.raises(InputError, match="expected a position map"):  # since it says bytes

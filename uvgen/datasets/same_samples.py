@@ -81,6 +81,7 @@ def check_same_samples(
     config: BuildConfig,
     stated_of: Callable[[Any], Mapping[str, NDArray[Any]]] = parameters_of,
     *,
+    among: Sequence[Any] = (),
     some_may_differ: bool = False,
 ) -> None:
     """Raise SettingsError, before any work, if a set holds samples of these names with other parameters.
@@ -98,6 +99,8 @@ def check_same_samples(
         What it is made with.
     stated_of : callable
         What a sample's files say of fields that are stored as they are.
+    among : sequence of Sample
+        All that they were selected from, so that a row is found that is left out now.
     some_may_differ : bool
         Whether the samples must all differ for the set to be refused; otherwise one is enough.
     """
@@ -121,7 +124,7 @@ def check_same_samples(
     known = [(sample, row) for sample in samples if (row := there.get(sample.name)) is not None]
     refusal = ""
     spread = np.linspace(0, len(known) - 1, min(_N_COMPARED, len(known))).astype(int).tolist()
-    rows_of = _by_shared_name(samples)
+    rows_of = _by_shared_name(among or samples)
     sharing = {k for k, (sample, _) in enumerate(known) if isinstance(sample, Sample) and sample.shared_name}
     for k in sorted(sharing | {*spread}):
         sample, row = known[k]

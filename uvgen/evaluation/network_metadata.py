@@ -1,6 +1,6 @@
 """What an ONNX file may say of its images, in metadata that ONNX defines (docs/MetadataProps.md of its repository)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from uvgen.errors import InputError
@@ -19,6 +19,7 @@ _PIXELS = (
     },
 )
 """A key, and the options that each of its values admits: none, where `predict` makes no such images."""
+_GAMMA = ("Image.ColorSpaceGamma", ("SRGB", "Linear"))
 
 
 def check_metadata(path: Path, stated: Mapping[str, str], channels: str, pixels: str | None) -> None:
@@ -34,12 +35,23 @@ def check_metadata(path: Path, stated: Mapping[str, str], channels: str, pixels:
     channels, pixels
         As for `uvgen.evaluation.network.NetworkOptions`; None if its input's type already says what pixels are.
     """
+    said = {key.strip().lower(): value for key, value in stated.items() if isinstance(value, str)}
     for option, given, (key, meant) in (("channels", channels, _CHANNELS), ("pixels", pixels, _PIXELS)):
-        value = stated.get(key)
-        if given is None or value not in meant or given in meant[value]:
+        value = _known(said, key, meant)
+        if given is None or value is None or given in meant[value]:
             continue
         says, cure = f"{path} states {key} {value}", "if that is wrong, remove it from the file"
         if not meant[value]:
             kinds = sorted({kind for fitting in meant.values() for kind in fitting})
             raise InputError(f"{says}, expected images that {option} can be said of: {', '.join(kinds)}; {cure}")
         raise InputError(f"{option}: {given!r}, expected {meant[value][0]!r}: {says}; {cure}")
+    if _known(said, *_GAMMA) == "Linear":
+        raise InputError(
+            f"{path} states {_GAMMA[0]} Linear, expected SRGB, as images are; if that is wrong, remove it from the file"
+        )
+
+
+def _known(said: Mapping[str, str], key: str, values: Iterable[str]) -> str | None:
+    """Which of these values a file states; keys and values are case insensitive."""
+    value = said.get(key.lower(), "").strip().lower()
+    return next((one for one in values if one.lower() == value), None)
