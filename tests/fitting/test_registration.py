@@ -18,6 +18,7 @@ from uvgen import Registration, register_scan
 from uvgen.errors import InputError, ModelError
 from uvgen.fitting.scans import registration
 from uvgen.fitting.scans import template as template_module
+from uvgen.fitting.scans.fit import fit_to_landmarks
 from uvgen.fitting.scans.registration import register, unit_of
 from uvgen.fitting.scans.template import Smoother, Template, bending
 from uvgen.geometry import LANDMARK_MIRROR
@@ -211,6 +212,15 @@ def test_landmarks_that_are_no_faces_are_named(
 ) -> None:
     with pytest.raises(InputError, match=message):
         register(template, template.mean, model.triangles, marked(model, change))
+
+
+def test_components_of_which_a_fit_has_no_one_answer_are_named(model: MorphableModel) -> None:
+    basis = model.basis.astype(np.float64)
+    basis[:, :, 1] = basis[:, :, 0]
+    basis[:, :, :2] *= 5e11 / np.abs(basis[:, :, :2]).max()
+    template = Template(replace(model, basis=basis.astype(np.float32)))
+    with pytest.raises(InputError, match="model: a fit has no one answer; are two of its components alike"):
+        fit_to_landmarks(template, model.mean[model.landmarks].astype(np.float64))
 
 
 def test_one_wrong_landmark_changes_little(template: Template, model: MorphableModel) -> None:

@@ -203,6 +203,14 @@ def test_fetch_of_what_is_not_there_is_not_tried_again(store: FolderStore, place
     assert [path.name for path in place.parent.iterdir()] == ["a.h5"]
 
 
+def test_files_that_no_folder_can_hold_together_cost_themselves_alone(store: FolderStore, place: Path) -> None:
+    """A store has no folders: a name may go on after another one's end."""
+    inner, zero = place / "inner.jpg", place.with_name("a\0b")
+    bad = fetch_all([(place, place), (inner, inner), (zero, zero)])
+    assert bad.keys() == {place, zero}
+    assert "set/a.h5: is there as a file and as a folder" in bad[place] and "has a zero byte in its name" in bad[zero]
+
+
 def test_transfers_without_bucket_say_so(store: FolderStore, tmp_path: Path) -> None:
     (tmp_path / "b").write_bytes(b"other")
     place = local_path("s3://nobody/set/b")

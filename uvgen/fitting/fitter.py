@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from uvgen.fitting import kernels
 from uvgen.fitting.contour import Contour
-from uvgen.fitting.steps import FREEDOM, angles_of, counted, pose_jacobian, root_of_inverse, student
+from uvgen.fitting.steps import FREEDOM, angles_of, counted, pose_jacobian, root_of_inverse, solution, student
 from uvgen.geometry import N_JAW, rotation_matrices, rotations_about
 from uvgen.models.morphable import MorphableModel
 
@@ -152,7 +152,7 @@ class Fitter:
         """(N, 3) angles of the affine cameras that take the mean face to the landmarks, made rotations."""
         points = np.concatenate([self._mean[:68], np.ones((68, 1))], axis=1)
         weighted = np.swapaxes(points * self._at_first(faces)[..., None], 1, 2)
-        camera = np.linalg.solve(weighted @ points + 1e-6 * np.eye(4), weighted @ faces.target)  # (N, 4, 2)
+        camera = solution(weighted @ points + 1e-6 * np.eye(4), weighted @ faces.target)  # (N, 4, 2)
         u, _, v = np.linalg.svd(np.swapaxes(camera[:, :3], 1, 2), full_matrices=False)
         two = u @ v
         return angles_of(np.concatenate([two, np.cross(two[:, 0], two[:, 1])[:, None]], axis=1))
@@ -291,7 +291,7 @@ class Fitter:
             rows = (projection @ pose_jacobian(turned, faces.scale)).reshape(n, 136, 6)
             rows = rows if whitening is None else whitening @ rows
             across = np.swapaxes(rows, 1, 2)
-            step = np.linalg.solve(across @ rows + 1e-9 * np.eye(6), across @ values)[..., 0]
+            step = solution(across @ rows + 1e-9 * np.eye(6), across @ values)[..., 0]
             most = np.abs(step[:, :4]).max(axis=1, keepdims=True)
             step *= np.minimum(1, _MOST_TURN / np.maximum(most, 1e-12))
             values = values - rows @ step[..., None]
@@ -366,7 +366,7 @@ class Fitter:
         for part in faces.parts():
             more = self._shape_equations(part)
             normal, wanted = normal + more[0], wanted + more[1]
-        return np.asarray(np.linalg.solve(normal + np.eye(self.n_shape), wanted)[:, 0])
+        return np.asarray(solution(normal + np.eye(self.n_shape), wanted)[:, 0])
 
     def _shape_equations(self, faces: Faces) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(ks, ks), (ks, 1) normal equations of that shape, without the prior."""

@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 from uvgen.errors import InputError
 from uvgen.fitting.contour import mean_face_normals
 from uvgen.fitting.landmarks import LandmarkFit
-from uvgen.fitting.steps import FREEDOM, angles_of, pose_jacobian
+from uvgen.fitting.steps import FREEDOM, angles_of, pose_jacobian, solution
 from uvgen.geometry import affine_to_pose, pose_to_image, rotations_about
 from uvgen.maps.labels import label_nme
 from uvgen.maps.memo import once_per_model
@@ -197,7 +197,7 @@ def _refined(
         rows = (slope[:, :, None] @ moves[:, None])[:, :, 0].reshape(3 * len(places), -1)
         counted = np.repeat(each, 3) * _INDEPENDENT / spread**2
         flat = albedo_and_light.reshape(-1, n_colors)
-        solved = np.linalg.solve((flat * counted[:, None]).T @ flat + np.diag(precision), (flat * counted[:, None]).T)
+        solved = solution((flat * counted[:, None]).T @ flat + np.diag(precision), (flat * counted[:, None]).T)
         rows_left = rows - flat @ (solved @ rows)  # what light and albedo cannot explain
         distance = target - shown[model.landmarks, :2]
         student = trust * (FREEDOM + 2) / (FREEDOM + (distance**2).sum(axis=1) / sigma**2) / sigma**2
@@ -207,7 +207,7 @@ def _refined(
         normal = (by_landmarks * student[:, None]).T @ by_landmarks + rows.T @ (rows_left * counted[:, None])
         wanted = (by_landmarks * student[:, None]).T @ distance.reshape(-1) - rows_left.T @ (off.reshape(-1) * counted)
         wanted -= prior * np.concatenate([np.zeros(6), parameters])
-        step = np.linalg.solve(normal + np.diag(prior), wanted)
+        step = solution(normal + np.diag(prior), wanted)
         step *= min(1.0, _MOST_TURN / max(float(np.abs(step[:4]).max()), 1e-12))
         parameters = parameters + step[6:]
         turned = rotations_about(step[None, :3])[0] @ rotation
@@ -265,7 +265,7 @@ def _explained(
     left = color
     for _ in range(_ROUNDS):
         counted = flat * (np.repeat(each, 3) * _INDEPENDENT / spread**2)[:, None]
-        best = np.linalg.solve(counted.T @ flat + np.diag(precision), counted.T @ color.reshape(-1))
+        best = solution(counted.T @ flat + np.diag(precision), counted.T @ color.reshape(-1))
         left = color - (flat @ best).reshape(color.shape)
         spread = max(float(np.sqrt((each * (left**2).mean(axis=1)).sum() / each.sum())), _LEAST_SPREAD)
         each = (FREEDOM + 3) / (FREEDOM + (left**2).sum(axis=1) / spread**2)

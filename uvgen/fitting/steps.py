@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dpotrf, dtrtri
 
+from uvgen.errors import InputError
 from uvgen.geometry import affine_to_pose
 
 _ALONG = 0.25  # weight of how far a contour point is along the contour, of which it says little
@@ -20,6 +21,17 @@ def root_of_inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray((vectors / np.sqrt(np.maximum(values, 1e-15 * values[-1]))).T)
     inverse, _ = dtrtri(factor, lower=1, overwrite_c=True)
     return np.asarray(inverse)
+
+
+def solution(matrix: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What the equations of a fit, or of several, are solved by; InputError if rounding leaves them without an answer:
+    they are made such by a model that holds numbers of no face."""
+    try:
+        return np.asarray(np.linalg.solve(matrix, right))
+    except np.linalg.LinAlgError as error:
+        raise InputError(
+            "model: a fit has no one answer; are two of its components alike, or one far larger than a face?"
+        ) from error
 
 
 def pose_jacobian(turned: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -302,9 +302,14 @@ def fetch_all(places: Sequence[tuple[Path, Path]]) -> dict[Path, str]:
 
     Returns what is wrong with those that no machine like this one can take, by their places.
     """
+    folders = {parent for _, to in places for parent in to.parents}
 
     def one(place: tuple[Path, Path]) -> str:
         path, to = place
+        if to in folders:
+            return f"{_url(path)}: is there as a file and as a folder, expected one of them; rename it"
+        if "\0" in str(to):
+            return f"{brief(_url(path))}: has a zero byte in its name; rename it"
         try:
             with suppress(MissingError):
                 fetch(path, to)

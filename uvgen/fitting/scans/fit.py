@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from uvgen.errors import InputError
 from uvgen.fitting.scans.template import Template, moved, normals_of
+from uvgen.fitting.steps import solution
 from uvgen.geometry import LANDMARK_MIRROR, N_JAW
 from uvgen.meshes.scans import Feet, ScanSurface
 from uvgen.similarity import Similarity, align_points
@@ -99,7 +100,7 @@ def _to_landmarks(template: Template, landmarks: NDArray[np.float64], known: NDA
         rows = np.sqrt(weights)[:, None, None] * basis
         flat = rows.reshape(3 * len(rows), len(coefficients))
         right = flat.T @ (np.sqrt(weights)[:, None] * (wanted - mean)).ravel()
-        coefficients = np.linalg.solve(flat.T @ flat + np.eye(flat.shape[1]), right)
+        coefficients = solution(flat.T @ flat + np.eye(flat.shape[1]), right)
     inner = distance[chosen >= N_JAW] if (chosen >= N_JAW).any() else distance
     return Fitted(place, coefficients), float(np.sqrt((np.minimum(inner, 3 * np.median(inner)) ** 2).mean()))
 
@@ -142,7 +143,7 @@ def fit_to_surface(template: Template, scan: ScanSurface, landmarks: NDArray[np.
         prior = np.arange(7, len(right))
         system[prior, prior] += 1
         right[7:] -= coefficients
-        step = np.asarray(np.linalg.solve(system, right), np.float64)
+        step = np.asarray(solution(system, right), np.float64)
         place, coefficients = moved(place, step), coefficients + step[7:]
         change = np.abs(template.face(coefficients)[rows] - face[rows]).max() + np.abs(step[3:6]).max()
         spread = 1.4826 * float(np.median(np.abs(residual[pair])))

@@ -28,7 +28,7 @@ from uvgen.checks import choice, float64_array, number_in
 from uvgen.errors import InputError
 from uvgen.fitting.fitter import Faces, Fitter
 from uvgen.fitting.landmarks import JAWS, LandmarkFit, Marked, checked, result_of
-from uvgen.fitting.steps import counted, pose_jacobian, student
+from uvgen.fitting.steps import counted, pose_jacobian, solution, student
 from uvgen.geometry import rotations_about
 from uvgen.maps.memo import once_per_model
 from uvgen.models.morphable import MorphableModel
@@ -173,7 +173,7 @@ class TrackFitter(Fitter):
         for part in _parts(len(faces.scale)):
             more = self._shape_equations(faces.take(part))
             normal, wanted = normal + share * more[0], wanted + share * more[1]
-        return np.asarray(np.linalg.solve(normal, wanted)[:, 0])
+        return np.asarray(solution(normal, wanted)[:, 0])
 
     def _noise(self, faces: Faces, own: NDArray[np.float64]) -> NDArray[np.float64]:
         """(N,) sigma, whose square is the mean of the frame's own and the track's median."""
