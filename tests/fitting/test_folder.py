@@ -470,6 +470,23 @@ def test_photographs_whose_files_are_not_fetched_cost_no_finished_face(
     assert contents_below(tmp_path / "out") == before
 
 
+def test_a_finished_sample_that_cannot_be_deleted_is_an_error(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit_photographs(photos, tmp_path / "out")
+    Image.fromarray(np.full((128, 128, 3), 9, np.uint8)).save(first(photos))
+    unlink = Path.unlink
+
+    def fail(path: Path, missing_ok: bool = False) -> None:
+        if path.suffix == ".mat":
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(path))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", fail)
+    with pytest.raises(DatasetError, match=r"out/.*\.mat: cannot be removed \(.*busy\); check permissions"):
+        fit_photographs(photos, tmp_path / "out")
+
+
 def test_photographs_of_one_name_share_no_landmarks(photos: Path, tmp_path: Path) -> None:
     """What is marked of alice's photograph is not bob's, although both are called 1.jpg."""
     one, other = sorted(photos.glob("*.jpg"))[:2]

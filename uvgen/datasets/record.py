@@ -22,6 +22,7 @@ from uvgen.shards.constants import CONSTANTS, constants_bytes, write_constants
 from uvgen.shards.format import is_shard
 from uvgen.shards.index import Index, ShardEntry, SkippedSample, known, plain
 from uvgen.shards.writer import as_stored
+from uvgen.storage.files import delete
 from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.isolated import reading_in_child
 from uvgen.storage.journal import JOURNAL, Journal
@@ -112,10 +113,9 @@ class ShardRecord:
             replaced = self._shards_there()
             self._check_places(besides=replaced)  # before anything is deleted
             self._journal.remove()
-            for path in replaced:
-                path.unlink()
-            (folder / CONSTANTS).unlink(missing_ok=True)
-            (folder / DATASET_INDEX).unlink(missing_ok=True)  # last: without it, the others count as foreign
+            for path in [*replaced, folder / CONSTANTS]:
+                delete(path)
+            delete(folder / DATASET_INDEX)  # last: without it, the others count as foreign
         if (folder / DATASET_INDEX).exists():
             index = _with_journal(read_begun(folder), self._lines())
             self._check_settings(index)
@@ -268,7 +268,7 @@ class ShardRecord:
         with reading_in_child(True):
             for path in there:  # some file systems ignore case: it may be a shard of the index, by another name
                 if is_shard(path) and identity(path) not in listed_files:
-                    path.unlink()
+                    delete(path)
         self._place.remove_stored(again)
         if self.index.outdated:
             self.index.outdated = {}

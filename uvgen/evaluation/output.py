@@ -5,15 +5,14 @@ import os
 from pathlib import Path
 
 from uvgen.checks import check_paths
-from uvgen.errors import DatasetError, OutputError, SettingsError
+from uvgen.errors import OutputError, SettingsError
 from uvgen.evaluation.curve import Curve, curve_picture, curve_svg
 from uvgen.evaluation.evaluate import EvaluationReport
 from uvgen.evaluation.scores import SCORES
 from uvgen.evaluation.tables import markdown, per_face
 from uvgen.images.codecs import encode_png
 from uvgen.storage.drafts import check_new_folder, folder_made_at_once
-from uvgen.storage.files import check_folder, is_temporary, remove_leftovers, replaced_on_success
-from uvgen.storage.names import os_reason
+from uvgen.storage.files import check_folder, delete, is_temporary, remove_leftovers, replaced_on_success
 
 FILES = ("scores.json", "table.md", "faces.csv", "curve.svg", "curve.png")
 
@@ -73,7 +72,7 @@ def write_evaluation(report: EvaluationReport, out: str | os.PathLike[str], *, o
     if _is_evaluation(folder):
         for name in FILES:
             if name not in files:  # the curve of an evaluation of other scores
-                _remove(folder / name)
+                delete(folder / name, "remove it")
         for name, data in files.items():
             with replaced_on_success(folder / name, make_folder=False) as temporary:
                 temporary.write_bytes(data)
@@ -82,13 +81,6 @@ def write_evaluation(report: EvaluationReport, out: str | os.PathLike[str], *, o
             for name, data in files.items():
                 (draft / name).write_bytes(data)
     return folder
-
-
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be removed ({os_reason(error)}); remove it") from error
 
 
 def _content(report: EvaluationReport) -> dict[str, bytes]:

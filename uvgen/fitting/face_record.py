@@ -19,7 +19,7 @@ from uvgen.fitting.photographs import name_key, units_of
 from uvgen.fitting.tasks import FitTask, Photograph
 from uvgen.fitting.video.files import has_frames, remove_emptied
 from uvgen.progress import begin
-from uvgen.storage.files import is_same_file
+from uvgen.storage.files import delete, is_same_file
 from uvgen.storage.folders import is_passed_over
 from uvgen.storage.names import brief, os_reason, safe_name
 
@@ -93,7 +93,7 @@ class FaceIndex(FolderIndex[Face]):
             if path == out / self.file:  # a face named as the index is, in an index that uvgen did not write
                 continue
             if path.is_file() or path.is_symlink():
-                path.unlink()
+                delete(path)
 
 
 def _is_beside(path: Path, suffixes: Sequence[str]) -> bool:

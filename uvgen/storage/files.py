@@ -140,6 +140,14 @@ def new_temporary(folder: Path, name: str) -> tuple[Path, int]:
     raise unlockable(path)
 
 
+def delete(path: Path, cure: str = "check permissions") -> None:
+    """Delete a file of ours, if it is there; DatasetError, which says what helps, if that cannot be done."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be removed ({os_reason(error)}); {cure}") from error
+
+
 def unlockable(path: Path) -> OSError:
     """The error of new files or folders none of which could be locked, again and again."""
     why = "its disk shows what was just made as something else, or as locked by others"

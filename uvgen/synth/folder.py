@@ -22,7 +22,7 @@ from uvgen.jobs.options import RunOptions, check_run
 from uvgen.jobs.run import check_same, run_job
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
-from uvgen.storage.files import check_folder, replaced_on_success, same_content
+from uvgen.storage.files import check_folder, delete, replaced_on_success, same_content
 from uvgen.storage.folders import SYNTH_INDEX, check_own_folder
 from uvgen.storage.names import os_reason
 from uvgen.storage.plain_json import parse_json
@@ -167,7 +167,8 @@ class _SynthRecord:
             ours = _samples_in(out)
             extra = sorted({str(path.relative_to(out).with_suffix("")) for path in ours} - planned)
             if self._overwrite:
-                _remove(ours)
+                for path in ours:
+                    delete(path, "remove it, or choose another folder")
             else:
                 check_same(out, {key: old.get(key) for key in config}, config, {"model_sha256": "another model"})
                 if extra:
@@ -218,17 +219,6 @@ class _SynthRecord:
 
     def finish(self) -> None:
         """Nothing to note: the files say it."""
-
-
-def _remove(paths: Sequence[Path]) -> None:
-    """Delete an earlier run's files; DatasetError if that cannot be done."""
-    for path in paths:
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise DatasetError(
-                f"{path}: cannot be removed ({os_reason(error)}); remove it, or choose another folder"
-            ) from error
 
 
 def _settings(job: SynthJob) -> dict[str, Any]:

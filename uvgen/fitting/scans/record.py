@@ -23,7 +23,7 @@ from uvgen.fitting.tasks import InputFile
 from uvgen.progress import begin
 from uvgen.samples.files import is_out_of_reach
 from uvgen.storage.contents import link_between
-from uvgen.storage.files import is_same_file
+from uvgen.storage.files import delete, is_same_file
 from uvgen.storage.folders import REGISTER_INDEX
 from uvgen.storage.names import brief, safe_name
 
@@ -124,7 +124,7 @@ class RegisterRecord(FolderRecord):
         """Delete a scan's mesh of this format; others of its name are somebody's."""
         for path in self._files_of(name):
             if path.suffix == f".{kind}":
-                path.unlink()
+                delete(path)
 
     def _files_of(self, name: str) -> list[Path]:
         """A scan's mesh, in any format."""
