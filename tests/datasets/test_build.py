@@ -41,6 +41,7 @@ from uvgen import (
 from uvgen.datasets import make_shards
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.fields import MAP_PARAMETERS
+from uvgen.datasets.naming import shard_stem
 from uvgen.datasets.plan import plan_shards
 from uvgen.errors import DatasetError, InputError, OutputError, SampleError
 from uvgen.fixed_point import FixedPoint
@@ -475,3 +476,15 @@ def test_build_option_out_of_range_is_refused(
     (key,) = option
     with pytest.raises(InputError, match=key):
         make(data, model_path, tmp_path / "out", **option)
+
+
+def test_build_of_two_folders_whose_shards_would_be_one_file_is_refused(model_path: Path, tmp_path: Path) -> None:
+    """Shards of a hidden folder have a name that another folder may have."""
+    rows = []
+    for number, folder in enumerate((".cache", shard_stem(".cache"))):
+        write_sample(tmp_path / folder, "a", number)
+        rows.append({"image": f"{folder}/a.jpg", "parameters": f"{folder}/a.mat"})
+    (tmp_path / "list.json").write_text(json.dumps(rows))
+    with pytest.raises(OutputError, match=r"out: .*\.cache~\w{8}-00000\.h5 would be a shard of two folders of samples"):
+        make(tmp_path / "list.json", model_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

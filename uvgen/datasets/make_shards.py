@@ -1,6 +1,7 @@
 """Making the shards of a data set that are not there yet, of whatever kind, and saying what was done."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,7 +196,13 @@ def make_shards(
 
 
 def _check_files(out: Path, units: Sequence[ShardUnit]) -> None:
-    """Raise OutputError if two shards would be one file: of subsets that only differ in case or in composed accents."""
+    """Raise OutputError if two shards would be one file: of subsets that only differ in case or in composed accents, or
+    of one that is called as the shards of another are."""
+    file, n = Counter(unit.file for unit in units).most_common(1)[0] if units else ("", 0)
+    if n > 1:
+        raise OutputError(
+            f"{out}: {brief(file)} would be a shard of two folders of samples; give one of them another name"
+        )
     if url_of(out) is not None:
         return
     alike: dict[str, str] = {}
