@@ -10,6 +10,7 @@ import tarfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -43,6 +44,7 @@ from uvgen.storage.files import folds_case
 from uvgen.storage.folders import EXPORT_MARK
 from uvgen.storage.journal import Journal
 from uvgen.storage.locks import exclusive
+from uvgen.storage.names import shortened
 
 N = 9  # samples of the toy tree, in 6 shards
 # of 255, at quality 95 on smooth crops: quantization alone; wrong channel or row order is tens of gray levels off
@@ -505,6 +507,13 @@ def test_export_of_names_that_collide_is_an_error(
     with pytest.raises(InputError, match=words):
         export_shards(tmp_path / "odd", tmp_path / "out", to)
     assert not (tmp_path / "out").exists()
+
+
+def test_export_of_shards_whose_names_are_shortened_to_one_is_an_error(built: Path, tmp_path: Path) -> None:
+    long = "A" * 240
+    reader = SimpleNamespace(names=[], files=[f"{long}.h5", f"{shortened(long)}.h5"])
+    with pytest.raises(InputError, match="^A+…: two shards' names are shortened to this one"):
+        export_run._check_names(reader, EXPORT_TARGETS["npy"], tmp_path)  # type: ignore[arg-type]
 
 
 def test_export_of_names_that_differ_in_case_needs_a_disk_that_tells_them_apart(

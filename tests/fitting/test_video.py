@@ -9,7 +9,7 @@ import shutil
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -574,6 +574,27 @@ def test_a_video_that_is_a_pointer_of_git_lfs_costs_no_finished_frame(movie, tmp
     (tmp_path / "walk.mp4").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
     assert fit(tmp_path / "walk.mp4", tmp_path / "out").new_samples == 0
     assert contents_below(tmp_path / "out") == before
+
+
+def test_a_video_that_changes_while_it_is_read_is_made_once_it_stays(movie, tmp_path, monkeypatch) -> None:
+    """What was read of it would count as made of the whole, for ever."""
+    shutil.copytree(movie.with_suffix(""), tmp_path / "walk")
+    video = Path(shutil.copy(movie, tmp_path))
+    whole = video.read_bytes()
+
+    def cut(*arguments: Any) -> Iterator[Frame]:
+        for frame in frames_of(*arguments):
+            yield frame
+            video.write_bytes(whole[: len(whole) // 2])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "frames_of", cut)
+        with pytest.raises(
+            DatasetError, match=r"walk\.mp4: it or its landmarks were changed while they were read; run"
+        ):
+            fit(video, tmp_path / "out")
+    video.write_bytes(whole)
+    assert fit(video, tmp_path / "out").new_samples == N
 
 
 def test_transport_streams_that_go_on_in_another_stream_are_named(av, images, tmp_path) -> None:

@@ -436,6 +436,13 @@ def test_a_jpeg_of_many_scans_is_decoded_where_it_is_small(decodings: list[int])
     assert len(decodings) == 1
 
 
+def test_a_crop_of_a_shard_may_have_few_scans() -> None:
+    """Each takes as long as a picture, and a shard holds thousands."""
+    assert decode_jpeg(many_scans(120, 96, 12), size=(96, 120)).shape == (96, 120, 3)
+    with pytest.raises(ValueError, match="more than 12 scans, each of which takes"):
+        decode_jpeg(many_scans(120, 96, 13), size=(96, 120))
+
+
 @pytest.mark.parametrize("decode", [decode_image, decode_jpeg])
 @pytest.mark.parametrize(("width", "height", "n_scans", "most"), [(16384, 8192, 13, 12), (6000, 5000, 54, 53)])
 def test_a_jpeg_whose_scans_take_long_is_refused_before_it_is_decoded(

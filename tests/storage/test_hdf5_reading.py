@@ -634,6 +634,21 @@ def test_datasets_that_lie_at_one_place_are_refused(tmp_path: Path) -> None:
             file.safe_dataset("b")
 
 
+@pytest.mark.parametrize("other", ["b", "group/b", "group/inner/b"])
+def test_two_names_of_one_dataset_are_refused(tmp_path: Path, other: str) -> None:
+    """Each would be unpacked anew."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["group/a"] = np.arange(5)
+        file[other] = file["group/a"]
+    with open_hdf5(tmp_path / "a.h5") as file:
+        assert all(file.safe_dataset("group/a").read().size == 5 for _ in range(2))
+        with pytest.raises(DatasetError, match=f"has group/a and {other} for one dataset, expected a name for each"):
+            file.safe_dataset(other)
+        if other == "group/b":
+            with pytest.raises(DatasetError, match="has a and b for one dataset"):
+                file.members("group")
+
+
 def test_names_of_thousands_of_characters_are_refused(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["a" * 1024] = [1]

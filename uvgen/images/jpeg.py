@@ -59,11 +59,12 @@ def decode_jpeg(
 ) -> NDArray[np.uint8]:
     """RGB image (h, w, 3) uint8 of a JPEG's bytes, in `out` if it is given.
 
-    ValueError if it is damaged, or is not of `size` (h, w), which its header says before any memory is taken.
+    ValueError if it is damaged, or is not of `size` (h, w), as the crops of shards are, which its header says before
+    any memory is taken; those may have few scans, since there are many of them.
     """
     import simplejpeg
 
-    height, width = check_jpeg(data)[:2]
+    height, width = check_jpeg(data, _MOST_SCANS if size is None else _SCANS_OF_LARGEST)[:2]
     if size is not None and (height, width) != size:
         raise ValueError(f"{height} x {width} px, expected {size[0]} x {size[1]}")
     if out is not None and out.shape != (height, width, 3):
@@ -72,10 +73,11 @@ def decode_jpeg(
     return image
 
 
-def check_jpeg(data: Any) -> tuple[int, int, str, str]:
+def check_jpeg(data: Any, most_scans: int = _MOST_SCANS) -> tuple[int, int, str, str]:
     """Height, width, color space and subsampling of a JPEG.
 
-    ValueError if its pixels are too many, or more than it can hold.
+    ValueError if its pixels are too many, or more than it can hold, or it has more scans than these, or fewer if it is
+    a large one.
     """
     import simplejpeg
 
@@ -92,10 +94,10 @@ def check_jpeg(data: Any) -> tuple[int, int, str, str]:
         raise
     check_picture_size(width, height)
     check_density(width, height, len(data), _PIXELS_PER_BYTE)
-    most = min(_SCANS_OF_LARGEST * max_pixels() // max(width * height, 1), _MOST_SCANS)
+    most = min(_SCANS_OF_LARGEST * max_pixels() // max(width * height, 1), most_scans)
     if bytes(data).count(b"\xff\xda") > most and (found := n_scans(data)) > most:  # the latter counts exactly
-        if found > _MOST_SCANS:
-            raise ValueError(f"more than {_MOST_SCANS} scans, each of which takes as long as a whole picture")
+        if found > most_scans:
+            raise ValueError(f"more than {most_scans} scans, each of which takes as long as a whole picture")
         raise ValueError(
             f"{count(found, 'scan')} of {width} × {height} pixels, expected {most} at most, since each takes as "
             "long as a whole picture; save it again, not progressive"

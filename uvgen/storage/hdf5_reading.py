@@ -191,7 +191,7 @@ class Hdf5File:
     def __init__(self, path: Path, error: type[UvgenError], hint: str, lead: str, user_block: int = 0) -> None:
         self.path, self._error, self._hint, self._lead = path, error, hint, lead
         self._attributes_seen, self._attribute_bytes = set[tuple[str, bytes]](), 0
-        self._stored, self._chunks = dict[int, int](), dict[int, tuple[int, int]]()  # of datasets, by their addresses
+        self._stored, self._chunks = dict[int, tuple[str, int]](), dict[int, tuple[int, int]]()  # by addresses
         if not path.exists():
             raise self.refused("no such file")
         try:
@@ -300,7 +300,7 @@ class Hdf5File:
                 raise self.refused(f"has a member named {odd[0]!r}, expected names that can be printed")
             if twice := _repeated(names):
                 raise self.refused(f"has {twice} twice, expected it once")
-            if not name and (of_one := _of_one_object(group, names)):  # each name would be read, and unpacked, anew
+            if of_one := _of_one_object(group, names):  # each name would be read, and unpacked, anew
                 raise self.refused(f"has {' and '.join(of_one)} for one dataset, expected a name for each")
             return names
 
@@ -329,9 +329,11 @@ class Hdf5File:
 
     def check_stored(self, dataset: Any, name: str, n_bytes: int) -> None:
         """Raise an error of the file's kind if it has fewer bytes than its datasets store, this one among them: their
-        headers are their own, but may all say that they lie at one place."""
-        self._stored[h5o.get_info(dataset).addr] = n_bytes
-        if (total := sum(self._stored.values())) > self.size:
+        headers are their own, but may all say that they lie at one place. Likewise if it was read by another name."""
+        other, _ = self._stored.setdefault(h5o.get_info(dataset).addr, (name, n_bytes))
+        if other != name:
+            raise self.refused(f"has {other} and {name} for one dataset, expected a name for each")
+        if (total := sum(stored for _, stored in self._stored.values())) > self.size:
             stores = f"{name} stores {n_bytes} bytes"
             stores += f", after others of {total - n_bytes}" if total > n_bytes else ""
             raise self.refused(f"{stores}, the file has {self.size}")

@@ -6,6 +6,7 @@ Crops become JPEG files, which loses a little; maps stay exact: float32 ``.npy``
 import hashlib
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -34,7 +35,7 @@ from uvgen.storage.drafts import beside, draft_of
 from uvgen.storage.files import folds_case, sha256_file
 from uvgen.storage.folders import DATASET_INDEX, EXPORT_MARK
 from uvgen.storage.locks import exclusive
-from uvgen.storage.names import brief, same_name
+from uvgen.storage.names import brief, same_name, shortened
 from uvgen.wording import are, count, none_can_be
 
 if TYPE_CHECKING:
@@ -287,6 +288,9 @@ def _check_names(reader: ShardReader, target: ExportTarget, out: Path) -> None:
     names = reader.names
     if (longest := max(map(len, names), default=0)) > _LONGEST_NAME and longest * len(names) > _MOST_OF_NAMES:
         raise InputError(f"a sample's name of {count(longest, 'character')}, expected {_LONGEST_NAME} at most")
+    file, n = Counter(shortened(Path(file).stem) for file in reader.files).most_common(1)[0]
+    if n > 1:
+        raise InputError(f"{brief(file)}: two shards' names are shortened to this one; build the set anew, or merge it")
     taken = dict.fromkeys(target.reserved, "")
     for name in names:
         key = target.module.key(name)

@@ -44,7 +44,7 @@ from uvgen.fitting.video.files import (
 from uvgen.fitting.video.find import frame_name
 from uvgen.fitting.video.frames import Frame, check_opens, frames_of
 from uvgen.fitting.video.linking import Places, linked, thumbnail_of
-from uvgen.fitting.video.state import frames_folder, landmarks_of_frame, state_of_video
+from uvgen.fitting.video.state import VideoState, frames_folder, landmarks_of_frame, state_of_video
 from uvgen.fitting.video.tracks import Alone, fit_alone, fit_track
 from uvgen.fitting.worker import FaceTools
 from uvgen.models.load import check_model_file
@@ -181,6 +181,10 @@ def _fit(tools: FaceTools[VideoJob], task: FitTask) -> FittedBatch:
             skips.add(None, str(error))
         else:
             found = _read(tools, video, scratch, state.sought, skips)
+            if why := _changed_since(tools, video, state):
+                remove_scratch(scratch)
+                del skips[:], found[:]
+                skips.add(None, why)
             if found and _counted_from_one(tools, video, skips.n_frames):
                 del skips[:], found[:]
                 skips.add(
@@ -260,6 +264,20 @@ def _read(tools: FaceTools[VideoJob], video: Photograph, scratch: Path, state: s
         del skips[:]
         skips.add(None, f"{video.path}: no frame with a face that can be used; the first, {first}")
     return found
+
+
+def _changed_since(tools: FaceTools[VideoJob], video: Photograph, state: VideoState) -> str:
+    """What is wrong if a video or its landmarks are not what they were when they were hashed; "" if they are.
+
+    What was read of them would count as made of what they were: a copy that is being written, as read of the whole.
+    """
+    try:
+        same = state_of_video(tools.job, tools.table, video) == state
+    except UvgenError as error:
+        check_machine(error)
+        return str(error)
+    again = "run the command again once they stay as they are"
+    return "" if same else f"{video.path}: it or its landmarks were changed while they were read; {again}"
 
 
 def _counted_from_one(tools: FaceTools[VideoJob], video: Photograph, n_frames: int | None) -> bool:
