@@ -512,7 +512,7 @@ def test_export_of_names_that_collide_is_an_error(
 def test_export_of_shards_whose_names_are_shortened_to_one_is_an_error(built: Path, tmp_path: Path) -> None:
     long = "A" * 240
     reader = SimpleNamespace(names=[], files=[f"{long}.h5", f"{shortened(long)}.h5"])
-    with pytest.raises(InputError, match="^A+…: two shards' names are shortened to this one"):
+    with pytest.raises(InputError, match=r"^A+…: two shards' names are shortened to this one"):
         export_run._check_names(reader, EXPORT_TARGETS["npy"], tmp_path)  # type: ignore[arg-type]
 
 
