@@ -44,11 +44,13 @@ from uvgen import (
     repair_shards,
     verify_shards,
 )
+from uvgen.datasets import same_samples
 from uvgen.datasets.record import ShardRecord
 from uvgen.errors import DatasetError, OutputError, SampleError, SettingsError
 from uvgen.models.model_file import save_model
 from uvgen.models.morphable import make_model
 from uvgen.samples.find import find_samples
+from uvgen.samples.read import read_annotation
 from uvgen.shards.index import Index
 from uvgen.storage import files
 from uvgen.storage.files import temporary_name
@@ -836,6 +838,29 @@ def test_build_of_a_list_whose_row_of_a_name_cannot_be_read_and_whose_other_is_l
     path.write_text(json.dumps([rows[0], bad, rows[1], *rows[3:]]))
     with pytest.raises(SettingsError, match=r"holds AFW/face_1 with the values of another row of its name"):
         make(path, model_path, tmp_path / "out", select=left_out)
+
+
+def test_a_row_that_is_there_twice_stops_no_run_when_one_cannot_be_read(model_path: Path, tmp_path: Path) -> None:
+    path, rows = two_faces(tmp_path)
+    rows[2] = rows[1]
+    path.write_text(json.dumps(rows))
+    make(path, model_path, tmp_path / "out")
+    path.write_text(json.dumps([*rows[:2], {**rows[2], "pose": []}, *rows[3:]]))
+    assert make(path, model_path, tmp_path / "out").new_samples == 0
+
+
+def test_rows_of_one_name_are_read_a_few_times_where_many_cannot_be(
+    model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, rows = two_faces(tmp_path)
+    rows = [{**rows[1], "shape": (np.array(rows[1]["shape"]) + k).tolist()} for k in range(20)]
+    path.write_text(json.dumps(rows))
+    make(path, model_path, tmp_path / "out")
+    path.write_text(json.dumps([{**row, "pose": []} if k % 2 else row for k, row in enumerate(rows)]))
+    read = []
+    monkeypatch.setattr(same_samples, "read_annotation", lambda one: read.append(one) or read_annotation(one))
+    make(path, model_path, tmp_path / "out")
+    assert 20 <= len(read) <= 40
 
 
 def test_a_version_of_an_image_that_is_gone_stops_no_run(model_path: Path, tmp_path: Path) -> None:

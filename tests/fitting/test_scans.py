@@ -465,6 +465,8 @@ def test_command_says_the_error_and_what_was_left_out(
         (scans / name).parent.mkdir(exist_ok=True)
         (scans / name).write_bytes(b"of another program")
     assert "1 scan is of a kind that is not read, first more/scan7.gltf, expected .obj" in uvgen(*arguments).stderr
+    (scans / "scan9.obj?dl=1").write_bytes(b"by a program that fetches files")
+    assert "1 scan has a name that goes on after its suffix, first scan9.obj?dl=1, and is" in uvgen(*arguments).stderr
     with pytest.raises(DatasetError, match=r"more: 1 scan is of a kind that is not read, first scan7\.gltf"):
         find_scans(scans / "more", out, "npy")
 

@@ -354,11 +354,12 @@ def test_folders_without_videos_and_with_other_things_are_refused(clip, tmp_path
         fit(tmp_path / "empty", tmp_path / "out")
     assert about_other_videos(clip, tmp_path / "out") == about_other_videos(tmp_path / "missing", tmp_path) == []
     (tmp_path / "others").mkdir()
-    for name in ("a.m2ts", "b.VOB", "frame_0001.tif"):
+    for name in ("a.m2ts", "b.VOB", "frame_0001.tif", "c.mp4.part"):
         (tmp_path / "others" / name).write_bytes(b"of a camera")
     found = about_other_videos(tmp_path / "others", tmp_path / "out")
     assert found[0].startswith("2 videos are of a kind that is not read, first a.m2ts, expected .mp4")
-    assert found[1].startswith("1 image is of a kind that is not read, first frame_0001.tif")
+    assert found[1].startswith("1 video has a name that goes on after its suffix, first c.mp4.part, and is not read")
+    assert found[2].startswith("1 image is of a kind that is not read, first frame_0001.tif")
     with pytest.raises(DatasetError, match=r"others: 2 videos are of a kind that is not read, first a\.m2ts"):
         fit(tmp_path / "others", tmp_path / "out")
     with pytest.raises(DatasetError, match="not there, expected a video"):
@@ -595,6 +596,49 @@ def test_a_video_that_changes_while_it_is_read_is_made_once_it_stays(movie, tmp_
             fit(video, tmp_path / "out")
     video.write_bytes(whole)
     assert fit(video, tmp_path / "out").new_samples == N
+
+
+def test_a_video_whose_title_is_no_utf_8_is_read(av, images, tmp_path) -> None:
+    """Windows programs write titles in their own encoding."""
+    path = encode(tmp_path / "clip.avi", images)
+    data = path.read_bytes()
+    assert b"Lavf" in data
+    path.write_bytes(data.replace(b"Lavf", b"L\xfcvf"))
+    assert len(decoded(path)) == len(images)
+
+
+class _Packet:
+    def __init__(self, size: int, dts: int | None) -> None:
+        self.size, self.dts, self.is_corrupt = size, dts, False
+
+    def decode(self) -> list[tuple[int, int | None]]:
+        return [(self.size, self.dts)]
+
+
+def test_packets_of_dropped_pictures_are_passed_over_and_late_streams_end_nothing() -> None:
+    """PyAV fails at streams that FFmpeg finds while it reads, when all packets have come."""
+
+    class Container:
+        def demux(self, stream: object) -> Iterator[_Packet]:
+            yield from (_Packet(9, 0), _Packet(0, 1), _Packet(9, 2), _Packet(0, None))
+            raise IndexError("list index out of range")
+
+    assert list(frames._frames_in(Container(), None)) == [(9, 0), (9, 2), (0, None)]
+
+
+def test_frames_with_data_that_pyav_does_not_know_are_read_unless_they_are_turned() -> None:
+    class Odd:
+        rotation = 0
+
+        @property
+        def side_data(self) -> object:
+            raise ValueError("31 is not a valid Type")
+
+    frame = Odd()
+    assert frames._orientation(frame) == 1
+    frame.rotation = 90
+    with pytest.raises(ValueError, match="turned, beside data that PyAV does not know"):
+        frames._orientation(frame)
 
 
 def test_transport_streams_that_go_on_in_another_stream_are_named(av, images, tmp_path) -> None:

@@ -406,7 +406,12 @@ def test_from_mesh_says_which_meshes_are_of_a_kind_that_is_not_read(files) -> No
     for name in ("0.fbx", "9.fbx", "8.DAE", "0.obj.gz", "7.ply.gz"):
         (files / "scans" / name).touch()
     (said,) = scan_warnings(files / "scans", "mm")
-    assert said == f"{files / 'scans'}: 3 meshes of a kind that is not read, first 7.ply.gz, expected .obj, .ply, .off"
+    expected = "expected .obj, .ply, .off at the end"
+    assert said == f"{files / 'scans'}: 3 meshes of a kind that is not read, first 7.ply.gz, {expected}"
+    for name in ("0.obj.1", "9.ply?dl=1", "notes.txt.1"):
+        (files / "scans" / name).touch()
+    _, said = scan_warnings(files / "scans", "mm")
+    assert said == f"{files / 'scans'}: 2 meshes named on after the suffix, and not read, first 0.obj.1, {expected}"
 
 
 def test_command_writes_no_mesh_among_the_scans(files, uvgen) -> None:

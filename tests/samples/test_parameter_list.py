@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import re
 import shutil
 from collections.abc import Callable
@@ -147,6 +148,20 @@ def test_doctor_checks_the_samples_of_a_list(tmp_path: Path) -> None:
     assert any("row 1: image none.jpg is not there" in finding.text for finding in found)
     (tree / "list.csv").write_text("a,b\n1,2\n")
     assert any("list.csv: columns a, b" in finding.text for finding in diagnose(tree / "list.csv").findings)
+
+
+def test_nan_in_a_list_costs_its_row_alone(tmp_path: Path) -> None:
+    """Python writes it, of a fit that failed."""
+    tree, rows = tree_and_rows(tmp_path, json_row)
+    rows[1] = {**rows[1], "pose": [math.nan] * 7}
+    path = write_json(tree / "list.json", rows)
+    assert "NaN" in path.read_text()
+    samples = find_samples(path)
+    assert len(samples) == len(rows)
+    bad = next(sample for sample in samples if sample.row == 1)
+    with pytest.raises(SampleError, match=r"row 2: pose is 'nan', expected a number"):
+        read_annotation(bad)
+    assert all(read_annotation(sample).pose is not None for sample in samples if sample is not bad)
 
 
 def test_find_samples_of_a_list_chooses_subsets_and_numbers_further_faces(tmp_path: Path) -> None:

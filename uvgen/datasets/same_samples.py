@@ -1,5 +1,6 @@
 """Check that an unfinished set was made from the samples that are given now, not from others with the same names."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -23,6 +24,7 @@ from uvgen.storage.names import brief, printable
 from uvgen.storage.urls import url_of
 
 _N_COMPARED = 16
+_STATED = {"shape", "expression", "pose"}  # see `parameters_of`
 
 
 def _has_size(path: Path, size: int) -> bool:
@@ -32,32 +34,77 @@ def _has_size(path: Path, size: int) -> bool:
         return False
 
 
-def _differing(reader: ShardReader, row: int, stated: Mapping[str, NDArray[Any]], image: Path | None) -> str:
-    """The first field of which a stored sample has other values than are stated, or was made of another image; ""."""
-    stored = reader.gather([row], stated)
-    odd = [name for name in stated if not np.array_equal(stored[name][0], stated[name])]
-    if not odd and image is not None and "source" in reader.fields:
-        (source,) = reader.gather([row], ["source"])["source"]
-        odd = ["source"] * (PurePosixPath(source).name != printable(image.name))
-    return odd[0] if odd else ""
+class _Compared:
+    """A set's stored samples beside what files say of them now.
+
+    Parameters
+    ----------
+    reader : ShardReader
+        The set.
+    stated_of : callable
+        What a sample's files say of fields that are stored as they are.
+    fields : set of str
+        Those that count.
+    """
+
+    def __init__(
+        self, reader: ShardReader, stated_of: Callable[[Any], Mapping[str, NDArray[Any]]], fields: Set[str]
+    ) -> None:
+        self._reader, self._stated_of, self._fields = reader, stated_of, fields
+        self._rows_stating: dict[str, dict[bytes, list[Sample]]] = {}
+
+    def _stated(self, sample: Any) -> dict[str, NDArray[Any]]:
+        with at_hand([sample]) as (here, _):
+            return {name: values for name, values in self._stated_of(here[0]).items() if name in self._fields}
+
+    def differing(self, row: int, sample: Any, *, with_image: bool) -> str:
+        """The first field of which a stored sample has other values than are stated now, or was made of another image;
+        "" if there is none. SampleError or DatasetError if a file cannot be read."""
+        stated = self._stated(sample)
+        stored = self._reader.gather([row], stated)
+        if odd := [name for name in stated if not np.array_equal(stored[name][0], stated[name])]:
+            return odd[0]
+        return "source" if with_image and self._source(row) != _source_of(sample, self._reader) else ""
+
+    def has_moved(self, row: int, sample: Sample, rows: Sequence[Sample], there: Mapping[str, int]) -> bool:
+        """Whether a stored sample of several of one name is what another of the `rows` of its name states, which has
+        not kept its own place: they have changed places. Those that cannot be read say nothing."""
+        if sample.shared_name not in self._rows_stating:
+            stating = self._rows_stating.setdefault(sample.shared_name, {})
+            for one in rows:
+                try:
+                    stated = self._stated(one)
+                except (SampleError, DatasetError) as error:
+                    check_machine(error)
+                    continue
+                stating.setdefault(self._key(stated, _source_of(one, self._reader)), []).append(one)
+        key = self._key_of(row)
+        return any(
+            one.name != sample.name and (one.name not in there or self._key_of(there[one.name]) != key)
+            for one in self._rows_stating[sample.shared_name].get(key, ())
+        )
+
+    def _source(self, row: int) -> str:
+        if "source" not in self._reader.fields:
+            return ""
+        (source,) = self._reader.gather([row], ["source"])["source"]
+        return PurePosixPath(source).name
+
+    def _key_of(self, row: int) -> bytes:
+        stored = self._reader.gather([row], self._fields & _STATED)
+        return self._key({name: values[0] for name, values in stored.items()}, self._source(row))
+
+    def _key(self, values: Mapping[str, NDArray[Any]], source: str) -> bytes:
+        """The same for the same values and image."""
+        digest = hashlib.sha256(source.encode("utf-8", "surrogatepass"))
+        for name in sorted(values.keys() & _STATED):
+            digest.update(np.asarray(values[name], np.float64).tobytes())
+        return digest.digest()
 
 
-def _stated(
-    sample: Any, stated_of: Callable[[Any], Mapping[str, NDArray[Any]]], fields: Set[str]
-) -> dict[str, NDArray[Any]]:
-    with at_hand([sample]) as (here, _):
-        return {name: values for name, values in stated_of(here[0]).items() if name in fields}
-
-
-def _is_of(
-    reader: ShardReader, row: int, other: Any, stated_of: Callable[[Any], Mapping[str, NDArray[Any]]], fields: Set[str]
-) -> bool:
-    """Whether a stored sample is of another one's files, as far as these can be read."""
-    try:
-        return not _differing(reader, row, _stated(other, stated_of, fields), other.image)
-    except (SampleError, DatasetError) as error:
-        check_machine(error)
-        return False
+def _source_of(sample: Any, reader: ShardReader) -> str:
+    """What `source` says of a sample's image, as far as it is compared; "" where a set has no such field."""
+    return "" if sample.image is None or "source" not in reader.fields else printable(sample.image.name)
 
 
 def _by_shared_name(samples: Sequence[Any]) -> dict[str, list[Sample]]:
@@ -125,15 +172,16 @@ def check_same_samples(
     refusal = ""
     spread = np.linspace(0, len(known) - 1, min(_N_COMPARED, len(known))).astype(int).tolist()
     rows_of = _by_shared_name(among or samples)
+    compared = _Compared(reader, stated_of, fields)
     sharing = {k for k, (sample, _) in enumerate(known) if isinstance(sample, Sample) and sample.shared_name}
     for k in sorted(sharing | {*spread}):
         sample, row = known[k]
         try:
-            odd = _differing(reader, row, _stated(sample, stated_of, fields), sample.image if k in sharing else None)
+            odd = compared.differing(row, sample, with_image=k in sharing)
         except (SampleError, DatasetError) as error:
             check_machine(error)
             rows = rows_of[sample.shared_name] if k in sharing and isinstance(error, SampleError) else []
-            if any(_is_of(reader, row, one, stated_of, fields) for one in rows if one is not sample):
+            if rows and compared.has_moved(row, sample, rows, there):
                 raise SettingsError(
                     f"{out}: holds {brief(sample.name)} with the values of another row of its name, and {error}: the "
                     "rows have changed places; mend it, choose another output folder, or overwrite this one"

@@ -21,6 +21,7 @@ from uvgen.storage.folders import (
     REPORT_PARTS,
     SAMPLES,
     folder_kind,
+    goes_on_after,
     instead,
     is_index,
     is_passed_over,
@@ -31,10 +32,6 @@ from uvgen.storage.names import printable, same_name, shortened, without_ending
 from uvgen.wording import are, count, have
 
 _BATCH = 16  # photographs a task
-_LENGTHENED = re.compile(
-    rf"({'|'.join(map(re.escape, IMAGE_SUFFIXES))})(\.\d+|\.(part|crdownload|tmp)|\?.*|[ _:!@-][^.]*)\Z", re.DOTALL
-)
-"""What names end with that programs which fetch images have made longer: a.jpg.1, a.jpg?w=640, a.jpg_large."""
 _BESIDE = (".mat", ".npy", ".npz", ".txt", ".pts", ".json", ".csv", ".xml", ".obj", ".ply", ".xmp", *VIDEO_SUFFIXES)
 """Of files that may lie beside photographs in any number, and are not looked into."""
 
@@ -95,12 +92,25 @@ def _is_image_called_otherwise(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix in (*IMAGE_SUFFIXES, *OTHER_PICTURES):
         return False
-    if _LENGTHENED.search(path.name.lower()):
+    if goes_on_after(path.name, IMAGE_SUFFIXES):
         return True
     try:
         return suffix not in _BESIDE and not is_passed_over(path.name) and is_image_that_is_read(path)
     except OSError:
         return False
+
+
+def about_longer_names(root: Path, out: Path, read: tuple[str, ...], what: str, *, of: str) -> list[str]:
+    """A warning of files whose names go on after a suffix that is read."""
+    every = files_below(root, out, ("",), what)
+    paths = [path for path in every if path.suffix.lower() not in read and goes_on_after(path.name, read)]
+    if not paths:
+        return []
+    files, first = f"{count(len(paths), of)} {have(len(paths))}", printable(paths[0].relative_to(root).as_posix())
+    return [
+        f"{files} a name that goes on after its suffix, first {first}, and {are(len(paths))} not read, expected "
+        f"{', '.join(read)} at its end; rename"
+    ]
 
 
 def about_other_kinds(

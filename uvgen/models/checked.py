@@ -23,7 +23,7 @@ FileState = tuple[int, int, int, int]
 
 _checked: set[str] = set()  # keys of files that this process knows to be sound
 _states: "WeakKeyDictionary[MorphableModel, FileState]" = WeakKeyDictionary()  # of their files when they were read
-_RULES = 2  # counts what is checked besides the hash: files that an earlier version found sound are read again
+_RULES = 3  # counts what is checked besides the hash: files that an earlier version found sound are read again
 
 
 def check_once(path: Path, stated: str, content_hash: Callable[[], str]) -> None:

@@ -18,7 +18,7 @@ from uvgen.models.model_file import save_model
 from uvgen.models.morphable import MorphableModel, make_model
 from uvgen.models.vertex_numbers import read_landmarks
 from uvgen.storage.files import replaced_on_success, sha256_file
-from uvgen.storage.folders import REGISTER_INDEX, files_below
+from uvgen.storage.folders import REGISTER_INDEX, files_below, goes_on_after
 from uvgen.storage.journal import JOURNAL
 from uvgen.storage.names import printable, without_ending
 from uvgen.storage.plain_json import parse_json
@@ -155,7 +155,7 @@ def _meshes_in(scans: Path, *, deep: bool) -> list[Path]:
 
 
 def _about_other_kinds(scans: Path, *, deep: bool) -> list[str]:
-    """A warning of meshes of kinds that are not read, if none of the same name is."""
+    """Warnings of meshes of kinds that are not read, if none of the same name is, and of such with longer names."""
     read = {without_ending(str(path), _MESHES) for path in _meshes_in(scans, deep=deep)}
     others = sorted(
         path
@@ -164,10 +164,18 @@ def _about_other_kinds(scans: Path, *, deep: bool) -> list[str]:
         and path.name.lower().endswith(OTHER_SCANS)
         and without_ending(str(path), OTHER_SCANS) not in read
     )
-    if not others:
-        return []
-    what = f"{scans}: {count(len(others), 'mesh')} of a kind that is not read"
-    return [f"{what}, first {printable(others[0].relative_to(scans).as_posix())}, expected {', '.join(MESH_SUFFIXES)}"]
+    longer = sorted(
+        path
+        for path in files_below(scans, "meshes", ModelError)
+        if (deep or path.parent == scans) and goes_on_after(path.name, _MESHES)
+    )
+    found = []
+    for paths, why in ((others, "of a kind that is not read"), (longer, "named on after the suffix, and not read")):
+        if paths:
+            first = printable(paths[0].relative_to(scans).as_posix())
+            what = f"{scans}: {count(len(paths), 'mesh')} {why}"
+            found.append(f"{what}, first {first}, expected {', '.join(MESH_SUFFIXES)} at the end")
+    return found
 
 
 def scan_warnings(scans: Path, unit: str) -> list[str]:

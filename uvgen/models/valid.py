@@ -26,6 +26,7 @@ OPTIONAL = ("regions", "mirror", "albedo_mean", "albedo_basis", "albedo_std")
 
 N_REGIONS = 6  # names in `uvgen.models.morphable.REGIONS`
 LARGEST = 1e12  # µm, of a coordinate: products with parameters stay far from float32's end
+_FREE_COMPONENTS, _MOST_COMPONENTS = 1024, 4096  # of models of few vertices, which have no use for many; of any
 _FLATTEST = 1e-6  # extent of the landmarks in x or y, as a share of that in the other: fits divide by both
 _BLOCK = 1 << 22  # numbers that are looked at in one go
 
@@ -81,6 +82,8 @@ def check_structure(model: "MorphableModel", source: str) -> None:
     n, k = model.n_vertices, model.n_shape + model.n_expression
     require(model.mean.shape == (n, 3) and n > 2, f"mean shape is {model.mean.shape}, expected (n, 3)")
     require(model.basis.shape == (n, 3, k), f"bases are {model.basis.shape}, expected ({n}, 3, {k})")
+    most = min(max(_FREE_COMPONENTS, 3 * n), _MOST_COMPONENTS)  # a fit solves systems of as many equations
+    require(k <= most, f"{k} components for {count(n, 'vertex')}, expected {most} at most")
     require(model.uv.shape == (n, 2), f"UV coordinates are {model.uv.shape}, expected ({n}, 2): one per vertex")
     check_numbers(model.mean, "mean shape", source, LARGEST)
     require(np.isfinite(model.uv).all(), "UV coordinates hold NaN or infinity, expected finite numbers")

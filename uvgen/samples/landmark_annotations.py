@@ -46,7 +46,7 @@ _SHAPES = ("points", "skeleton")  # what CVAT calls those of landmarks
 def json_entries(path: Path, text: str) -> Iterator[Entry]:
     """Landmarks of images from JSON: COCO's, Datumaro's, or plain objects; InputError if it is none of them."""
     try:
-        content = parse_json(text)
+        content = parse_json(text, nan=None)
     except ValueError as error:
         raise InputError(f"{path}: not readable JSON ({brief(error)}), expected landmarks of images") from error
     try:

@@ -6,6 +6,7 @@
 import itertools
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -135,7 +136,7 @@ def _columns(path: Path, row: list[str], rows: list[list[str]]) -> _Columns:
         raise InputError(f"{path}: columns {shown} are of several faces or sets, expected one; leave the others out")
     prefix = "" if "" in paired else next(iter(paired))
     images = [cell.strip().lower() for cell in row if names_image(cell)]
-    if double := twice.get(prefix) or next((name for name in images if images.count(name) > 1), None):
+    if double := twice.get(prefix) or next((name for name, n in Counter(images).items() if n > 1), None):
         raise InputError(f"{path}: column {brief(double)[:40]} is there twice, expected each once; leave one out")
     try:
         image = image_column(row, rows)

@@ -270,7 +270,7 @@ def _unknown(path: Path, head: list[str]) -> InputError:
 
 def _of_json(path: Path, text: str) -> tuple[tuple[ListedRow, ...], Callable[[int], Mapping[str, Any]]]:
     try:
-        content = parse_json(text)
+        content = parse_json(text, nan=math.nan)  # which costs its row
     except ValueError as error:
         raise InputError(f"{path}: not readable JSON ({brief(error)}), expected {_WHAT}") from error
     if isinstance(content, dict) and len(content) == 1 and isinstance(next(iter(content.values())), list):

@@ -15,7 +15,7 @@ from uvgen.storage.names import brief, os_reason, same_name
 from uvgen.storage.text import read_lines
 from uvgen.wording import are, count
 
-_LONGEST_COMPARED = 1000  # characters of a name; comparing takes as long as it is
+_LONGEST_COMPARED = 100  # characters of a name; comparing takes as long as it is
 _MOST_COMPARED = 10_000  # names, with one that is not among them: a second
 
 OfSample = TypeVar("OfSample", bound=Sample)

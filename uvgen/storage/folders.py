@@ -6,7 +6,7 @@ Only names are looked at, of the folder and of those directly in it.
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from uvgen.errors import DatasetError, OutputError, UvgenError
@@ -39,6 +39,9 @@ OTHER_PICTURES = (
 )  # fmt: skip
 """Endings of pictures that are not read."""
 
+_GOES_ON = r"(\.\d+|\.(part|crdownload|tmp)|\?.*|[ _:!@-][^.]*)\Z"
+"""What names end with that programs which fetch files have made longer: a.jpg.1, a.jpg?w=640, a.jpg_large."""
+
 _MOST_FOLDERS = 64
 _MOST_FILES = 10_000_000
 _OF_SYSTEMS = {
@@ -54,6 +57,11 @@ def is_passed_over(name: str) -> bool:
     deleted, and ``lost+found``, which only the administrator may read.
     """
     return name.startswith(".") or name.lower() in _OF_SYSTEMS
+
+
+def goes_on_after(name: str, suffixes: Sequence[str]) -> bool:
+    """Whether a name has one of these suffixes, all in small letters, but goes on after it, as a download's may."""
+    return re.search(rf"({'|'.join(map(re.escape, suffixes))}){_GOES_ON}", name.lower(), re.DOTALL) is not None
 
 
 def files_below(root: Path, what: str, error: type[UvgenError] = DatasetError) -> Iterator[Path]:

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from functools import partial
 from itertools import chain, pairwise
 from typing import Any
 
@@ -13,13 +14,15 @@ _HALF = re.compile(r"\\u[dD][89a-fA-F]")  # of a surrogate pair
 _MAX_DIGITS = 30  # of a whole number
 
 
-def parse_json(text: str) -> Any:
+def parse_json(text: str, *, nan: float | None = math.inf) -> Any:
     """A JSON document's content.
 
     Parameters
     ----------
     text : str
         The whole document; it is not trusted.
+    nan : float or None
+        What NaN is read as, which is no JSON, but which Python writes; it is refused by default (infinity).
 
     Returns
     -------
@@ -28,13 +31,17 @@ def parse_json(text: str) -> Any:
     Raises
     ------
     ValueError
-        If it is no JSON, names a field twice, holds NaN, infinity, a number that no float64 holds or half a
-        surrogate pair, which cannot be printed or written, or is nested more than 64 deep.
+        If it is no JSON, names a field twice, holds NaN, infinity, a number that no float64 holds or half a surrogate
+        pair, which cannot be printed or written, or is nested more than 64 deep.
     """
     try:
         content = json.loads(
-            text, parse_constant=_refuse, parse_float=_number, parse_int=_whole, object_pairs_hook=_object
-        )
+            text,
+            parse_constant=partial(_constant, nan),
+            parse_float=_number,
+            parse_int=_whole,
+            object_pairs_hook=_object,
+        )  # fmt: skip
     except RecursionError:
         raise ValueError(f"nested more than {_MAX_DEPTH} deep") from None
     if not text.isascii() or _HALF.search(text):  # else no text has halves: looking at each takes longer
@@ -81,6 +88,10 @@ def _check_texts(content: Any) -> None:
                 raise ValueError(f"half a surrogate pair in {value[:60]!r}") from None
         elif isinstance(value, (dict, list)):
             left += [*value, *value.values()] if isinstance(value, dict) else value
+
+
+def _constant(nan: float | None, text: str) -> float | None:
+    return nan if text == "NaN" and nan != math.inf else _refuse(text)
 
 
 def _refuse(text: str) -> float:

@@ -16,7 +16,14 @@ from uvgen.checks import check_instance, check_optional_paths, check_paths
 from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
 from uvgen.fitting.detectors import FaceDetector, as_detector, used_detector
-from uvgen.fitting.photographs import about_other_kinds, check_outside, files_below, folder_clashes, name_key
+from uvgen.fitting.photographs import (
+    about_longer_names,
+    about_other_kinds,
+    check_outside,
+    files_below,
+    folder_clashes,
+    name_key,
+)
 from uvgen.fitting.scans.options import RegisterOptions
 from uvgen.fitting.scans.record import INDEX, RegisterRecord
 from uvgen.fitting.scans.worker import RegisteredScan, RegisterJob, RejectedScan
@@ -174,9 +181,11 @@ def register_scans(
 
 
 def about_other_scans(root: Path, out: Path) -> list[str]:
-    """A warning of meshes and point clouds of kinds that are not read, if no scan of the same name is."""
-    return about_other_kinds(
-        root, out, SCAN_SUFFIXES, OTHER_SCANS, "a folder of scans", of="scan", cure="save as PLY or OBJ"
+    """Warnings of meshes and point clouds of kinds that are not read, if no scan of the same name is, and of names that
+    go on after a suffix."""
+    what = "a folder of scans"
+    return about_other_kinds(root, out, SCAN_SUFFIXES, OTHER_SCANS, what, of="scan", cure="save as PLY or OBJ") + (
+        about_longer_names(root, out, SCAN_SUFFIXES, what, of="scan")
     )
 
 

@@ -9,7 +9,14 @@ from itertools import pairwise
 from pathlib import Path
 
 from uvgen.errors import DatasetError
-from uvgen.fitting.photographs import about_other_kinds, about_other_pictures, files_below, folder_name, name_key
+from uvgen.fitting.photographs import (
+    about_longer_names,
+    about_other_kinds,
+    about_other_pictures,
+    files_below,
+    folder_name,
+    name_key,
+)
 from uvgen.fitting.tasks import Photograph
 from uvgen.samples.image_folders import VIDEO_SUFFIXES
 from uvgen.storage.folders import FIT_INDEX, IMAGE_SUFFIXES
@@ -79,6 +86,7 @@ def about_other_videos(root: Path, out: Path) -> list[str]:
         return []
     read = VIDEO_SUFFIXES + IMAGE_SUFFIXES
     found = about_other_kinds(root, out, read, _OTHER_VIDEOS, "a folder of videos", of="video", cure="convert to MP4")
+    found += about_longer_names(root, out, VIDEO_SUFFIXES, "a folder of videos", of="video")
     return found + about_other_pictures(root, out)
 
 

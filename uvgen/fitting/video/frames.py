@@ -6,6 +6,7 @@ One frame is in memory at a time. The length that a file's header states is not 
 import os
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any, BinaryIO, NamedTuple, TypeVar
@@ -207,7 +208,7 @@ class _UnfailingFile:
 def _opened(av: Any, file: Any, path: Path) -> Any:
     try:
         with bounded_memory():
-            return av.open(file, options={"format_whitelist": _FORMATS})
+            return av.open(file, options={"format_whitelist": _FORMATS}, metadata_errors="replace")  # titles
     except (av.FFmpegError, ValueError, MemoryError) as error:
         raise InputError(f"{path}: not a readable video ({_reason(error)})") from error
 
@@ -243,6 +244,7 @@ def _decoded(av: Any, file: Any, job: FaceJob, video: Photograph, rate: float | 
                 check_picture_size(frame.width, frame.height)
                 is_damaged = frame.is_corrupt or (is_damaged and not frame.key_frame)
                 image = _NOTHING if is_damaged else frame.to_ndarray(format="rgb24")
+                orientation = _orientation(frame) if job.exif == "apply" and not is_damaged else 1
             except (av.FFmpegError, ValueError, MemoryError) as error:
                 where = f"damaged after frame {number - 1}, the last that is used" if number else "not a readable video"
                 raise InputError(f"{path}: {where} ({_reason(error)})") from error
@@ -252,8 +254,7 @@ def _decoded(av: Any, file: Any, job: FaceJob, video: Photograph, rate: float | 
             stated = None if rate or frame.time is None else float(frame.time)
             last = _next_time(last, stated, usual)
             shown = path.parent / path.stem / f"{frame_name(number)}.jpg"
-            if job.exif == "apply" and not is_damaged:
-                image = oriented(image, _orientation(frame))
+            image = oriented(image, orientation)
             yield Frame(number, last, shown, np.ascontiguousarray(image), b"", ".jpg", _DAMAGED * is_damaged)
             number += 1
     if not number:
@@ -275,7 +276,11 @@ def _decoded(av: Any, file: Any, job: FaceJob, video: Photograph, rate: float | 
 def _frames_in(container: Any, stream: Any) -> Iterator[Any]:
     """The frames of a stream; ValueError in place of what is made of a last packet that the file's end cuts in two."""
     last, cut = None, False
-    for packet in container.demux(stream):
+    for packet in _packets(container, stream):
+        if (
+            not packet.size and packet.dts is not None
+        ):  # a picture that was dropped; the empty one at the end is no such
+            continue
         if last is not None and packet.size:
             yield from last.decode()
         elif last is not None:  # an empty one follows, which asks for what was held back
@@ -285,6 +290,15 @@ def _frames_in(container: Any, stream: Any) -> Iterator[Any]:
             yield from packet.decode()
     if cut:
         raise ValueError("the file ends within a picture; copy it again")
+
+
+def _packets(container: Any, stream: Any) -> Iterator[Any]:
+    """A stream's packets, the last an empty one.
+
+    PyAV may fail after that at a stream which FFmpeg has found only meanwhile, such as a second sound track.
+    """
+    with suppress(IndexError):
+        yield from container.demux(stream)
 
 
 def _check_pixels(path: Path, aspect: Any, where: str = "") -> None:
@@ -301,7 +315,15 @@ def _orientation(frame: Any) -> int:
 
     PyAV's `rotation` is the turn alone: of a mirrored picture it says that it is upside down.
     """
-    stored = next((bytes(one) for one in frame.side_data if one.type.name == "DISPLAYMATRIX"), b"")
+    try:
+        stored = next((bytes(one) for one in frame.side_data if one.type.name == "DISPLAYMATRIX"), b"")
+    except ValueError as error:  # beside data of a kind that FFmpeg knows and PyAV does not, such as EXIF
+        if not frame.rotation:
+            return 1
+        raise ValueError(
+            "turned, beside data that PyAV does not know; turn them with ffmpeg -i IN OUT.mp4, or leave them as they "
+            'are (exif "ignore")'
+        ) from error
     if len(stored) != 36:
         return 1
     a, b, _, c, d, *_ = struct.unpack("=9i", stored)  # x' = a x + c y, y' = b x + d y
