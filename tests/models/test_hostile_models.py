@@ -101,7 +101,10 @@ VALUES: dict[str, tuple[Callable[[MorphableModel], dict[str, Any]], str]] = {
     "components that are huge": (nan_in("basis", 1e30), r"bases hold 1e\+30, expected"),
     "mean that is huge": (nan_in("mean", -3e38), r"mean shape holds 3e\+38, expected numbers"),
     "more components than its vertices can have": (
-        lambda m: {"basis": np.zeros((len(m.mean), 3, 4097), np.float32), "shape_std": np.ones(4097 - m.n_expression, np.float32)},
+        lambda m: {
+            "basis": np.zeros((len(m.mean), 3, 4097), np.float32),
+            "shape_std": np.ones(4097 - m.n_expression, np.float32),
+        },
         r"4097 components for \d+ vertices, expected \d+ at most",
     ),
     "mean of one point": (lambda m: {"mean": np.zeros_like(m.mean)}, "landmarks of the mean face lie in one point"),
