@@ -24,7 +24,8 @@ from uvgen import (
     split_shards,
     verify_shards,
 )
-from uvgen.datasets.merge import _unlike
+from uvgen.datasets.fields import Field
+from uvgen.datasets.merge import _are_alike, _unlike
 from uvgen.errors import DatasetError, InputError, OutputError
 from uvgen.shards.constants import constants_bytes, read_constants, write_constants
 from uvgen.shards.shard import OpenShard
@@ -320,3 +321,12 @@ def test_merge_of_an_unfinished_set_is_refused(plain, tree, model_path, tmp_path
         make(tree, model_path, tmp_path / "part", progress=_interrupt)
     with pytest.raises(DatasetError, match=r"part: unfinished, \d samples are missing"):
         merge_shards(tmp_path / "part", tmp_path / "out")
+
+
+def test_merge_of_fields_with_an_attribute_that_is_nan(tmp_path: Path) -> None:
+    """As netCDF's `_FillValue` may be; NaN is another value than itself."""
+    one, other = Field("float32", (2,), attributes={"a": math.nan, "b": [1, np.float32("nan")]}), None
+    again = Field("float32", (2,), attributes={"a": float("nan"), "b": [1, np.float32("nan")]})
+    assert _are_alike(one, again) and not _are_alike(one, other)
+    assert not _are_alike(one, Field("float32", (2,), attributes={"a": 0.0, "b": [1, np.float32("nan")]}))
+    assert not _are_alike(one, Field("float32", (3,), attributes=one.attributes))

@@ -615,6 +615,20 @@ def test_chunks_of_a_byte_are_counted_over_all_datasets(tmp_path: Path, monkeypa
             file.safe_dataset("c").read()
 
 
+def test_headers_of_more_bytes_than_the_file_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each may go on in a block that is another's, too."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for name in "abc":
+            file[name] = [1]
+    monkeypatch.setattr("uvgen.storage.hdf5_reading._MAX_TEXT", 0)
+    with open_hdf5(tmp_path / "a.h5") as file:
+        assert all(file.safe_dataset(name).read().size == 1 for name in "abc" * 9)  # each header is read once
+        file._layouts.clear()
+        file._header_bytes = file.size - 200
+        with pytest.raises(DatasetError, match=f"headers of more than {file.size} bytes, expected the file's size"):
+            [file.safe_dataset(name) for name in "abc"]
+
+
 def test_datasets_that_lie_at_one_place_are_refused(tmp_path: Path) -> None:
     """Each would be unpacked anew."""
     with h5py.File(tmp_path / "a.h5", "w") as file:

@@ -5,6 +5,7 @@ Crops, maps and every other field are moved as they are stored: nothing is decod
 
 import hashlib
 import json
+import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
@@ -13,6 +14,8 @@ from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from uvgen.checks import check_paths, check_several, shown
 from uvgen.datasets.config import UNSTATED, DatasetConfig, check_known
@@ -126,14 +129,31 @@ class MergeJob:
         path, opened = open_source(piece.folder, piece.entry, self.config, process)
         with opened as shard:
             check_source(piece.entry, shard, expected)
-            if (found := stored_fields(shard)) != fields:
-                odd = next(name for name in {**fields, **found} if fields.get(name) != found.get(name))
+            found = stored_fields(shard)
+            if odd := next((n for n in {**fields, **found} if not _are_alike(fields.get(n), found.get(n))), None):
                 raise DatasetError(
                     f"{shard.place}: {odd} differs from the other shards, expected the same in all of them"
                 )
             for row in piece.rows:
                 yield {name: _stored(shard, name, row) for name in fields}
             check_unchanged(path, piece.entry, shard)
+
+
+def _are_alike(one: Field | None, other: Field | None) -> bool:
+    """Whether two shards store a field in the same way. NaN in an attribute, as netCDF's `_FillValue`, is itself."""
+    if one is None or other is None:
+        return one is other
+    same = replace(one, attributes={}) == replace(other, attributes={})
+    return same and one.attributes.keys() == other.attributes.keys() and all(
+        _is_same(value, other.attributes[key]) for key, value in one.attributes.items()
+    )  # fmt: skip
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    both_nan = all(isinstance(value, float | np.floating) and math.isnan(value) for value in (one, other))
+    return both_nan or bool(one == other)
 
 
 def _batches(samples: Iterator[dict[str, Any]], size: int) -> Iterator[dict[str, list[Any]]]:

@@ -173,7 +173,8 @@ def image_of(key: str | None, about: Mapping[str, Any]) -> Any:
     ):
         return with_size
     is_path = len(parts_of(key, "")) > 1 or suffix_of(key)
-    if said and not is_path and not any(_is_called(name, key) for name in said):
+    own = same_name(key)
+    if said and not is_path and not any(_is_called(name, own) for name in said):
         raise ValueError(
             f"{brief(key)[:60]} and {brief(said[0])[:60]} may both be its image, expected one; give the keys the "
             "images' suffix, or make the object a list of its entries"
@@ -185,9 +186,9 @@ def _is_picture(value: Any) -> bool:
     return isinstance(value, str) and is_picture(value)
 
 
-def _is_called(image: str, key: str) -> bool:
-    """Whether a picture has a name, or one that goes on after it, as a mask's: 1_mask.png of 1."""
-    further = parts_of(image, suffix_of(image))[-1].partition(same_name(key))
+def _is_called(image: str, name: str) -> bool:
+    """Whether a picture has a name, as `same_name` gives it, or one that goes on after it, as 1_mask.png of 1."""
+    further = parts_of(image, suffix_of(image))[-1].partition(name)
     return not further[0] and bool(further[1]) and not further[2][:1].isalnum()
 
 

@@ -118,7 +118,7 @@ def _check_link(file: "Hdf5File", group: Any, part: str) -> None:
         raise file.refused(
             f"{part} is a link ({names.get(link.type, 'user-defined')}), expected a dataset of this file"
         )
-    layouts = layout_classes(file.read_bytes, link.u + file.user_block, file.user_block)
+    layouts = file.layouts_at(link.u + file.user_block)
     if UNFILTERED_EDGE in layouts:
         raise file.refused(
             f"{part} leaves chunks at its edge unfiltered, expected all as its filters say; h5repack stores it anew"
@@ -191,6 +191,7 @@ class Hdf5File:
     def __init__(self, path: Path, error: type[UvgenError], hint: str, lead: str, user_block: int = 0) -> None:
         self.path, self._error, self._hint, self._lead = path, error, hint, lead
         self._attributes_seen, self._attribute_bytes = set[tuple[str, bytes]](), 0
+        self._layouts, self._header_bytes = dict[int, set[int]](), 0  # of objects, by their addresses
         self._stored, self._chunks = dict[int, tuple[str, int]](), dict[int, tuple[int, int]]()  # by addresses
         if not path.exists():
             raise self.refused("no such file")
@@ -326,6 +327,20 @@ class Hdf5File:
             if _checked_type(self, name) != h5o.TYPE_DATASET:
                 raise self.refused(f"{name} is not a dataset, expected one")
             return Hdf5Dataset(self, name, h5d.open(self.id, name.encode()))
+
+    def layouts_at(self, address: int) -> set[int]:
+        """`layout_classes` of an object of this file; ValueError also if headers have more bytes than the file: their
+        blocks lie over each other."""
+
+        def read(offset: int, n: int) -> bytes:
+            self._header_bytes += n
+            if self._header_bytes > (most := max(self.size, _MAX_TEXT)):
+                raise ValueError(f"headers of more than {most} bytes, expected the file's size at most")
+            return self.read_bytes(offset, n)
+
+        if address not in self._layouts:
+            self._layouts[address] = layout_classes(read, address, self.user_block)
+        return self._layouts[address]
 
     def check_stored(self, dataset: Any, name: str, n_bytes: int) -> None:
         """Raise an error of the file's kind if it has fewer bytes than its datasets store, this one among them: their
