@@ -15,9 +15,12 @@ from uvgen.samples.landmark_schemes import (
     _WFLW_98,
     SCHEMES,
     FaceLandmarks,
+    faces_of,
+    given_scores,
     misplaced,
     outside_image,
     scheme_of,
+    stated_scores,
     to_68,
 )
 
@@ -170,3 +173,17 @@ def test_five_points_of_a_face_that_is_turned_in_any_way_are_not_doubted(yaw: fl
         face = turned((pitch, yaw, roll))
         five = of_68("5", face + rng.normal(size=face.shape) * 0.01 * np.ptp(face, axis=0).max())
         assert misplaced(FaceLandmarks(five, None, "5"), (400, 400)) == ""
+
+
+@pytest.mark.parametrize("score", [0.25, 2.0])
+def test_points_without_a_score_leave_the_others_theirs(score: float) -> None:
+    """A row of three NaN is a point that was not found; scores of 0 stay such."""
+    face = np.column_stack([np.random.default_rng(1).uniform(5, 90, (68, 2)), np.full(68, score)])
+    face[3], face[7, 2], face[8, 2] = np.nan, 0, 1
+    (found,) = faces_of(face, "a.npy")
+    expected = [1.0 if score == 2 else score] * 68
+    expected[3], expected[7], expected[8] = 0, 0, 0.5 if score == 2 else 1
+    assert found.scores.tolist() == expected
+    assert np.flatnonzero(np.isnan(found.points).any(axis=1)).tolist() == [3, 7]
+    assert stated_scores(face[:, 2]).tolist() == given_scores(face[:, 2], "a").tolist() == expected
+    assert stated_scores(np.full(68, np.nan)) is None

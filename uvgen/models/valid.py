@@ -26,7 +26,7 @@ OPTIONAL = ("regions", "mirror", "albedo_mean", "albedo_basis", "albedo_std")
 
 N_REGIONS = 6  # names in `uvgen.models.morphable.REGIONS`
 LARGEST = 1e12  # µm, of a coordinate: products with parameters stay far from float32's end
-_FREE_COMPONENTS, _MOST_COMPONENTS = 1024, 4096  # of models of few vertices, which have no use for many; of any
+_FREE_COMPONENTS, _MOST_COMPONENTS = 512, 4096  # of models of few vertices, which have no use for many; of any
 _FLATTEST = 1e-6  # extent of the landmarks in x or y, as a share of that in the other: fits divide by both
 _BLOCK = 1 << 22  # numbers that are looked at in one go
 

@@ -225,8 +225,10 @@ def check_unnumbered(face: NDArray[np.float64], source: str) -> None:
 def flag_scores(flags: NDArray[np.float64]) -> NDArray[np.float64] | None:
     """The scores that COCO's flags v stand for: of a point that is not marked (0), of a hidden one, of one in view (2).
 
-    None if these are no such flags, or none of them is 2: shares from 0 to 1 may be scores.
+    None if these are no such flags, or none of them is 2: shares from 0 to 1 may be scores. NaN is 0 here, and in what
+    follows: of a point that was not found.
     """
+    flags = _zero_for_nan(flags)
     hidden, in_view = flags == 1, flags == 2
     if not in_view.any() or not (hidden | in_view | (flags == 0)).all():
         return None
@@ -241,7 +243,7 @@ def given_scores(numbers: NDArray[np.float64], source: str) -> NDArray[np.float6
     if len(numbers) and (most := np.nanmax(np.append(numbers, 0.0))) > _MOST_SCORE:
         raise InputError(f"{source}: a score of {most:g}, expected 0 to 1; divide percents by 100")
     flags = flag_scores(numbers)
-    return numbers if flags is None else flags
+    return _zero_for_nan(numbers) if flags is None else flags
 
 
 def stated_scores(numbers: NDArray[np.float64]) -> NDArray[np.float64] | None:
@@ -251,16 +253,22 @@ def stated_scores(numbers: NDArray[np.float64]) -> NDArray[np.float64] | None:
     """
     if (scores := flag_scores(numbers)) is not None:
         return scores
+    numbers = _zero_for_nan(numbers)
     return numbers if ((numbers >= 0) & (numbers <= _MOST_SCORE)).all() and numbers.any() else None
 
 
 def scores_in(face: NDArray[np.float64]) -> NDArray[np.float64] | None:
     """The third column, if it can be scores, or those that it stands for if it can be COCO's flags."""
-    if face.shape[1] == 3 and (scores := flag_scores(face[:, 2])) is not None:
-        return scores
-    if face.shape[1] < 3 or not ((face[:, 2] >= 0) & (face[:, 2] <= 1)).all() or not face[:, 2].any():
+    if face.shape[1] < 3:
         return None
-    return face[:, 2]
+    if (scores := flag_scores(face[:, 2])) is not None:
+        return scores
+    numbers = _zero_for_nan(face[:, 2])
+    return numbers if ((numbers >= 0) & (numbers <= 1)).all() and numbers.any() else None
+
+
+def _zero_for_nan(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(np.isnan(numbers), 0.0, numbers)
 
 
 def to_68(landmarks: FaceLandmarks) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -21,7 +21,7 @@ from uvgen.fitting.video.memory import bounded_memory
 from uvgen.fitting.video.whole import begins_anew, has_gaps, is_cut_short
 from uvgen.fitting.worker import FaceJob, read_photograph
 from uvgen.images.jpeg import encode_jpeg
-from uvgen.images.orientation import oriented
+from uvgen.images.orientation import exif_orientation, oriented
 from uvgen.samples.files import check_machine
 from uvgen.storage.files import sha256_of
 from uvgen.storage.kinds import check_fetched
@@ -238,13 +238,13 @@ def _decoded(av: Any, file: Any, job: FaceJob, video: Photograph, rate: float | 
             try:
                 _check_size(stream)
                 with bounded_memory():
-                    frame = next(decoded, None)
+                    frame, packet = next(decoded, (None, None))
                 if frame is None:
                     break
                 check_picture_size(frame.width, frame.height)
                 is_damaged = frame.is_corrupt or (is_damaged and not frame.key_frame)
                 image = _NOTHING if is_damaged else frame.to_ndarray(format="rgb24")
-                orientation = _orientation(frame) if job.exif == "apply" and not is_damaged else 1
+                orientation = _orientation(frame, packet) if job.exif == "apply" and not is_damaged else 1
             except (av.FFmpegError, ValueError, MemoryError) as error:
                 where = f"damaged after frame {number - 1}, the last that is used" if number else "not a readable video"
                 raise InputError(f"{path}: {where} ({_reason(error)})") from error
@@ -261,8 +261,8 @@ def _decoded(av: Any, file: Any, job: FaceJob, video: Photograph, rate: float | 
         raise InputError(f"{path}: holds no frames, expected a video")
     if is_transport and begins_anew(file, stream_number):
         raise InputError(
-            f"{path}: after frame {number - 1}, the last that is used, or before the first, it has pictures in another "
-            "stream, as recordings that were joined; cut it into one file for each"
+            f"{path}: after frame {number - 1}, the last that is used, before the first, or between, it has pictures "
+            "in another stream, as recordings that were joined; cut it into one file for each"
         )
     if is_cut_short(file):
         why = "the file is shorter than it states; copy it again"
@@ -273,8 +273,9 @@ def _decoded(av: Any, file: Any, job: FaceJob, video: Photograph, rate: float | 
         )
 
 
-def _frames_in(container: Any, stream: Any) -> Iterator[Any]:
-    """The frames of a stream; ValueError in place of what is made of a last packet that the file's end cuts in two."""
+def _frames_in(container: Any, stream: Any) -> Iterator[tuple[Any, Any]]:
+    """The frames of a stream, each with the packet that was decoded last; ValueError in place of what is made of a last
+    packet that the file's end cuts in two."""
     last, cut = None, False
     for packet in _packets(container, stream):
         if (
@@ -282,12 +283,12 @@ def _frames_in(container: Any, stream: Any) -> Iterator[Any]:
         ):  # a picture that was dropped; the empty one at the end is no such
             continue
         if last is not None and packet.size:
-            yield from last.decode()
+            yield from ((frame, last) for frame in last.decode())
         elif last is not None:  # an empty one follows, which asks for what was held back
             cut = True
         last = packet if packet.size and packet.is_corrupt else None
         if last is None:
-            yield from packet.decode()
+            yield from ((frame, packet) for frame in packet.decode())
     if cut:
         raise ValueError("the file ends within a picture; copy it again")
 
@@ -310,16 +311,19 @@ def _check_pixels(path: Path, aspect: Any, where: str = "") -> None:
         )
 
 
-def _orientation(frame: Any) -> int:
+def _orientation(frame: Any, packet: Any) -> int:
     """The EXIF orientation, 1 to 8, that is nearest to a frame's display matrix: quarter turns, mirrored or not.
+
+    Beside data of a kind that FFmpeg knows and PyAV does not, it is that of the packet's EXIF, which is the usual such
+    data; ValueError if it has none, and the frame is turned.
 
     PyAV's `rotation` is the turn alone: of a mirrored picture it says that it is upside down.
     """
     try:
         stored = next((bytes(one) for one in frame.side_data if one.type.name == "DISPLAYMATRIX"), b"")
-    except ValueError as error:  # beside data of a kind that FFmpeg knows and PyAV does not, such as EXIF
-        if not frame.rotation:
-            return 1
+    except ValueError as error:
+        if (orientation := exif_orientation(bytes(packet))) > 1 or not frame.rotation:
+            return orientation
         raise ValueError(
             "turned, beside data that PyAV does not know; turn them with ffmpeg -i IN OUT.mp4, or leave them as they "
             'are (exif "ignore")'

@@ -5,19 +5,21 @@ are; a file of another kind, or one that leaves it open, as live recordings do, 
 """
 
 import os
+import re
 import struct
+from collections.abc import Iterator
 from typing import BinaryIO
-
-import numpy as np
 
 _BOXES = (
     b"ftyp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"styp", b"sidx", b"pnot", b"uuid", b"meta", b"pdin",
     b"prft", b"emsg", b"ssix", b"mfra", b"imda", b"udta", b"meco", b"etyp", b"tyco", b"jumb", b"PICT", b"sefd", b"mpvd",
 )  # fmt: skip
 _MOST_PARTS = 1_000_000
-_PACKETS = ((188, 0), (192, 4), (204, 0))  # bytes of an MPEG-TS's packet, and of them those before it begins
-_LONGEST_PACKET, _PACKETS_AT_ONCE = 204, 1 << 14
-_PICTURES = tuple(bytes([kind]) for kind in range(0xE0, 0xF0))  # the kind of data, where it is pictures
+_PICTURE, _SYNC = (
+    re.compile(rb"\x00\x00\x01[\xe0-\xef]"),
+    0x47,
+)  # with which pictures begin in an MPEG-TS, and packets
+_LONGEST_START, _BLOCK = 192, 1 << 22  # bytes of a packet before that and with it, of which one is read at once
 _EBML, _SEGMENT, _CLUSTER = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67", b"\x1f\x43\xb6\x75"
 _LISTS, _OPEN_RIFF = (b"RIFF", b"LIST"), (0, 0xFFFFFFFF)
 _OPEN = 0  # in place of the end of a part that does not say where that is
@@ -80,32 +82,46 @@ def has_gaps(file: BinaryIO) -> bool:
 
 
 def begins_anew(file: BinaryIO, number: int) -> bool:
-    """Whether an MPEG transport stream has pictures in another stream than that of this number (PID), which end before
-    it begins, or begin after it ends: as recordings that were joined byte by byte have. The file is left where it was.
+    """Whether an MPEG transport stream has pictures in another stream than that of this number (PID), which are not
+    among those of this one but before, between or after many of them, as in recordings that were joined. The file is
+    left where it was.
 
-    FFmpeg gives those of one stream alone.
+    FFmpeg gives those of one stream alone. Streams that go on side by side, as a broadcast's, are no such.
     """
     before = file.tell()
     try:
         file.seek(0)
-        head = file.read(4 * _LONGEST_PACKET)
-        size, start = next(((n, k) for n, k in _PACKETS if set(head[k : 3 * n : n]) == {0x47}), (0, 0))
-        ends: dict[int, tuple[int, int]] = {}
-        at = file.seek(0) if size else -1
-        while at >= 0 and (block := file.read(size * _PACKETS_AT_ONCE)):
-            whole = np.frombuffer(block, np.uint8, len(block) // size * size).reshape(-1, size)
-            packets = whole[:, start : start + 188]
-            for k in np.flatnonzero((packets[:, 0] == 0x47) & (packets[:, 1] & 0x40 > 0)).tolist():  # where data begins
-                packet = packets[k].tobytes()
-                content = 4 + (1 + packet[4] if packet[3] & 0x20 else 0)
-                if packet[content : content + 3] == b"\0\0\1" and packet[content + 3 : content + 4] in _PICTURES:
-                    pid = int.from_bytes(packet[1:3]) & 0x1FFF
-                    ends[pid] = ends.get(pid, (at + k, 0))[0], at + k
-            at += len(packets)
-        first, last = ends.pop(number, (0, 0))
-        return any(end < first or begin > last for begin, end in ends.values() if end > begin)
+        n, gaps = 0, dict[int, dict[int, int]]()  # pictures of this one; of others, after how many of these
+        for pid in _pictures(file):
+            if pid == number:
+                n += 1
+            else:
+                of_one = gaps.setdefault(pid, {})
+                of_one[n] = of_one.get(n, 0) + 1
+        return any(len(of_one) * 5 <= n and sum(of_one.values()) >= 2 * len(of_one) for of_one in gaps.values())
     finally:
         file.seek(before)
+
+
+def _pictures(file: BinaryIO) -> Iterator[int]:
+    """The numbers of the streams (PID) of a transport stream's pictures, in their order, wherever packets begin."""
+    last = b""
+    while block := file.read(_BLOCK):
+        data = last + block
+        for found in _PICTURE.finditer(data):
+            if found.end() > len(last) and (packet := _packet_of(data, found.start())) is not None:
+                yield int.from_bytes(data[packet + 1 : packet + 3]) & 0x1FFF
+        last = data[-_LONGEST_START:]
+
+
+def _packet_of(data: bytes, content: int) -> int | None:
+    """Where the packet begins whose content, the first of a picture, is there; None if there is no such packet."""
+    for at in range(content - 4, max(content - _LONGEST_START, -1), -1):
+        if data[at] == _SYNC and data[at + 1] & 0x40 and data[at + 3] & 0x10:
+            further = 1 + data[at + 4] if data[at + 3] & 0x20 else 0
+            if at + 4 + further == content:
+                return at
+    return None
 
 
 def _riff_has_gaps(file: BinaryIO) -> bool:
