@@ -51,7 +51,7 @@ class _Compared:
         self, reader: ShardReader, stated_of: Callable[[Any], Mapping[str, NDArray[Any]]], fields: Set[str]
     ) -> None:
         self._reader, self._stated_of, self._fields = reader, stated_of, fields
-        self._rows_stating: dict[str, dict[bytes, list[Sample]]] = {}
+        self._moved: dict[str, dict[bytes, list[str]]] = {}  # by the names that rows share
 
     def _stated(self, sample: Any) -> dict[str, NDArray[Any]]:
         with at_hand([sample]) as (here, _):
@@ -68,21 +68,24 @@ class _Compared:
 
     def has_moved(self, row: int, sample: Sample, rows: Sequence[Sample], there: Mapping[str, int]) -> bool:
         """Whether a stored sample of several of one name is what another of the `rows` of its name states, which has
-        not kept its own place: they have changed places. Those that cannot be read say nothing."""
-        if sample.shared_name not in self._rows_stating:
-            stating = self._rows_stating.setdefault(sample.shared_name, {})
-            for one in rows:
-                try:
-                    stated = self._stated(one)
-                except (SampleError, DatasetError) as error:
-                    check_machine(error)
-                    continue
-                stating.setdefault(self._key(stated, _source_of(one, self._reader)), []).append(one)
-        key = self._key_of(row)
-        return any(
-            one.name != sample.name and (one.name not in there or self._key_of(there[one.name]) != key)
-            for one in self._rows_stating[sample.shared_name].get(key, ())
-        )
+        not kept its own place: they may have changed places. Those that cannot be read say nothing."""
+        if sample.shared_name not in self._moved:
+            self._moved[sample.shared_name] = self._moved_of(rows, there)
+        return any(name != sample.name for name in self._moved[sample.shared_name].get(self._key_of(row), ()))
+
+    def _moved_of(self, rows: Sequence[Sample], there: Mapping[str, int]) -> dict[bytes, list[str]]:
+        """By what they state, rows whose stored sample is another, or none: names of two at most."""
+        moved: dict[bytes, list[str]] = {}
+        for one in rows:
+            try:
+                key = self._key(self._stated(one), _source_of(one, self._reader))
+            except (SampleError, DatasetError) as error:
+                check_machine(error)
+                continue
+            names = moved.setdefault(key, [])
+            if len(names) < 2 and (one.name not in there or self._key_of(there[one.name]) != key):
+                names.append(one.name)
+        return moved
 
     def _source(self, row: int) -> str:
         if "source" not in self._reader.fields:
@@ -184,7 +187,7 @@ def check_same_samples(
             if rows and compared.has_moved(row, sample, rows, there):
                 raise SettingsError(
                     f"{out}: holds {brief(sample.name)} with the values of another row of its name, and {error}: the "
-                    "rows have changed places; mend it, choose another output folder, or overwrite this one"
+                    "rows may have changed places; mend it, choose another output folder, or overwrite this one"
                 ) from error
             continue
         if not odd and some_may_differ:
