@@ -111,10 +111,26 @@ def test_frames_are_samples_with_their_numbers_and_one_shape_each(fitted, clips,
     assert content["faces"][-1]["time_s"] == pytest.approx(12 / 25) and content["faces"][-1]["track"] == 0
 
 
-def test_frames_are_on_the_disk_before_a_journal_lists_them(clip, tmp_path, monkeypatch) -> None:
+class _Seer:
+    """A detector that finds in each picture its points."""
+
+    name, notice = "dlib", ""
+
+    def __init__(self, images: Any, points: Any) -> None:
+        self._images, self._points = images, points
+
+    def __call__(self, image: Any) -> list[FaceLandmarks]:
+        k = next(k for k, known in enumerate(self._images) if np.array_equal(known, image))
+        return [FaceLandmarks(self._points[k], None, "68", source="dlib")]
+
+
+def test_frames_are_on_the_disk_before_a_journal_lists_them(clip, images, points, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(worker, "_NOTED", 2)
+    monkeypatch.setattr(detectors, "open_detector", lambda name, model=None: _Seer(images, points))
+    for path in clip.glob("*.txt"):
+        path.unlink()
     found = unflushed(monkeypatch)
-    assert fit(clip, tmp_path / "out").new_samples == 5
+    assert fit_video(clip, tmp_path / "out", options=VideoOptions("fixed"), detector="dlib").new_samples == 5
     assert len(found) == 2 and not any(found.values())  # that of a hidden folder too
 
 
@@ -205,9 +221,21 @@ def test_videos_whose_disk_does_not_answer_cost_no_finished_sample(
     assert contents_below(out) == contents_below(fitted)
 
 
+@pytest.mark.parametrize("by", ["files", "a detector"])
 def test_landmarks_that_were_found_before_an_interruption_are_not_sought_again(
-    clips, fitted, tmp_path, monkeypatch: pytest.MonkeyPatch
+    clips, images, points, tmp_path, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
+    """Those of files are read again, which takes little: they may be others now."""
+    shutil.copytree(clips / "nod", tmp_path / "nod")
+    monkeypatch.setattr(detectors, "open_detector", lambda name, model=None: _Seer(images, points))
+    for path in (tmp_path / "nod").glob("*.txt") if by == "a detector" else ():
+        path.unlink()
+
+    def made(out: Path) -> None:
+        detector = "dlib" if by == "a detector" else None
+        fit_video(tmp_path / "nod", out, options=VideoOptions("fixed"), detector=detector)
+
+    made(tmp_path / "undisturbed")
     sought = []
     face_of = worker._face_of
 
@@ -221,12 +249,41 @@ def test_landmarks_that_were_found_before_an_interruption_are_not_sought_again(
     monkeypatch.setattr(worker, "_face_of", interrupted)
     monkeypatch.setattr(worker, "_NOTED", 2)
     with pytest.raises(KeyboardInterrupt):
-        fit(clips / "nod", tmp_path / "out")
+        made(tmp_path / "out")
     assert not (tmp_path / "out/nod").exists()
-    fit(clips / "nod", tmp_path / "out")
-    assert sought == [*range(6), -1, *range(6, N)]
-    assert contents_below(tmp_path / "out/nod") == contents_below(fitted / "nod")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["fit.json", "nod"]
+    made(tmp_path / "out")
+    assert sought == [*range(6), -1, *range(6 if by == "a detector" else 0, N)]
+    assert contents_below(tmp_path / "out") == contents_below(tmp_path / "undisturbed")
+
+
+def test_landmarks_that_were_away_while_a_run_was_interrupted_are_read_again(
+    clip, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are there as they were when the video was hashed."""
+    monkeypatch.setattr(worker, "_NOTED", 1)
+    (clip / "frame_000002.txt").rename(tmp_path / "away")
+    face_of = worker._face_of
+
+    def interrupted(tools: FaceTools[Any], frame: Frame, *rest: Any) -> Any:
+        if frame.number == 4:
+            raise KeyboardInterrupt
+        return face_of(tools, frame, *rest)
+
+    state_of = worker.state_of_video
+
+    def while_there(*arguments: Any) -> Any:
+        (tmp_path / "away").rename(clip / "frame_000002.txt")
+        state = state_of(*arguments)
+        (clip / "frame_000002.txt").rename(tmp_path / "away")
+        return state
+
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "_face_of", interrupted)
+        patch.setattr(worker, "state_of_video", while_there)
+        with pytest.raises(KeyboardInterrupt):
+            fit(clip, tmp_path / "out")
+    (tmp_path / "away").rename(clip / "frame_000002.txt")
+    assert len(fit(clip, tmp_path / "out").faces) == 5
 
 
 @pytest.mark.slow
@@ -1190,6 +1247,8 @@ def test_lengths_that_containers_leave_open_are_no_damage(tmp_path) -> None:
             box + struct.pack(">I4sI4sI4sI4s", 8, b"moof", 8, b"mdat", 8, b"prft", 9, b"moof"),
             True,
         ),
+        "fragment, and zeros": (box + struct.pack(">I4sI4s", 8, b"moof", 8, b"mdat") + bytes(9), True),
+        "fragment, and a byte": (box + struct.pack(">I4sI4s", 8, b"moof", 8, b"mdat") + b"1", True),
         "short box after an unknown kind": (box + struct.pack(">I4sI4s", 8, b"PICT", 12, b"mdat") + b"123", True),
         "something after the boxes": (box + b"\xff\xff\xff\xffjunk", False),
         "riff": (b"RIFF" + struct.pack("<I", 7) + b"AVI 123", False),

@@ -169,13 +169,20 @@ def _element(file: BinaryIO, at: int) -> tuple[bytes, int, int] | None:
 
 
 def _boxes_end(file: BinaryIO, size: int) -> int:
-    """Where the boxes of an MP4 or MOV end, up to the first that is none."""
-    at = 0
+    """Where the boxes of an MP4 or MOV end, up to the first that is none; beyond the file's end if fragments should
+    go on there.
+
+    What some cameras append to other files is no box, either.
+    """
+    at, is_fragmented = 0, False
     for _ in range(_MOST_PARTS):
         file.seek(at)
         head = file.read(16)
-        if at >= size or len(head) < 8 or head[4:8] not in _BOXES:
+        if at >= size:
             break
+        if len(head) < 8 or head[4:8] not in _BOXES:
+            return size + 1 if is_fragmented else at
+        is_fragmented = is_fragmented or head[4:8] == b"moof"
         length = int.from_bytes(head[:4])
         if length == 1 and len(head) == 16:
             length = int.from_bytes(head[8:])

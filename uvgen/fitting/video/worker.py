@@ -239,21 +239,23 @@ def _read(tools: FaceTools[VideoJob], video: Photograph, scratch: Path, state: s
         change = change if thumbnail is None else max(change, float(np.abs(small - thumbnail).mean()))
         thumbnail = small
         picture = scratch / f"{frame_name(frame.number)}{frame.suffix}"
-        before = noted.get(frame.number)
+        stated = landmarks_of_frame(job, tools.table, frame.path)
+        is_sought = job.detector is not None and isinstance(stated, NoLandmarks)  # what files say is read again
+        before = noted.get(frame.number) if is_sought else None
         if before is not None and (isinstance(before, str) or picture.is_file()):
             one = before if isinstance(before, str) else before._replace(change=change)
         else:
-            one = _face_of(tools, frame, last, change)
+            one = _face_of(tools, frame, stated, last, change)
             if not isinstance(one, str):
                 write_file(picture, frame.picture())
-            if not isinstance(one, UnreadLandmarks):
+            if is_sought:
                 lines.append([frame.number, one] if isinstance(one, str) else one.plain())
         if isinstance(one, str):
             skips.add(frame.number, one, may_change=isinstance(one, UnreadLandmarks))
         else:
             found.append(one)
             last, change = one, 0.0
-        skips.is_sought = skips.is_sought or _is_sought(tools, frame, one)
+        skips.is_sought = skips.is_sought or isinstance(stated, NoLandmarks)
         if len(lines) == _NOTED:
             journal.append(lines)
             lines = []
@@ -303,10 +305,12 @@ def _noted(journal: Journal) -> dict[int, _Found | str]:
     return noted
 
 
-def _face_of(tools: FaceTools[VideoJob], frame: Frame, last: _Found | None, change: float) -> _Found | str:
-    """The face of a frame that continues the track, or else the largest one; or why there is none."""
+def _face_of(
+    tools: FaceTools[VideoJob], frame: Frame, stated: list[FaceLandmarks] | str, last: _Found | None, change: float
+) -> _Found | str:
+    """The face of a frame that continues the track, or else the largest one, of those that files state or the detector
+    finds; or why there is none."""
     job = tools.job
-    stated = landmarks_of_frame(job, tools.table, frame.path)
     faces: list[FaceLandmarks] | str = stated
     if job.detector is not None and isinstance(stated, NoLandmarks):
         faces = tools.detect(job.detector, frame.image, frame.path) or f"{job.detector.name} finds no face in it"
@@ -319,13 +323,6 @@ def _face_of(tools: FaceTools[VideoJob], frame: Frame, last: _Found | None, chan
         return usable[0][2]
     points, weights, _, source = good[0] if last is None else min(good, key=lambda one: _distance(one[0], last))
     return _Found(frame.number, frame.time_s, points, weights, size, source, frame.suffix, change)
-
-
-def _is_sought(tools: FaceTools[VideoJob], frame: Frame, one: _Found | str) -> bool:
-    """Whether a frame's face, or why there is none, comes of files that lack its landmarks."""
-    if isinstance(one, str):
-        return isinstance(landmarks_of_frame(tools.job, tools.table, frame.path), NoLandmarks)
-    return tools.job.detector is not None and one.source == tools.job.detector.name
 
 
 def _distance(points: NDArray[np.float64], last: _Found) -> float:
