@@ -838,6 +838,9 @@ def test_build_of_a_list_whose_row_of_a_name_cannot_be_read_and_whose_other_is_l
     path.write_text(json.dumps([rows[0], bad, rows[1], *rows[3:]]))
     with pytest.raises(SettingsError, match=r"holds AFW/face_1 with the values of another row of its name"):
         make(path, model_path, tmp_path / "out", select=left_out)
+    some = [sample for sample in find_samples(path) if sample.name != "AFW/face_1_face2"]
+    with pytest.raises(SettingsError, match=r"holds AFW/face_1 with the values of another row of its name"):
+        build_shards(some, tmp_path / "out", model=model_path, config=SMALL, root=path.parent)
 
 
 def test_a_row_that_is_there_twice_stops_no_run_when_one_cannot_be_read(model_path: Path, tmp_path: Path) -> None:

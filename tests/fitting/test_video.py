@@ -625,6 +625,10 @@ def test_landmarks_of_frames_without_a_face_at_both_ends_are_not_taken_for_count
 
 
 def test_a_video_that_is_a_pointer_of_git_lfs_costs_no_finished_frame(movie, tmp_path) -> None:
+    shutil.copytree(movie.with_suffix(""), tmp_path / "new")
+    (tmp_path / "new.mp4").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    with pytest.raises(DatasetError, match=r"new\.mp4: cannot be read \(a pointer of Git LFS or git-annex, not"):
+        fit(tmp_path / "new.mp4", tmp_path / "out")
     shutil.copytree(movie.with_suffix(""), tmp_path / "walk")
     shutil.copy(movie, tmp_path)
     assert fit(tmp_path / "walk.mp4", tmp_path / "out").new_samples == N

@@ -107,6 +107,14 @@ VALUES: dict[str, tuple[Callable[[MorphableModel], dict[str, Any]], str]] = {
         },
         r"4097 components for \d+ vertices, expected \d+ at most",
     ),
+    "too many components of albedo": (
+        lambda m: {
+            "albedo_mean": np.zeros((len(m.mean), 3), np.float32),
+            "albedo_basis": np.zeros((len(m.mean), 3, 4097), np.float32),
+            "albedo_std": np.ones(4097, np.float32),
+        },
+        r"4097 components of albedo for \d+ vertices, expected \d+ at most",
+    ),
     "mean of one point": (lambda m: {"mean": np.zeros_like(m.mean)}, "landmarks of the mean face lie in one point"),
     "landmarks of one vertex": (lambda m: {"landmarks": np.zeros_like(m.landmarks)}, "landmarks of the mean face lie"),
     "mean without width": (lambda m: {"mean": m.mean * np.float32([0, 1, 1])}, "lie in one point, or in a row or col"),

@@ -187,3 +187,11 @@ def test_points_without_a_score_leave_the_others_theirs(score: float) -> None:
     assert np.flatnonzero(np.isnan(found.points).any(axis=1)).tolist() == [3, 7]
     assert stated_scores(face[:, 2]).tolist() == given_scores(face[:, 2], "a").tolist() == expected
     assert stated_scores(np.full(68, np.nan)) is None
+
+
+@pytest.mark.parametrize("shape", [(68, 2, 5), (68, 5, 2), (478, 3, 68), (98, 68, 3)])
+def test_faces_that_may_stand_last_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match=rf"{shape[0]} faces of \d+ points or the reverse, expected the faces first"):
+        faces_of(np.random.default_rng(1).uniform(5, 90, shape), "a.npy")
+    turned = np.random.default_rng(1).uniform(5, 90, (5, 2, 68))
+    assert [face.scheme for face in faces_of(turned, "a.npy")] == ["68"] * 5

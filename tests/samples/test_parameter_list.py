@@ -154,8 +154,9 @@ def test_nan_in_a_list_costs_its_row_alone(tmp_path: Path) -> None:
     """Python writes it, of a fit that failed."""
     tree, rows = tree_and_rows(tmp_path, json_row)
     rows[1] = {**rows[1], "pose": [math.nan] * 7}
+    rows[0] = {**rows[0], "psnr": math.inf}
     path = write_json(tree / "list.json", rows)
-    assert "NaN" in path.read_text()
+    assert "NaN" in path.read_text() and "Infinity" in path.read_text()
     samples = find_samples(path)
     assert len(samples) == len(rows)
     bad = next(sample for sample in samples if sample.row == 1)

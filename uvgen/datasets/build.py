@@ -134,7 +134,7 @@ def build_shards(
     folder = data if isinstance(data, str | os.PathLike) else root
     samples, root, model = _inputs(data, model, root, subsets, flip=select.flip)
     of_folder = [] if folder is None else [*about_another_model(folder, model), *about_unfinished(folder)]
-    found, samples = samples, select.of(samples, all_subsets=not subsets)
+    samples = select.of(samples, all_subsets=not subsets)
     check_model_has(model, config.targets)
     SampleTurner.of(model, config)  # says so if the model cannot turn faces
     if out == root or (out.exists() and root.exists() and out.samefile(root)):
@@ -142,7 +142,7 @@ def build_shards(
     if not overwrite:
         check_begun(out, config, model, describe_plan(samples, config.copies))
         config = as_begun(out, config)
-        check_same_samples(out, samples, config, among=found)
+        check_same_samples(out, samples, config)
     with same_workers(run):
         survey = survey_samples(samples, model, config, run)
         survey = survey if overwrite else survey_of_begun(out, survey, config)

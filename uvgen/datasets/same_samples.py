@@ -2,7 +2,9 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,9 +15,9 @@ from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.naming import original_name
 from uvgen.datasets.open import reader_of
 from uvgen.datasets.record import index_of_begun
-from uvgen.errors import DatasetError, SampleError, SettingsError
+from uvgen.errors import DatasetError, InputError, SampleError, SettingsError
 from uvgen.samples.files import check_machine
-from uvgen.samples.find import Sample
+from uvgen.samples.find import Sample, find_samples
 from uvgen.samples.read import read_annotation
 from uvgen.samples.stored import at_hand
 from uvgen.shards.reader import ShardReader
@@ -66,10 +68,13 @@ class _Compared:
             return odd[0]
         return "source" if with_image and self._source(row) != _source_of(sample, self._reader) else ""
 
-    def has_moved(self, row: int, sample: Sample, rows: Sequence[Sample], there: Mapping[str, int]) -> bool:
-        """Whether a stored sample of several of one name is what another of the `rows` of its name states, which has
-        not kept its own place: they may have changed places. Those that cannot be read say nothing."""
+    def has_moved(self, row: int, sample: Sample, there: Mapping[str, int]) -> bool:
+        """Whether a stored sample of several of one name is what another row of its name states, which has not kept its
+        own place: they may have changed places. Those that cannot be read say nothing."""
+        if sample.list_path is None:
+            return False
         if sample.shared_name not in self._moved:
+            rows = _by_shared_name(sample.list_path).get(sample.shared_name, ())
             self._moved[sample.shared_name] = self._moved_of(rows, there)
         return any(name != sample.name for name in self._moved[sample.shared_name].get(self._key_of(row), ()))
 
@@ -110,12 +115,14 @@ def _source_of(sample: Any, reader: ShardReader) -> str:
     return "" if sample.image is None or "source" not in reader.fields else printable(sample.image.name)
 
 
-def _by_shared_name(samples: Sequence[Any]) -> dict[str, list[Sample]]:
-    """The rows of a list of which several have one name."""
+@lru_cache(maxsize=1)
+def _by_shared_name(list_path: Path) -> dict[str, list[Sample]]:
+    """The rows of a list of which several have one name, also those that were not chosen."""
     found: dict[str, list[Sample]] = {}
-    for sample in samples:
-        if isinstance(sample, Sample) and sample.shared_name:
-            found.setdefault(sample.shared_name, []).append(sample)
+    with suppress(DatasetError, InputError):  # it has changed since, which its rows say
+        for sample in find_samples(list_path):
+            if sample.shared_name:
+                found.setdefault(sample.shared_name, []).append(sample)
     return found
 
 
@@ -131,7 +138,6 @@ def check_same_samples(
     config: BuildConfig,
     stated_of: Callable[[Any], Mapping[str, NDArray[Any]]] = parameters_of,
     *,
-    among: Sequence[Any] = (),
     some_may_differ: bool = False,
 ) -> None:
     """Raise SettingsError, before any work, if a set holds samples of these names with other parameters.
@@ -149,8 +155,6 @@ def check_same_samples(
         What it is made with.
     stated_of : callable
         What a sample's files say of fields that are stored as they are.
-    among : sequence of Sample
-        All that they were selected from, so that a row is found that is left out now.
     some_may_differ : bool
         Whether the samples must all differ for the set to be refused; otherwise one is enough.
     """
@@ -174,7 +178,7 @@ def check_same_samples(
     known = [(sample, row) for sample in samples if (row := there.get(sample.name)) is not None]
     refusal = ""
     spread = np.linspace(0, len(known) - 1, min(_N_COMPARED, len(known))).astype(int).tolist()
-    rows_of = _by_shared_name(among or samples)
+    _by_shared_name.cache_clear()  # the list may have changed since
     compared = _Compared(reader, stated_of, fields)
     sharing = {k for k, (sample, _) in enumerate(known) if isinstance(sample, Sample) and sample.shared_name}
     for k in sorted(sharing | {*spread}):
@@ -183,8 +187,7 @@ def check_same_samples(
             odd = compared.differing(row, sample, with_image=k in sharing)
         except (SampleError, DatasetError) as error:
             check_machine(error)
-            rows = rows_of[sample.shared_name] if k in sharing and isinstance(error, SampleError) else []
-            if rows and compared.has_moved(row, sample, rows, there):
+            if k in sharing and isinstance(error, SampleError) and compared.has_moved(row, sample, there):
                 raise SettingsError(
                     f"{out}: holds {brief(sample.name)} with the values of another row of its name, and {error}: the "
                     "rows may have changed places; mend it, choose another output folder, or overwrite this one"

@@ -111,6 +111,7 @@ def check_structure(model: "MorphableModel", source: str) -> None:
     together = (basis is None) == (std is None) and (basis is None or mean is not None)
     require(together, "albedo_basis, _mean and _std: not all given, expected all, albedo_mean alone or none")
     if basis is not None and std is not None:
+        require(std.size <= most, f"{std.size} components of albedo for {count(n, 'vertex')}, expected {most} at most")
         require(basis.shape == (n, 3, std.size), f"albedo_basis is {basis.shape}, expected ({n}, 3, {std.size})")
     for name in ("regions", "mirror"):
         array = getattr(model, name)

@@ -61,6 +61,8 @@ class Sample:
     shared_name : str
         The name, without a number, that several rows of its list have, of which the order says which is which: faces of
         an image, or images of other suffixes; "" if no other has its name.
+    list_path : Path or None
+        That list, if there are such rows.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Sample:
     deadly: bool = False
     list_sha256: str = ""
     shared_name: str = ""
+    list_path: Path | None = None
 
     @property
     def is_unopened(self) -> bool:
@@ -175,13 +178,13 @@ def _listed_samples(path: Path, subsets: Sequence[str], *, flip: bool) -> list[S
     counts = Counter(name for name, *_ in rows)
     for number, (name, subset, image, file, problem) in enumerate(rows):
         seen[name] += 1
-        shared = name if counts[name] > 1 else ""
+        shared = (name, path) if counts[name] > 1 else ("", None)
         name = name if seen[name] == 1 else f"{name}_face{seen[name]}"
         problem = f"{path}, row {number + 1}: {problem}" if problem else ""
         if file is None:
-            found.append(Sample(name, subset, image, path, problem, number, False, listed.sha256, shared))
+            found.append(Sample(name, subset, image, path, problem, number, False, listed.sha256, *shared))
         else:
-            found.append(Sample(name, subset, image, file, problem, shared_name=shared))
+            found.append(Sample(name, subset, image, file, problem, None, False, "", *shared))
     there = sorted({sample.subset for sample in found})
     if unknown := [name for name in subsets if same_name(name) not in map(same_name, there)]:
         raise DatasetError(f"{path}: no row of {unknown[0]}; {_subset_hint(unknown[0], there)}")

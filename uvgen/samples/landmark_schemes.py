@@ -201,6 +201,12 @@ def faces_of(array: NDArray[Any], source: str, first_pixel: int = 0) -> list[Fac
     values = as_float64(array)
     if values.ndim == 2:
         values = values[None]
+    sizes = [n for n in values.shape if n not in (2, 3)]
+    if values.ndim == 3 and len(sizes) == 2 and sizes[0] > sizes[1] and {*sizes} <= SCHEMES.keys():
+        raise InputError(
+            f"{source}: an array of {shown}, which may be {sizes[0]} faces of {sizes[1]} points or the reverse, "
+            "expected the faces first, and fewer than their points"
+        )
     if values.ndim == 3 and values.shape[2] not in (2, 3) and values.shape[1] in (2, 3):
         values = np.swapaxes(values, 1, 2)
     if values.ndim != 3 or values.shape[2] not in (2, 3) or values.shape[1] not in SCHEMES:

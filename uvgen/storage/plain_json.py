@@ -22,7 +22,8 @@ def parse_json(text: str, *, nan: float | None = math.inf) -> Any:
     text : str
         The whole document; it is not trusted.
     nan : float or None
-        What NaN is read as, which is no JSON, but which Python writes; it is refused by default (infinity).
+        What NaN and Infinity are read as, which are no JSON, but which Python writes; they are refused by default
+        (infinity).
 
     Returns
     -------
@@ -91,7 +92,7 @@ def _check_texts(content: Any) -> None:
 
 
 def _constant(nan: float | None, text: str) -> float | None:
-    return nan if text == "NaN" and nan != math.inf else _refuse(text)
+    return _refuse(text) if nan == math.inf else nan
 
 
 def _refuse(text: str) -> float:

@@ -155,6 +155,7 @@ def check_opens(video: Photograph) -> None:
         return
     av = import_av()
     try:
+        check_fetched(video.path)
         with open_regular(video.path) as raw:
             file = _UnfailingFile(raw)
             try:
