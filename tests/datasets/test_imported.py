@@ -450,11 +450,33 @@ def test_find_maps_of_prnet_pytorch_s_older_folders_takes_the_one_map(
     problems = {sample.name: sample.problem for sample in find_maps(folder, "prnet_pytorch")[0]}
     assert [name for name in problems if not problems[name]] == wanted[3:]
     assert "no position map beside it" in problems["0"] and "no position map beside it" in problems["1"]
+    assert "no image beside it" in problems[wanted[2]]
     (folder / "0/second.npy").rename(folder / "0/uv_posmap.npy")  # as newer folders have it
     problems = {sample.name: sample.problem for sample in find_maps(folder, "prnet_pytorch")[0]}
     assert [name for name in problems if not problems[name]] == ["0", *wanted[3:]]
     with pytest.raises(DatasetError, match=r"as prnet_pytorch names them .* and 1 as face3d does \(.*original\.npy"):
         find_maps(folder)
+
+
+def test_a_further_array_in_a_folder_whose_map_is_missing_is_no_map(
+    tmp_path: Path, model: MorphableModel, built: Built
+) -> None:
+    """Nor does a folder in it, of another crop, give it its name."""
+    _, reader = built("face3d")
+    folder = tmp_path / "maps"
+    for k, sample in enumerate(reader):
+        place = folder / ("id1/smile" if k == 3 else f"id{k}")
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(sample["image"]).save(place / "original.png")
+        np.save(place / "uv_posmap.npy", sample["posmap"])
+        np.save(place / "kpt.npy", np.zeros((68, 3)))
+    import_maps(folder, tmp_path / "out", model=model, config=CONFIG)
+    before = file_hashes(tmp_path / "out")
+    (folder / "id1/uv_posmap.npy").unlink()
+    for _ in range(2):
+        assert import_maps(folder, tmp_path / "out", model=model, config=CONFIG).new_samples == 0
+        assert file_hashes(tmp_path / "out") == before
+    assert {sample.name for sample in find_maps(folder)[0] if sample.problem} == {"id1"}
 
 
 def test_import_maps_of_older_folders_goes_on_once_a_map_is_added_or_one_of_two_removed(

@@ -116,9 +116,12 @@ def test_moves_are_those_of_the_projection(builtin: MorphableModel) -> None:
     np.testing.assert_allclose(found[..., 3], (places @ affine[:2, :3].T), rtol=1e-9, atol=1e-9)
 
 
-def test_a_photograph_that_shows_nothing_of_the_face_leaves_the_fit(builtin: MorphableModel, drawn: Drawn) -> None:
+@pytest.mark.parametrize("shape", [(4, 4, 3), (1, 60, 3), (60, 1, 3)])
+def test_a_photograph_that_shows_nothing_of_the_face_leaves_the_fit(
+    builtin: MorphableModel, drawn: Drawn, shape: tuple[int, ...]
+) -> None:
     fit = fit_landmarks(drawn.landmarks[:1], builtin, SIZE).face(0)
-    crop = FaceCrop(np.zeros((4, 4, 3), np.uint8), 1.0, np.zeros(2))
+    crop = FaceCrop(np.zeros(shape, np.uint8), 1.0, np.zeros(2))
     assert refine_fit(crop, SIZE, drawn.landmarks[0], np.ones(68), fit, builtin) is fit
 
 

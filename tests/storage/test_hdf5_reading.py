@@ -671,3 +671,15 @@ def test_names_of_thousands_of_characters_are_refused(tmp_path: Path) -> None:
         assert len(file.names) == 2
         with pytest.raises(DatasetError, match="has a name of 1025 characters, expected 1024 at most"):
             file.members("group")
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.EIO, errno.EACCES])
+def test_a_file_whose_disk_does_not_answer_is_an_error_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(path: Path, **_: object) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(Path, "stat", fail)
+    with pytest.raises(DatasetError, match=r"a\.h5: cannot be read \("):
+        open_hdf5(tmp_path / "a.h5")

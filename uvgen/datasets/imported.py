@@ -208,7 +208,8 @@ def _named_as_begun(samples: list[Sample], layout: str, out: Path) -> list[Sampl
 
     By other names, they would not be taken for those of the set.
     """
-    if not LAYOUTS[layout].named_maps or not (out / DATASET_INDEX).exists():
+    are_named_so = any(one.name != lasting_name(one, layout) for one in samples)
+    if not are_named_so or not (out / DATASET_INDEX).exists():
         return samples
     names = [name for entry in read_begun(out).shards for name in entry.sample_names or ()]
     of_folders = {name.rpartition("/")[0]: name for name in names}

@@ -166,6 +166,8 @@ def _refined(
     surface: _Surface,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Parameters in standard deviations, and the way into the image; None if it shows too little."""
+    if min(image.shape[:2]) < 2:  # a strip, which has no slopes
+        return None
     known = np.isfinite(points).all(axis=1) & (weights > 0)
     target, trust = np.where(known[:, None], points, 0), np.where(known, weights, 0)
     slides = fit.slides[0]  # these say where the outline is, which the photograph says too

@@ -66,6 +66,8 @@ class MapLayout:
     for_show: tuple[str, ...] = ()
 
 
+_FOR_SHOW = "uv_posmap.jpg"
+
 LAYOUTS = {
     "reshow": MapLayout("_cropped_uv_posmap.npy", "_cropped", "exact", True),
     "prnet_pytorch": MapLayout("uv_posmap.npy", "original", "face3d", True, named_maps=True),
@@ -181,7 +183,9 @@ def _of_layout(root: Path, files: list[Path], layout: MapLayout) -> list[Sample]
         elif suffix.lower() in IMAGE_SUFFIXES and stem.endswith(layout.image_ending):
             images.setdefault(_key(path, stem.removesuffix(layout.image_ending)), []).append(path)
     if layout.named_maps:
-        maps |= _named_maps(files, images.keys() - maps.keys())
+        shown = {path.parent for path in files if path.name == _FOR_SHOW}
+        older = shown if maps else {*images, *shown}  # beside newer ones, a map may be missing
+        maps |= _named_maps(files, older - maps.keys())
     maps = {key: paths for key, paths in maps.items() if key in images or paths[0].name != _WEIGHTS}
     if not maps:
         return []

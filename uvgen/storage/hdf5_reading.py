@@ -15,6 +15,7 @@ import errno
 import hashlib
 import math
 import os
+import stat
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -193,16 +194,16 @@ class Hdf5File:
         self._attributes_seen, self._attribute_bytes = set[tuple[str, bytes]](), 0
         self._layouts, self._header_bytes = dict[int, set[int]](), 0  # of objects, by their addresses
         self._stored, self._chunks = dict[int, tuple[str, int]](), dict[int, tuple[int, int]]()  # by addresses
-        if not path.exists():
-            raise self.refused("no such file")
         try:
-            if not path.is_file():
+            if not stat.S_ISREG(path.stat().st_mode):
                 raise OSError("no regular file")
             # Samples are read whole and in any order: HDF5's chunk cache would copy each once more. The driver that
             # HDF5_DRIVER names may have no file that can be read beside it.
             self._file = _opened(path)
         except MemoryError:
             raise
+        except (FileNotFoundError, NotADirectoryError) as error_:
+            raise self.refused("no such file") from error_
         except Exception as error_:  # h5py raises many kinds on damaged files
             if isinstance(error_, OSError) and error_.errno in (errno.EMFILE, errno.ENFILE):  # the file is not at fault
                 raise error(
@@ -257,10 +258,10 @@ class Hdf5File:
     def _last_written(self) -> tuple[tuple[int, int], int, int] | None:
         """Which file it is, its size and the time of its last change; None if that cannot be told."""
         try:
-            stat = self.path.stat() if self._descriptor is None else os.fstat(self._descriptor)
+            status = self.path.stat() if self._descriptor is None else os.fstat(self._descriptor)
         except OSError:
             return None
-        return (stat.st_dev, stat.st_ino), stat.st_size, stat.st_mtime_ns
+        return (status.st_dev, status.st_ino), status.st_size, status.st_mtime_ns
 
     def refused(self, what: str) -> UvgenError:
         """The error that says why the file is refused, to be raised."""
