@@ -44,13 +44,6 @@ class PredictRecord(FaceRecord[PredictedFace]):
         super().__init__(INDEX, job.root, job.out, photographs, job.settings(), _SAID, overwrite=overwrite)
         self._job, self._table = job, face_table(job)
 
-    def _endings(self, photograph: Photograph) -> tuple[str, ...]:
-        return self._job.suffixes
-
-    @property
-    def _writes_further(self) -> bool:
-        return self._job.options.faces == "all"
-
     def is_made(self, photograph: Photograph, faces: Sequence[PredictedFace]) -> bool:
         """Whether a photograph's files are there, and it and what files say of its faces have not changed since."""
         paths = [self._out / f"{face.name}{suffix}" for face in faces for suffix in face.suffixes]
