@@ -142,7 +142,7 @@ class FolderRecord(ABC):
         if self._overwrite:
             self._remove_all(old)
             self._remove_unlisted()
-            self._noted_late = {}
+            self._noted_late, self._discarded = {}, {}
             self._journal.remove()
         self._check_same(self._noted_late, self._noted_late)
         if gone := sorted(self._gone()):

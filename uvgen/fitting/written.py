@@ -60,7 +60,7 @@ def noted(out: Path) -> dict[str, set[str]]:
         for line in Journal(path, _ABOUT).read():
             last |= line if isinstance(line, dict) else {}
         for name, sha256 in last.items():
-            if isinstance(sha256, str):
+            if isinstance(sha256, str) and sha256:
                 found.setdefault(name, set()).add(sha256)
     return found
 
