@@ -32,7 +32,7 @@ def _face(content: dict[str, Any]) -> PredictedFace:
 
 
 INDEX: FaceIndex[PredictedFace] = FaceIndex(
-    PREDICT_INDEX, "predict", "faces", _face, asdict, _SUFFIXES, lambda face: face.suffixes
+    PREDICT_INDEX, "predict", "faces", _face, asdict, lambda face: face.suffixes
 )
 """Of a folder that `uvgen predict` fills."""
 

@@ -55,13 +55,10 @@ class FaceIndex(FolderIndex[Face]):
 
     Attributes
     ----------
-    suffixes : tuple of str
-        All that a face's files may have.
     suffixes_of : callable
-        Those that a face's files have.
+        Those of a face's files.
     """
 
-    suffixes: tuple[str, ...]
     suffixes_of: Callable[[Face], tuple[str, ...]]
 
     def _check(self, content: dict[str, Any]) -> None:
@@ -243,7 +240,7 @@ class FaceRecord(FolderRecord, Generic[Face]):
             self._index.remove(self._out, face)
 
     def _known_by(self, name: str, faces: Sequence[Face]) -> Iterable[Path]:
-        """The files of a photograph's faces that runs are known to have written by what is in them."""
+        """The files of a photograph's faces, or the one by which they are known."""
         return [self._out / f"{face.name}{suffix}" for face in faces for suffix in self._index.suffixes_of(face)]
 
     def finish(self) -> None:

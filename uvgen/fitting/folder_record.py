@@ -141,9 +141,7 @@ class FolderRecord(ABC):
                 self._take_over_line(line)
         if self._overwrite:
             self._remove_all(old)
-            self._remove_unlisted()
-            self._noted_late, self._discarded = {}, {}
-            self._journal.remove()
+            self._noted_late = {}
         self._check_same(self._noted_late, self._noted_late)
         if gone := sorted(self._gone()):
             raise SettingsError(
@@ -153,6 +151,9 @@ class FolderRecord(ABC):
             )
         self._prepare()
         self._remove_unlisted()
+        if self._overwrite:
+            self._discarded = {}
+            self._journal.remove()
         if self._overwrite or not old:
             self._write()  # first: without it, the folder would not count as ours
         self._make_folders()

@@ -48,7 +48,7 @@ def plain_face(face: FittedFace) -> dict[str, Any]:
 
 
 INDEX: FaceIndex[FittedFace] = FaceIndex(
-    FIT_INDEX, "fit", "faces", _face, plain_face, (*IMAGE_SUFFIXES, ".mat"), lambda face: (face.suffix, ".mat")
+    FIT_INDEX, "fit", "faces", _face, plain_face, lambda face: (face.suffix, ".mat")
 )
 """Of a folder that `uvgen fit` fills."""
 

@@ -25,6 +25,7 @@ from uvgen.storage.files import (
 )
 from uvgen.storage.journal import Journal
 from uvgen.storage.names import os_reason, printable
+from uvgen.storage.reading import read_file
 
 NOTE = f"{TEMPORARY_PREFIX}written-"
 """How the names of the notes begin: processes on several machines share none."""
@@ -49,13 +50,16 @@ def note(out: Path, files: Mapping[Path, str]) -> None:
     _notes[key].close()
 
 
-def noted(out: Path) -> dict[str, set[str]]:
+def noted(out: Path, only: str = "") -> dict[str, set[str]]:
     """What is noted of the files of a folder, by their paths in it. Lines that are damaged count for nothing.
 
-    DatasetError if a note cannot be read now.
+    With `only` a SHA-256, notes in which it does not occur are passed over. DatasetError if one cannot be read now.
     """
     found = dict[str, set[str]]()
     for path in _notes_in(out):
+        with suppress(OSError):
+            if only.encode() not in read_file(path):
+                continue
         last = dict[str, object]()
         for line in Journal(path, _ABOUT).read():
             last |= line if isinstance(line, dict) else {}
@@ -127,10 +131,10 @@ class InputFiles:
         """The SHA-256 of what a process that died has left under a name; "" if there is nothing."""
         if not os.path.lexists(path):
             return ""
-        name = path.relative_to(self._out).as_posix()
-        if sha256 := known_content(self._out, name, noted(self._out).get(name, set())):
-            return sha256
-        raise self._taken(path)
+        name, sha256 = path.relative_to(self._out).as_posix(), content_of(path)
+        if not sha256 or sha256 not in noted(self._out, sha256).get(name, ()):
+            raise self._taken(path)
+        return sha256
 
     def _taken(self, path: Path) -> TakenError:
         return TakenError(f"{self._source}: {printable(str(path))} {_TAKEN}")
