@@ -392,7 +392,7 @@ def test_what_a_killed_run_left_goes_whatever_it_was_doing(
     assert len([path for path in out.iterdir() if path.name[0] != "." and path.name != "fit.json"]) == n_written
     if is_left_out:
         for path in sorted(photos.glob("*.txt"))[:-1]:
-            np.savetxt(path, np.loadtxt(path)[:, ::-1])
+            path.write_text("1 2\n")
     fit_photographs(photos, out)
     fit_photographs(photos, tmp_path / "whole")
     assert contents_below(out) == contents_below(tmp_path / "whole")
