@@ -2,7 +2,9 @@
 
 import errno
 import json
+import os
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -406,6 +408,38 @@ def test_a_photograph_whose_files_would_replace_somebodys_is_left_out(photos, ne
     result = predict_photographs(network, photos, out, network_options=IN_SIZES, options=options)
     assert [skip.name for skip in result.skipped] == ["more"] and "would be replaced" in result.skipped[0].reason
     assert (out / "more.txt").read_bytes() == b"mine" and result.new_samples == 0
+
+
+@pytest.mark.parametrize("end", ["ends", "is stopped"])
+def test_files_of_yours_that_come_while_photographs_are_predicted_are_kept(
+    photos, network, tmp_path, monkeypatch, end
+) -> None:
+    out, names = tmp_path / "out", [path.stem for path in sorted(photos.glob("*.jpg"))]
+    options = PredictOptions(write=ALL, faces="all")
+    taken = {f"{name}{suffix}" for name, suffix in zip(names[1:], (".obj", ".json", ".npy", ".txt"), strict=False)}
+    mine = taken | {f"{names[0]}-face2.txt", f"{names[1]}-face2.obj", f"{names[0]}.png"}
+    monkeypatch.setattr(listing, "_BATCH", 1)
+
+    def predict(folder: Path, **more: Any) -> Any:
+        return predict_photographs(network, photos, folder, network_options=IN_SIZES, options=options, **more)
+
+    def come(_: object) -> None:
+        for name in mine:
+            (out / name).write_bytes(b"mine")
+        if end == "is stopped":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) if end == "is stopped" else nullcontext():
+        predict(out, progress=come)
+    result = predict(out)
+    assert sorted(skip.name for skip in result.skipped) == sorted(os.path.splitext(name)[0] for name in taken)
+    assert all("would be replaced" in skip.reason for skip in result.skipped)
+    assert all((out / name).read_bytes() == b"mine" for name in mine)
+    for name in mine:
+        (out / name).unlink()
+    assert predict(out).new_samples == len(taken)
+    predict(tmp_path / "whole")
+    assert contents_below(out) == contents_below(tmp_path / "whole")
 
 
 def test_other_settings_need_another_folder_or_overwriting(photos, network, crop_map, tmp_path) -> None:

@@ -19,8 +19,10 @@ from support.faults import (
     wait_until,
     write_samples,
 )  # fmt: skip
+from support.folders import contents_below
+from support.photographs import write_photographs
 
-from uvgen import BuildConfig, build_shards, verify_shards
+from uvgen import BuildConfig, build_shards, fit_photographs, verify_shards
 from uvgen.datasets.augmented import augment_shards
 
 pytestmark = [
@@ -63,6 +65,42 @@ def test_build_whose_worker_dies_now_and_then_gives_the_same_bytes(
     assert (status, errors) == (0, "")
     assert file_hashes(tmp_path / "out") == whole
     assert len(list((tmp_path / "orders").glob("AFW_*-*"))) == 3  # so often did a process die
+
+
+_DIE_ONCE = '''
+import os, signal
+from pathlib import Path
+
+_link, _mark = os.link, Path(os.environ["UVGEN_DIES_ONCE"])
+
+
+def link_and_die(old, new, **options):
+    """A process dies when the third file of the run has its name."""
+    _link(old, new, **options)
+    with open(_mark, "a") as file:
+        file.write("x")
+    if _mark.stat().st_size == 3:
+        _mark.with_name("died").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+os.link = link_and_die
+'''
+
+
+def test_fit_whose_worker_dies_when_some_files_of_its_task_are_written_gives_the_same_bytes(tmp_path: Path) -> None:
+    """Another worker takes these for what they are, though nothing lists them."""
+    photos, out, mark = write_photographs(tmp_path / "photos"), tmp_path / "out", tmp_path / "mark"
+    (tmp_path / "hook").mkdir()
+    (tmp_path / "hook/sitecustomize.py").write_text(_DIE_ONCE)
+    path = os.pathsep.join([str(tmp_path / "hook"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": path, "UVGEN_DIES_ONCE": str(mark)}
+    command = ("fit", photos, "--out", out, "--detector", "none", "-j", 2, "-q")
+    status, _, errors = finish(start(*command, environment=environment))
+    assert (status, errors, (tmp_path / "died").exists()) == (0, "", True)
+    assert mark.stat().st_size == 12  # two files of each photograph: none of them twice
+    fit_photographs(photos, tmp_path / "whole", detector=None)
+    assert contents_below(out) == contents_below(tmp_path / "whole")
 
 
 @pytest.mark.vital

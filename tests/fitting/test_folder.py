@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -45,6 +46,7 @@ from uvgen.fitting import photographs as listing
 from uvgen.fitting.detectors import DETECTORS
 from uvgen.fitting.face_record import FaceIndex, FaceRecord
 from uvgen.fitting.folder_record import _LABELS, FolderRecord
+from uvgen.fitting.written import NOTE, InputFiles, noted
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.samples.landmark_schemes import FaceLandmarks
 from uvgen.storage.journal import Journal
@@ -182,18 +184,19 @@ def test_what_an_interrupted_run_made_of_other_landmarks_is_made_anew(
 def test_what_was_made_of_a_photograph_before_a_run_was_killed_goes_if_that_is_removed(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, out = first(photos), tmp_path / "out"
+    path, out, every = first(photos), tmp_path / "out", FitOptions(faces="all")
+    marks = path.with_suffix(".txt")
+    marks.write_text(f"{marks.read_text()}\n\n{marks.read_text()}")
     with monkeypatch.context() as patch, interrupted(patch, "faces", unlisted=True):
         patch.setattr(FolderRecord, "pause", lambda _: None)
-        fit_photographs(photos, out)
-    assert (out / path.name).exists()
-    shutil.copy(out / path.name, out / f"{path.stem}-face2.jpg")
-    for name in ("mine.jpg", f"{path.stem}-mine.jpg"):
-        (out / name).write_bytes(b"mine")
+        fit_photographs(photos, out, options=every)
+    assert (out / path.name).exists() and (out / f"{path.stem}-face2.mat").exists()
+    mine = dict.fromkeys(("mine.jpg", f"{path.stem}-mine.jpg", f"{path.stem}-face3.jpg"), b"mine")
+    for name in mine:
+        (out / name).write_bytes(mine[name])
     path.unlink()
-    fit_photographs(photos, out)
-    fit_photographs(photos, tmp_path / "whole")
-    mine = {"mine.jpg": b"mine", f"{path.stem}-mine.jpg": b"mine"}
+    fit_photographs(photos, out, options=every)
+    fit_photographs(photos, tmp_path / "whole", options=every)
     assert contents_below(out) == {**contents_below(tmp_path / "whole"), **mine}
 
 
@@ -270,6 +273,242 @@ def test_a_file_that_somebody_puts_there_after_a_run_was_stopped_before_or_after
     assert contents_below(out) == contents_below(tmp_path / "whole")
 
 
+def put(out: Path, photos: Path) -> dict[str, bytes]:
+    """Files of yours in a folder, under the names of photographs that nothing was made of, and beside these."""
+    names = [path.stem for path in sorted(photos.glob("*.jpg"))]
+    ends = ("-face2.png", "-face2.mat", ".PNG", ".png", ".mat", ".jpg")
+    mine = {f"{name}{end}": f"mine {end}".encode() for name, end in zip(names, ends, strict=True)}
+    mine = {name: content for name, content in mine.items() if not (out / name).exists()}
+    for name, content in mine.items():
+        (out / name).write_bytes(content)
+    return mine
+
+
+def killed(run: Callable[[], object]) -> None:
+    """Do something in a process that is killed (SIGKILL) in doing it."""
+    pid = os.fork()
+    if not pid:
+        try:
+            run()
+        finally:
+            os._exit(1)
+    assert os.waitpid(pid, 0)[1] == signal.SIGKILL
+
+
+def die(*_: object, **__: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("when", ["before", "during", "stopped", "killed", "between"])
+def test_your_file_is_kept_whenever_it_comes(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str, overwrite: bool
+) -> None:
+    out, mine = tmp_path / "out", dict[str, bytes]()
+    monkeypatch.setattr(listing, "_BATCH", 2)
+
+    def come(_: object) -> None:
+        mine.update(mine or put(out, photos))
+        if when == "stopped":
+            raise KeyboardInterrupt
+
+    if when == "before":
+        held = [path.rename(tmp_path / path.name) for path in sorted(photos.glob("*.jpg"))[1:]]
+        fit_photographs(photos, out)
+        for path in held:
+            path.rename(photos / path.name)
+        mine = put(out, photos)
+    elif when == "killed":
+        killed(lambda: fit_photographs(photos, out, progress=die))
+        mine = put(out, photos)
+    else:
+        with pytest.raises(KeyboardInterrupt) if when == "stopped" else nullcontext():
+            fit_photographs(photos, out, progress=(lambda _: None) if when == "between" else come)
+        mine = mine or put(out, photos)
+    result = fit_photographs(photos, out, overwrite=overwrite)
+    taken = {name for name in mine if "face2" not in name and not name.lower().endswith(".png")}
+    assert sorted(skip.image for skip in result.skipped) == sorted(f"{Path(name).stem}.jpg" for name in taken)
+    assert all(f"{out / Path(skip.name)}." in skip.reason for skip in result.skipped)
+    assert all("would be replaced" in skip.reason for skip in result.skipped) and len(result.faces) == N - len(taken)
+    assert {name: (out / name).read_bytes() for name in mine} == mine
+    for name in mine:
+        (out / name).unlink()
+    assert fit_photographs(photos, out).new_samples == len(taken)
+    fit_photographs(photos, tmp_path / "whole")
+    assert contents_below(out) == contents_below(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("content", ["mine", "the same"])
+def test_your_file_that_comes_when_a_further_face_is_written_costs_all_faces_of_the_photograph(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    path, out, every = first(photos), tmp_path / "out", FitOptions(faces="all")
+    marks, data = path.with_suffix(".txt"), path.read_bytes() if content == "the same" else b"mine"
+    marks.write_text(f"{marks.read_text()}\n\n{marks.read_text()}")
+    mine, place = out / f"{path.stem}-face2.jpg", InputFiles._place
+
+    def come(files: InputFiles, temporary: Path, target: Path) -> None:
+        if target == mine:
+            mine.write_bytes(data)
+        place(files, temporary, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(InputFiles, "_place", come)
+        result = fit_photographs(photos, out, options=every)
+    (skip,) = result.skipped
+    assert skip.name == path.stem and f"{mine} would be replaced" in skip.reason and len(result.faces) == N - 1
+    assert [entry.name for entry in out.glob(f"{path.stem}*")] == [mine.name] and mine.read_bytes() == data
+    assert fit_photographs(photos, out, options=every).skipped == result.skipped and mine.read_bytes() == data
+    mine.unlink()
+    assert fit_photographs(photos, out, options=every).new_samples == 2
+    fit_photographs(photos, tmp_path / "whole", options=every)
+    assert contents_below(out) == contents_below(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("is_left_out", [False, True])
+@pytest.mark.parametrize("moment", ["noted", "one file", "written", "listed"])
+def test_what_a_killed_run_left_goes_whatever_it_was_doing(
+    photos: Path, tmp_path: Path, moment: str, is_left_out: bool
+) -> None:
+    out, place, places = tmp_path / "out", InputFiles._place, list[Path]()
+
+    def place_or_die(files: InputFiles, temporary: Path, target: Path) -> None:
+        if moment == "noted":
+            die()
+        place(files, temporary, target)
+        places.append(target)
+        if moment == "one file":
+            die()
+
+    def run() -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(InputFiles, "_place", place_or_die)
+            if moment == "written":
+                patch.setattr(FaceRecord, "add", die)
+            fit_photographs(photos, out, progress=die)
+
+    killed(run)
+    n_written = {"noted": 0, "one file": 1, "written": 2 * N, "listed": 2 * N}[moment]
+    assert len([path for path in out.iterdir() if path.name[0] != "." and path.name != "fit.json"]) == n_written
+    if is_left_out:
+        for path in sorted(photos.glob("*.txt"))[:-1]:
+            path.write_text("1 2\n")
+    fit_photographs(photos, out)
+    fit_photographs(photos, tmp_path / "whole")
+    assert contents_below(out) == contents_below(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("damage", ["lost", "cut short", "changed", "no note"])
+def test_what_a_run_left_counts_as_yours_if_its_note_is_damaged(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    out = tmp_path / "out"
+    with interrupted(monkeypatch, "faces", unlisted=True):
+        fit_photographs(photos, out)
+    (path,) = out.glob(f"{NOTE}*")
+    lines = path.read_bytes().splitlines(keepends=True)
+    if damage == "lost":
+        path.unlink()
+    else:
+        last = {"cut short": lines[-1][:-9], "changed": lines[-1].replace(b'": "', b'": " ', 1), "no note": b"text"}
+        path.write_bytes(b"".join([*(lines[:-1] if damage != "no note" else ()), last[damage]]))
+    n_lost = 1 if damage in ("cut short", "changed") else N
+    before = contents_below(out)
+    if n_lost == N:
+        with pytest.raises(DatasetError, match=f"none of {N} photographs can be used; .*would be replaced"):
+            fit_photographs(photos, out)
+    else:
+        assert len(fit_photographs(photos, out).faces) == N - 1
+    kept = {name: data for name, data in contents_below(out).items() if before.get(name) == data}
+    assert len([name for name in kept if name.endswith((".jpg", ".mat"))]) >= 2 * n_lost
+    for name in (f"{path.stem}{end}" for path in photos.glob("*.jpg") for end in (".jpg", ".mat")):
+        (out / name).unlink()
+    assert fit_photographs(photos, out).new_samples == N
+    fit_photographs(photos, tmp_path / "whole")
+    assert contents_below(out) == contents_below(tmp_path / "whole")
+
+
+def test_a_note_is_on_the_disk_before_a_file_has_its_name(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, flushed, link, made = tmp_path / "out", set[tuple[int, int]](), os.link, list[str]()
+
+    def state(path: Path) -> tuple[int, int]:
+        return path.stat().st_ino, path.stat().st_size
+
+    def checked(old: Path, new: Path) -> None:
+        (note,) = out.glob(f"{NOTE}*")
+        assert state(note) in flushed and state(old) in flushed
+        assert noted(out)[new.name] == {hashlib.sha256(old.read_bytes()).hexdigest()}
+        made.append(new.name)
+        link(old, new)
+
+    def flush(handle: int) -> None:
+        flushed.add((os.fstat(handle).st_ino, os.fstat(handle).st_size))
+
+    monkeypatch.setattr(os, "fsync", flush)
+    monkeypatch.setattr(os, "link", checked)
+    fit_photographs(photos, out)
+    assert sorted(made) == sorted(f"{path.stem}{end}" for path in photos.glob("*.jpg") for end in (".jpg", ".mat"))
+
+
+def test_a_disk_without_hard_links_gets_the_same_files_and_keeps_yours(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, last = tmp_path / "out", sorted(photos.glob("*.jpg"))[-1]
+    fit_photographs(photos, tmp_path / "whole")
+
+    def fail(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", fail)
+    monkeypatch.setattr(listing, "_BATCH", 2)
+    (skip,) = fit_photographs(photos, out, progress=lambda _: (out / last.name).write_bytes(b"mine")).skipped
+    assert skip.image == last.name and (out / last.name).read_bytes() == b"mine"
+    (out / last.name).unlink()
+    assert fit_photographs(photos, out).new_samples == 1
+    assert contents_below(out) == contents_below(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_your_file_in_the_place_of_a_sample_that_was_being_made_anew_is_kept(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool
+) -> None:
+    """The index lists that sample until the run ends."""
+    path, out = first(photos), tmp_path / "out"
+    fit_photographs(photos, out)
+    mine, marks = out / f"{path.stem}.mat", path.with_suffix(".txt")
+    np.savetxt(marks, np.loadtxt(marks) + 1)
+    with interrupted(monkeypatch, "faces", unlisted=True):
+        fit_photographs(photos, out)
+    mine.unlink()
+    mine.write_bytes(b"mine")
+    (skip,) = fit_photographs(photos, out, overwrite=overwrite).skipped
+    assert skip.name == path.stem and [file.read_bytes() for file in out.glob(f"{path.stem}.*")] == [b"mine"]
+
+
+@pytest.mark.parametrize("stopped_at", ["removing", "removed"])
+def test_a_run_that_is_killed_while_it_removes_a_sample_is_gone_on_with(
+    photos: Path, tmp_path: Path, stopped_at: str
+) -> None:
+    path, out = first(photos), tmp_path / "out"
+    fit_photographs(photos, out)
+    marks = path.with_suffix(".txt")
+    whole, before = contents_below(out), marks.read_bytes()
+    np.savetxt(marks, np.loadtxt(marks) + 1)
+
+    def run() -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(*((FaceIndex, "remove", die) if stopped_at == "removing" else (worker, "fit_landmarks", die)))
+            fit_photographs(photos, out)
+
+    killed(run)
+    assert (out / path.name).exists() == (stopped_at == "removing")
+    marks.write_bytes(before)
+    assert fit_photographs(photos, out).new_samples == 1
+    assert contents_below(out) == whole
+
+
 @pytest.mark.parametrize("folds", [True, False])
 def test_samples_of_photographs_renamed_in_case_alone_stay_where_the_disk_ignores_case(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folds: bool
@@ -283,7 +522,6 @@ def test_samples_of_photographs_renamed_in_case_alone_stay_where_the_disk_ignore
 
     def fold(_: object) -> None:  # such a disk goes on to list the first name, of the file that has the new one too
         for end in (".jpg", ".mat") if folds else ():
-            (out / f"{old}{end}").unlink()
             os.link(out / f"{new}{end}", out / f"{old}{end}")
 
     assert len(fit_photographs(photos, out, progress=fold).faces) == N

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,6 @@ def test_meshes_of_scans_renamed_in_case_alone_stay_where_the_disk_ignores_case(
     def fold(result: Any) -> None:  # on such a disk, both names are of one file
         seen.append(result.name)
         if result.name == old.upper():
-            (out / f"{old}.obj").unlink()
             os.link(out / f"{old.upper()}.obj", out / f"{old}.obj")
 
     assert len(register_scans(scans, out, model=model, progress=fold).scans) == N and old.upper() in seen
@@ -165,6 +165,31 @@ def test_a_scan_whose_mesh_would_replace_somebodys_file_is_left_out(
     assert f"{mine} would be replaced" in result.skipped[0].reason and mine.read_text() == "mine"
     mine.unlink()
     assert register_scans(scans, mine.parent, model=model).new_samples == 1
+
+
+@pytest.mark.parametrize("kind", ["npy", "obj", "ply", "glb"])
+@pytest.mark.parametrize("end", ["ends", "is stopped"])
+def test_a_file_of_yours_that_comes_while_scans_are_registered_is_kept(
+    scans: Path, model: MorphableModel, tmp_path: Path, kind: str, end: str
+) -> None:
+    out, options = tmp_path / "out", RegisterOptions(format=kind)
+    mine = [out / f"scan1.{kind}", out / f"scan1.{'obj' if kind != 'obj' else 'ply'}", out / f"scan0-mine.{kind}"]
+
+    def come(_: object) -> None:
+        for path in mine:
+            path.write_bytes(b"mine")
+        if end == "is stopped":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) if end == "is stopped" else nullcontext():
+        register_scans(scans, out, model=model, options=options, progress=come)
+    (skip,) = register_scans(scans, out, model=model, options=options).skipped
+    assert f"{mine[0]} would be replaced" in skip.reason and [path.read_bytes() for path in mine] == [b"mine"] * 3
+    for path in mine:
+        path.unlink()
+    assert register_scans(scans, out, model=model, options=options).new_samples == 1
+    register_scans(scans, tmp_path / "whole", model=model, options=options)
+    assert contents_below(out) == contents_below(tmp_path / "whole")
 
 
 def test_somebodys_meshes_of_other_formats_stay_when_one_is_made_anew(

@@ -173,6 +173,28 @@ def test_frames_that_an_interrupted_run_did_not_list_go_if_their_video_does(clip
     assert contents_below(out) == contents_below(tmp_path / "whole") and not folder.exists()
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_copy_of_a_videos_frames_and_your_file_among_them_are_kept(
+    clips, tmp_path, monkeypatch, overwrite: bool
+) -> None:
+    videos, out = shutil.copytree(clips, tmp_path / "clips"), tmp_path / "out"
+    with interrupted(monkeypatch, "faces", unlisted=True):
+        fit(videos, out)
+    (folder,) = [path for path in out.iterdir() if path.is_dir()]
+    copy = contents_below(shutil.copytree(folder, out / "copy"))
+    mine = Path(shutil.copytree(folder, tmp_path / "later" / folder.name))
+    shutil.rmtree(videos / folder.name)
+    fit(videos, out, overwrite=overwrite)
+    assert contents_below(out / "copy") == copy and not folder.exists()
+    shutil.rmtree(out / "copy")
+    mine.rename(folder)  # after the run, it is nobody's but yours
+    fit(videos, out, overwrite=overwrite)
+    assert contents_below(folder) == copy
+    shutil.rmtree(folder)
+    fit(videos, tmp_path / "whole")
+    assert contents_below(out) == contents_below(tmp_path / "whole")
+
+
 def test_what_an_interrupted_run_made_of_another_video_is_not_kept(fitted, clips, tmp_path) -> None:
     """As where the video is cut, or its frames are saved in another format, before the command runs again."""
     scratch = tmp_path / "out" / ".uvgen-frames-nod"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from uvgen.storage.files import is_temporary
 from uvgen.storage.journal import JOURNAL, Journal
 
 
@@ -17,7 +18,8 @@ def unflushed(monkeypatch: pytest.MonkeyPatch) -> dict[Path, list[str]]:
 
     def checked(journal: Journal, value: object) -> None:
         folder = journal._path.parent
-        files = [path for path in folder.rglob("*") if path.is_file() and path.name not in (JOURNAL, ".found")]
+        files = [path for path in folder.rglob("*") if path.is_file() and not is_temporary(path.name)]
+        files = [path for path in files if path.name not in (JOURNAL, ".found")]
         late = [str(path.relative_to(folder)) for path in files if path.stat().st_ino not in flushed]
         found[folder] = sorted({*found.get(folder, ()), *late})
         append(journal, value)

@@ -32,7 +32,7 @@ def _face(content: dict[str, Any]) -> PredictedFace:
 
 
 INDEX: FaceIndex[PredictedFace] = FaceIndex(
-    PREDICT_INDEX, "predict", "faces", _face, asdict, _SUFFIXES, lambda face: face.suffixes
+    PREDICT_INDEX, "predict", "faces", _face, asdict, lambda face: face.suffixes
 )
 """Of a folder that `uvgen predict` fills."""
 
@@ -43,13 +43,6 @@ class PredictRecord(FaceRecord[PredictedFace]):
     def __init__(self, job: PredictJob, photographs: Sequence[Photograph], *, overwrite: bool) -> None:
         super().__init__(INDEX, job.root, job.out, photographs, job.settings(), _SAID, overwrite=overwrite)
         self._job, self._table = job, face_table(job)
-
-    def _endings(self, photograph: Photograph) -> tuple[str, ...]:
-        return self._job.suffixes
-
-    @property
-    def _writes_further(self) -> bool:
-        return self._job.options.faces == "all"
 
     def is_made(self, photograph: Photograph, faces: Sequence[PredictedFace]) -> bool:
         """Whether a photograph's files are there, and it and what files say of its faces have not changed since."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from uvgen.errors import DatasetError, InputError, MeshFileError, ModelError, UvgenError
+from uvgen.errors import DatasetError, InputError, ModelError, UvgenError
 from uvgen.evaluation.network import Network, NetworkOptions, hash_network
 from uvgen.evaluation.predict_options import WRITTEN, PredictOptions
 from uvgen.fitting.detectors import FaceDetector, detector_settings
@@ -29,20 +29,21 @@ from uvgen.fitting.worker import (
     open_table,
     state_of,
 )
+from uvgen.fitting.written import InputFiles, TakenError
 from uvgen.geometry import crop_to_image, similarity_scale
 from uvgen.images.crop import crop_from_box, crop_from_landmarks
 from uvgen.images.picture import Picture
 from uvgen.images.warp import warp_image
 from uvgen.maps.readings import map_to_landmarks, map_to_mesh, map_to_pose
+from uvgen.meshes.files import obj_files
 from uvgen.models.load import check_model_file
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import advance
-from uvgen.rasterize import unwrap, write_obj
+from uvgen.rasterize import unwrap
 from uvgen.samples.box_tables import read_boxes
 from uvgen.samples.files import check_machine
 from uvgen.samples.landmark_schemes import SMALLEST_PX, FaceLandmarks, misplaced, to_68, unlike_face
 from uvgen.samples.landmark_tables import LandmarkTable
-from uvgen.storage.files import flush, replaced_on_success
 from uvgen.storage.kinds import check_fetched
 from uvgen.storage.names import printable
 from uvgen.storage.reading import read_file
@@ -171,21 +172,25 @@ def _predict_photograph(
     job, shown = tools.job, photograph.shown(tools.job.root)
     try:
         found, picture, state = _found(tools, photograph)
+        names = [photograph.name, *(f"{photograph.name}-face{number + 2}" for number in range(len(found) - 1))]
+        files = InputFiles(job.out, photograph.path)
+        files.check(job.out / f"{name}{suffix}" for name in names for suffix in job.suffixes)
     except UvgenError as error:
         check_machine(error)
         return PredictedBatch((), (Unfitted(photograph.name, shown, printable(str(error))),))
     faces, skipped = list[PredictedFace](), list[Unfitted]()
-    for number, face in enumerate(found):
-        name = photograph.name if number == 0 else f"{photograph.name}-face{number + 1}"
+    for name, face in zip(names, found, strict=True):
         try:
             similarity = _similarity(job, face, picture.shape, network.size)
             pixels, reduced = picture.for_crop(float(1 / similarity_scale(similarity)))
             position_map = network(warp_image(pixels, similarity, network.size, reduced=reduced))
             if not trial:
                 about = name, shown, face, picture, similarity, network.size
-                faces.append(_written(job, *about, position_map, state))
-        except (DatasetError, MeshFileError, ModelError):  # the folder cannot be written, the model has changed
+                faces.append(_written(job, *about, position_map, state, files))
+        except (DatasetError, ModelError):  # the folder cannot be written, the model has changed
             raise
+        except TakenError as error:
+            return PredictedBatch((), (Unfitted(photograph.name, shown, printable(str(error))),))
         except UvgenError as error:
             check_machine(error)
             skipped.append(Unfitted(name, shown, printable(str(error))))
@@ -241,7 +246,7 @@ def _similarity(job: PredictJob, face: FaceLandmarks, shape: tuple[int, ...], si
 
 def _written(
     job: PredictJob, name: str, shown: str, face: FaceLandmarks, picture: Picture,
-    similarity: NDArray[np.float64], crop_size: int, crop_map: NDArray[np.float32], state: str,
+    similarity: NDArray[np.float64], crop_size: int, crop_map: NDArray[np.float32], state: str, files: InputFiles,
 ) -> PredictedFace:  # fmt: skip
     """Write what is wanted of a face."""
     position_map = crop_to_image(crop_map, similarity).astype(np.float32)
@@ -266,23 +271,16 @@ def _written(
         buffer = io.BytesIO()
         np.save(buffer, position_map)
         content[".npy"] = buffer.getvalue()
-    for suffix, data in content.items():
-        with _target(job, path, suffix) as temporary:
-            temporary.write_bytes(data)
     if "mesh" in job.options.write:
         vertices, triangles, _ = map_to_mesh(position_map, job.model)
         colors = map_to_mesh(unwrap(picture.pixels, position_map)[0], job.model)[0]  # the same texels
-        mesh = path.with_name(path.name + ".obj")
-        write_obj(mesh, vertices, triangles, colors=np.clip(colors, 0, 255))
-        flush(mesh)
+        (content[".obj"],) = obj_files("face.obj", vertices, triangles, colors=np.clip(colors, 0, 255)).values()
     if job.options.draw is not None:
         from PIL import Image
 
         drawing = job.options.draw(picture.pixels, position_map, job.options.kind, model=job.model)
-        with _target(job, path, ".png") as temporary:
-            Image.fromarray(drawing).save(temporary, "PNG")
+        buffer = io.BytesIO()
+        Image.fromarray(drawing).save(buffer, "PNG")
+        content[".png"] = buffer.getvalue()
+    files.write({path.with_name(path.name + suffix): data for suffix, data in content.items()})
     return PredictedFace(name, shown, pitch, yaw, roll, source, job.suffixes, state)
-
-
-def _target(job: PredictJob, path: Path, suffix: str) -> Any:
-    return replaced_on_success(path.with_name(path.name + suffix), folder=job.out, make_folder=False)

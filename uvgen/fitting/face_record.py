@@ -3,27 +3,23 @@
 `uvgen fit` and `uvgen predict` differ in what a face is and in which files it has: see `FaceIndex`.
 """
 
-import os
-import re
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from uvgen.errors import DatasetError, OutputError
 from uvgen.fitting.detectors import DETECTORS
 from uvgen.fitting.fitted import Unfitted
-from uvgen.fitting.folder_record import FolderIndex, FolderRecord, unless_taken
-from uvgen.fitting.photographs import name_key, units_of
+from uvgen.fitting.folder_record import FolderIndex, FolderRecord
+from uvgen.fitting.photographs import units_of
 from uvgen.fitting.tasks import FitTask, Photograph
-from uvgen.fitting.video.files import has_frames, remove_emptied
+from uvgen.fitting.video.files import MARK, remove_emptied, remove_frames
 from uvgen.progress import begin
-from uvgen.storage.files import delete, is_same_file
-from uvgen.storage.folders import is_passed_over
+from uvgen.storage.files import delete
 from uvgen.storage.names import brief, os_reason, safe_name
 
-_OTHER_FACE = re.compile(r"-face\d+\Z")  # ends the names of a photograph's faces, but for the first
 _LONGEST = 250  # bytes of a file's name without its ending; file systems allow 255
 
 
@@ -59,13 +55,10 @@ class FaceIndex(FolderIndex[Face]):
 
     Attributes
     ----------
-    suffixes : tuple of str
-        All that a face's files may have.
     suffixes_of : callable
-        Those that a face's files have.
+        Those of a face's files.
     """
 
-    suffixes: tuple[str, ...]
     suffixes_of: Callable[[Face], tuple[str, ...]]
 
     def _check(self, content: dict[str, Any]) -> None:
@@ -94,12 +87,6 @@ class FaceIndex(FolderIndex[Face]):
                 continue
             if path.is_file() or path.is_symlink():
                 delete(path)
-
-
-def _is_beside(path: Path, suffixes: Sequence[str]) -> bool:
-    """Whether a file named as a face's is none of those with its suffixes, also where the disk ignores case."""
-    one = path.suffix.lower()
-    return path.suffix not in suffixes and not (one in suffixes and is_same_file(path, path.with_suffix(one)))
 
 
 def unfitted(content: Any) -> Unfitted:
@@ -173,42 +160,9 @@ class FaceRecord(FolderRecord, Generic[Face]):
     def is_made(self, photograph: Photograph, faces: Sequence[Face]) -> bool:
         """Whether the files of a photograph's faces, at least one, are there and made of what it is now."""
 
-    def _endings(self, photograph: Photograph) -> Iterable[str]:
-        """Of the files that a photograph's face gets under its name, as far as known; none for a folder of frames."""
-        return ()
-
-    def _written(self, photograph: Photograph) -> Iterable[str]:
-        """Which of `_endings` its files get, where that is known only when it is read."""
-        return self._endings(photograph)
-
-    @property
-    def _writes_further(self) -> bool:
-        """Whether a photograph may get files of more faces than one."""
-        return False
-
-    def _leave_out_taken(self, begun: Set[str]) -> None:
-        try:
-            unlisted = self._unlisted(self._usable, beside=True)
-        except OSError as error:
-            raise DatasetError(f"{error.filename or self._out}: cannot be listed ({os_reason(error)})") from error
-
-        def checked(one: Photograph) -> Photograph:
-            own, endings = (self._out / one.name).name, tuple(self._endings(one))
-            is_ours = name_key(one.name) in begun
-            files = (path for path in unlisted.get(one.name, ()) if not is_ours or path in self._others)
-            there = [path for path in files if path.suffix.lower() in endings]
-            if one.name in self.faces:  # on a disk that tells case apart, its files have their place beside a.JPG
-                there = [path for path in there if is_same_file(path, path.with_suffix(path.suffix.lower()))]
-            there = [path for path in there if self._writes_further or path.stem == own]
-            if not there or self._has_all(one):  # nothing of it is written
-                return one
-            written = self._written(one)
-            return unless_taken(one, (path for path in there if path.suffix.lower() in written))
-
-        self.units[:] = [replace(unit, photographs=tuple(map(checked, unit.photographs))) for unit in self.units]
-
     def _remove_all(self, index: Mapping[str, Any]) -> None:
-        faces = [self._index.parsed(face) for face in index["faces"]]
+        faces = self.sorted_faces()
+        self._forget(list(self.faces))
         for face in faces:
             self._index.remove(self._out, face)
         parents = {Path(safe_name(face.name)).parent for face in faces}
@@ -218,35 +172,16 @@ class FaceRecord(FolderRecord, Generic[Face]):
     def _inputs(self) -> Set[str]:
         return self._usable
 
-    def _listed(self) -> Set[str]:
-        return self.faces.keys()
+    def _files(self) -> set[str]:
+        faces = [face for faces in self.faces.values() for face in faces]
+        marks = {f"{folder}/{MARK}" for face in faces if (folder := face.name.rpartition("/")[0])}  # if of a video
+        return marks | {f"{face.name}{suffix}" for face in faces for suffix in self._index.suffixes_of(face)}
 
-    def _unlisted(self, names: Set[str], *, beside: bool = False) -> dict[str, list[Path]]:
-        listed = {face.name: self._index.suffixes_of(face) for faces in self.faces.values() for face in faces}
-        keys = {name_key(name): name for name in listed}
-        first = {name.partition("/")[0] for name in names}
-        found: dict[str, list[Path]] = {}
-        with os.scandir(self._out) as entries:
-            inner = [e.name for e in entries if e.name in first and e.is_dir(follow_symlinks=False)]
-        for within in ("", *(f"{name}/" for name in sorted(inner))):
-            folder = self._out / within
-            video = within[:-1] if within[:-1] in names and has_frames(folder) else None
-            for file in sorted(os.listdir(folder)):
-                stem, suffix = os.path.splitext(within + file)
-                if suffix.lower() not in self._index.suffixes or file == self._index.file or is_passed_over(file):
-                    continue
-                if stem in listed and not (beside and _is_beside(folder / file, listed[stem])):
-                    continue
-                name = video or next((one for one in (stem, _OTHER_FACE.sub("", stem)) if one in names), None)
-                twin = keys.get(name_key(stem))  # a disk that ignores case keeps the name of a file that is replaced
-                if twin not in (None, stem) and is_same_file(folder / file, self._out / f"{twin}{suffix}"):
-                    continue
-                if name is not None and not (folder / file).is_dir():
-                    found.setdefault(name, []).append(folder / file)
-        return found
-
-    def _tidy(self, folder: Path) -> None:
-        remove_emptied(folder)
+    def _remove_file(self, path: Path) -> None:
+        if path.name == MARK:
+            remove_frames(path.parent)
+        else:
+            super()._remove_file(path)
 
     def _gone(self) -> set[str]:
         return set(self.faces) - self._planned
@@ -298,12 +233,15 @@ class FaceRecord(FolderRecord, Generic[Face]):
 
     def discard(self, unit: FitTask) -> None:
         """Remove the faces of its photographs, which may show fewer now."""
-        names = [one.name for one in unit.photographs]
-        faces = [face for name in names for face in self.faces.get(name, ())]
-        self._note_discarded([name for name in names if name in self.faces])
-        self._forget(names)
-        for face in faces:
+        made = {one.name: self.faces[one.name] for one in unit.photographs if one.name in self.faces}
+        self._note_discarded({name: self._known_by(name, faces) for name, faces in made.items()})
+        self._forget(one.name for one in unit.photographs)
+        for face in (face for faces in made.values() for face in faces):
             self._index.remove(self._out, face)
+
+    def _known_by(self, name: str, faces: Sequence[Face]) -> Iterable[Path]:
+        """The files of a photograph's faces, or the one by which they are known."""
+        return [self._out / f"{face.name}{suffix}" for face in faces for suffix in self._index.suffixes_of(face)]
 
     def finish(self) -> None:
         """As `FolderRecord.finish`; if the detector found no face that is listed, the folder fits any, and none."""
@@ -322,7 +260,7 @@ class FaceRecord(FolderRecord, Generic[Face]):
         """Note the faces of some photographs: in the journal first, which may fail."""
         made = [(self._names[face.image], face) for face in result.faces]
         added = [{"photograph": name, **self._index.plain(face)} for name, face in made]
-        self._journal.append({"faces": added, "skipped": [asdict(skip) for skip in result.skipped]})
+        self._note({"faces": added, "skipped": [asdict(skip) for skip in result.skipped]})
         for name, face in made:
             self.faces.setdefault(name, []).append(face)
         for skip in result.skipped:

@@ -11,11 +11,10 @@ from uvgen.errors import OutputError, SettingsError
 from uvgen.fitting.face_record import FaceIndex, FaceRecord, check_face_name
 from uvgen.fitting.fitted import FittedFace, FittedFrame
 from uvgen.fitting.tasks import Photograph
-from uvgen.fitting.worker import MOST_BYTES, TURNED, FitJob, is_turned, open_table, settings, state_of
+from uvgen.fitting.worker import FitJob, open_table, settings, state_of
 from uvgen.samples.files import is_out_of_reach
 from uvgen.storage.folders import FIT_INDEX, IMAGE_SUFFIXES
 from uvgen.storage.names import brief
-from uvgen.storage.reading import read_file
 
 _TEXTS = ("photograph", "name", "image", "source", "suffix", "made_of")
 _NUMBERS = ("residual", "residual_jaw", "sigma_px", "yaw_deg")
@@ -49,7 +48,7 @@ def plain_face(face: FittedFace) -> dict[str, Any]:
 
 
 INDEX: FaceIndex[FittedFace] = FaceIndex(
-    FIT_INDEX, "fit", "faces", _face, plain_face, (*IMAGE_SUFFIXES, ".mat"), lambda face: (face.suffix, ".mat")
+    FIT_INDEX, "fit", "faces", _face, plain_face, lambda face: (face.suffix, ".mat")
 )
 """Of a folder that `uvgen fit` fills."""
 
@@ -87,20 +86,6 @@ class FitRecord(FaceRecord[FittedFace]):
         check_fit_folder(self._out)
         check_kind(self._out, video=False, overwrite=self._overwrite)
         super().resume()
-
-    def _endings(self, photograph: Photograph) -> tuple[str, ...]:
-        return photograph.path.suffix.lower(), TURNED, ".mat"
-
-    def _written(self, photograph: Photograph) -> tuple[str, ...]:
-        try:
-            turned = is_turned(self._job, read_file(photograph.path, MOST_BYTES))
-        except OSError:
-            return self._endings(photograph)
-        return (TURNED if turned else photograph.path.suffix.lower()), ".mat"
-
-    @property
-    def _writes_further(self) -> bool:
-        return self._job.options.faces == "all"
 
     def is_made(self, photograph: Photograph, faces: Sequence[FittedFace]) -> bool:
         """Whether a photograph's samples are there, and neither it nor its landmarks are known to have changed."""

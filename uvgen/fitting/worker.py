@@ -29,6 +29,7 @@ from uvgen.fitting.landmarks import LandmarkFit, fit_landmarks
 from uvgen.fitting.options import FitOptions
 from uvgen.fitting.refine import FaceCrop, refine_fit
 from uvgen.fitting.tasks import FitTask, Photograph, PhotographJob
+from uvgen.fitting.written import InputFiles, TakenError
 from uvgen.images.jpeg import encode_jpeg
 from uvgen.images.orientation import exif_orientation
 from uvgen.images.picture import Picture
@@ -39,7 +40,6 @@ from uvgen.samples.files import check_machine
 from uvgen.samples.landmark_files import find_landmarks
 from uvgen.samples.landmark_schemes import FaceLandmarks, NoLandmarks, UnreadLandmarks
 from uvgen.samples.landmark_tables import LandmarkTable, read_table
-from uvgen.storage.files import replaced_on_success
 from uvgen.storage.kinds import check_fetched
 from uvgen.storage.names import brief, os_reason, printable
 from uvgen.storage.reading import read_file
@@ -188,11 +188,13 @@ def _fit(tools: FaceTools[FitJob], task: FitTask) -> FittedBatch:
     for photograph in task.photographs:
         try:
             found, picture, made_of = faces_of(tools, photograph)
+            good, bad = _usable(job, photograph, found, picture, made_of)
+            ends = (TURNED if is_turned(job, picture.data) else photograph.path.suffix.lower()), ".mat"
+            paths = (job.out / f"{face.name}{end}" for face in good for end in ends)
+            InputFiles(job.out, photograph.path).check(paths)  # before what takes long
         except UvgenError as error:
             check_machine(error)
             good, bad = list[_Face](), [_unfitted(job, photograph, photograph.name, str(error))]
-        else:
-            good, bad = _usable(job, photograph, found, picture, made_of)
         faces += good
         skipped += bad
         if not (job.options.refine and good):  # what takes long is done: finding landmarks, or else refining, below
@@ -214,7 +216,7 @@ def _fit_faces(
     sizes = np.array([face.size for face in faces])
     person = [0] * len(faces) if task.same_person else None
     fit = fit_landmarks(points, model, sizes[:, 1], scores=weights, jaw=job.options.jaw, person=person)
-    written = _Picture(job)
+    written, files, taken = _Picture(job), dict[str, InputFiles](), dict[str, Unfitted]()
     doubts = landmark_doubts(points, weights, fit, model, sizes)
     for k, face in enumerate(faces):
         own, why = fit.face(k), rejection(fit.face(k), job.options.max_residual, doubts[k])
@@ -224,11 +226,19 @@ def _fit_faces(
         check_model_file(model)
         if why:
             skipped.append(_unfitted(job, face.photograph, face.name, f"{face.source}: {why}"))
-        elif not task.trial:
-            fitted.append(_written(job, face, own, written.of(face)))
+        elif not task.trial and (image := face.photograph.shown(job.root)) not in taken:
+            path = face.photograph.path
+            try:
+                of_image = files.setdefault(image, InputFiles(job.out, path))
+                fitted.append(_written(job, face, own, written.of(face), of_image))
+            except TakenError as error:
+                taken[image] = _unfitted(job, face.photograph, face.photograph.name, str(error))
         is_last = k + 1 == len(faces) or faces[k + 1].photograph is not face.photograph
         if job.options.refine and is_last:
             advance(1)
+    if taken:
+        fitted[:] = [one for one in fitted if one.image not in taken]
+        skipped[:] = [*(one for one in skipped if one.image not in taken), *taken.values()]
 
 
 def _unfitted(job: FitJob, photograph: Photograph, name: str, reason: str) -> Unfitted:
@@ -322,7 +332,7 @@ def _usable(
     return faces, skipped
 
 
-def _written(job: FitJob, face: _Face, fit: LandmarkFit, picture: tuple[str, bytes]) -> FittedFace:
+def _written(job: FitJob, face: _Face, fit: LandmarkFit, picture: tuple[str, bytes], files: InputFiles) -> FittedFace:
     """Write a face's picture and parameters."""
     suffix, photograph = picture
     fitted = FittedFace(
@@ -338,10 +348,7 @@ def _written(job: FitJob, face: _Face, fit: LandmarkFit, picture: tuple[str, byt
     )
     data = parameters_of(fit, job.model, face.points, face.weights, face.size)
     path = job.out / face.name
-    for end, content in ((suffix, photograph), (".mat", data)):
-        target = path.with_name(path.name + end)
-        with replaced_on_success(target, folder=job.out, make_folder=False) as temporary:
-            temporary.write_bytes(content)
+    files.write({path.with_name(path.name + suffix): photograph, path.with_name(path.name + ".mat"): data})
     return fitted
 
 

@@ -67,8 +67,28 @@ def write_obj(
     MeshFileError
         The file cannot be written.
     """
+    files = obj_files(
+        path, vertices, triangles, colors=colors, uv=uv, texture=texture, uv_triangles=uv_triangles, frame=frame
+    )
+    for file, data in files.items():
+        write_file(file, data)
+
+
+def obj_files(
+    path: str | os.PathLike[str],
+    vertices: np.ndarray,
+    triangles: np.ndarray,
+    *,
+    colors: np.ndarray | None = None,
+    uv: np.ndarray | None = None,
+    texture: np.ndarray | None = None,
+    uv_triangles: np.ndarray | None = None,
+    frame: str = "image",
+) -> dict[Path, bytes]:
+    """What `write_obj` writes; the mesh last."""
     vertices, indices = checked_mesh(vertices, triangles, frame)
     target = checked_path(path, ".obj")
+    files: dict[Path, bytes] = {}
     lines = ["# uvgen"]
     if texture is not None:
         if uv is None or colors is not None:
@@ -94,10 +114,10 @@ def write_obj(
         lines.append("f " + " ".join("/".join(map(str, corner)) for corner in row))
     if texture is not None:
         image = _beside(target, ".png")
-        write_file(image, png_bytes(texture))
+        files[image] = png_bytes(texture)
         material = f"newmtl face\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {image.name}\n"
-        write_file(_beside(target, ".mtl"), material.encode("utf-8", "surrogateescape"))
-    write_file(target, ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape"))
+        files[_beside(target, ".mtl")] = material.encode("utf-8", "surrogateescape")
+    return files | {target: ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape")}
 
 
 def write_ply(
@@ -122,8 +142,25 @@ def write_ply(
     MeshFileError
         The file cannot be written.
     """
+    files = ply_files(path, vertices, triangles, colors=colors, uv=uv, texture=texture, frame=frame)
+    for file, data in files.items():
+        write_file(file, data)
+
+
+def ply_files(
+    path: str | os.PathLike[str],
+    vertices: np.ndarray,
+    triangles: np.ndarray,
+    *,
+    colors: np.ndarray | None = None,
+    uv: np.ndarray | None = None,
+    texture: np.ndarray | None = None,
+    frame: str = "image",
+) -> dict[Path, bytes]:
+    """What `write_ply` writes; the mesh last."""
     vertices, indices = checked_mesh(vertices, triangles, frame)
     target = checked_path(path, ".ply")
+    files: dict[Path, bytes] = {}
     fields = [("x", "<f4"), ("y", "<f4"), ("z", "<f4")]
     columns = list(vertices.T)
     header = ["ply", "format binary_little_endian 1.0", "comment uvgen"]
@@ -149,10 +186,9 @@ def write_ply(
     header += [f"property {'uchar' if code == 'u1' else 'float'} {name}" for name, code in fields]
     header += [f"element face {len(faces)}", "property list uchar int vertex_indices", "end_header"]
     if texture is not None:
-        write_file(_beside(target, ".png"), png_bytes(texture))
-    write_file(
-        target, ("\n".join(header) + "\n").encode("utf-8", "surrogateescape") + table.tobytes() + faces.tobytes()
-    )
+        files[_beside(target, ".png")] = png_bytes(texture)
+    head = ("\n".join(header) + "\n").encode("utf-8", "surrogateescape")
+    return files | {target: head + table.tobytes() + faces.tobytes()}
 
 
 def checked_mesh(

@@ -9,6 +9,7 @@ the viewer on the side of +z, its unit the meter; texture coordinates begin at t
 import json
 import os
 import struct
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,27 @@ def write_glb(
     MeshFileError
         The file cannot be written.
     """
+    files = glb_files(
+        path, vertices, triangles, uv=uv, texture=texture, normals=normals, frame=frame,
+        meters_per_unit=meters_per_unit, centered=centered,
+    )  # fmt: skip
+    for file, data in files.items():
+        write_file(file, data)
+
+
+def glb_files(
+    path: str | os.PathLike[str],
+    vertices: np.ndarray,
+    triangles: np.ndarray,
+    *,
+    uv: np.ndarray | None = None,
+    texture: np.ndarray | None = None,
+    normals: np.ndarray | None = None,
+    frame: str = "image",
+    meters_per_unit: float = 1.0,
+    centered: bool = False,
+) -> dict[Path, bytes]:
+    """What `write_glb` writes: one file."""
     vertices, indices = checked_mesh(vertices, triangles, frame)
     target = checked_path(path, ".glb")
     scale = float(number_in(meters_per_unit, "meters_per_unit", 0))
@@ -120,7 +142,7 @@ def write_glb(
     text += b" " * (-len(text) % 4)
     chunks = struct.pack("<I4s", len(text), b"JSON") + text
     chunks += struct.pack("<I4s", len(parts.data), b"BIN\0") + parts.data
-    write_file(target, struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks)
+    return {target: struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks}
 
 
 class _Parts:

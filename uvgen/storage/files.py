@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -23,10 +23,26 @@ _HASHED_AT_ONCE = 1 << 18
 _MOST_UNSTATED = 1 << 28  # bytes that a file may have beyond those that it states
 
 
+def move(old: Path, new: Path) -> None:
+    """Rename a file or folder as `os.replace` does; an OSError that says so although it was done counts for nothing.
+
+    A network's disk may do it and lose the answer: when it is asked again, the old name is gone.
+    """
+    moved = os.lstat(old)
+    try:
+        os.replace(old, new)
+    except OSError:
+        with suppress(OSError):
+            if not os.path.lexists(old) and os.path.samestat(moved, os.lstat(new)):
+                return
+        raise
+
+
 @contextmanager
 def replaced_on_success(
-    path: Path, *, folder: Path | None = None, flush: bool = True, make_folder: bool = True
-) -> Iterator[Path]:
+    path: Path, *, folder: Path | None = None, flush: bool = True, make_folder: bool = True,
+    place: Callable[[Path, Path], object] | None = None,
+) -> Iterator[Path]:  # fmt: skip
     """Give a temporary name beside `path`; rename it to `path` if the body succeeds, remove it if not.
 
     The temporary file is locked while its process runs, so that `remove_leftovers` recognizes files of ended processes.
@@ -43,6 +59,8 @@ def replaced_on_success(
     make_folder : bool
         Whether to make the folder of `path` if it is missing. Pass False if it existed before: if it was removed since,
         that is an error.
+    place : callable, optional
+        Gives the file its name, in place of `move`: called with both names, it may raise in place of it.
 
     Yields
     ------
@@ -68,7 +86,7 @@ def replaced_on_success(
         if flush:
             os.fsync(handle)
         share_lock(handle)
-        move(temporary, path)
+        (place or move)(temporary, path)
         written, handle = handle, -1
         os.close(written)
     except OSError as error:
@@ -93,21 +111,6 @@ def flush(path: Path) -> None:
     except OSError as error:
         helps = what_helps(error, "check free space, permissions")
         raise DatasetError(f"{path}: cannot be written ({os_reason(error)}); {helps}") from error
-
-
-def move(old: Path, new: Path) -> None:
-    """Rename a file or folder as `os.replace` does; an OSError that says so although it was done counts for nothing.
-
-    A network's disk may do it and lose the answer: when it is asked again, the old name is gone.
-    """
-    moved = os.lstat(old)
-    try:
-        os.replace(old, new)
-    except OSError:
-        with suppress(OSError):
-            if not os.path.lexists(old) and os.path.samestat(moved, os.lstat(new)):
-                return
-        raise
 
 
 def names_another(error: OSError, place: Path | None) -> bool:

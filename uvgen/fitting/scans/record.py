@@ -2,13 +2,12 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from uvgen.errors import OutputError
-from uvgen.fitting.folder_record import FolderIndex, FolderRecord, unless_taken
-from uvgen.fitting.photographs import name_key
+from uvgen.fitting.folder_record import FolderIndex, FolderRecord
 from uvgen.fitting.scans.options import FORMATS
 from uvgen.fitting.scans.worker import (
     RegisteredScan,
@@ -23,7 +22,7 @@ from uvgen.fitting.tasks import InputFile
 from uvgen.progress import begin
 from uvgen.samples.files import is_out_of_reach
 from uvgen.storage.contents import link_between
-from uvgen.storage.files import delete, is_same_file
+from uvgen.storage.files import delete
 from uvgen.storage.folders import REGISTER_INDEX
 from uvgen.storage.names import brief, safe_name
 
@@ -83,26 +82,16 @@ class RegisterRecord(FolderRecord):
             self.scans.pop(name, None)
 
     def _remove_all(self, index: Mapping[str, Any]) -> None:
-        for scan in index["scans"]:
-            self._remove(scan["name"], index.get("mesh_format"))
+        names = list(self.scans)
+        self._forget(names)
+        for name in names:
+            self._remove(name, index.get("mesh_format"))
 
     def _inputs(self) -> Set[str]:
         return {unit.name for unit in self.units}
 
-    def _listed(self) -> Set[str]:
-        return self.scans.keys()
-
-    def _unlisted(self, names: Set[str], *, beside: bool = False) -> dict[str, list[Path]]:
-        keys = {name_key(name): name for name in self.scans}
-        found: dict[str, list[Path]] = {}
-        for name in sorted(names if beside else names - self.scans.keys()):
-            twin = keys.get(name_key(name), name)  # on a disk that ignores case, its files are the same
-            for path in self._files_of(name) if safe_name(name) == name else ():
-                if name in self.scans and path.suffix == f".{self._job.options.format}":
-                    continue
-                if twin == name or not is_same_file(path, mesh_path(self._out, twin, path.suffix[1:])):
-                    found.setdefault(name, []).append(path)
-        return found
+    def _files(self) -> set[str]:
+        return {f"{name}.{self._job.options.format}" for name in self.scans}
 
     def _gone(self) -> set[str]:
         return self.scans.keys() - self._inputs()
@@ -114,22 +103,11 @@ class RegisterRecord(FolderRecord):
             if link := link_between(self._out, mesh_path(self._out, unit.name, self._job.options.format)):
                 raise OutputError(f"{link}: is a link, expected a folder of {self._out}; remove it")
 
-    def _leave_out_taken(self, begun: Set[str]) -> None:
-        for k, unit in enumerate(self.units):
-            mesh = mesh_path(self._out, unit.name, self._job.options.format)
-            if unit.name not in self.scans and (name_key(unit.name) not in begun or mesh in self._others):
-                self.units[k] = replace(unit, scan=unless_taken(unit.scan, [mesh]))
-
     def _remove(self, name: str, kind: Any) -> None:
         """Delete a scan's mesh of this format; others of its name are somebody's."""
-        for path in self._files_of(name):
-            if path.suffix == f".{kind}":
-                delete(path)
-
-    def _files_of(self, name: str) -> list[Path]:
-        """A scan's mesh, in any format."""
-        paths = [mesh_path(self._out, name, kind) for kind in FORMATS]
-        return [path for path in paths if path.is_file() and link_between(self._out, path) is None]
+        path = mesh_path(self._out, name, kind)
+        if kind in FORMATS and path.is_file() and link_between(self._out, path) is None:
+            delete(path)
 
     def is_finished(self, unit: RegisterTask) -> bool:
         """Whether its mesh is there, made of what the scan and its landmarks are now."""
@@ -143,18 +121,17 @@ class RegisterRecord(FolderRecord):
 
     def discard(self, unit: RegisterTask) -> None:
         """Remove a scan's earlier mesh."""
-        listed = [unit.name] if unit.name in self.scans else []
-        self._note_discarded(listed)
-        self._forget(listed)
-        for name in listed:
-            self._remove(name, self._job.options.format)
+        if unit.name in self.scans:
+            kind = self._job.options.format
+            self._note_discarded({unit.name: [mesh_path(self._out, unit.name, kind)]})
+            self._remove(unit.name, kind)
 
     def add(self, result: RegisteredScan | RejectedScan) -> None:
         """Note the outcome for a scan."""
         if isinstance(result, RejectedScan):
             self.rejected[result.scan] = result
             return
-        self._journal.append({"scans": [asdict(result)]})  # first: it may fail
+        self._note({"scans": [asdict(result)]})  # first: it may fail
         self.scans[result.name] = result
         self.new_samples += 1
 

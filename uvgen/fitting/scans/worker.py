@@ -1,6 +1,7 @@
 """One process's share of `uvgen register`: a scan and its landmarks to a mesh of the model's topology."""
 
 import hashlib
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.errors import InputError, UvgenError
+from uvgen.errors import DatasetError, InputError, UvgenError
 from uvgen.fitting.detectors import Detector, FaceDetector, detector_settings
 from uvgen.fitting.fitted import source_below
 from uvgen.fitting.scans.options import RegisterOptions
@@ -18,8 +19,9 @@ from uvgen.fitting.scans.pictures import detected_landmarks
 from uvgen.fitting.scans.registration import Registration, register
 from uvgen.fitting.scans.template import Template
 from uvgen.fitting.tasks import InputFile
-from uvgen.meshes.files import write_obj, write_ply
-from uvgen.meshes.glb import write_glb
+from uvgen.fitting.written import InputFiles, TakenError
+from uvgen.meshes.files import obj_files, ply_files
+from uvgen.meshes.glb import glb_files
 from uvgen.meshes.scans import read_scan
 from uvgen.models.load import check_model_file
 from uvgen.models.morphable import MorphableModel
@@ -27,7 +29,7 @@ from uvgen.progress import advance
 from uvgen.samples.files import check_machine
 from uvgen.samples.landmark_schemes import NoLandmarks
 from uvgen.samples.scan_landmarks import landmark_file, missing_landmarks, read_scan_landmarks
-from uvgen.storage.files import flush, replaced_on_success, sha256_file
+from uvgen.storage.files import sha256_file
 from uvgen.storage.kinds import check_fetched
 from uvgen.storage.names import os_reason, printable
 from uvgen.storage.reading import max_bytes
@@ -193,9 +195,11 @@ def _state_now(job: RegisterJob, scan: InputFile) -> str:
 
 def _register(tools: _Tools, task: RegisterTask) -> RegisteredScan | RejectedScan:
     job, scan = tools.job, task.scan
+    files = InputFiles(job.out, scan.path)
     try:
         if scan.problem:
             raise InputError(f"{scan.path}: {scan.problem}")
+        files.check([mesh_path(job.out, scan.name, job.options.format)])
         made_of = _state_now(job, scan)
         points, triangles = read_scan(scan.path)
         marks = _marks_of(job, scan)
@@ -221,7 +225,10 @@ def _register(tools: _Tools, task: RegisterTask) -> RegisteredScan | RejectedSca
         advance(1)
     check_model_file(job.model)
     if not task.trial:
-        _write(job, scan.name, found)
+        try:
+            _write(job, scan.name, found, files)
+        except TakenError as error:
+            return RejectedScan(scan.name, scan.shown(job.root), printable(str(error)))
     return result
 
 
@@ -277,17 +284,21 @@ def framed_vertices(found: Registration, frame: str) -> NDArray[np.float64]:
     return found.similarity.undo(found.vertices) * (found.similarity.scale * found.mm_per_unit)
 
 
-def _write(job: RegisterJob, name: str, found: Registration) -> None:
+def _write(job: RegisterJob, name: str, found: Registration, files: InputFiles) -> None:
     path = mesh_path(job.out, name, job.options.format)
     vertices = framed_vertices(found, job.options.frame).astype(np.float32)
     if job.options.format == "npy":
-        with replaced_on_success(path, folder=job.out) as temporary, open(temporary, "wb") as file:
-            np.save(file, vertices)
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write: Any = {"obj": write_obj, "ply": write_ply, "glb": write_glb}[job.options.format]
-    write(path, vertices, job.model.triangles, frame="raw")
-    flush(path)
+        buffer = io.BytesIO()
+        np.save(buffer, vertices)
+        content = {path: buffer.getvalue()}
+    else:
+        made: Any = {"obj": obj_files, "ply": ply_files, "glb": glb_files}[job.options.format]
+        content = made(path, vertices, job.model.triangles, frame="raw")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatasetError(f"{path.parent}: cannot be made ({os_reason(error)})") from error
+    files.write(content)
 
 
 def mesh_path(out: Path, name: str, kind: str) -> Path:

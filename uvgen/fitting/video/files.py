@@ -1,5 +1,6 @@
 """The folder of a video's frames while it is made: hidden until it is complete."""
 
+import hashlib
 import os
 import re
 import shutil
@@ -8,13 +9,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from uvgen.errors import DatasetError, OutputError, UvgenError
+from uvgen.fitting.written import note
 from uvgen.storage.folders import is_passed_over
 from uvgen.storage.names import os_reason, printable
 
 SCRATCH = ".uvgen-frames-"
 """How the names of hidden folders in the output folder begin."""
 
-_MARK = ".uvgen-video"  # a file in each folder of frames, by whose lines a later run knows which files it may replace
+MARK = ".uvgen-video"  # a file in each folder of frames, by whose lines a later run knows which files it may replace
 _OURS = re.compile(r"frame_\d{6,}\.(mat|jpg|jpeg|png|bmp|webp)|\.uvgen-video|\.found")
 
 
@@ -88,8 +90,10 @@ def replace_folder(scratch: Path, folder: Path) -> None:
     """
     try:
         (scratch / ".found").unlink(missing_ok=True)
-        names = sorted(name for name in os.listdir(scratch) if _OURS.fullmatch(name) and name != _MARK)
-        write_file(scratch / _MARK, "".join(f"{name}\n" for name in names).encode())
+        names = sorted(name for name in os.listdir(scratch) if _OURS.fullmatch(name) and name != MARK)
+        mark = "".join(f"{name}\n" for name in names).encode()
+        write_file(scratch / MARK, mark)
+        note(folder.parent, {folder / MARK: hashlib.sha256(mark).hexdigest()})
         if problem := not_replaceable(folder):
             raise OutputError(problem)
         if folder.is_dir():
@@ -124,29 +128,38 @@ def _unlisted(folder: Path) -> str | None:
     The empty mark of earlier versions stands for all names that a video's frames have.
     """
     names = sorted(filter(_is_looked_at, os.listdir(folder)))
-    if (strange := _strange(folder)) is not None or _MARK not in names:
+    if (strange := _strange(folder)) is not None or MARK not in names:
         return strange or next(iter(names), None)
-    listed = (folder / _MARK).read_bytes().decode(errors="replace")
-    known = {_MARK, *listed.split("\n")}
+    listed = (folder / MARK).read_bytes().decode(errors="replace")
+    known = {MARK, *listed.split("\n")}
     return next((name for name in names if name not in known), None) if listed else None
 
 
 def check_replaceable(folder: Path) -> None:
     """Raise OutputError if a folder is one that an earlier run made of a video's frames, and holds more than that."""
-    if (folder / _MARK).is_file() and (problem := not_replaceable(folder)):
+    if (folder / MARK).is_file() and (problem := not_replaceable(folder)):
         raise OutputError(problem)
 
 
 def has_frames(folder: Path) -> bool:
     """Whether a folder is that of a video's frames, and nothing else lies in it."""
-    return (folder / _MARK).is_file() and _unlisted(folder) is None
+    return (folder / MARK).is_file() and _unlisted(folder) is None
+
+
+def remove_frames(folder: Path) -> None:
+    """Remove a folder of a video's frames, unless something else lies in it; OSError if that cannot be done."""
+    if has_frames(folder):
+        for name in os.listdir(folder):
+            if _OURS.fullmatch(name) and name != MARK:
+                (folder / name).unlink()
+        remove_emptied(folder)
 
 
 def remove_emptied(folder: Path) -> None:
     """Remove a folder of which only the mark of a video's is left."""
     with suppress(OSError):
-        if not folder.is_symlink() and [*filter(_is_looked_at, os.listdir(folder))] == [_MARK]:
-            (folder / _MARK).unlink()
+        if not folder.is_symlink() and [*filter(_is_looked_at, os.listdir(folder))] == [MARK]:
+            (folder / MARK).unlink()
             folder.rmdir()
 
 

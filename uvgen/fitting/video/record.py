@@ -1,6 +1,6 @@
 """The index `fit.json` of a folder of videos' frames, and its summary of each video."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -10,7 +10,7 @@ from uvgen.fitting.face_record import FaceRecord
 from uvgen.fitting.fitted import FittedFace, FittedFrame, Unfitted
 from uvgen.fitting.record import INDEX, check_fit_folder, check_kind
 from uvgen.fitting.tasks import FitTask, Photograph
-from uvgen.fitting.video.files import check_replaceable, not_replaceable, remove_scratch, scratch_folders
+from uvgen.fitting.video.files import MARK, check_replaceable, not_replaceable, remove_scratch, scratch_folders
 from uvgen.fitting.video.state import state_of_video
 from uvgen.fitting.video.worker import VideoJob
 from uvgen.fitting.worker import open_table
@@ -81,6 +81,9 @@ class VideoRecord(FaceRecord[FittedFace]):
         faces = self.faces.get(video.name)
         if video.problem or not (faces and self._are_there(faces) and not_replaceable(self._out / video.name)):
             super().discard(unit)
+
+    def _known_by(self, name: str, faces: Sequence[FittedFace]) -> Iterable[Path]:
+        return [self._out / name / MARK]
 
     def finish(self) -> None:
         """Write the index, and remove hidden folders of interrupted runs whose videos are gone."""
