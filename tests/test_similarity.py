@@ -31,3 +31,10 @@ def test_align_points_of_bad_weights_is_an_error(weights: np.ndarray) -> None:
     points = np.random.default_rng(0).normal(size=(9, 3))
     with pytest.raises(InputError, match=r"weights: .* expected 0 or more, some above 0"):
         align_points(points, points, scaled=True, weights=weights)
+
+
+def test_points_whose_squares_are_zero_are_refused() -> None:
+    points = np.random.default_rng(0).normal(size=(9, 3))
+    assert align_points(points * 1e-150, points, scaled=True).scale == pytest.approx(1e150)
+    with pytest.raises(InputError, match="source: points in one place, as far as can be computed"):
+        align_points(points * 1e-300, points, scaled=True)

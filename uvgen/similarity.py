@@ -76,5 +76,8 @@ def align_points(
     u, strengths, vt = np.linalg.svd(covariance)
     signs = np.array([1, 1, np.sign(np.linalg.det(u @ vt))])
     rotation = (u * signs) @ vt
-    scale = float((strengths * signs).sum() / (share * a**2).sum()) if scaled else 1.0
+    spread = float((share * a**2).sum())
+    if scaled and not spread > 0:  # too small for float64: its squares are 0
+        raise InputError("source: points in one place, as far as can be computed, expected 3 or more that are apart")
+    scale = float((strengths * signs).sum() / spread) if scaled else 1.0
     return Similarity(scale, rotation, middles[1] - scale * rotation @ middles[0])

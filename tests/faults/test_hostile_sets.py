@@ -394,7 +394,7 @@ def test_matlab_file_whose_groups_hold_themselves_is_refused_at_once(tmp_path) -
     content = bytearray(path.read_bytes())
     content[:512] = (b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM").ljust(512, b"\0")
     path.write_bytes(content)
-    with pytest.raises(ModelError, match="holds too many"):
+    with pytest.raises(ModelError, match="has d0 and d1 for one dataset, expected a name for each"):
         load_model(path)
 
 

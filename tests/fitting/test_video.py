@@ -728,6 +728,15 @@ def test_frames_with_data_that_pyav_does_not_know_are_read_unless_they_are_turne
         frames._orientation(frame, b"")
 
 
+def test_mp4_files_that_were_joined_byte_by_byte_are_named(av, images, tmp_path) -> None:
+    one = encode(tmp_path / "one.mp4", images)
+    (tmp_path / "two.mp4").write_bytes(one.read_bytes() * 2)
+    seen = list[Frame]()
+    with pytest.raises(InputError, match=r"that FFmpeg does not read, as files that were joined; give each by itself"):
+        seen.extend(frames_of(_Job(), Photograph(tmp_path / "two.mp4", "walk"), None))  # type: ignore[arg-type]
+    assert len(seen) == len(images) == len(decoded(one))
+
+
 def test_transport_streams_that_go_on_in_another_stream_are_named(av, images, tmp_path) -> None:
     """FFmpeg gives the pictures of the first alone."""
     parts = [
@@ -743,7 +752,7 @@ def test_transport_streams_that_go_on_in_another_stream_are_named(av, images, tm
     for data, times in (*((data, 1) for data in joined), (one + other + one, 2), (one + other + one + other, 2)):
         (tmp_path / "other.ts").write_bytes(data)
         seen = list[Frame]()
-        with pytest.raises(InputError, match=r"the last that is used, before .* pictures in another stream"):
+        with pytest.raises(InputError, match=r"the last that is used, before .* pictures that FFmpeg does not"):
             seen.extend(frames_of(_Job(), Photograph(tmp_path / "other.ts", "walk"), None))  # type: ignore[arg-type]
         assert n * times - 2 <= len(seen) <= n * times
     packets = [data[k : k + 188] for pair in zip(*(

@@ -71,7 +71,7 @@ class _Compared:
     def has_moved(self, row: int, sample: Sample, there: Mapping[str, int]) -> bool:
         """Whether a stored sample of several of one name is what another row of its name states, which has not kept its
         own place: they may have changed places. Those that cannot be read say nothing."""
-        if sample.list_path is None:
+        if sample.list_path is None or "pose" not in self._fields:  # without it, two faces may state the same
             return False
         if sample.shared_name not in self._moved:
             rows = _by_shared_name(sample.list_path).get(sample.shared_name, ())

@@ -263,7 +263,7 @@ def _are_others(points: list[Any], other: Any) -> bool:
         apart = np.array(points, np.float64) - np.array(other, np.float64)
     except (ValueError, TypeError, OverflowError):  # of other lengths
         return False
-    return bool(np.abs(apart).max(initial=0) > 1)
+    return bool(np.abs(apart[~np.isnan(apart)]).max(initial=0) > 1)
 
 
 def _incomplete(path: Path, number: int) -> InputError:

@@ -89,6 +89,9 @@ class Hdf5Dataset:
                 raise self._refused(f"has chunks of {self._chunk}, expected {len(self.shape)} axes")
             if self._chunk_bytes > max(_FREE_CHUNK_BYTES, 2 * self.n_bytes):  # a whole one is unpacked
                 raise self._refused(f"has chunks of {self._chunk_bytes} bytes, its shape needs {self.n_bytes}")
+            n_chunks = math.prod(-(-n // k) for n, k in zip(self.shape, self._chunk, strict=True))
+            if n_chunks * self._chunk_bytes > max(_FREE_CHUNK_BYTES, (1 << len(self.shape)) * self.n_bytes):
+                raise self._refused(f"has {n_chunks} chunks of {self._chunk_bytes} bytes for {self.n_bytes}")
         elif stored != self.n_bytes:
             raise self._refused(f"stores {stored} bytes, its shape {self.shape} needs {self.n_bytes}")
         self._file.check_stored(self._id, self.name, stored)
@@ -238,6 +241,8 @@ def string_type(file: "Hdf5File", kind: Any, name: str) -> np.dtype[Any] | None:
 
 def number_type(file: "Hdf5File", kind: Any, name: str) -> np.dtype[Any]:
     """Plain numbers as NumPy has them, in either byte order, and h5py's bool; all else is refused."""
+    if kind.get_class() == h5t.ENUM and kind.get_nmembers() != 2:  # no bool; h5py would read all names for its dtype
+        kind = kind.get_super()
     plain = kind.get_class() in (h5t.INTEGER, h5t.FLOAT, h5t.ENUM)
     dtype: np.dtype[Any] | None = np.dtype(kind.dtype) if plain else None
     if dtype is None or dtype.kind not in "fiub" or dtype.itemsize > 8 or dtype.itemsize != kind.get_size():

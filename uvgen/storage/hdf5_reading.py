@@ -37,7 +37,7 @@ from uvgen.storage.hdf5_headers import CHUNKED, COMPACT, CONTIGUOUS, UNFILTERED_
 from uvgen.storage.names import brief, printable
 
 _MAX_MEMBERS, _MAX_ATTRIBUTES, _MAX_ELEMENTS, _MAX_TEXT = 1024, 256, 1024, 1 << 24
-_LONGEST_NAME = 1024  # characters
+_LONGEST_NAME, _MOST_NAMES = 1024, 8  # characters; of one dataset, in several groups
 _FREE_CHUNKS, _LEAST_CHUNK = 1 << 16, 64  # their number in any file; bytes of each, in the mean, beyond that
 _BLOCK = 1 << 20  # bytes that are hashed at once
 
@@ -193,7 +193,8 @@ class Hdf5File:
         self.path, self._error, self._hint, self._lead = path, error, hint, lead
         self._attributes_seen, self._attribute_bytes = set[tuple[str, bytes]](), 0
         self._layouts, self._header_bytes = dict[int, set[int]](), 0  # of objects, by their addresses
-        self._stored, self._chunks = dict[int, tuple[str, int]](), dict[int, tuple[int, int]]()  # by addresses
+        self._stored, self._chunks = dict[int, int](), dict[int, tuple[int, int]]()  # of datasets, by their addresses
+        self._names = dict[int, set[str]]()  # by which datasets were read
         try:
             if not stat.S_ISREG(path.stat().st_mode):
                 raise OSError("no regular file")
@@ -345,11 +346,14 @@ class Hdf5File:
 
     def check_stored(self, dataset: Any, name: str, n_bytes: int) -> None:
         """Raise an error of the file's kind if it has fewer bytes than its datasets store, this one among them: their
-        headers are their own, but may all say that they lie at one place. Likewise if it was read by another name."""
-        other, _ = self._stored.setdefault(h5o.get_info(dataset).addr, (name, n_bytes))
-        if other != name:
-            raise self.refused(f"has {other} and {name} for one dataset, expected a name for each")
-        if (total := sum(stored for _, stored in self._stored.values())) > self.size:
+        headers are their own, but may all say that they lie at one place. Likewise if it was read by many names."""
+        address = h5o.get_info(dataset).addr
+        names = self._names.setdefault(address, set())
+        names.add(name)
+        if len(names) > _MOST_NAMES:  # each is read, and unpacked, anew; statismo's groups may share a few
+            raise self.refused(f"has {', '.join(sorted(names)[:2])} … for one dataset, expected a name for each")
+        self._stored[address] = n_bytes
+        if (total := sum(self._stored.values())) > self.size:
             stores = f"{name} stores {n_bytes} bytes"
             stores += f", after others of {total - n_bytes}" if total > n_bytes else ""
             raise self.refused(f"{stores}, the file has {self.size}")

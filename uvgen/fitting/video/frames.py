@@ -18,7 +18,7 @@ from uvgen.errors import DependencyError, InputError, UvgenError, to_install
 from uvgen.fitting.tasks import Photograph
 from uvgen.fitting.video.find import frame_files, frame_name
 from uvgen.fitting.video.memory import bounded_memory
-from uvgen.fitting.video.whole import begins_anew, has_gaps, is_cut_short
+from uvgen.fitting.video.whole import begins_anew, has_gaps, has_two_indices, is_cut_short
 from uvgen.fitting.worker import FaceJob, read_photograph
 from uvgen.images.jpeg import encode_jpeg
 from uvgen.images.orientation import exif_orientation, oriented
@@ -260,10 +260,10 @@ def _decoded(av: Any, file: Any, job: FaceJob, video: Photograph, rate: float | 
             number += 1
     if not number:
         raise InputError(f"{path}: holds no frames, expected a video")
-    if is_transport and begins_anew(file, stream_number):
+    if (is_transport and begins_anew(file, stream_number)) or has_two_indices(file):
         raise InputError(
             f"{path}: after frame {number - 1}, the last that is used, before the first, or between, it has pictures "
-            "in another stream, as recordings that were joined; cut it into one file for each"
+            "that FFmpeg does not read, as files that were joined; give each by itself, or join them with FFmpeg"
         )
     if is_cut_short(file):
         why = "the file is shorter than it states; copy it again"

@@ -43,6 +43,17 @@ def is_cut_short(file: BinaryIO) -> bool:
         file.seek(at)
 
 
+def has_two_indices(file: BinaryIO) -> bool:
+    """Whether an MP4 or MOV has two indices (``moov``), as files that were joined byte by byte have: FFmpeg reads what
+    is in one of them. The file is left where it was."""
+    at = file.tell()
+    try:
+        size = os.fstat(file.fileno()).st_size
+        return sum(kind == b"moov" for kind, _ in _boxes(file, size)) > 1
+    finally:
+        file.seek(at)
+
+
 def has_gaps(file: BinaryIO) -> bool:
     """Whether the parts of an AVI, Matroska or WebM file do not follow one another up to its end. The file is left
     where it was.
@@ -174,22 +185,24 @@ def _boxes_end(file: BinaryIO, size: int) -> int:
 
     What some cameras append to other files is no box, either.
     """
-    at, is_fragmented = 0, False
+    boxes = [*_boxes(file, size)]
+    end = boxes[-1][1] if boxes else 0
+    return size + 1 if end < size and any(kind == b"moof" for kind, _ in boxes) else end
+
+
+def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int]]:
+    """The kinds of a file's boxes, and where each ends, up to the first that is none, or does not say it."""
+    at = 0
     for _ in range(_MOST_PARTS):
         file.seek(at)
         head = file.read(16)
-        if at >= size:
-            break
-        if len(head) < 8 or head[4:8] not in _BOXES:
-            return size + 1 if is_fragmented else at
-        is_fragmented = is_fragmented or head[4:8] == b"moof"
+        if at >= size or len(head) < 8 or head[4:8] not in _BOXES:
+            return
         length = int.from_bytes(head[:4])
         if length == 1 and len(head) == 16:
             length = int.from_bytes(head[8:])
-        if length < 8:  # 0: up to the file's end
-            break
-        at += length
-    return at
+        at = at + length if length >= 8 else size  # 0: up to the file's end
+        yield head[4:8], at
 
 
 def _riff_ends(file: BinaryIO, size: int) -> int:
