@@ -58,6 +58,24 @@ def test_names_that_something_else_has_are_not_taken(tmp_path: Path, kind: str) 
     assert not noted(out)
 
 
+@pytest.mark.parametrize("other", [b"made", b"made of others"])
+def test_another_process_at_work_on_an_input_takes_no_name_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: bytes
+) -> None:
+    """A cluster may give a task to a second process while the first still runs."""
+    path, link = tmp_path / "a.mat", os.link
+
+    def late(*paths: Path) -> None:
+        if not path.exists():
+            note(tmp_path, {path: sha256(other)})
+            path.write_bytes(other)
+        link(*paths)
+
+    monkeypatch.setattr(os, "link", late)
+    InputFiles(tmp_path, Path("a.jpg")).write({path: b"made"})
+    assert path.read_bytes() == b"made" and names(tmp_path) == ["a.mat"]
+
+
 def test_a_file_has_its_name_although_the_answer_of_a_disk_was_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

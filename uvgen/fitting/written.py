@@ -169,8 +169,13 @@ class InputFiles:
     def _place(self, temporary: Path, path: Path) -> None:
         """Give a file that is noted its name, unless that is taken meanwhile."""
         if not _is_placed(temporary, path):
-            note(self._out, {path: ""})
-            raise self._taken(path)
+            try:
+                there = self._content(path)  # of another process at work on this input, perhaps
+            except TakenError:
+                note(self._out, {path: ""})
+                raise
+            if there != self._noted[path]:
+                move(temporary, path)
         self._written[path] = self._noted[path]
 
 
