@@ -696,7 +696,7 @@ def test_names_of_thousands_of_characters_are_refused(tmp_path: Path) -> None:
         file["group/" + "b" * 1025] = [1]
     with open_hdf5(tmp_path / "a.h5") as file:
         assert len(file.names) == 2
-        with pytest.raises(DatasetError, match="has a name of 1025 characters, expected 1024 at most"):
+        with pytest.raises(DatasetError, match="has a name of 1025 bytes, expected 1024 at most"):
             file.members("group")
 
 

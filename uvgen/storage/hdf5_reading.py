@@ -37,7 +37,7 @@ from uvgen.storage.hdf5_headers import CHUNKED, COMPACT, CONTIGUOUS, UNFILTERED_
 from uvgen.storage.names import brief, printable
 
 _MAX_MEMBERS, _MAX_ATTRIBUTES, _MAX_ELEMENTS, _MAX_TEXT = 1024, 256, 1024, 1 << 24
-_LONGEST_NAME, _MOST_NAMES = 1024, 8  # characters; of one dataset, in several groups
+_LONGEST_NAME, _MOST_NAMES = 1024, 8  # bytes; of one dataset, in several groups
 _FREE_CHUNKS, _LEAST_CHUNK = 1 << 16, 64  # their number in any file; bytes of each, in the mean, beyond that
 _BLOCK = 1 << 20  # bytes that are hashed at once
 
@@ -296,9 +296,17 @@ class Hdf5File:
             group = h5o.open(self.id, name.encode() or b"/")
             if group.get_num_objs() > _MAX_MEMBERS:
                 raise self.refused(f"has {group.get_num_objs()} members, expected {_MAX_MEMBERS} at most")
-            names = [member if isinstance(member, str) else os.fsdecode(member) for member in h5py.Group(group)]
-            if (longest := max(map(len, names), default=0)) > _LONGEST_NAME:  # messages and lists repeat it
-                raise self.refused(f"has a name of {longest} characters, expected {_LONGEST_NAME} at most")
+            names = list[str]()
+
+            def take(name: bytes) -> int | None:  # one after the other: entries may share a name of megabytes
+                if len(name) > _LONGEST_NAME:
+                    return len(name)
+                names.append(name.decode("utf-8", "surrogateescape"))
+                return None
+
+            longest, _ = group.links.iterate(take)
+            if longest is not None:
+                raise self.refused(f"has a name of {longest} bytes, expected {_LONGEST_NAME} at most")
             if odd := [member for member in names if printable(member) != member]:
                 raise self.refused(f"has a member named {odd[0]!r}, expected names that can be printed")
             if twice := _repeated(names):
