@@ -279,9 +279,7 @@ def _frames_in(container: Any, stream: Any) -> Iterator[tuple[Any, Any]]:
     packet that the file's end cuts in two."""
     last, cut = None, False
     for packet in _packets(container, stream):
-        if (
-            not packet.size and packet.dts is not None
-        ):  # a picture that was dropped; the empty one at the end is no such
+        if not packet.size and packet.dts is not None:  # a picture that was dropped; the packet at the end has no time
             continue
         if last is not None and packet.size:
             yield from ((frame, last) for frame in last.decode())
