@@ -146,10 +146,11 @@ def test_what_an_interrupted_run_made_is_no_sample_of_a_run_that_leaves_it_out(
     assert contents_below(out) == {**contents_below(tmp_path / "whole"), "mine.jpg": b"mine"}
 
 
+@pytest.mark.parametrize("begins_with", [[], [{"begun": ["p0"]}, 3]])
 def test_overwriting_what_an_interrupted_run_lists_makes_all_of_it_anew(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begins_with: list[Any]
 ) -> None:
-    """Its faces are in its journal, not in its index yet."""
+    """Its faces are in its journal, not in its index yet; an earlier version's journal begins with other lines."""
     monkeypatch.setattr(listing, "_BATCH", 2)
 
     def stop(_: object) -> None:
@@ -159,7 +160,10 @@ def test_overwriting_what_an_interrupted_run_lists_makes_all_of_it_anew(
     with pytest.raises(KeyboardInterrupt):
         fit_photographs(photos, out, progress=stop)
     assert list(out.glob("*.mat")) and json.loads((out / "fit.json").read_text())["faces"] == []
-    assert not fit_photographs(photos, out, options=fixed, overwrite=True).skipped
+    read = Journal.read_any
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "read_any", lambda journal: begins_with + read(journal))
+        assert not fit_photographs(photos, out, options=fixed, overwrite=True).skipped
     fit_photographs(photos, tmp_path / "whole", options=fixed)
     assert contents_below(out) == contents_below(tmp_path / "whole")
 

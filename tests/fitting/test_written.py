@@ -67,7 +67,10 @@ def test_another_process_at_work_on_an_input_takes_no_name_from_it(
 
     def late(*paths: Path) -> None:
         if not path.exists():
+            own = dict(written._notes)
+            as_another_process(monkeypatch)
             note(tmp_path, {path: sha256(other)})
+            monkeypatch.setattr(written, "_notes", own)
             path.write_bytes(other)
         link(*paths)
 
@@ -108,12 +111,29 @@ def test_only_files_of_the_folder_itself_are_known(tmp_path: Path, name: str) ->
 
 def test_lines_of_a_note_that_say_something_else_count_for_nothing(tmp_path: Path) -> None:
     note(tmp_path, {tmp_path / "a": "1"})
-    journal = written._notes[os.getpid(), tmp_path]
+    _, journal = written._notes[os.getpid(), tmp_path]
     for line in ([1], "text", {"b": 1, "c": None}, {"d": ["1"]}, None):
         journal.append(line)
     journal.close()
     note(tmp_path, {tmp_path / "e": "2", tmp_path / "a": ""})
     assert noted(tmp_path) == {"e": {"2"}}
+
+
+def test_notes_go_on_after_a_disk_was_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was written of a line is no part of the next."""
+    write = os.write
+
+    def half(handle: int, data: bytes) -> int:
+        write(handle, data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    note(tmp_path, {tmp_path / "a": "1"})
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", half)
+        with pytest.raises(DatasetError):
+            note(tmp_path, {tmp_path / "b": "2"})
+    note(tmp_path, {tmp_path / "c": "3"})
+    assert noted(tmp_path) == {"a": {"1"}, "c": {"3"}}
 
 
 def test_a_full_disk_is_said_and_leaves_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -136,8 +136,8 @@ class FolderRecord(ABC):
             self._check_same(old, ["uvgen", *self._lasting, *self._late_of(old)])
         if old:
             self._take_over(old)
-        with suppress(KeyError, TypeError, AttributeError, ValueError):  # a journal that uvgen did not write
-            for line in self._journal.read_any() if self._overwrite else self._journal.read():
+        for line in self._journal.read_any() if self._overwrite else self._journal.read():
+            with suppress(KeyError, TypeError, AttributeError, ValueError):  # of another version, or not uvgen's
                 self._take_over_line(line)
         if self._overwrite:
             self._remove_all(old)

@@ -10,6 +10,7 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import ExitStack, suppress
+from functools import lru_cache
 from pathlib import Path
 
 from uvgen.errors import DatasetError, UvgenError
@@ -33,7 +34,7 @@ NOTE = f"{TEMPORARY_PREFIX}written-"
 _ABOUT = ["uvgen-written", 1]
 _TAKEN = "would be replaced, which this folder does not list as uvgen's; move it away, or choose another output folder"
 
-_notes = dict[tuple[int, Path], Journal]()  # by the process, which may be forked from another, and the folder
+_notes = dict[tuple[int, Path], tuple[Path, Journal]]()  # by process (one may be forked) and folder
 
 
 class TakenError(UvgenError):
@@ -43,30 +44,50 @@ class TakenError(UvgenError):
 def note(out: Path, files: Mapping[Path, str]) -> None:
     """Note, on the disk, the SHA-256 of files that a folder is about to get; "" of those that it does not get after
     all. DatasetError if that cannot be done."""
+    _, journal = _own_note(out)
+    try:
+        journal.append({path.relative_to(out).as_posix(): sha256 for path, sha256 in files.items()})
+    finally:
+        journal.close()  # what is written next goes on behind the last whole line
+
+
+def _own_note(out: Path) -> tuple[Path, Journal]:
+    """This process's note in a folder, perhaps to be made."""
     key = os.getpid(), out
     if key not in _notes:
-        _notes[key] = Journal(out / f"{NOTE}{secrets.token_hex(8)}", _ABOUT)
-    _notes[key].append({path.relative_to(out).as_posix(): sha256 for path, sha256 in files.items()})
-    _notes[key].close()
+        path = out / f"{NOTE}{secrets.token_hex(8)}"
+        _notes[key] = path, Journal(path, _ABOUT)
+    return _notes[key]
 
 
-def noted(out: Path, only: str = "") -> dict[str, set[str]]:
+def noted(out: Path, only: str = "", *, by_others: bool = False) -> dict[str, set[str]]:
     """What is noted of the files of a folder, by their paths in it. Lines that are damaged count for nothing.
 
-    With `only` a SHA-256, notes in which it does not occur are passed over. DatasetError if one cannot be read now.
+    With `only` a SHA-256, notes in which it does not occur are passed over; with `by_others`, this process's own.
+    DatasetError if one cannot be read now.
     """
     found = dict[str, set[str]]()
+    own = _own_note(out)[0] if by_others else None
     for path in _notes_in(out):
+        if path == own:
+            continue
         with suppress(OSError):
             if only.encode() not in read_file(path):
                 continue
-        last = dict[str, object]()
-        for line in Journal(path, _ABOUT).read():
-            last |= line if isinstance(line, dict) else {}
-        for name, sha256 in last.items():
-            if isinstance(sha256, str) and sha256:
+        with suppress(FileNotFoundError):
+            status = path.stat()
+            for name, sha256 in _content_of_note(path, status.st_ino, status.st_size, status.st_mtime_ns).items():
                 found.setdefault(name, set()).add(sha256)
     return found
+
+
+@lru_cache(maxsize=64)
+def _content_of_note(path: Path, *_: int) -> dict[str, str]:
+    """What a note says at last of each file, parsed once while it stays as it is."""
+    last = dict[str, object]()
+    for line in Journal(path, _ABOUT).read():
+        last |= line if isinstance(line, dict) else {}
+    return {name: sha256 for name, sha256 in last.items() if isinstance(sha256, str) and sha256}
 
 
 def remove_notes(out: Path) -> None:
@@ -127,12 +148,12 @@ class InputFiles:
         for path in paths:
             self._content(path)
 
-    def _content(self, path: Path) -> str:
-        """The SHA-256 of what a process that died has left under a name; "" if there is nothing."""
+    def _content(self, path: Path, *, by_others: bool = False) -> str:
+        """The SHA-256 of what a process that died, or another one, has left under a name; "" if there is nothing."""
         if not os.path.lexists(path):
             return ""
         name, sha256 = path.relative_to(self._out).as_posix(), content_of(path)
-        if not sha256 or sha256 not in noted(self._out, sha256).get(name, ()):
+        if not sha256 or sha256 not in noted(self._out, sha256, by_others=by_others).get(name, ()):
             raise self._taken(path)
         return sha256
 
@@ -170,7 +191,7 @@ class InputFiles:
         """Give a file that is noted its name, unless that is taken meanwhile."""
         if not _is_placed(temporary, path):
             try:
-                there = self._content(path)  # of another process at work on this input, perhaps
+                there = self._content(path, by_others=True)  # a cluster may have two at work on one input
             except TakenError:
                 note(self._out, {path: ""})
                 raise
