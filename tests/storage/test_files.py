@@ -120,7 +120,7 @@ def test_lock_is_released_when_its_process_is_killed(tmp_path: Path) -> None:
     process = context.Process(target=hold, args=(tmp_path, ready, go_on))
     process.start()
     try:
-        ready.wait()
+        assert ready.wait(60)  # or it has failed
         with pytest.raises(BlockingIOError):
             locked(tmp_path, wait=False).__enter__()
         with pytest.raises(DatasetError, match="another uvgen is writing into it"):

@@ -15,10 +15,8 @@ _BOXES = (
     b"prft", b"emsg", b"ssix", b"mfra", b"imda", b"udta", b"meco", b"etyp", b"tyco", b"jumb", b"PICT", b"sefd", b"mpvd",
 )  # fmt: skip
 _MOST_PARTS = 1_000_000
-_PICTURE, _SYNC = (
-    re.compile(rb"\x00\x00\x01[\xe0-\xef]"),
-    0x47,
-)  # with which pictures begin in an MPEG-TS, and packets
+_PICTURE = re.compile(rb"\x00\x00\x01[\xe0-\xef]")  # with which pictures begin in an MPEG-TS
+_SYNC = 0x47  # with which packets do
 _LONGEST_START, _BLOCK = 192, 1 << 22  # bytes of a packet before that and with it, of which one is read at once
 _EBML, _SEGMENT, _CLUSTER = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67", b"\x1f\x43\xb6\x75"
 _LISTS, _OPEN_RIFF = (b"RIFF", b"LIST"), (0, 0xFFFFFFFF)
